@@ -1,0 +1,88 @@
+# Keras Foundry. The two commands to begin with: make demo, make test.
+
+PORT ?= 8500
+UI_PORT ?= 5000
+MODEL ?= digits
+REPOSITORY ?= models
+MLFLOW_TRACKING_URI ?= sqlite:///mlruns/mlflow.db
+export MLFLOW_TRACKING_URI
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SERVER = $(BIN)/python -m serving.server --port=$(PORT) \
+	--model_name=$(MODEL) --model_base_path=$(REPOSITORY)/$(MODEL)
+
+OPEN_STORE = $(BIN)/python -c "from pipelines.tracking import open_store; open_store()"
+
+.PHONY: demo test check ui serve install lock clean
+
+demo: install ## Train, track, export, validate, register, deploy, serve, ask.
+	@$(BIN)/python -m pipelines classify_images --name $(MODEL)
+	@$(BIN)/python -m serving deploy $(MODEL) --repository $(REPOSITORY)
+	@echo "starting a model server on port $(PORT)"
+	@version=$$(ls $(REPOSITORY)/$(MODEL) | sort -n | tail -n 1); \
+	if ! $(BIN)/python -m serving status $(MODEL) --address localhost:$(PORT) >/dev/null 2>&1; then \
+		$(SERVER) >$(REPOSITORY)/server.log 2>&1 & \
+		trap "kill $$! 2>/dev/null; wait $$!" EXIT; \
+	fi; \
+	$(BIN)/python -m serving query $(MODEL) \
+		$(REPOSITORY)/$(MODEL)/$$version/assets.extra/examples --version $$version \
+		--address localhost:$(PORT) --wait 60 --picture $(REPOSITORY)/answers.png \
+	|| { echo "the server's log:"; grep -v '^[WI]' $(REPOSITORY)/server.log; exit 1; }
+	@echo
+	@echo "next:"
+	@echo "  make ui      compare runs at http://localhost:$(UI_PORT)"
+	@echo "  make test    run the test suite"
+	@echo "  make serve   serve the model, and from another terminal ask it:"
+	@echo "               $(BIN)/python -m serving query $(MODEL) IMAGE.png"
+	@echo "  the same run through MLflow projects:"
+	@echo "               . $(BIN)/activate"
+	@echo "               export MLFLOW_TRACKING_URI=$(MLFLOW_TRACKING_URI)"
+	@echo "               mlflow run . -e classify_images --env-manager=local \\"
+	@echo "                   --experiment-name classify_images -P epochs=3"
+
+test: install ## Run the whole test suite.
+	$(BIN)/python -m pytest
+
+check: install ## Lint, format check, type check.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: install ## Open the MLflow UI on the project's store.
+	@$(OPEN_STORE)
+	$(BIN)/mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI) --port $(UI_PORT)
+
+serve: install ## Serve the deployed model over gRPC.
+	$(SERVER)
+
+install: $(INSTALLED) ## Create .venv with the pinned and hashed requirements.
+
+$(INSTALLED): requirements-build.lock requirements.lock
+	@command -v git >/dev/null || { echo "git is missing: apt install git"; exit 1; }
+	@python=; venv=; \
+	for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+		$$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+			2>/dev/null || continue; \
+		python=$$candidate; \
+		$$candidate -c 'import ensurepip, venv' 2>/dev/null && venv=yes && break; \
+	done; \
+	[ -n "$$python" ] || { echo "Python 3.11, 3.12 or 3.13 is missing: apt install python3"; exit 1; }; \
+	[ -n "$$venv" ] || { echo "$$python has no venv module: apt install python3-venv"; exit 1; }; \
+	echo "creating .venv with $$($$python --version)"; \
+	$$python -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--no-deps -r requirements-build.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes \
+		--no-deps --no-build-isolation -r requirements.lock
+	@$(OPEN_STORE)
+	@touch $@
+
+lock: install ## Resolve pyproject.toml into the lock files anew.
+	printf 'setuptools\nwheel\n' | $(BIN)/uv pip compile --universal --python-version 3.11 \
+		--generate-hashes --no-header --quiet - -o requirements-build.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev \
+		--generate-hashes --no-header --quiet pyproject.toml -o requirements.lock
+
+clean: ## Remove the environment, the store and what is deployed.
+	rm -rf .venv models mlruns/mlflow.db mlruns/artifacts

@@ -1,0 +1,81 @@
+"""What the user sees while a run works: one progress bar per stage, one table at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+console = Console(highlight=False)
+
+
+class Stage:
+    """The bar of one stage, advanced by whoever does the work."""
+
+    def __init__(self, progress: Progress, title: str, total: int) -> None:
+        self._progress = progress
+        self._bar = progress.add_task(title, total=total, note="")
+
+    def advance(self, note: str = "") -> None:
+        """Moves the bar by one step and shows `note` beside it."""
+        self._progress.update(self._bar, advance=1, note=note)
+
+    def finish(self, note: str = "") -> None:
+        """Fills the bar, also where work ended before its last step."""
+        task = self._progress.tasks[self._bar]
+        self._progress.update(
+            self._bar, completed=task.total, note=note or str(task.fields["note"])
+        )
+
+
+@contextmanager
+def stage(title: str, total: int = 1) -> Iterator[Stage]:
+    """Shows a progress bar with `total` steps while its body runs."""
+    progress = Progress(
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+    with progress:
+        bar = Stage(progress, title, total)
+        yield bar
+        bar.finish()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Holds back what native libraries print to standard error, unless the body fails.
+
+    TensorFlow writes several lines while it is imported, before any log level applies.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(stderr, 2)
+            held.seek(0)
+            sys.stderr.write(held.read().decode(errors="replace"))
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -1,0 +1,207 @@
+"""MLflow tracking: where runs are kept, and what a run carries."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import psutil
+from matplotlib.figure import Figure
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from pipelines import PIPELINES, figures
+from pipelines.errors import UserError
+from pipelines.recipe import Config
+
+if TYPE_CHECKING:
+    import keras
+
+    from pipelines.baselines import Baseline
+    from pipelines.pipeline import Data
+
+STORE = Path("mlruns")
+DEFAULT_TRACKING_URI = f"sqlite:///{STORE}/mlflow.db"
+
+
+def tracking_uri() -> str:
+    """Returns MLFLOW_TRACKING_URI, or else the store in `mlruns/`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
+
+
+def open_store() -> str:
+    """Points MLflow at the store, creating the one in `mlruns/` if it is not there yet.
+
+    Returns:
+        The tracking URI.
+    """
+    uri = tracking_uri()
+    database = STORE / "mlflow.db"
+    if uri == DEFAULT_TRACKING_URI and not database.exists():
+        STORE.mkdir(exist_ok=True)
+        partial = STORE / f".mlflow.db.{os.getpid()}"
+        try:
+            _create_store(partial)
+            os.replace(partial, database)
+        finally:
+            partial.unlink(missing_ok=True)
+    mlflow.set_tracking_uri(uri)
+    return uri
+
+
+def _create_store(database: Path) -> None:
+    """Creates a store with an experiment per pipeline, all with artifacts in one folder.
+
+    `mlflow run` writes into the store before any code of the project runs; experiments that it
+    would have to create would keep their artifacts elsewhere.
+    """
+    store = SqlAlchemyStore(f"sqlite:///{database}", str(_artifacts()))
+    for name in PIPELINES:
+        store.create_experiment(name, str(_artifacts() / name))
+    store.engine.dispose()
+
+
+def _artifacts() -> Path:
+    return (STORE / "artifacts").resolve()
+
+
+class TrackedRun:
+    """The active MLflow run; one method for each thing that a run carries."""
+
+    def __init__(self, active: mlflow.ActiveRun, uri: str) -> None:
+        self.id: str = active.info.run_id
+        self.experiment_id: str = active.info.experiment_id
+        self.store = uri
+
+    @property
+    def uri(self) -> str:
+        return f"runs:/{self.id}"
+
+    def config(self, pipeline: str, config: Config) -> None:
+        """Logs the choices, the code version and the environment."""
+        chosen = {"pipeline": pipeline, **config.parameters()}
+        # `mlflow run -P` has logged its own already, and MLflow refuses another spelling of 1e-3.
+        known = mlflow.get_run(self.id).data.params
+        mlflow.log_params({key: value for key, value in chosen.items() if key not in known})
+        mlflow.log_dict(config.options(), "config.yaml")
+        mlflow.set_tag("pipeline", pipeline)
+        commit, changes = _code_version()
+        mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
+        if changes:
+            mlflow.log_text(changes, "uncommitted.diff")
+        mlflow.log_dict(_environment(), "environment.json")
+
+    def data(self, data: Data) -> None:
+        """Logs name, version, digest and split sizes of the data set."""
+        mlflow.log_params(
+            {"data.version": data.version, "data.digest": data.digest}
+            | {f"data.{split}": size for split, size in data.sizes.items()}
+        )
+        for split in data.sizes:
+            source = CodeDatasetSource({"tfds": f"{data.name}:{data.version}", "split": split})
+            dataset = MetaDataset(source, data.name, data.digest)  # type: ignore[abstract]
+            mlflow.log_input(dataset, context=split)
+
+    def model(self, model: keras.Model, *, device: str) -> None:
+        """Logs the network's summary and size, and what it is trained on."""
+        lines: list[str] = []
+        model.summary(print_fn=lines.append, line_length=100)
+        mlflow.log_text("\n".join(lines), "model_summary.txt")
+        mlflow.log_params({"model_parameters": model.count_params(), "device": device})
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Logs the values of one epoch."""
+        mlflow.log_metrics(dict(values), step=step)
+
+    def history(self, history: Mapping[str, Sequence[float]]) -> None:
+        """Logs the learning curves as a picture."""
+        self.figure("learning_curves", figures.learning_curves(history))
+
+    def results(self, metrics: Mapping[str, float], baseline: Baseline) -> None:
+        """Logs final metrics, the baseline's beside them, and the margins between."""
+        values = dict(metrics)
+        for split, scores in (("validation", baseline.validation), ("test", baseline.test)):
+            for name, score in scores.items():
+                values[f"baseline_{split}_{name}"] = score
+                values[f"margin_{split}_{name}"] = metrics[f"{split}_{name}"] - score
+        mlflow.log_metrics(values)
+        mlflow.set_tag("baseline", baseline.name)
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """Logs a picture as `figures/NAME.png`."""
+        mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
+
+    def validation(self, report: Mapping[str, Any]) -> None:
+        """Logs the validation report: ops used and largest differences."""
+        mlflow.log_text(json.dumps(report, indent=2), "validation.json")
+
+
+@contextmanager
+def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
+    """Runs its body inside an MLflow run, joining the one that `mlflow run` has started.
+
+    The run ends FINISHED, KILLED after Ctrl-C, or FAILED after any other exception, which is
+    raised again; the tag `failure` says why.
+    """
+    uri = open_store()
+    try:
+        if "MLFLOW_RUN_ID" not in os.environ and "MLFLOW_EXPERIMENT_ID" not in os.environ:
+            _select_experiment(pipeline, uri)
+        active = mlflow.start_run(
+            run_name=f"{config.architecture} on {config.dataset}", log_system_metrics=True
+        )
+    except mlflow.MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
+    try:
+        tracked = TrackedRun(active, uri)
+        tracked.config(pipeline, config)
+        yield tracked
+    except KeyboardInterrupt:
+        mlflow.set_tag("failure", "interrupted")
+        mlflow.end_run("KILLED")
+        raise
+    except BaseException as error:
+        mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:5000])
+        mlflow.end_run("FAILED")
+        raise
+    mlflow.end_run("FINISHED")
+
+
+def _select_experiment(name: str, uri: str) -> None:
+    if mlflow.get_experiment_by_name(name) is None:
+        local = uri == DEFAULT_TRACKING_URI
+        mlflow.create_experiment(name, str(_artifacts() / name) if local else None)
+    mlflow.set_experiment(name)
+
+
+def _code_version() -> tuple[str, str]:
+    """Returns the commit and the uncommitted changes, "unknown" outside a clone."""
+    try:
+        import git
+    except ImportError:  # What GitPython raises where no git program is installed.
+        return "unknown", ""
+    try:
+        repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
+        return repository.head.commit.hexsha, repository.git.diff("HEAD")
+    except (git.exc.GitError, ValueError):  # Not a clone, or a clone without a commit.
+        return "unknown", ""
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "python": sys.version,
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "packages": {d.name: d.version for d in sorted(metadata.distributions(), key=str)},
+    }

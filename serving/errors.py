@@ -1,0 +1,23 @@
+"""The one error that serving raises, on the server's side and on the client's."""
+
+from __future__ import annotations
+
+import grpc
+
+
+class ServingError(Exception):
+    """A request that failed.
+
+    Attributes:
+        code: The gRPC status code.
+        message: The server's text.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(f"{code.name}: {message}")
+        self.code = code
+        self.message = message
+
+
+class UserError(Exception):
+    """A choice that cannot work, in one sentence. Exit code 2."""

@@ -1,0 +1,144 @@
+"""The messages of TensorFlow Serving's API that a client needs, without TensorFlow.
+
+The table below repeats names and numbers of the fields from tensorflow_serving/apis and
+tensorflow/core; enums stand as int32, which is the same on the wire. The classes live in a
+descriptor pool of their own, so that they do not clash with TensorFlow's where both are loaded.
+A test compares every field with the original.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+_SCHEMA = """
+message tensorflow.Dim
+  int64 size = 1
+message tensorflow.TensorShapeProto
+  repeated tensorflow.Dim dim = 2
+  bool unknown_rank = 3
+message tensorflow.TensorProto
+  int32 dtype = 1
+  tensorflow.TensorShapeProto tensor_shape = 2
+  bytes tensor_content = 4
+  repeated int32 half_val = 13
+  repeated float float_val = 5
+  repeated double double_val = 6
+  repeated int32 int_val = 7
+  repeated bytes string_val = 8
+  repeated float scomplex_val = 9
+  repeated int64 int64_val = 10
+  repeated bool bool_val = 11
+  repeated double dcomplex_val = 12
+  repeated uint32 uint32_val = 16
+  repeated uint64 uint64_val = 17
+message tensorflow.TensorInfo
+  string name = 1
+  int32 dtype = 2
+  tensorflow.TensorShapeProto tensor_shape = 3
+message tensorflow.SignatureDef
+  map tensorflow.TensorInfo inputs = 1
+  map tensorflow.TensorInfo outputs = 2
+  string method_name = 3
+message tensorflow.serving.Any
+  string type_url = 1
+  bytes value = 2
+message tensorflow.serving.Int64Value
+  int64 value = 1
+message tensorflow.serving.ModelSpec
+  string name = 1
+  tensorflow.serving.Int64Value version = 2
+  string version_label = 4
+  string signature_name = 3
+message tensorflow.serving.PredictRequest
+  tensorflow.serving.ModelSpec model_spec = 1
+  map tensorflow.TensorProto inputs = 2
+  repeated string output_filter = 3
+message tensorflow.serving.PredictResponse
+  tensorflow.serving.ModelSpec model_spec = 2
+  map tensorflow.TensorProto outputs = 1
+message tensorflow.serving.GetModelMetadataRequest
+  tensorflow.serving.ModelSpec model_spec = 1
+  repeated string metadata_field = 2
+message tensorflow.serving.GetModelMetadataResponse
+  tensorflow.serving.ModelSpec model_spec = 1
+  map tensorflow.serving.Any metadata = 2
+message tensorflow.serving.SignatureDefMap
+  map tensorflow.SignatureDef signature_def = 1
+message tensorflow.serving.GetModelStatusRequest
+  tensorflow.serving.ModelSpec model_spec = 1
+message tensorflow.serving.StatusProto
+  int32 error_code = 1
+  string error_message = 2
+message tensorflow.serving.ModelVersionStatus
+  int64 version = 1
+  int32 state = 2
+  tensorflow.serving.StatusProto status = 3
+message tensorflow.serving.GetModelStatusResponse
+  repeated tensorflow.serving.ModelVersionStatus model_version_status = 1
+"""
+
+_Field = descriptor_pb2.FieldDescriptorProto
+_FIELD = re.compile(r"(repeated |map )?([\w.]+) (\w+) = (\d+)")
+
+
+def _files() -> dict[str, descriptor_pb2.FileDescriptorProto]:
+    """Reads the schema into one file description per package."""
+    files: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+    for line in _SCHEMA.strip().splitlines():
+        if line.startswith("message "):
+            package, _, name = line.removeprefix("message ").rpartition(".")
+            file = files.setdefault(
+                package,
+                descriptor_pb2.FileDescriptorProto(
+                    name=f"{package}.proto", package=package, syntax="proto3"
+                ),
+            )
+            message = file.message_type.add(name=name)
+        else:
+            kind, type_name, name, number = _FIELD.fullmatch(line.strip()).groups()  # type: ignore[union-attr]
+            _add_field(message, f"{package}.{message.name}", kind, type_name, name, int(number))
+    files["tensorflow.serving"].dependency.append("tensorflow.proto")
+    return files
+
+
+def _add_field(message, full_name: str, kind: str | None, type_name: str, name: str, number: int):
+    if kind == "map ":
+        entry_name = f"{name.title().replace('_', '')}Entry"
+        entry = message.nested_type.add(name=entry_name)
+        entry.options.map_entry = True
+        _add_field(entry, "", None, "string", "key", 1)
+        _add_field(entry, "", None, type_name, "value", 2)
+        kind, type_name = "repeated ", f"{full_name}.{entry_name}"
+    label = _Field.LABEL_REPEATED if kind else _Field.LABEL_OPTIONAL
+    field = message.field.add(name=name, number=number, label=label)
+    if "." in type_name:
+        field.type, field.type_name = _Field.TYPE_MESSAGE, f".{type_name}"
+    else:
+        field.type = getattr(_Field, f"TYPE_{type_name.upper()}")
+
+
+def _classes() -> dict[str, Any]:
+    pool = descriptor_pool.DescriptorPool()
+    files = _files()
+    for package in ("tensorflow", "tensorflow.serving"):
+        pool.AddSerializedFile(files[package].SerializeToString())
+    return {
+        message.name: message_factory.GetMessageClass(
+            pool.FindMessageTypeByName(f"{package}.{message.name}")
+        )
+        for package, file in files.items()
+        for message in file.message_type
+    }
+
+
+CLASSES = _classes()
+PredictRequest = CLASSES["PredictRequest"]
+PredictResponse = CLASSES["PredictResponse"]
+GetModelMetadataRequest = CLASSES["GetModelMetadataRequest"]
+GetModelMetadataResponse = CLASSES["GetModelMetadataResponse"]
+GetModelStatusRequest = CLASSES["GetModelStatusRequest"]
+GetModelStatusResponse = CLASSES["GetModelStatusResponse"]
+SignatureDefMap = CLASSES["SignatureDefMap"]

@@ -1,0 +1,104 @@
+"""Predict: from a request message to a response message, whatever brought the request.
+
+Source of checks, their order, codes and texts: tensorflow_serving/servables/tensorflow/
+predict_util.cc and tensorflow/cc/saved_model/util.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import grpc
+import numpy as np
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import predict_pb2
+
+from serving import tensors
+from serving.errors import ServingError
+from serving.server.runtime import Session
+
+DEFAULT_SIGNATURE = "serving_default"
+_INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+def predict(
+    session: Session, request: predict_pb2.PredictRequest, timeout: float | None = None
+) -> predict_pb2.PredictResponse:
+    """Runs the signature that the request names.
+
+    Args:
+        session: The model version that answers.
+        request: Inputs by name, with the signature in its `model_spec`.
+        timeout: Seconds that are left for the answer.
+
+    Returns:
+        The outputs, in the typed fields of their dtypes; `model_spec` carries the signature.
+
+    Raises:
+        ServingError: With TensorFlow Serving's code and text.
+    """
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    if name not in session.signatures:
+        raise ServingError(
+            grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.'
+        )
+    signature = session.signatures[name]
+    feeds = _feeds(signature, request)
+    aliases = _outputs(signature, request)
+    arrays = session.run(feeds, [signature.outputs[alias].name for alias in aliases], timeout)
+    response = predict_pb2.PredictResponse()
+    response.model_spec.signature_name = name
+    for alias, array in zip(aliases, arrays, strict=True):
+        tensors.encode(response.outputs[alias], np.asarray(array), typed=True)
+    return response
+
+
+def _feeds(
+    signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest
+) -> dict[str, np.ndarray]:
+    sent, wanted = set(request.inputs), set(signature.inputs)
+    if len(sent) != len(wanted):
+        raise ServingError(
+            _INVALID,
+            f"input size does not match signature: {len(sent)}!={len(wanted)} "
+            f"len({_set(sent)}) != len({_set(wanted)}). "
+            f"Sent extra: {_set(sent - wanted)}. "
+            f"Missing but required: {_set(wanted - sent)}.",
+        )
+    feeds = {}
+    for alias, info in sorted(signature.inputs.items()):
+        if alias not in sent:
+            raise ServingError(
+                _INVALID,
+                f"Signature input alias: {alias}(feed name: {info.name}) not found in request "
+                f"and no default value provided. Inputs expected to be in the request "
+                f"{_set(sent)}, or default input alias set: ",
+            )
+        try:
+            feeds[info.name] = tensors.decode(request.inputs[alias])
+        except ValueError as error:
+            raise ServingError(_INVALID, f"tensor parsing error: {alias}") from error
+    return feeds
+
+
+def _outputs(
+    signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest
+) -> list[str]:
+    if not request.output_filter:
+        return sorted(signature.outputs)
+    aliases: list[str] = []
+    for alias in request.output_filter:
+        if alias not in signature.outputs:
+            raise ServingError(
+                _INVALID,
+                f"output tensor alias not found in signature: {alias} Outputs expected to be in "
+                f"the set {_set(signature.outputs)}.",
+            )
+        if alias in aliases:
+            raise ServingError(_INVALID, f"duplicate output tensor alias: {alias}")
+        aliases.append(alias)
+    return aliases
+
+
+def _set(names: Iterable[str]) -> str:
+    return "{" + ",".join(sorted(names)) + "}"

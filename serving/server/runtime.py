@@ -1,0 +1,123 @@
+"""TensorFlow's session, called the way TensorFlow Serving calls it.
+
+The only module that uses TensorFlow's private entry points; it relies on tensorflow==2.21.0.
+`TF_SessionRun_wrapper` runs the same DirectSession as the C++ server, with the runtime's own
+messages and deadlines; it releases the interpreter lock, and costs a tenth of calling a
+signature of `tf.saved_model.load`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
+from tensorflow.python.client import pywrap_tf_session
+
+from serving.errors import ServingError
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class Session:
+    """A SavedModel loaded into a session of its own.
+
+    Attributes:
+        signatures: Its signatures by key.
+    """
+
+    signatures: dict[str, meta_graph_pb2.SignatureDef]
+
+    def __init__(self, path: Path, tags: Sequence[str] = ("serve",)) -> None:
+        """Loads variables, tables and assets.
+
+        Raises:
+            ServingError: `path` holds no SavedModel, or a damaged one.
+        """
+        _check(path)
+        graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=graph)
+        try:
+            with graph.as_default():
+                meta_graph = tf.compat.v1.saved_model.loader.load(
+                    self._session, list(tags), str(path)
+                )
+        except tf.errors.OpError as error:
+            self._session.close()
+            raise _serving_error(error) from error
+        except (RuntimeError, OSError, ValueError) as error:
+            self._session.close()
+            raise ServingError(grpc.StatusCode.NOT_FOUND, str(error)) from error
+        self.signatures = dict(meta_graph.signature_def)
+        self._outputs = {
+            info.name: graph.get_tensor_by_name(info.name)._as_tf_output()
+            for signature in self.signatures.values()
+            for info in (*signature.inputs.values(), *signature.outputs.values())
+            if info.name.rpartition(":")[0]
+        }
+
+    def run(
+        self,
+        feeds: Mapping[str, np.ndarray],
+        fetches: Sequence[str],
+        timeout: float | None = None,
+    ) -> list[np.ndarray]:
+        """Runs the graph once.
+
+        Args:
+            feeds: Array of each tensor to feed, by the tensor's name.
+            fetches: Names of the tensors to return.
+            timeout: Seconds after which the runtime gives up.
+
+        Raises:
+            ServingError: With the runtime's code and text.
+        """
+        options = None
+        if timeout is not None:
+            milliseconds = max(1, int(timeout * 1000))
+            proto = config_pb2.RunOptions(timeout_in_ms=milliseconds)
+            options = pywrap_tf_session.TF_NewBufferFromString(proto.SerializeToString())
+        try:
+            return pywrap_tf_session.TF_SessionRun_wrapper(
+                self._session._session,
+                options,
+                {self._outputs[name]: array for name, array in feeds.items()},
+                [self._outputs[name] for name in fetches],
+                [],
+                None,
+            )
+        except tf.errors.OpError as error:
+            raise _serving_error(error) from error
+        finally:
+            if options is not None:
+                pywrap_tf_session.TF_DeleteBuffer(options)
+
+    def close(self) -> None:
+        """Frees the session's memory."""
+        self._session.close()
+
+
+def _check(path: Path) -> None:
+    """Raises with TensorFlow Serving's words where TensorFlow's Python loader has its own."""
+    proto = path / "saved_model.pb"
+    if not proto.exists() and not (path / "saved_model.pbtxt").exists():
+        raise ServingError(
+            grpc.StatusCode.NOT_FOUND,
+            "Specified file path does not appear to contain a SavedModel bundle (should have a "
+            f"file called `saved_model.pb`)\nSpecified file path: {path}",
+        )
+    if proto.exists():
+        try:
+            saved_model_pb2.SavedModel.FromString(proto.read_bytes())
+        except DecodeError as error:
+            raise ServingError(
+                grpc.StatusCode.DATA_LOSS, f"Can't parse {proto} as binary proto"
+            ) from error
+
+
+def _serving_error(error: tf.errors.OpError) -> ServingError:
+    return ServingError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), error.message)

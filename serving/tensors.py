@@ -1,0 +1,149 @@
+"""TensorProto to NumPy and back, without TensorFlow.
+
+The functions work on any message class with TensorProto's fields: the client's own and
+TensorFlow's. Typed fields are read and written through their packed wire form where that is
+possible, two orders of magnitude faster than element by element.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+# DataType numbers (tensorflow/core/framework/types.proto) with NumPy's names of the same types.
+_NAMES = {
+    1: "float32",
+    2: "float64",
+    3: "int32",
+    4: "uint8",
+    5: "int16",
+    6: "int8",
+    8: "complex64",
+    9: "int64",
+    10: "bool",
+    14: "bfloat16",
+    17: "uint16",
+    18: "complex128",
+    19: "float16",
+    22: "uint32",
+    23: "uint64",
+}
+_NUMBERS = {name: number for number, name in _NAMES.items()}
+STRING = 7
+
+# Which repeated field carries a type's values (tensorflow/core/framework/tensor.proto).
+_FIELDS = {
+    "float32": "float_val",
+    "float64": "double_val",
+    "int64": "int64_val",
+    "bool": "bool_val",
+    "uint32": "uint32_val",
+    "uint64": "uint64_val",
+    "complex64": "scomplex_val",
+    "complex128": "dcomplex_val",
+    "float16": "half_val",
+    "bfloat16": "half_val",
+}
+# Fields of fixed width are their own bytes on the wire: field number and NumPy type.
+_PACKED = {"float32": 5, "float64": 6}
+
+
+def decode(proto: Any) -> np.ndarray:
+    """Returns the array of a TensorProto; strings come as objects (bytes).
+
+    As in TensorFlow, a list of values that is too short is continued with its last value, one
+    without values is filled with zeros, and surplus values are ignored.
+
+    Raises:
+        ValueError: Unknown dtype, unknown or negative shape, or content of the wrong length.
+    """
+    if proto.tensor_shape.unknown_rank:
+        raise ValueError("the shape is unknown")
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if any(size < 0 for size in shape):
+        raise ValueError(f"the shape {shape} has a negative size")
+    size = math.prod(shape)
+    if proto.dtype == STRING:
+        return _filled(np.array(list(proto.string_val), object), size, b"").reshape(shape)
+    dtype = _dtype(proto.dtype)
+    if proto.tensor_content:
+        if len(proto.tensor_content) != size * dtype.itemsize:
+            raise ValueError(f"tensor_content does not hold {size} values of {dtype}")
+        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+    values = getattr(proto, _FIELDS.get(dtype.name, "int_val"))
+    if dtype.name in ("float16", "bfloat16"):
+        array = np.array(values, np.uint16).view(dtype)
+    elif dtype.kind == "c":
+        array = np.array(values, dtype.type(0).real.dtype).view(dtype)
+    elif dtype.kind in "iu":
+        # Values beyond the type wrap around, as C++ casts them.
+        array = np.array(values, np.uint64 if dtype.kind == "u" else np.int64).astype(dtype)
+    else:
+        array = np.array(values, dtype)
+    return _filled(array, size, 0).reshape(shape)
+
+
+def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
+    """Fills an empty TensorProto from an array.
+
+    Args:
+        proto: The message to fill.
+        array: Numbers, booleans, or strings as `str` or `bytes`.
+        typed: Whether numbers go into the fields of their type, as TensorFlow Serving
+            answers, and not into `tensor_content`, which is shorter to write.
+
+    Raises:
+        TypeError: An array of a type that TensorFlow does not have.
+    """
+    for size in array.shape:
+        proto.tensor_shape.dim.add().size = size
+    if array.dtype.kind in "OSU":
+        proto.dtype = STRING
+        proto.string_val.extend(
+            item.encode() if isinstance(item, str) else bytes(item) for item in array.flat
+        )
+        return
+    name = array.dtype.name
+    if name not in _NUMBERS:
+        raise TypeError(f"TensorFlow has no dtype {name}")
+    proto.dtype = _NUMBERS[name]
+    if not typed:
+        proto.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    elif name in _PACKED:
+        content = np.ascontiguousarray(array).tobytes()
+        proto.MergeFromString(bytes([_PACKED[name] << 3 | 2]) + _varint(len(content)) + content)
+    elif name in ("float16", "bfloat16"):
+        proto.half_val.extend(array.view(np.uint16).ravel().tolist())
+    elif array.dtype.kind == "c":
+        real = np.ascontiguousarray(array).view(array.real.dtype)
+        getattr(proto, _FIELDS[name]).extend(real.ravel().tolist())
+    else:
+        getattr(proto, _FIELDS.get(name, "int_val")).extend(array.ravel().tolist())
+
+
+def _dtype(number: int) -> np.dtype:
+    if number not in _NAMES:
+        raise ValueError(f"dtype {number} is not supported")
+    if _NAMES[number] == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(_NAMES[number])
+
+
+def _filled(array: np.ndarray, size: int, default: object) -> np.ndarray:
+    if len(array) >= size:
+        return array[:size]
+    last = array[-1] if len(array) else default
+    return np.concatenate([array, np.full(size - len(array), last, array.dtype)])
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
