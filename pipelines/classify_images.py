@@ -2,8 +2,14 @@
 
     python -m pipelines classify_images
 
-trains `convnet` on 1,157 handwritten digits and reports on 397 of writers it has never seen:
-RESULT_PLACEHOLDER
+trains `convnet` (99,754 parameters) on 1,157 handwritten digits and reports accuracy on 397 of
+writers it was not trained on. Measured on two CPU cores, 25 s of training and 50 s in all:
+
+| | test accuracy |
+|---|---|
+| logistic regression on pixels, the baseline of every run | .904 |
+| support vector machine (scikit-learn's defaults), same images | .942 |
+| `convnet`, seeds 0 to 4 | .972 .985 .982 .980 .990 |
 
 Any labelled image set works: `--dataset fashion_mnist` (a TFDS name), `--dataset ./my_images`
 (a folder as SPLIT/CLASS/IMAGE).

@@ -85,7 +85,7 @@ def picture(answers: Sequence[Answer], title: str, target: Path) -> None:
 
     columns = min(len(answers), 8)
     rows = -(-len(answers) // columns)
-    figure = Figure(figsize=(max(1.6 * columns, 4), 2.1 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(max(1.6 * columns, 4), 1.95 * rows + 0.4), layout="constrained")
     figure.suptitle(title)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in panels:

@@ -1,0 +1,54 @@
+"""`make` names what a machine lacks, in one sentence, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A python3 that is new enough but cannot make environments, as Debian's without python3-venv.
+WITHOUT_VENV = '#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; *) exit 0;; esac\n'
+TOO_OLD = "#!/bin/sh\nexit 1\n"
+WORKS = "#!/bin/sh\nexit 0\n"
+
+
+@pytest.mark.parametrize(
+    ("programs", "sentence"),
+    [
+        ({}, "git is missing: apt install git"),
+        ({"git": WORKS}, "Python 3.11, 3.12 or 3.13 is missing: apt install python3"),
+        (
+            {"git": WORKS, "python3": TOO_OLD},
+            "Python 3.11, 3.12 or 3.13 is missing: apt install python3",
+        ),
+        (
+            {"git": WORKS, "python3": WITHOUT_VENV},
+            "python3 has no venv module: apt install python3-venv",
+        ),
+    ],
+)
+def test_a_missing_program_is_named(tmp_path, programs, sentence):
+    for name in ("Makefile", "requirements.lock", "requirements-build.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, script in programs.items():
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+    make = shutil.which("make")
+    assert make is not None
+    done = subprocess.run(
+        [make, "demo", "SHELL=/bin/sh"],
+        cwd=tmp_path,
+        env={"PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout.strip() == sentence
+    assert not (tmp_path / ".venv").exists()

@@ -1,0 +1,63 @@
+"""MLproject's entry points are commands that the pipelines understand."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines import PIPELINES
+from pipelines.__main__ import parse
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
+ENTRY_POINTS = PROJECT["entry_points"]
+
+
+def command(entry_point: str, **given: str) -> list[str]:
+    """Returns the arguments of an entry point's command, filled in as MLflow does it."""
+    entry = ENTRY_POINTS[entry_point]
+    values = {name: str(p["default"]) for name, p in entry.get("parameters", {}).items()}
+    program, *arguments = shlex.split(entry["command"].format(**values | given))
+    assert [program, *arguments[:2]] == ["python", "-m", "pipelines"]
+    return arguments[2:]
+
+
+def test_there_is_an_entry_point_for_each_pipeline_and_main():
+    assert set(ENTRY_POINTS) == {"main", *PIPELINES}
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_defaults_are_the_pipelines_own(pipeline):
+    assert parse(command(pipeline)) == (pipeline, PIPELINES[pipeline].defaults)
+
+
+def test_main_does_the_job_of_the_demo():
+    assert parse(command("main")) == ("classify_images", PIPELINES["classify_images"].defaults)
+
+
+def test_parameters_reach_the_pipeline_and_so_do_others():
+    arguments = command("classify_images", epochs="3", learning_rate="1e-2")
+    _, config = parse([*arguments, "--model.dropout", "0.3", "--patience", "5"])
+    assert config.recipe.epochs == 3
+    assert config.recipe.optimizer.learning_rate == 0.01
+    assert config.recipe.patience == 5
+    assert config.model == {"dropout": 0.3}
+
+
+def test_the_environment_is_the_locked_one():
+    environment = yaml.safe_load((ROOT / PROJECT["python_env"]).read_text())
+    assert environment["dependencies"] == ["-r requirements.lock"]
+
+
+def test_locked_requirements_are_pinned_hashed_and_name_no_registry():
+    for name in ("requirements.lock", "requirements-build.lock"):
+        text = (ROOT / name).read_text()
+        requirements = [line for line in text.splitlines() if line and line[0].isalpha()]
+        assert requirements
+        assert all("==" in line and line.endswith("\\") for line in requirements)
+        assert text.count("--hash=sha256:") >= len(requirements)
+        assert "://" not in text
+        assert "index-url" not in text
