@@ -1,56 +1,46 @@
 """The networks of the field, each in one readable file, each built by its published name.
 
 >>> import architectures
->>> architectures.names()
-('convnet',)
->>> model = architectures.build("convnet", classes=10, input_shape=(28, 28, 1))
+>>> model = architectures.build("resnet50", classes=10, input_shape=(64, 64, 3))
 
 Listing costs nothing: a builder's module, and with it Keras, is imported when it builds.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from architectures.registry import ARCHITECTURES, Architecture
 
 if TYPE_CHECKING:
     import keras
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """Where a published name is built.
-
-    Attributes:
-        builder: `module:function` below this package, imported on first use.
-        summary: One line that says what the network is, with its source.
-        published: The hyperparameters that the name stands for.
-    """
-
-    builder: str
-    summary: str
-    published: Mapping[str, Any] = field(default_factory=dict)
-
-    def function(self) -> Callable[..., keras.Model]:
-        """Imports and returns the builder."""
-        module, name = self.builder.split(":")
-        return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-
-
-ARCHITECTURES: dict[str, Architecture] = {
-    "convnet": Architecture(
-        builder="convnet:convnet",
-        summary="Stages of convolutions and pooling under a dense head (LeCun et al. 1998)",
-    ),
-}
+__all__ = ["ARCHITECTURES", "Architecture", "build", "builder", "names"]
 
 
 def names() -> tuple[str, ...]:
     """Returns the registered names in alphabetical order."""
     return tuple(sorted(ARCHITECTURES))
+
+
+def builder(name: str) -> Callable[..., keras.Model]:
+    """Imports and returns the function that builds the architecture `name`.
+
+    Raises:
+        ValueError: Unknown name.
+    """
+    if name not in ARCHITECTURES:
+        near = difflib.get_close_matches(name, names(), cutoff=0.5)
+        nearest = f"the nearest are {', '.join(near)}; " if near else ""
+        raise ValueError(
+            f"unknown architecture {name!r}; {nearest}`python -m architectures` lists all"
+        )
+    module, function = ARCHITECTURES[name].builder.split(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), function)
 
 
 def build(name: str, **config: Any) -> keras.Model:
@@ -64,16 +54,24 @@ def build(name: str, **config: Any) -> keras.Model:
         An untrained Functional model with freshly initialised weights.
 
     Raises:
-        ValueError: Unknown name, unknown hyperparameter, or a value the builder refuses.
+        ValueError: Unknown name, unknown or missing hyperparameter, or a value the builder refuses.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(f"unknown architecture {name!r}; known are: {', '.join(names())}")
-    architecture = ARCHITECTURES[name]
-    builder = architecture.function()
-    known = inspect.signature(builder).parameters
+    function = builder(name)
+    known = inspect.signature(function).parameters
+    free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
     unknown = sorted(set(config) - set(known))
-    if unknown:
+    if unknown and not free:
         raise ValueError(
             f"{name} has no hyperparameter {unknown[0]!r}; it has: {', '.join(sorted(known))}"
         )
-    return builder(**{**architecture.published, **config})
+    config = {**ARCHITECTURES[name].published, **config}
+    missing = [
+        option
+        for option, parameter in known.items()
+        if parameter.default is parameter.empty
+        and parameter.kind is not parameter.VAR_KEYWORD
+        and option not in config
+    ]
+    if missing:
+        raise ValueError(f"{name} needs a value for {' and '.join(missing)}")
+    return function(**config)

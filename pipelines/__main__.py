@@ -77,6 +77,7 @@ def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
         prog=f"python -m pipelines {pipeline}",
         description=PIPELINES[pipeline].summary,
         exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--config", action="config", help="File of options, as a run's config.yaml."
@@ -91,7 +92,8 @@ def _one_sentence(message: str) -> str:
     """Turns the parser's message into `--option: what was expected, what was given`."""
     message = re.sub(r"^Parser key \"([^\"]+)\":", r"--\1:", message)
     message = re.sub(r"<class '(\w+)'>", r"\1", message)
-    message = message.replace("typing.Literal", "one of ").replace(". Got value:", ", not")
+    message = message.replace(" Expected a typing.Literal", " must be one of ")
+    message = message.replace(" Expected a ", " must be of type ").replace(". Got value:", ", not")
     return " ".join(message.split())
 
 
@@ -109,7 +111,8 @@ def _run(pipeline: str, config: Config) -> Result:
     with console.status("loading TensorFlow"), quiet():
         module = importlib.import_module(f"pipelines.{pipeline}")
         road = importlib.import_module("pipelines.pipeline")
-    for library in ("absl", "mlflow"):  # What they say in passing would tear the bars apart.
+    # What libraries say in passing would tear the bars apart.
+    for library in ("absl", "mlflow", "urllib3"):
         logging.getLogger(library).setLevel(logging.ERROR)
     task = getattr(module, PIPELINES[pipeline].task)()
     return road.run(pipeline, task, config)

@@ -17,6 +17,7 @@ Any labelled image set works: `--dataset fashion_mnist` (a TFDS name), `--datase
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 import keras
@@ -43,15 +44,19 @@ class ClassifyImages:
         return images.load(config)
 
     def model(self, config: Config, data: LabelledImages) -> keras.Model:
+        given = {"classes": len(data.class_names), "input_shape": data.image_shape}
+        if fixed := given.keys() & config.model.keys():
+            raise UserError(f"--model.{fixed.pop()} cannot be chosen: it follows from the data set")
+        options = inspect.signature(architectures.builder(config.architecture)).parameters
+        if not given.keys() <= options.keys():
+            raise UserError(f"{config.architecture} does not classify images")
         try:
-            return architectures.build(
-                config.architecture,
-                classes=len(data.class_names),
-                input_shape=data.image_shape,
-                **config.model,
-            )
-        except (TypeError, ValueError) as error:
+            model = architectures.build(config.architecture, **given, **config.model)
+        except ValueError as error:
             raise UserError(str(error)) from error
+        if model.output.shape != (None, given["classes"]):
+            raise UserError(f"{config.architecture} does not classify images")
+        return model
 
     def loss(self) -> keras.Loss:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -74,9 +79,8 @@ class ClassifyImages:
             layers.RandomFlip("horizontal", seed=seed + 3),
         ]
         wanted = (shift, rotation, zoom, augmentation.flip)
-        return keras.Sequential(
-            [step for step, want in zip(steps, wanted, strict=True) if want], name="augmentation"
-        )
+        chosen = [step for step, want in zip(steps, wanted, strict=True) if want]
+        return keras.Sequential(chosen or [layers.Identity()], name="augmentation")
 
     def baseline(self, data: LabelledImages) -> Baseline:
         return logistic_regression(data.train, data.validation, data.test)
@@ -162,8 +166,10 @@ class ClassifyImages:
 
     def examples(self, data: LabelledImages) -> dict[str, bytes]:
         """Returns eight test images as CLASS/NUMBER.png, to try a served model with."""
+        # "T-shirt/top" has to stay one folder; who reads the folder's name unquotes it.
+        folders = [n.replace("%", "%25").replace("/", "%2F") for n in data.class_names]
         return {
-            f"{data.class_names[label]}/{number}.png": tf.io.encode_png(image).numpy()
+            f"{folders[label]}/{number}.png": tf.io.encode_png(image).numpy()
             for number, (image, label) in enumerate(data.test.take(8).as_numpy_iterator())
         }
 
@@ -172,8 +178,12 @@ def decode(encoded: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
     """Decodes PNG, JPEG, GIF or BMP strings [batch] to uint8 [batch, *shape], resizing."""
 
     def one(string: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_image(string, channels=shape[-1], expand_animations=False)
-        image.set_shape([None, None, shape[-1]])
+        # GIF and BMP decode to colours only.
+        channels = max(shape[-1], 3)
+        image = tf.io.decode_image(string, channels=channels, expand_animations=False)
+        image.set_shape([None, None, channels])
+        if shape[-1] == 1:
+            image = tf.image.rgb_to_grayscale(image)
         return images.resize(image, shape)
 
     return tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec(shape, tf.uint8))

@@ -6,6 +6,7 @@ shows, and of the file that reproduces a run (`--config`).
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -106,9 +107,10 @@ def check(config: Config) -> None:
     """Raises `UserError` for a value that no run can use, before any work is done."""
     if config.architecture not in architectures.names():
         raise UserError(
-            f"unknown architecture {config.architecture!r}; "
-            f"known are: {', '.join(architectures.names())}"
+            f"unknown architecture {config.architecture!r}; `python -m architectures` lists them"
         )
+    if config.name and not re.fullmatch(r"\w[\w.-]*", config.name):
+        raise UserError(f"--name must be letters, digits, '_', '-' and '.', not {config.name!r}")
     recipe = config.recipe
     bounds = (
         ("epochs", recipe.epochs, 1, 100_000),

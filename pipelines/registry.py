@@ -111,9 +111,12 @@ def gate(
 ) -> tuple[Alias, str]:
     """Decides a candidate's alias from validation metrics, higher being better.
 
+    Differences below a millionth do not count: one side computes in float32.
+
     Returns:
         The alias and the comparison in one sentence.
     """
+    value, baseline = round(value, 6), round(baseline, 6)
     own = f"validation {metric} {value:.4f}"
     if not value > baseline:
         return "", f"no alias: {own} does not beat the baseline's {baseline:.4f}"
@@ -126,7 +129,7 @@ def gate(
             "data, so the two do not compare"
         )
     against = f"{champion_value:.4f} of champion version {champion_version}"
-    if value >= champion_value:
+    if value >= round(champion_value, 6):
         return CHAMPION, f"champion: {beats} and is no worse than the {against}"
     return CHALLENGER, f"challenger: {beats} but not the {against}"
 

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines import PIPELINES, figures
 from pipelines.errors import UserError
@@ -108,7 +109,8 @@ class TrackedRun:
         )
         for split in data.sizes:
             source = CodeDatasetSource({"tfds": f"{data.name}:{data.version}", "split": split})
-            dataset = MetaDataset(source, data.name, data.digest)  # type: ignore[abstract]
+            name = f"{data.name}/{split}"  # One name for all would show as one data set.
+            dataset = MetaDataset(source, name, data.digest)  # type: ignore[abstract]
             mlflow.log_input(dataset, context=split)
 
     def model(self, model: keras.Model, *, device: str) -> None:
@@ -152,15 +154,16 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
     The run ends FINISHED, KILLED after Ctrl-C, or FAILED after any other exception, which is
     raised again; the tag `failure` says why.
     """
-    uri = open_store()
+    uri = tracking_uri()
     try:
-        if "MLFLOW_RUN_ID" not in os.environ and "MLFLOW_EXPERIMENT_ID" not in os.environ:
-            _select_experiment(pipeline, uri)
+        open_store()
         active = mlflow.start_run(
-            run_name=f"{config.architecture} on {config.dataset}", log_system_metrics=True
+            experiment_id=_experiment(pipeline, uri),
+            run_name=f"{config.architecture} on {config.dataset}",
+            log_system_metrics=True,
         )
-    except mlflow.MlflowException as error:
-        reason = str(error).splitlines()[0]
+    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).partition("\n")[0]
         raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
     try:
         tracked = TrackedRun(active, uri)
@@ -177,11 +180,14 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
     mlflow.end_run("FINISHED")
 
 
-def _select_experiment(name: str, uri: str) -> None:
-    if mlflow.get_experiment_by_name(name) is None:
-        local = uri == DEFAULT_TRACKING_URI
-        mlflow.create_experiment(name, str(_artifacts() / name) if local else None)
-    mlflow.set_experiment(name)
+def _experiment(name: str, uri: str) -> str | None:
+    """Returns the experiment of that name, or none where MLflow was told another one."""
+    if "MLFLOW_RUN_ID" in os.environ or "MLFLOW_EXPERIMENT_ID" in os.environ:
+        return None
+    if experiment := mlflow.get_experiment_by_name(name):
+        return experiment.experiment_id
+    local = uri == DEFAULT_TRACKING_URI
+    return mlflow.create_experiment(name, str(_artifacts() / name) if local else None)
 
 
 def _code_version() -> tuple[str, str]:
@@ -198,10 +204,11 @@ def _code_version() -> tuple[str, str]:
 
 
 def _environment() -> dict[str, Any]:
+    installed = metadata.distributions()
     return {
         "python": sys.version,
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "packages": {d.name: d.version for d in sorted(metadata.distributions(), key=str)},
+        "packages": {d.name: d.version for d in sorted(installed, key=lambda d: d.name.lower())},
     }

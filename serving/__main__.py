@@ -13,7 +13,7 @@ from rich.table import Table
 
 from serving.errors import ServingError, UserError
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False, emoji=False)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -71,7 +71,8 @@ def _status(options: argparse.Namespace) -> None:
 
     with Client(options.address, timeout=options.timeout) as client:
         for entry in client.status(options.model):
-            console.print(f"{options.model} version {entry.version} {entry.state} {entry.error}")
+            line = f"{options.model} version {entry.version} {entry.state} {entry.error}"
+            console.print(line.strip(), soft_wrap=True)
 
 
 def _parser() -> argparse.ArgumentParser:

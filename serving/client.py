@@ -104,7 +104,7 @@ class Client:
         self._name(request, model, version)
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
-            tensors.encode(request.inputs[name], np.asarray(value))
+            tensors.encode(request.inputs[name], _array(value))
         response = self._ask(self._predict, request, timeout)
         return {name: tensors.decode(proto) for name, proto in response.outputs.items()}
 
@@ -120,7 +120,9 @@ class Client:
         signatures = messages.SignatureDefMap.FromString(response.metadata["signature_def"].value)
         return dict(signatures.signature_def)
 
-    def status(self, model: str, *, version: int | None = None) -> list[VersionStatus]:
+    def status(
+        self, model: str, *, version: int | None = None, timeout: float | None = None
+    ) -> list[VersionStatus]:
         """Returns the state of each version that the server knows, highest first.
 
         Raises:
@@ -128,7 +130,7 @@ class Client:
         """
         request = messages.GetModelStatusRequest()
         self._name(request, model, version)
-        response = self._ask(self._status, request, None)
+        response = self._ask(self._status, request, timeout)
         return [
             VersionStatus(entry.version, _STATES[entry.state], entry.status.error_message)
             for entry in response.model_version_status
@@ -144,10 +146,15 @@ class Client:
                 version failed to load.
         """
         deadline = time.monotonic() + timeout
-        waiting = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.NOT_FOUND)
+        waiting = (
+            grpc.StatusCode.UNAVAILABLE,
+            grpc.StatusCode.NOT_FOUND,
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+        )
         while True:
+            left = min(self._timeout, max(deadline - time.monotonic(), 0.1))
             try:
-                states = self.status(model, version=version)
+                states = self.status(model, version=version, timeout=left)
                 problem = ServingError(
                     grpc.StatusCode.UNAVAILABLE,
                     f"no version of {model} is available: "
@@ -184,3 +191,11 @@ class Client:
             return call(request, timeout=self._timeout if timeout is None else timeout)
         except grpc.RpcError as error:
             raise ServingError(error.code(), error.details() or "") from error
+
+
+def _array(value: Any) -> np.ndarray:
+    """Returns an array; strings stay whole, of which NumPy's own type cuts zero bytes off."""
+    first = value
+    while isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    return np.array(value, object) if isinstance(first, (str, bytes)) else np.asarray(value)

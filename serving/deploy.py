@@ -40,7 +40,8 @@ def deploy(
         UserError: The store cannot be read, or there is no such model, alias or version.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
-    if uri == DEFAULT_TRACKING_URI and not Path("mlruns/mlflow.db").exists():
+    scheme, _, file = uri.partition("?")[0].partition(":///")
+    if scheme == "sqlite" and not Path(file).exists():  # MLflow would create an empty one.
         raise UserError(f"there is no tracking store {uri} here; train a model first")
     mlflow.set_tracking_uri(uri)
     client = mlflow.MlflowClient()
@@ -61,7 +62,14 @@ def deploy(
         model = Path(
             mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=partial)
         )
-        os.replace(model / _saved_model_folder(model), target)
+        saved_model = model / _saved_model_folder(model)
+        try:
+            os.replace(saved_model, target)
+        except OSError:
+            if not target.exists():
+                raise
+            # Another deploy of the same version was quicker.
+            return Deployment(name, version, target, fresh=False)
     return Deployment(name, version, target, fresh=True)
 
 

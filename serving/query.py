@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -45,12 +46,12 @@ def images(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     for path in paths:
         if path.is_dir():
             inside = sorted(
-                (p for p in path.glob("*/*") if p.suffix.lower() in _SUFFIXES),
+                (p for p in path.glob("*/*") if p.is_file() and p.suffix.lower() in _SUFFIXES),
                 key=lambda p: (p.stem.zfill(12), p.parent.name),
             )
             if not inside:
                 raise UserError(f"{path} holds no images as CLASS/IMAGE")
-            found += [(p, p.parent.name) for p in inside]
+            found += [(p, unquote(p.parent.name)) for p in inside]
         elif not path.exists():
             raise UserError(f"there is no file {path}")
         elif path.suffix.lower() not in _SUFFIXES:

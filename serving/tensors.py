@@ -7,6 +7,7 @@ possible, two orders of magnitude faster than element by element.
 
 from __future__ import annotations
 
+import io
 import math
 from typing import Any
 
@@ -48,6 +49,8 @@ _FIELDS = {
 }
 # Fields of fixed width are their own bytes on the wire: field number and NumPy type.
 _PACKED = {"float32": 5, "float64": 6}
+# What a few bytes may grow to when a list of values is continued: the largest gRPC message.
+_MOST_BYTES = 2**31 - 1
 
 
 def decode(proto: Any) -> np.ndarray:
@@ -57,7 +60,7 @@ def decode(proto: Any) -> np.ndarray:
     without values is filled with zeros, and surplus values are ignored.
 
     Raises:
-        ValueError: Unknown dtype, unknown or negative shape, or content of the wrong length.
+        ValueError: Unknown dtype, unknown, negative or huge shape, or content that does not fit.
     """
     if proto.tensor_shape.unknown_rank:
         raise ValueError("the shape is unknown")
@@ -65,18 +68,25 @@ def decode(proto: Any) -> np.ndarray:
     if any(size < 0 for size in shape):
         raise ValueError(f"the shape {shape} has a negative size")
     size = math.prod(shape)
-    if proto.dtype == STRING:
-        return _filled(np.array(list(proto.string_val), object), size, b"").reshape(shape)
     dtype = _dtype(proto.dtype)
+    if size == 0:
+        return np.empty(shape, dtype)
+    if proto.dtype == STRING:
+        content = proto.tensor_content
+        strings = _unpacked_strings(content, size) if content else list(proto.string_val)
+        return _filled(np.array(strings, object), size, b"").reshape(shape)
     if proto.tensor_content:
         if len(proto.tensor_content) != size * dtype.itemsize:
             raise ValueError(f"tensor_content does not hold {size} values of {dtype}")
+        if dtype.kind == "b" and max(proto.tensor_content) > 1:
+            raise ValueError("tensor_content holds booleans other than 0 and 1")
         return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
     values = getattr(proto, _FIELDS.get(dtype.name, "int_val"))
     if dtype.name in ("float16", "bfloat16"):
         array = np.array(values, np.uint16).view(dtype)
     elif dtype.kind == "c":
-        array = np.array(values, dtype.type(0).real.dtype).view(dtype)
+        pairs = len(values) // 2
+        array = np.array(values, dtype.type(0).real.dtype)[: 2 * pairs].view(dtype)
     elif dtype.kind in "iu":
         # Values beyond the type wrap around, as C++ casts them.
         array = np.array(values, np.uint64 if dtype.kind == "u" else np.int64).astype(dtype)
@@ -97,20 +107,19 @@ def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
     Raises:
         TypeError: An array of a type that TensorFlow does not have.
     """
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     for size in array.shape:
         proto.tensor_shape.dim.add().size = size
     if array.dtype.kind in "OSU":
         proto.dtype = STRING
-        proto.string_val.extend(
-            item.encode() if isinstance(item, str) else bytes(item) for item in array.flat
-        )
+        proto.string_val.extend(_bytes(item) for item in array.flat)
         return
     name = array.dtype.name
     if name not in _NUMBERS:
         raise TypeError(f"TensorFlow has no dtype {name}")
     proto.dtype = _NUMBERS[name]
     if not typed:
-        proto.tensor_content = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+        proto.tensor_content = array.tobytes()
     elif name in _PACKED:
         content = np.ascontiguousarray(array).tobytes()
         proto.MergeFromString(bytes([_PACKED[name] << 3 | 2]) + _varint(len(content)) + content)
@@ -124,6 +133,8 @@ def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
 
 
 def _dtype(number: int) -> np.dtype:
+    if number == STRING:
+        return np.dtype(object)
     if number not in _NAMES:
         raise ValueError(f"dtype {number} is not supported")
     if _NAMES[number] == "bfloat16":
@@ -136,8 +147,37 @@ def _dtype(number: int) -> np.dtype:
 def _filled(array: np.ndarray, size: int, default: object) -> np.ndarray:
     if len(array) >= size:
         return array[:size]
+    if size * array.itemsize > _MOST_BYTES:
+        raise ValueError(f"{len(array)} values are too few for a shape of {size}")
     last = array[-1] if len(array) else default
     return np.concatenate([array, np.full(size - len(array), last, array.dtype)])
+
+
+def _bytes(item: object) -> bytes:
+    if isinstance(item, str):
+        return item.encode()
+    if isinstance(item, bytes):
+        return item
+    raise TypeError(f"a tensor of strings cannot hold {item!r}")
+
+
+def _unpacked_strings(content: bytes, size: int) -> list[bytes]:
+    """Reads strings out of `tensor_content`: first the length of each, then their bytes."""
+    stream = io.BytesIO(content)
+    lengths = [_read_varint(stream) for _ in range(size)]
+    if sum(lengths) != len(content) - stream.tell():
+        raise ValueError(f"tensor_content does not hold {size} strings")
+    return [stream.read(length) for length in lengths]
+
+
+def _read_varint(stream: io.BytesIO) -> int:
+    number = 0
+    for shift in range(0, 35, 7):
+        byte = ord(stream.read(1) or b"\xff")
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number
+    raise ValueError("tensor_content holds a length that does not end")
 
 
 def _varint(number: int) -> bytes:

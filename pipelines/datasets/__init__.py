@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,11 @@ def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.cor
         return builder
     try:
         builder = tfds.builder(name, data_dir=data_dir or None)
-    except tfds.core.DatasetNotFoundError as error:
+    except (AssertionError, ValueError) as error:
+        # Of a known set, TFDS says which version or configuration there is not.
+        _, known, reason = str(error).partition('}": ')
+        if known:
+            raise UserError(f"{name}: {reason.partition('. Here are')[0]}") from error
         raise UserError(
             f"unknown data set {name!r}; embedded here are: {', '.join(EMBEDDED)}; "
             "any TFDS name or a folder FOLDER/SPLIT/CLASS/IMAGE works too"
@@ -124,9 +129,12 @@ def splits(builder: tfds.core.DatasetBuilder) -> Splits:
 
 
 def name(builder: tfds.core.DatasetBuilder) -> str:
-    """Returns the name of a set; a folder of images is called like the folder."""
+    """Returns the name of a set; a folder of images is called like the folder.
+
+    Of the folder's name, what MLflow's registry does not take becomes "_".
+    """
     if isinstance(builder, tfds.ImageFolder):
-        return Path(builder.data_path).name
+        return re.sub(r"[^\w.-]|^\W", "_", Path(builder.data_path).resolve().name)
     return builder.name
 
 

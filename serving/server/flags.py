@@ -42,6 +42,8 @@ class Flags:
     """Print the versions and exit."""
 
 
+_RANGES = {"port": (0, 2**16 - 1), "grpc_max_threads": (1, 2**31 - 1)}
+
 # Flags of the original that are read and then left alone.
 _OTHERS = frozenset(
     """
@@ -65,7 +67,7 @@ def parse(arguments: Sequence[str]) -> Flags:
     """Reads `--flag=value`; a boolean may stand alone. An unknown argument is logged, no more.
 
     Raises:
-        UserError: A value is not of its flag's type.
+        UserError: A value is not of its flag's type, or out of its range.
     """
     types = {field.name: type(field.default) for field in fields(Flags)}
     values: dict[str, object] = {}
@@ -97,7 +99,11 @@ def _value(name: str, kind: type, text: str, given: bool) -> object:
         raise UserError(f"--{name} needs a value, as --{name}=VALUE")
     if kind is int:
         try:
-            return int(text)
+            number = int(text)
         except ValueError as error:
             raise UserError(f"--{name} must be an integer, not {text!r}") from error
+        smallest, largest = _RANGES.get(name, (-(2**63), 2**63 - 1))
+        if not smallest <= number <= largest:
+            raise UserError(f"--{name} must be from {smallest} to {largest}, not {number}")
+        return number
     return text

@@ -37,7 +37,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
         def answer() -> predict_pb2.PredictResponse:
-            spec = models.named(request)
+            spec = models.spec_of(request)
             with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
                 response = predict(session, request, context.time_remaining())
             response.model_spec.name = spec.name
@@ -52,7 +52,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         context: grpc.ServicerContext,
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         def answer() -> get_model_metadata_pb2.GetModelMetadataResponse:
-            spec = models.named(request)
+            spec = models.spec_of(request)
             models.check_metadata_fields(request)
             with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
                 return models.metadata(spec.name, number, session)
@@ -71,7 +71,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         request: get_model_status_pb2.GetModelStatusRequest,
         context: grpc.ServicerContext,
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        return _answer(lambda: models.status(self._manager, models.named(request)), context)
+        return _answer(lambda: models.status(self._manager, models.spec_of(request)), context)
 
 
 def serve(manager: Manager, port: int, *, threads: int) -> tuple[grpc.Server, int]:

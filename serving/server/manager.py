@@ -125,7 +125,7 @@ class Manager:
         for served in self._served.values():
             for version in served.versions.values():
                 if version.session:
-                    version.session.close()
+                    self._close(served, version.session)
 
     @contextmanager
     def acquire(self, name: str, number: int | None = None) -> Iterator[tuple[int, Session]]:
@@ -165,17 +165,15 @@ class Manager:
         """
         with self._lock:
             served = self._served.get(name)
-            if served is None or not served.versions:
+            known = served.versions if served else {}
+            if number is not None:
+                known = {number: known[number]} if number in known else {}
+            if not known:
+                what = "any versions" if number is None else f"version {number}"
                 raise ServingError(
-                    grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {name}"
+                    grpc.StatusCode.NOT_FOUND, f"Could not find {what} of model {name}"
                 )
-            if number is None:
-                return sorted(served.versions.values(), key=lambda v: v.number, reverse=True)
-            if number not in served.versions:
-                raise ServingError(
-                    grpc.StatusCode.NOT_FOUND, f"Could not find version {number} of model {name}"
-                )
-            return [served.versions[number]]
+            return sorted(known.values(), key=lambda v: v.number, reverse=True)
 
     @staticmethod
     def _ready(served: _Served) -> list[int]:
@@ -193,7 +191,7 @@ class Manager:
             now = time.monotonic()
             if now >= next_poll:
                 self._poll()
-                next_poll = now + self._poll_seconds if self._poll_seconds else float("inf")
+                next_poll = now + self._poll_seconds if self._poll_seconds > 0 else float("inf")
             for served in self._served.values():
                 while not self._stopping.is_set() and self._step(served):
                     pass
@@ -222,9 +220,17 @@ class Manager:
                 served = self._served[name]
                 for number, path in paths.items():
                     known = served.versions.get(number)
-                    ended = known and known.state is State.END
-                    if known is None or (ended and number not in served.aspired):
+                    # Unloaded, and back again; a failed one is back only if it was gone.
+                    again = (
+                        known
+                        and known.state is State.END
+                        and (known.error is None or number not in served.aspired)
+                    )
+                    if known is None or again:
                         served.versions[number] = Version(number, path)
+                for number, version in served.versions.items():
+                    if version.state is State.START and number not in paths:
+                        version.state = State.END
                 served.aspired = set(paths)
             self._changed.notify_all()
 
@@ -256,11 +262,18 @@ class Manager:
             ]
         for version in idle:  # Nobody can take an unloading version: no lock is needed.
             assert version.session is not None
-            version.session.close()
+            self._close(served, version.session)
             version.session = None
             with self._lock:
                 version.state = State.END
             log.info("Unloaded servable %s version %d", served.model.name, version.number)
+
+    @staticmethod
+    def _close(served: _Served, session: Session) -> None:
+        try:
+            session.close()
+        except Exception:  # Watching and the other versions go on all the same.
+            log.exception("Closing a version of servable %s failed", served.model.name)
 
     def _try_load(self, served: _Served, version: Version) -> None:
         name = served.model.name
@@ -275,8 +288,9 @@ class Manager:
             )
             with self._changed:
                 version.failed_loads += 1
+                version.error = error
                 if version.failed_loads > self._load_retries:
-                    version.state, version.error = State.END, error
+                    version.state = State.END
                 else:
                     version.state = State.START
                     version.retry_at = time.monotonic() + self._retry_seconds
@@ -284,6 +298,6 @@ class Manager:
             log.error("Loading servable %s version %d failed: %s", name, version.number, error)
             return
         with self._changed:
-            version.session, version.state = session, State.AVAILABLE
+            version.session, version.state, version.error = session, State.AVAILABLE, None
             self._changed.notify_all()
         log.info("Successfully loaded servable %s version %d", name, version.number)

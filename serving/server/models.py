@@ -20,18 +20,18 @@ from serving.server.runtime import Session
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
-def named(request) -> model_pb2.ModelSpec:
-    """Returns the request's `model_spec`, or raises if it does not name a model."""
+def spec_of(request) -> model_pb2.ModelSpec:
+    """Returns the request's `model_spec`, or raises if it has none."""
     if not request.HasField("model_spec"):
         raise ServingError(_INVALID, "Missing ModelSpec")
-    if not request.model_spec.name:
-        raise ServingError(_INVALID, "ModelSpec has no name specified.")
     return request.model_spec
 
 
 def version_of(spec: model_pb2.ModelSpec) -> int | None:
-    """Returns the version that a spec asks for, None for the latest."""
-    if spec.version_label:
+    """Returns the version that a spec asks for, None for the latest; raises without a name."""
+    if not spec.name:
+        raise ServingError(_INVALID, "ModelSpec has no name specified.")
+    if spec.WhichOneof("version_choice") == "version_label":
         # No label is ever assigned: labels come with a configuration file.
         raise ServingError(_INVALID, f"Unrecognized servable version label: {spec.version_label}")
     return spec.version.value if spec.HasField("version") else None

@@ -49,7 +49,7 @@ def predict(
     response = predict_pb2.PredictResponse()
     response.model_spec.signature_name = name
     for alias, array in zip(aliases, arrays, strict=True):
-        tensors.encode(response.outputs[alias], np.asarray(array), typed=True)
+        tensors.encode(response.outputs[alias], array, typed=True)
     return response
 
 
@@ -57,7 +57,7 @@ def _feeds(
     signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest
 ) -> dict[str, np.ndarray]:
     sent, wanted = set(request.inputs), set(signature.inputs)
-    if len(sent) != len(wanted):
+    if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
         raise ServingError(
             _INVALID,
             f"input size does not match signature: {len(sent)}!={len(wanted)} "
@@ -67,17 +67,24 @@ def _feeds(
         )
     feeds = {}
     for alias, info in sorted(signature.inputs.items()):
-        if alias not in sent:
+        if alias not in sent and alias not in signature.defaults:
             raise ServingError(
                 _INVALID,
                 f"Signature input alias: {alias}(feed name: {info.name}) not found in request "
-                f"and no default value provided. Inputs expected to be in the request "
-                f"{_set(sent)}, or default input alias set: ",
+                "and no default value provided. Inputs expected to be in the request "
+                f"{_set(sent)}, or default input alias set: {_list(signature.defaults)}",
             )
+        proto = request.inputs[alias] if alias in sent else signature.defaults[alias]
         try:
-            feeds[info.name] = tensors.decode(request.inputs[alias])
+            feeds[info.name] = tensors.decode(proto)
         except ValueError as error:
             raise ServingError(_INVALID, f"tensor parsing error: {alias}") from error
+    if sent - wanted:
+        raise ServingError(
+            _INVALID,
+            f"Inputs contains invalid name. Used request inputs: {_list(sent & wanted)}, "
+            f"request input: {_list(sent)}",
+        )
     return feeds
 
 
@@ -100,5 +107,9 @@ def _outputs(
     return aliases
 
 
+def _list(names: Iterable[str]) -> str:
+    return ",".join(sorted(names))
+
+
 def _set(names: Iterable[str]) -> str:
-    return "{" + ",".join(sorted(names)) + "}"
+    return f"{{{_list(names)}}}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -21,6 +22,8 @@ from tensorflow.python.client import pywrap_tf_session
 from serving.errors import ServingError
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+# Beyond this the runtime's clock overflows; gRPC gives calls without a deadline 10^18 seconds.
+_LONGEST_TIMEOUT = 1e9
 
 
 class Session:
@@ -38,7 +41,7 @@ class Session:
         Raises:
             ServingError: `path` holds no SavedModel, or a damaged one.
         """
-        _check(path)
+        _check(path, tags)
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)
         try:
@@ -48,16 +51,15 @@ class Session:
                 )
         except tf.errors.OpError as error:
             self._session.close()
-            raise _serving_error(error) from error
+            raise _serving_error(_first(error)) from error
         except (RuntimeError, OSError, ValueError) as error:
             self._session.close()
             raise ServingError(grpc.StatusCode.NOT_FOUND, str(error)) from error
         self.signatures = dict(meta_graph.signature_def)
         self._outputs = {
-            info.name: graph.get_tensor_by_name(info.name)._as_tf_output()
+            info.name: _output(graph, info.name)
             for signature in self.signatures.values()
             for info in (*signature.inputs.values(), *signature.outputs.values())
-            if info.name.rpartition(":")[0]
         }
 
     def run(
@@ -71,18 +73,26 @@ class Session:
         Args:
             feeds: Array of each tensor to feed, by the tensor's name.
             fetches: Names of the tensors to return.
-            timeout: Seconds after which the runtime gives up.
+            timeout: Seconds after which the runtime gives up; None, or decades, for never.
 
         Raises:
             ServingError: With the runtime's code and text.
         """
+        for name in (*feeds, *fetches):
+            if self._outputs[name] is None:
+                operation, _, index = name.partition(":")
+                raise ServingError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"Tensor {operation}:{index or 0}, specified in either feed_devices or "
+                    "fetch_devices was not found in the Graph",
+                )
         options = None
-        if timeout is not None:
+        if timeout is not None and timeout < _LONGEST_TIMEOUT:
             milliseconds = max(1, int(timeout * 1000))
             proto = config_pb2.RunOptions(timeout_in_ms=milliseconds)
             options = pywrap_tf_session.TF_NewBufferFromString(proto.SerializeToString())
         try:
-            return pywrap_tf_session.TF_SessionRun_wrapper(
+            results = pywrap_tf_session.TF_SessionRun_wrapper(
                 self._session._session,
                 options,
                 {self._outputs[name]: array for name, array in feeds.items()},
@@ -95,13 +105,27 @@ class Session:
         finally:
             if options is not None:
                 pywrap_tf_session.TF_DeleteBuffer(options)
+        # A single string comes as bytes, of which NumPy's own type would cut zero bytes off.
+        return [
+            np.array(result, object) if isinstance(result, bytes) else np.asarray(result)
+            for result in results
+        ]
 
     def close(self) -> None:
         """Frees the session's memory."""
         self._session.close()
 
 
-def _check(path: Path) -> None:
+def _output(graph: tf.Graph, name: str) -> Any:
+    """Returns the handle of a tensor, or None if a signature names what the graph lacks."""
+    operation, _, index = name.partition(":")
+    try:
+        return graph.get_operation_by_name(operation)._tf_output(int(index or 0))
+    except (KeyError, ValueError):
+        return None
+
+
+def _check(path: Path, tags: Sequence[str]) -> None:
     """Raises with TensorFlow Serving's words where TensorFlow's Python loader has its own."""
     proto = path / "saved_model.pb"
     if not proto.exists() and not (path / "saved_model.pbtxt").exists():
@@ -112,11 +136,29 @@ def _check(path: Path) -> None:
         )
     if proto.exists():
         try:
-            saved_model_pb2.SavedModel.FromString(proto.read_bytes())
+            saved_model = saved_model_pb2.SavedModel.FromString(proto.read_bytes())
         except DecodeError as error:
             raise ServingError(
                 grpc.StatusCode.DATA_LOSS, f"Can't parse {proto} as binary proto"
             ) from error
+        graphs = saved_model.meta_graphs
+        if not any(set(graph.meta_info_def.tags) == set(tags) for graph in graphs):
+            raise ServingError(
+                grpc.StatusCode.NOT_FOUND,
+                "Could not find meta graph def matching supplied tags: "
+                f"{{ {' '.join(sorted(tags))} }}. To inspect available tag-sets in the SavedModel, "
+                "please use the SavedModel CLI: `saved_model_cli`",
+            )
+
+
+def _first(error: tf.errors.OpError) -> tf.errors.OpError:
+    """Returns the runtime's own error, which the loader wraps in advice and errors of its own."""
+    first, cause = error, error.__cause__ or error.__context__
+    while cause:
+        if isinstance(cause, tf.errors.OpError):
+            first = cause
+        cause = cause.__cause__ or cause.__context__
+    return first
 
 
 def _serving_error(error: tf.errors.OpError) -> ServingError:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-_INT64 = re.compile(r"[+-]?\d{1,19}")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 class State(enum.IntEnum):
@@ -41,7 +41,7 @@ def found(names: Iterable[str]) -> dict[int, str]:
     """
     versions = {}
     for name in sorted(names):
-        if _INT64.fullmatch(name) and -(2**63) <= int(name) < 2**63:
+        if _INTEGER.fullmatch(name) and -(2**63) <= int(name) < 2**63:
             versions[int(name)] = name
     return versions
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.errors import ServingError
@@ -41,7 +42,14 @@ def warm_up(session: Session, path: Path) -> int:
                     grpc.StatusCode.INVALID_ARGUMENT,
                     f"Number of warmup records exceeds the maximum ({_MOST_RECORDS}) at {records}",
                 )
-            _replay(session, prediction_log_pb2.PredictionLog.FromString(record))
+            try:
+                log = prediction_log_pb2.PredictionLog.FromString(record)
+            except DecodeError as error:
+                raise ServingError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"Failed to parse warmup record: {record!r} from {records}",
+                ) from error
+            _replay(session, log)
     except tf.errors.DataLossError as error:
         raise ServingError(
             grpc.StatusCode.DATA_LOSS,

@@ -1,0 +1,211 @@
+"""Bidirectional Transformer encoders: BERT, and four that each change one thing about it.
+
+- BERT: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for Language
+  Understanding", 2019; the sizes below base: Turc et al., "Well-Read Students Learn Better", 2019.
+- RoBERTa: Liu et al., 2019. No segments, and trained longer, on masked words alone.
+- ALBERT: Lan et al., 2020. One layer applied again and again, and a narrow embedding that a
+  projection widens: a tenth of the parameters, all of the computation. Dropout as in version 2.
+- DistilBERT: Sanh et al., 2019. Half the layers, no segments, taught by BERT.
+- ELECTRA: Clark et al., 2020. A discriminator that tells which words a small generator replaced.
+
+Token, position and segment embeddings are added and normalised; then come layers of self-attention
+and feed-forward network, each of the two followed by residual and normalisation. The networks are
+keras_hub's backbones, with the published initialisation (truncated normal, 0.02), epsilon (1e-12;
+RoBERTa 1e-5) and activation (the tanh approximation of GELU; exact in RoBERTa and DistilBERT).
+They differ from the published code in three places: RoBERTa lacks the two positions that nothing is
+ever at and the one segment that everything is in; ELECTRA carries BERT's pooler, which the heads
+here leave out; and ELECTRA has the approximation too, where its code has the exact GELU.
+
+All take int32 [batch, time]: "token_ids", "padding_mask" (1 at real tokens) and, where there are
+segments, "segment_ids". RoBERTa and DistilBERT give hidden states [batch, time, width]; the
+others a dict of them, "sequence_output", and of the pooled first token, "pooled_output",
+[batch, width]. What they are trained for stands in `heads.py`; `attention_maps` in `attention.py`
+shows where they look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import keras_hub
+from keras import layers
+
+from architectures.checks import check_choice, check_counts, check_shares
+
+# What keras_hub calls the hyperparameters, in the order of the sizes below.
+_NAMES = {
+    "layers": "num_layers",
+    "heads": "num_heads",
+    "width": "hidden_dim",
+    "feed_forward": "intermediate_dim",
+    "embedding": "embedding_dim",
+    "dropout": "dropout",
+    "max_length": "max_sequence_length",
+}
+
+
+def _sizes(**rows: tuple[int, ...]) -> dict[str, dict[str, int]]:
+    return {size: dict(zip(_NAMES, row, strict=False)) for size, row in rows.items()}
+
+
+_BERT = _sizes(
+    tiny=(2, 2, 128, 512),
+    mini=(4, 4, 256, 1024),
+    small=(4, 8, 512, 2048),
+    medium=(8, 8, 512, 2048),
+    base=(12, 12, 768, 3072),
+    large=(24, 16, 1024, 4096),
+)
+_ROBERTA = {size: _BERT[size] for size in ("base", "large")}
+_DISTILBERT = _sizes(base=(6, 12, 768, 3072))
+_ALBERT = _sizes(
+    base=(12, 12, 768, 3072, 128),
+    large=(24, 16, 1024, 4096, 128),
+    xlarge=(24, 16, 2048, 8192, 128),
+    xxlarge=(12, 64, 4096, 16384, 128),
+)
+# The generators are those of the published weights, where small's is as large as small itself.
+_ELECTRA = _sizes(
+    small=(12, 4, 256, 1024, 128),
+    base=(12, 12, 768, 3072, 768),
+    large=(24, 16, 1024, 4096, 1024),
+    small_generator=(12, 4, 256, 1024, 128),
+    base_generator=(12, 4, 256, 1024, 768),
+    large_generator=(24, 4, 256, 1024, 1024),
+)
+
+
+def bert(
+    size: str = "base", *, vocabulary: int = 30522, **overrides: Any
+) -> keras_hub.models.BertBackbone:
+    """Builds a BERT encoder.
+
+    Args:
+        size: "tiny", "mini", "small", "medium", "base" or "large".
+        vocabulary: Number of tokens; 30522 in the uncased and 28996 in the cased publications.
+        **overrides: What shall differ from the size: the number of `layers`; that of the `heads`
+            of attention in each; the `width` of a hidden state, which they divide among them; that
+            of the `feed_forward` networks; `dropout`, the share of units dropped after embeddings
+            and sublayers, and of attention weights; `max_length`, the number of positions.
+
+    Returns:
+        The encoder; its inputs and outputs are described above.
+
+    Raises:
+        ValueError: A hyperparameter is unknown or out of range.
+    """
+    config = _config("bert", _BERT, size, vocabulary, overrides)
+    return keras_hub.models.BertBackbone(vocabulary_size=vocabulary, name="bert", **config)
+
+
+def roberta(
+    size: str = "base", *, vocabulary: int = 50265, **overrides: Any
+) -> keras_hub.models.RobertaBackbone:
+    """Builds a RoBERTa encoder, "base" or "large"; the arguments are those of `bert`."""
+    config = _config("roberta", _ROBERTA, size, vocabulary, overrides)
+    return keras_hub.models.RobertaBackbone(vocabulary_size=vocabulary, name="roberta", **config)
+
+
+def albert(
+    size: str = "base", *, vocabulary: int = 30000, **overrides: Any
+) -> keras_hub.models.AlbertBackbone:
+    """Builds an ALBERT encoder, "base", "large", "xlarge" or "xxlarge".
+
+    The arguments are those of `bert`, and `embedding`, the width of an embedding.
+    """
+    config = _config("albert", _ALBERT, size, vocabulary, {"dropout": 0.0, **overrides})
+    return keras_hub.models.AlbertBackbone(vocabulary_size=vocabulary, name="albert", **config)
+
+
+def distilbert(
+    size: str = "base", *, vocabulary: int = 30522, **overrides: Any
+) -> keras_hub.models.DistilBertBackbone:
+    """Builds a DistilBERT encoder, "base"; the arguments are those of `bert`."""
+    config = _config("distilbert", _DISTILBERT, size, vocabulary, overrides)
+    return keras_hub.models.DistilBertBackbone(
+        vocabulary_size=vocabulary, name="distilbert", **config
+    )
+
+
+def electra(
+    size: str = "base", *, vocabulary: int = 30522, **overrides: Any
+) -> keras_hub.models.ElectraBackbone:
+    """Builds an ELECTRA encoder: "small", "base" or "large", or the generator of one of them.
+
+    The generators are "small_generator", "base_generator" and "large_generator". They stand alone,
+    with embeddings of their own; a pair to be trained comes from `electra.py`. The arguments are
+    those of `bert`, and `embedding`, the width of an embedding.
+    """
+    config = _config("electra", _ELECTRA, size, vocabulary, overrides)
+    return keras_hub.models.ElectraBackbone(vocab_size=vocabulary, name="electra", **config)
+
+
+def embed(encoder: keras.Model, inputs: Mapping[str, Any]) -> Any:
+    """Applies an encoder's embeddings, with their normalisation, to other inputs.
+
+    Args:
+        encoder: An encoder of this module, or a model over it.
+        inputs: Symbolic inputs by name, as the encoder's own.
+
+    Returns:
+        Symbolic [batch, time, embedding].
+    """
+    named = {layer.name: layer for layer in encoder.layers}
+    # RoBERTa and DistilBERT hold token and position embedding in one layer.
+    both = named.get("embeddings") or named.get("token_and_position_embedding")
+    tokens = both.token_embedding if both else named["token_embedding"]
+    positions = both.position_embedding if both else named["position_embedding"]
+    embedded = tokens(inputs["token_ids"])
+    parts = [embedded, positions(embedded)]
+    if "segment_embedding" in named:
+        parts.append(named["segment_embedding"](inputs["segment_ids"]))
+    add = named.get("embeddings_add") or layers.Add(name="embeddings_add")
+    return named["embeddings_dropout"](named["embeddings_layer_norm"](add(parts)))
+
+
+def encode(encoder: keras.Model, inputs: Mapping[str, Any]) -> Any:
+    """Applies an encoder's layers to other inputs; arguments and result are those of `embed`.
+
+    The layers become part of the graph one by one, so that a model over it can be saved and
+    cloned with all that is shared. Not for ALBERT, whose one layer does not tell how often.
+    """
+    x = embed(encoder, inputs)
+    for layer in encoder.layers:
+        if layer.name == "embeddings_projection":
+            x = layer(x)
+        elif isinstance(layer, keras_hub.layers.TransformerEncoder):
+            x = layer(x, padding_mask=inputs["padding_mask"])
+    return x
+
+
+def transformer_layers(encoder: keras.Model) -> list[keras_hub.layers.TransformerEncoder]:
+    """Returns the layers of an encoder, or of a model over it, in the order of the graph."""
+    kind = keras_hub.layers.TransformerEncoder
+    return [layer for layer in encoder.layers if isinstance(layer, kind)]
+
+
+def truncated_normal() -> keras.initializers.Initializer:
+    """Returns a fresh initialiser of the published kind, for a kernel or an embedding."""
+    return keras.initializers.TruncatedNormal(stddev=0.02)
+
+
+def _config(builder, sizes, size, vocabulary, overrides) -> dict[str, Any]:
+    """Returns keras_hub's arguments, or raises one sentence about what cannot be built."""
+    check_choice(builder, "size", size, sizes)
+    config = {"dropout": 0.1, "max_length": 512, **sizes[size]}
+    for option in overrides:
+        if option not in config:
+            known = ", ".join(sorted({"size", "vocabulary", *config}))
+            raise ValueError(f"{builder} has no hyperparameter {option!r}; it has: {known}")
+    config.update(overrides)
+    counts = {option: [value] for option, value in config.items() if option != "dropout"}
+    check_counts(builder, vocabulary=[vocabulary], **counts)
+    check_shares(builder, dropout=config["dropout"])
+    if config["width"] % config["heads"]:
+        raise ValueError(
+            f"{builder}: heads must divide the width, which is {config['width']}, and "
+            f"{config['heads']} do not"
+        )
+    return {_NAMES[option]: value for option, value in config.items()}

@@ -1,0 +1,246 @@
+"""Networks for sequences: recurrent cells and two memories without recurrence.
+
+With x_t the input and h_t the state of step t, and σ the logistic function:
+
+- "simple" (Elman, "Finding Structure in Time", 1990): h_t = tanh(W x_t + U h_{t-1} + b).
+- "lstm" (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000): gates
+  f, i, o = σ(W x_t + U h_{t-1} + b), each with weights of its own, candidate
+  c' = tanh(W x_t + U h_{t-1} + b), c_t = f c_{t-1} + i c', h_t = o tanh(c_t). The forget gate's
+  bias starts at 1 (Jozefowicz et al. 2015). Without peepholes.
+- "gru" (Cho et al. 2014): z, r = σ(W x_t + U h_{t-1} + b), h' = tanh(W x_t + U (r h_{t-1}) + b)
+  and, in Keras, h_t = z h_{t-1} + (1 - z) h'. Papers differ on which of the two terms z
+  multiplies; exchanging them negates the weights of z, so the families are the same and the
+  weights are not. With `reset_after`, Keras' default and what cuDNN computes, r multiplies the
+  product instead, r (U h_{t-1} + b_u), and a second bias appears.
+- "hornn", "tapped_delay_line" and "attention_memory" stand in `layers.py`. The two memories only
+  mix the steps of a sequence, so each is followed by a dense layer with tanh, as in time-delay
+  networks: h_t = tanh(W z_t + b).
+
+Layers are stacked: each reads the whole sequence of the one below. A bidirectional layer joins a
+pass forward and one backward, which begins at the last real step, into [h_t forward; h_t backward].
+
+Uses, by inputs and outputs: many to one is `output="last"`, "mean", "max" or "attention"; many to
+many is `output="sequence"`; one to many is `output="sequence", repeat=steps`, where the network is
+given one vector at each of so many steps; one to one is `output="last", repeat=1`.
+
+The mask is an input and is handed to each layer; none relies on the mask that Keras passes on
+unseen. What stands behind the end of a sequence changes none of its outputs. Initialisers are
+Keras' own: Glorot uniform for inputs, orthogonal for states. Dropout is not applied to recurrent
+connections (Zaremba et al., "Recurrent Neural Network Regularization", 2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import keras
+from keras import layers
+
+from architectures.checks import check_choice, check_counts, check_shares
+from architectures.layers import (
+    POOLINGS,
+    TAPS,
+    VARIANTS,
+    AttentionMemory,
+    AttentionPooling,
+    HigherOrderRNNCell,
+    SequencePooling,
+    TappedDelayLine,
+)
+
+# The options that belong to one cell or two, with their defaults.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "simple": {},
+    "lstm": {"use_cudnn": False},
+    "gru": {"reset_after": True, "use_cudnn": False},
+    "hornn": {"order": 3, "variant": "plain", "forgetting": 0.6},
+    "tapped_delay_line": {"length": 8, "taps": "vector"},
+    "attention_memory": {"key_dim": 64},
+}
+_MEMORIES = {"tapped_delay_line": TappedDelayLine, "attention_memory": AttentionMemory}
+_CELLS = {
+    "simple": layers.SimpleRNN,
+    "lstm": partial(layers.LSTM, unit_forget_bias=True),
+    "gru": layers.GRU,
+}
+
+
+def recurrent(
+    cell: str = "lstm",
+    *,
+    outputs: int,
+    vocabulary: int | None = None,
+    input_size: int | None = None,
+    embedding: int = 64,
+    units: Sequence[int] = (64,),
+    bidirectional: bool = False,
+    output: str = "last",
+    repeat: int | None = None,
+    dropout: float = 0.0,
+    reset_after: bool | None = None,
+    use_cudnn: bool | str | None = None,
+    order: int | None = None,
+    variant: str | None = None,
+    forgetting: float | None = None,
+    length: int | None = None,
+    taps: str | None = None,
+    key_dim: int | None = None,
+) -> keras.Model:
+    """Builds a network that reads sequences of any length.
+
+    Args:
+        cell: "simple", "lstm", "gru", "hornn", "tapped_delay_line" or "attention_memory".
+        outputs: Logits per sequence or, with output="sequence", per step.
+        vocabulary: Number of tokens, for a network that reads tokens.
+        input_size: Features per step, for a network that reads features. One of the two is given.
+        embedding: Size of a token's vector.
+        units: Widths of the layers, the first reading the input.
+        bidirectional: Whether each layer also reads backward, with as many units again; for
+            recurrent cells.
+        output: "last": the last real step, where a bidirectional network takes each direction's
+            own last one; "mean", "max" or "attention": all real steps pooled; "sequence": each
+            step, where what comes out at padding means nothing.
+        repeat: Steps for which a single vector of features is repeated; the input then has
+            neither time nor mask.
+        dropout: Share of units dropped after the embedding and after each layer.
+        reset_after: For gru: whether r acts after the product, True by default.
+        use_cudnn: For lstm and gru: False, the default, traces a loop that any machine runs and
+            XLA compiles; True traces a cuDNN operation, much faster, that only GPUs run, does not
+            compile and takes no mask but padding at the end of sequences that are not empty;
+            "auto" leaves it to the machine that traces the graph. The weights are the same.
+        order: For hornn: past states fed back, 3 by default.
+        variant: For hornn: "plain" by default, "max", "fofe" or "gated".
+        forgetting: For hornn's fofe: its factor in (0, 1), 0.6 by default.
+        length: For tapped_delay_line: number of taps, 8 by default.
+        taps: For tapped_delay_line: "scalar", "vector" by default, or "matrix".
+        key_dim: For attention_memory: size of queries and keys, 64 by default.
+
+    Returns:
+        A model to logits, float32 [batch, outputs] or [batch, time, outputs], from a dict of
+        "token_ids", int32 [batch, time], or "features", float32 [batch, time, input_size], and
+        "padding_mask", int32 [batch, time], 1 at real steps and 0 at padding; with `repeat` from a
+        dict of "features", float32 [batch, input_size].
+
+    Raises:
+        ValueError: A hyperparameter is out of range or does not belong to the cell.
+    """
+    check_choice("recurrent", "cell", cell, _OPTIONS)
+    options = _options(
+        cell,
+        reset_after=reset_after,
+        use_cudnn=use_cudnn,
+        order=order,
+        variant=variant,
+        forgetting=forgetting,
+        length=length,
+        taps=taps,
+        key_dim=key_dim,
+    )
+    check_counts("recurrent", outputs=[outputs], embedding=[embedding], units=units)
+    check_choice("recurrent", "output", output, (*POOLINGS, "attention", "sequence"))
+    check_shares("recurrent", dropout=dropout)
+    if not units:
+        raise ValueError("recurrent: units needs at least one layer")
+    if bidirectional and cell in _MEMORIES:
+        raise ValueError(f"recurrent: bidirectional is for recurrent cells, not for {cell}")
+
+    inputs, x, mask = _inputs(vocabulary, input_size, embedding, repeat)
+    if dropout and vocabulary:
+        x = layers.Dropout(dropout, name="token_embedding_dropout")(x)
+    for index, width in enumerate(units, 1):
+        name = f"{cell}{index}"
+        if cell in _MEMORIES:
+            x = _MEMORIES[cell](**options, name=name)(x, mask=mask)
+            x = layers.Dense(
+                width, "tanh", kernel_initializer="glorot_uniform", name=f"dense{index}"
+            )(x)
+        else:
+            # The two directions end at different steps, so the top layer itself returns its last.
+            steps = index < len(units) or output != "last"
+            layer = _recurrent_layer(cell, width, options, return_sequences=steps, name=name)
+            if bidirectional:
+                layer = layers.Bidirectional(layer, merge_mode="concat", name=name)
+            x = layer(x, mask=mask)
+        if dropout:
+            x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+
+    if output == "attention":
+        x = AttentionPooling(x.shape[-1], name="pooling")(x, mask=mask)
+    elif output != "sequence" and len(x.shape) == 3:
+        x = SequencePooling(output, name="pooling")(x, mask=mask)
+    logits = layers.Dense(
+        outputs, kernel_initializer="glorot_uniform", dtype="float32", name="logits"
+    )(x)
+    return keras.Model(inputs, logits, name="recurrent")
+
+
+def _inputs(vocabulary, input_size, embedding, repeat):
+    """Returns the model's inputs, the sequence [batch, time, features] and its mask or None."""
+    if (vocabulary is None) == (input_size is None):
+        raise ValueError("recurrent: give either vocabulary, to read tokens, or input_size")
+    if repeat is not None:
+        if vocabulary is not None:
+            raise ValueError("recurrent: repeat is for features, not for tokens")
+        check_counts("recurrent", input_size=[input_size], repeat=[repeat])
+        features = keras.Input((input_size,), dtype="float32", name="features")
+        return {"features": features}, layers.RepeatVector(repeat, name="repeat")(features), None
+
+    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    if vocabulary is None:
+        check_counts("recurrent", input_size=[input_size])
+        features = keras.Input((None, input_size), dtype="float32", name="features")
+        return {"features": features, "padding_mask": mask}, features, mask
+    check_counts("recurrent", vocabulary=[vocabulary])
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    embedded = layers.Embedding(
+        vocabulary, embedding, embeddings_initializer="uniform", name="token_embedding"
+    )(token_ids)
+    return {"token_ids": token_ids, "padding_mask": mask}, embedded, mask
+
+
+def _recurrent_layer(cell, units, options, **arguments):
+    if cell == "hornn":
+        return layers.RNN(HigherOrderRNNCell(units, activation="tanh", **options), **arguments)
+    return _CELLS[cell](
+        units,
+        activation="tanh",
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        **options,
+        **arguments,
+    )
+
+
+def _options(cell: str, **given: Any) -> dict[str, Any]:
+    """Returns the options of the cell, those given over its defaults, and refuses all others."""
+    options = {**_OPTIONS[cell]}
+    for option, value in given.items():
+        if value is None:
+            continue
+        if option not in options:
+            owners = " and ".join(owner for owner in _OPTIONS if option in _OPTIONS[owner])
+            raise ValueError(f"recurrent: {option} belongs to {owners}, not to {cell}")
+        options[option] = value
+    for option in options.keys() & {"order", "length", "key_dim"}:
+        check_counts("recurrent", **{option: [options[option]]})
+    for option, allowed in (
+        ("variant", VARIANTS),
+        ("taps", TAPS),
+        ("reset_after", (True, False)),
+        ("use_cudnn", (True, False, "auto")),
+    ):
+        if option in options:
+            check_choice("recurrent", option, options[option], allowed)
+    forgetting = options.get("forgetting", 0.5)
+    if given["forgetting"] is not None and options["variant"] != "fofe":
+        raise ValueError(
+            f"recurrent: forgetting belongs to the variant fofe, not to {options['variant']}"
+        )
+    if not isinstance(forgetting, float) or not 0 < forgetting < 1:
+        raise ValueError(f"recurrent: forgetting must be a number in (0, 1), not {forgetting!r}")
+    if options.get("use_cudnn") is True and options.get("reset_after") is False:
+        raise ValueError("recurrent: use_cudnn=True needs reset_after=True, which cuDNN computes")
+    return options

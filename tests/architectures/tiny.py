@@ -1,0 +1,258 @@
+"""A tiny configuration of every builder, with its parameters counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.checks import Tiny
+
+
+def _images(height: int, width: int, channels: int):
+    def images(batch: int, random: np.random.Generator) -> np.ndarray:
+        return random.uniform(size=(batch, height, width, channels)).astype("float32")
+
+    return images
+
+
+def _features(size: int):
+    return lambda batch, random: random.normal(size=(batch, size)).astype("float32")
+
+
+def _tokens(vocabulary: int, *sides: str, segments: bool = False):
+    """Sequences of seven tokens and fewer; inputs are called after their side, if there are two."""
+
+    def tokens(batch: int, random: np.random.Generator) -> dict[str, np.ndarray]:
+        inputs = {}
+        for side in sides or ("",):
+            ids = f"{side}_ids" if side else "token_ids"
+            mask = f"{side}_padding_mask" if side else "padding_mask"
+            lengths = random.integers(4, 8, size=(batch, 1))
+            inputs[ids] = random.integers(0, vocabulary, size=(batch, 7)).astype("int32")
+            inputs[mask] = (np.arange(7) < lengths).astype("int32")
+        if segments:
+            inputs["segment_ids"] = random.integers(0, 2, size=(batch, 7)).astype("int32")
+        return inputs
+
+    return tokens
+
+
+def _sequences(size: int):
+    def sequences(batch: int, random: np.random.Generator) -> dict[str, np.ndarray]:
+        lengths = random.integers(4, 8, size=(batch, 1))
+        return {
+            "features": random.normal(size=(batch, 7, size)).astype("float32"),
+            "padding_mask": (np.arange(7) < lengths).astype("int32"),
+        }
+
+    return sequences
+
+
+# Of width 8: four maps of an attention; a layer of one, a feed-forward network of 12, two norms.
+_ATTENTION = 4 * (8 * 8 + 8)
+_LAYER = _ATTENTION + (8 * 12 + 12) + (12 * 8 + 8) + 2 * 2 * 8
+
+
+def _recurrent_layers(i: int, u: int):
+    """Yields (name, parameters of the layer, options) for i inputs and u units."""
+    yield "simple_rnn", i * u + u * u + u, {}
+    yield "lstm", 4 * (i * u + u * u + u), {}
+    yield "gru", 3 * (i * u + u * u + 2 * u), {}
+    yield "gru", 3 * (i * u + u * u + u), {"reset_after": False}
+    for variant in ("plain", "max", "fofe"):
+        yield "hornn", i * u + 2 * u * u + u, {"order": 2, "variant": variant}
+    # A gate on each path, from the input and from the state before.
+    yield (
+        "hornn",
+        i * u + 3 * u * u + u + 3 * (i * u + u * u),
+        {"order": 3, "variant": "gated"},
+    )
+    dense = i * u + u
+    yield "tapped_delay_line", 3 + dense, {"length": 3, "taps": "scalar"}
+    yield "tapped_delay_line", 3 * i + dense, {"length": 3, "taps": "vector"}
+    yield "tapped_delay_line", 3 * i * i + dense, {"length": 3, "taps": "matrix"}
+    # Maps to queries and to keys of four features.
+    yield "attention_memory", 2 * i * 4 + dense, {"key_dim": 4}
+
+
+TINY: tuple[Tiny, ...] = (
+    Tiny(
+        "mlp",
+        {"classes": 3, "input_shape": (5,), "units": (7, 6), "dropout": 0.0},
+        parameters=(5 * 7 + 7) + (7 * 6 + 6) + (6 * 3 + 3),
+        inputs=_features(5),
+        output_shape=(3,),
+    ),
+    Tiny(
+        "convnet",
+        {
+            "classes": 3,
+            "input_shape": (8, 6, 2),
+            "filters": (4, 5),
+            "convolutions": (1, 2),
+            "stage_dropout": 0.0,
+            "units": (7,),
+            "dropout": 0.0,
+        },
+        parameters=sum(
+            (
+                2 * 9 * 4 + 4 * 4,  # conv1_1 and its normalisation
+                4 * 9 * 5 + 4 * 5,  # conv2_1
+                5 * 9 * 5 + 4 * 5,  # conv2_2
+                (2 * 1 * 5) * 7 + 7,  # dense1 on an 8x6 image that was halved twice
+                7 * 3 + 3,  # logits
+            )
+        ),
+        inputs=_images(8, 6, 2),
+        output_shape=(3,),
+    ),
+    *(
+        Tiny(
+            name,
+            {"depth": 8, "stem": "cifar", "classes": 3, "input_shape": (8, 12, 2)},
+            parameters=sum(
+                (
+                    2 * 9 * 16 + 4 * 16,  # conv1 and its normalisation
+                    2 * (16 * 9 * 16 + 4 * 16),  # the first block keeps its width
+                    16 * 9 * 32 + 32 * 9 * 32 + 8 * 32,
+                    32 * 9 * 64 + 64 * 9 * 64 + 8 * 64,
+                    64 * 3 + 3,
+                    extra,
+                )
+            ),
+            inputs=_images(8, 12, 2),
+            output_shape=(3,),
+        )
+        for name, extra in (
+            ("resnet20", 0),
+            ("plain20", 0),
+            # Two projections, with their normalisations.
+            ("resnet18", 16 * 32 + 4 * 32 + 32 * 64 + 4 * 64),
+            # Projections without; no norm ends a block, one opens all but the first, one ends all.
+            ("resnet50_v2", 16 * 32 + 32 * 64 + 4 * (16 + 32 + 64) - 4 * (16 + 32 + 64)),
+        )
+    ),
+    *(
+        Tiny(
+            "unet",
+            {
+                "classes": 3,
+                "input_shape": (side, side, 1),
+                "filters": 4,
+                "depth": 2,
+                "padding": padding,
+                "dropout": 0.0,
+            },
+            parameters=sum(
+                (
+                    (1 * 9 * 4 + 4) + (4 * 9 * 4 + 4),
+                    (4 * 9 * 8 + 8) + (8 * 9 * 8 + 8),
+                    (8 * 9 * 16 + 16) + (16 * 9 * 16 + 16),
+                    (16 * 4 * 8 + 8) + (16 * 9 * 8 + 8) + (8 * 9 * 8 + 8),
+                    (8 * 4 * 4 + 4) + (8 * 9 * 4 + 4) + (4 * 9 * 4 + 4),
+                    4 * 3 + 3,
+                )
+            ),
+            inputs=_images(side, side, 1),
+            output_shape=(size, size, 3),
+        )
+        for padding, side, size in (("same", 8, 8), ("valid", 44, 4))
+    ),
+    *(
+        Tiny(
+            name,
+            {
+                "outputs": 3,
+                "vocabulary": 11,
+                "embedding": 5,
+                "units": (6,),
+                "output": "attention",
+                **options,
+            },
+            # The embedding, the layer, the query and projection of the pooling, and the logits.
+            parameters=11 * 5 + layer + (6 * 6 + 6 + 6) + (6 * 3 + 3),
+            inputs=_tokens(11),
+            output_shape=(3,),
+        )
+        for name, layer, options in _recurrent_layers(5, 6)
+    ),
+    Tiny(
+        "bilstm",
+        {"outputs": 2, "input_size": 3, "units": (6, 5), "output": "sequence"},
+        parameters=2 * 4 * (3 * 6 + 6 * 6 + 6) + 2 * 4 * (12 * 5 + 5 * 5 + 5) + (10 * 2 + 2),
+        inputs=_sequences(3),
+        output_shape=(7, 2),
+    ),
+    Tiny(
+        "bigru",
+        {"outputs": 2, "input_size": 3, "units": (6,), "output": "last"},
+        parameters=2 * 3 * (3 * 6 + 6 * 6 + 2 * 6) + (12 * 2 + 2),
+        inputs=_sequences(3),
+        output_shape=(2,),
+    ),
+    Tiny(
+        "transformer_base",
+        {
+            "source_vocabulary": 11,
+            "target_vocabulary": 11,
+            "layers": 1,
+            "dropout": 0.0,
+            "heads": 2,
+            "width": 8,
+            "feed_forward": 12,
+        },
+        # One table, a layer of the encoder, and one of the decoder with a second attention.
+        parameters=11 * 8 + _LAYER + (_LAYER + _ATTENTION + 2 * 8),
+        inputs=_tokens(11, "source", "target"),
+        output_shape=(7, 11),
+    ),
+    Tiny(
+        "char_gpt_small",
+        {
+            "vocabulary": 11,
+            "max_length": 12,
+            "layers": 2,
+            "heads": 2,
+            "width": 8,
+            "feed_forward": 12,
+        },
+        parameters=11 * 8 + 12 * 8 + 2 * _LAYER + 2 * 8,
+        inputs=_tokens(11),
+        output_shape=(7, 11),
+    ),
+    *(
+        Tiny(
+            f"{family}_base",
+            {
+                "vocabulary": 13,
+                "layers": 2,
+                "heads": 2,
+                "width": 8,
+                "feed_forward": 12,
+                "max_length": 12,
+                "dropout": 0.0,
+                **({"embedding": 6} if narrow else {}),
+            },
+            # Tables of tokens, positions and segments with their norm; a projection from a narrow
+            # embedding; the layers, all one in ALBERT; the pooler.
+            parameters=sum(
+                (
+                    (13 + 12 + (2 if segments else 0) + 2) * (6 if narrow else 8),
+                    (6 * 8 + 8) if narrow else 0,
+                    _LAYER * (1 if family == "albert" else 2),
+                    (8 * 8 + 8) if segments else 0,
+                )
+            ),
+            inputs=_tokens(13, segments=segments),
+            output_shape=(8,) if segments else (7, 8),
+            output="pooled_output" if segments else "",
+            logits=False,
+        )
+        for family, segments, narrow in (
+            ("bert", True, False),
+            ("roberta", False, False),
+            ("distilbert", False, False),
+            ("albert", True, True),
+            ("electra", True, True),
+        )
+    ),
+)

@@ -1,0 +1,83 @@
+"""What the tests of the pipelines share: MLflow stores, tiny data, a tiny SavedModel."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh MLflow database; creating one takes seconds, copying it none."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = tmp_path_factory.mktemp("template")
+    database = folder / "mlflow.db"
+    store = SqlAlchemyStore(f"sqlite:///{database}", str(folder / "ARTIFACTS"))
+    store.create_experiment("classify_images", str(folder / "ARTIFACTS" / "classify_images"))
+    store.engine.dispose()
+    return database
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working directory, and MLflow as in a new process afterwards."""
+    import mlflow
+
+    monkeypatch.chdir(tmp_path)
+    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
+        monkeypatch.setenv(variable, "")  # So that it is restored, whoever sets it.
+        monkeypatch.delenv(variable)
+    monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
+    sigterm = signal.getsignal(signal.SIGTERM)
+    yield tmp_path
+    signal.signal(signal.SIGTERM, sigterm)
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(workplace: Path, store_template: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of an MLflow store of the test's own, which MLFLOW_TRACKING_URI names."""
+    import mlflow
+
+    database = workplace / "mlflow.db"
+    shutil.copy(store_template, database)
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
+            (str(store_template.parent / "ARTIFACTS"), str(workplace / "artifacts")),
+        )
+    connection.close()
+    uri = f"sqlite:///{database}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    return uri
+
+
+@pytest.fixture(scope="session")
+def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A TFDS folder with the embedded digits in it."""
+    from pipelines import datasets
+
+    folder = tmp_path_factory.mktemp("tfds")
+    datasets.prepared("digits", data_dir=str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def linear_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SavedModel of `samples.linear()`."""
+    from pipelines import export
+    from tests.pipelines import samples
+
+    model = samples.linear()
+    folder = tmp_path_factory.mktemp("linear") / "saved_model"
+    examples = {"left/0.txt": b"1 2 3", "right/1.txt": b"4 5 6"}
+    return export.saved_model(model, samples.linear_signatures(model), folder, examples=examples)

@@ -1,0 +1,145 @@
+"""The command line: help, lists, exit codes and messages, before any work is done."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from pipelines import PIPELINES, recipe
+from pipelines.__main__ import main, parse
+from pipelines.recipe import Config
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HEAVY = ("tensorflow", "keras", "mlflow", "sklearn", "matplotlib", "tensorflow_datasets")
+
+
+def command(*arguments: str) -> tuple[subprocess.CompletedProcess[str], str]:
+    """Runs the command line in a process; returns it and the heavy packages it imported."""
+    script = (
+        "import runpy, sys\n"
+        "try:\n"
+        "    runpy.run_module('pipelines', run_name='__main__')\n"
+        "finally:\n"
+        f"    print(*[name for name in {HEAVY} if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done, done.stdout.rsplit("\n", 2)[1]
+
+
+def meanings() -> dict[str, str]:
+    """Returns the line under each field of the dataclasses, by dotted option."""
+    lines: dict[str, dict[str, str]] = {}
+    for node in ast.parse(Path(recipe.__file__).read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            lines[node.name] = {
+                field.target.id: str(text.value.value)
+                for field, text in zip(node.body, node.body[1:], strict=False)
+                if isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(text, ast.Expr)
+                and isinstance(text.value, ast.Constant)
+            }
+
+    def below(choice, prefix: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for field in fields(choice):
+            value = getattr(choice, field.name)
+            if is_dataclass(value):
+                nested = prefix if field.name == "recipe" else f"{prefix}{field.name}."
+                found |= below(value, nested)
+            else:
+                found[prefix + field.name] = lines[type(choice).__name__][field.name]
+        return found
+
+    return below(Config(), "")
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_help_names_every_option_with_its_meaning_and_default(pipeline, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "500")  # So that no word is broken.
+    with pytest.raises(SystemExit) as left:
+        parse([pipeline, "--help"])
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    assert PIPELINES[pipeline].summary in shown
+    entries = {}
+    for entry in re.split(r"\n+(?=  -|\S)", shown):
+        option, *rest = entry.split()
+        entries[option] = " ".join(rest)
+    defaults = PIPELINES[pipeline].defaults.parameters() | {"model": {}}
+    for option, meaning in meanings().items():
+        assert meaning in entries[f"--{option}"]
+        assert entries[f"--{option}"].endswith(f"default: {defaults[option]})")
+
+
+def test_every_option_has_a_line_of_meaning():
+    assert len(meanings()) >= len(Config().parameters())
+    for option, meaning in meanings().items():
+        assert meaning.endswith("."), option
+        assert "\n" not in meaning, option
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_the_list_of_pipelines_imports_no_tensorflow(arguments):
+    done, heavy = command(*arguments)
+    assert done.returncode == 0
+    for name, pipeline in PIPELINES.items():
+        assert name in done.stdout
+        assert pipeline.defaults.dataset in done.stdout
+    assert heavy == ""
+
+
+def test_help_imports_no_tensorflow():
+    done, heavy = command("classify_images", "--help")
+    assert done.returncode == 0
+    assert "--optimizer.learning_rate" in done.stdout
+    assert heavy == ""
+
+
+MISTAKES = [
+    (["resnet"], "unknown pipeline 'resnet'; known are: .*classify_images"),
+    (["--epochs", "3"], "unknown pipeline '--epochs'"),
+    (["classify_images", "--nonsense", "3"], "--nonsense"),
+    (["classify_images", "nonsense"], "nonsense"),
+    (["classify_images", "--optimizer.nonsense", "3"], "--optimizer.nonsense"),
+    (["classify_images", "--epochs", "many"], "--epochs: .*int.*many"),
+    (["classify_images", "--epochs", "1.5"], "--epochs: .*int.*1.5"),
+    (["classify_images", "--epochs"], "--epochs: expected one argument"),
+    (["classify_images", "--epochs", "0"], "--epochs must be between 1 and 100000, not 0"),
+    (["classify_images", "--precision", "float8"], "--precision: .*mixed_bfloat16.*float8"),
+    (["classify_images", "--augmentation.flip", "maybe"], "--augmentation.flip: .*maybe"),
+    (["classify_images", "--model", "3"], "--model: .*3"),
+    (
+        ["classify_images", "--architecture", "resnet9"],
+        "'resnet9'; `python -m architectures` lists them",
+    ),
+    (["classify_images", "--config", "nowhere.yaml"], "--config: .*nowhere.yaml"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda part: str(part)[:50])
+def test_a_mistake_ends_with_code_2_and_one_sentence(arguments, message, workplace, capsys):
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert re.fullmatch(rf"error: .*{message}.*\n", shown.err)
+    assert shown.out == ""
+    assert list(workplace.iterdir()) == [], "nothing is made before the choices are checked"
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "epochs: many", "nonsense: 3", "- 1\n- 2\n"])
+def test_a_file_that_holds_no_choices_is_refused(text, workplace, capsys):
+    Path("config.yaml").write_text(text)
+    assert main(["classify_images", "--config", "config.yaml"]) == 2
+    assert re.fullmatch(r"error: \S.*\n", capsys.readouterr().err)

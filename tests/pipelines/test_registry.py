@@ -1,0 +1,176 @@
+"""The registry: what the gate lets through, and what a registered version is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines import registry
+from pipelines.baselines import Baseline
+from pipelines.registry import gate
+from tests.pipelines import samples
+
+GATE = [
+    # value, baseline, champion, same data, alias, reason
+    (0.9, 0.8, None, False, "champion", "0.9000 beats the baseline's 0.8000, and there was no cha"),
+    (0.8, 0.8, None, False, "", "no alias: validation accuracy 0.8000 does not beat the baseli"),
+    (0.7, 0.8, 0.6, True, "", "does not beat the baseline's 0.8000"),
+    (0.9, 0.8, 0.85, True, "champion", "is no worse than the 0.8500 of champion version 4"),
+    (0.9, 0.8, 0.9, True, "champion", "is no worse than the 0.9000 of champion version 4"),
+    (0.9, 0.8, 0.95, True, "challenger", "but not the 0.9500 of champion version 4"),
+    (0.9, 0.8, 0.5, False, "challenger", "champion version 4 was measured on other data"),
+    (float("nan"), 0.8, None, False, "", "does not beat"),
+    (float("nan"), 0.8, 0.5, True, "", "does not beat"),
+]
+
+
+@pytest.mark.parametrize(("value", "baseline", "champion", "same", "alias", "reason"), GATE)
+def test_the_gate_decides_by_baseline_and_champion(value, baseline, champion, same, alias, reason):
+    version = None if champion is None else 4
+    given_alias, given_reason = gate(
+        "accuracy",
+        value,
+        baseline,
+        champion_value=champion,
+        champion_version=version,
+        same_data=same,
+    )
+    assert given_alias == alias
+    assert reason in given_reason
+    assert given_reason.startswith(f"{alias or 'no alias'}: ")
+
+
+SCORES = st.integers(0, 1000).map(lambda n: n / 1000)
+
+
+@given(SCORES, SCORES, SCORES | st.none(), st.booleans())
+def test_no_champion_is_below_its_baseline_or_its_predecessor(value, baseline, champion, same):
+    alias, _ = gate(
+        "accuracy",
+        value,
+        baseline,
+        champion_value=champion,
+        champion_version=None if champion is None else 1,
+        same_data=same,
+    )
+    assert (alias == "") == (value <= baseline)
+    allowed = value > baseline and (champion is None or (same and value >= champion))
+    assert (alias == "champion") == allowed
+
+
+def register(saved_model: Path, accuracy: float, digest: str = "abc", baseline: float = 0.5):
+    with mlflow.start_run():
+        return registry.register(
+            saved_model,
+            "linear",
+            "accuracy",
+            {"validation_accuracy": accuracy, "test_accuracy": 0.1},
+            Baseline("chance", {"accuracy": baseline}, {"accuracy": 0.9}),
+            digest,
+        )
+
+
+def aliases() -> dict[str, int]:
+    found = mlflow.MlflowClient().get_registered_model("linear").aliases
+    return {alias: int(version) for alias, version in found.items()}
+
+
+def test_versions_get_their_aliases_one_after_the_other(store, linear_model):
+    first = register(linear_model, 0.7)
+    assert (first.name, first.number, first.alias) == ("linear", 1, "champion")
+    assert aliases() == {"champion": 1}
+
+    assert register(linear_model, 0.8).alias == "champion"
+    assert aliases() == {"champion": 2}
+
+    worse = register(linear_model, 0.75)
+    assert (worse.number, worse.alias) == (3, "challenger")
+    assert "0.8000 of champion version 2" in worse.reason
+    assert aliases() == {"champion": 2, "challenger": 3}
+
+    assert register(linear_model, 0.99, digest="other").alias == "challenger"
+    assert aliases() == {"champion": 2, "challenger": 4}
+
+    assert register(linear_model, 0.4).alias == ""
+    assert aliases() == {"champion": 2, "challenger": 4}
+
+    version = mlflow.MlflowClient().get_model_version("linear", "4")
+    assert float(version.tags["validation_accuracy"]) == 0.99
+    assert version.tags["data.digest"] == "other"
+
+
+def test_a_registered_version_is_the_saved_model_as_it_was(store, linear_model):
+    version = register(linear_model, 0.7)
+    location = Path(version.saved_model)
+
+    def files(folder: Path) -> dict[str, bytes]:
+        return {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+
+    assert files(location) == files(linear_model)
+    assert {"variables/variables.index", "assets.extra/tf_serving_warmup_requests"} <= set(
+        files(location)
+    )
+    # Whoever asks the registry finds the same place, and the run that made it.
+    client = mlflow.MlflowClient()
+    champion = client.get_model_version_by_alias("linear", "champion")
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert isinstance(run, mlflow.entities.Run)
+    assert champion.run_id == run.info.run_id
+    downloaded = mlflow.artifacts.download_artifacts("models:/linear@champion")
+    assert files(Path(downloaded, "saved_model")) == files(linear_model)
+
+
+def test_mlflow_itself_can_load_and_ask_a_registered_version(store, linear_model):
+    register(linear_model, 0.7)
+    loaded = mlflow.pyfunc.load_model("models:/linear@champion")
+    x = np.random.default_rng(3).normal(size=(4, 3)).astype("float32")
+    answer = loaded.predict({"x": x})
+    assert set(answer) == {"y", "larger"}
+    np.testing.assert_allclose(
+        answer["y"], x @ samples.WEIGHTS + samples.BIAS, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_the_signature_that_mlflow_shows_is_the_saved_models(store, linear_model):
+    register(linear_model, 0.7)
+    signature = mlflow.models.get_model_info("models:/linear@champion").signature
+    default = tf.saved_model.load(linear_model).signatures["serving_default"]
+
+    def shown(schema) -> dict[str, tuple]:
+        return {
+            tensor.name: (np.dtype(tensor.type).kind, tuple(tensor.shape))
+            for tensor in schema.inputs
+        }
+
+    def own(specs) -> dict[str, tuple]:
+        return {
+            name: (
+                "U" if spec.dtype == tf.string else spec.dtype.as_numpy_dtype().dtype.kind,
+                tuple(-1 if size is None else size for size in spec.shape),
+            )
+            for name, spec in specs.items()
+        }
+
+    assert signature is not None
+    assert shown(signature.inputs) == own(default.structured_input_signature[1])
+    assert shown(signature.outputs) == own(default.structured_outputs)
+
+
+def test_a_fault_while_logging_leaves_no_version(store, linear_model, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(registry.shutil, "copytree", fail)
+    with pytest.raises(OSError, match="no space left"):
+        register(linear_model, 0.7)
+    assert mlflow.MlflowClient().search_model_versions("name = 'linear'") == []

@@ -1,0 +1,334 @@
+"""Tracking: where runs are kept, what they carry, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import git
+import mlflow
+import pytest
+import yaml
+from matplotlib.figure import Figure
+
+from pipelines import PIPELINES, tracking
+from pipelines.baselines import Baseline
+from pipelines.errors import UserError
+from pipelines.recipe import Config
+from tests.pipelines import samples
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CONFIG = samples.config()
+
+
+def text(run_id: str, path: str) -> str:
+    return mlflow.artifacts.load_text(f"runs:/{run_id}/{path}")
+
+
+def only_run(experiment: str = "classify_images") -> mlflow.entities.Run:
+    (run,) = mlflow.search_runs(experiment_names=[experiment], output_format="list")
+    assert isinstance(run, mlflow.entities.Run)
+    return run
+
+
+def test_a_run_carries_its_choices(store):
+    with tracking.run("classify_images", CONFIG) as tracked:
+        assert tracked.store == store
+    run = only_run()
+    assert tracked.uri == f"runs:/{run.info.run_id}"
+    assert run.info.run_name == "convnet on striped"
+    chosen = {"pipeline": "classify_images", **CONFIG.parameters()}
+    assert run.data.params == {name: str(value) for name, value in chosen.items()}
+    assert run.data.tags["pipeline"] == "classify_images"
+    assert yaml.safe_load(text(run.info.run_id, "config.yaml")) == CONFIG.options()
+
+
+def test_a_run_carries_its_environment(store):
+    with tracking.run("classify_images", CONFIG) as tracked:
+        pass
+    environment = json.loads(text(tracked.id, "environment.json"))
+    assert environment["python"] == sys.version
+    assert environment["cpus"] == os.cpu_count()
+    assert environment["memory_gib"] > 0
+    packages = environment["packages"]
+    assert packages["tensorflow"] == metadata.version("tensorflow")
+    assert list(packages) == sorted(packages, key=str.lower)
+
+
+def test_a_run_carries_the_code_version(store):
+    with tracking.run("classify_images", CONFIG) as tracked:
+        pass
+    commit, changes = tracking._code_version()
+    tags = mlflow.get_run(tracked.id).data.tags
+    assert tags["code.commit"] == commit
+    assert tags["code.changed"] == str(bool(changes))
+    if changes:
+        assert text(tracked.id, "uncommitted.diff") == changes
+
+
+def test_the_code_version_is_the_commit_with_what_changed_since(tmp_path, monkeypatch):
+    module = tmp_path / "pipelines" / "tracking.py"
+    module.parent.mkdir()
+    monkeypatch.setattr(tracking, "__file__", str(module))
+    assert tracking._code_version() == ("unknown", "")
+
+    repository = git.Repo.init(tmp_path)
+    assert tracking._code_version() == ("unknown", "")
+
+    module.write_text("first = 1\n")
+    repository.index.add([str(module)])
+    author = git.Actor("Somebody", "somebody@example.org")
+    commit = repository.index.commit("First", author=author, committer=author)
+    assert tracking._code_version() == (commit.hexsha, "")
+
+    module.write_text("second = 2\n")
+    found, changes = tracking._code_version()
+    assert found == commit.hexsha
+    assert "-first = 1" in changes
+    assert "+second = 2" in changes
+
+
+def test_a_run_carries_data_network_and_results(store):
+    import keras
+
+    baseline = Baseline("chance", {"accuracy": 0.5}, {"accuracy": 0.4})
+    metrics = {"validation_accuracy": 0.75, "test_accuracy": 0.7, "test_loss": 1.0}
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="the_layer")])
+    report = {"failure": "", "ops": ["MatMul"], "differences": {"serve": {"y": 1e-7}}}
+    with tracking.run("classify_images", CONFIG) as tracked:
+        tracked.data(samples.striped())
+        tracked.model(model, device="CPU")
+        tracked.metrics({"train_loss": 3.0}, step=1)
+        tracked.metrics({"train_loss": 2.0}, step=2)
+        tracked.history({"loss": [3.0, 2.0], "val_loss": [3.0, 2.5]})
+        tracked.results(metrics, baseline)
+        tracked.figure("picture", Figure())
+        tracked.validation(report)
+    run = only_run()
+
+    inputs: Any = run.inputs
+    assert {
+        next(tag.value for tag in used.tags if tag.key == "mlflow.data.context"): (
+            used.dataset.digest,
+            used.dataset.name.split("/")[0],
+        )
+        for used in inputs.dataset_inputs
+    } == dict.fromkeys(("train", "validation", "test"), ("0123456789ab", "striped"))
+    for used in inputs.dataset_inputs:
+        assert "striped:1.0.0" in used.dataset.source
+    assert run.data.params["data.digest"] == "0123456789ab"
+    assert run.data.params["data.version"] == "1.0.0"
+    assert run.data.params["data.train"] == "50"
+    assert run.data.params["data.test"] == "30"
+
+    assert run.data.params["model_parameters"] == "8"
+    assert run.data.params["device"] == "CPU"
+    assert "the_layer" in text(tracked.id, "model_summary.txt")
+
+    logged = {key: value for key, value in run.data.metrics.items() if "system/" not in key}
+    assert logged == pytest.approx(
+        {
+            **metrics,
+            "train_loss": 2.0,
+            "baseline_validation_accuracy": 0.5,
+            "baseline_test_accuracy": 0.4,
+            "margin_validation_accuracy": 0.25,
+            "margin_test_accuracy": 0.3,
+        }
+    )
+    history = mlflow.MlflowClient().get_metric_history(tracked.id, "train_loss")
+    assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0)]
+    assert run.data.tags["baseline"] == "chance"
+    assert json.loads(text(tracked.id, "validation.json")) == report
+    files = mlflow.artifacts.list_artifacts(f"runs:/{tracked.id}/figures")
+    assert {file.path for file in files or ()} == {
+        "figures/learning_curves.png",
+        "figures/picture.png",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "failure"),
+    [
+        (ValueError("the disk is full"), "FAILED", "ValueError: the disk is full"),
+        (UserError("no such set"), "FAILED", "UserError: no such set"),
+        (MemoryError("x" * 10_000), "FAILED", f"MemoryError: {'x' * 4987}"),
+        (SystemExit(3), "FAILED", "SystemExit: 3"),
+        (KeyboardInterrupt(), "KILLED", "interrupted"),
+    ],
+    ids=lambda part: type(part).__name__ if isinstance(part, BaseException) else "",
+)
+def test_a_failed_run_is_closed_and_says_why(store, error, status, failure):
+    with pytest.raises(type(error)) as caught, tracking.run("classify_images", CONFIG):
+        raise error
+    assert caught.value is error
+    run = only_run()
+    assert (run.info.status, run.data.tags["failure"]) == (status, failure)
+    assert mlflow.active_run() is None
+
+
+def test_a_run_whose_choices_cannot_be_logged_is_closed_as_failed(store, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(mlflow, "log_dict", fail)
+    with pytest.raises(OSError, match="no space"), tracking.run("classify_images", CONFIG):
+        pytest.fail("the body must not run")
+    assert only_run().info.status == "FAILED"
+
+
+def test_a_finished_run_has_no_failure(store):
+    with tracking.run("classify_images", CONFIG):
+        assert only_run().info.status == "RUNNING"
+    run = only_run()
+    assert run.info.status == "FINISHED"
+    assert "failure" not in run.data.tags
+
+
+def test_a_run_joins_the_one_that_was_started_for_it(store, monkeypatch):
+    """`mlflow run` has logged what its user typed, as it was typed."""
+    client = mlflow.MlflowClient()
+    experiment = mlflow.get_experiment_by_name("classify_images")
+    assert experiment is not None
+    started = client.create_run(experiment.experiment_id)
+    typed = {"optimizer.learning_rate": "1e-3", "epochs": "02", "own": "parameter"}
+    for name, value in typed.items():
+        client.log_param(started.info.run_id, name, value)
+    monkeypatch.setenv("MLFLOW_RUN_ID", started.info.run_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment.experiment_id)
+    with tracking.run("classify_images", CONFIG) as tracked:
+        pass
+    assert tracked.id == started.info.run_id
+    run = only_run()
+    assert run.info.status == "FINISHED"
+    chosen = {"pipeline": "classify_images", **CONFIG.parameters()}
+    assert run.data.params == {name: str(value) for name, value in chosen.items()} | typed
+
+
+def test_a_run_goes_into_the_experiment_that_was_chosen_for_it(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", mlflow.create_experiment("mine"))
+    with tracking.run("classify_images", CONFIG) as tracked:
+        pass
+    assert only_run("mine").info.run_id == tracked.id
+
+
+def test_each_pipeline_of_one_process_has_its_own_experiment(store):
+    for pipeline in ("classify_images", "another", "classify_images"):
+        with tracking.run(pipeline, CONFIG) as tracked:
+            pass
+        assert mlflow.get_experiment(tracked.experiment_id).name == pipeline
+
+
+def test_another_store_is_used_if_the_environment_names_it(store, workplace):
+    with tracking.run("classify_images", CONFIG):
+        pass
+    assert tracking.tracking_uri() == store
+    assert not Path("mlruns").exists()
+    assert only_run().info.artifact_uri.startswith(str(workplace / "artifacts"))
+
+
+def test_an_empty_variable_names_no_store(workplace, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    assert tracking.tracking_uri() == "sqlite:///mlruns/mlflow.db"
+
+
+DEFAULT_STORE = """
+import json, mlflow
+from pathlib import Path
+from pipelines import tracking
+from pipelines.recipe import Config
+
+tracking.open_store()
+made = sorted(path.name for path in Path("mlruns").iterdir())
+kept = {e.name: e.artifact_location for e in mlflow.search_experiments()}
+for _ in range(2):
+    with tracking.run("classify_images", Config(architecture="convnet")) as tracked:
+        pass
+with tracking.run("another", Config(architecture="convnet")):
+    pass
+runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+print(json.dumps({
+    "made": made,
+    "kept": kept,
+    "artifacts": [run.info.artifact_uri for run in runs],
+    "uri": tracked.store,
+}))
+"""
+
+
+def test_the_store_is_created_whole_with_an_experiment_per_pipeline(workplace):
+    """In a process of its own, for MLflow keeps a store open under its relative name."""
+    done = subprocess.run(
+        [sys.executable, "-c", DEFAULT_STORE],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    artifacts = workplace.resolve() / "mlruns" / "artifacts"
+    assert found["uri"] == "sqlite:///mlruns/mlflow.db"
+    assert found["made"] == ["mlflow.db"]
+    assert found["kept"].pop("Default").startswith(str(artifacts))
+    assert found["kept"] == {name: str(artifacts / name) for name in PIPELINES}
+    assert len(found["artifacts"]) == 3
+    for uri in found["artifacts"]:
+        assert uri.startswith((f"{artifacts}/classify_images/", f"{artifacts}/another/"))
+    assert sorted(path.name for path in workplace.iterdir()) == ["mlruns"]
+    assert sorted(path.name for path in (workplace / "mlruns").iterdir()) == [
+        "artifacts",
+        "mlflow.db",
+    ]
+
+
+def test_a_store_that_could_not_be_created_leaves_nothing(workplace, monkeypatch):
+    def fail(database: Path) -> None:
+        database.write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tracking, "_create_store", fail)
+    with pytest.raises(KeyboardInterrupt):
+        tracking.open_store()
+    assert list(Path("mlruns").iterdir()) == []
+
+
+def no_such_kind(monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://store")
+
+
+def a_file_for_a_folder(monkeypatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    Path("mlruns").write_text("")
+
+
+def no_database(monkeypatch) -> None:
+    Path("store.db").write_text("this is no database" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path('store.db').resolve()}")
+
+
+def a_deleted_experiment(monkeypatch) -> None:
+    experiment = mlflow.get_experiment_by_name("classify_images")
+    assert experiment is not None
+    mlflow.delete_experiment(experiment.experiment_id)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [no_such_kind, a_file_for_a_folder, no_database, a_deleted_experiment],
+    ids=lambda fault: fault.__name__,
+)
+def test_a_store_that_cannot_be_used_is_the_users_mistake(fault, store, monkeypatch):
+    fault(monkeypatch)
+    message = "^the tracking store .* cannot be used: ."
+    with (
+        pytest.raises(UserError, match=message) as caught,
+        tracking.run("classify_images", Config()),
+    ):
+        pytest.fail("the body must not run")
+    assert "\n" not in str(caught.value)

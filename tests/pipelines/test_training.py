@@ -1,0 +1,239 @@
+"""Training: repeatable by its seed, on its schedule, in its precision, to its best epoch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines import training
+from pipelines.classify_images import ClassifyImages
+from pipelines.recipe import Augmentation, Optimizer, Recipe
+from tests.pipelines import samples
+from tests.pipelines.samples import Record
+
+TASK = ClassifyImages()
+RECIPE = Recipe(epochs=2, batch_size=16, seed=3, augmentation=Augmentation(shift=0.1, flip=True))
+
+
+def fit(recipe: Recipe, data=None, **model) -> tuple[keras.Model, Record]:
+    config, data = samples.config(recipe, **model), data or samples.striped()
+    record: Any = Record()
+    built = training.build(TASK, data, config)
+    return training.fit(TASK, built, data, config, record), record
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[keras.Model, Record]:
+    return fit(RECIPE)
+
+
+def test_the_same_seed_gives_the_same_weights(fitted):
+    model, _ = fit(RECIPE)
+    for one, two in zip(fitted[0].get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_another_seed_gives_other_weights(fitted):
+    model, _ = fit(replace(RECIPE, seed=4))
+    assert np.any(fitted[0].layers[1].get_weights()[0] != model.layers[1].get_weights()[0])
+
+
+def test_each_epoch_is_logged(fitted):
+    _, record = fitted
+    assert list(record.steps) == [1, 2]
+    every = {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate"}
+    assert set(record.steps[1]) == every
+    assert set(record.steps[2]) == every | {"examples_per_second"}
+    assert record.steps[2]["examples_per_second"] > 0
+    assert record.steps[2]["learning_rate"] == pytest.approx(0, abs=1e-9)
+    for name, values in record.curves.items():
+        logged = name if name.startswith("val_") else f"train_{name}"
+        assert values == [pytest.approx(step[logged]) for step in record.steps.values()]
+
+
+def test_a_model_learns_what_can_be_learned():
+    model, _ = fit(Recipe(epochs=15, batch_size=10, optimizer=Optimizer(learning_rate=0.02)))
+    scores = training.evaluate(TASK, model, samples.striped(), batch_size=7)
+    assert set(scores) == {
+        f"{split}_{name}" for split in ("validation", "test") for name in ("loss", "accuracy")
+    }
+    assert scores["validation_accuracy"] > 0.9
+    assert scores["test_accuracy"] > 0.9
+
+
+def test_the_evaluation_is_the_mean_over_every_example(fitted):
+    model, data = fitted[0], samples.striped()
+    scores = training.evaluate(TASK, model, data, batch_size=7)
+    images, labels = next(data.test.batch(100).as_numpy_iterator())
+    logits = model.predict(images / np.float32(255), verbose=0)
+    assert scores["test_accuracy"] == pytest.approx(np.mean(logits.argmax(-1) == labels))
+    chance = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    loss = -np.log(chance[np.arange(len(labels)), labels]).mean()
+    assert scores["test_loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_mixed_precision_trains_and_returns_a_float32_model():
+    recipe = Recipe(epochs=2, batch_size=16, precision="mixed_bfloat16")
+    still = {"dropout": 0.0, "stage_dropout": 0.0}
+    config, data, record = samples.config(recipe, **still), samples.striped(), Record()
+    built = training.build(TASK, data, config)
+    assert "bfloat16" in {layer.compute_dtype for layer in built.layers}
+    assert keras.config.dtype_policy().name == "float32"
+    model = training.fit(TASK, built, data, config, record)  # type: ignore[arg-type]
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    for one, two in zip(built.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    # It is the same training, a little less exact.
+    _, exact = fit(replace(recipe, precision="float32"), **still)
+    assert record.curves["loss"] != exact.curves["loss"]
+    assert record.curves["loss"] == pytest.approx(exact.curves["loss"], rel=0.05)
+
+
+def test_a_model_that_cannot_be_built_leaves_the_precision_as_it_was():
+    config = samples.config(replace(RECIPE, precision="mixed_bfloat16"), padding="nonsense")
+    with pytest.raises(Exception, match="padding"):
+        training.build(TASK, samples.striped(), config)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_early_stopping_restores_the_best_weights():
+    data = samples.striped()
+    # Whoever learns the training split gets ever worse on a validation split of wrong labels.
+    wrong = data.validation.map(lambda image, label: (image, (label + 1) % 3))
+    recipe = Recipe(epochs=9, batch_size=5, patience=2, optimizer=Optimizer(learning_rate=0.02))
+    data = replace(data, validation=wrong)
+    model, record = fit(recipe, data)
+    losses = record.curves["val_loss"]
+    assert len(losses) == losses.index(min(losses)) + 1 + recipe.patience < recipe.epochs
+    scores = training.evaluate(TASK, model, data, batch_size=5)
+    assert scores["validation_loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+def rates(choice: Optimizer, steps: int) -> list[float]:
+    """Returns the learning rate of each step and of the one after the last."""
+    optimizer = training.optimizer(choice, steps)
+    values = []
+    for step in range(steps + 1):
+        optimizer.iterations.assign(step)
+        values.append(float(optimizer.learning_rate))
+    return values
+
+
+def test_the_learning_rate_rises_linearly_and_falls_like_a_cosine():
+    values = rates(Optimizer(learning_rate=0.4, warmup=0.2), 100)
+    np.testing.assert_allclose(values[:21], np.linspace(0, 0.4, 21), rtol=1e-5)
+    falling = 0.2 * (1 + np.cos(np.pi * np.arange(81) / 80))
+    np.testing.assert_allclose(values[20:], falling, rtol=1e-5, atol=1e-7)
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 40), st.floats(0, 0.9), st.floats(1e-5, 1))
+def test_the_learning_rate_peaks_after_the_warmup_and_ends_at_zero(steps, warmup, peak):
+    values = rates(Optimizer(learning_rate=peak, warmup=warmup), steps)
+    top = int(warmup * steps)
+    assert max(values) == values[top] == pytest.approx(peak)
+    assert values[:top] == sorted(values[:top])
+    assert values[top:] == sorted(values[top:], reverse=True)
+    assert values[-1] == pytest.approx(0, abs=1e-6 * peak)
+
+
+def stepped(choice: Optimizer, names: list[str], gradient: float) -> dict[str, float]:
+    """Returns variables that were 1 after one step with the same gradient each."""
+    optimizer = training.optimizer(choice, 100)
+    variables = [keras.Variable(np.ones(1, "float32"), name=name) for name in names]
+    optimizer.apply([tf.constant([gradient]) for _ in names], variables)
+    return {v.name: float(v.numpy()[0]) for v in variables}
+
+
+def test_weights_decay_and_biases_and_normalisations_do_not():
+    choice = Optimizer(learning_rate=0.5, weight_decay=0.1, warmup=0.0)
+    values = stepped(choice, ["kernel", "bias", "gamma", "beta"], gradient=0.0)
+    assert values.pop("kernel") == pytest.approx(0.95)
+    assert values == {"bias": 1, "gamma": 1, "beta": 1}
+
+
+def test_the_gradient_is_clipped_by_its_whole_norm():
+    """Adam divides by the gradient, so clipping shows where nothing but epsilon is left of it."""
+    free = Optimizer(learning_rate=0.5, weight_decay=0.0, warmup=0.0)
+    assert stepped(free, ["kernel"], gradient=3.0)["kernel"] == pytest.approx(0.5, rel=1e-3)
+    clipped = replace(free, clip_norm=1e-9)
+    assert stepped(clipped, ["kernel"], gradient=3.0)["kernel"] > 0.99
+
+
+def epoch(batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    inputs, targets = zip(*batches.as_numpy_iterator(), strict=True)
+    return np.concatenate(inputs), np.concatenate(targets)
+
+
+@pytest.mark.parametrize(
+    "augmentation", [Augmentation(), Augmentation(shift=0.2, rotation=0.1, zoom=0.1, flip=True)]
+)
+def test_batches_repeat_for_the_same_seed(augmentation):
+    recipe, data = replace(RECIPE, augmentation=augmentation), samples.striped()
+    one, same, other = (
+        training.batches(TASK, data, replace(recipe, seed=seed)) for seed in (3, 3, 99)
+    )
+    for _ in range(2):  # In the second epoch too, which is another one.
+        (first, labels), (second, names), (third, _) = map(epoch, (one, same, other))
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_array_equal(labels, names)
+        assert np.any(first != third)
+
+
+def test_the_seed_decides_how_an_image_is_augmented():
+    data = samples.striped()
+    lone = replace(data, train=data.train.take(1), sizes={**data.sizes, "train": 1})
+    augmentation = Augmentation(shift=0.3, rotation=0.2)
+    one, same, other = (
+        epoch(training.batches(TASK, lone, replace(RECIPE, augmentation=augmentation, seed=seed)))
+        for seed in (3, 3, 99)
+    )
+    np.testing.assert_array_equal(one[0], same[0])
+    assert np.any(one[0] != other[0])
+
+
+def test_each_epoch_has_every_training_example_once_in_another_order():
+    recipe, data = replace(RECIPE, augmentation=Augmentation()), samples.striped()
+    batches = training.batches(TASK, data, recipe)
+    assert [len(targets) for _, targets in batches] == [16, 16, 16, 2]
+    (first, _), (second, _) = epoch(batches), epoch(batches)
+    images, _ = next(data.train.batch(100).as_numpy_iterator())
+    whole = sorted((images / np.float32(255)).reshape(50, -1).tolist())
+    assert sorted(first.reshape(50, -1).tolist()) == whole
+    assert sorted(second.reshape(50, -1).tolist()) == whole
+    assert np.any(first != second)
+
+
+def test_large_sets_are_not_kept_in_memory(monkeypatch):
+    def passes(limit: int) -> int:
+        monkeypatch.setattr(training, "_CACHE_BYTES", limit)
+        read = tf.Variable(0)
+
+        def counted(image, label):
+            read.assign_add(1)
+            return image, label
+
+        data = samples.striped()
+        data = replace(data, train=data.train.map(counted))
+        batches = training.batches(TASK, data, RECIPE)
+        for _ in range(2):
+            epoch(batches)
+        return int(read) // data.sizes["train"]
+
+    size = samples.SIZES["train"] * 64
+    assert passes(size) == 1
+    assert passes(size - 1) == 2
+
+
+def test_without_several_gpus_a_model_is_trained_on_one_device():
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        pytest.skip("this machine has several GPUs")
+    assert training.strategy().num_replicas_in_sync == 1
+    assert training.device() in ("CPU",) or training.device().startswith("1 x ")

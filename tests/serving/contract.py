@@ -1,0 +1,609 @@
+"""The contract of TensorFlow Serving's gRPC API, as far as this project implements it.
+
+Each case is a request and what comes back: a code with its text, or an answer. "…" in a text
+stands for anything. The table speaks of any server that serves version 1 of these models, built
+in `saved_models.py`:
+
+    half_plus_two        x -> y = x / 2 + 2, floats of one dimension
+    sum_and_difference   a, b -> sum, difference; also a signature `only_sum`
+    echo                 text -> text, strings
+    flatten              images -> pixels [N, 4], from any shape that fits
+    scale                x, factor = 3 -> y = factor * x
+
+Sources: tensorflow/serving and tensorflow at 2.20; the comments name files of theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from serving import messages, tensors
+
+PREDICT = "PredictionService/Predict"
+METADATA = "PredictionService/GetModelMetadata"
+STATUS = "ModelService/GetModelStatus"
+
+RESPONSES = {
+    PREDICT: messages.PredictResponse,
+    METADATA: messages.GetModelMetadataResponse,
+    STATUS: messages.GetModelStatusResponse,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and what comes back.
+
+    Attributes:
+        name: What the request is, in words.
+        method: Service and method.
+        request: The message, or its bytes.
+        code: The gRPC status code.
+        text: The message of the status.
+        answer: The response to a request that succeeds.
+    """
+
+    name: str
+    method: str
+    request: Any
+    code: str
+    text: str = ""
+    answer: Any = None
+
+
+def tensor(fields: str) -> Any:
+    """Returns a TensorProto from "dtype shape field=value,value …", such as "1 2x3 float_val=7".
+
+    Bytes are given in hexadecimal.
+    """
+    dtype, shape, *values = fields.split()
+    proto = messages.CLASSES["TensorProto"](dtype=int(dtype))
+    for size in shape.split("x") if shape != "scalar" else ():
+        proto.tensor_shape.dim.add().size = int(size)
+    for field in values:
+        name, _, listed = field.partition("=")
+        if name == "tensor_content":
+            proto.tensor_content = bytes.fromhex(listed)
+        elif name == "string_val":
+            proto.string_val.extend(bytes.fromhex(value) for value in listed.split(","))
+        else:
+            getattr(proto, name).extend(json.loads(f"[{listed}]"))
+    return proto
+
+
+def spec(
+    model: str = "",
+    *,
+    version: int | None = None,
+    label: str | None = None,
+    signature: str = "",
+) -> Any:
+    message = messages.CLASSES["ModelSpec"](name=model, signature_name=signature)
+    if version is not None:
+        message.version.value = version
+    if label is not None:
+        message.version_label = label
+    return message
+
+
+def predict(
+    model: str = "",
+    *,
+    version: int | None = None,
+    label: str | None = None,
+    signature: str = "",
+    outputs: Sequence[str] = (),
+    **inputs: Any,
+) -> Any:
+    """Floats go as `tensor_content`; a text is read by `tensor`."""
+    request = messages.PredictRequest(output_filter=outputs)
+    request.model_spec.CopyFrom(spec(model, version=version, label=label, signature=signature))
+    for name, value in inputs.items():
+        if isinstance(value, str):
+            request.inputs[name].CopyFrom(tensor(value))
+        else:
+            array = np.asarray(value)
+            array = array.astype(np.float32) if array.dtype == np.float64 else array
+            tensors.encode(request.inputs[name], array)
+    return request
+
+
+def answered(model: str, **outputs: str) -> Any:
+    response = messages.PredictResponse(
+        model_spec=spec(model, version=1, signature="serving_default")
+    )
+    for name, fields in outputs.items():
+        response.outputs[name].CopyFrom(tensor(fields))
+    return response
+
+
+def metadata(model: str = "", fields: Sequence[str] = ("signature_def",), **choice: Any) -> Any:
+    return messages.GetModelMetadataRequest(model_spec=spec(model, **choice), metadata_field=fields)
+
+
+def status(model: str = "", **choice: Any) -> Any:
+    return messages.GetModelStatusRequest(model_spec=spec(model, **choice))
+
+
+X = [1.0, 2.0]
+LONG = "signature" * 200
+
+# Which model. servables/tensorflow/predict_impl.cc, model_servers/server_core.cc, core/manager.h
+NAMING = [
+    Case(
+        "no model_spec",
+        PREDICT,
+        messages.PredictRequest(),
+        "INVALID_ARGUMENT",
+        "Missing ModelSpec",
+    ),
+    Case(
+        "an empty model name",
+        PREDICT,
+        predict("", x=X),
+        "INVALID_ARGUMENT",
+        "ModelSpec has no name specified.",
+    ),
+    Case(
+        "an unknown model",
+        PREDICT,
+        predict("nobody", x=X),
+        "NOT_FOUND",
+        "Servable not found for request: Latest(nobody)",
+    ),
+    Case(
+        "an unknown version",
+        PREDICT,
+        predict("half_plus_two", version=7, x=X),
+        "NOT_FOUND",
+        "Servable not found for request: Specific(half_plus_two, 7)",
+    ),
+    Case(
+        "version 0, which is not the latest",
+        PREDICT,
+        predict("half_plus_two", version=0, x=X),
+        "NOT_FOUND",
+        "Servable not found for request: Specific(half_plus_two, 0)",
+    ),
+    Case(
+        "a version of an unknown model",
+        PREDICT,
+        predict("nobody", version=-1, x=X),
+        "NOT_FOUND",
+        "Servable not found for request: Specific(nobody, -1)",
+    ),
+    Case(
+        "an unknown label",
+        PREDICT,
+        predict("half_plus_two", label="stable", x=X),
+        "INVALID_ARGUMENT",
+        "Unrecognized servable version label: stable",
+    ),
+    Case(
+        "an empty label",
+        PREDICT,
+        predict("half_plus_two", x=X).SerializeToString() + bytes.fromhex("0a022200"),
+        "INVALID_ARGUMENT",
+        "Unrecognized servable version label: ",
+    ),
+    Case(
+        "version and label, of which the last one counts",
+        PREDICT,
+        predict("half_plus_two", version=1, label="stable", x=X),
+        "INVALID_ARGUMENT",
+        "Unrecognized servable version label: stable",
+    ),
+    Case(
+        "a text too long for a status",
+        PREDICT,
+        predict(LONG, x=X),
+        "NOT_FOUND",
+        f"Servable not found for request: Latest({LONG}"[:1024] + "...TRUNCATED",
+    ),
+]
+
+# Which signature, which inputs. servables/tensorflow/predict_util.cc, cc/saved_model/util.cc
+INPUTS = [
+    Case(
+        "an unknown signature",
+        PREDICT,
+        predict("half_plus_two", signature="classify", x=X),
+        "FAILED_PRECONDITION",
+        'Serving signature key "classify" not found.',
+    ),
+    Case(
+        "an unknown signature comes before wrong inputs",
+        PREDICT,
+        predict("half_plus_two", signature="classify"),
+        "FAILED_PRECONDITION",
+        'Serving signature key "classify" not found.',
+    ),
+    Case(
+        "no inputs",
+        PREDICT,
+        predict("sum_and_difference"),
+        "INVALID_ARGUMENT",
+        "input size does not match signature: 0!=2 len({}) != len({a,b}). Sent extra: {}. "
+        "Missing but required: {a,b}.",
+    ),
+    Case(
+        "too few inputs",
+        PREDICT,
+        predict("sum_and_difference", a=X),
+        "INVALID_ARGUMENT",
+        "input size does not match signature: 1!=2 len({a}) != len({a,b}). Sent extra: {}. "
+        "Missing but required: {b}.",
+    ),
+    Case(
+        "too many inputs",
+        PREDICT,
+        predict("half_plus_two", z=X, x=X, a=X),
+        "INVALID_ARGUMENT",
+        "input size does not match signature: 3!=1 len({a,x,z}) != len({x}). Sent extra: {a,z}. "
+        "Missing but required: {}.",
+    ),
+    Case(
+        "a misnamed input",
+        PREDICT,
+        predict("sum_and_difference", a=X, c=X),
+        "INVALID_ARGUMENT",
+        "Signature input alias: b(feed name: serving_default_b:0) not found in request and no "
+        "default value provided. Inputs expected to be in the request {a,c}, or default input "
+        "alias set: ",
+    ),
+    Case(
+        "a required input left out where another one has a default",
+        PREDICT,
+        predict("scale", factor=3.0),
+        "INVALID_ARGUMENT",
+        "Signature input alias: x(feed name: serving_default_x:0) not found in request and no "
+        "default value provided. Inputs expected to be in the request {factor}, or default input "
+        "alias set: factor",
+    ),
+    Case(
+        "an input with a default under another name",
+        PREDICT,
+        predict("scale", x=X, power=3.0),
+        "INVALID_ARGUMENT",
+        "Inputs contains invalid name. Used request inputs: x, request input: power,x",
+    ),
+    Case(
+        "wrong inputs come before a wrong output filter",
+        PREDICT,
+        predict("half_plus_two", outputs=["z"]),
+        "INVALID_ARGUMENT",
+        "input size does not match signature: 0!=1 len({}) != len({x}). Sent extra: {}. "
+        "Missing but required: {x}.",
+    ),
+    Case(
+        "an unknown output",
+        PREDICT,
+        predict("sum_and_difference", outputs=["sum", "product"], a=X, b=X),
+        "INVALID_ARGUMENT",
+        "output tensor alias not found in signature: product Outputs expected to be in the set "
+        "{difference,sum}.",
+    ),
+    Case(
+        "an output twice",
+        PREDICT,
+        predict("sum_and_difference", outputs=["sum", "sum"], a=X, b=X),
+        "INVALID_ARGUMENT",
+        "duplicate output tensor alias: sum",
+    ),
+    Case(
+        "the signature that initialises",
+        PREDICT,
+        predict("half_plus_two", signature="__saved_model_init_op"),
+        "OUT_OF_RANGE",
+        "Node 'NoOp' (type: 'NoOp', num of outputs: 0) does not have output 0",
+    ),
+]
+
+# What a TensorProto must be. tensorflow/core/framework/tensor.cc
+TENSORS = [
+    Case(name, PREDICT, request, "INVALID_ARGUMENT", text)
+    for name, request, text in [
+        ("no dtype", predict("half_plus_two", x="0 2"), "tensor parsing error: x"),
+        ("an unknown dtype", predict("half_plus_two", x="99 2"), "tensor parsing error: x"),
+        ("a negative size", predict("half_plus_two", x="1 -1"), "tensor parsing error: x"),
+        (
+            "content that is too short",
+            predict("half_plus_two", x="1 2 tensor_content=00"),
+            "tensor parsing error: x",
+        ),
+        (
+            "a size beyond all memory",
+            predict("half_plus_two", x=f"1 {2**50}"),
+            "tensor parsing error: x",
+        ),
+        (
+            "sizes whose product overflows",
+            predict("half_plus_two", x=f"1 {2**40}x{2**40}x0"),
+            "tensor parsing error: x",
+        ),
+        (
+            "strings whose content ends too early",
+            predict("echo", text="7 2 tensor_content=0102"),
+            "tensor parsing error: text",
+        ),
+    ]
+]
+
+# What the runtime says itself.
+RUNTIME = [
+    Case(
+        "doubles where floats are wanted",
+        PREDICT,
+        predict("half_plus_two", x="2 1 double_val=1"),
+        "INVALID_ARGUMENT",
+        "Expects arg[0] to be float but double is provided",
+    ),
+    Case(
+        "integers for the second input in the order of names",
+        PREDICT,
+        predict("sum_and_difference", b="3 1 int_val=1", a=X),
+        "INVALID_ARGUMENT",
+        "Expects arg[1] to be float but int32 is provided",
+    ),
+    Case(
+        "numbers where strings are wanted",
+        PREDICT,
+        predict("echo", text=X),
+        "INVALID_ARGUMENT",
+        "Expects arg[0] to be string but float is provided",
+    ),
+    Case(
+        "sizes that an operation cannot bring together",
+        PREDICT,
+        predict("sum_and_difference", a=[1.0, 2.0], b=[1.0, 2.0, 3.0]),
+        "INVALID_ARGUMENT",
+        "Incompatible shapes: [2] vs. [3]\n\t [[{{function_node …}}{{node …}}]]",
+    ),
+    Case(
+        "pixels that make no whole image",
+        PREDICT,
+        predict("flatten", images=np.zeros(10)),
+        "INVALID_ARGUMENT",
+        "Input to reshape is a tensor with 10 values, but the requested shape requires a multiple "
+        "of 4\n\t [[{{function_node …}}{{node …}}]]",
+    ),
+]
+
+Y = "1 2 float_val=2.5,3"
+
+ANSWERS = [
+    Case(name, PREDICT, request, "OK", answer=answered(model, **outputs))
+    for name, model, request, outputs in [
+        (
+            "the default signature of the latest version",
+            "half_plus_two",
+            predict("half_plus_two", x=X),
+            {"y": Y},
+        ),
+        (
+            "signature and version by name",
+            "half_plus_two",
+            predict("half_plus_two", version=1, signature="serving_default", x=X),
+            {"y": Y},
+        ),
+        (
+            "a label and then a version, of which the last one counts",
+            "half_plus_two",
+            predict("half_plus_two", label="stable", x=X).SerializeToString()
+            + predict("half_plus_two", version=1).SerializeToString(),
+            {"y": Y},
+        ),
+        (
+            "an empty batch",
+            "half_plus_two",
+            predict("half_plus_two", x="1 0"),
+            {"y": "1 0"},
+        ),
+        (
+            "a shape that the signature does not have but the operations take",
+            "half_plus_two",
+            predict("half_plus_two", x="1 1x2 float_val=1,2"),
+            {"y": "1 1x2 float_val=2.5,3"},
+        ),
+        (
+            "a scalar where the signature has a dimension",
+            "half_plus_two",
+            predict("half_plus_two", x="1 scalar float_val=1"),
+            {"y": "1 scalar float_val=2.5"},
+        ),
+        (
+            "a short list of values, whose last one repeats",
+            "half_plus_two",
+            predict("half_plus_two", x="1 3 float_val=1,2"),
+            {"y": "1 3 float_val=2.5,3,3"},
+        ),
+        (
+            "no values, which are zeros",
+            "half_plus_two",
+            predict("half_plus_two", x="1 2"),
+            {"y": "1 2 float_val=2,2"},
+        ),
+        (
+            "values in another dtype's field, which count for none",
+            "half_plus_two",
+            predict("half_plus_two", x="1 1 int_val=8"),
+            {"y": "1 1 float_val=2"},
+        ),
+        (
+            "surplus values",
+            "half_plus_two",
+            predict("half_plus_two", x="1 1 float_val=1,2,3"),
+            {"y": "1 1 float_val=2.5"},
+        ),
+        (
+            "all outputs",
+            "sum_and_difference",
+            predict("sum_and_difference", a=[3.0], b=[1.0]),
+            {"sum": "1 1 float_val=4", "difference": "1 1 float_val=2"},
+        ),
+        (
+            "one output of two",
+            "sum_and_difference",
+            predict("sum_and_difference", outputs=["difference"], a=[3.0], b=[1.0]),
+            {"difference": "1 1 float_val=2"},
+        ),
+        (
+            "an image without its batch dimension",
+            "flatten",
+            predict("flatten", images="1 2x2x1 float_val=1,2,3,4"),
+            {"pixels": "1 1x4 float_val=1,2,3,4"},
+        ),
+        (
+            "strings, which hold any bytes",
+            "echo",
+            predict("echo", text="7 3 string_val=,00ff,6100"),
+            {"text": "7 3 string_val=,00ff,6100"},
+        ),
+        (
+            "one string with a zero byte at its end",
+            "echo",
+            predict("echo", text="7 scalar string_val=6100"),
+            {"text": "7 scalar string_val=6100"},
+        ),
+        (
+            "strings as content",
+            "echo",
+            predict("echo", text="7 2 tensor_content=0102616262"),
+            {"text": "7 2 string_val=61,6262"},
+        ),
+        (
+            "the default of an input that is left out",
+            "scale",
+            predict("scale", x=X),
+            {"y": "1 2 float_val=3,6"},
+        ),
+        (
+            "another value than the default",
+            "scale",
+            predict("scale", x=X, factor=2.0),
+            {"y": "1 2 float_val=2,4"},
+        ),
+    ]
+]
+
+# servables/tensorflow/get_model_metadata_impl.cc
+METADATA_CASES = [
+    Case(
+        "metadata without model_spec",
+        METADATA,
+        messages.GetModelMetadataRequest(metadata_field=["signature_def"]),
+        "INVALID_ARGUMENT",
+        "Missing ModelSpec",
+    ),
+    Case(
+        "no metadata field",
+        METADATA,
+        metadata("half_plus_two", []),
+        "INVALID_ARGUMENT",
+        "GetModelMetadataRequest must specify at least one metadata_field",
+    ),
+    Case(
+        "no metadata field comes before no model name",
+        METADATA,
+        metadata("", []),
+        "INVALID_ARGUMENT",
+        "GetModelMetadataRequest must specify at least one metadata_field",
+    ),
+    Case(
+        "an unknown metadata field",
+        METADATA,
+        metadata("half_plus_two", ["signature_def", "size"]),
+        "INVALID_ARGUMENT",
+        "Metadata field size is not supported",
+    ),
+    Case(
+        "metadata of an empty model name",
+        METADATA,
+        metadata(""),
+        "INVALID_ARGUMENT",
+        "ModelSpec has no name specified.",
+    ),
+    Case(
+        "metadata of an unknown model",
+        METADATA,
+        metadata("nobody"),
+        "NOT_FOUND",
+        "Servable not found for request: Latest(nobody)",
+    ),
+    Case(
+        "metadata of an unknown version",
+        METADATA,
+        metadata("half_plus_two", version=7),
+        "NOT_FOUND",
+        "Servable not found for request: Specific(half_plus_two, 7)",
+    ),
+    Case(
+        "metadata of an unknown label",
+        METADATA,
+        metadata("half_plus_two", label="stable"),
+        "INVALID_ARGUMENT",
+        "Unrecognized servable version label: stable",
+    ),
+]
+
+# model_servers/get_model_status_impl.cc
+STATUS_CASES = [
+    Case(
+        "status without model_spec",
+        STATUS,
+        messages.GetModelStatusRequest(),
+        "INVALID_ARGUMENT",
+        "Missing ModelSpec",
+    ),
+    Case(
+        "status of an empty model name",
+        STATUS,
+        status(""),
+        "NOT_FOUND",
+        "Could not find any versions of model ",
+    ),
+    Case(
+        "status of an unknown model",
+        STATUS,
+        status("nobody"),
+        "NOT_FOUND",
+        "Could not find any versions of model nobody",
+    ),
+    Case(
+        "status of an unknown version",
+        STATUS,
+        status("half_plus_two", version=7),
+        "NOT_FOUND",
+        "Could not find version 7 of model half_plus_two",
+    ),
+    Case(
+        "status of a version of an unknown model",
+        STATUS,
+        status("nobody", version=7),
+        "NOT_FOUND",
+        "Could not find version 7 of model nobody",
+    ),
+    *(
+        Case(
+            name,
+            STATUS,
+            request,
+            "OK",
+            answer=messages.GetModelStatusResponse(
+                model_version_status=[{"version": 1, "state": 30, "status": {}}]
+            ),
+        )
+        for name, request in [
+            ("status", status("half_plus_two")),
+            ("status of one version", status("half_plus_two", version=1)),
+            ("status of a label, which is ignored", status("half_plus_two", label="stable")),
+        ]
+    ),
+]
+
+CASES = [*NAMING, *INPUTS, *TENSORS, *RUNTIME, *ANSWERS, *METADATA_CASES, *STATUS_CASES]

@@ -1,0 +1,171 @@
+"""The table of messages against the originals, field by field and over the wire."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf import any_pb2, wrappers_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+    status_pb2,
+)
+
+from serving import messages
+
+ORIGINALS = {
+    "Dim": tensor_shape_pb2.TensorShapeProto.Dim,
+    "TensorShapeProto": tensor_shape_pb2.TensorShapeProto,
+    "TensorProto": tensor_pb2.TensorProto,
+    "TensorInfo": meta_graph_pb2.TensorInfo,
+    "SignatureDef": meta_graph_pb2.SignatureDef,
+    "Any": any_pb2.Any,
+    "Int64Value": wrappers_pb2.Int64Value,
+    "ModelSpec": model_pb2.ModelSpec,
+    "PredictRequest": predict_pb2.PredictRequest,
+    "PredictResponse": predict_pb2.PredictResponse,
+    "GetModelMetadataRequest": get_model_metadata_pb2.GetModelMetadataRequest,
+    "GetModelMetadataResponse": get_model_metadata_pb2.GetModelMetadataResponse,
+    "SignatureDefMap": get_model_metadata_pb2.SignatureDefMap,
+    "GetModelStatusRequest": get_model_status_pb2.GetModelStatusRequest,
+    "StatusProto": status_pb2.StatusProto,
+    "ModelVersionStatus": get_model_status_pb2.ModelVersionStatus,
+    "GetModelStatusResponse": get_model_status_pb2.GetModelStatusResponse,
+}
+
+
+def described(descriptor: Descriptor) -> dict[int, tuple]:
+    """Returns each field by number: name, type on the wire, repeated or not, and what is inside."""
+    fields: dict[int, tuple] = {}
+    for field in descriptor.fields:
+        inside: object = None
+        if field.message_type:
+            entry = field.message_type.GetOptions().map_entry
+            inside = described(field.message_type) if entry else field.message_type.name
+        number = FieldDescriptor.TYPE_INT32  # An enum is written as one.
+        kind = number if field.type == FieldDescriptor.TYPE_ENUM else field.type
+        fields[field.number] = (field.name, kind, field.is_repeated, inside)
+    return fields
+
+
+def test_every_message_of_the_table_has_its_original():
+    assert set(messages.CLASSES) == set(ORIGINALS)
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_each_field_is_the_original_one(name):
+    ours = described(messages.CLASSES[name].DESCRIPTOR)
+    original = described(ORIGINALS[name].DESCRIPTOR)
+    assert ours == {number: original.get(number) for number in ours}
+
+
+def test_what_is_left_out_of_the_originals_is_known():
+    """A field that the originals gain is read here first."""
+    left_out = {
+        f"{name}.{field.name}"
+        for name, original in ORIGINALS.items()
+        for field in original.DESCRIPTOR.fields
+        if field.name not in messages.CLASSES[name].DESCRIPTOR.fields_by_name
+    }
+    assert left_out == {
+        "Dim.name",
+        "PredictRequest.predict_streamed_options",
+        "PredictRequest.client_id",
+        "PredictRequest.request_options",
+        "SignatureDef.defaults",
+        "TensorInfo.coo_sparse",
+        "TensorInfo.composite_tensor",
+        "TensorProto.float8_val",
+        "TensorProto.resource_handle_val",
+        "TensorProto.variant_val",
+        "TensorProto.version_number",
+    }
+
+
+def values(field: FieldDescriptor) -> st.SearchStrategy:
+    """Values of a field's type that the original takes as well."""
+    if field.message_type:
+        return filled(field.message_type)
+    if field.name == "error_code":
+        return st.integers(0, 16)
+    if field.name == "state":
+        return st.sampled_from([0, 10, 20, 30, 40, 50])
+    return {
+        FieldDescriptor.TYPE_INT32: st.integers(-(2**31), 2**31 - 1),
+        FieldDescriptor.TYPE_INT64: st.integers(-(2**63), 2**63 - 1),
+        FieldDescriptor.TYPE_UINT32: st.integers(0, 2**32 - 1),
+        FieldDescriptor.TYPE_UINT64: st.integers(0, 2**64 - 1),
+        FieldDescriptor.TYPE_FLOAT: st.floats(width=32, allow_nan=False),
+        FieldDescriptor.TYPE_DOUBLE: st.floats(allow_nan=False),
+        FieldDescriptor.TYPE_BOOL: st.booleans(),
+        FieldDescriptor.TYPE_STRING: st.text(max_size=5),
+        FieldDescriptor.TYPE_BYTES: st.binary(max_size=5),
+    }[field.type]
+
+
+def filled(descriptor: Descriptor) -> st.SearchStrategy:
+    """Messages of ours, as a dictionary that the class takes, with any fields filled in."""
+    fields: dict[str, st.SearchStrategy] = {}
+    for field in descriptor.fields:
+        if field.message_type and field.message_type.GetOptions().map_entry:
+            value = field.message_type.fields_by_name["value"]
+            fields[field.name] = st.dictionaries(st.text(max_size=3), values(value), max_size=2)
+        elif field.is_repeated:
+            fields[field.name] = st.lists(values(field), max_size=3)
+        elif field.name != "version_label":  # The original holds a label or a version, not both.
+            fields[field.name] = values(field)
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def fill(message, content: dict) -> None:
+    for name, value in content.items():
+        field = message.DESCRIPTOR.fields_by_name[name]
+        if field.message_type and field.message_type.GetOptions().map_entry:
+            for key, entry in value.items():
+                fill(getattr(message, name)[key], entry)
+        elif field.is_repeated and field.message_type:
+            for entry in value:
+                fill(getattr(message, name).add(), entry)
+        elif field.is_repeated:
+            getattr(message, name).extend(value)
+        elif field.message_type:
+            getattr(message, name).SetInParent()
+            fill(getattr(message, name), value)
+        else:
+            setattr(message, name, value)
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+@given(data=st.data())
+def test_messages_cross_the_wire_in_both_directions(name, data):
+    ours = messages.CLASSES[name]()
+    fill(ours, data.draw(filled(ours.DESCRIPTOR)))
+    wire = ours.SerializeToString(deterministic=True)
+    original = ORIGINALS[name].FromString(wire)
+    assert original.SerializeToString(deterministic=True) == wire
+    assert messages.CLASSES[name].FromString(original.SerializeToString()) == ours
+
+
+def test_a_version_label_crosses_the_wire():
+    ours = messages.CLASSES["ModelSpec"](name="m", version_label="stable")
+    original = model_pb2.ModelSpec.FromString(ours.SerializeToString())
+    assert original.version_label == "stable"
+    assert messages.CLASSES["ModelSpec"].FromString(original.SerializeToString()) == ours
+
+
+def test_any_message_in_an_original_answer_is_found_by_its_type():
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    signatures.signature_def["serving_default"].inputs["x"].name = "x:0"
+    original = get_model_metadata_pb2.GetModelMetadataResponse()
+    original.metadata["signature_def"].Pack(signatures)
+    ours = messages.GetModelMetadataResponse.FromString(original.SerializeToString())
+    packed = ours.metadata["signature_def"]
+    assert packed.type_url == "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+    unpacked = messages.SignatureDefMap.FromString(packed.value)
+    assert unpacked.signature_def["serving_default"].inputs["x"].name == "x:0"
