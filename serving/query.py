@@ -68,9 +68,14 @@ def ask(
 
     Raises:
         ServingError: The server refused, failed, or could not be reached.
+        UserError: The model does not answer with classes and their probabilities.
     """
     encoded = np.array([path.read_bytes() for path, _ in files], object)
     outputs = client.predict(model, {SIGNATURE: encoded}, signature=SIGNATURE, version=version)
+    if not {"classes", "probabilities"} <= outputs.keys():
+        raise UserError(
+            f"{model} answers {', '.join(sorted(outputs))}, not classes and probabilities"
+        )
     return [
         Answer(path, name.decode(), float(chances.max()), truth)
         for (path, truth), name, chances in zip(

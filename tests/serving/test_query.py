@@ -92,6 +92,17 @@ def test_the_files_are_sent_as_they_are_in_one_request(tmp_path):
     assert options == {"signature": "image_bytes", "version": 3}
 
 
+def test_a_model_that_does_not_classify_is_refused_with_what_it_answers(tmp_path):
+    class Stub:
+        def predict(self, *arguments, **options):
+            return {"mask": np.zeros((1, 8, 8), np.uint8), "classes": np.array([b"cat"], object)}
+
+    (tmp_path / "1.png").write_bytes(b"image")
+    with pytest.raises(UserError) as raised:
+        ask(Stub(), "pets", [(tmp_path / "1.png", "")])  # type: ignore[arg-type]
+    assert str(raised.value) == "pets answers classes, mask, not classes and probabilities"
+
+
 def test_a_served_model_answers_about_files(client, tmp_path):
     draw(tmp_path / "bright/1.png", "white")
     draw(tmp_path / "dark/2.jpg", "black")
