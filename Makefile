@@ -50,8 +50,11 @@ check: install ## Lint, format check, type check.
 	$(BIN)/mypy
 
 ui: install ## Open the MLflow UI on the project's store.
-	@$(OPEN_STORE)
-	$(BIN)/mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI) --port $(UI_PORT)
+	@case $(MLFLOW_TRACKING_URI) in \
+		http*) echo "the tracking server shows its own UI: $(MLFLOW_TRACKING_URI)";; \
+		*) $(OPEN_STORE) && \
+			$(BIN)/mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI) --port $(UI_PORT);; \
+	esac
 
 serve: install ## Serve the deployed model over gRPC.
 	$(SERVER)
