@@ -143,10 +143,11 @@ def digest(builder: tfds.core.DatasetBuilder) -> str:
     sha = hashlib.sha256(builder.info.full_name.encode())
     files = sorted(path for path in Path(builder.data_path).rglob("*") if path.is_file())
     sizes = [path.stat().st_size for path in files]
+    small = sum(sizes) < _DIGEST_BYTES
     for path, size in zip(files, sizes, strict=True):
         if path.suffix == ".json":  # TFDS' own records, with dates in them.
             continue
         sha.update(f"{path.relative_to(builder.data_path)} {size}".encode())
-        if sum(sizes) < _DIGEST_BYTES:
+        if small:
             sha.update(path.read_bytes())
     return sha.hexdigest()[:12]
