@@ -82,7 +82,7 @@ $(INSTALLED): requirements-build.lock requirements.lock
 	@touch $@
 
 lock: install ## Resolve pyproject.toml into the lock files anew.
-	printf 'setuptools\nwheel\n' | $(BIN)/uv pip compile --universal --python-version 3.11 \
+	printf 'setuptools\nsetuptools-scm\nwheel\n' | $(BIN)/uv pip compile --universal --python-version 3.11 \
 		--generate-hashes --no-header --quiet - -o requirements-build.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev \
 		--generate-hashes --no-header --quiet pyproject.toml -o requirements.lock

@@ -93,7 +93,12 @@ class Attention(keras_hub.layers.CachedMultiHeadAttention):
 
 @_register
 class _Watched(layers.Wrapper):
-    """A layer that returns its attention weights, too."""
+    """A layer that returns its attention weights, too. It ends the mask that Keras hands on."""
+
+    supports_masking = True
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
 
     def call(self, *args, **kwargs):
         x, weights = self.layer(*args, **kwargs, return_attention_scores=True)

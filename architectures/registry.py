@@ -45,6 +45,7 @@ _INPUTS = {
     "convnet": "image",
     "resnet": "image",
     "unet": "image",
+    "word_convnet": "tokens",
     "recurrent": "tokens or features",
     "transformer": "source and target tokens",
     "decoder": "tokens",
@@ -162,6 +163,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         {"unet": (31_030_658, {"classes": 2, "input_shape": (572, 572, 1)})},
         padding="valid",
         normalize=False,
+    ),
+    "word_convnet": Architecture(
+        "word_convnet:word_convnet", "convolutional network over words", "Kim 2014"
     ),
     "simple_rnn": Architecture(
         "recurrent:recurrent", "recurrent network", "Elman 1990", published={"cell": "simple"}

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.recipe import Augmentation, Config, Optimizer, Recipe
+from pipelines.recipe import (
+    Augmentation,
+    Config,
+    ImageConfig,
+    Optimizer,
+    Recipe,
+    SeriesConfig,
+    TextConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -25,14 +33,88 @@ PIPELINES: dict[str, Pipeline] = {
     "classify_images": Pipeline(
         summary="Images to one of several classes",
         task="ClassifyImages",
-        defaults=Config(
+        defaults=ImageConfig(
             dataset="digits",
             architecture="convnet",
             recipe=Recipe(
                 epochs=40,
                 batch_size=32,
                 optimizer=Optimizer(learning_rate=2e-3),
-                augmentation=Augmentation(shift=0.1, rotation=0.04, zoom=0.1),
+            ),
+            augmentation=Augmentation(shift=0.1, rotation=0.04, zoom=0.1),
+        ),
+    ),
+    "segment_images": Pipeline(
+        summary="Images to a class for every pixel",
+        task="SegmentImages",
+        defaults=ImageConfig(
+            dataset="brain_slices",
+            architecture="unet",
+            model={"filters": 8, "padding": "same", "normalize": True},
+            recipe=Recipe(epochs=20, batch_size=8, optimizer=Optimizer(learning_rate=5e-3)),
+        ),
+    ),
+    "classify_text": Pipeline(
+        summary="Texts to one of several classes",
+        task="ClassifyText",
+        defaults=TextConfig(
+            dataset="sotu_era",
+            architecture="tapped_delay_line",
+            model={
+                "embedding": 128,
+                "units": [64],
+                "length": 3,
+                "output": "attention",
+                "dropout": 0.5,
+            },
+            vocabulary=12_000,
+            recipe=Recipe(
+                epochs=5,
+                batch_size=32,
+                optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0, average=0.997),
+            ),
+        ),
+    ),
+    "tag_tokens": Pipeline(
+        summary="Words of a text to labels, and labels to spans",
+        task="TagTokens",
+        defaults=TextConfig(
+            dataset="us_addresses",
+            architecture="bilstm",
+            vocabulary=1000,
+            model={"units": [96], "dropout": 0.3},
+            recipe=Recipe(
+                epochs=20,
+                batch_size=16,
+                optimizer=Optimizer(learning_rate=5e-3, clip_norm=1.0),
+            ),
+        ),
+    ),
+    "answer_questions": Pipeline(
+        summary="A question and a passage to the passage's span that answers",
+        task="AnswerQuestions",
+        defaults=TextConfig(
+            dataset="sotu_cloze",
+            architecture="bert_tiny",
+            max_length=256,
+            recipe=Recipe(
+                epochs=5,
+                batch_size=32,
+                optimizer=Optimizer(learning_rate=5e-4, clip_norm=1.0),
+            ),
+        ),
+    ),
+    "forecast": Pipeline(
+        summary="The past of a series to quantiles of its future",
+        task="Forecast",
+        defaults=SeriesConfig(
+            dataset="elnino",
+            architecture="gru",
+            model={"units": [32]},
+            recipe=Recipe(
+                epochs=60,
+                batch_size=32,
+                optimizer=Optimizer(learning_rate=3e-3, clip_norm=1.0),
             ),
         ),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import os
 import re
 import signal
@@ -63,11 +64,16 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
     parser = _parser(name)
     try:
         chosen = parser.parse_args(options)
+        if chosen.architecture != PIPELINES[name].defaults.architecture:
+            # The default hyperparameters are the default architecture's.
+            parser.set_defaults({"model": {}})
+            chosen = parser.parse_args(options)
     except jsonargparse.ArgumentError as error:
         raise UserError(_one_sentence(str(error))) from error
     values = parser.instantiate(chosen).as_dict()
-    own, recipe = ({f.name: values.get(f.name) for f in fields(c)} for c in (Config, Recipe))
-    return name, Config(**own | {"recipe": Recipe(**recipe)})
+    kind = type(PIPELINES[name].defaults)
+    own, recipe = ({f.name: values.get(f.name) for f in fields(c)} for c in (kind, Recipe))
+    return name, kind(**own | {"recipe": Recipe(**recipe)})
 
 
 def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
@@ -82,7 +88,7 @@ def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
     parser.add_argument(
         "--config", action="config", help="File of options, as a run's config.yaml."
     )
-    parser.add_class_arguments(Config, skip={"recipe"})
+    parser.add_class_arguments(type(PIPELINES[pipeline].defaults), skip={"recipe"})
     parser.add_class_arguments(Recipe)
     parser.set_defaults(PIPELINES[pipeline].defaults.options())
     return parser
@@ -121,13 +127,19 @@ def _run(pipeline: str, config: Config) -> Result:
 def _show(config: Config, result: Result) -> None:
     """Prints what the run made, where, and the next commands to type."""
     run, baseline, version = result.run, result.baseline, result.version
-    table = Table("", config.architecture, f"baseline: {baseline.name}", "margin")
-    for split, scores in (("validation", baseline.validation), ("test", baseline.test)):
-        for metric, score in scores.items():
-            own = result.metrics[f"{split}_{metric}"]
-            table.add_row(f"{split} {metric}", f"{own:.4f}", f"{score:.4f}", f"{own - score:+.4f}")
+    table = Table("", config.architecture, "baseline", "margin", "95 % interval")
+    compared = result.metric
+    rows = [("validation", compared, baseline.validation[compared])]
+    rows += [("test", metric, score) for metric, score in baseline.test.items()]
+    for split, metric, score in rows:
+        own = result.metrics[f"{split}_{metric}"]
+        low, high = result.intervals.get(metric, (math.nan, math.nan))
+        interval = "" if split == "validation" or low != low else f"{low:.4f} … {high:.4f}"
+        row = (f"{own:.4f}", f"{score:.4f}", f"{own - score:+.4f}", interval)
+        table.add_row(f"{split} {metric}", *row)
     console.print(table)
     console.print(version.reason, soft_wrap=True)
+    console.print(f"baseline   {baseline.name}", soft_wrap=True)
     alias = f" @{version.alias}" if version.alias else ""
     for what, where in (
         ("run", f"{run.uri} in {run.store}"),

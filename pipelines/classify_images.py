@@ -17,7 +17,6 @@ Any labelled image set works: `--dataset fashion_mnist` (a TFDS name), `--datase
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 
 import keras
@@ -25,127 +24,105 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-import architectures
-from pipelines import figures
-from pipelines.baselines import Baseline, logistic_regression
+from pipelines import classification, figures
+from pipelines.baselines import Baseline, logistic_regression, scored
+from pipelines.choices import build
 from pipelines.datasets import images
-from pipelines.datasets.images import LabelledImages
-from pipelines.errors import UserError
+from pipelines.datasets.images import LabelledImages, augmentation, decode
+from pipelines.evaluation import Predictions, Scores
 from pipelines.export import Signature
-from pipelines.recipe import Augmentation, Config
+from pipelines.pipeline import Task
+from pipelines.recipe import ImageConfig
 
 
-class ClassifyImages:
+class ClassifyImages(Task):
     """The task: uint8 images in, a probability for each class out."""
 
     metric = "accuracy"
 
-    def load(self, config: Config) -> LabelledImages:
+    def load(self, config: ImageConfig) -> LabelledImages:
         return images.load(config)
 
-    def model(self, config: Config, data: LabelledImages) -> keras.Model:
-        given = {"classes": len(data.class_names), "input_shape": data.image_shape}
-        if fixed := given.keys() & config.model.keys():
-            raise UserError(f"--model.{fixed.pop()} cannot be chosen: it follows from the data set")
-        options = inspect.signature(architectures.builder(config.architecture)).parameters
-        if not given.keys() <= options.keys():
-            raise UserError(f"{config.architecture} does not classify images")
-        try:
-            model = architectures.build(config.architecture, **given, **config.model)
-        except ValueError as error:
-            raise UserError(str(error)) from error
-        if model.output.shape != (None, given["classes"]):
-            raise UserError(f"{config.architecture} does not classify images")
-        return model
+    def model(self, config: ImageConfig, data: LabelledImages) -> keras.Model:
+        classes = len(data.class_names)
+        return build(
+            config,
+            "does not classify images",
+            lambda model: model.output.shape == (None, classes),
+            classes=classes,
+            input_shape=data.image_shape,
+        )
 
     def loss(self) -> keras.Loss:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return classification.loss()
 
     def metrics(self) -> list[keras.Metric]:
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        return [classification.accuracy()]
 
-    def preprocess(self, batch: tf.Tensor) -> tf.Tensor:
-        """uint8 images 0-255 to what the network reads; training and serving both call it."""
-        return tf.cast(batch, tf.float32) / 255.0
+    def preprocess(self, inputs: tf.Tensor) -> tf.Tensor:
+        """uint8 images 0-255 to what the network reads."""
+        return tf.cast(inputs, tf.float32) / 255.0
 
-    def augment(self, augmentation: Augmentation, seed: int) -> keras.Sequential:
-        """Random changes of preprocessed training images; black fills what moves in."""
-        shift, rotation, zoom = augmentation.shift, augmentation.rotation, augmentation.zoom
-        layers = keras.layers
-        steps = [
-            layers.RandomTranslation(shift, shift, fill_mode="constant", seed=seed),
-            layers.RandomRotation(rotation, fill_mode="constant", seed=seed + 1),
-            layers.RandomZoom(zoom, zoom, fill_mode="constant", seed=seed + 2),
-            layers.RandomFlip("horizontal", seed=seed + 3),
+    def augment(self, config: ImageConfig):
+        change = augmentation(config.augmentation, config.recipe.seed)
+        if change is None:
+            return None
+        return lambda images, labels: (change(images), labels)
+
+    def answers(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return classification.probabilities(outputs)
+
+    def scores(self, predictions: Predictions) -> Scores:
+        return classification.scores(predictions)
+
+    def baselines(self, data: LabelledImages) -> list[Baseline]:
+        predict = logistic_regression(data.train, len(data.class_names))
+        return [
+            scored("logistic regression", self.scores, lambda split: predict(getattr(data, split)))
         ]
-        wanted = (shift, rotation, zoom, augmentation.flip)
-        chosen = [step for step, want in zip(steps, wanted, strict=True) if want]
-        return keras.Sequential(chosen or [layers.Identity()], name="augmentation")
 
-    def baseline(self, data: LabelledImages) -> Baseline:
-        return logistic_regression(data.train, data.validation, data.test)
-
-    def figures(self, model: keras.Model, data: LabelledImages) -> Iterator[tuple[str, Figure]]:
-        """Yields what the model does on test images: its confusions and its worst mistakes."""
-        labels, probabilities, mistakes = [], [], []
-        for batch, label in data.test.batch(256):
-            chance = keras.ops.softmax(model(self.preprocess(batch), training=False)).numpy()
-            labels.append(label.numpy())
-            probabilities.append(chance)
-            for image, truth, row in zip(batch.numpy(), label.numpy(), chance, strict=True):
-                if row.argmax() != truth:
-                    mistakes.append((row[truth], image, truth, row))
-            mistakes = sorted(mistakes, key=lambda mistake: mistake[0])[:24]
-        truth, predicted = np.concatenate(labels), np.concatenate(probabilities).argmax(-1)
+    def figures(
+        self, model: keras.Model, data: LabelledImages, test: Predictions
+    ) -> Iterator[tuple[str, Figure]]:
+        """Yields confusions, reliability, and the worst mistakes."""
         names = data.class_names
-        yield "confusion_matrix", figures.confusion_matrix(truth, predicted, names)
+        yield from classification.pictures(test, names)
+        truth, chance = test.examples["target"], test.answers["probabilities"]
+        wrong = np.flatnonzero(chance.argmax(-1) != truth)
+        worst = wrong[np.argsort(chance[wrong, truth[wrong]])][:24]
+        shown = images.at(data.test, worst)
         yield (
             "worst_mistakes",
             figures.image_grid(
-                [image for _, image, _, _ in mistakes],
+                [shown[index] for index in worst],
                 [
-                    f"{names[row.argmax()]} {row.max():.2f}\ntrue {names[truth]} {row[truth]:.2f}"
-                    for _, _, truth, row in mistakes
+                    f"{names[row.argmax()]} {row.max():.2f}\ntrue {names[label]} {row[label]:.2f}"
+                    for row, label in zip(chance[worst], truth[worst], strict=True)
                 ],
-                title="Worst mistakes on the test split" if mistakes else "No mistakes on test",
+                title="Worst mistakes on the test split" if len(worst) else "No mistakes on test",
             ),
         )
 
     def signatures(self, model: keras.Model, data: LabelledImages) -> list[Signature]:
-        names = tf.constant(data.class_names)
-        shape = data.image_shape
+        names, shape = data.class_names, data.image_shape
 
         def probabilities(batch: tf.Tensor) -> tf.Tensor:
             # Model servers do not compare shapes with the signature, and a convolution that is
             # fed another rank can take the whole process down.
             batch = tf.ensure_shape(batch, [None, *shape])
-            return tf.nn.softmax(model(self.preprocess(batch), training=False))
+            return self.answers(model(self.preprocess(batch), training=False))["probabilities"]
 
         def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            chance = probabilities(images)
-            return {"probabilities": chance, "classes": tf.gather(names, tf.argmax(chance, -1))}
+            return classification.named(probabilities(images), names)
 
         def image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             return serving_default(decode(image_bytes, shape))
 
-        def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            parsed = tf.io.parse_example(
-                inputs, {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
-            )
-            scores = probabilities(decode(parsed["image/encoded"], shape))
-            classes = tf.broadcast_to(names, tf.shape(scores))
-            return {"classes": classes, "scores": scores}
-
-        tensors = np.stack([image for image, _ in data.test.take(256).as_numpy_iterator()])
+        tensors = images.first(data.test, 256)
         encoded = np.array([tf.io.encode_png(image).numpy() for image in tensors], object)
-        examples = np.array([_tf_example(png) for png in encoded], object)
-        inputs = self.preprocess(tf.constant(tensors))
-        chance = keras.ops.softmax(model.predict(inputs, verbose=0)).numpy()
-        predicted = np.array([data.class_names[i].encode() for i in chance.argmax(-1)], object)
-        every_name = np.array([name.encode() for name in data.class_names], object)
-        answer = {"probabilities": chance, "classes": predicted}
-        scores = {"classes": np.broadcast_to(every_name, chance.shape), "scores": chance}
-        strings = tf.TensorSpec([None], tf.string)
+        logits = model.predict(self.preprocess(tf.constant(tensors)), verbose=0)
+        chance = keras.ops.softmax(logits).numpy()
+        answer = classification.named_arrays(chance, names)
         return [
             Signature(
                 "serving_default",
@@ -157,11 +134,17 @@ class ClassifyImages:
             Signature(
                 "image_bytes",
                 image_bytes,
-                {"image_bytes": strings},
+                {"image_bytes": tf.TensorSpec([None], tf.string)},
                 {"image_bytes": encoded},
                 answer,
             ),
-            Signature("classify", classify, {"inputs": strings}, {"inputs": examples}, scores),
+            classification.classify(
+                lambda string: probabilities(decode(string, shape)),
+                "image/encoded",
+                encoded,
+                chance,
+                names,
+            ),
         ]
 
     def examples(self, data: LabelledImages) -> dict[str, bytes]:
@@ -172,24 +155,3 @@ class ClassifyImages:
             f"{folders[label]}/{number}.png": tf.io.encode_png(image).numpy()
             for number, (image, label) in enumerate(data.test.take(8).as_numpy_iterator())
         }
-
-
-def decode(encoded: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
-    """Decodes PNG, JPEG, GIF or BMP strings [batch] to uint8 [batch, *shape], resizing."""
-
-    def one(string: tf.Tensor) -> tf.Tensor:
-        # GIF and BMP decode to colours only.
-        channels = max(shape[-1], 3)
-        image = tf.io.decode_image(string, channels=channels, expand_animations=False)
-        image.set_shape([None, None, channels])
-        if shape[-1] == 1:
-            image = tf.image.rgb_to_grayscale(image)
-        return images.resize(image, shape)
-
-    return tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
-
-
-def _tf_example(png: bytes) -> bytes:
-    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[png]))
-    features = tf.train.Features(feature={"image/encoded": feature})
-    return tf.train.Example(features=features).SerializeToString()

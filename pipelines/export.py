@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,6 +30,7 @@ class Signature:
         expected: What the Keras model answers to `examples`, worked out without the export.
         relative: Largest relative difference between the two, for floats.
         absolute: Largest absolute difference between the two, for floats.
+        resources: Layers or tables that `function` uses besides the model.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Signature:
     expected: Mapping[str, np.ndarray]
     relative: float = 1e-5
     absolute: float = 1e-5
+    resources: Sequence[Any] = ()
 
     def log(self, start: int, stop: int) -> prediction_log_pb2.PredictionLog:
         """Returns the examples of a range as a request with the response it should get."""
@@ -74,6 +77,8 @@ def saved_model(
     try:
         archive = keras.export.ExportArchive()
         archive.track(model)
+        for resource in {id(r): r for s in signatures for r in s.resources}.values():
+            archive.track(resource)
         for signature in signatures:
             specs = [
                 tf.TensorSpec(spec.shape, spec.dtype, name=name)

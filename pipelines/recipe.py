@@ -1,7 +1,8 @@
 """What a run chooses: data set, architecture and recipe, as small frozen dataclasses.
 
 They are the single source of the command line and of its help, of the parameters that MLflow
-shows, and of the file that reproduces a run (`--config`).
+shows, and of the file that reproduces a run (`--config`). What only some tasks know stands in a
+`Config` of their own: `ImageConfig`, `TextConfig`, `SeriesConfig`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Optimizer:
     """Share of all steps during which the learning rate rises."""
     clip_norm: float = 0.0
     """Largest norm of the whole gradient; 0 does not clip."""
+    average: float = 0.0
+    """Momentum of a moving average of the weights, kept in the end; 0 keeps the last weights."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,6 @@ class Recipe:
     """Seed of initialisation, shuffling, dropout and augmentation."""
     optimizer: Optimizer = Optimizer()
     """Optimizer and learning-rate schedule."""
-    augmentation: Augmentation = Augmentation()
-    """Augmentation of training images."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,13 @@ class Config:
     """What the model is and what it learns from."""
 
     dataset: str = ""
-    """An embedded set, a TFDS name, or a folder of images as FOLDER/SPLIT/CLASS/IMAGE."""
+    """An embedded set, a TFDS name, or own data as the README says for each task."""
     architecture: str = ""
     """A name that `python -m architectures` lists."""
     model: dict[str, Any] = field(default_factory=dict)
     """Hyperparameters of the architecture, each as --model.NAME VALUE."""
     name: str = ""
     """Name to register and serve the model under; empty takes the data set's."""
-    image_size: int = 0
-    """Side in pixels to which images are resized; 0 keeps the size that all of them share."""
     data_dir: str = ""
     """Folder of prepared TFDS data; empty takes TFDS' own."""
     manual_dir: str = ""
@@ -91,6 +90,50 @@ class Config:
     def parameters(self) -> dict[str, Any]:
         """Returns the choices as one flat mapping, named like the command line's options."""
         return _flatten(self.options())
+
+
+@dataclass(frozen=True)
+class ImageConfig(Config):
+    """What tasks on images choose besides."""
+
+    image_size: int = 0
+    """Side in pixels to which images are resized; 0 keeps the size that all of them share."""
+    augmentation: Augmentation = Augmentation()
+    """Augmentation of training images."""
+
+
+@dataclass(frozen=True)
+class TextConfig(Config):
+    """What tasks on text choose besides."""
+
+    vocabulary: int = 8000
+    """Tokens of the vocabulary that is made from the training split."""
+    max_length: int = 128
+    """Tokens after which a text is cut off."""
+    word_dropout: float = 0.0
+    """Share of training tokens that are hidden behind [UNK] (Iyyer et al. 2015)."""
+    encoder: str = ""
+    """Pre-trained encoder: a Hugging Face directory, or runs:/… or models:/… of an own run."""
+    freeze_layers: int = 0
+    """Keep the encoder's embeddings and this many of its layers as they are; 0 trains all."""
+    text_signature: bool = True
+    """Whether the artefact reads strings; off leaves token ids, which need no TF-Text ops."""
+
+
+@dataclass(frozen=True)
+class SeriesConfig(Config):
+    """What tasks on time series choose besides."""
+
+    column: str = ""
+    """Column to forecast, of a CSV or Parquet file; empty takes the only numeric one."""
+    season: int = 0
+    """Steps of a season; 0 takes the one that is known of an embedded set, else none."""
+    history: int = 60
+    """Steps that the network reads."""
+    horizon: int = 12
+    """Steps that it forecasts."""
+    scaling: Literal["series", "window"] = "series"
+    """Mean and deviation that are taken out: of the training split, or of each history itself."""
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -120,12 +163,36 @@ def check(config: Config) -> None:
         ("optimizer.learning_rate", recipe.optimizer.learning_rate, 1e-12, 100.0),
         ("optimizer.weight_decay", recipe.optimizer.weight_decay, 0.0, 1.0),
         ("optimizer.warmup", recipe.optimizer.warmup, 0.0, 0.9),
+        ("optimizer.average", recipe.optimizer.average, 0.0, 0.99999),
         ("optimizer.clip_norm", recipe.optimizer.clip_norm, 0.0, 1e9),
-        ("augmentation.shift", recipe.augmentation.shift, 0.0, 0.5),
-        ("augmentation.rotation", recipe.augmentation.rotation, 0.0, 0.5),
-        ("augmentation.zoom", recipe.augmentation.zoom, 0.0, 0.5),
-        ("image_size", config.image_size, 0, 4096),
     )
-    for option, value, low, high in bounds:
+    for option, value, low, high in (*bounds, *_own_bounds(config)):
         if not low <= value <= high:
             raise UserError(f"--{option} must be between {low} and {high}, not {value}")
+    if recipe.optimizer.average and recipe.patience:
+        raise UserError("--patience keeps the best weights, --optimizer.average their average")
+
+
+def _own_bounds(config: Config) -> tuple[tuple[str, float, float, float], ...]:
+    """Returns (option, value, lowest, highest) of what only some tasks know."""
+    if isinstance(config, ImageConfig):
+        return (
+            ("augmentation.shift", config.augmentation.shift, 0.0, 0.5),
+            ("augmentation.rotation", config.augmentation.rotation, 0.0, 0.5),
+            ("augmentation.zoom", config.augmentation.zoom, 0.0, 0.5),
+            ("image_size", config.image_size, 0, 4096),
+        )
+    if isinstance(config, TextConfig):
+        return (
+            ("vocabulary", config.vocabulary, 100, 1_000_000),
+            ("max_length", config.max_length, 4, 8192),
+            ("word_dropout", config.word_dropout, 0.0, 0.9),
+            ("freeze_layers", config.freeze_layers, 0, 1000),
+        )
+    if isinstance(config, SeriesConfig):
+        return (
+            ("season", config.season, 0, 100_000),
+            ("history", config.history, 1, 100_000),
+            ("horizon", config.horizon, 1, 10_000),
+        )
+    return ()

@@ -11,8 +11,9 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import mlflow
 import mlflow.models
@@ -24,6 +25,10 @@ from mlflow.types import Schema, TensorSpec
 from tensorflow.core.protobuf import saved_model_pb2
 
 from pipelines.baselines import Baseline
+from pipelines.ops import ops, text_ops
+
+if TYPE_CHECKING:
+    from pipelines.pipeline import Task
 
 Alias = Literal["champion", "challenger", ""]
 CHAMPION: Alias = "champion"
@@ -53,7 +58,7 @@ class Version:
 def register(
     saved_model: Path,
     name: str,
-    metric: str,
+    task: Task,
     metrics: Mapping[str, float],
     baseline: Baseline,
     digest: str,
@@ -63,13 +68,14 @@ def register(
     Args:
         saved_model: The validated SavedModel directory.
         name: Name to register it under.
-        metric: The metric that the gate compares on validation; higher is better.
+        task: Names the metric that the gate compares on validation, and says what is better.
         metrics: The model's metrics, with `validation_METRIC` among them.
         baseline: What it has to beat.
         digest: Digest of the data; values of another data set do not compare.
     """
     client = mlflow.MlflowClient()
     champion = _champion(client, name)
+    metric = task.metric
     value = metrics[f"validation_{metric}"]
     alias, reason = gate(
         metric,
@@ -78,6 +84,7 @@ def register(
         champion_value=_float(champion.tags.get(f"validation_{metric}")) if champion else None,
         champion_version=int(champion.version) if champion else None,
         same_data=champion is not None and champion.tags.get("data.digest") == digest,
+        greater_is_better=task.greater_is_better,
     )
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
@@ -108,17 +115,19 @@ def gate(
     champion_value: float | None,
     champion_version: int | None,
     same_data: bool,
+    greater_is_better: bool = True,
 ) -> tuple[Alias, str]:
-    """Decides a candidate's alias from validation metrics, higher being better.
+    """Decides a candidate's alias from validation metrics.
 
     Differences below a millionth do not count: one side computes in float32.
 
     Returns:
         The alias and the comparison in one sentence.
     """
+    sign = 1 if greater_is_better else -1
     value, baseline = round(value, 6), round(baseline, 6)
     own = f"validation {metric} {value:.4f}"
-    if not value > baseline:
+    if not sign * value > sign * baseline:
         return "", f"no alias: {own} does not beat the baseline's {baseline:.4f}"
     beats = f"{own} beats the baseline's {baseline:.4f}"
     if champion_version is None:
@@ -129,7 +138,7 @@ def gate(
             "data, so the two do not compare"
         )
     against = f"{champion_value:.4f} of champion version {champion_version}"
-    if value >= round(champion_value, 6):
+    if sign * value >= sign * round(champion_value, 6):
         return CHAMPION, f"champion: {beats} and is no worse than the {against}"
     return CHALLENGER, f"challenger: {beats} but not the {against}"
 
@@ -139,7 +148,10 @@ def save_model(path: str, mlflow_model: mlflow.models.Model, saved_model: Path) 
     shutil.copytree(saved_model, Path(path, _FOLDER))
     mlflow_model.signature = _signature(saved_model)
     requirements = Path(path, "requirements.txt")
-    requirements.write_text(f"mlflow=={mlflow.__version__}\ntensorflow=={tf.__version__}\n")
+    needed = [f"mlflow=={mlflow.__version__}", f"tensorflow=={tf.__version__}"]
+    if text_ops(ops(saved_model)):  # Import tensorflow_text before loading such a model.
+        needed.append(f"tensorflow-text=={metadata.version('tensorflow-text')}")
+    requirements.write_text("\n".join([*needed, ""]))
     mlflow_model.add_flavor(
         "tensorflow",
         model_type="tf1-estimator",

@@ -128,19 +128,40 @@ class TrackedRun:
         """Logs the learning curves as a picture."""
         self.figure("learning_curves", figures.learning_curves(history))
 
-    def results(self, metrics: Mapping[str, float], baseline: Baseline) -> None:
-        """Logs final metrics, the baseline's beside them, and the margins between."""
+    def results(
+        self,
+        metrics: Mapping[str, float],
+        intervals: Mapping[str, tuple[float, float]],
+        strongest: Baseline,
+        baselines: Sequence[Baseline],
+    ) -> None:
+        """Logs scores with their intervals, the baselines' beside them, and the margins between.
+
+        The strongest baseline's scores are `baseline_SPLIT_NAME`; those of all are in
+        `baselines.json`.
+        """
         values = dict(metrics)
-        for split, scores in (("validation", baseline.validation), ("test", baseline.test)):
+        for name, (low, high) in intervals.items():
+            values |= {f"test_{name}_low": low, f"test_{name}_high": high}
+        for split, scores in (("validation", strongest.validation), ("test", strongest.test)):
             for name, score in scores.items():
                 values[f"baseline_{split}_{name}"] = score
                 values[f"margin_{split}_{name}"] = metrics[f"{split}_{name}"] - score
         mlflow.log_metrics(values)
-        mlflow.set_tag("baseline", baseline.name)
+        mlflow.set_tag("baseline", strongest.name)
+        every = {
+            baseline.name: {"validation": baseline.validation, "test": baseline.test}
+            for baseline in baselines
+        }
+        mlflow.log_dict(every, "baselines.json")
 
     def figure(self, name: str, figure: Figure) -> None:
         """Logs a picture as `figures/NAME.png`."""
         mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
+
+    def folder(self, folder: Path) -> None:
+        """Logs a folder under its own name."""
+        mlflow.log_artifacts(str(folder), folder.name)
 
     def validation(self, report: Mapping[str, Any]) -> None:
         """Logs the validation report: ops used and largest differences."""

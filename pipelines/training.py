@@ -6,8 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from pipelines import evaluation
+from pipelines.evaluation import Predictions, Scores
 from pipelines.progress import stage
 from pipelines.recipe import Config, Optimizer, Recipe
 
@@ -18,13 +21,15 @@ if TYPE_CHECKING:
 # Decoded examples up to this size are kept in memory after the first epoch.
 _CACHE_BYTES = 1 << 30
 _SHUFFLE_BUFFER = 10_000
+# Lengths at which batches of sequences are cut into buckets.
+_BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 def build(task: Task, data: Data, config: Config) -> keras.Model:
     """Builds and compiles the model, seeded, in its precision and on every GPU there is."""
     recipe = config.recipe
     keras.utils.set_random_seed(recipe.seed)
-    steps = -(-data.sizes["train"] // recipe.batch_size)
+    steps = _steps(data, recipe.batch_size)
     keras.config.set_dtype_policy(recipe.precision)
     try:
         with strategy().scope():
@@ -32,7 +37,9 @@ def build(task: Task, data: Data, config: Config) -> keras.Model:
             model.compile(
                 optimizer=optimizer(recipe.optimizer, steps * recipe.epochs),
                 loss=task.loss(),
-                metrics=task.metrics(),
+                weighted_metrics=task.metrics(),
+                # XLA would compile anew for every length.
+                jit_compile=False if _is_sequence(data.train) else "auto",
             )
     finally:
         keras.config.set_dtype_policy("float32")
@@ -45,15 +52,13 @@ def fit(
     """Trains a built model and returns it in float32, with its best weights if it stops early."""
     recipe = config.recipe
     with stage("train", recipe.epochs) as bar:
-        callbacks: list[keras.callbacks.Callback] = [
-            _Epochs(tracked, bar, data.sizes["train"], task.metric)
-        ]
+        callbacks: list[keras.callbacks.Callback] = [_Epochs(tracked, bar, data.sizes["train"])]
         if recipe.patience:
             callbacks.append(
                 keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True)
             )
         history = model.fit(
-            batches(task, data, recipe),
+            batches(task, data, config),
             validation_data=_evaluated(task, data.validation, recipe.batch_size),
             epochs=recipe.epochs,
             callbacks=callbacks,
@@ -69,22 +74,32 @@ def fit(
     return rebuilt
 
 
-def evaluate(task: Task, model: keras.Model, data: Data, batch_size: int) -> dict[str, float]:
-    """Returns each metric as `validation_NAME` and `test_NAME`; the only look at test."""
-    model.compile(loss=task.loss(), metrics=task.metrics())
-    values: dict[str, float] = {}
+def evaluate(
+    task: Task, model: keras.Model, data: Data, recipe: Recipe
+) -> tuple[Scores, dict[str, tuple[float, float]], Predictions]:
+    """Scores the model on validation and, the only look at it, on test.
+
+    Returns:
+        Each score as `validation_NAME` and `test_NAME`, the 95 % intervals of test's by NAME, and
+        the predictions on test.
+    """
+    values: Scores = {}
     with stage("evaluate", 2) as bar:
-        for split, examples in (("validation", data.validation), ("test", data.test)):
-            scores = model.evaluate(
-                _evaluated(task, examples, batch_size), verbose=0, return_dict=True
-            )
-            values |= {f"{split}_{name}": float(value) for name, value in scores.items()}
+        for split in ("validation", "test"):
+            predictions = evaluation.predict(task, model, data, split, recipe.batch_size)
+            scores = task.scores(predictions)
+            values |= {f"{split}_{name}": value for name, value in scores.items()}
             bar.advance(f"{split} {task.metric} {scores[task.metric]:.4f}")
-    return values
+        intervals = evaluation.intervals(task.scores, predictions, seed=recipe.seed)
+    return values, intervals, predictions
 
 
 def optimizer(choice: Optimizer, steps: int) -> keras.Optimizer:
-    """Returns AdamW under linear warmup and cosine decay over `steps` updates."""
+    """Returns AdamW under linear warmup and cosine decay over `steps` updates.
+
+    Averaging weights over the updates: Polyak & Juditsky, "Acceleration of Stochastic Approximation
+    by Averaging", 1992.
+    """
     warmup = int(choice.warmup * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else choice.learning_rate,
@@ -96,36 +111,74 @@ def optimizer(choice: Optimizer, steps: int) -> keras.Optimizer:
         schedule,
         weight_decay=choice.weight_decay,
         global_clipnorm=choice.clip_norm or None,
+        use_ema=choice.average > 0,
+        ema_momentum=choice.average or 0.99,
     )
     adamw.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return adamw
 
 
-def batches(task: Task, data: Data, recipe: Recipe) -> tf.data.Dataset:
-    """Returns shuffled, augmented training batches, the same ones for the same seed."""
-    examples = data.train
+def batches(task: Task, data: Data, config: Config) -> tf.data.Dataset:
+    """Returns shuffled, augmented training batches, the same ones for the same seed.
+
+    Sequences come with others of about their length, padded to the longest among them.
+    """
+    recipe, examples = config.recipe, data.train
     if data.sizes["train"] * data.example_bytes <= _CACHE_BYTES:
         examples = examples.cache()
-    augment = task.augment(recipe.augmentation, recipe.seed)
+    augment = task.augment(config)
 
-    def prepare(inputs, target):
-        return augment(task.preprocess(inputs), training=True), target
+    def prepare(inputs, target, *weight):
+        inputs = task.preprocess(inputs)
+        if augment:
+            inputs, target = augment(inputs, target)
+        return inputs, target, *weight
 
+    examples = examples.shuffle(min(data.sizes["train"], _SHUFFLE_BUFFER), seed=recipe.seed)
+    if _is_sequence(examples):
+        batched = examples.bucket_by_sequence_length(
+            _length, _BUCKETS, [recipe.batch_size] * (len(_BUCKETS) + 1)
+        )
+        # Of a number that it does not know, Keras would look for one batch more in every epoch,
+        # and count it as an update.
+        cardinality = tf.data.experimental.assert_cardinality(_steps(data, recipe.batch_size))
+        batched = batched.apply(cardinality)
+    else:
+        batched = examples.batch(recipe.batch_size)
     # The augmentation draws from one seeded stream, hence one map at a time.
-    return (
-        examples.shuffle(min(data.sizes["train"], _SHUFFLE_BUFFER), seed=recipe.seed)
-        .batch(recipe.batch_size)
-        .map(prepare)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    return batched.map(prepare).prefetch(tf.data.AUTOTUNE)
+
+
+def buckets(lengths: np.ndarray) -> list[np.ndarray]:
+    """Returns int lengths [examples] bucket by bucket, each in its order; empty ones left out."""
+    index = np.searchsorted(_BUCKETS, lengths, side="right")
+    return [lengths[index == bucket] for bucket in np.unique(index)]
+
+
+def _steps(data: Data, batch_size: int) -> int:
+    """Returns the number of an epoch's batches; each bucket of sequences ends with a short one."""
+    if not _is_sequence(data.train):
+        return -(-data.sizes["train"] // batch_size)
+    lengths = np.fromiter(data.train.map(_length).as_numpy_iterator(), int)
+    return sum(-(-len(bucket) // batch_size) for bucket in buckets(lengths))
 
 
 def _evaluated(task: Task, examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     return (
-        examples.batch(batch_size)
-        .map(lambda inputs, target: (task.preprocess(inputs), target))
+        examples.padded_batch(batch_size)
+        .map(lambda inputs, *rest: (task.preprocess(inputs), *rest))
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def _is_sequence(examples: tf.data.Dataset) -> bool:
+    return any(None in spec.shape for spec in tf.nest.flatten(examples.element_spec))
+
+
+def _length(*example):
+    """The longest first dimension among the parts of an example."""
+    parts = [part for part in tf.nest.flatten(example) if part.shape.rank]
+    return tf.reduce_max(tf.stack([tf.shape(part)[0] for part in parts]))
 
 
 def strategy() -> tf.distribute.Strategy:
@@ -147,9 +200,9 @@ def device() -> str:
 class _Epochs(keras.callbacks.Callback):
     """Logs each epoch's metrics and speed, and moves the progress bar."""
 
-    def __init__(self, tracked: TrackedRun, bar: Any, examples: int, metric: str) -> None:
+    def __init__(self, tracked: TrackedRun, bar: Any, examples: int) -> None:
         super().__init__()
-        self._tracked, self._bar, self._examples, self._metric = tracked, bar, examples, metric
+        self._tracked, self._bar, self._examples = tracked, bar, examples
         self._started = self._trained = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -167,7 +220,10 @@ class _Epochs(keras.callbacks.Callback):
         if epoch:  # The first epoch's time is mostly tracing.
             values["examples_per_second"] = self._examples / (self._trained - self._started)
         self._tracked.metrics(values, step=epoch + 1)
+        watched = [name for name in values if name.startswith("val_")]
+        # Metrics say more than losses, where there are any.
+        watched.sort(key=lambda name: name.endswith("loss"))
         self._bar.advance(
             f"loss {values['train_loss']:.4f}, "
-            f"validation {self._metric} {values[f'val_{self._metric}']:.4f}"
+            f"validation {watched[0].removeprefix('val_')} {values[watched[0]]:.4f}"
         )

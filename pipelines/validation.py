@@ -28,11 +28,13 @@ def validate(folder: Path, signatures: Sequence[Signature]) -> dict[str, Any]:
     """Validates the SavedModel in `folder` in a fresh process.
 
     Returns:
-        {"ops": names of all ops used, "differences": {signature: {output: largest difference}}}.
+        {"ops": names of all ops used, "text_ops": those of TF-Text among them,
+        "differences": {signature: {output: largest difference}}}.
 
     Raises:
-        ValidationError: It does not load, a signature is missing or typed otherwise, or an
-            answer differs from the Keras model's by more than the signature's tolerances.
+        ValidationError: It does not load, needs an op that TensorFlow Serving lacks, a signature
+            is missing or typed otherwise, or an answer differs from the Keras model's by more
+            than the signature's tolerances.
     """
     from pipelines.export import write_logs
 
@@ -60,22 +62,22 @@ def validate(folder: Path, signatures: Sequence[Signature]) -> dict[str, Any]:
     return report
 
 
-def ops(folder: Path) -> list[str]:
-    """Returns the names of all ops in the SavedModel's graph and functions, sorted."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    proto = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    graph = proto.meta_graphs[0].graph_def
-    nodes = [*graph.node, *(node for body in graph.library.function for node in body.node_def)]
-    functions = {body.signature.name for body in graph.library.function}
-    return sorted({node.op for node in nodes} - functions)
-
-
 def _report(folder: Path, records: Path, contract: dict[str, Any]) -> dict[str, Any]:
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
 
-    report: dict[str, Any] = {"failure": "", "ops": ops(folder), "differences": {}}
+    from pipelines.ops import ops, text_ops, unservable
+
+    needed = ops(folder)
+    report: dict[str, Any] = {"failure": "", "ops": needed, "differences": {}}
+    report["text_ops"] = text_ops(needed)
+    # Before anything else is imported, what TensorFlow registers is its own.
+    core = [name for name in needed if hasattr(tf.raw_ops, name)]
+    if refused := unservable(needed, core):
+        report["failure"] = f"TensorFlow Serving has no op {', '.join(refused)}"
+        return report
+    if report["text_ops"]:
+        import tensorflow_text  # noqa: F401  (registers its ops)
     loaded = tf.saved_model.load(str(folder))
     for record in tf.data.TFRecordDataset(str(records)).as_numpy_iterator():
         log = prediction_log_pb2.PredictionLog.FromString(record).predict_log

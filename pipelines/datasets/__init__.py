@@ -16,15 +16,41 @@ from pathlib import Path
 
 import requests
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.download import downloader
 
+from pipelines.datasets.brain_slices import BrainSlices
 from pipelines.datasets.digits import Digits
+from pipelines.datasets.digits_canvas import DigitsCanvas
+from pipelines.datasets.hironsan import Hironsan
+from pipelines.datasets.series import Births, Co2, Elnino, Sunspots
+from pipelines.datasets.sotu_cloze import SotuCloze
+from pipelines.datasets.sotu_era import SotuEra
+from pipelines.datasets.system import SYSTEM
+from pipelines.datasets.us_addresses import UsAddresses
+from pipelines.datasets.wordnet_glosses import WordnetGlosses
 from pipelines.errors import UserError
 
-EMBEDDED = {"digits": Digits}
+EMBEDDED = {
+    builder.name: builder
+    for builder in (
+        Digits,
+        BrainSlices,
+        DigitsCanvas,
+        SotuEra,
+        WordnetGlosses,
+        SotuCloze,
+        UsAddresses,
+        Hironsan,
+        Elnino,
+        Sunspots,
+        Co2,
+        Births,
+    )
+}
 
 # Sets whose test split has no labels: their validation split is what models are reported on.
-_UNLABELLED_TEST = {"imagenet2012"}
+_UNLABELLED_TEST = {"glue", "imagenet2012"}
 
 # Larger sets are told apart by the names and sizes of their files, not by their bytes.
 _DIGEST_BYTES = 1 << 30
@@ -70,7 +96,11 @@ def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.cor
             "any TFDS name or a folder FOLDER/SPLIT/CLASS/IMAGE works too"
         ) from error
     if not builder.is_prepared():
-        _prepare(builder, manual_dir)
+        with contextlib.ExitStack() as stack:
+            files = SYSTEM.get(builder.name)
+            if not manual_dir and files and files.exist():
+                manual_dir = str(stack.enter_context(files.restored()))
+            _prepare(builder, manual_dir)
     return builder
 
 
@@ -126,6 +156,14 @@ def splits(builder: tfds.core.DatasetBuilder) -> Splits:
     if held_out := own & {"validation", "test"}:
         return Splits("train[:90%]", "train[90%:]", held_out.pop())
     return Splits("train[:80%]", "train[80%:90%]", "train[90%:]")
+
+
+def features(builder: tfds.core.DatasetBuilder) -> dict[str, tfds.features.FeatureConnector]:
+    """Returns the set's features by name: in its builder's order, or else in the alphabet's."""
+    own = dict(builder.info.features.items())
+    # Files alone keep no order: it would be another one in every process.
+    read = isinstance(builder, read_only_builder.ReadOnlyBuilder)
+    return {name: own[name] for name in sorted(own)} if read else own
 
 
 def name(builder: tfds.core.DatasetBuilder) -> str:

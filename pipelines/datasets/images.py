@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipelines import datasets
 from pipelines.errors import UserError
-from pipelines.recipe import Config
+from pipelines.recipe import Augmentation, ImageConfig
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class LabelledImages:
         """Size of one image in memory."""
         return math.prod(self.image_shape)
 
+    def raw(self, split: str) -> dict[str, np.ndarray]:
+        """No columns: images stay on disk."""
+        return {}
+
 
 def resize(image: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
     """Resizes images to `shape`, bilinear with antialiasing, and leaves those that fit alone.
@@ -64,7 +71,69 @@ def resize(image: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
     return resized
 
 
-def load(config: Config) -> LabelledImages:
+def decode(encoded: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+    """Decodes PNG, JPEG, GIF or BMP strings [batch] to uint8 [batch, *shape], resizing."""
+
+    def one(string: tf.Tensor) -> tf.Tensor:
+        # GIF and BMP decode to colours only.
+        channels = max(shape[-1], 3)
+        image = tf.io.decode_image(string, channels=channels, expand_animations=False)
+        image.set_shape([None, None, channels])
+        if shape[-1] == 1:
+            image = tf.image.rgb_to_grayscale(image)
+        return resize(image, shape)
+
+    return tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+
+
+def first(examples: tf.data.Dataset, count: int) -> np.ndarray:
+    """Returns the inputs of the first `count` examples as one array."""
+    return np.stack([example[0] for example in examples.take(count).as_numpy_iterator()])
+
+
+def at(examples: tf.data.Dataset, indices: Collection[int]) -> dict[int, np.ndarray]:
+    """Returns the inputs of the examples at some places, by place."""
+    wanted = {int(index) for index in indices}
+    if not wanted:
+        return {}
+    return {
+        index: example[0]
+        for index, example in enumerate(examples.take(max(wanted) + 1).as_numpy_iterator())
+        if index in wanted
+    }
+
+
+def augmentation(
+    choice: Augmentation, seed: int, *, fill: float = 0.0
+) -> Callable[[Any], Any] | None:
+    """Returns random changes of preprocessed images, float32; black fills what moves in.
+
+    They take a batch of images or, as Keras' layers do, {"images": …, "segmentation_masks": …};
+    masks, [batch, height, width, 1], move along with their images, nearest pixel by nearest pixel.
+    """
+    shift, rotation, zoom = choice.shift, choice.rotation, choice.zoom
+    layers = keras.layers
+    constant = {"fill_mode": "constant", "fill_value": fill}
+    steps = [
+        layers.RandomTranslation(shift, shift, seed=seed, **constant),
+        layers.RandomRotation(rotation, seed=seed + 1, **constant),
+        layers.RandomZoom(zoom, zoom, seed=seed + 2, **constant),
+        layers.RandomFlip("horizontal", seed=seed + 3),
+    ]
+    wanted = (shift, rotation, zoom, choice.flip)
+    chosen = [step for step, want in zip(steps, wanted, strict=True) if want]
+    if not chosen:
+        return None
+
+    def change(images: Any) -> Any:
+        for step in chosen:
+            images = step(images, training=True)
+        return images
+
+    return change
+
+
+def load(config: ImageConfig) -> LabelledImages:
     """Prepares and opens the data set that `config` names.
 
     Raises:
@@ -75,14 +144,7 @@ def load(config: Config) -> LabelledImages:
         config.dataset, data_dir=config.data_dir, manual_dir=config.manual_dir
     )
     image, label = _features(builder)
-    height, width, channels = builder.info.features[image].shape
-    if config.image_size:
-        height = width = config.image_size
-    if None in (height, width):
-        raise UserError(
-            f"the images of {builder.name} differ in size; choose one, as --image_size 128"
-        )
-    shape = (height, width, channels)
+    shape = chosen_shape(builder, image, config.image_size)
 
     def example(features):
         return resize(features[image], shape), features[label]
@@ -108,6 +170,27 @@ def load(config: Config) -> LabelledImages:
     )
 
 
+def chosen_shape(
+    builder: tfds.core.DatasetBuilder, image: str, image_size: int
+) -> tuple[int, int, int]:
+    """Returns (height, width, channels) of a set's images after resizing.
+
+    Raises:
+        UserError: The images are not uint8, or differ in size while `image_size` is 0.
+    """
+    feature = builder.info.features[image]
+    if feature.np_dtype != np.uint8:
+        raise UserError(f"the images of {builder.name} are not uint8")
+    height, width, channels = feature.shape
+    if image_size:
+        height = width = image_size
+    if None in (height, width):
+        raise UserError(
+            f"the images of {builder.name} differ in size; choose one, as --image_size 128"
+        )
+    return height, width, channels
+
+
 def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
     """Returns the names of the image and of the label among the set's features."""
     features = builder.info.features
@@ -122,6 +205,4 @@ def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
             f"{builder.name} has no image with a class label; its features are: "
             f"{', '.join(features)}"
         )
-    if builder.info.features[images[0]].np_dtype != np.uint8:
-        raise UserError(f"the images of {builder.name} are not uint8")
     return images[0], labels[0]

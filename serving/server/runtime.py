@@ -8,6 +8,8 @@ signature of `tf.saved_model.load`.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session
+from tensorflow.python.framework import op_def_registry
 
 from serving.errors import ServingError
 
@@ -41,7 +44,8 @@ class Session:
         Raises:
             ServingError: `path` holds no SavedModel, or a damaged one.
         """
-        _check(path, tags)
+        if saved_model := _checked(path, tags):
+            _register_text_ops(saved_model)
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)
         try:
@@ -125,8 +129,11 @@ def _output(graph: tf.Graph, name: str) -> Any:
         return None
 
 
-def _check(path: Path, tags: Sequence[str]) -> None:
-    """Raises with TensorFlow Serving's words where TensorFlow's Python loader has its own."""
+def _checked(path: Path, tags: Sequence[str]) -> saved_model_pb2.SavedModel | None:
+    """Returns the SavedModel's message, or none if it is kept as text.
+
+    Raises with TensorFlow Serving's words where TensorFlow's Python loader has its own.
+    """
     proto = path / "saved_model.pb"
     if not proto.exists() and not (path / "saved_model.pbtxt").exists():
         raise ServingError(
@@ -134,21 +141,38 @@ def _check(path: Path, tags: Sequence[str]) -> None:
             "Specified file path does not appear to contain a SavedModel bundle (should have a "
             f"file called `saved_model.pb`)\nSpecified file path: {path}",
         )
-    if proto.exists():
-        try:
-            saved_model = saved_model_pb2.SavedModel.FromString(proto.read_bytes())
-        except DecodeError as error:
-            raise ServingError(
-                grpc.StatusCode.DATA_LOSS, f"Can't parse {proto} as binary proto"
-            ) from error
-        graphs = saved_model.meta_graphs
-        if not any(set(graph.meta_info_def.tags) == set(tags) for graph in graphs):
-            raise ServingError(
-                grpc.StatusCode.NOT_FOUND,
-                "Could not find meta graph def matching supplied tags: "
-                f"{{ {' '.join(sorted(tags))} }}. To inspect available tag-sets in the SavedModel, "
-                "please use the SavedModel CLI: `saved_model_cli`",
-            )
+    if not proto.exists():
+        return None
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(proto.read_bytes())
+    except DecodeError as error:
+        raise ServingError(
+            grpc.StatusCode.DATA_LOSS, f"Can't parse {proto} as binary proto"
+        ) from error
+    graphs = saved_model.meta_graphs
+    if not any(set(graph.meta_info_def.tags) == set(tags) for graph in graphs):
+        raise ServingError(
+            grpc.StatusCode.NOT_FOUND,
+            "Could not find meta graph def matching supplied tags: "
+            f"{{ {' '.join(sorted(tags))} }}. To inspect available tag-sets in the SavedModel, "
+            "please use the SavedModel CLI: `saved_model_cli`",
+        )
+    return saved_model
+
+
+def _register_text_ops(saved_model: saved_model_pb2.SavedModel) -> None:
+    """Imports TF-Text if a SavedModel names an op that only it can have registered.
+
+    TensorFlow Serving's binaries carry its ops. It is imported for those models alone, as it makes
+    a start longer; where it is not installed, loading says which op is missing.
+    """
+    for graph in (meta_graph.graph_def for meta_graph in saved_model.meta_graphs):
+        functions = {function.signature.name for function in graph.library.function}
+        bodies = (function.node_def for function in graph.library.function)
+        names = {node.op for nodes in (graph.node, *bodies) for node in nodes}
+        if any(op_def_registry.get(name) is None for name in names - functions):
+            with contextlib.suppress(ImportError):
+                importlib.import_module("tensorflow_text")
 
 
 def _first(error: tf.errors.OpError) -> tf.errors.OpError:

@@ -157,6 +157,20 @@ TINY: tuple[Tiny, ...] = (
         )
         for padding, side, size in (("same", 8, 8), ("valid", 44, 4))
     ),
+    Tiny(
+        "word_convnet",
+        {
+            "outputs": 3,
+            "vocabulary": 11,
+            "embedding": 5,
+            "filters": 4,
+            "widths": (2, 3),
+            "dropout": 0.0,
+        },
+        parameters=11 * 5 + (2 * 5 * 4 + 4) + (3 * 5 * 4 + 4) + (8 * 3 + 3),
+        inputs=_tokens(11),
+        output_shape=(3,),
+    ),
     *(
         Tiny(
             name,

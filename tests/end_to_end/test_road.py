@@ -112,6 +112,22 @@ def test_a_run_says_what_it_made_and_where(first_run, folder):
     assert (folder.path / saved_model / "saved_model.pb").exists()
 
 
+def test_another_pipeline_runs_through_mlflow_projects(folder, first_run):
+    printed = folder.run(
+        *("mlflow", "run", str(ROOT), "-e", "forecast", "--env-manager=local"),
+        *("--experiment-name", "forecast"),
+        *("-P", "dataset=sunspots", "-P", "epochs=2", "-P", "model.units=[8]", "-P", "horizon=4"),
+        MLFLOW_TRACKING_URI=folder.store,
+    )
+    assert "signatures agree with the trained model" in printed
+    mlflow.set_tracking_uri(folder.store)
+    (run,) = mlflow.search_runs(experiment_names=["forecast"], output_format="list")
+    assert run.info.status == "FINISHED"
+    assert (run.data.params["dataset"], run.data.params["horizon"]) == ("sunspots", "4")
+    assert {"test_mase", "baseline_test_mase", "test_mase_low"} <= set(run.data.metrics)
+    assert mlflow.MlflowClient().get_model_version("sunspots", "1").run_id == run.info.run_id
+
+
 def test_two_runs_can_be_compared(folder, first_run, second_run):
     mlflow.set_tracking_uri(folder.store)
     runs = mlflow.search_runs(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,3 +83,18 @@ def linear_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("linear") / "saved_model"
     examples = {"left/0.txt": b"1 2 3", "right/1.txt": b"4 5 6"}
     return export.saved_model(model, samples.linear_signatures(model), folder, examples=examples)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets validation run in this process; a fresh one takes seconds to import TensorFlow."""
+    from pipelines import validation
+
+    def run(command: list[str], **options) -> subprocess.CompletedProcess[str]:
+        *_, saved, records, contract = command
+        report = validation._report(
+            Path(saved), Path(records), json.loads(Path(contract).read_text())
+        )
+        return subprocess.CompletedProcess(command, 0, json.dumps(report), "")
+
+    monkeypatch.setattr(validation.subprocess, "run", run)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
+from pipelines.baselines import Baseline, scored
 from pipelines.datasets.images import LabelledImages
+from pipelines.evaluation import Predictions, Scores
 from pipelines.export import Signature
-from pipelines.recipe import Config, Recipe
+from pipelines.pipeline import Task
+from pipelines.recipe import Augmentation, Config, ImageConfig, Recipe
 
 SHAPE = (8, 8, 1)
 CLASSES = ("low", "middle", "top")
@@ -43,12 +49,130 @@ def striped(shape: tuple[int, int, int] = SHAPE, sizes: Mapping[str, int] = SIZE
 
 
 RECIPE = Recipe(epochs=2, batch_size=16)
+STILL = Augmentation()
 
 
-def config(recipe: Recipe = RECIPE, **model: Any) -> Config:
+def config(
+    recipe: Recipe = RECIPE, augmentation: Augmentation = STILL, **model: Any
+) -> ImageConfig:
     """A network for the striped images that trains in a moment."""
     small = {"filters": [4], "convolutions": 1, "units": [], "dropout": 0.1, **model}
-    return Config(dataset="striped", architecture="convnet", model=small, recipe=recipe)
+    return ImageConfig(
+        dataset="striped",
+        architecture="convnet",
+        model=small,
+        recipe=recipe,
+        augmentation=augmentation,
+    )
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of numbers; `raw` tells how long each is."""
+
+    lengths: Mapping[str, Sequence[int]]
+    train: tf.data.Dataset
+    validation: tf.data.Dataset
+    test: tf.data.Dataset
+    name: str = "sequences"
+    version: str = "1.0.0"
+    digest: str = "ba9876543210"
+    example_bytes: int = 400
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {split: len(lengths) for split, lengths in self.lengths.items()}
+
+    def raw(self, split: str) -> dict[str, np.ndarray]:
+        return {"length": np.array(self.lengths[split])}
+
+
+def sequences(**lengths: Sequence[int]):
+    """Sequences 1000 i, 1000 i + 1, … of the given lengths, i counting from 1, to their doubles.
+
+    Examples are (int32 [length], float32 [length, 1], float32 [length]): numbers, their doubles
+    in thousands, and weights of 1.
+    """
+    given = {"train": range(1, 25), "validation": range(1, 9), "test": range(9, 0, -1), **lengths}
+
+    def example(number: tf.Tensor, length: tf.Tensor):
+        inputs = 1000 * (number + 1) + tf.range(length)
+        target = tf.cast(inputs, tf.float32)[:, None] / 500
+        return inputs, target, tf.ones([length])
+
+    def split(lengths: Sequence[int]) -> tf.data.Dataset:
+        whole = np.array(lengths, np.int32)
+        numbers = np.arange(len(whole), dtype=np.int32)
+        return tf.data.Dataset.from_tensor_slices((numbers, whole)).map(example)
+
+    return Sequences(given, **{name: split(lengths) for name, lengths in given.items()})
+
+
+class Doubles(Task):
+    """Numbers to their doubles, at every place of a sequence; the lower the error the better."""
+
+    metric = "error"
+    greater_is_better = False
+
+    def load(self, config: Config) -> Sequences:
+        return sequences()
+
+    def model(self, config: Config, data: Sequences) -> keras.Model:
+        return keras.Sequential([keras.Input((None, 1)), keras.layers.Dense(1)])
+
+    def loss(self) -> keras.Loss:
+        return keras.losses.MeanAbsoluteError()
+
+    def preprocess(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.cast(inputs, tf.float32)[..., None] / 1000
+
+    def answers(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"doubles": outputs}
+
+    def scores(self, predictions: Predictions) -> Scores:
+        """The mean absolute error over places that are no padding, and the largest."""
+        gap = np.abs(predictions.answers["doubles"] - predictions.examples["target"])[..., 0]
+        weight = predictions.examples["weight"]
+        return {
+            "error": float((gap * weight).sum() / weight.sum()),
+            "largest": float((gap * weight).max()),
+        }
+
+    def baselines(self, data: Sequences) -> list[Baseline]:
+        def always(answer: float, split: str) -> Predictions:
+            batch = getattr(data, split).padded_batch(100)
+            ((_, target, weight),) = batch.as_numpy_iterator()
+            answers = {"doubles": np.full_like(target, answer)}
+            return Predictions({"target": target, "weight": weight}, answers)
+
+        return [
+            scored("nothing", self.scores, lambda split: always(0.0, split)),
+            scored("the middle", self.scores, lambda split: always(10.0, split)),
+        ]
+
+    def figures(
+        self, model: keras.Model, data: Sequences, test: Predictions
+    ) -> Iterator[tuple[str, Figure]]:
+        yield "nothing_to_see", Figure()
+
+    def signatures(self, model: keras.Model, data: Sequences) -> list[Signature]:
+        ((inputs, *_),) = data.test.padded_batch(100).as_numpy_iterator()
+        return [
+            Signature(
+                "serving_default",
+                lambda numbers: self.answers(model(self.preprocess(numbers), training=False)),
+                {"numbers": tf.TensorSpec([None, None], tf.int32)},
+                {"numbers": inputs},
+                {"doubles": model.predict(self.preprocess(inputs), verbose=0)},
+            )
+        ]
+
+    def artifacts(self, model: keras.Model, data: Sequences):
+        def weights(folder: Path) -> None:
+            folder.mkdir()
+            np.save(folder / "kernel.npy", model.get_weights()[0])
+
+        return {"weights": weights}
 
 
 class Record:

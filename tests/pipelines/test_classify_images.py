@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,10 +19,12 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from pipelines import training
-from pipelines.classify_images import ClassifyImages, decode
+from pipelines.classify_images import ClassifyImages
 from pipelines.datasets import images
+from pipelines.datasets.images import decode
 from pipelines.errors import UserError
-from pipelines.recipe import Augmentation
+from pipelines.evaluation import Predictions, predict
+from pipelines.recipe import Augmentation, Recipe
 from tests.pipelines import samples
 
 TASK = ClassifyImages()
@@ -107,9 +111,21 @@ def batch() -> np.ndarray:
     return np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype("float32")
 
 
-def test_without_augmentation_images_stay_as_they_are(batch):
-    augment = TASK.augment(Augmentation(), seed=1)
-    np.testing.assert_array_equal(augment(batch, training=True), batch)
+def augment(choice: Augmentation, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns what the task does to training images; their labels it leaves alone."""
+    change = TASK.augment(samples.config(Recipe(seed=seed), choice))
+
+    def images(batch: np.ndarray) -> np.ndarray:
+        labels = tf.range(len(batch))
+        changed, same = change(tf.constant(batch), labels)
+        assert same is labels
+        return changed.numpy()
+
+    return images
+
+
+def test_without_augmentation_there_is_none():
+    assert TASK.augment(samples.config(Recipe(seed=1), Augmentation())) is None
 
 
 @pytest.mark.parametrize(
@@ -122,10 +138,10 @@ def test_without_augmentation_images_stay_as_they_are(batch):
         Augmentation(shift=0.3, rotation=0.2, zoom=0.4, flip=True),
     ],
 )
-def test_augmentation_changes_images_in_training_alike_for_the_same_seed(choice, batch):
-    one, same, other = (TASK.augment(choice, seed) for seed in (1, 1, 2))
+def test_augmentation_changes_images_alike_for_the_same_seed(choice, batch):
+    one, same, other = (augment(choice, seed) for seed in (1, 1, 2))
     for _ in range(4):
-        first, second, third = (augment(batch, training=True) for augment in (one, same, other))
+        first, second, third = (change(batch) for change in (one, same, other))
         assert first.shape == batch.shape
         np.testing.assert_array_equal(first, second)
         assert np.any(first != batch)
@@ -133,12 +149,11 @@ def test_augmentation_changes_images_in_training_alike_for_the_same_seed(choice,
             break
     else:
         pytest.fail("the seed makes no difference")
-    np.testing.assert_array_equal(one(batch, training=False), batch)
 
 
 def test_a_flip_mirrors_about_half_of_the_images_and_does_nothing_else():
     batch = np.random.default_rng(0).uniform(size=(200, 3, 4, 1)).astype("float32")
-    flipped = TASK.augment(Augmentation(flip=True), seed=0)(batch, training=True).numpy()
+    flipped = augment(Augmentation(flip=True), seed=0)(batch)
     mirrored = np.all(flipped == batch[:, :, ::-1], axis=(1, 2, 3))
     kept = np.all(flipped == batch, axis=(1, 2, 3))
     assert np.all(mirrored ^ kept)
@@ -147,9 +162,21 @@ def test_a_flip_mirrors_about_half_of_the_images_and_does_nothing_else():
 
 def test_black_fills_what_a_shift_moves_in():
     white = np.ones((20, 8, 8, 1), "float32")
-    shifted = TASK.augment(Augmentation(shift=0.3), seed=0)(white, training=True).numpy()
+    shifted = augment(Augmentation(shift=0.3), seed=0)(white)
     assert shifted.min() == 0
     assert shifted.max() == pytest.approx(1)
+
+
+def test_the_network_sees_validation_and_test_images_as_they_are():
+    """Augmentation is for training: what is predicted does not depend on it."""
+    data = samples.striped()
+    strong = samples.config(Recipe(seed=1), Augmentation(shift=0.5, rotation=0.5, zoom=0.5))
+    model = training.build(TASK, data, strong)
+    ((images, _),) = data.test.batch(100).as_numpy_iterator()
+    expected = keras.ops.softmax(model(images / np.float32(255), training=False))
+    for _ in range(2):
+        predictions = predict(TASK, model, data, "test", 30)
+        np.testing.assert_allclose(predictions.answers["probabilities"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -231,11 +258,33 @@ def test_examples_stay_in_one_folder_whatever_their_class_is_called(name):
 
 
 def test_the_figures_show_the_worst_mistakes_first(model):
-    figures = dict(TASK.figures(model, samples.striped()))
-    assert list(figures) == ["confusion_matrix", "worst_mistakes"]
-    captions = [axes.get_title() for axes in figures["worst_mistakes"].axes if axes.get_title()]
+    data = samples.striped()
+    test = predict(TASK, model, data, "test", 7)
+    figures = dict(TASK.figures(model, data, test))
+    assert list(figures) == ["confusion_matrix", "reliability", "worst_mistakes"]
+    grid = figures["worst_mistakes"]
+    assert grid.get_suptitle() == "Worst mistakes on the test split"
+    shown = [axes for axes in grid.axes if axes.get_title()]
+    captions = [axes.get_title() for axes in shown]
     chances = [float(caption.split()[-1]) for caption in captions]
     assert chances == sorted(chances)
     for caption in captions:
         predicted, _, _, truth, _ = caption.split()
         assert predicted != truth
+    # Each caption stands under the image that it is about.
+    labels, chance = test.examples["target"], test.answers["probabilities"]
+    wrong = np.flatnonzero(chance.argmax(-1) != labels)
+    assert len(shown) == min(len(wrong), 24)
+    worst = sorted(wrong, key=lambda index: chance[index, labels[index]])
+    ((images, _),) = data.test.batch(100).as_numpy_iterator()
+    for axes, index in zip(shown, worst, strict=False):
+        np.testing.assert_array_equal(axes.images[0].get_array(), images[index].squeeze())
+
+
+def test_a_network_without_mistakes_gets_a_figure_that_says_so(model):
+    data = samples.striped()
+    truth = predict(TASK, model, data, "test", 7).examples["target"]
+    perfect = Predictions({"target": truth}, {"probabilities": np.eye(3, dtype="float32")[truth]})
+    grid = dict(TASK.figures(model, data, perfect))["worst_mistakes"]
+    assert grid.get_suptitle() == "No mistakes on test"
+    assert not any(axes.images for axes in grid.axes)

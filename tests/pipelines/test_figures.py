@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from matplotlib.figure import Figure
 
 from pipelines import figures
@@ -68,6 +72,39 @@ def test_a_confusion_matrix_of_many_classes_stays_readable():
     assert max(figure.get_size_inches()) <= 24
 
 
+def test_reliability_shows_how_often_the_certain_are_right():
+    confidence = np.array([0.1, 0.15, 0.55, 0.65, 1.0])
+    right = np.array([False, True, True, False, True])
+    figure = drawn(figures.reliability(confidence, right, bins=5))
+    assert figure.get_suptitle() == "Reliability on 5 test examples"
+    top, bottom = figure.axes
+    lines = {str(line.get_label()): line for line in top.lines}
+    np.testing.assert_array_equal(lines["perfectly calibrated"].get_xydata(), [[0, 0], [1, 1]])
+    # A point for each bin that holds examples: their mean certainty, their share that is right.
+    assert lines["model"].get_xdata() == pytest.approx([0.125, 0.55, 0.65, 1])
+    assert lines["model"].get_ydata() == pytest.approx([0.5, 1, 0, 1])
+    bars: Any = bottom.patches
+    assert [bar.get_height() for bar in bars] == [2, 0, 1, 1, 1]
+    assert [bar.get_x() for bar in bars] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+    assert [bar.get_width() for bar in bars] == pytest.approx([0.2] * 5)
+
+
+@given(arrays.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1)), st.integers(0, 99))
+@settings(max_examples=15)
+def test_reliability_counts_every_example_once(confidence, seed):
+    right = np.random.default_rng(seed).uniform(size=len(confidence)) < confidence
+    top, bottom = figures.reliability(confidence, right).axes
+    bars: Any = bottom.patches
+    heights = np.array([bar.get_height() for bar in bars])
+    assert heights.sum() == len(confidence)
+    (line,) = (line for line in top.lines if line.get_label() == "model")
+    mean, share = np.array(line.get_xydata()).T
+    counts = heights[heights > 0]
+    assert len(mean) == len(counts)
+    assert np.dot(mean, counts) == pytest.approx(confidence.sum())
+    assert np.dot(share, counts) == pytest.approx(right.sum())
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("count", [1, 8, 11])
 def test_an_image_grid_shows_each_image_under_its_caption(count, channels):
@@ -87,3 +124,43 @@ def test_an_image_grid_without_images_is_a_title():
     figure = drawn(figures.image_grid([], [], title="No mistakes on test"))
     assert figure.get_suptitle() == "No mistakes on test"
     assert not any(axes.images for axes in figure.axes)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_picture_rows_show_what_belongs_together_in_one_column(channels):
+    rows = {
+        name: np.full((3, 4, 6, channels), value, np.uint8) for name, value in (("a", 1), ("b", 2))
+    }
+    rows["a"][2] = 9
+    legend = {"cell": np.array([255, 0, 51], np.uint8)}
+    captions = ["first", "second", "third"]
+    figure = drawn(figures.picture_rows(rows, captions, legend=legend, title="All of them"))
+    assert figure.get_suptitle() == "All of them"
+    assert [axes.get_title() for axes in figure.axes] == [*captions, "", "", ""]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["a", "", "", "b", "", ""]
+    shown = [np.asarray(axes.images[0].get_array()).max() for axes in figure.axes]
+    assert shown == [1, 1, 9, 2, 2, 2]
+    (patch,) = figure.legends[0].get_patches()
+    assert patch.get_label() == "cell"
+    assert patch.get_facecolor() == (1, 0, 0.2, 1)
+
+
+def test_shares_are_those_of_each_true_class():
+    counts = np.array([[3, 1, 0], [0, 0, 0], [5, 0, 5]])
+    figure = drawn(figures.shares(counts, ("a", "b", "c"), title="Pixels"))
+    (axes,) = figure.axes
+    assert axes.get_title() == "Pixels"
+    shown = ["0.75", "0.25", "0.00", "0.00", "0.00", "0.00", "0.50", "0.00", "0.50"]
+    assert [text.get_text() for text in axes.texts] == shown
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_bars_are_as_long_as_their_numbers():
+    figure = drawn(figures.bars({"a": 0.25, "b": 1.0, "c": np.nan}, x_label="F1", title="Scores"))
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "F1"
+    ends = [bar.get_window_extent().transformed(axes.transData.inverted()) for bar in axes.patches]
+    assert [end.x1 for end in ends] == pytest.approx([0.25, 1.0, 0.0])
+    assert [text.get_text() for text in axes.texts] == ["0.250", "1.000", "nan"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]
+    assert axes.yaxis_inverted()

@@ -6,13 +6,15 @@ import ast
 import re
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
+from collections import ChainMap
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from pipelines import PIPELINES, recipe
 from pipelines.__main__ import main, parse
+from pipelines.errors import UserError
 from pipelines.recipe import Config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -38,7 +40,7 @@ def command(*arguments: str) -> tuple[subprocess.CompletedProcess[str], str]:
     return done, done.stdout.rsplit("\n", 2)[1]
 
 
-def meanings() -> dict[str, str]:
+def meanings(config: Config) -> dict[str, str]:
     """Returns the line under each field of the dataclasses, by dotted option."""
     lines: dict[str, dict[str, str]] = {}
     for node in ast.parse(Path(recipe.__file__).read_text()).body:
@@ -53,6 +55,7 @@ def meanings() -> dict[str, str]:
             }
 
     def below(choice, prefix: str) -> dict[str, str]:
+        inherited = [lines.get(kind.__name__, {}) for kind in type(choice).__mro__]
         found: dict[str, str] = {}
         for field in fields(choice):
             value = getattr(choice, field.name)
@@ -60,10 +63,10 @@ def meanings() -> dict[str, str]:
                 nested = prefix if field.name == "recipe" else f"{prefix}{field.name}."
                 found |= below(value, nested)
             else:
-                found[prefix + field.name] = lines[type(choice).__name__][field.name]
+                found[prefix + field.name] = ChainMap(*inherited)[field.name]
         return found
 
-    return below(Config(), "")
+    return below(config, "")
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -78,15 +81,29 @@ def test_help_names_every_option_with_its_meaning_and_default(pipeline, monkeypa
     for entry in re.split(r"\n+(?=  -|\S)", shown):
         option, *rest = entry.split()
         entries[option] = " ".join(rest)
-    defaults = PIPELINES[pipeline].defaults.parameters() | {"model": {}}
-    for option, meaning in meanings().items():
+    config = PIPELINES[pipeline].defaults
+    defaults = config.parameters() | {"model": config.model}
+    for option, meaning in meanings(config).items():
         assert meaning in entries[f"--{option}"]
         assert entries[f"--{option}"].endswith(f"default: {defaults[option]})")
 
 
-def test_every_option_has_a_line_of_meaning():
-    assert len(meanings()) >= len(Config().parameters())
-    for option, meaning in meanings().items():
+def test_a_task_knows_only_the_options_that_it_understands():
+    known = {name: meanings(pipeline.defaults) for name, pipeline in PIPELINES.items()}
+    assert "augmentation.flip" in known["classify_images"]
+    assert "augmentation.flip" not in known["classify_text"]
+    assert "horizon" in known["forecast"]
+    assert "horizon" not in known["classify_images"]
+    with pytest.raises(UserError, match="--horizon"):
+        parse(["classify_images", "--horizon", "3"])
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_every_option_has_a_line_of_meaning(pipeline):
+    config = PIPELINES[pipeline].defaults
+    lines = meanings(config)
+    assert len(lines) >= len(replace(config, model={}).parameters())
+    for option, meaning in lines.items():
         assert meaning.endswith("."), option
         assert "\n" not in meaning, option
 
@@ -120,6 +137,10 @@ MISTAKES = [
     (["classify_images", "--epochs", "0"], "--epochs must be between 1 and 100000, not 0"),
     (["classify_images", "--precision", "float8"], "--precision: .*mixed_bfloat16.*float8"),
     (["classify_images", "--augmentation.flip", "maybe"], "--augmentation.flip: .*maybe"),
+    (["classify_images", "--history", "3"], "--history"),
+    (["forecast", "--augmentation.flip", "true"], "--augmentation.flip"),
+    (["forecast", "--horizon", "0"], "--horizon must be between 1 and 10000, not 0"),
+    (["classify_text", "--text_signature", "3"], "--text_signature: .*3"),
     (["classify_images", "--model", "3"], "--model: .*3"),
     (
         ["classify_images", "--architecture", "resnet9"],

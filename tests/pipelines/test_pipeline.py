@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 import signal
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -17,11 +20,13 @@ import pytest
 import tensorflow as tf
 
 from pipelines import pipeline, training
-from pipelines.__main__ import main
+from pipelines.__main__ import _show, main
+from pipelines.baselines import Baseline
 from pipelines.classify_images import ClassifyImages
 from pipelines.datasets import images
-from pipelines.pipeline import Result
-from pipelines.recipe import Config
+from pipelines.pipeline import Result, Task
+from pipelines.recipe import Config, ImageConfig, Optimizer, Recipe
+from pipelines.registry import Version
 from tests.pipelines import samples
 
 # A network that is trained in a moment: one epoch, four filters, nothing random.
@@ -93,9 +98,15 @@ def test_a_run_trains_proves_and_registers_a_model(
     # Both splits of the model and of its baseline are in the result and in the run.
     logged = run.data.metrics
     assert logged | result.metrics == logged
-    assert {"validation_accuracy", "test_accuracy", "validation_loss", "test_loss"} == set(
-        result.metrics
-    )
+    names = {"accuracy", "macro_f1", "auc", "log_loss", "calibration_error"}
+    assert set(result.metrics) == {
+        f"{split}_{n}" for split in ("validation", "test") for n in names
+    }
+    assert set(result.intervals) == names
+    for name, (low, high) in result.intervals.items():
+        assert (logged[f"test_{name}_low"], logged[f"test_{name}_high"]) == (low, high)
+        assert low < high
+    assert result.metric == "accuracy"
     assert result.baseline.name == "logistic regression"
     for split, scores in (
         ("validation", result.baseline.validation),
@@ -117,7 +128,7 @@ def test_a_run_trains_proves_and_registers_a_model(
 
     # What is registered computes the logged metric.
     saved = tf.saved_model.load(result.version.saved_model)
-    data = images.load(Config(dataset="digits", data_dir=str(digits_dir)))
+    data = images.load(ImageConfig(dataset="digits", data_dir=str(digits_dir)))
     ((batch, labels),) = data.test.batch(397).as_numpy_iterator()
     answer = saved.signatures["serving_default"](images=tf.constant(batch))
     right = answer["classes"].numpy().astype(int) == labels
@@ -127,13 +138,20 @@ def test_a_run_trains_proves_and_registers_a_model(
     assert {Path(file.path).name for file in artifacts} == {
         "confusion_matrix.png",
         "learning_curves.png",
+        "reliability.png",
         "worst_mistakes.png",
     }
 
-    number = r"[+-]?\d\.\d{4}"
+    number, column = r"[+-]?\d\.\d{4}", "[ │]+"
+    others = f"{column}{number}{column}{number}"
+    low, high = result.intervals["accuracy"]
+    own = result.metrics
     for line in (
-        rf"test accuracy[ │]+{result.metrics['test_accuracy']:.4f}[ │]+{number}[ │]+{number}",
+        rf"validation accuracy{column}{own['validation_accuracy']:.4f}{others}",
+        rf"test accuracy{column}{own['test_accuracy']:.4f}{others}{column}{low:.4f} … {high:.4f}",
+        rf"test log_loss{column}{own['test_log_loss']:.4f}{column}.*",
         re.escape(result.version.reason),
+        "baseline +logistic regression",
         rf"run +runs:/{run.info.run_id} in {store}",
         r"registered +models:/digits/1( @champion)?",
         rf"SavedModel +{result.version.saved_model}",
@@ -141,6 +159,98 @@ def test_a_run_trains_proves_and_registers_a_model(
     ):
         assert re.search(rf"^[ │]*{line}[ │]*$", shown, re.MULTILINE), line
     assert left(scratch) == []
+
+
+def test_a_task_of_sequences_takes_the_same_road(store, scratch, at_once):
+    """Where less is better: two baselines, weights, padding, a folder of the task's own."""
+    recipe = Recipe(epochs=6, batch_size=1, optimizer=Optimizer(learning_rate=0.2))
+    config = Config(dataset="sequences", architecture="gru", recipe=recipe)
+    result = pipeline.run("classify_images", samples.Doubles(), config)
+    run = only_run()
+    assert run.info.status == "FINISHED"
+    assert result.metric == "error"
+    logged = run.data.metrics
+    assert logged | result.metrics == logged
+
+    # Of 8 validation sequences from 1 to 8 thousands, 10 is nearer to the doubles than 0.
+    assert result.baseline.name == run.data.tags["baseline"] == "the middle"
+    every = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/baselines.json"))
+    assert every == {
+        baseline.name: {"validation": baseline.validation, "test": baseline.test}
+        for baseline in samples.Doubles().baselines(samples.sequences())
+    }
+    assert every["the middle"]["validation"]["error"] < every["nothing"]["validation"]["error"]
+    assert logged["baseline_validation_error"] == every["the middle"]["validation"]["error"]
+
+    # A margin below zero is a smaller error, and beats the baseline.
+    assert logged["margin_validation_error"] < 0
+    assert result.version.alias == "champion"
+    assert (
+        f"beats the baseline's {logged['baseline_validation_error']:.4f}" in result.version.reason
+    )
+    low, high = result.intervals["error"]
+    assert low <= result.metrics["test_error"] <= high
+    assert left(scratch) == []
+
+    # What is registered answers sequences of any length.
+    saved = tf.saved_model.load(result.version.saved_model)
+    answer = saved.signatures["serving_default"](numbers=tf.constant([[1000, 2000], [4000, 0]]))
+    assert answer["doubles"].shape == (2, 2, 1)
+    kernel = np.load(mlflow.artifacts.download_artifacts(f"{result.run.uri}/weights/kernel.npy"))
+    doubled = answer["doubles"][0, 1, 0] - answer["doubles"][0, 0, 0]
+    assert kernel[0, 0] == pytest.approx(float(doubled), rel=1e-5)
+
+
+def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkeypatch, capsys):
+    """Scores without an interval, as of baselines alone, have none beside them."""
+    monkeypatch.setenv("COLUMNS", "200")
+    result = Result(
+        run=SimpleNamespace(uri="runs:/7", store="the store"),  # type: ignore[arg-type]
+        metric="error",
+        metrics={
+            "validation_error": 0.25,
+            "validation_f1": 0.5,
+            "test_error": 0.125,
+            "test_f1": 0.75,
+            "test_auc": math.nan,
+        },
+        intervals={"error": (0.0625, 0.1875), "auc": (math.nan, math.nan)},
+        baseline=Baseline(
+            "the middle",
+            {"error": 0.5, "f1": 0.1},
+            {"error": 0.375, "f1": 0.8, "auc": 0.5},
+        ),
+        version=Version("numbers", 3, "challenger", "challenger: the reason", "/saved"),
+    )
+    _show(Config(architecture="gru"), result)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    rows = [re.split(r"\s*[│┃]\s*", line.strip("│┃ ")) for line in lines if line[:1] in ("│", "┃")]
+    assert rows == [
+        ["gru", "baseline", "margin", "95 % interval"],
+        ["validation error", "0.2500", "0.5000", "-0.2500"],
+        ["test error", "0.1250", "0.3750", "-0.2500", "0.0625 … 0.1875"],
+        ["test f1", "0.7500", "0.8000", "-0.0500"],
+        ["test auc", "nan", "0.5000", "+nan"],
+    ]
+    assert lines[-6:] == [
+        "challenger: the reason",
+        "baseline   the middle",
+        "run        runs:/7 in the store",
+        "registered models:/numbers/3 @challenger",
+        "SavedModel /saved",
+        "next       python -m serving deploy numbers --version 3",
+    ]
+
+
+def test_a_task_that_lacks_a_part_cannot_be_made():
+    class Half(Task):
+        metric = "error"
+
+        def load(self, config):
+            return None
+
+    with pytest.raises(TypeError, match=r"abstract method.*answers.*signatures"):
+        Half()  # type: ignore[abstract]
 
 
 def test_a_model_that_answers_otherwise_is_not_registered(
@@ -225,7 +335,7 @@ def test_a_fault_that_is_nobodys_choice_is_shown_as_it_is(store, scratch, stripe
     def fail(*arguments):
         raise ZeroDivisionError("a fault in the code")
 
-    monkeypatch.setattr(ClassifyImages, "baseline", fail)
+    monkeypatch.setattr(ClassifyImages, "baselines", fail)
     with pytest.raises(ZeroDivisionError, match="a fault in the code"):
         main(["classify_images", *SMALL])
     assert only_run().info.status == "FAILED"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -15,7 +15,16 @@ import architectures
 from pipelines import PIPELINES
 from pipelines.__main__ import parse
 from pipelines.errors import UserError
-from pipelines.recipe import Augmentation, Config, Optimizer, Recipe, check
+from pipelines.recipe import (
+    Augmentation,
+    Config,
+    ImageConfig,
+    Optimizer,
+    Recipe,
+    SeriesConfig,
+    TextConfig,
+    check,
+)
 
 TEXT = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=12)
 NUMBER = st.floats(0, 1e6) | st.sampled_from([1e-3, 1e-5, 1e-12, 3e22])
@@ -26,16 +35,14 @@ HYPERPARAMETER = (
     | st.sampled_from(["same", "relu"])  # A text that looks like a number becomes one.
     | st.lists(st.integers(1, 512), max_size=3)
 )
-CONFIGS = st.builds(
-    Config,
-    dataset=TEXT,
-    architecture=st.sampled_from(architectures.names()),
-    model=st.dictionaries(st.from_regex(r"[a-z][a-z_0-9]{0,8}", fullmatch=True), HYPERPARAMETER),
-    name=TEXT,
-    image_size=st.integers(0, 4096),
-    data_dir=TEXT,
-    manual_dir=TEXT,
-    recipe=st.builds(
+COMMON = {
+    "dataset": TEXT,
+    "architecture": st.sampled_from(architectures.names()),
+    "model": st.dictionaries(st.from_regex(r"[a-z][a-z_0-9]{0,8}", fullmatch=True), HYPERPARAMETER),
+    "name": TEXT,
+    "data_dir": TEXT,
+    "manual_dir": TEXT,
+    "recipe": st.builds(
         Recipe,
         epochs=st.integers(1, 1000),
         batch_size=st.integers(1, 4096),
@@ -43,29 +50,64 @@ CONFIGS = st.builds(
         precision=st.sampled_from(["float32", "mixed_bfloat16", "mixed_float16"]),
         seed=st.integers(0, 2**31 - 1),
         optimizer=st.builds(Optimizer, NUMBER, NUMBER, NUMBER, NUMBER),
-        augmentation=st.builds(Augmentation, NUMBER, NUMBER, NUMBER, st.booleans()),
     ),
+}
+SIZE = st.integers(0, 4096)
+OWN = {
+    ImageConfig: {
+        "image_size": SIZE,
+        "augmentation": st.builds(Augmentation, NUMBER, NUMBER, NUMBER, st.booleans()),
+    },
+    TextConfig: {
+        "vocabulary": SIZE,
+        "max_length": SIZE,
+        "encoder": TEXT,
+        "freeze_layers": SIZE,
+        "word_dropout": NUMBER,
+        "text_signature": st.booleans(),
+    },
+    SeriesConfig: {
+        "column": TEXT,
+        "season": SIZE,
+        "history": SIZE,
+        "horizon": SIZE,
+        "scaling": st.sampled_from(["series", "window"]),
+    },
+}
+# A pipeline with choices of its own for it.
+CHOSEN = st.sampled_from(list(PIPELINES)).flatmap(
+    lambda name: st.tuples(
+        st.just(name),
+        st.builds(type(PIPELINES[name].defaults), **COMMON, **OWN[type(PIPELINES[name].defaults)]),
+    )
 )
 
 
-@settings(max_examples=25)
-@given(config=CONFIGS)
-def test_the_file_of_a_run_gives_its_choices_again(config, tmp_path_factory):
+def test_every_field_is_tried():
+    for kind, own in OWN.items():
+        assert {field.name for field in fields(kind)} == {*COMMON, *own}
+
+
+@settings(max_examples=40)
+@given(chosen=CHOSEN)
+def test_the_file_of_a_run_gives_its_choices_again(chosen, tmp_path_factory):
+    pipeline, config = chosen
     file = tmp_path_factory.mktemp("config") / "config.yaml"
     file.write_text(yaml.dump(config.options(), default_flow_style=False))
-    assert parse(["classify_images", "--config", str(file)]) == ("classify_images", config)
+    assert parse([pipeline, "--config", str(file)]) == chosen
 
 
-@settings(max_examples=25)
-@given(config=CONFIGS)
-def test_parameters_are_the_options_that_give_the_choices_again(config):
+@settings(max_examples=40)
+@given(chosen=CHOSEN)
+def test_parameters_are_the_options_that_give_the_choices_again(chosen):
+    pipeline, config = chosen
     options = [
         f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in config.parameters().items()
         if value != {}
     ]
-    _, parsed = parse(["classify_images", *options])
-    assert parsed == config
+    # Hyperparameters add to the pipeline's own, where it has some.
+    assert parse([pipeline, "--model={}", *options]) == chosen
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -83,15 +125,41 @@ def test_options_are_flat_for_the_run_and_dotted_inside_its_parts():
             *("--model.filters", "[3, 4]", "--model.padding", "valid", "--name", "007"),
         ]
     )
-    defaults = PIPELINES["classify_images"].defaults
+    defaults: Any = PIPELINES["classify_images"].defaults
     recipe = replace(
         defaults.recipe,
         epochs=3,
         optimizer=replace(defaults.recipe.optimizer, learning_rate=1e-2),
-        augmentation=replace(defaults.recipe.augmentation, flip=True),
     )
-    model = {"filters": [3, 4], "padding": "valid"}
-    assert config == replace(defaults, model=model, name="007", recipe=recipe)
+    assert config == replace(
+        defaults,
+        model={"filters": [3, 4], "padding": "valid"},
+        name="007",
+        recipe=recipe,
+        augmentation=replace(defaults.augmentation, flip=True),
+    )
+
+
+WITH_MODEL = [name for name, pipeline in PIPELINES.items() if pipeline.defaults.model]
+
+
+@pytest.mark.parametrize("pipeline", WITH_MODEL)
+def test_default_hyperparameters_are_for_the_default_architecture_only(pipeline, tmp_path):
+    """Another architecture would not know them, and nobody chose them for it."""
+    defaults = PIPELINES[pipeline].defaults
+    assert parse([pipeline, "--model.own", "3"])[1].model == {**defaults.model, "own": 3}
+    assert parse([pipeline, "--architecture", defaults.architecture])[1] == defaults
+    assert parse([pipeline, "--architecture", "mlp"])[1] == replace(
+        defaults, architecture="mlp", model={}
+    )
+    options = [pipeline, "--architecture", "mlp", "--model.own", "3"]
+    assert parse(options)[1].model == {"own": 3}
+    file = tmp_path / "config.yaml"
+    file.write_text("architecture: mlp\nmodel: {units: [9]}\n")
+    assert parse([pipeline, "--config", str(file)])[1].model == {"units": [9]}
+    # Whoever chooses afterwards chooses anew.
+    assert parse(options)[1].model == {"own": 3}
+    assert parse([pipeline])[1] == defaults
 
 
 def test_options_override_the_file_before_them(tmp_path):
@@ -103,45 +171,56 @@ def test_options_override_the_file_before_them(tmp_path):
     assert config.model == {"padding": "valid", "dropout": 0.1}
 
 
-BOUNDS: list[tuple[str, Any, Any]] = [
-    ("epochs", 1, 0),
-    ("batch_size", 1, 0),
-    ("patience", 0, -1),
-    ("seed", 0, -1),
-    ("seed", 2**31 - 1, 2**31),
-    ("image_size", 0, -1),
-    ("image_size", 4096, 4097),
-    ("optimizer.learning_rate", 1e-6, 0.0),
-    ("optimizer.learning_rate", 1.0, float("nan")),
-    ("optimizer.learning_rate", 1.0, float("inf")),
-    ("optimizer.weight_decay", 0.0, -0.1),
-    ("optimizer.warmup", 0.9, 1.0),
-    ("optimizer.clip_norm", 0.0, -1.0),
-    ("augmentation.shift", 0.5, 0.6),
-    ("augmentation.rotation", 0.5, 0.6),
-    ("augmentation.zoom", 0.0, -0.1),
-    ("name", "digits-v2_final.3", "../digits"),
-    ("name", "", "a/b"),
-    ("name", "7", "a:b"),
-    ("name", "a", "it's"),
+BOUNDS: list[tuple[str, str, Any, Any]] = [
+    ("classify_images", "epochs", 1, 0),
+    ("classify_images", "batch_size", 1, 0),
+    ("classify_images", "patience", 0, -1),
+    ("classify_images", "seed", 0, -1),
+    ("classify_images", "seed", 2**31 - 1, 2**31),
+    ("classify_images", "image_size", 0, -1),
+    ("classify_images", "image_size", 4096, 4097),
+    ("classify_images", "optimizer.learning_rate", 1e-6, 0.0),
+    ("classify_images", "optimizer.learning_rate", 1.0, float("nan")),
+    ("classify_images", "optimizer.learning_rate", 1.0, float("inf")),
+    ("classify_images", "optimizer.weight_decay", 0.0, -0.1),
+    ("classify_images", "optimizer.warmup", 0.9, 1.0),
+    ("classify_images", "optimizer.clip_norm", 0.0, -1.0),
+    ("classify_images", "augmentation.shift", 0.5, 0.6),
+    ("classify_images", "augmentation.rotation", 0.5, 0.6),
+    ("classify_images", "augmentation.zoom", 0.0, -0.1),
+    ("classify_images", "name", "digits-v2_final.3", "../digits"),
+    ("classify_images", "name", "", "a/b"),
+    ("classify_images", "name", "7", "a:b"),
+    ("classify_images", "name", "a", "it's"),
+    ("segment_images", "augmentation.zoom", 0.5, 0.6),
+    ("classify_text", "epochs", 1, 0),
+    ("classify_text", "vocabulary", 100, 99),
+    ("classify_text", "vocabulary", 1_000_000, 1_000_001),
+    ("tag_tokens", "max_length", 4, 3),
+    ("answer_questions", "max_length", 8192, 8193),
+    ("classify_text", "freeze_layers", 0, -1),
+    ("forecast", "season", 0, -1),
+    ("forecast", "history", 1, 0),
+    ("forecast", "history", 100_000, 100_001),
+    ("forecast", "horizon", 1, 0),
+    ("forecast", "horizon", 10_000, 10_001),
+    ("forecast", "seed", 0, -1),
 ]
 
 
-@pytest.mark.parametrize(("option", "allowed", "refused"), BOUNDS)
-def test_a_value_beyond_its_bounds_is_refused_by_name(option, allowed, refused):
-    def config(value) -> Config:
-        defaults = PIPELINES["classify_images"].defaults
-        part, _, field = option.rpartition(".")
-        if not part:
-            if field in ("image_size", "name"):
-                return replace(defaults, **{field: value})
-            return replace(defaults, recipe=replace(defaults.recipe, **{field: value}))
-        inner = replace(getattr(defaults.recipe, part), **{field: value})
-        return replace(defaults, recipe=replace(defaults.recipe, **{part: inner}))
+@pytest.mark.parametrize(("pipeline", "option", "allowed", "refused"), BOUNDS)
+def test_a_value_beyond_its_bounds_is_refused_by_name(pipeline, option, allowed, refused):
+    def chosen(part: Any, names: list[str], value: Any) -> Any:
+        """Returns `part` with the field changed, which may lie in its recipe."""
+        name, *rest = names
+        if not hasattr(part, name):
+            return replace(part, recipe=chosen(part.recipe, names, value))
+        return replace(part, **{name: chosen(getattr(part, name), rest, value) if rest else value})
 
-    check(config(allowed))
+    defaults, names = PIPELINES[pipeline].defaults, option.split(".")
+    check(chosen(defaults, names, allowed))
     with pytest.raises(UserError, match=rf"^--{option} must .*, not ['\"]?{refused}['\"]?$"):
-        check(config(refused))
+        check(chosen(defaults, names, refused))
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones():

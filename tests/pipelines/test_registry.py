@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from pipelines import registry
 from pipelines.baselines import Baseline
+from pipelines.classify_images import ClassifyImages
+from pipelines.pipeline import Task
 from pipelines.registry import gate
 from tests.pipelines import samples
 
@@ -49,8 +52,10 @@ def test_the_gate_decides_by_baseline_and_champion(value, baseline, champion, sa
 SCORES = st.integers(0, 1000).map(lambda n: n / 1000)
 
 
-@given(SCORES, SCORES, SCORES | st.none(), st.booleans())
-def test_no_champion_is_below_its_baseline_or_its_predecessor(value, baseline, champion, same):
+@given(SCORES, SCORES, SCORES | st.none(), st.booleans(), st.booleans())
+def test_no_champion_is_below_its_baseline_or_its_predecessor(
+    value, baseline, champion, same, greater
+):
     alias, _ = gate(
         "accuracy",
         value,
@@ -58,20 +63,60 @@ def test_no_champion_is_below_its_baseline_or_its_predecessor(value, baseline, c
         champion_value=champion,
         champion_version=None if champion is None else 1,
         same_data=same,
+        greater_is_better=greater,
     )
-    assert (alias == "") == (value <= baseline)
-    allowed = value > baseline and (champion is None or (same and value >= champion))
+    beats = value > baseline if greater else value < baseline
+    assert (alias == "") == (not beats)
+    keeps = champion is not None and (value >= champion if greater else value <= champion)
+    allowed = beats and (champion is None or (same and keeps))
     assert (alias == "champion") == allowed
 
 
-def register(saved_model: Path, accuracy: float, digest: str = "abc", baseline: float = 0.5):
+@given(SCORES, SCORES, SCORES | st.none(), st.booleans())
+def test_an_error_is_judged_as_its_negative_would_be_as_a_score(value, baseline, champion, same):
+    known: Any = {"champion_version": None if champion is None else 1, "same_data": same}
+    lower, _ = gate(
+        "error", value, baseline, champion_value=champion, greater_is_better=False, **known
+    )
+    mirrored = None if champion is None else -champion
+    higher, _ = gate("score", -value, -baseline, champion_value=mirrored, **known)
+    assert lower == higher
+
+
+def test_a_reason_names_errors_as_they_are():
+    known: Any = {"champion_version": 4, "same_data": True, "greater_is_better": False}
+    alias, reason = gate("error", 0.2, 0.5, champion_value=0.3, **known)
+    assert alias == "champion"
+    assert reason == (
+        "champion: validation error 0.2000 beats the baseline's 0.5000 and is no worse than the "
+        "0.3000 of champion version 4"
+    )
+    alias, reason = gate("error", 0.6, 0.5, champion_value=0.7, **known)
+    assert (alias, reason) == (
+        "",
+        "no alias: validation error 0.6000 does not beat the baseline's 0.5000",
+    )
+    assert gate("error", float("nan"), 0.5, champion_value=0.7, **known)[0] == ""
+
+
+CLASSIFIER = ClassifyImages()
+
+
+def register(
+    saved_model: Path,
+    value: float,
+    digest: str = "abc",
+    baseline: float = 0.5,
+    task: Task = CLASSIFIER,
+):
+    metric = task.metric
     with mlflow.start_run():
         return registry.register(
             saved_model,
             "linear",
-            "accuracy",
-            {"validation_accuracy": accuracy, "test_accuracy": 0.1},
-            Baseline("chance", {"accuracy": baseline}, {"accuracy": 0.9}),
+            task,
+            {f"validation_{metric}": value, f"test_{metric}": 0.1},
+            Baseline("chance", {metric: baseline}, {metric: 0.9}),
             digest,
         )
 
@@ -103,6 +148,19 @@ def test_versions_get_their_aliases_one_after_the_other(store, linear_model):
     version = mlflow.MlflowClient().get_model_version("linear", "4")
     assert float(version.tags["validation_accuracy"]) == 0.99
     assert version.tags["data.digest"] == "other"
+
+
+def test_where_less_is_better_the_champion_has_the_lowest_error(store, linear_model):
+    task = samples.Doubles()
+    assert register(linear_model, 0.4, task=task).alias == "champion"
+    assert register(linear_model, 0.3, task=task).alias == "champion"
+    worse = register(linear_model, 0.35, task=task)
+    assert worse.alias == "challenger"
+    assert "but not the 0.3000 of champion version 2" in worse.reason
+    assert register(linear_model, 0.6, task=task).alias == ""
+    assert aliases() == {"champion": 2, "challenger": 3}
+    version = mlflow.MlflowClient().get_model_version("linear", "2")
+    assert float(version.tags["validation_error"]) == 0.3
 
 
 def test_a_registered_version_is_the_saved_model_as_it_was(store, linear_model):

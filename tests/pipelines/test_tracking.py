@@ -93,11 +93,16 @@ def test_the_code_version_is_the_commit_with_what_changed_since(tmp_path, monkey
     assert "+second = 2" in changes
 
 
-def test_a_run_carries_data_network_and_results(store):
+def test_a_run_carries_data_network_and_results(store, workplace):
     import keras
 
+    vocabulary = workplace / "vocabulary"
+    (vocabulary / "deep").mkdir(parents=True)
+    (vocabulary / "deep" / "words.txt").write_text("one\ntwo\n")
     baseline = Baseline("chance", {"accuracy": 0.5}, {"accuracy": 0.4})
+    weaker = Baseline("nothing", {"accuracy": 0.1}, {"accuracy": 0.2})
     metrics = {"validation_accuracy": 0.75, "test_accuracy": 0.7, "test_loss": 1.0}
+    intervals = {"accuracy": (0.65, 0.8), "loss": (0.5, 1.25)}
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="the_layer")])
     report = {"failure": "", "ops": ["MatMul"], "differences": {"serve": {"y": 1e-7}}}
     with tracking.run("classify_images", CONFIG) as tracked:
@@ -106,8 +111,9 @@ def test_a_run_carries_data_network_and_results(store):
         tracked.metrics({"train_loss": 3.0}, step=1)
         tracked.metrics({"train_loss": 2.0}, step=2)
         tracked.history({"loss": [3.0, 2.0], "val_loss": [3.0, 2.5]})
-        tracked.results(metrics, baseline)
+        tracked.results(metrics, intervals, baseline, [weaker, baseline])
         tracked.figure("picture", Figure())
+        tracked.folder(vocabulary)
         tracked.validation(report)
     run = only_run()
 
@@ -134,6 +140,10 @@ def test_a_run_carries_data_network_and_results(store):
     assert logged == pytest.approx(
         {
             **metrics,
+            "test_accuracy_low": 0.65,
+            "test_accuracy_high": 0.8,
+            "test_loss_low": 0.5,
+            "test_loss_high": 1.25,
             "train_loss": 2.0,
             "baseline_validation_accuracy": 0.5,
             "baseline_test_accuracy": 0.4,
@@ -144,6 +154,11 @@ def test_a_run_carries_data_network_and_results(store):
     history = mlflow.MlflowClient().get_metric_history(tracked.id, "train_loss")
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0)]
     assert run.data.tags["baseline"] == "chance"
+    assert json.loads(text(tracked.id, "baselines.json")) == {
+        "nothing": {"validation": {"accuracy": 0.1}, "test": {"accuracy": 0.2}},
+        "chance": {"validation": {"accuracy": 0.5}, "test": {"accuracy": 0.4}},
+    }
+    assert text(tracked.id, "vocabulary/deep/words.txt") == "one\ntwo\n"
     assert json.loads(text(tracked.id, "validation.json")) == report
     files = mlflow.artifacts.list_artifacts(f"runs:/{tracked.id}/figures")
     assert {file.path for file in files or ()} == {

@@ -12,18 +12,21 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import training
+from pipelines import evaluation, training
 from pipelines.classify_images import ClassifyImages
-from pipelines.recipe import Augmentation, Optimizer, Recipe
+from pipelines.recipe import Augmentation, Config, Optimizer, Recipe
 from tests.pipelines import samples
 from tests.pipelines.samples import Record
 
 TASK = ClassifyImages()
-RECIPE = Recipe(epochs=2, batch_size=16, seed=3, augmentation=Augmentation(shift=0.1, flip=True))
+RECIPE = Recipe(epochs=2, batch_size=16, seed=3)
+AUGMENTATION = Augmentation(shift=0.1, flip=True)
 
 
-def fit(recipe: Recipe, data=None, **model) -> tuple[keras.Model, Record]:
-    config, data = samples.config(recipe, **model), data or samples.striped()
+def fit(
+    recipe: Recipe, data=None, augmentation: Augmentation = samples.STILL, **model: Any
+) -> tuple[keras.Model, Record]:
+    config, data = samples.config(recipe, augmentation, **model), data or samples.striped()
     record: Any = Record()
     built = training.build(TASK, data, config)
     return training.fit(TASK, built, data, config, record), record
@@ -31,17 +34,17 @@ def fit(recipe: Recipe, data=None, **model) -> tuple[keras.Model, Record]:
 
 @pytest.fixture(scope="module")
 def fitted() -> tuple[keras.Model, Record]:
-    return fit(RECIPE)
+    return fit(RECIPE, augmentation=AUGMENTATION)
 
 
 def test_the_same_seed_gives_the_same_weights(fitted):
-    model, _ = fit(RECIPE)
+    model, _ = fit(RECIPE, augmentation=AUGMENTATION)
     for one, two in zip(fitted[0].get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
 
 
 def test_another_seed_gives_other_weights(fitted):
-    model, _ = fit(replace(RECIPE, seed=4))
+    model, _ = fit(replace(RECIPE, seed=4), augmentation=AUGMENTATION)
     assert np.any(fitted[0].layers[1].get_weights()[0] != model.layers[1].get_weights()[0])
 
 
@@ -59,29 +62,37 @@ def test_each_epoch_is_logged(fitted):
 
 
 def test_a_model_learns_what_can_be_learned():
-    model, _ = fit(Recipe(epochs=15, batch_size=10, optimizer=Optimizer(learning_rate=0.02)))
-    scores = training.evaluate(TASK, model, samples.striped(), batch_size=7)
-    assert set(scores) == {
-        f"{split}_{name}" for split in ("validation", "test") for name in ("loss", "accuracy")
-    }
+    recipe = Recipe(epochs=15, batch_size=10, optimizer=Optimizer(learning_rate=0.02))
+    model, _ = fit(recipe)
+    scores, *_ = training.evaluate(TASK, model, samples.striped(), replace(recipe, batch_size=7))
     assert scores["validation_accuracy"] > 0.9
     assert scores["test_accuracy"] > 0.9
 
 
 def test_the_evaluation_is_the_mean_over_every_example(fitted):
     model, data = fitted[0], samples.striped()
-    scores = training.evaluate(TASK, model, data, batch_size=7)
-    images, labels = next(data.test.batch(100).as_numpy_iterator())
-    logits = model.predict(images / np.float32(255), verbose=0)
-    assert scores["test_accuracy"] == pytest.approx(np.mean(logits.argmax(-1) == labels))
-    chance = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    loss = -np.log(chance[np.arange(len(labels)), labels]).mean()
-    assert scores["test_loss"] == pytest.approx(loss, rel=1e-4)
+    scores, intervals, test = training.evaluate(TASK, model, data, replace(RECIPE, batch_size=7))
+    for split in ("validation", "test"):
+        images, labels = next(getattr(data, split).batch(100).as_numpy_iterator())
+        logits = model.predict(images / np.float32(255), verbose=0)
+        assert scores[f"{split}_accuracy"] == pytest.approx(np.mean(logits.argmax(-1) == labels))
+        chance = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        loss = -np.log(chance[np.arange(len(labels)), labels]).mean()
+        assert scores[f"{split}_log_loss"] == pytest.approx(loss, rel=1e-4)
+    # What is returned besides is of the test split, the last one.
+    np.testing.assert_array_equal(test.examples["target"], labels)
+    np.testing.assert_allclose(test.answers["probabilities"], chance, rtol=1e-4)
+    assert {f"test_{name}" for name in intervals} == {
+        name for name in scores if name.startswith("test_")
+    }
+    low, high = intervals["log_loss"]
+    assert low < scores["test_log_loss"] < high
+    assert intervals == evaluation.intervals(TASK.scores, test, seed=RECIPE.seed)
 
 
 def test_mixed_precision_trains_and_returns_a_float32_model():
     recipe = Recipe(epochs=2, batch_size=16, precision="mixed_bfloat16")
-    still = {"dropout": 0.0, "stage_dropout": 0.0}
+    still: dict[str, Any] = {"dropout": 0.0, "stage_dropout": 0.0}
     config, data, record = samples.config(recipe, **still), samples.striped(), Record()
     built = training.build(TASK, data, config)
     assert "bfloat16" in {layer.compute_dtype for layer in built.layers}
@@ -112,8 +123,8 @@ def test_early_stopping_restores_the_best_weights():
     model, record = fit(recipe, data)
     losses = record.curves["val_loss"]
     assert len(losses) == losses.index(min(losses)) + 1 + recipe.patience < recipe.epochs
-    scores = training.evaluate(TASK, model, data, batch_size=5)
-    assert scores["validation_loss"] == pytest.approx(min(losses), rel=1e-4)
+    scores, *_ = training.evaluate(TASK, model, data, recipe)
+    assert scores["validation_log_loss"] == pytest.approx(min(losses), rel=1e-4)
 
 
 def rates(choice: Optimizer, steps: int) -> list[float]:
@@ -176,9 +187,10 @@ def epoch(batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
     "augmentation", [Augmentation(), Augmentation(shift=0.2, rotation=0.1, zoom=0.1, flip=True)]
 )
 def test_batches_repeat_for_the_same_seed(augmentation):
-    recipe, data = replace(RECIPE, augmentation=augmentation), samples.striped()
+    data = samples.striped()
     one, same, other = (
-        training.batches(TASK, data, replace(recipe, seed=seed)) for seed in (3, 3, 99)
+        training.batches(TASK, data, samples.config(replace(RECIPE, seed=seed), augmentation))
+        for seed in (3, 3, 99)
     )
     for _ in range(2):  # In the second epoch too, which is another one.
         (first, labels), (second, names), (third, _) = map(epoch, (one, same, other))
@@ -192,7 +204,9 @@ def test_the_seed_decides_how_an_image_is_augmented():
     lone = replace(data, train=data.train.take(1), sizes={**data.sizes, "train": 1})
     augmentation = Augmentation(shift=0.3, rotation=0.2)
     one, same, other = (
-        epoch(training.batches(TASK, lone, replace(RECIPE, augmentation=augmentation, seed=seed)))
+        epoch(
+            training.batches(TASK, lone, samples.config(replace(RECIPE, seed=seed), augmentation))
+        )
         for seed in (3, 3, 99)
     )
     np.testing.assert_array_equal(one[0], same[0])
@@ -200,8 +214,8 @@ def test_the_seed_decides_how_an_image_is_augmented():
 
 
 def test_each_epoch_has_every_training_example_once_in_another_order():
-    recipe, data = replace(RECIPE, augmentation=Augmentation()), samples.striped()
-    batches = training.batches(TASK, data, recipe)
+    data = samples.striped()
+    batches = training.batches(TASK, data, samples.config(RECIPE))
     assert [len(targets) for _, targets in batches] == [16, 16, 16, 2]
     (first, _), (second, _) = epoch(batches), epoch(batches)
     images, _ = next(data.train.batch(100).as_numpy_iterator())
@@ -209,6 +223,134 @@ def test_each_epoch_has_every_training_example_once_in_another_order():
     assert sorted(first.reshape(50, -1).tolist()) == whole
     assert sorted(second.reshape(50, -1).tolist()) == whole
     assert np.any(first != second)
+
+
+class Relabelling(ClassifyImages):
+    """Augments images and labels together."""
+
+    def augment(self, config):
+        return lambda images, labels: (images + 10.0, labels + 100)
+
+
+def test_the_augmentation_may_change_inputs_and_targets_of_training_only():
+    """It comes after preprocessing, which ends at 1; the validation split stays as it is."""
+    data = samples.striped()
+    for images, labels in training.batches(Relabelling(), data, samples.config(RECIPE)):
+        assert np.all(images >= 10.0)
+        assert np.all(images <= 11.0)
+        assert set(labels.numpy()) <= {100, 101, 102}
+    for images, labels in training._evaluated(Relabelling(), data.validation, 7):
+        assert np.all(images <= 1.0)
+        assert set(labels.numpy()) <= {0, 1, 2}
+
+
+SEQUENCES = samples.Doubles()
+# Short and long ones, two at a bucket's edge and one beyond the last.
+LENGTHS = (3, 7, 8, 11, 12, 1, 600, 5, 513, 40, 47, 2, 7, 30, 9, 45, 4, 6)
+
+
+def of_sequences(batch_size: int, seed: int = 0, data: Any = None) -> tf.data.Dataset:
+    recipe = Recipe(batch_size=batch_size, seed=seed)
+    config = Config(dataset="sequences", architecture="gru", recipe=recipe)
+    return training.batches(SEQUENCES, data or samples.sequences(train=LENGTHS), config)
+
+
+def order(batches: tf.data.Dataset) -> list[list[int]]:
+    """Returns which examples each batch holds, for each number tells whose it is."""
+    return [[round(float(row[0, 0])) - 1 for row in inputs] for inputs, *_ in batches]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_sequences_are_padded_only_to_the_longest_of_a_batch(batch_size):
+    edges = [0, *training._BUCKETS, 1000]
+    seen = []
+    for inputs, target, weight in of_sequences(batch_size):
+        members = [round(float(row[0, 0])) - 1 for row in inputs]
+        lengths = [LENGTHS[member] for member in members]
+        assert len(members) <= batch_size
+        assert inputs.shape == target.shape == (*weight.shape, 1) == (len(members), max(lengths), 1)
+        assert weight.numpy().tolist() == [
+            [1.0] * length + [0.0] * (max(lengths) - length) for length in lengths
+        ]
+        for row, goal, member, length in zip(inputs, target, members, lengths, strict=True):
+            numbers = member + 1 + np.arange(length) / 1000
+            np.testing.assert_allclose(row[:length, 0], numbers, rtol=1e-5)
+            np.testing.assert_allclose(goal[:length, 0], 2 * numbers, rtol=1e-5)
+            assert not np.any(row[length:])
+            assert not np.any(goal[length:])
+        # All are between the same two edges.
+        assert len({int(np.searchsorted(edges, length, side="right")) for length in lengths}) == 1
+        seen += members
+    assert sorted(seen) == list(range(len(LENGTHS)))
+
+
+def test_batches_of_sequences_repeat_for_the_same_seed():
+    one, same, other = (of_sequences(2, seed) for seed in (3, 3, 99))
+    for _ in range(2):
+        first = order(one)
+        assert first == order(same) != order(other)
+    assert first != order(one), "every epoch has an order of its own"
+
+
+def test_the_longest_part_of_an_example_decides_its_bucket():
+    """Inputs may be several, and targets shorter than they, or single numbers."""
+    data = samples.sequences(train=LENGTHS)
+    task: Any = samples.Doubles()
+    task.preprocess = lambda inputs: inputs
+    several = data.train.map(lambda x, y, weight: ({"short": x[:1], "long": x}, y[0, 0]))
+    config = Config(recipe=Recipe(batch_size=3))
+    found = []
+    for inputs, target in training.batches(task, replace(data, train=several), config):
+        lengths = np.count_nonzero(inputs["long"], axis=1)
+        assert inputs["long"].shape[1] == max(lengths)
+        assert inputs["short"].shape[1] == 1
+        assert len(set(np.searchsorted(training._BUCKETS, lengths, side="right"))) == 1
+        np.testing.assert_allclose(target, inputs["short"][:, 0] / 500, rtol=1e-6)
+        found += lengths.tolist()
+    assert sorted(found) == sorted(LENGTHS)
+
+
+@settings(max_examples=10)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=20), st.integers(1, 6))
+def test_buckets_are_those_of_the_batches(lengths, batch_size):
+    buckets = training.buckets(np.array(lengths))
+    assert sorted(np.concatenate(buckets)) == sorted(lengths)
+    count = sum(-(-len(bucket) // batch_size) for bucket in buckets)
+    data = samples.sequences(train=lengths)
+    assert len(order(of_sequences(batch_size, data=data))) == count
+
+
+def test_the_learning_rate_ends_at_zero_with_the_last_batch_of_sequences():
+    """An epoch has more batches than examples over batch size, for each bucket has a last one.
+
+    Were their number unknown, Keras would count an update more in every epoch.
+    """
+    data = samples.sequences(train=LENGTHS)
+    recipe = Recipe(epochs=3, batch_size=4, optimizer=Optimizer(learning_rate=0.5, warmup=0.0))
+    config, record = Config(architecture="gru", recipe=recipe), Record()
+    model = training.build(SEQUENCES, data, config)
+    training.fit(SEQUENCES, model, data, config, record)  # type: ignore[arg-type]
+    assert int(model.optimizer.iterations) == 3 * len(order(of_sequences(4)))
+    rates = [step["learning_rate"] for step in record.steps.values()]
+    # At the ends of three epochs of a cosine's half period.
+    np.testing.assert_allclose(rates, [0.375, 0.125, 0.0], atol=1e-6)
+
+
+def test_padding_weighs_nothing_in_training_and_in_validation():
+    """One batch of all sequences has the loss of the places that hold a number."""
+    data = samples.sequences(train=(2, 5, 1), validation=(4, 1))
+    recipe = Recipe(epochs=1, batch_size=9, optimizer=Optimizer(learning_rate=1e-9))
+    config, record = Config(architecture="gru", recipe=recipe), Record()
+    model = training.build(SEQUENCES, data, config)
+    ((kernel,),), (bias,) = model.get_weights()
+    training.fit(SEQUENCES, model, data, config, record)  # type: ignore[arg-type]
+    for name, lengths in (("train_loss", (2, 5, 1)), ("val_loss", (4, 1))):
+        numbers = np.concatenate(
+            [index + 1 + np.arange(length) / 1000 for index, length in enumerate(lengths)]
+        )
+        gap = np.abs(numbers * kernel + bias - 2 * numbers)
+        padded = len(lengths) * max(lengths)
+        assert record.steps[1][name] == pytest.approx(gap.sum() / padded, rel=1e-4)
 
 
 def test_large_sets_are_not_kept_in_memory(monkeypatch):
@@ -222,7 +364,7 @@ def test_large_sets_are_not_kept_in_memory(monkeypatch):
 
         data = samples.striped()
         data = replace(data, train=data.train.map(counted))
-        batches = training.batches(TASK, data, RECIPE)
+        batches = training.batches(TASK, data, samples.config(RECIPE, AUGMENTATION))
         for _ in range(2):
             epoch(batches)
         return int(read) // data.sizes["train"]

@@ -158,7 +158,7 @@ def test_an_unknown_set_is_refused_in_one_sentence(name, message, tmp_path, monk
     with pytest.raises(UserError, match=rf"^{message}") as caught:
         datasets.prepared(name, data_dir=str(tmp_path))
     assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 200
+    assert len(str(caught.value)) < 400
 
 
 def test_a_public_set_without_a_network_is_refused_within_seconds(tmp_path, monkeypatch):

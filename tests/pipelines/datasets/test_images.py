@@ -16,7 +16,7 @@ from PIL import Image
 
 from pipelines.datasets import images
 from pipelines.errors import UserError
-from pipelines.recipe import Config
+from pipelines.recipe import ImageConfig
 from tests.pipelines.datasets.test_datasets import folder_of_images, numbers
 
 SIDE = st.integers(1, 9)
@@ -65,7 +65,7 @@ def test_batches_are_resized_like_single_images():
 
 
 def test_the_digits_come_as_they_are(digits_dir):
-    data = images.load(Config(dataset="digits", data_dir=str(digits_dir)))
+    data = images.load(ImageConfig(dataset="digits", data_dir=str(digits_dir)))
     assert (data.name, data.version) == ("digits", "1.0.0")
     assert data.sizes == {"train": 1157, "validation": 243, "test": 397}
     assert data.image_shape == (8, 8, 1)
@@ -81,7 +81,7 @@ def test_the_digits_come_as_they_are(digits_dir):
 def test_a_folder_of_images_is_read_and_resized(tmp_path):
     folder = folder_of_images(tmp_path / "pets")
     Image.new("L", (9, 3), 50).save(folder / "train/dog/wide.jpg")
-    data = images.load(Config(dataset=str(folder), image_size=4))
+    data = images.load(ImageConfig(dataset=str(folder), image_size=4))
     assert data.name == "pets"
     assert data.class_names == ("cat", "dog")
     assert data.sizes == {"train": 7, "validation": 6, "test": 6}
@@ -96,7 +96,7 @@ def test_a_folder_of_images_is_read_and_resized(tmp_path):
 
 
 def test_image_size_resizes_prepared_sets_too(digits_dir):
-    config = Config(dataset="digits", data_dir=str(digits_dir), image_size=5)
+    config = ImageConfig(dataset="digits", data_dir=str(digits_dir), image_size=5)
     data, whole = images.load(config), images.load(replace(config, image_size=0))
     (small, label), (image, truth) = (next(iter(d.validation)) for d in (data, whole))
     assert label == truth
@@ -106,19 +106,19 @@ def test_image_size_resizes_prepared_sets_too(digits_dir):
 def test_images_of_several_sizes_need_a_chosen_one(tmp_path):
     folder = folder_of_images(tmp_path / "pets")
     with pytest.raises(UserError, match="differ in size; choose one, as --image_size 128"):
-        images.load(Config(dataset=str(folder)))
+        images.load(ImageConfig(dataset=str(folder)))
 
 
 def test_a_folder_that_lacks_validation_is_refused(tmp_path):
     folder = folder_of_images(tmp_path / "pets", ("train", "test"))
     with pytest.raises(UserError, match="needs the folders train, validation and test"):
-        images.load(Config(dataset=str(folder), image_size=4))
+        images.load(ImageConfig(dataset=str(folder), image_size=4))
 
 
 def test_a_set_without_images_is_refused_with_its_features(tmp_path):
     numbers("train", tmp_path)
     with pytest.raises(UserError, match=r"numbers has no image with a class label; .*: number$"):
-        images.load(Config(dataset="numbers/train", data_dir=str(tmp_path)))
+        images.load(ImageConfig(dataset="numbers/train", data_dir=str(tmp_path)))
 
 
 class TwoLabels(tfds.core.GeneratorBasedBuilder):
@@ -149,6 +149,6 @@ class TwoLabels(tfds.core.GeneratorBasedBuilder):
 def test_of_two_labels_the_one_that_the_set_names_is_learned(tmp_path):
     tfds.disable_progress_bar()
     tfds.builder("two_labels", data_dir=str(tmp_path)).download_and_prepare()
-    data = images.load(Config(dataset="two_labels", data_dir=str(tmp_path)))
+    data = images.load(ImageConfig(dataset="two_labels", data_dir=str(tmp_path)))
     assert data.class_names == ("cat", "dog")
     assert {int(image[0, 0, 0]) % 2 == int(label) for image, label in data.train} == {True}

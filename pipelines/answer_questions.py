@@ -1,0 +1,187 @@
+"""Questions about a passage to the span of it that answers.
+
+python -m pipelines answer_questions
+
+TODO
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from pipelines import figures, question_answering, text_figures
+from pipelines.baselines import Baseline, scored
+from pipelines.datasets import questions
+from pipelines.datasets.questions import Questions
+from pipelines.encoders import TextTask, dense, is_encoder
+from pipelines.errors import UserError
+from pipelines.evaluation import Predictions, Scores
+from pipelines.export import Signature
+from pipelines.recipe import TextConfig
+
+# How many questions prove the signatures.
+_PROVEN = 64
+
+
+class AnswerQuestions(TextTask):
+    """The task: two strings in, a span of the second out."""
+
+    metric = "f1"
+
+    def load(self, config: TextConfig) -> Questions:
+        if not is_encoder(config.architecture):
+            raise UserError(
+                f"{config.architecture} does not find answers; those of BERT's family do"
+            )
+        self.choose(config)
+        # Answers are names more often than not, and capital letters tell them.
+        return questions.load(
+            config, lambda texts: self.word_pieces(config, texts, lowercase=False)
+        )
+
+    def model(self, config: TextConfig, data: Questions) -> keras.Model:
+        vocabulary = data.tokenizer.vocabulary
+        separator = vocabulary.index("[SEP]")
+        return self.head(
+            config, len(vocabulary), question_answering.span_finder, separator=separator
+        )
+
+    def loss(self) -> dict[str, keras.Loss]:
+        return {
+            name: keras.losses.SparseCategoricalCrossentropy(
+                from_logits=True, ignore_class=questions.CUT_OFF
+            )
+            for name in ("start", "end")
+        }
+
+    def metrics(self) -> dict[str, list[keras.Metric]]:
+        return {
+            name: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+            for name in ("start", "end")
+        }
+
+    def answers(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return question_answering.decode(outputs)
+
+    def scores(self, predictions: Predictions) -> Scores:
+        return question_answering.scores(predictions)
+
+    def baselines(self, data: Questions) -> list[Baseline]:
+        def predict(split: str) -> Predictions:
+            columns = data.raw(split)
+            found = []
+            for question, context, spans in zip(
+                *(columns[name] for name in ("question", "context", "spans")), strict=True
+            ):
+                place = question_answering.most_alike(question.decode(), context.decode())
+                found.append(questions.tokens_of(spans, *place))
+            start, end = np.maximum(found, 0).T
+            return Predictions(columns, {"start": start, "end": end})
+
+        return [scored("the sentence most like the question", self.scores, predict)]
+
+    def figures(
+        self, model: keras.Model, data: Questions, test: Predictions
+    ) -> Iterator[tuple[str, Figure]]:
+        """Yields reliability, scores by kind of answer and passage, answers, and attention."""
+        f1, exact = question_answering.measured(test).T
+        chance = test.answers["score"]
+        yield "reliability", figures.reliability(chance, exact > 0)
+        yield (
+            "f1_by_kind",
+            figures.bars(question_answering.by_kind(test), x_label="F1", title="Test questions"),
+        )
+        wrong = np.flatnonzero(f1 < 1)
+        for name, chosen, title in (
+            ("answers", np.arange(min(12, len(f1))), "Answers to the first test questions"),
+            (
+                "worst_mistakes",
+                wrong[np.lexsort((-chance[wrong], f1[wrong]))][:12],
+                "Wrong answers on the test split, the most certain first",
+            ),
+        ):
+            yield name, _shown(test.take(chosen), title)
+        yield "lengths", text_figures.lengths(data.train)
+        first = {name: x[np.newaxis] for name, x in next(data.test.as_numpy_iterator())[0].items()}
+        tokens = [data.tokenizer.vocabulary[index] for index in first["token_ids"][0]]
+        yield from text_figures.attention(model, first, tokens)
+
+    def signatures(self, model: keras.Model, data: Questions) -> list[Signature]:
+        tokenizer = data.tokenizer
+        columns = {name: data.raw("test")[name][:_PROVEN] for name in ("question", "context")}
+        encoded, spans = questions.encode(tokenizer, *(tf.constant(x) for x in columns.values()))
+        logits = model.predict(dense(encoded), verbose=0)
+        clear = question_answering.clear(logits)
+        logits = {name: x[clear] for name, x in logits.items()}
+        columns = {name: x[clear] for name, x in columns.items()}
+        inputs = {name: x.numpy()[clear] for name, x in dense(encoded).items()}
+        tokens = self.answers(logits)
+        answer = question_answering.answer(
+            tf.constant(columns["context"]),
+            spans.to_tensor().numpy()[clear],
+            tokens["start"],
+            tokens["end"],
+        )
+
+        def of_tokens(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return self.answers(model(inputs, training=False))
+
+        def of_texts(question: tf.Tensor, context: tf.Tensor) -> dict[str, tf.Tensor]:
+            question, context = (tf.ensure_shape(text, [None]) for text in (question, context))
+            inputs, spans = questions.encode(tokenizer, question, context)
+            found = of_tokens(dense(inputs))
+            place = question_answering.answer(
+                context, spans.to_tensor(), found["start"], found["end"]
+            )
+            return {**place, "score": found["score"]}
+
+        expected = {name: x.numpy() for name, x in tokens.items()}
+        token_ids = self.token_signature(model, of_tokens, inputs, expected)
+        if not self.reads_text:
+            return [replace(token_ids, name="serving_default")]
+        texts = Signature(
+            "serving_default",
+            of_texts,
+            {name: tf.TensorSpec([None], tf.string) for name in columns},
+            columns,
+            {name: x.numpy() for name, x in answer.items()} | {"score": expected["score"]},
+            resources=tokenizer.resources,
+        )
+        return [texts, token_ids]
+
+    def examples(self, data: Questions) -> dict[str, bytes]:
+        """Returns eight test questions with their answers, a JSON object a line."""
+        columns = data.raw("test")
+        rows = zip(*(columns[name] for name in ("question", "context", "answers")), strict=True)
+        lines = [
+            json.dumps(
+                {
+                    "question": question.decode(),
+                    "context": context.decode(),
+                    "answers": [answer.decode() for answer in answers],
+                },
+                ensure_ascii=False,
+            )
+            for question, context, answers in itertools.islice(rows, 8)
+        ]
+        return {"questions.jsonl": "\n".join([*lines, ""]).encode()}
+
+
+def _shown(test: Predictions, title: str) -> Figure:
+    truths = (b" | ".join(dict.fromkeys(t)).decode() for t in test.examples["answers"])
+    captions = [
+        f"{answer or 'nothing'} {score:.2f}, true {truth}"
+        for answer, score, truth in zip(
+            question_answering.texts(test), test.answers["score"], truths, strict=True
+        )
+    ]
+    asked = [question.decode() for question in test.examples["question"]]
+    return text_figures.texts(asked, captions, title=title)

@@ -1,0 +1,51 @@
+"""Which ops a SavedModel needs, and which of them a model server has.
+
+TensorFlow Serving registers TensorFlow's own ops, but none that call back into Python, and those
+of TF-Text (`SUPPORTED_TENSORFLOW_OPS` in its `model_servers/BUILD`). Its releases up to 2.18 carry
+TF-Text 2.12, so ops that came later are refused here. A server built without TF-Text does not load
+a SavedModel that names one of its ops: the version ends with NOT_FOUND "Op type not registered",
+whichever signature was to be asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from tensorflow.core.protobuf import saved_model_pb2
+
+# What reading text into WordPieces takes.
+TEXT_OPS = frozenset(
+    {
+        "CaseFoldUTF8",
+        "FastWordpieceTokenizeWithOffsets",
+        "NormalizeUTF8",
+        "RegexSplitWithOffsets",
+        "WordpieceTokenizeWithOffsets",
+    }
+)
+_PYTHON_OPS = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
+
+
+def ops(folder: Path) -> list[str]:
+    """Returns the names of all ops in a SavedModel's graph and functions, sorted."""
+    proto = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    graph = proto.meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for body in graph.library.function for node in body.node_def)]
+    functions = {body.signature.name for body in graph.library.function}
+    return sorted({node.op for node in nodes} - functions)
+
+
+def text_ops(names: Collection[str]) -> list[str]:
+    """Returns those of `names` that are TF-Text's."""
+    return sorted(TEXT_OPS & set(names))
+
+
+def unservable(names: Collection[str], core: Collection[str]) -> list[str]:
+    """Returns those of `names` that TensorFlow Serving does not register.
+
+    Args:
+        names: Ops of a SavedModel.
+        core: Ops of TensorFlow itself.
+    """
+    return sorted((set(names) - set(core) - TEXT_OPS) | (set(names) & _PYTHON_OPS))

@@ -1,0 +1,171 @@
+"""Pictures of texts: lengths, mistakes, attention, and where a network puts them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from architectures.attention import attention_maps
+from pipelines.training import buckets
+
+_MOST_POINTS = 500
+_MOST_TOKENS = 32
+
+
+def texts(shown: Iterable[str], captions: Sequence[str], *, title: str) -> Figure:
+    """Draws texts below each other, each under its caption.
+
+    Args:
+        shown: The texts; long ones are cut after three lines.
+        captions: One for each.
+        title: What they have in common.
+    """
+    blocks = [textwrap.wrap(text, 110, max_lines=3, placeholder=" …") for text in shown]
+    height = 0.6 + 0.21 * sum(len(block) + 1.8 for block in blocks)
+    figure = Figure(figsize=(10, max(height, 1.5)))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 1), ylim=(height, 0))
+    axes.set_axis_off()
+    axes.text(0.02, 0.3, title if blocks else "No mistakes on test", fontsize=13)
+    y = 0.75
+    for block, caption in zip(blocks, captions, strict=True):
+        axes.text(0.02, y, caption, fontsize=9, color="tab:red")
+        for line in block:
+            y += 0.21
+            axes.text(0.04, y, line.replace("$", r"\$"), fontsize=9, family="DejaVu Sans")
+        y += 0.37
+    return figure
+
+
+def lengths(train: tf.data.Dataset, batch_size: int = 32) -> Figure:
+    """Draws how long training texts are, and what share of a batch is padding.
+
+    Args:
+        train: Examples whose inputs have "token_ids", int32 [tokens].
+        batch_size: Examples in a batch.
+    """
+    counts = np.array([len(inputs["token_ids"]) for inputs, *_ in train.as_numpy_iterator()])
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(2, 1))
+    left.hist(counts, bins=min(40, max(1, int(counts.max()))), color="tab:blue", alpha=0.7)
+    left.set(title="Training texts", xlabel="tokens", ylabel="texts")
+    left.grid(alpha=0.3)
+    random = np.random.default_rng(0).permutation(counts)
+    wastes = {
+        "all to the\nlongest": 1 - counts.mean() / counts.max(),
+        "shuffled\nbatches": padding(_batches(random, batch_size)),
+        "bucketed\nbatches": padding(
+            [batch for bucket in buckets(random) for batch in _batches(bucket, batch_size)]
+        ),
+    }
+    bars = right.bar(list(wastes), [100 * waste for waste in wastes.values()], color="tab:blue")
+    right.bar_label(bars, fmt="%.0f %%")
+    right.set(title="Padding", ylabel="% of all tokens")
+    return figure
+
+
+def padding(batches: Sequence[np.ndarray]) -> float:
+    """Returns the share of padding when each batch of lengths is padded to its longest."""
+    padded = sum(len(batch) * int(batch.max()) for batch in batches)
+    return 1 - sum(int(batch.sum()) for batch in batches) / padded
+
+
+def _batches(counts: np.ndarray, size: int) -> list[np.ndarray]:
+    return [counts[start : start + size] for start in range(0, len(counts), size)]
+
+
+def embedding_map(
+    model: keras.Model, examples: tf.data.Dataset, class_names: Sequence[str]
+) -> Figure:
+    """Draws test texts where the features before the last layer put them.
+
+    t-SNE (van der Maaten & Hinton 2008) of at most 50 principal components.
+
+    Args:
+        model: A classifier whose last layer is called "logits".
+        examples: (inputs, int64 []) examples; at most 500 are drawn.
+        class_names: In the order of the labels.
+    """
+    features_of = keras.Model(model.input, model.get_layer("logits").input)
+    features, labels = [], []
+    for inputs, target in examples.take(_MOST_POINTS).padded_batch(64):
+        features.append(features_of(inputs, training=False).numpy())
+        labels.append(target.numpy())
+    vectors, label = np.concatenate(features), np.concatenate(labels)
+    components = PCA(min(50, *vectors.shape), random_state=0).fit_transform(vectors)
+    perplexity = min(30.0, max(1.0, (len(vectors) - 1) / 3))
+    points = TSNE(2, init="pca", perplexity=perplexity, random_state=0).fit_transform(components)
+    figure = Figure(figsize=(7.5, 6), layout="constrained")
+    axes = figure.subplots()
+    for number, name in enumerate(class_names):
+        chosen = points[label == number]
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=9, alpha=0.7, label=name)
+    axes.set(title=f"{len(vectors)} test texts by their features (t-SNE)", xticks=[], yticks=[])
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
+    return figure
+
+
+def attention(
+    model: keras.Model, inputs: Mapping[str, np.ndarray], tokens: Sequence[str]
+) -> Iterator[tuple[str, Figure]]:
+    """Yields where a network with attention looks in one text, layer by layer.
+
+    Args:
+        model: A network; one without attention yields nothing.
+        inputs: Its inputs, each [1, tokens].
+        tokens: The tokens' texts; the first 32 are drawn.
+
+    Yields:
+        "attention_layers": how much each token is looked at in each layer, the mean over heads
+        and positions; "attention_heads": the mean over heads of each layer, from token to token.
+    """
+    try:
+        maps = attention_maps(model)
+    except ValueError:
+        return
+    count = min(len(tokens), _MOST_TOKENS)
+    names = tokens[:count]
+    weights = {
+        name: _from_to(weight)[:count, :count]
+        for name, weight in keras.tree.map_structure(np.asarray, maps(dict(inputs))).items()
+    }
+    figure = Figure(figsize=(2 + 0.36 * count, 1.6 + 0.4 * len(weights)), layout="constrained")
+    axes = figure.subplots()
+    received = np.stack([weight.mean(0) for weight in weights.values()])
+    axes.imshow(received, cmap="Blues", aspect="auto", vmin=0)
+    axes.set_xticks(range(count), names, rotation=90)
+    axes.set_yticks(range(len(weights)), list(weights))
+    axes.set_title("How much each token is looked at")
+    yield "attention_layers", figure
+
+    weights = {name: weight for name, weight in weights.items() if len(weight) == count}
+    if not weights:  # A pooling looks from nowhere in the text.
+        return
+    columns = min(len(weights), 3)
+    rows = -(-len(weights) // columns)
+    figure = Figure(figsize=(5 * columns, 5 * rows), layout="constrained")
+    for panel in (panels := list(figure.subplots(rows, columns, squeeze=False).flat)):
+        panel.set_axis_off()
+    for panel, (name, weight) in zip(panels, weights.items(), strict=False):
+        panel.set_axis_on()
+        panel.imshow(weight, cmap="Blues", vmin=0)
+        panel.set_xticks(range(count), names, rotation=90, fontsize=7)
+        panel.set_yticks(range(count), names, fontsize=7)
+        panel.set_title(name)
+    yield "attention_heads", figure
+
+
+def _from_to(weight: np.ndarray) -> np.ndarray:
+    """Returns the weights of the first text, [queries, tokens], as the mean over heads.
+
+    A layer of `architectures.layers` has one head and no axis for it, and a pooling one query.
+    """
+    first = np.atleast_2d(weight[0])
+    return first.mean(0) if first.ndim == 3 else first

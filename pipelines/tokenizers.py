@@ -1,0 +1,238 @@
+"""From text to the token ids that a network reads, in the training data and in the served graph.
+
+`Words` cuts at white space and around punctuation and looks words up, with ops of TensorFlow alone.
+`WordPieces` are BERT's tokens (Devlin et al. 2019), with its [CLS] and [SEP] around them, from a
+vocabulary of the data's own or of a pre-trained encoder's; they take TF-Text's ops. Either is a
+function from a batch of strings to inputs, the same in both places. Id 0 is padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import keras
+import keras_hub
+import numpy as np
+import tensorflow as tf
+import tensorflow_text
+
+from pipelines.errors import UserError
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# Frequent words decide a vocabulary; more texts than these only take longer.
+_MOST_TEXTS = 50_000
+_CHUNK = 4096
+# Where BERT cuts text into words: at white space, and around punctuation and CJK characters.
+_KEPT = (
+    r"[!-/:-@\[-`{-~]|\p{P}|[\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}"
+    r"\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}\x{2B740}-\x{2CEAF}\x{2F800}-\x{2FA1F}]"
+)
+_CUT = rf"[\p{{Z}}\p{{Cc}}\p{{Cf}}]|{_KEPT}"
+
+Inputs = dict[str, tf.RaggedTensor]
+
+
+class Tokenizer(Protocol):
+    """Turns texts into inputs."""
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        """Tokens in the order of their ids."""
+
+    @property
+    def resources(self) -> Sequence[Any]:
+        """What the graph uses besides constants, for the export to keep track of."""
+
+    def __call__(self, *texts: tf.Tensor) -> Inputs:
+        """Turns strings [batch], or pairs of them as two such, into ragged int32 [batch, tokens].
+
+        Returns:
+            "token_ids", "padding_mask" (1 at real tokens) and, from WordPieces, "segment_ids".
+        """
+
+
+class Words:
+    """Words in lower case and punctuation marks; those that are rare share one id.
+
+    A text without words is one token of padding, for not every network takes empty sequences.
+    """
+
+    def __init__(self, texts: np.ndarray, size: int, max_length: int) -> None:
+        """Takes the most frequent words of `texts`, str [texts], at most `size` tokens in all."""
+        self._layer = keras.layers.TextVectorization(
+            max_tokens=size, standardize=_spaced, split="whitespace", ragged=True
+        )
+        self._layer.adapt(tf.constant(texts[:_MOST_TEXTS]), batch_size=_CHUNK)
+        self.vocabulary = [str(word) for word in self._layer.get_vocabulary()]
+        self.resources = [self._layer]
+        self._max_length = max_length
+
+    def __call__(self, *texts: tf.Tensor) -> Inputs:
+        joined = tf.strings.join(texts, " ") if len(texts) > 1 else texts[0]
+        ids = tf.cast(self._layer(joined), tf.int32)[:, : self._max_length]
+        padding = tf.RaggedTensor.from_tensor(
+            tf.zeros([ids.nrows(), 1], tf.int32), lengths=tf.cast(ids.row_lengths() == 0, tf.int64)
+        )
+        return {
+            "token_ids": tf.concat([ids, padding], axis=1),
+            "padding_mask": tf.concat([tf.ones_like(ids), padding], axis=1),
+        }
+
+
+def _spaced(texts: tf.Tensor) -> tf.Tensor:
+    lowered = tf.strings.lower(_with_plain_space(texts), encoding="utf-8")
+    return tf.strings.regex_replace(lowered, r"([^\p{L}\p{M}\p{N}\s])", r" \1 ")
+
+
+def _with_plain_space(texts: tf.Tensor) -> tf.Tensor:
+    """Makes spaces of all white space and of control characters.
+
+    TensorFlow's ops know white space of ASCII only, and TF-Text's read up to the first zero byte.
+    """
+    return tf.strings.regex_replace(texts, r"[\p{Z}\p{Cc}]", " ")
+
+
+class WordPieces:
+    """BERT's tokens: [CLS] text [SEP], or [CLS] first [SEP] second [SEP].
+
+    A vocabulary without capital letters reads texts in lower case and without accents.
+    """
+
+    def __init__(
+        self, vocabulary: Sequence[str], max_length: int, *, segments: bool = True
+    ) -> None:
+        """Takes the vocabulary as it is; `segments` says whether the network reads them.
+
+        Raises:
+            UserError: It lacks a special token, or its first is not [PAD].
+        """
+        if missing := set(SPECIAL) - set(vocabulary):
+            raise UserError(f"the vocabulary lacks {', '.join(sorted(missing))}")
+        if vocabulary[0] != "[PAD]":
+            raise UserError(f"the vocabulary's first token must be [PAD], not {vocabulary[0]!r}")
+        self.vocabulary = list(vocabulary)
+        self.lowercase = is_lowercase(vocabulary)
+        self._tokenizer = keras_hub.models.BertTokenizer(
+            vocabulary=self.vocabulary, lowercase=self.lowercase, strip_accents=self.lowercase
+        )
+        self.resources = [self._tokenizer]
+        self.max_length = max_length
+        self._segments = segments
+        # Outside a graph keras_hub answers lists.
+        self.split = tf.function(self._tokens, reduce_retracing=True)
+
+    def _tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        return self._tokenizer(_with_plain_space(texts))
+
+    def __call__(self, *texts: tf.Tensor) -> Inputs:
+        return self.pack(*(self.split(text) for text in texts))
+
+    def pieces(self, words: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Returns the tokens of each word, at least one: [batch, words] to [batch, words, tokens].
+
+        Words of which nothing is left, as of a lone control character, become [UNK].
+        """
+        split = self.split(words.flat_values)
+        unknown = tf.fill(
+            [split.nrows(), 1], tf.cast(self._tokenizer.token_to_id("[UNK]"), split.dtype)
+        )
+        missing = tf.cast(split.row_lengths() == 0, tf.int64)
+        split = tf.concat([split, tf.RaggedTensor.from_tensor(unknown, lengths=missing)], axis=1)
+        return words.with_flat_values(split)
+
+    def words(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Cuts strings [batch] into words before anything is changed about them.
+
+        Lower case and removed accents change lengths; where a word stands does not depend on them.
+
+        Returns:
+            The words' tokens, int32 [batch, words, tokens]; and where in the text's UTF-8 each word
+            starts and ends, int64 bytes [batch, words].
+        """
+        words, starts, ends = _split(texts, _CUT, _KEPT)
+        return self.pieces(words), starts, ends
+
+    def pack(self, *segments: tf.RaggedTensor) -> Inputs:
+        """Puts [CLS] before the first segment, int32 [batch, tokens], and [SEP] behind each.
+
+        What exceeds the length is cut off the last segment's end, which is the only one that is
+        cut as long as the others fit.
+        """
+        room = self.max_length - 1 - len(segments)
+        kept, batch = [], segments[0].nrows()
+        left = tf.fill([batch], tf.constant(room, tf.int64))
+        for segment in segments:
+            lengths = tf.minimum(segment.row_lengths(), left)
+            left -= lengths
+            kept.append(shortened(segment, lengths))
+        separator = self._column(self._tokenizer.sep_token_id, batch)
+        parts = [self._column(self._tokenizer.cls_token_id, batch)]
+        numbers = [tf.zeros_like(parts[0])]
+        for number, segment in enumerate(kept):
+            parts += [segment, separator]
+            numbers += [tf.ones_like(part) * number for part in (segment, separator)]
+        ids = tf.concat(parts, axis=1)
+        inputs = {"token_ids": ids, "padding_mask": tf.ones_like(ids)}
+        return inputs | {"segment_ids": tf.concat(numbers, axis=1)} if self._segments else inputs
+
+    @staticmethod
+    def _column(token: int, batch: tf.Tensor) -> tf.RaggedTensor:
+        return tf.RaggedTensor.from_tensor(tf.fill([batch, 1], tf.constant(token, tf.int32)))
+
+
+def split_words(
+    texts: tf.Tensor, *, punctuation_apart: bool
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    """Splits texts, string [batch], at white space and control characters.
+
+    Args:
+        texts: UTF-8.
+        punctuation_apart: Whether each punctuation mark is a word of its own.
+
+    Returns:
+        Words, and where in the text they start and end, int64, in bytes; each [batch, words].
+    """
+    space, marks = r"[\p{Z}\p{Cc}]+", r"[!-/:-@\[-`{-~]|\p{P}"
+    return _split(texts, *((f"{space}|{marks}", marks) if punctuation_apart else (space, "")))
+
+
+def _split(
+    texts: tf.Tensor, cuts: str, kept: str
+) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    # The op reads up to the first zero byte.
+    texts = tf.strings.regex_replace(texts, r"\x00", " ")
+    return tensorflow_text.regex_split_with_offsets(texts, cuts, kept)
+
+
+def shortened(segment: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
+    """Keeps the first `lengths` [batch] tokens of each row."""
+    places = tf.ragged.range(segment.row_lengths())
+    return tf.ragged.boolean_mask(segment, places < lengths[:, tf.newaxis])
+
+
+def learn_word_pieces(texts: np.ndarray, size: int, *, lowercase: bool = True) -> list[str]:
+    """Returns a WordPiece vocabulary of about `size` tokens for `texts`, str [texts]."""
+    return keras_hub.tokenizers.compute_word_piece_vocabulary(
+        tf.data.Dataset.from_tensor_slices(texts[:_MOST_TEXTS])
+        .batch(_CHUNK)
+        .map(_with_plain_space),
+        vocabulary_size=size,
+        lowercase=lowercase,
+        strip_accents=lowercase,
+        reserved_tokens=list(SPECIAL),
+    )
+
+
+def is_lowercase(vocabulary: Sequence[str]) -> bool:
+    """Returns whether no token of a vocabulary but the special ones has a capital letter."""
+    return not any(token != token.lower() for token in vocabulary if token not in SPECIAL)
+
+
+def tokenized(tokenizer: Tokenizer, *texts: np.ndarray) -> dict[str, tf.RaggedTensor]:
+    """Returns the inputs for whole columns of texts, str [texts], chunk by chunk."""
+    chunks = [
+        tokenizer(*(tf.constant(column[start : start + _CHUNK]) for column in texts))
+        for start in range(0, len(texts[0]), _CHUNK)
+    ]
+    return {name: tf.concat([chunk[name] for chunk in chunks], axis=0) for name in chunks[0]}

@@ -1,0 +1,95 @@
+"""What all embedded sets have in common: the same examples everywhere, without a network."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines import datasets
+from tests.pipelines.datasets.conftest import Examples
+
+# Fingerprints of the examples: when one changes, the set needs a new version.
+SETS = {
+    "brain_slices": ((78, 20, 20), "200e2cc53ac8"),
+    "digits_canvas": ((2000, 300, 400), "5168d3330ab1"),
+    "sotu_era": ((10350, 2040, 2100), "678284313087"),
+    "sotu_cloze": ((8000, 1000, 1000), "afbcd981ad2b"),
+    "wordnet_glosses": ((5603, 1200, 1197), "ca49e6d1d05e"),
+    "us_addresses": ((1042, 223, 223), "28667e5884ec"),
+    "elnino": ((512, 110, 110), "0d0b207c229f"),
+    "sunspots": ((216, 47, 46), "c27594bc1b27"),
+    "co2": ((368, 79, 79), "668ee85568f1"),
+    "births": ((5114, 1095, 1096), "4d6e56f0aed8"),
+}
+OPTIONAL = {"hironsan"}
+
+
+def fingerprint(examples: Examples) -> str:
+    """Returns a hash of all examples that does not depend on their order in a split."""
+    sha = hashlib.sha256()
+    for split, members in examples.items():
+        sha.update(split.encode())
+        for content in sorted(b"".join(_bytes(member)) for member in members):
+            sha.update(content)
+    return sha.hexdigest()[:12]
+
+
+def _bytes(value: Any) -> list[bytes]:
+    if isinstance(value, dict):
+        return [part for key in sorted(value) for part in _bytes(value[key])]
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return [part + b"\0" for part in value]
+    return [value if isinstance(value, bytes) else np.asarray(value).tobytes()]
+
+
+def test_every_embedded_set_is_tested():
+    assert set(SETS) | OPTIONAL | {"digits"} == set(datasets.EMBEDDED)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_is_the_same_everywhere(name, examples):
+    sizes, expected = SETS[name]
+    found = examples(name)
+    assert list(found) == ["train", "validation", "test"]
+    assert tuple(map(len, found.values())) == sizes
+    assert fingerprint(found) == expected
+
+
+@pytest.mark.parametrize("name", ["brain_slices", "us_addresses", "elnino"])
+def test_a_set_is_prepared_without_a_network(name, tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert datasets.prepared(name, data_dir=str(tmp_path)).is_prepared()
+
+
+@pytest.mark.parametrize("name", ["sunspots", "us_addresses"])
+def test_a_second_preparation_has_the_same_digest(name, embedded, tmp_path):
+    again = datasets.prepared(name, data_dir=str(tmp_path))
+    assert datasets.digest(again) == datasets.digest(embedded(name))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_says_where_it_comes_from(name, embedded):
+    info = embedded(name).info
+    assert info.description
+    assert info.homepage.startswith("https://")
+    assert info.redistribution_info.license
+    assert datasets.splits(embedded(name)) == datasets.Splits("train", "validation", "test")
+
+
+def test_naming_the_sets_loads_none_of_what_they_come_from():
+    code = (
+        "import sys; from pipelines import datasets; "
+        "print([name for name in ('statsmodels', 'sklearn', 'pandas') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
