@@ -71,7 +71,7 @@ PIPELINES: dict[str, Pipeline] = {
             recipe=Recipe(
                 epochs=5,
                 batch_size=32,
-                optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0, average=0.997),
+                optimizer=Optimizer(learning_rate=1e-3, average=0.997),
             ),
         ),
     ),
@@ -110,10 +110,11 @@ PIPELINES: dict[str, Pipeline] = {
         defaults=SeriesConfig(
             dataset="elnino",
             architecture="gru",
-            model={"units": [32]},
+            model={"units": [32], "dropout": 0.2},
             recipe=Recipe(
-                epochs=60,
+                epochs=100,
                 batch_size=32,
+                patience=25,
                 optimizer=Optimizer(learning_rate=3e-3, clip_norm=1.0),
             ),
         ),

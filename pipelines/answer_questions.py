@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -110,9 +111,13 @@ class AnswerQuestions(TextTask):
         ):
             yield name, _shown(test.take(chosen), title)
         yield "lengths", text_figures.lengths(data.train)
-        first = {name: x[np.newaxis] for name, x in next(data.test.as_numpy_iterator())[0].items()}
-        tokens = [data.tokenizer.vocabulary[index] for index in first["token_ids"][0]]
-        yield from text_figures.attention(model, first, tokens)
+        # The shortest question, which is drawn whole, and the passage around its answer.
+        number = int(np.argmin([len(question) for question in test.examples["question"]]))
+        ((inputs, target),) = data.test.skip(number).take(1).as_numpy_iterator()
+        places = [*range(16), *range(max(16, target["start"] - 8), max(32, target["start"] + 8))]
+        tokens = [data.tokenizer.vocabulary[index] for index in inputs["token_ids"]]
+        inputs = {name: x[np.newaxis] for name, x in inputs.items()}
+        yield from text_figures.attention(model, inputs, tokens, places)
 
     def signatures(self, model: keras.Model, data: Questions) -> list[Signature]:
         tokenizer = data.tokenizer
@@ -178,7 +183,7 @@ class AnswerQuestions(TextTask):
 def _shown(test: Predictions, title: str) -> Figure:
     truths = (b" | ".join(dict.fromkeys(t)).decode() for t in test.examples["answers"])
     captions = [
-        f"{answer or 'nothing'} {score:.2f}, true {truth}"
+        f"{textwrap.shorten(answer, 60, placeholder=' …') or 'nothing'} {score:.2f}, true {truth}"
         for answer, score, truth in zip(
             question_answering.texts(test), test.answers["score"], truths, strict=True
         )

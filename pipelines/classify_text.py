@@ -1,6 +1,33 @@
 """Texts, or pairs of texts, to one of several classes.
 
-python -m pipelines classify_text
+    python -m pipelines classify_text
+
+trains `tapped_delay_line` with attention pooling (1,549,059 parameters) on 10,350 sentences of
+State of the Union addresses and reports how often it tells the era of 2,100 sentences from other
+speeches. Measured on two CPU cores, 60 s of training and 2 minutes in all:
+
+| | validation accuracy | test accuracy |
+|---|---|---|
+| TF-IDF of words and pairs of words with logistic regression, the baseline | .765 | .777 |
+| `tapped_delay_line`, seeds 0 to 2 | .768 .762 .761 | .784 .778 .781 |
+| `word_convnet`, Kim's sizes but 100 and 64 in place of 300 and 100 | .748 | .767 |
+| `bigru` with attention pooling | .755 | .775 |
+
+So few sentences give a network from scratch no real lead over TF-IDF: the margin of .004 lies well
+within the interval of .765 to .798, and on validation it is a tie, which the gate may not promote.
+At scale the order is another: 25,000 film reviews take Keras' bidirectional LSTM to .878. What has
+learned from other text leads here too. With a real encoder (MiniLM, 22.7 million parameters,
+frozen; 5 minutes of training on a busy machine),
+
+    python -m pipelines classify_text --dataset wordnet_glosses --architecture bert_mini \\
+        --encoder DIRECTORY --freeze_layers 6 --model.pooling mean --epochs 4 --max_length 48 \\
+        --optimizer.learning_rate 0.01
+
+reaches .769 of 1,197 glosses against TF-IDF's .692, seed 0.
+
+Networks over words read words in lower case and punctuation marks. Encoders of BERT's family read
+WordPieces, and pairs of texts as segments: `--dataset glue/mrpc`. Own texts come as a folder of
+tables, see `datasets/tables.py`.
 """
 
 from __future__ import annotations

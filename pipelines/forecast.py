@@ -2,7 +2,40 @@
 
     python -m pipelines forecast
 
-TABLE
+trains a GRU of 32 units (5,340 parameters) to read five years of monthly sea-surface temperatures
+off Peru, `elnino`, and to forecast five quantiles of each of the next twelve months: one season, so
+that every month of the year is asked for, at whatever lead. About 45 s of processor time (1:40 to
+2:25 minutes on two cores that others were using too). Mean absolute scaled error (MASE, less is
+better) on origins in 2001 to 2010, the network's for seeds 0, 1 and 2:
+
+| | validation | test |
+|---|---|---|
+| seasonal naive | 1.199 | .805 |
+| exponential smoothing | .870 | .750 |
+| mean of the same month in train | .837 | .606 |
+| `gru` | .760 .761 .773 | .590 .604 .615 |
+
+It beats naive and smoothing by .13 to .22. The third baseline is the hard one: the network gains
+.06 to .08 on it over validation's strong El Niño of 1997, and in the quiet years of test nothing
+on average (.003). `error_by_step` shows why: ahead for four months, even for four, then behind.
+With `--horizon 6` (seed 0) it has .565, that mean .61. Its 90 % interval covers 87 to 88 % of test.
+
+Other cells of 32 units, validation and test of seed 0: `lstm` .774 .709, `simple_rnn` .804 .634,
+`hornn` .804 .660. The memories only weigh the single number of each step, so they get two layers:
+`tapped_delay_line` of 36 taps .866 .688; `attention_memory`, which weighs by value and not by
+place, 1.453 1.181.
+
+Other series, test MASE of seed 0 beside the baseline that is strongest on validation:
+
+| options | `gru` | baseline |
+|---|---|---|
+| `--dataset births --scaling window --history 28 --horizon 28 --epochs 10` | 1.126 | 1.154 |
+| `--dataset sunspots --scaling window --history 33` | .881 | 1.271 |
+| `--dataset co2 --scaling window --history 36` | .499 | .392 |
+
+Smoothing, naive, smoothing. `co2` rises as steadily as smoothing assumes: ahead by .017 on
+validation, the network loses the test. Of `births`, neither knows the holidays. Own series:
+`--dataset sales.csv --column total --season 12`, a row per step; `--scaling window` if it drifts.
 """
 
 from __future__ import annotations

@@ -29,13 +29,20 @@ class Data(Protocol):
     batches. Where a dimension is unknown, batches are padded with zeros.
     """
 
-    name: str
-    version: str
-    digest: str
-    sizes: dict[str, int]
-    train: tf.data.Dataset
-    validation: tf.data.Dataset
-    test: tf.data.Dataset
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def sizes(self) -> dict[str, int]: ...
+    @property
+    def train(self) -> tf.data.Dataset: ...
+    @property
+    def validation(self) -> tf.data.Dataset: ...
+    @property
+    def test(self) -> tf.data.Dataset: ...
 
     @property
     def example_bytes(self) -> int:

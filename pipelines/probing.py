@@ -67,9 +67,7 @@ def _hidden(encoder: keras.Model) -> keras.Model:
             states.extend([output] if states else [args[0], output])
         return output
 
-    twin = keras.models.clone_model(
-        encoder, clone_function=lambda layer: layer, call_function=call
-    )
+    twin = keras.models.clone_model(encoder, clone_function=lambda layer: layer, call_function=call)
     return keras.Model(twin.input, states)
 
 

@@ -57,7 +57,7 @@ def fans(charts: Sequence[Fan], levels: Sequence[float], *, other: str, title: s
         axes.plot(chart.times, chart.other, color=_OTHERS[0], linestyle="--", label=other)
         axes.plot(chart.times, chart.truth, color=_TRUTH, marker=".", label="truth")
         axes.grid(alpha=0.3)
-        axes.tick_params("x", rotation=30)
+        axes.tick_params("x", rotation=30, labelsize=8)
         axes.yaxis.set_tick_params(labelleft=True)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)

@@ -1,10 +1,28 @@
 """Words of a text to tags, and tags to spans: addresses, named entities.
 
-python -m pipelines tag_tokens
+    python -m pipelines tag_tokens
+
+trains `bilstm` (96 units each way, 155,123 parameters) on 1,042 addresses of the United States and
+reports F1 of entities, of 29 types, on 223 others. Measured on two CPU cores, 70 s of training and
+4 minutes in all on a busy machine:
+
+| | validation F1 | test F1 |
+|---|---|---|
+| most frequent tag of a word | .648 | .655 |
+| hidden Markov model, the strongest baseline | .837 | .871 |
+| `bilstm`, seeds 0 to 2 | .867 .894 .887 | .893 .901 .891 |
+
+Words are read as WordPieces, and the tag of a word stands at its first piece. Words that are cut
+off with the end of a long text count as outside every entity.
+
+Any TFDS set of words with a tag for each works: `--dataset conll2003`; encoders of BERT's family
+too: `--architecture bert_tiny`, or `--encoder`. Where a set has punctuation marks as words of their
+own, the served model splits them off; other texts are split at white space alone.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import string
@@ -31,14 +49,6 @@ from pipelines.tokenizers import split_words
 
 # Texts that each signature is proven with.
 _PROVEN = 64
-# What `split_words` does, said in Python.
-_SPACE = r"\s\x00-\x1f\x7f-\x9f"
-_MARKS = re.escape(
-    string.punctuation
-    + "".join(c for c in map(chr, range(sys.maxunicode)) if unicodedata.category(c)[0] == "P")
-)
-_WORD = re.compile(rf"[^{_SPACE}]+")
-_WORD_OR_MARK = re.compile(rf"[{_MARKS}]|[^{_SPACE}{_MARKS}]+")
 
 
 class TagTokens(TextTask):
@@ -186,7 +196,7 @@ class TagTokens(TextTask):
 
         The words are split by Python, and the answers are the Keras model's.
         """
-        pattern = _WORD_OR_MARK if data.punctuation_apart else _WORD
+        pattern = words_pattern(data.punctuation_apart)
         words = [list(pattern.finditer(text)) for text in texts]
         strings = tf.ragged.constant(
             [[match.group() for match in row] for row in words], dtype=tf.string
@@ -210,3 +220,15 @@ class TagTokens(TextTask):
             for words, tags in zip(columns["words"][:8], columns["tags"][:8], strict=True)
         ]
         return {"texts.jsonl": "\n".join([*lines, ""]).encode()}
+
+
+@functools.cache
+def words_pattern(punctuation_apart: bool) -> re.Pattern[str]:
+    """Returns what matches a word; it says in Python what `split_words` does in a graph."""
+    space = r"\s\x00-\x1f\x7f-\x9f"
+    if not punctuation_apart:
+        return re.compile(rf"[^{space}]+")
+    every = map(chr, range(sys.maxunicode))
+    punctuation = "".join(c for c in every if unicodedata.category(c).startswith("P"))
+    marks = re.escape(string.punctuation + punctuation)
+    return re.compile(rf"[{marks}]|[^{space}{marks}]+")

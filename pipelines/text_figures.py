@@ -113,14 +113,18 @@ def embedding_map(
 
 
 def attention(
-    model: keras.Model, inputs: Mapping[str, np.ndarray], tokens: Sequence[str]
+    model: keras.Model,
+    inputs: Mapping[str, np.ndarray],
+    tokens: Sequence[str],
+    places: Sequence[int] = range(_MOST_TOKENS),
 ) -> Iterator[tuple[str, Figure]]:
     """Yields where a network with attention looks in one text, layer by layer.
 
     Args:
         model: A network; one without attention yields nothing.
         inputs: Its inputs, each [1, tokens].
-        tokens: The tokens' texts; the first 32 are drawn.
+        tokens: The tokens' texts.
+        places: Which of them are drawn, where there are so many.
 
     Yields:
         "attention_layers": how much each token is looked at in each layer, the mean over heads
@@ -130,10 +134,10 @@ def attention(
         maps = attention_maps(model)
     except ValueError:
         return
-    count = min(len(tokens), _MOST_TOKENS)
-    names = tokens[:count]
+    chosen = [place for place in places if place < len(tokens)]
+    count, names = len(chosen), [tokens[place] for place in chosen]
     weights = {
-        name: _from_to(weight)[:count, :count]
+        name: _from_to(weight)[:, chosen]
         for name, weight in keras.tree.map_structure(np.asarray, maps(dict(inputs))).items()
     }
     figure = Figure(figsize=(2 + 0.36 * count, 1.6 + 0.4 * len(weights)), layout="constrained")
@@ -145,7 +149,7 @@ def attention(
     axes.set_title("How much each token is looked at")
     yield "attention_layers", figure
 
-    weights = {name: weight for name, weight in weights.items() if len(weight) == count}
+    weights = {n: weight[chosen] for n, weight in weights.items() if len(weight) == len(tokens)}
     if not weights:  # A pooling looks from nowhere in the text.
         return
     columns = min(len(weights), 3)

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from architectures.word_convnet import word_convnet
 
-SMALL: dict[str, Any] = {"outputs": 2, "vocabulary": 9, "embedding": 3, "filters": 4, "widths": (2, 3)}
+SMALL: dict[str, Any] = {
+    "outputs": 2,
+    "vocabulary": 9,
+    "embedding": 3,
+    "filters": 4,
+    "widths": (2, 3),
+}
 
 
 def small() -> keras.Model:

@@ -16,12 +16,12 @@ from serving.errors import ServingError
 from serving.server.manager import Model
 from tests.serving.saved_models import serving
 
-SMALL = ("--epochs", "12", "--model.units", "[8]", "--history", "24", "--horizon", "6")
+SMALL = ("--epochs", "20", "--model.units", "[8]", "--history", "24", "--horizon", "6")
 
 
 @pytest.fixture
 def sales(workplace) -> Path:
-    """Ten years of months with a season, a trend and a little noise."""
+    """Twenty years of months with a season, a trend and a little noise."""
     months = np.arange(240)
     random = np.random.default_rng(0)
     values = 200 + months + 40 * np.sin(months * np.pi / 6) + random.normal(0, 3, 240)
@@ -33,8 +33,8 @@ def sales(workplace) -> Path:
 
 
 def test_a_served_model_forecasts_a_file_as_the_registered_one_does(sales, store, workplace):
-    command = ["forecast", "--dataset", str(sales), "--season", "12", *SMALL]
-    assert main(command) == 0
+    drifting = ("--season", "12", "--scaling", "window")
+    assert main(["forecast", "--dataset", str(sales), *drifting, *SMALL]) == 0
     deployed = deploy("sales", workplace / "models", version=1)
     window = json.loads((deployed.path / "assets.extra/examples/window.json").read_text())
     # Six months behind the end of the file, which no split holds.

@@ -27,13 +27,12 @@ NAMES = {
 }
 
 
-def learned(column: np.ndarray) -> WordPieces:
+def learned(column: np.ndarray, segments: bool = True) -> WordPieces:
     words = {word.strip(".,").lower() for text in column for word in text.split()}
-    return WordPieces([*SPECIAL, *sorted(words - {""}), ".", ","], 16)
+    return WordPieces([*SPECIAL, *sorted(words - {""}), ".", ","], 16, segments=segments)
 
 
-@pytest.fixture(scope="module")
-def data() -> LabelledTexts:
+def loaded(segments: bool = True) -> LabelledTexts:
     columns = {
         split: {
             "text": np.array([row["text"] for row in rows], object),
@@ -47,7 +46,12 @@ def data() -> LabelledTexts:
         "digest": "0123456789ab",
         "class_names": ("sea", "wood"),
     }
-    return texts.labelled(columns, learned, **about)
+    return texts.labelled(columns, lambda column: learned(column, segments), **about)
+
+
+@pytest.fixture(scope="module")
+def data() -> LabelledTexts:
+    return loaded()
 
 
 def build(family: str, data: LabelledTexts, layers: int = 2) -> keras.Model:
@@ -66,17 +70,18 @@ def build(family: str, data: LabelledTexts, layers: int = 2) -> keras.Model:
 
 
 @pytest.mark.parametrize("family", NAMES)
-def test_every_layer_is_probed_with_every_pooling(family, data):
+def test_every_layer_is_probed_with_every_pooling(family):
+    data = loaded(segments=family not in ("distilbert", "roberta"))
     scores = probing.probe(build(family, data, layers=3), data)
     assert tuple(scores) == probing.POOLINGS
     # The embeddings and three layers; ALBERT's one layer is applied three times.
     assert {len(accuracies) for accuracies in scores.values()} == {4}
     assert all(0 <= accuracy <= 1 for row in scores.values() for accuracy in row)
     # Which words there are is in the mean of their embeddings; [CLS] there knows of none.
-    assert scores["mean"][0] > 0.9
+    assert scores["mean"][0] > 0.7
     assert scores["cls"][0] == pytest.approx(0.5, abs=0.02)
     # Behind an attention it does.
-    assert max(scores["cls"][1:]) > 0.6
+    assert max(scores["cls"][1:]) > 0.55
 
 
 def test_layers_are_told_apart(data):

@@ -118,6 +118,16 @@ def test_attention_is_drawn_layer_by_layer(name, options, layers):
         assert [label.get_text() for label in panel.get_yticklabels()] == names
 
 
+def test_a_pooling_with_attention_looks_from_nowhere_in_the_text():
+    options = {"outputs": 2, "vocabulary": 9, "embedding": 4, "units": [3]}
+    model = architectures.build("bigru", output="attention", **options)
+    inputs = inputs_of(model, 5)
+    ((name, figure),) = text_figures.attention(model, inputs, list("abcde"))
+    assert name == "attention_layers"
+    (weights,) = attention_maps(model)(inputs).values()
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), weights, rtol=1e-4)
+
+
 def test_of_a_long_text_the_first_tokens_are_drawn():
     model = architectures.build("bert_tiny", vocabulary=9, **TINY)
     drawn = text_figures.attention(model, inputs_of(model, 50), [str(i) for i in range(50)])

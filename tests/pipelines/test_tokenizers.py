@@ -274,7 +274,7 @@ def test_words_are_the_bytes_between_their_places_and_nothing_else_is_left_but_s
 @given(MIXED.map("".join), st.booleans())
 def test_a_graph_and_python_find_the_same_words(text, apart):
     """What is served is proven with words that Python has split."""
-    pattern = tag_tokens._WORD_OR_MARK if apart else tag_tokens._WORD
+    pattern = tag_tokens.words_pattern(apart)
     expected = [
         (m.group().encode(), len(text[: m.start()].encode()), len(text[: m.end()].encode()))
         for m in pattern.finditer(text)
@@ -287,7 +287,8 @@ def test_a_graph_and_python_agree_on_every_character():
         c for c in map(chr, range(0x20000)) if unicodedata.category(c) not in ("Cs", "Cn", "Co")
     ]
     texts = [f"x{c}y" for c in characters]
-    for apart, pattern in ((False, tag_tokens._WORD), (True, tag_tokens._WORD_OR_MARK)):
+    for apart in (False, True):
+        pattern = tag_tokens.words_pattern(apart)
         found = split_words(tf.constant([t.encode() for t in texts]), punctuation_apart=apart)[0]
         expected = [[m.group().encode() for m in pattern.finditer(text)] for text in texts]
         assert rows(found) == expected
