@@ -96,11 +96,11 @@ PIPELINES: dict[str, Pipeline] = {
         defaults=TextConfig(
             dataset="sotu_cloze",
             architecture="bert_tiny",
-            max_length=256,
+            max_length=320,
             recipe=Recipe(
-                epochs=5,
+                epochs=3,
                 batch_size=32,
-                optimizer=Optimizer(learning_rate=5e-4, clip_norm=1.0),
+                optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
             ),
         ),
     ),

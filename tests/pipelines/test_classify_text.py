@@ -101,7 +101,8 @@ def exported(signature: Signature) -> Any:
 def test_all_signatures_answer_as_they_expect(built):
     for signature in built.signatures:
         assert signature.inputs.keys() == signature.examples.keys()
-        answers = exported(signature)(*(tf.constant(signature.examples[k]) for k in signature.inputs))
+        examples = (tf.constant(signature.examples[key]) for key in signature.inputs)
+        answers = exported(signature)(*examples)
         assert answers.keys() == signature.expected.keys()
         for key, expected in signature.expected.items():
             assert answers[key].shape == expected.shape

@@ -1,4 +1,4 @@
-"""Encoders: kept by a run and found again, read from elsewhere, frozen, and fed with hidden words."""
+"""Encoders: kept by a run and found again, read from elsewhere, frozen, fed with hidden words."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ TEXTS = np.array(["red trees played", "playing, red!"], object)
 def build(family: str, **options: Any) -> keras.Model:
     narrow = {"embedding": 8} if family in ("albert", "electra") else {}
     keras.utils.set_random_seed(3)
+    chosen = {**ENCODER, **narrow, **options}
     return architectures.build(
-        FAMILIES[family], vocabulary=len(VOCABULARY), max_length=32, **{**ENCODER, **narrow, **options}
+        FAMILIES[family], vocabulary=len(VOCABULARY), max_length=32, **chosen
     )
 
 
@@ -99,7 +100,7 @@ def test_what_is_written_is_read_again_with_its_vocabulary(family, tmp_path):
 )
 def test_any_token_keeps_its_place_in_a_vocabulary(folder, tokens):
     """Some characters end lines for Python and for nobody else."""
-    encoders.write(_Unsaved(), tokens, folder)  # type: ignore[arg-type]
+    encoders.write(_Unsaved(), tokens, folder)
     assert read_vocabulary(folder) == tokens
 
 
@@ -223,7 +224,7 @@ def test_a_vocabulary_of_another_kind_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"has no vocab\.txt, a WordPiece vocabulary$"):
         ClassifyText().word_pieces(config, TEXTS)
     (tmp_path / "vocab.txt").write_text("one\ntwo\n")
-    with pytest.raises(UserError, match="^the vocabulary lacks"):
+    with pytest.raises(UserError, match=r"^the vocabulary lacks"):
         ClassifyText().word_pieces(config, TEXTS)
 
 
@@ -270,7 +271,9 @@ def test_only_encoders_take_the_options_of_encoders(option, value, architecture)
 
 def test_hyperparameters_of_a_trained_encoder_cannot_be_chosen(kept):
     config = chosen(encoder=str(kept), model={"width": 32})
-    with pytest.raises(UserError, match="^--model.width cannot be chosen: it follows from the enc"):
+    with pytest.raises(
+        UserError, match=r"^--model\.width cannot be chosen: it follows from the enc"
+    ):
         ClassifyText().head(config, 13, heads.classifier, classes=2)
 
 
@@ -278,8 +281,8 @@ def test_those_of_its_head_can(kept):
     config = chosen(encoder=str(kept), model={"pooling": "max"})
     model = ClassifyText().head(config, 13, heads.classifier, ("pooling",), classes=2)
     assert "pooling" in {layer.name for layer in model.layers}
+    wrong = chosen(encoder=str(kept), model={"pooling": "sum"})
     with pytest.raises(UserError, match=r"pooling must be one of .*, not 'sum'"):
-        wrong = chosen(encoder=str(kept), model={"pooling": "sum"})
         ClassifyText().head(wrong, 13, heads.classifier, ("pooling",), classes=2)
 
 
@@ -287,7 +290,7 @@ def test_those_of_its_head_can(kept):
 def test_texts_cannot_be_longer_than_the_encoder_reads(trained, kept):
     options: dict[str, Any] = {"max_length": 33}
     options |= {"encoder": str(kept)} if trained else {"model": {**ENCODER, "max_length": 32}}
-    with pytest.raises(UserError, match="^--max_length must be at most the encoder's 32, not 33$"):
+    with pytest.raises(UserError, match=r"^--max_length must be at most the encoder's 32, not 33$"):
         ClassifyText().head(chosen(**options), 13, heads.classifier, classes=2)
     shorter = chosen(**{**options, "max_length": 32})
     ClassifyText().head(shorter, 13, heads.classifier, classes=2)

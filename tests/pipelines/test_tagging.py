@@ -18,8 +18,9 @@ from pipelines.tagging import column, expected, f1_by_type, hidden_markov_model,
 
 def predictions(*rows: tuple[str, str]) -> Predictions:
     """Pairs of what is true and what is answered, each tags with spaces between."""
-    truth, given_tags = (column([text.split() for text in side]) for side in zip(*rows, strict=True))
-    return Predictions({"tags": truth}, {"tags": given_tags})
+    sides = zip(*rows, strict=True)
+    truth, answered = (column([text.split() for text in side]) for side in sides)
+    return Predictions({"tags": truth}, {"tags": answered})
 
 
 def test_columns_hold_tuples_even_of_one_length():
@@ -112,8 +113,8 @@ def markov(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_markov_model_reads_what_frequencies_cannot_tell():
     train, test = markov(12), markov(5)
-    hidden, frequent = hidden_markov_model(*train), most_frequent_tag(*train)
-    right = [[*map(tuple, map(tagger, test[0]))] == test[1].tolist() for tagger in (hidden, frequent)]
+    taggers = hidden_markov_model(*train), most_frequent_tag(*train)
+    right = [[tuple(tagger(text)) for text in test[0]] == test[1].tolist() for tagger in taggers]
     assert right == [True, False]
 
 
@@ -245,8 +246,10 @@ def test_entities_never_reach_into_the_next_text():
 def test_a_batch_may_have_no_text_no_word_or_no_entity():
     assert answered([[("a", "O")], []])["span_labels"].shape == (2, 0)
     assert answered([[], []])["span_starts"].shape == (2, 0)
-    nothing = [tf.RaggedTensor.from_row_lengths(tf.zeros([0], dtype), tf.zeros([0], tf.int64))
-               for dtype in (tf.string, tf.int64, tf.int64)]
+    nothing = [
+        tf.RaggedTensor.from_row_lengths(tf.zeros([0], dtype), tf.zeros([0], tf.int64))
+        for dtype in (tf.string, tf.int64, tf.int64)
+    ]
     assert GRAPH(tf.zeros([0], tf.string), *nothing)["span_texts"].shape == (0, 0)
 
 
@@ -275,9 +278,7 @@ def test_the_pictures_show_types_and_the_worst_texts_first():
 
 
 def test_a_perfect_tagger_has_no_mistakes_to_show():
-    test = Predictions(
-        {"words": words("Ann"), "tags": words("B-PER")}, {"tags": words("B-PER")}
-    )
+    test = Predictions({"words": words("Ann"), "tags": words("B-PER")}, {"tags": words("B-PER")})
     *_, (name, figure) = tagging.pictures(test)
     assert name == "worst_mistakes"
     assert [text.get_text() for text in figure.axes[0].texts] == ["No mistakes on test"]

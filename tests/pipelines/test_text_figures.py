@@ -10,6 +10,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 import architectures
 from architectures.attention import attention_maps
@@ -38,9 +40,7 @@ def test_padding_counts_the_zeros_of_padded_batches(lengths, size):
 def test_buckets_waste_less_than_shuffled_batches():
     lengths = np.random.default_rng(0).integers(1, 129, 640)
     shuffled = padding(np.split(lengths, 20))
-    bucketed = padding(
-        [b[i : i + 32] for b in buckets(lengths) for i in range(0, len(b), 32)]
-    )
+    bucketed = padding([b[i : i + 32] for b in buckets(lengths) for i in range(0, len(b), 32)])
     assert 0 < bucketed < shuffled / 2
 
 
@@ -50,12 +50,20 @@ def examples(lengths: list[int]) -> tf.data.Dataset:
     ).map(lambda ids: ({"token_ids": ids}, 0))
 
 
+def heights(axes: Axes) -> list[float]:
+    return [bar.get_height() for bar in axes.patches if isinstance(bar, Rectangle)]
+
+
+def pixels(axes: Axes) -> np.ndarray:
+    return np.asarray(axes.images[0].get_array())
+
+
 def test_the_lengths_are_shown_with_the_padding_of_each_way_to_batch():
     # Two batches of either length if bucketed, mixed if not.
     lengths = [4, 40] * 32
     left, right = text_figures.lengths(examples(lengths), batch_size=32).axes
-    assert sum(bar.get_height() for bar in left.patches) == 64
-    longest, shuffled, bucketed = (bar.get_height() for bar in right.patches)
+    assert sum(heights(left)) == 64
+    longest, shuffled, bucketed = heights(right)
     assert longest == pytest.approx(100 * (1 - 22 / 40))
     assert 30 < shuffled <= 60
     assert bucketed == 0
@@ -106,15 +114,14 @@ def test_attention_is_drawn_layer_by_layer(name, options, layers):
         for weight in attention_maps(model)(inputs).values()
     ]
     assert len(weights) == layers
-    (image,) = received.axes[0].images
-    np.testing.assert_allclose(
-        image.get_array(), [weight.mean(0) for weight in weights], rtol=1e-4
-    )
+    assert len(received.axes[0].images) == 1
+    expected = [weight.mean(0) for weight in weights]
+    np.testing.assert_allclose(pixels(received.axes[0]), expected, rtol=1e-4)
     assert [label.get_text() for label in received.axes[0].get_xticklabels()] == names
     panels = [axes for axes in maps.axes if axes.images]
     assert len(panels) == layers
     for panel, weight in zip(panels, weights, strict=True):
-        np.testing.assert_allclose(panel.images[0].get_array(), weight, rtol=1e-4)
+        np.testing.assert_allclose(pixels(panel), weight, rtol=1e-4)
         assert [label.get_text() for label in panel.get_yticklabels()] == names
 
 
@@ -125,7 +132,7 @@ def test_a_pooling_with_attention_looks_from_nowhere_in_the_text():
     ((name, figure),) = text_figures.attention(model, inputs, list("abcde"))
     assert name == "attention_layers"
     (weights,) = attention_maps(model)(inputs).values()
-    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), weights, rtol=1e-4)
+    np.testing.assert_allclose(pixels(figure.axes[0]), weights, rtol=1e-4)
 
 
 def test_of_a_long_text_the_first_tokens_are_drawn():
@@ -134,7 +141,7 @@ def test_of_a_long_text_the_first_tokens_are_drawn():
     names = []
     for name, figure in drawn:
         names.append(name)
-        assert figure.axes[0].images[0].get_array().shape[1] == 32
+        assert pixels(figure.axes[0]).shape[1] == 32
     assert names == ["attention_layers", "attention_heads"]
 
 

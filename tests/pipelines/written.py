@@ -73,7 +73,7 @@ def pairs(sizes: Mapping[str, int] = SIZES) -> dict[str, Rows]:
 
 def tagged(sizes: Mapping[str, int] = SIZES) -> dict[str, Rows]:
     """Who met whom, and where: words and their tags."""
-    made = {}
+    made: dict[str, Rows] = {}
     for split, size in sizes.items():
         random = np.random.default_rng(len(split))
         made[split] = rows = []

@@ -152,12 +152,8 @@ TOKENS, BIO = written.TOKENS, ("O", "B-X", "I-X")
     ],
 )
 def test_of_several_kinds_of_tags_one_is_meant(features, chosen, tmp_path):
-    kinds = {
-        name: written.labels(*names) if names else TOKENS for name, names in features.items()
-    }
-    row = {
-        name: [names[-1], names[0]] if names else ["a", "b"] for name, names in features.items()
-    }
+    kinds = {name: written.labels(*names) if names else TOKENS for name, names in features.items()}
+    row = {name: [names[-1], names[0]] if names else ["a", "b"] for name, names in features.items()}
     written.store(tmp_path, "several", kinds, {s: [row] for s in ("train", "validation", "test")})
     data = load(tmp_path, "several")
     assert data.labels == chosen
@@ -186,8 +182,8 @@ def test_a_set_without_tagged_words_is_refused(features, row, tmp_path):
 
 def test_texts_without_words_are_left_out(tmp_path):
     features = {"tokens": TOKENS, "tags": written.labels(*BIO)}
-    rows = [{"tokens": [], "tags": []}, {"tokens": ["ann", "."], "tags": ["B-X", "O"]}]
-    written.store(tmp_path, "gaps", features, {s: rows for s in ("train", "validation", "test")})
+    rows: written.Rows = [{"tokens": [], "tags": []}, {"tokens": ["ann", "."], "tags": ["B-X", "O"]}]
+    written.store(tmp_path, "gaps", features, dict.fromkeys(("train", "validation", "test"), rows))
     data = load(tmp_path, "gaps")
     assert data.sizes == {"train": 1, "validation": 1, "test": 1}
     ((inputs, target, weight),) = data.test.as_numpy_iterator()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +23,8 @@ from serving.errors import ServingError
 from serving.server.runtime import Session
 from tests.serving import saved_models
 from tests.serving.saved_models import floats
+
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
 @pytest.fixture
@@ -135,6 +140,73 @@ def test_no_time_is_a_millisecond(opened, timeout):
         lambda: ask(opened("count"), timeout=timeout, number=np.int64(2**62)),
     )
     assert text == "Timed out waiting for notification"
+
+
+FRESH = """
+import json, sys
+from pathlib import Path
+import numpy as np
+
+sys.modules["tensorflow_text"] = None  # As where it is not installed.
+from serving.errors import ServingError
+from serving.server.runtime import Session
+
+texts, plain = map(Path, sys.argv[1:])
+
+def ask(path, x):
+    signature = (session := Session(path)).signatures["serving_default"]
+    (fed,), (name,) = signature.inputs.values(), signature.outputs
+    (answer,) = session.run({fed.name: x}, [signature.outputs[name].name])
+    return answer.tolist()
+
+text = np.array([b"a b.c", b""], object)
+try:
+    ask(texts, text)
+except ServingError as error:
+    refusal = [error.code.name, error.message]
+half = ask(plain, np.float32([3]))
+del sys.modules["tensorflow_text"]
+ask(plain, np.float32([3]))
+imported = ["tensorflow_text" in sys.modules]
+lengths = ask(texts, text)
+imported.append("tensorflow_text" in sys.modules)
+print(json.dumps([refusal, half, imported, lengths]))
+"""
+
+
+@pytest.fixture(scope="module")
+def beside_tf_text(repository, tmp_path_factory) -> list:
+    """What a new process, first without TF-Text and then with it, makes of two models."""
+    import tensorflow_text
+
+    def counted(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"words": tensorflow_text.regex_split(text, r"[\s.]").row_lengths()}
+
+    path = saved_models.stateless(
+        tmp_path_factory.mktemp("text") / "1",
+        saved_models.tensor(tf.string, None),
+        serving_default=counted,
+    )
+    command = [sys.executable, "-c", FRESH, str(path), str(repository / "half_plus_two" / "1")]
+    child = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert child.returncode == 0, child.stderr
+    return json.loads(child.stdout.splitlines()[-1])
+
+
+def test_ops_of_tf_text_are_registered_for_a_model_that_needs_them(beside_tf_text):
+    """TensorFlow Serving carries them; here they are imported, and for such models alone."""
+    _, _, imported, lengths = beside_tf_text
+    assert lengths == [3, 0]
+    assert imported == [False, True]
+
+
+def test_where_there_is_no_tf_text_the_missing_op_is_named_and_other_models_are_served(
+    beside_tf_text,
+):
+    (code, message), half, _, _ = beside_tf_text
+    assert code == "NOT_FOUND"
+    assert message.startswith("Op type not registered 'RegexSplitWithOffsets' in binary")
+    assert half == [3.5]
 
 
 def test_threads_share_a_session(opened):
