@@ -1,8 +1,29 @@
 """Questions about a passage to the span of it that answers.
 
-python -m pipelines answer_questions
+    python -m pipelines answer_questions
 
-TODO
+trains `bert_tiny` (two layers, 128 wide) from scratch on 8,000 cloze questions about State of the
+Union addresses: a sentence of the passage with a number or a name blanked, which is the answer.
+It reports F1 and exact match, as SQuAD 1.1 does, on 1,000 questions about other speeches. Measured
+on two busy CPU cores, 7 minutes of training:
+
+| | validation F1 | test F1 | test exact match |
+|---|---|---|---|
+| the sentence most like the question, the baseline | .087 | .090 | .000 |
+| a number or name of the passage at random | | .23 | |
+| `bert_tiny`, seed 0 | .224 | .198 | .152 |
+| the same with 6 epochs, 16 minutes | .227 | .230 | .190 |
+
+It beats the baseline by .11, and by no more than it takes to know what kind of word is asked for:
+numbers and names. To find the very one, question and passage have to be aligned word by word (a
+rule that does so would be right by construction). Small encoders from scratch did not get to that
+in the time: up to nine epochs, two or three layers and other learning rates stayed on one plateau.
+It takes pre-training; BERT base reaches F1 88.4 on SQuAD 1.1 (Devlin et al. 2019).
+
+    python -m pipelines answer_questions --dataset squad --architecture bert_base \\
+        --max_length 384 --encoder DIRECTORY
+
+Of passages that are too long the end is cut off; an answer in it counts as wrong.
 """
 
 from __future__ import annotations

@@ -182,7 +182,8 @@ def test_a_set_without_tagged_words_is_refused(features, row, tmp_path):
 
 def test_texts_without_words_are_left_out(tmp_path):
     features = {"tokens": TOKENS, "tags": written.labels(*BIO)}
-    rows: written.Rows = [{"tokens": [], "tags": []}, {"tokens": ["ann", "."], "tags": ["B-X", "O"]}]
+    empty: dict[str, list] = {"tokens": [], "tags": []}
+    rows: written.Rows = [empty, {"tokens": ["ann", "."], "tags": ["B-X", "O"]}]
     written.store(tmp_path, "gaps", features, dict.fromkeys(("train", "validation", "test"), rows))
     data = load(tmp_path, "gaps")
     assert data.sizes == {"train": 1, "validation": 1, "test": 1}
