@@ -1,5 +1,5 @@
 """What the tests of the whole road share: MLflow stores of their own."""
 
-from tests.pipelines.conftest import store, store_template, workplace
+from tests.pipelines.conftest import at_once, store, store_template, workplace
 
-__all__ = ["store", "store_template", "workplace"]
+__all__ = ["at_once", "store", "store_template", "workplace"]
