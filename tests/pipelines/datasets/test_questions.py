@@ -124,7 +124,7 @@ def test_answers_of_the_embedded_set_lead_to_tokens_and_back(embedded, monkeypat
             assert (context[spans[target["start"], 0] : spans[target["end"], 1]],) == answers
 
 
-class Several(tfds.core.GeneratorBasedBuilder):
+class SeveralAnswers(tfds.core.GeneratorBasedBuilder):
     """A set with several answers to a question, with none, and with letters beyond ASCII."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -152,7 +152,7 @@ class Several(tfds.core.GeneratorBasedBuilder):
 
 
 def test_the_first_of_several_answers_is_trained_and_all_are_kept(tmp_path, tokenizer):
-    builder = Several(data_dir=str(tmp_path))
+    builder = SeveralAnswers(data_dir=str(tmp_path))
     builder.download_and_prepare()
     row = questions._columns(builder, "test")
     assert row["answers"].tolist() == [("à Rome".encode(), b"Rome")]
