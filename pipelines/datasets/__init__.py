@@ -172,8 +172,13 @@ def name(builder: tfds.core.DatasetBuilder) -> str:
     Of the folder's name, what MLflow's registry does not take becomes "_".
     """
     if isinstance(builder, tfds.ImageFolder):
-        return re.sub(r"[^\w.-]|^\W", "_", Path(builder.data_path).resolve().name)
+        return registrable(Path(builder.data_path).resolve().name)
     return builder.name
+
+
+def registrable(name: str) -> str:
+    """Returns a name in which what MLflow's registry does not take has become "_"."""
+    return re.sub(r"[^\w.-]|^\W", "_", name)
 
 
 def digest(builder: tfds.core.DatasetBuilder) -> str:

@@ -7,7 +7,6 @@ and, for pairs of texts, `text_pair`. Parquet and JSON lines (`.parquet`, `.json
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipelines import datasets
 from pipelines.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -34,7 +34,7 @@ def is_folder_of_tables(dataset: str) -> bool:
 
 def name(folder: Path) -> str:
     """Returns the folder's name; what MLflow's registry does not take of it becomes "_"."""
-    return re.sub(r"[^\w.-]|^\W", "_", folder.resolve().name)
+    return datasets.registrable(folder.resolve().name)
 
 
 def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], tuple[str, ...], str]:

@@ -11,7 +11,6 @@ Its splits are stretches of time, 70 %, 15 % and 15 %.
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,8 +126,7 @@ def load(config: SeriesConfig) -> SeriesData:
         table = _table(path)
         values, times = _column(table, config.column, path)
         count = len(values)
-        # What MLflow's registry does not take becomes "_".
-        name = re.sub(r"[^\w.-]|^\W", "_", path.stem)
+        name = datasets.registrable(path.stem)
         version = "1.0.0"
         digest = hashlib.sha256(values.tobytes() + "".join(map(str, times)).encode())
         ends = {split: round(share * count) for split, share in ENDS.items()}
