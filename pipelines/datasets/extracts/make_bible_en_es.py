@@ -2,8 +2,8 @@
 
     python -m pipelines.datasets.extracts.make_bible_en_es UNPACKED_PACKAGES
 
-sword-text-web 426.0 is the World English Bible, sword-text-sparv 2.60 the Reina-Valera of 1909. They
-are read with pysword 0.2.8, which is needed for nothing else. Kept are verses that are at most
+sword-text-web 426.0 is the World English Bible, sword-text-sparv 2.60 the Reina-Valera of 1909.
+They are read with pysword 0.2.8, which is needed for nothing else. Kept are verses that are at most
 `CHARACTERS` long in either language, of chapters that have equally many verses in both. One line
 each, BOOK TAB CHAPTER TAB ENGLISH TAB SPANISH, in the order of the books.
 """
