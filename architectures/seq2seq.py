@@ -1,4 +1,4 @@
-"""An LSTM encoder-decoder with attention: one LSTM reads a sentence, another writes its translation.
+"""An LSTM encoder-decoder with attention: one reads a sentence, the other writes another.
 
 Luong, Pham & Manning, "Effective Approaches to Attention-based Neural Machine Translation", 2015:
 global attention with the score "general", figure 2 and section 3.1. With h_t the state of the
@@ -9,12 +9,12 @@ decoder's top layer and s the positions of the source, whose states are m_s,
 
 The attention comes after the recurrence, so in training all target positions are computed at once;
 Bahdanau, Cho & Bengio 2015, where c_t enters the recurrence, need a loop of their own. Faithful:
-stacked LSTMs, the decoder starting from the encoder's last states (Sutskever et al. 2014), no biases
-in W_a, W_c and W_s, dropout as Zaremba et al. 2014. Beyond the paper: the encoder reads in both
-directions, as in Bahdanau et al., each with half of the units, so that its joined states fit the
-decoder's. Left out: input feeding (section 3.3), which is a loop again, the reversed source, which
-reading backward replaces, and the paper's uniform initialisation; initialisers are Keras' own, and
-the forget gate's bias starts at 1.
+stacked LSTMs, the decoder starting from the encoder's last states (Sutskever et al. 2014), no
+biases in W_a, W_c and W_s, dropout as Zaremba et al. 2014. Beyond the paper: the encoder reads in
+both directions, as in Bahdanau et al., each with half of the units, so that its joined states fit
+the decoder's. Left out: input feeding (section 3.3), which is a loop again, the reversed source,
+which reading backward replaces, and the paper's uniform initialisation; initialisers are Keras'
+own, and the forget gate's bias starts at 1.
 
 Inputs and decoding are those of `transformer.py`: `encode` and `next_token`.
 """
@@ -124,9 +124,7 @@ def next_token(model: keras.Model) -> Callable:
         for layer, state in zip(stack(parts, "decoder_lstm"), cache["states"], strict=True):
             x, state = layer.cell(x, state)
             updated.append(list(state))
-        x = _attend(
-            parts, x[:, None], cache["memory"], cache["keys"], cache["source_padding_mask"]
-        )
+        x = _attend(parts, x[:, None], cache["memory"], cache["keys"], cache["source_padding_mask"])
         return x, {**cache, "states": updated}
 
     return sampler_step(read, parts["logits"])

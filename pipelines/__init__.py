@@ -17,6 +17,7 @@ from pipelines.recipe import (
     Recipe,
     SeriesConfig,
     TextConfig,
+    TranslationConfig,
 )
 
 
@@ -101,6 +102,20 @@ PIPELINES: dict[str, Pipeline] = {
                 epochs=3,
                 batch_size=32,
                 optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+            ),
+        ),
+    ),
+    "translate": Pipeline(
+        summary="Texts to their translations",
+        task="Translate",
+        defaults=TranslationConfig(
+            dataset="bible_en_es",
+            architecture="transformer_base",
+            model={"layers": 2, "heads": 4, "width": 128, "feed_forward": 512, "norm": "pre"},
+            recipe=Recipe(
+                epochs=10,
+                batch_size=64,
+                optimizer=Optimizer(learning_rate=2e-3, schedule="inverse_sqrt", warmup=0.2),
             ),
         ),
     ),

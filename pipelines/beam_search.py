@@ -1,9 +1,9 @@
 """Beam search in the graph, over a cached step of a network that writes one token at a time.
 
-Wu et al., "Google's Neural Machine Translation System", 2016, section 7: of all beginnings, the most
-probable `beams` are kept ("alive"); any of them may end at every step, and of those that ended the
-best `beams` are kept apart ("finished"). A finished text is worth its log-probability divided by
-((5 + tokens) / 6) ** alpha, its end token counted among them; alpha 0 compares plain
+Wu et al., "Google's Neural Machine Translation System", 2016, section 7: of all beginnings, the
+most probable `beams` are kept ("alive"); any of them may end at every step, and of those that ended
+the best `beams` are kept apart ("finished"). A finished text is worth its log-probability divided
+by ((5 + tokens) / 6) ** alpha, its end token counted among them; alpha 0 compares plain
 log-probabilities, which favours short texts. The paper's coverage penalty is left out.
 
 keras_hub's `BeamSampler` goes on writing behind the end token, and knows no length.

@@ -41,8 +41,8 @@ class Reversible(Protocol):
         resources: What the graph uses besides constants, for the export to keep track of.
     """
 
-    vocabulary: Sequence[str]
-    resources: Sequence[Any]
+    vocabulary: list[str]
+    resources: list[Any]
 
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Turns strings [batch] into int32 [batch, tokens], none of which pads, starts or ends."""
@@ -97,7 +97,8 @@ class Symbols:
             texts = tf.strings.lower(texts, encoding="utf-8")
         ids = tf.cast(self._layer(texts), tf.int32)
         # Whoever writes "[END]" means the word.
-        return ids.with_flat_values(tf.where(ids.flat_values < len(SPECIAL), UNKNOWN, ids.flat_values))
+        plain = tf.where(ids.flat_values < len(SPECIAL), UNKNOWN, ids.flat_values)
+        return ids.with_flat_values(plain)
 
     def texts(self, ids: tf.Tensor) -> tf.Tensor:
         written = _written(self.vocabulary, ids)
