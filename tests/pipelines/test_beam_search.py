@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import keras
@@ -47,17 +48,25 @@ def searched(network, choice: Beam = CHOICE, source=SOURCE, mask=MASK):
     return [x.numpy() for x in run(source, mask)]
 
 
+@functools.cache
+def _compiled(model: keras.Model):
+    return tf.function(
+        lambda inputs: model(inputs, training=False),
+        input_signature=[{name: tf.TensorSpec([1, None], tf.int32) for name in model.input}],
+    )
+
+
 def plain(model: keras.Model, source: np.ndarray, choice: Beam) -> list[tuple[float, list[int]]]:
     """Beam search over the whole network, one beginning at a time: (worth, tokens), best first."""
 
     def chances(beginning: list[int]) -> np.ndarray:
         inputs = {
             "source_ids": source[np.newaxis],
-            "source_padding_mask": np.ones((1, len(source)), int),
-            "target_ids": np.array([beginning]),
-            "target_padding_mask": np.ones((1, len(beginning)), int),
+            "source_padding_mask": np.ones((1, len(source)), "int32"),
+            "target_ids": np.array([beginning], "int32"),
+            "target_padding_mask": np.ones((1, len(beginning)), "int32"),
         }
-        logits = np.asarray(model(inputs), np.float64)[0, -1]
+        logits = np.asarray(_compiled(model)(inputs), np.float64)[0, -1]
         return logits - np.log(np.exp(logits).sum())
 
     alive, finished = [(0.0, [choice.start])], []

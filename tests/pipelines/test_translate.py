@@ -73,16 +73,17 @@ def test_a_model_learns_what_can_be_learned(architecture, options):
 
 
 def test_baselines_know_words_but_not_the_marks_around_them(task, data):
-    by_name = {baseline.name: baseline.test for baseline in task.baselines(data)}
-    assert by_name["the source as it is"]["bleu"] < 5
-    assert by_name["word for word"]["chrf"] > 80
-    assert by_name["word for word"]["bleu"] > by_name["the most similar training pair"]["bleu"]
-    assert by_name["word for word"]["exact_match"] == 0
+    copied, replaced, nearest = (baseline.test for baseline in task.baselines(data))
+    assert copied["bleu"] < 5
+    assert replaced["chrf"] > nearest["chrf"] > copied["chrf"]
+    assert replaced["chrf"] > 70
+    assert replaced["exact_match"] == 0 < nearest["exact_match"]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_served_model_answers_as_the_trained_one(architecture, tmp_path, at_once):
-    task, config = Translate(), translated.config(architecture)
+    # What has learned nothing would end at once, were long texts not worth so much.
+    task, config = Translate(), translated.config(architecture, length_penalty=5.0)
     data = translated.loaded(task, config)
     model = reference.shaken(task.model(config, data))
     signatures = task.signatures(model, data)
