@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -18,8 +17,16 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from pipelines import choices, reversible, text_figures, translation, translation_figures
-from pipelines.baselines import Baseline, scored
+from pipelines import (
+    choices,
+    reversible,
+    text_figures,
+    translation,
+    translation_figures,
+    translation_scores,
+    translation_signatures,
+)
+from pipelines.baselines import Baseline
 from pipelines.beam_search import Beam
 from pipelines.datasets import pairs
 from pipelines.datasets.pairs import ParallelTexts
@@ -28,15 +35,10 @@ from pipelines.evaluation import Predictions, Scores
 from pipelines.export import Signature
 from pipelines.pipeline import Task
 from pipelines.recipe import TranslationConfig
-from pipelines.reversible import Pieces, Reversible, Symbols
+from pipelines.reversible import Reversible
 
-# What the embedded sets are cut into; others are cut into WordPieces.
-TOKENS = {"cmudict": ("characters", "words")}
-# Texts that each signature is proven with, and those shown after each epoch.
-_PROVEN, _SHOWN = 64, 6
-# Each token of a translation adds its rounding to what the whole is worth. Translations closer than
-# this are equal as far as proofs go.
-_ROUNDING = 1e-4
+# Texts that are shown after each epoch.
+_SHOWN = 6
 
 
 class Translate(Task):
@@ -61,14 +63,9 @@ class Translate(Task):
                 f"{config.architecture} does not translate; encoder-decoders do, as "
                 "transformer_base and lstm_seq2seq"
             )
-        known = TOKENS.get(config.dataset.partition("/")[0], ("pieces", "pieces"))
-        if config.reverse:
-            known = known[::-1]
-        own = (config.source_tokens, config.target_tokens)
-        source, target = (
-            kind if chosen == "auto" else chosen for kind, chosen in zip(known, own, strict=True)
-        )
-        self._config, self._kinds, self.symbols = config, (source, target), target == "words"
+        source, target = pairs.kinds(config)
+        self._config, self._characters = config, source == "characters"
+        self.symbols = target == "words"
         if self.symbols:
             self.metric, self.greater_is_better = "token_error_rate", False
         self.choice = Beam(
@@ -85,22 +82,10 @@ class Translate(Task):
         return pairs.load(config, self.learn)
 
     def learn(self, source: np.ndarray, target: np.ndarray) -> tuple[Reversible, Reversible]:
-        """Returns the tokenizers of training texts, str [texts]; WordPieces are shared by both."""
-        if self._kinds == ("pieces", "pieces"):
-            both = self._learned("pieces", np.concatenate([source, target]))
-            tokenizers = (both, both)
-        else:
-            source_kind, target_kind = self._kinds
-            tokenizers = (self._learned(source_kind, source), self._learned(target_kind, target))
+        """Returns the tokenizers of training texts, str [texts]."""
+        tokenizers = pairs.learned(self._config, source, target)
         self._target = tokenizers[1]
         return tokenizers
-
-    def _learned(self, kind: str, texts: np.ndarray) -> Reversible:
-        size, characters = self._config.vocabulary, kind == "characters"
-        if kind == "pieces":
-            return Pieces(reversible.learn_pieces(texts, size))
-        symbols = reversible.learn_symbols(texts, size, characters=characters)
-        return Symbols(symbols, characters=characters)
 
     def model(self, config: TranslationConfig, data: ParallelTexts) -> keras.Model:
         tokenizers = (data.source_tokenizer, data.target_tokenizer)
@@ -140,11 +125,7 @@ class Translate(Task):
         return {**inputs, **targets}
 
     def answers(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Turns what the search found into texts, the best first and once more on its own."""
-        texts = translation.in_words(self._target, outputs["token_ids"])
-        scores = outputs["scores"]
-        best = {"translation": texts[:, 0], "score": scores[:, 0]}
-        return {**best, "translations": texts, "scores": scores}
+        return translation.answers(outputs, self._target)
 
     def answer(self, model: keras.Model, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Translates sources, and asks how probable their targets are, also of other sources."""
@@ -164,56 +145,22 @@ class Translate(Task):
         }
 
     def scores(self, predictions: Predictions) -> Scores:
-        return translation.scores(predictions, symbols=self.symbols)
+        return translation_scores.scores(predictions, symbols=self.symbols)
 
     def baselines(self, data: ParallelTexts) -> list[Baseline]:
-        characters = self._kinds[0] == "characters"
-        source, target = (data.columns["train"][name].tolist() for name in pairs.TEXTS)
-        replace_words = translation.word_for_word(source, target, characters=characters)
-        nearest = translation.nearest_neighbour(source, target, characters=characters)
-
-        def answered(translate: Callable[[list[str]], list[str]]) -> Callable[[str], Predictions]:
-            def predict(split: str) -> Predictions:
-                columns = data.raw(split)
-                texts = translate(columns["source"].tolist())
-                found = np.array([text.encode() for text in texts], object)
-                return Predictions(columns, {"translation": found})
-
-            return predict
-
-        return [
-            scored(name, self.scores, answered(translate))
-            for name, translate in (
-                ("the source as it is", list),
-                ("word for word", lambda texts: [replace_words(text) for text in texts]),
-                ("the most similar training pair", nearest),
-            )
-        ]
+        return translation_scores.baselines(data, characters=self._characters, symbols=self.symbols)
 
     def samples(self, model: keras.Model, data: ParallelTexts) -> str:
         """Returns translations of a few validation texts, with the true ones."""
         if self._written is None or self._written[0] is not model:
-            self._written = model, tf.function(self._of_texts(model, data), reduce_retracing=True)
+            translate = translation_signatures.of_texts(model, data, self.choice)
+            self._written = model, tf.function(translate)
         shown = {name: texts[:_SHOWN] for name, texts in data.raw("validation").items()}
         found = self._written[1](tf.constant(shown["source"]))["translation"].numpy()
         return "\n".join(
             f"source  {source}\nmodel   {text.decode()}\ntarget  {target}\n"
             for source, text, target in zip(shown["source"], found, shown["target"], strict=True)
         )
-
-    def _of_texts(
-        self, model: keras.Model, data: ParallelTexts
-    ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """Returns the function from strings [batch] to translations that is served."""
-        translate = translation.translator(model, self.choice)
-
-        def of_texts(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            text = tf.ensure_shape(text, [None])
-            inputs = pairs.source_inputs(data.source_tokenizer, text, self.choice.length)
-            found = self.answers(translate(*(x.to_tensor() for x in inputs.values())))
-            return translation.of_nothing(inputs["source_ids"].row_lengths() == 1, found)
-
-        return of_texts
 
     def figures(
         self, model: keras.Model, data: ParallelTexts, test: Predictions
@@ -225,44 +172,9 @@ class Translate(Task):
         yield from translation_figures.alignment(model, data)
 
     def signatures(self, model: keras.Model, data: ParallelTexts) -> list[Signature]:
-        translate = translation.translator(model, self.choice)
-        text = data.raw("test")["source"][:_PROVEN]
-        ragged = pairs.source_inputs(data.source_tokenizer, tf.constant(text), self.choice.length)
-        inputs = [x.to_tensor() for x in ragged.values()]
-        found = tf.function(translate)(*inputs)
-        # Where rounding could decide, nothing is proven.
-        margin = found.pop("margin").numpy()
-        clear = np.flatnonzero(margin > min(_ROUNDING, margin.max() / 2))
-        found = {name: tf.gather(x, clear) for name, x in found.items()}
-
-        def token_ids(token_ids: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
-            given = (tf.ensure_shape(x, [None, None]) for x in (token_ids, padding_mask))
-            found = translate(*given)
-            return {"token_ids": found["token_ids"], "scores": found["scores"]}
-
-        names = ("token_ids", "padding_mask")
-        of_tokens = Signature(
-            "token_ids",
-            token_ids,
-            {name: tf.TensorSpec([None, None], tf.int32) for name in names},
-            dict(zip(names, (x.numpy()[clear] for x in inputs), strict=True)),
-            {name: x.numpy() for name, x in found.items()},
-            relative=_ROUNDING,
-            absolute=_ROUNDING,
+        return translation_signatures.signatures(
+            model, data, self.choice, text=self._config.text_signature
         )
-        if not self._config.text_signature:
-            return [replace(of_tokens, name="serving_default")]
-        of_texts = Signature(
-            "serving_default",
-            self._of_texts(model, data),
-            {"text": tf.TensorSpec([None], tf.string)},
-            {"text": np.array([source.encode() for source in text[clear]], object)},
-            {name: x.numpy() for name, x in self.answers(found).items()},
-            resources=[*data.source_tokenizer.resources, *data.target_tokenizer.resources],
-            relative=_ROUNDING,
-            absolute=_ROUNDING,
-        )
-        return [of_texts, of_tokens]
 
     def examples(self, data: ParallelTexts) -> dict[str, bytes]:
         """Returns eight test texts with their translations, a JSON object a line."""

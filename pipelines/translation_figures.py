@@ -13,7 +13,7 @@ from pipelines import figures, text_figures
 from pipelines.datasets.pairs import ParallelTexts
 from pipelines.evaluation import Predictions
 from pipelines.reversible import Reversible
-from pipelines.translation import sentence_chrf
+from pipelines.translation_scores import sentence_chrf
 
 _SHOWN = 10
 # A text of about so many tokens can be read in a picture.

@@ -21,10 +21,21 @@ from pipelines.datasets import tables
 from pipelines.datasets.texts import SPLITS, columns_of, slices, strings
 from pipelines.errors import UserError
 from pipelines.recipe import TranslationConfig
-from pipelines.reversible import END, START, Reversible
+from pipelines.reversible import (
+    END,
+    START,
+    Pieces,
+    Reversible,
+    Symbols,
+    learn_pieces,
+    learn_symbols,
+)
 
 TEXTS = ("source", "target")
 _CHUNK = 4096
+
+# What the embedded sets are cut into; others are cut into WordPieces.
+_KINDS = {"cmudict": ("characters", "words")}
 
 # From sources and targets, str [texts], to the tokenizers of both.
 Learn = Callable[[np.ndarray, np.ndarray], tuple[Reversible, Reversible]]
@@ -155,6 +166,35 @@ def parallel(
         **about,
         **examples,
     )
+
+
+def kinds(config: TranslationConfig) -> tuple[str, str]:
+    """Returns what sources and targets are cut into: "pieces", "words" or "characters"."""
+    known = _KINDS.get(config.dataset.partition("/")[0], ("pieces", "pieces"))
+    source, target = known[::-1] if config.reverse else known
+    return (
+        source if config.source_tokens == "auto" else config.source_tokens,
+        target if config.target_tokens == "auto" else config.target_tokens,
+    )
+
+
+def learned(
+    config: TranslationConfig, source: np.ndarray, target: np.ndarray
+) -> tuple[Reversible, Reversible]:
+    """Returns the tokenizers of training texts, str [texts]; WordPieces are shared by both."""
+
+    def learn(kind: str, texts: np.ndarray) -> Reversible:
+        if kind == "pieces":
+            return Pieces(learn_pieces(texts, config.vocabulary))
+        characters = kind == "characters"
+        symbols = learn_symbols(texts, config.vocabulary, characters=characters)
+        return Symbols(symbols, characters=characters)
+
+    source_kind, target_kind = kinds(config)
+    if source_kind == target_kind == "pieces":
+        both = learn("pieces", np.concatenate([source, target]))
+        return both, both
+    return learn(source_kind, source), learn(target_kind, target)
 
 
 def source_inputs(

@@ -231,12 +231,3 @@ def test_what_follows_from_the_data_cannot_be_chosen(task, data):
     config = translated.config(model={"source_vocabulary": 9})
     with pytest.raises(UserError, match=r"--model\.source_vocabulary cannot be chosen"):
         task.model(config, data)
-
-
-def test_the_embedded_sets_say_what_they_are_cut_into():
-    task = Translate()
-    for reverse, kinds in ((False, ("characters", "words")), (True, ("words", "characters"))):
-        task.choose(translated.config(dataset="cmudict", reverse=reverse))
-        assert task._kinds == kinds
-    task.choose(translated.config(dataset="cmudict", target_tokens="pieces"))
-    assert task._kinds == ("characters", "pieces")

@@ -156,3 +156,28 @@ def test_the_embedded_sets_are_read(name, embedded):
     builder = embedded(name)
     assert pairs._languages(builder) == builder.info.supervised_keys
     assert name in datasets.EMBEDDED
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ("characters", "words")),
+        ({"reverse": True}, ("words", "characters")),
+        ({"target_tokens": "pieces"}, ("characters", "pieces")),
+        ({"dataset": "bible_en_es"}, ("pieces", "pieces")),
+        ({"dataset": "bible_en_es", "source_tokens": "words"}, ("words", "pieces")),
+    ],
+)
+def test_the_embedded_sets_say_what_they_are_cut_into(options, expected):
+    assert pairs.kinds(TranslationConfig(**{"dataset": "cmudict", **options})) == expected
+
+
+def test_word_pieces_are_shared_and_other_tokens_are_not():
+    texts = (np.array(["a b", "b"], object), np.array(["x", "y x"], object))
+    shared, same = pairs.learned(TranslationConfig(dataset="some", vocabulary=100), *texts)
+    assert shared is same
+    assert {"a", "x"} <= set(shared.vocabulary)
+    config = TranslationConfig(dataset="some", source_tokens="characters", target_tokens="words")
+    letters, words = pairs.learned(config, *texts)
+    assert letters.vocabulary[4:] == ["b", " ", "a"]
+    assert words.vocabulary[4:] == ["x", "y"]
