@@ -115,7 +115,9 @@ PIPELINES: dict[str, Pipeline] = {
             recipe=Recipe(
                 epochs=10,
                 batch_size=64,
-                optimizer=Optimizer(learning_rate=2e-3, schedule="inverse_sqrt", warmup=0.2),
+                optimizer=Optimizer(
+                    learning_rate=2e-3, schedule="inverse_sqrt", warmup=0.2, clip_norm=1.0
+                ),
             ),
         ),
     ),

@@ -23,6 +23,7 @@ from pipelines.recipe import (
     Recipe,
     SeriesConfig,
     TextConfig,
+    TranslationConfig,
     check,
 )
 
@@ -66,6 +67,20 @@ OWN = {
         "encoder": TEXT,
         "freeze_layers": SIZE,
         "word_dropout": NUMBER,
+        "text_signature": st.booleans(),
+    },
+    TranslationConfig: {
+        "reverse": st.booleans(),
+        **{
+            f"{side}_tokens": st.sampled_from(["auto", "pieces", "words", "characters"])
+            for side in ("source", "target")
+        },
+        "vocabulary": SIZE,
+        "max_length": SIZE,
+        "beams": SIZE,
+        "length_penalty": NUMBER,
+        "label_smoothing": NUMBER,
+        "sampling": NUMBER,
         "text_signature": st.booleans(),
     },
     SeriesConfig: {
@@ -201,6 +216,14 @@ BOUNDS: list[tuple[str, str, Any, Any]] = [
     ("tag_tokens", "max_length", 4, 3),
     ("answer_questions", "max_length", 8192, 8193),
     ("classify_text", "freeze_layers", 0, -1),
+    ("translate", "vocabulary", 100, 99),
+    ("translate", "max_length", 4, 3),
+    ("translate", "beams", 1, 0),
+    ("translate", "beams", 64, 65),
+    ("translate", "length_penalty", 0.0, -0.1),
+    ("translate", "label_smoothing", 0.0, -0.1),
+    ("translate", "label_smoothing", 0.9, 1.0),
+    ("translate", "sampling", 1.0, 1.1),
     ("forecast", "season", 0, -1),
     ("forecast", "history", 1, 0),
     ("forecast", "history", 100_000, 100_001),
