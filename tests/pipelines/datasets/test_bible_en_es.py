@@ -23,7 +23,7 @@ def test_books_that_retell_each_other_are_learned_from_alone(splits):
         assert len({verse[0] for verse in splits[split]}) > 20
     books = {line.split("\t")[0] for line in extracts.read("bible_en_es.txt").decode().splitlines()}
     assert books >= bible_en_es.RETOLD
-    assert len(books) == 66
+    assert len(books) == 65  # The third letter of John is divided in another way.
 
 
 @pytest.mark.parametrize("language", [2, 3])
