@@ -111,13 +111,18 @@ PIPELINES: dict[str, Pipeline] = {
         defaults=TranslationConfig(
             dataset="bible_en_es",
             architecture="transformer_base",
-            model={"layers": 2, "heads": 4, "width": 128, "feed_forward": 512, "norm": "pre"},
+            model={
+                "layers": 2,
+                "heads": 4,
+                "width": 128,
+                "feed_forward": 512,
+                "dropout": 0.2,
+                "norm": "pre",
+            },
             recipe=Recipe(
-                epochs=10,
+                epochs=9,
                 batch_size=64,
-                optimizer=Optimizer(
-                    learning_rate=2e-3, schedule="inverse_sqrt", warmup=0.2, clip_norm=1.0
-                ),
+                optimizer=Optimizer(learning_rate=2e-3, schedule="inverse_sqrt", warmup=0.2),
             ),
         ),
     ),

@@ -132,7 +132,7 @@ class TranslationConfig(Config):
     """What the source is cut into; auto takes what is known of an embedded set, else WordPieces."""
     target_tokens: Literal["auto", "pieces", "words", "characters"] = "auto"
     """The same for the target. WordPieces of both languages share one vocabulary."""
-    vocabulary: int = 4000
+    vocabulary: int = 2000
     """Tokens of each vocabulary that is made from the training split."""
     max_length: int = 64
     """Tokens after which a source, and a translation, is cut off."""
