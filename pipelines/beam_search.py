@@ -4,7 +4,8 @@ Wu et al., "Google's Neural Machine Translation System", 2016, section 7: of all
 most probable `beams` are kept ("alive"); any of them may end at every step, and of those that ended
 the best `beams` are kept apart ("finished"). A finished text is worth its log-probability divided
 by ((5 + tokens) / 6) ** alpha, its end token counted among them; alpha 0 compares plain
-log-probabilities, which favours short texts. The paper's coverage penalty is left out.
+log-probabilities, which favours short texts. The paper's coverage penalty is left out. Texts have a
+token at least: with none, they are often the most probable of all (Stahlberg & Byrne 2019).
 
 keras_hub's `BeamSampler` goes on writing behind the end token, and knows no length.
 
@@ -30,7 +31,7 @@ class Beam:
 
     Attributes:
         beams: Beginnings that are kept; 1 is greedy search.
-        length: Tokens of a text at most, its end included.
+        length: Tokens of a text at most, its end included; 2 at least.
         alpha: Strength of the length penalty.
         start: Id of the token that texts begin with.
         end: Id of the token that texts end with.
@@ -82,6 +83,7 @@ def search(
         chance = alive[..., tf.newaxis] + tf.reshape(chance, [batch, beams, vocabulary])
 
         worth = chance[..., end] / penalty(tf.cast(index, tf.float32), choice.alpha)
+        worth = tf.where(index > 1, worth, NEVER)
         ended = _written(tokens, index, tf.fill([batch, beams], end))
         all_worth = tf.concat([finished, worth], 1)
         all_tokens = tf.concat([finished_tokens, ended], 1)
