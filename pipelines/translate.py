@@ -28,8 +28,8 @@ from pipelines import (
 )
 from pipelines.baselines import Baseline
 from pipelines.beam_search import Beam
-from pipelines.datasets import pairs
-from pipelines.datasets.pairs import ParallelTexts
+from pipelines.datasets import parallel_texts
+from pipelines.datasets.parallel_texts import ParallelTexts
 from pipelines.errors import UserError
 from pipelines.evaluation import Predictions, Scores
 from pipelines.export import Signature
@@ -63,7 +63,7 @@ class Translate(Task):
                 f"{config.architecture} does not translate; encoder-decoders do, as "
                 "transformer_base and lstm_seq2seq"
             )
-        source, target = pairs.kinds(config)
+        source, target = parallel_texts.kinds(config)
         self._config, self._characters = config, source == "characters"
         self.symbols = target == "words"
         if self.symbols:
@@ -79,11 +79,11 @@ class Translate(Task):
 
     def load(self, config: TranslationConfig) -> ParallelTexts:
         self.choose(config)
-        return pairs.load(config, self.learn)
+        return parallel_texts.load(config, self.learn)
 
     def learn(self, source: np.ndarray, target: np.ndarray) -> tuple[Reversible, Reversible]:
         """Returns the tokenizers of training texts, str [texts]."""
-        tokenizers = pairs.learned(self._config, source, target)
+        tokenizers = parallel_texts.learned(self._config, source, target)
         self._target = tokenizers[1]
         return tokenizers
 
@@ -179,9 +179,9 @@ class Translate(Task):
     def examples(self, data: ParallelTexts) -> dict[str, bytes]:
         """Returns eight test texts with their translations, a JSON object a line."""
         columns = data.raw("test")
-        rows = zip(*(columns[name] for name in pairs.TEXTS), strict=True)
+        rows = zip(*(columns[name] for name in parallel_texts.TEXTS), strict=True)
         lines = [
-            json.dumps(dict(zip(pairs.TEXTS, row, strict=True)), ensure_ascii=False)
+            json.dumps(dict(zip(parallel_texts.TEXTS, row, strict=True)), ensure_ascii=False)
             for row in itertools.islice(rows, 8)
         ]
         return {"pairs.jsonl": "\n".join([*lines, ""]).encode()}
@@ -194,7 +194,7 @@ class Translate(Task):
         def write(folder: Path) -> None:
             folder.mkdir()
             both = (data.source_tokenizer, data.target_tokenizer)
-            for name, tokenizer in zip(pairs.TEXTS, both, strict=True):
+            for name, tokenizer in zip(parallel_texts.TEXTS, both, strict=True):
                 lines = "".join(f"{token}\n" for token in tokenizer.vocabulary)
                 (folder / f"{name}.txt").write_text(lines, encoding="utf-8")
 

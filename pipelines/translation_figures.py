@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from architectures.attention import attention_maps
 from pipelines import figures, text_figures
-from pipelines.datasets.pairs import ParallelTexts
+from pipelines.datasets.parallel_texts import ParallelTexts
 from pipelines.evaluation import Predictions
 from pipelines.reversible import JOINER, Reversible
 from pipelines.translation_scores import sentence_chrf

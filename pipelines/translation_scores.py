@@ -12,7 +12,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from pipelines.baselines import Baseline, scored
-from pipelines.datasets.pairs import TEXTS, ParallelTexts
+from pipelines.datasets.parallel_texts import TEXTS, ParallelTexts
 from pipelines.evaluation import Predictions, Scores
 
 _BLEU, _CHRF = BLEU(force=True), CHRF()

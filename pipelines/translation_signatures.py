@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from pipelines import translation
 from pipelines.beam_search import Beam
-from pipelines.datasets import pairs
-from pipelines.datasets.pairs import ParallelTexts
+from pipelines.datasets import parallel_texts
+from pipelines.datasets.parallel_texts import ParallelTexts
 from pipelines.export import Signature
 
 # Texts that each signature is proven with.
@@ -33,7 +33,7 @@ def of_texts(
 
     def of_texts(text: tf.Tensor) -> dict[str, tf.Tensor]:
         text = tf.ensure_shape(text, [None])
-        inputs = pairs.source_inputs(data.source_tokenizer, text, choice.length)
+        inputs = parallel_texts.source_inputs(data.source_tokenizer, text, choice.length)
         found = translate(*(x.to_tensor() for x in inputs.values()))
         answers = translation.answers(found, data.target_tokenizer)
         return translation.of_nothing(inputs["source_ids"].row_lengths() == 1, answers)
@@ -54,7 +54,9 @@ def signatures(
     """
     translate = translation.translator(model, choice)
     sources = data.raw("test")["source"][:_PROVEN]
-    ragged = pairs.source_inputs(data.source_tokenizer, tf.constant(sources), choice.length)
+    ragged = parallel_texts.source_inputs(
+        data.source_tokenizer, tf.constant(sources), choice.length
+    )
     inputs = [x.to_tensor() for x in ragged.values()]
     found = tf.function(translate)(*inputs)
     # Where rounding could decide, nothing is proven.

@@ -14,7 +14,7 @@ import tensorflow as tf
 from pipelines import reversible, training
 from pipelines.__main__ import main
 from pipelines.beam_search import Beam
-from pipelines.datasets import pairs
+from pipelines.datasets import parallel_texts
 from serving.client import Client
 from serving.deploy import deploy
 from serving.server.manager import Model
@@ -48,11 +48,11 @@ def own_tables(folder: Path) -> Path:
 def test_a_server_translates_as_the_trained_model_would(
     architecture, store, workplace, monkeypatch
 ):
-    loaded: list[pairs.ParallelTexts] = []
+    loaded: list[parallel_texts.ParallelTexts] = []
     trained: list[keras.Model] = []
-    load, fit = pairs.load, training.fit
+    load, fit = parallel_texts.load, training.fit
 
-    def kept_data(*arguments) -> pairs.ParallelTexts:
+    def kept_data(*arguments) -> parallel_texts.ParallelTexts:
         loaded.append(load(*arguments))
         return loaded[-1]
 
@@ -60,7 +60,7 @@ def test_a_server_translates_as_the_trained_model_would(
         trained.append(fit(*arguments))
         return trained[-1]
 
-    monkeypatch.setattr(pairs, "load", kept_data)
+    monkeypatch.setattr(parallel_texts, "load", kept_data)
     monkeypatch.setattr(training, "fit", kept_model)
     folder = own_tables(workplace / "own")
     options = ["--dataset", str(folder), "--architecture", architecture, *SHORT]
@@ -85,7 +85,7 @@ def test_a_server_translates_as_the_trained_model_would(
         asked = np.array([text.encode() for text in texts], object)
         answers = client.predict("spoken", {"text": asked})
         alone = client.predict("spoken", {"text": asked[3:4]})
-        inputs = pairs.source_inputs(data.source_tokenizer, tf.constant(texts), 16)
+        inputs = parallel_texts.source_inputs(data.source_tokenizer, tf.constant(texts), 16)
         ids, mask = (x.to_tensor().numpy() for x in inputs.values())
         by_ids = client.predict(
             "spoken", {"token_ids": ids, "padding_mask": mask}, signature="token_ids"

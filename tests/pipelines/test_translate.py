@@ -12,7 +12,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from pipelines import ops, training, translation
-from pipelines.datasets.pairs import ParallelTexts
+from pipelines.datasets.parallel_texts import ParallelTexts
 from pipelines.errors import UserError
 from pipelines.evaluation import predict
 from pipelines.export import saved_model

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.datasets import pairs
-from pipelines.datasets.pairs import ParallelTexts
+from pipelines.datasets import parallel_texts
+from pipelines.datasets.parallel_texts import ParallelTexts
 from pipelines.recipe import Recipe, TranslationConfig
 from pipelines.translate import Translate
 
@@ -27,7 +27,7 @@ _ENGLISH = list(_WORDS)
 
 
 def columns(sizes: Mapping[str, int] = SIZES) -> dict[str, dict[str, np.ndarray]]:
-    """Sentences of a few words and their translations, word for word, as `pairs.parallel` takes."""
+    """Sentences of a few words and their translations, word for word."""
     random = np.random.default_rng(0)
     found = {}
     for split, size in sizes.items():
@@ -69,7 +69,7 @@ def loaded(
 ) -> ParallelTexts:
     """The data set as the task would load it."""
     task.choose(chosen)
-    return pairs.parallel(
+    return parallel_texts.parallel(
         columns(sizes),
         task.learn,
         chosen.max_length,

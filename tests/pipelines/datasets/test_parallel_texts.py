@@ -11,7 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pipelines import datasets
-from pipelines.datasets import pairs
+from pipelines.datasets import parallel_texts
 from pipelines.errors import UserError
 from pipelines.recipe import TranslationConfig
 from pipelines.reversible import END, START, Symbols, learn_symbols
@@ -76,7 +76,7 @@ def config(dataset: str, folder, **options) -> TranslationConfig:
 
 @pytest.mark.parametrize("name", ["few_translations", "few_translations_of_train"])
 def test_a_set_with_the_features_of_a_translation_is_read(name, tmp_path):
-    data = pairs.load(config(name, tmp_path), learn)
+    data = parallel_texts.load(config(name, tmp_path), learn)
     assert data.name == name
     assert set(data.sizes) == {"train", "validation", "test"}
     for split in data.sizes:
@@ -87,7 +87,7 @@ def test_a_set_with_the_features_of_a_translation_is_read(name, tmp_path):
 
 
 def test_the_other_direction_can_be_chosen(tmp_path):
-    data = pairs.load(config("few_translations", tmp_path, reverse=True), learn)
+    data = parallel_texts.load(config("few_translations", tmp_path, reverse=True), learn)
     assert set(data.raw("train")["source"]) == {"x y", "y"}
 
 
@@ -100,7 +100,7 @@ def test_examples_are_sources_with_an_end_and_targets_between_start_and_end():
         }
         for split in ("train", "validation", "test")
     }
-    data = pairs.parallel(columns, learn, 6, name="some", version="1", digest="0")
+    data = parallel_texts.parallel(columns, learn, 6, name="some", version="1", digest="0")
     (a, b), (x, y) = (
         tokenizer(["a b", "x y"][i : i + 1])[0].numpy()
         for i, tokenizer in enumerate((data.source_tokenizer, data.target_tokenizer))
@@ -125,17 +125,17 @@ def test_own_tables_are_read(tmp_path):
     for split in ("train", "validation", "test"):
         lines = [json.dumps({"target": t, "source": s, "id": 1}) for s, t in ROWS]
         (folder / f"{split}.jsonl").write_text("\n".join(lines))
-    data = pairs.load(config(str(folder), ""), learn)
+    data = parallel_texts.load(config(str(folder), ""), learn)
     assert data.name == "my_pairs"
     assert data.sizes == {"train": 2, "validation": 3, "test": 3}
     (folder / "test.jsonl").write_text(json.dumps({"source": "a", "text": "b"}))
     with pytest.raises(UserError, match="has no column 'target'; it has: source, text"):
-        pairs.load(config(str(folder), ""), learn)
+        parallel_texts.load(config(str(folder), ""), learn)
 
 
 def test_other_sets_are_refused(tmp_path):
     with pytest.raises(UserError, match="few_descriptions has no texts with their translations"):
-        pairs.load(config("few_descriptions", tmp_path), learn)
+        parallel_texts.load(config("few_descriptions", tmp_path), learn)
 
 
 def test_a_split_without_pairs_and_too_little_length_are_refused(tmp_path):
@@ -145,16 +145,16 @@ def test_a_split_without_pairs_and_too_little_length_are_refused(tmp_path):
     }
     about = {"name": "some", "version": "1", "digest": "0"}
     with pytest.raises(UserError, match="some has no pair of texts within --max_length 2 tokens"):
-        pairs.parallel(columns, learn, 2, **about)
+        parallel_texts.parallel(columns, learn, 2, **about)
     columns["test"] = {"source": np.array([""], object), "target": np.array(["x"], object)}
     with pytest.raises(UserError, match="some has no pair of texts in its test split"):
-        pairs.parallel(columns, learn, 6, **about)
+        parallel_texts.parallel(columns, learn, 6, **about)
 
 
 @pytest.mark.parametrize("name", ["bible_en_es", "cmudict"])
 def test_the_embedded_sets_are_read(name, embedded):
     builder = embedded(name)
-    assert pairs._languages(builder) == builder.info.supervised_keys
+    assert parallel_texts._languages(builder) == builder.info.supervised_keys
     assert name in datasets.EMBEDDED
 
 
@@ -169,15 +169,15 @@ def test_the_embedded_sets_are_read(name, embedded):
     ],
 )
 def test_the_embedded_sets_say_what_they_are_cut_into(options, expected):
-    assert pairs.kinds(TranslationConfig(**{"dataset": "cmudict", **options})) == expected
+    assert parallel_texts.kinds(TranslationConfig(**{"dataset": "cmudict", **options})) == expected
 
 
 def test_word_pieces_are_shared_and_other_tokens_are_not():
     texts = (np.array(["a b", "b"], object), np.array(["x", "y x"], object))
-    shared, same = pairs.learned(TranslationConfig(dataset="some", vocabulary=100), *texts)
+    shared, same = parallel_texts.learned(TranslationConfig(dataset="some", vocabulary=100), *texts)
     assert shared is same
     assert {"a", "x"} <= set(shared.vocabulary)
     config = TranslationConfig(dataset="some", source_tokens="characters", target_tokens="words")
-    letters, words = pairs.learned(config, *texts)
+    letters, words = parallel_texts.learned(config, *texts)
     assert letters.vocabulary[4:] == ["b", " ", "a"]
     assert words.vocabulary[4:] == ["x", "y"]
