@@ -7,17 +7,23 @@ task itself is in the module of the pipeline's name.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pipelines.recipe import (
     Augmentation,
     Config,
+    DistillConfig,
     ImageConfig,
     Optimizer,
     Recipe,
     SeriesConfig,
     TextConfig,
 )
+
+if TYPE_CHECKING:
+    from pipelines.pipeline import Task
 
 
 @dataclass(frozen=True)
@@ -119,4 +125,18 @@ PIPELINES: dict[str, Pipeline] = {
             ),
         ),
     ),
+    "distill": Pipeline(
+        summary="What a trained model knows to a smaller one",
+        task="Distill",
+        defaults=DistillConfig(
+            architecture="distilbert_base",
+            name="distilled",
+        ),
+    ),
 }
+
+
+def make_task(pipeline: str) -> Task:
+    """Imports a pipeline's module, and with it TensorFlow, and returns its task."""
+    module = importlib.import_module(f"{__name__}.{pipeline}")
+    return getattr(module, PIPELINES[pipeline].task)()

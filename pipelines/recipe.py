@@ -2,7 +2,7 @@
 
 They are the single source of the command line and of its help, of the parameters that MLflow
 shows, and of the file that reproduces a run (`--config`). What only some tasks know stands in a
-`Config` of their own: `ImageConfig`, `TextConfig`, `SeriesConfig`.
+`Config` of their own, as images their `ImageConfig`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Optimizer:
     clip_norm: float = 0.0
     """Largest norm of the whole gradient; 0 does not clip."""
     average: float = 0.0
-    """Momentum of a moving average of the weights, kept in the end; 0 keeps the last weights."""
+    """Momentum of a moving average of weights, kept in the end; at most 1 - 4 / steps; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ class Config:
     recipe: Recipe = Recipe()
     """How the model is trained."""
 
+    @property
+    def title(self) -> str:
+        """What a run is called."""
+        return f"{self.architecture} on {self.dataset}"
+
     def options(self) -> dict[str, Any]:
         """Returns the choices nested like the command line's options, as `--config` reads them."""
         values = asdict(self)
@@ -136,6 +141,25 @@ class SeriesConfig(Config):
     """Steps that it forecasts."""
     scaling: Literal["series", "window"] = "series"
     """Mean and deviation that are taken out: of the training split, or of each history itself."""
+
+
+@dataclass(frozen=True)
+class DistillConfig(Config):
+    """What a student chooses besides; the data set is the teacher's."""
+
+    teacher: str = ""
+    """runs:/… or models:/… of an own run, or a pipeline, whose default run is then made first."""
+    temperature: float = 2.0
+    """What logits are divided by before student and teacher compare (Hinton et al. 2015)."""
+    alpha: float = 0.5
+    """Share of the loss that compares with the teacher; the rest compares with the truth."""
+    inherit: bool = False
+    """Start an encoder of BERT's family from layers of its teacher (Sanh et al. 2019)."""
+
+    @property
+    def title(self) -> str:
+        """What a run is called."""
+        return f"{self.architecture} from {self.teacher}"
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -198,5 +222,10 @@ def _own_bounds(config: Config) -> tuple[tuple[str, float, float, float], ...]:
             ("season", config.season, 0, 100_000),
             ("history", config.history, 1, 100_000),
             ("horizon", config.horizon, 1, 10_000),
+        )
+    if isinstance(config, DistillConfig):
+        return (
+            ("temperature", config.temperature, 0.1, 100.0),
+            ("alpha", config.alpha, 0.0, 1.0),
         )
     return ()

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import architectures
 from pipelines import PIPELINES
-from pipelines.__main__ import parse
 from pipelines.errors import UserError
+from pipelines.options import parse
 from pipelines.recipe import (
     Augmentation,
     Config,
