@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pipelines.recipe import (
     Augmentation,
+    BertConfig,
     Config,
     ImageConfig,
     Optimizer,
@@ -101,6 +102,20 @@ PIPELINES: dict[str, Pipeline] = {
                 epochs=3,
                 batch_size=32,
                 optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+            ),
+        ),
+    ),
+    "pretrain_bert": Pipeline(
+        summary="Running text to an encoder that guesses hidden words",
+        task="PretrainBert",
+        defaults=BertConfig(
+            dataset="sotu_sentences",
+            architecture="bert_tiny",
+            max_length=128,
+            recipe=Recipe(
+                epochs=8,
+                batch_size=16,
+                optimizer=Optimizer(learning_rate=2e-3, clip_norm=1.0),
             ),
         ),
     ),

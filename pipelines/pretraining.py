@@ -13,33 +13,28 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from architectures.layers import SequencePooling
-from pipelines import figures, probing, text_figures
+from pipelines import guessing, probing, text_figures
 from pipelines.datasets import documents, segments, texts
 from pipelines.datasets.segments import Segments
 from pipelines.datasets.texts import LabelledTexts
 from pipelines.encoders import TextTask, dense, is_encoder
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions, Scores
+from pipelines.evaluation import Predictions
 from pipelines.export import Signature
 from pipelines.masking import Masking
 from pipelines.recipe import PretrainingConfig
 from pipelines.tokenizers import tokenized
 
-# Where rows of guesses end; token 0 is padding, and is never hidden.
-NOTHING = 0
 # Texts that each signature is proven with.
 PROVEN = 64
 # Sentences of each class that layers are probed with, and that the map of embeddings shows.
 _PROBED = {"train": 600, "validation": 300, "test": 150}
-_CONTEXT = 12
 
 
 class PretrainingTask(TextTask):
     """The part of a pre-training task that does not depend on what is predicted."""
 
-    def prepare(
-        self, config: PretrainingConfig, sentence_task: str, **shares: float
-    ) -> Segments:
+    def prepare(self, config: PretrainingConfig, sentence_task: str, **shares: float) -> Segments:
         """Returns the data set that `config` names, cut into examples.
 
         Args:
@@ -116,17 +111,19 @@ class PretrainingTask(TextTask):
             name,
             function,
             {key: tf.TensorSpec([None], tf.string) for key in columns},
-            {key: np.array([x.encode() for x in column], object) for key, column in columns.items()},
+            {
+                key: np.array([x.encode() for x in column], object)
+                for key, column in columns.items()
+            },
             dict(expected),
             resources=data.tokenizer.resources,
         )
         return [signature]
 
-    def pictures(
-        self, model: keras.Model, data: Segments, test: Predictions
-    ) -> Iterator[tuple[str, Figure]]:
+    def pictures(self, data: Segments, test: Predictions) -> Iterator[tuple[str, Figure]]:
         """Yields what can be drawn of any pre-trained encoder."""
-        yield "accuracy_by_frequency", by_frequency(data, test)
+        yield "accuracy_by_frequency", guessing.by_frequency(data, test)
+        yield "worst_mistakes", guessing.mistakes(data, test)
         yield "lengths", text_figures.lengths(data.train)
         ((inputs, _),) = data.test.take(1).as_numpy_iterator()
         real = inputs["padding_mask"] > 0
@@ -135,7 +132,9 @@ class PretrainingTask(TextTask):
             for name, x in inputs.items()
         }
         words = [data.tokenizer.vocabulary[index] for index in inputs["token_ids"][0]]
-        yield from text_figures.attention(self._encoder, encoder_inputs(self._encoder, inputs), words)
+        yield from text_figures.attention(
+            self._encoder, encoder_inputs(self._encoder, inputs), words
+        )
         labelled = sentences_with_labels(data)
         vectors = embedder(self._encoder)
         yield (
@@ -172,90 +171,6 @@ def embedder(encoder: keras.Model) -> keras.Model:
     mask = encoder.input["padding_mask"]
     pooled = {mode: SequencePooling(mode)(hidden, mask=mask) for mode in ("mean", "max")}
     return keras.Model(encoder.input, {"cls": hidden[:, 0], **pooled}, name="embedder")
-
-
-def loss() -> keras.Loss:
-    """Returns cross-entropy over the hidden tokens; rows that are short of them end with zeros."""
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=NOTHING)
-
-
-@keras.saving.register_keras_serializable(package="pipelines")
-class GuessAccuracy(keras.metrics.Mean):
-    """Share of the hidden tokens that are guessed."""
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        y_true = keras.ops.cast(y_true, "int32")
-        right = keras.ops.cast(keras.ops.argmax(y_pred, -1), "int32") == y_true
-        super().update_state(right, sample_weight=y_true != NOTHING)
-
-
-def guesses(logits: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns the most probable token at each place, int32, and its probability."""
-    chance = tf.nn.softmax(logits)
-    return {
-        "guess": tf.argmax(chance, -1, output_type=tf.int32),
-        "score": tf.reduce_max(chance, -1),
-    }
-
-
-def log_probability(logits: tf.Tensor, hidden: tf.Tensor) -> tf.Tensor:
-    """Returns log p of what stood at each place, float32 [batch, places]."""
-    return tf.gather(tf.nn.log_softmax(logits), hidden, batch_dims=2)
-
-
-def scores(predictions: Predictions) -> Scores:
-    """Scores "guess" and "log_probability" against "masked_lm", all [examples, places].
-
-    Returns:
-        masked_lm_accuracy; masked_lm_perplexity: exp of the mean of -log p over the hidden tokens,
-        all of an example hidden at once.
-    """
-    hidden = predictions.examples["masked_lm"]
-    real = hidden != NOTHING
-    right = predictions.answers["guess"][real] == hidden[real]
-    surprise = -predictions.answers["log_probability"][real].mean(dtype=np.float64)
-    return {
-        "masked_lm_accuracy": float(right.mean()),
-        "masked_lm_perplexity": float(np.exp(surprise)),
-    }
-
-
-def by_frequency(data: Segments, test: Predictions) -> Figure:
-    """Draws how often hidden tokens are guessed, by how often they occur in training."""
-    counts = np.bincount(data.tokens["train"].ids, minlength=len(data.tokenizer.vocabulary))
-    hidden = test.examples["masked_lm"]
-    real = hidden != NOTHING
-    right = (test.answers["guess"] == hidden)[real]
-    often = counts[hidden[real]]
-    bars = {}
-    for low, high in ((0, 10), (10, 100), (100, 1000), (1000, 10_000), (10_000, 1 << 40)):
-        within = (low <= often) & (often < high)
-        if within.any():
-            name = f"{low} to {high - 1}" if high < 1 << 40 else f"{low} and more"
-            bars[f"{name} times ({within.sum()})"] = float(right[within].mean())
-    return figures.bars(
-        bars,
-        x_label="accuracy",
-        title="Hidden test tokens, by how often they occur in training (and how many)",
-    )
-
-
-def in_context(
-    vocabulary: list[str], tokens: np.ndarray, hidden: Mapping[int, str], place: int | None = None
-) -> str:
-    """Returns tokens as text, those at the keys of `hidden` as what it says.
-
-    Args:
-        vocabulary: In the order of the ids.
-        tokens: int [tokens], before any was hidden.
-        hidden: By place.
-        place: Only what is around it; None shows all.
-    """
-    places = range(len(tokens))
-    if place is not None:
-        places = range(max(0, place - _CONTEXT), min(len(tokens), place + _CONTEXT + 1))
-    words = [hidden.get(i, vocabulary[tokens[i]]) for i in places]
-    return " ".join(words).replace(" ##", "")
 
 
 def first_sentences(data: Segments, count: int) -> np.ndarray:

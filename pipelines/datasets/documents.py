@@ -91,7 +91,9 @@ def cut_up(document: bytes | np.ndarray) -> list[str]:
     if isinstance(document, np.ndarray):
         return [sentence.decode() for sentence in document if sentence.strip()]
     return [
-        sentence for paragraph in paragraphs(document.decode()) for sentence in _sentences(paragraph)
+        sentence
+        for paragraph in paragraphs(document.decode())
+        for sentence in _sentences(paragraph)
     ]
 
 
@@ -138,7 +140,9 @@ def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
 def _rows(
     builder: tfds.core.DatasetBuilder, split: str, names: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    examples = builder.as_dataset(split=split, read_config=tfds.ReadConfig(interleave_cycle_length=1))
+    examples = builder.as_dataset(
+        split=split, read_config=tfds.ReadConfig(interleave_cycle_length=1)
+    )
     yield from examples.map(lambda row: {name: row[name] for name in names}).as_numpy_iterator()
 
 

@@ -39,9 +39,7 @@ class SotuSentences(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager):
         del dl_manager  # The speeches arrive with this package.
-        return {
-            split: self._generate_examples(split) for split in ("train", "validation", "test")
-        }
+        return {split: self._generate_examples(split) for split in ("train", "validation", "test")}
 
     def _generate_examples(self, split: str):
         # Keys are numbers where the order is to be kept.
