@@ -13,6 +13,7 @@ from pipelines.recipe import (
     Augmentation,
     BertConfig,
     Config,
+    ElectraConfig,
     ImageConfig,
     Optimizer,
     Recipe,
@@ -111,6 +112,23 @@ PIPELINES: dict[str, Pipeline] = {
         defaults=BertConfig(
             dataset="sotu_sentences",
             architecture="bert_tiny",
+            name="bert",
+            max_length=128,
+            recipe=Recipe(
+                epochs=8,
+                batch_size=16,
+                optimizer=Optimizer(learning_rate=2e-3, clip_norm=1.0),
+            ),
+        ),
+    ),
+    "pretrain_electra": Pipeline(
+        summary="Running text to an encoder that tells replaced words",
+        task="PretrainElectra",
+        defaults=ElectraConfig(
+            dataset="sotu_sentences",
+            architecture="electra_small",
+            name="electra",
+            model={"layers": 2, "heads": 4, "width": 128, "feed_forward": 512},
             max_length=128,
             recipe=Recipe(
                 epochs=8,

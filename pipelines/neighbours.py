@@ -53,6 +53,14 @@ class Neighbours:
             between = self._between[self._rows(one, other)].toarray()
             yield np.log((between + _BOTH * product) / (between.sum(1, keepdims=True) + _BOTH))
 
+    def draw(self, left: np.ndarray, right: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Draws a token, int64 [places], from P(w | left, right) of each place."""
+        drawn = [
+            (chance + random.gumbel(size=chance.shape)).argmax(1)
+            for chance in self.log_probabilities(left, right)
+        ]
+        return np.concatenate([np.zeros(0, np.int64), *drawn])
+
     def features(self, left: np.ndarray, own: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Returns log P(w), log P(w | left) and log P(w | right) of tokens, float64 [places, 3].
 

@@ -14,9 +14,11 @@ Networks without segments read blocks: as many whole sentences of one document a
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -31,6 +33,8 @@ SENTENCE_TASKS = ("next_sentence", "sentence_order")
 # Of examples that are shorter than they could be, as texts are that one fine-tunes with.
 _SHORT = 0.1
 _CHUNK = 4096
+# Seed of everything that is drawn once, so that all runs are compared on the same.
+_EVALUATION = 0
 
 # Turns a padded batch of inputs and targets into a masked one; the seed is int32 [2].
 Mask = Callable[[dict[str, tf.Tensor], dict[str, tf.Tensor], tf.Tensor], tuple[dict, dict]]
@@ -49,6 +53,11 @@ class Tokens:
     ids: np.ndarray
     sentences: np.ndarray
     documents: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """Number of documents."""
+        return len(self.documents) - 1
 
     def within(self, document: int) -> np.ndarray:
         """Returns where in `ids` the sentences of a document start, and where the last ends."""
@@ -102,9 +111,14 @@ class Segments:
     def version(self) -> str:
         return self.documents.version
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        return self.documents.digest
+        """Fingerprint of the documents and of the validation examples that were made of them."""
+        sha = hashlib.sha256(self.documents.digest.encode())
+        for part in self.validation.batch(_CHUNK).as_numpy_iterator():
+            for array in keras.tree.flatten(part):
+                sha.update(array.tobytes())
+        return sha.hexdigest()[:12]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -134,7 +148,7 @@ def load(
         tokenizer: Cuts sentences into tokens, and tells the length of an example.
         sentence_task: One of `SENTENCE_TASKS`, or "" for none.
         mask: Masks the examples of validation and test.
-        seed: For all that is drawn.
+        seed: For what is drawn for training; what choices and reports look at is always the same.
 
     Raises:
         UserError: A split has nothing to cut, or nothing to draw a random sentence from.
@@ -144,7 +158,9 @@ def load(
     for number, split in enumerate(SPLITS):
         cut = _pairs if tokenizer.segments else _blocks
         room = tokenizer.max_length - (3 if tokenizer.segments else 2)
-        stretches[split] = list(cut(tokens[split], room, np.random.default_rng([seed, number])))
+        stretches[split] = list(
+            cut(tokens[split], room, np.random.default_rng([_EVALUATION, number]))
+        )
         if not stretches[split]:
             raise UserError(f"{documents.name} has no two sentences in a row in its {split} split")
         if sentence_task == "next_sentence" and len(documents.sentences[split]) < 2:
@@ -153,18 +169,23 @@ def load(
                 "others to draw from: separate them by blank lines, or choose --sentence_task none"
             )
     drawn = {
-        split: list(_examples(tokens[split], stretches[split], tokenizer, sentence_task, random))
-        for split, random in (
-            ("validation", np.random.default_rng([seed, 3])),
-            ("test", np.random.default_rng([seed, 4])),
+        split: list(
+            _examples(
+                tokens[split],
+                stretches[split],
+                tokenizer,
+                sentence_task,
+                np.random.default_rng([_EVALUATION, number]),
+            )
         )
+        for number, split in enumerate(("validation", "test"))
     }
     columns = {split: _columns(rows, stretches[split]) for split, rows in drawn.items()}
-    fixed = {split: _masked(rows, mask, seed) for split, rows in drawn.items()}
+    fixed = {split: _masked(rows, mask) for split, rows in drawn.items()}
     passes = itertools.count()
 
     def anew() -> Iterator[tuple[dict, dict]]:
-        random = np.random.default_rng([seed, 5, next(passes)])
+        random = np.random.default_rng([seed, next(passes)])
         order = random.permutation(len(stretches["train"]))
         shuffled = [stretches["train"][index] for index in order]
         yield from _examples(tokens["train"], shuffled, tokenizer, sentence_task, random)
@@ -203,7 +224,7 @@ def _tokens(tokenizer: WordPieces, documents: Sequence[Sequence[str]]) -> Tokens
 
 def _pairs(tokens: Tokens, room: int, random: np.random.Generator) -> Iterator[Stretch]:
     """Yields stretches of at least two sentences with at least so many tokens, if there are."""
-    for document in range(len(tokens.documents) - 1):
+    for document in range(tokens.count):
         starts = np.unique(tokens.within(document))  # Sentences of no tokens are none.
         first = 0
         while first < len(starts) - 2:
@@ -218,7 +239,7 @@ def _pairs(tokens: Tokens, room: int, random: np.random.Generator) -> Iterator[S
 
 def _blocks(tokens: Tokens, room: int, random: np.random.Generator) -> Iterator[Stretch]:
     """Yields stretches of whole sentences with at most so many tokens."""
-    for document in range(len(tokens.documents) - 1):
+    for document in range(tokens.count):
         starts = tokens.within(document)
         start = int(starts[0])
         while start < starts[-1]:
@@ -244,7 +265,7 @@ def _examples(
             segments = [tokens.ids[stretch.start : stretch.end]]
             length = len(segments[0]) + 2
         else:
-            cut = int(random.choice(stretch.boundaries))
+            cut = stretch.boundaries[random.integers(len(stretch.boundaries))]
             a, b = (stretch.start, cut), (cut, stretch.end)
             other = int(random.random() < 0.5) if sentence_task else 0
             if other and sentence_task == "next_sentence":
@@ -262,7 +283,8 @@ def _examples(
         inputs["token_ids"][0] = first
         for number, segment in enumerate(segments):
             start, end = end, end + len(segment) + 1
-            inputs["token_ids"][start:end] = [*segment, separator]
+            inputs["token_ids"][start : end - 1] = segment
+            inputs["token_ids"][end - 1] = separator
             if number:
                 inputs["segment_ids"][start:end] = 1
         inputs["padding_mask"][:end] = 1
@@ -273,7 +295,7 @@ def _elsewhere(
     tokens: Tokens, document: int, length: int, random: np.random.Generator
 ) -> tuple[int, int]:
     """Draws so many tokens of another document, from a sentence's start on."""
-    other = int(random.integers(len(tokens.documents) - 2))
+    other = int(random.integers(tokens.count - 1))
     starts = tokens.within(other + (other >= document))
     full = int(np.searchsorted(starts, starts[-1] - length, side="right"))
     start = int(starts[random.integers(max(full, 1))])
@@ -301,7 +323,7 @@ def _columns(
     return {"block": block, "original": original}
 
 
-def _masked(rows: Sequence[tuple[dict, dict]], mask: Mask, seed: int) -> tf.data.Dataset:
+def _masked(rows: Sequence[tuple[dict, dict]], mask: Mask) -> tf.data.Dataset:
     """Returns examples masked once and for all, padded to the longest."""
     every = keras.tree.map_structure(lambda *parts: joined([x[np.newaxis] for x in parts]), *rows)
-    return tf.data.Dataset.from_tensor_slices(mask(*every, tf.constant([seed, len(rows)])))
+    return tf.data.Dataset.from_tensor_slices(mask(*every, tf.constant([_EVALUATION, len(rows)])))
