@@ -84,9 +84,9 @@ def with_given(data: Segments) -> Segments:
         inputs, target = guessing.arrays(data, split)
         row, slot = np.nonzero(target["masked_lm"])
         place = inputs["mask_positions"][row, slot]
-        around = (inputs["token_ids"][row, place + step] for step in (-1, 1))
+        left, right = (inputs["token_ids"][row, place + step] for step in (-1, 1))
         put_in = target["replaced_token"].copy()
-        put_in[row, place] = counts.draw(*around, np.random.default_rng(number))
+        put_in[row, place] = counts.draw(left, right, np.random.default_rng(number))
         none = np.zeros_like(target["masked_lm"])
         given = {**inputs, "token_ids": put_in, "mask_positions": none}
         fixed[split] = tf.data.Dataset.from_tensor_slices(

@@ -152,8 +152,8 @@ def with_masks(
     return inputs, tf.cast(masks, tf.int32)
 
 
-def to_fill(sentences: Sequence[str]) -> np.ndarray:
-    """Returns sentences with a word, or two, or none behind "[MASK]", in turns."""
+def to_fill(sentences: np.ndarray) -> np.ndarray:
+    """Returns sentences, str [texts], with a word, or two, or none behind "[MASK]", in turns."""
     texts = []
     for number, sentence in enumerate(sentences):
         words = sentence.split()

@@ -45,7 +45,7 @@ class PretrainBert(PretrainingTask):
     _sentence_task = ""
 
     def load(self, config: BertConfig) -> Segments:
-        chosen = config.sentence_task
+        chosen: str = config.sentence_task
         if chosen == "auto":
             known = is_encoder(config.architecture)
             chosen = _SENTENCE_TASKS.get(family(config.architecture), "none") if known else "none"
@@ -126,7 +126,7 @@ class PretrainBert(PretrainingTask):
         if not data.sentence_task:
             return lambda split: {}
         pairs = data.train.take(_MOST_PAIRS).padded_batch(_MOST_PAIRS)
-        ((inputs, target),) = (self.masked(*pair, tf.constant([0, 0])) for pair in pairs)
+        inputs, target = self.masked(*next(iter(pairs)), tf.constant([0, 0]))
         plain = np.array([token not in SPECIAL for token in data.tokenizer.vocabulary])
         judge = neighbours.words_in_common(
             inputs["token_ids"].numpy(),

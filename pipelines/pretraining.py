@@ -22,7 +22,7 @@ from pipelines.errors import UserError
 from pipelines.evaluation import Predictions
 from pipelines.export import Signature
 from pipelines.masking import Masking
-from pipelines.recipe import PretrainingConfig
+from pipelines.recipe import PretrainingConfig, TextConfig
 from pipelines.tokenizers import tokenized
 
 # Texts that each signature is proven with.
@@ -72,7 +72,7 @@ class PretrainingTask(TextTask):
         inputs = {**inputs, "token_ids": ids, "mask_positions": positions}
         return inputs, {"masked_lm": hidden, **target}
 
-    def augment(self, config: PretrainingConfig) -> Callable[[Any, Any], tuple[Any, Any]]:
+    def augment(self, config: TextConfig) -> Callable[[Any, Any], tuple[Any, Any]]:
         """Masks training batches anew."""
         random = keras.random.SeedGenerator(config.recipe.seed)
         return lambda inputs, target: self.masked(inputs, target, random.next())

@@ -156,11 +156,12 @@ def load(
     tokens = {split: _tokens(tokenizer, documents.sentences[split]) for split in SPLITS}
     stretches: dict[str, Sequence[Stretch]] = {}
     for number, split in enumerate(SPLITS):
-        cut = _pairs if tokenizer.segments else _blocks
-        room = tokenizer.max_length - (3 if tokenizer.segments else 2)
-        stretches[split] = list(
-            cut(tokens[split], room, np.random.default_rng([_EVALUATION, number]))
-        )
+        random = np.random.default_rng([_EVALUATION, number])
+        if tokenizer.segments:
+            cut = _pairs(tokens[split], tokenizer.max_length - 3, random)
+        else:
+            cut = _blocks(tokens[split], tokenizer.max_length - 2)
+        stretches[split] = list(cut)
         if not stretches[split]:
             raise UserError(f"{documents.name} has no two sentences in a row in its {split} split")
         if sentence_task == "next_sentence" and len(documents.sentences[split]) < 2:
@@ -237,7 +238,7 @@ def _pairs(tokens: Tokens, room: int, random: np.random.Generator) -> Iterator[S
             first = last
 
 
-def _blocks(tokens: Tokens, room: int, random: np.random.Generator) -> Iterator[Stretch]:
+def _blocks(tokens: Tokens, room: int) -> Iterator[Stretch]:
     """Yields stretches of whole sentences with at most so many tokens."""
     for document in range(tokens.count):
         starts = tokens.within(document)
@@ -318,12 +319,17 @@ def _columns(
     rows: Sequence[tuple[dict, dict]], stretches: Sequence[Stretch]
 ) -> dict[str, np.ndarray]:
     original = np.empty(len(rows), object)
-    original[:] = [inputs["token_ids"][inputs["padding_mask"] > 0] for inputs, _ in rows]
+    for number, (inputs, _) in enumerate(rows):
+        original[number] = inputs["token_ids"][inputs["padding_mask"] > 0]
     block = np.array([stretch.document for stretch in stretches], np.int64)
     return {"block": block, "original": original}
 
 
 def _masked(rows: Sequence[tuple[dict, dict]], mask: Mask) -> tf.data.Dataset:
     """Returns examples masked once and for all, padded to the longest."""
-    every = keras.tree.map_structure(lambda *parts: joined([x[np.newaxis] for x in parts]), *rows)
-    return tf.data.Dataset.from_tensor_slices(mask(*every, tf.constant([_EVALUATION, len(rows)])))
+    inputs, targets = (
+        {name: joined([part[name][np.newaxis] for part in parts]) for name in parts[0]}
+        for parts in zip(*rows, strict=True)
+    )
+    masked = mask(inputs, targets, tf.constant([_EVALUATION, len(rows)]))
+    return tf.data.Dataset.from_tensor_slices(masked)
