@@ -83,7 +83,7 @@ def load(folder, **options):
 
 
 def test_every_example_comes_masked_and_with_tokens_put_in(folder):
-    task, data = load(folder)
+    _, data = load(folder)
     for split in ("validation", "test"):
         inputs, target = guessing.arrays(data, split)
         columns = data.raw(split)
