@@ -117,7 +117,7 @@ PIPELINES: dict[str, Pipeline] = {
             recipe=Recipe(
                 epochs=8,
                 batch_size=16,
-                optimizer=Optimizer(learning_rate=2e-3, clip_norm=1.0),
+                optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
             ),
         ),
     ),
@@ -133,7 +133,7 @@ PIPELINES: dict[str, Pipeline] = {
             recipe=Recipe(
                 epochs=8,
                 batch_size=16,
-                optimizer=Optimizer(learning_rate=2e-3, clip_norm=1.0),
+                optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
             ),
         ),
     ),

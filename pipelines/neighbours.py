@@ -1,4 +1,4 @@
-"""Baselines of pre-training: counts of words and of their neighbours, and words in common.
+"""A baseline of pre-training: counts of words and of their neighbours.
 
 A hidden token is guessed from the two beside it: P(w | left, right) is the share that was counted,
 smoothed towards P(w | left) P(w | right) / P(w), whose factors are smoothed towards P(w), each as
@@ -7,12 +7,10 @@ by a Dirichlet prior (MacKay & Peto, "A Hierarchical Dirichlet Language Model", 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.linear_model import LogisticRegression
 
 # How many counts a prior weighs: of one neighbour and of both; chosen on validation.
 _ONE, _BOTH = 100.0, 10.0
@@ -91,36 +89,3 @@ class Neighbours:
 def _counted(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> sparse.csr_matrix:
     ones = np.ones(len(rows))
     return sparse.csr_matrix((ones, (rows, columns)), shape=(height, width))
-
-
-def words_in_common(
-    token_ids: np.ndarray, segment_ids: np.ndarray, labels: np.ndarray, plain: np.ndarray
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Fits logistic regression to what two segments have in common and what they differ in.
-
-    The features are the cosine between the TF-IDF of the two, and the difference between them.
-
-    Args:
-        token_ids: int [pairs, tokens], padded with zeros.
-        segment_ids: 0 or 1, of the same shape.
-        labels: 0 or 1, [pairs].
-        plain: bool [vocabulary], which tokens count: [MASK] and its like do not.
-
-    Returns:
-        A function from token ids and segment ids to the probability of label 1, [pairs].
-    """
-    weigh = TfidfTransformer(sublinear_tf=True)
-
-    def counts(ids: np.ndarray, segments: np.ndarray, number: int) -> sparse.csr_matrix:
-        row, column = np.nonzero(plain[ids] & (segments == number))
-        return _counted(row, ids[row, column], len(ids), len(plain))
-
-    def features(ids: np.ndarray, segments: np.ndarray) -> sparse.csr_matrix:
-        a, b = (weigh.transform(counts(ids, segments, number)) for number in (0, 1))
-        cosine = sparse.csr_matrix(10 * a.multiply(b).sum(1))
-        return sparse.hstack([cosine, a - b]).tocsr()
-
-    weigh.fit(sparse.vstack([counts(token_ids, segment_ids, number) for number in (0, 1)]))
-    regression = LogisticRegression(max_iter=1000)
-    regression.fit(features(token_ids, segment_ids), labels)
-    return lambda ids, segments: regression.predict_proba(features(ids, segments))[:, 1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from architectures import heads
-from pipelines import figures, guessing, neighbours, text_figures
+from pipelines import guessing, pairs
 from pipelines.baselines import Baseline, scored
 from pipelines.datasets.segments import Segments
 from pipelines.encoders import dense, family, is_encoder
@@ -24,18 +25,10 @@ from pipelines.pretraining import (
     first_sentences,
 )
 from pipelines.recipe import BertConfig
-from pipelines.tokenizers import SPECIAL, tokenized
+from pipelines.tokenizers import tokenized
 
 # What each paper asks besides hidden words.
 _SENTENCE_TASKS = {"bert": "next_sentence", "albert": "sentence_order"}
-# What a second segment is, by label.
-_CLASSES = {"next_sentence": ("follows", "is random"), "sentence_order": ("follows", "precedes")}
-# Pairs that the baseline learns from.
-_MOST_PAIRS = 10_000
-_MOST_MISTAKES = 12
-
-# From a split's name to what is answered to each of its pairs.
-Answer = Callable[[str], dict[str, np.ndarray]]
 
 
 class PretrainBert(PretrainingTask):
@@ -92,81 +85,31 @@ class PretrainBert(PretrainingTask):
     def scores(self, predictions: Predictions) -> Scores:
         scores = guessing.scores(predictions)
         if self._sentence_task:
-            right = predictions.examples[self._sentence_task] == self._label(predictions)
+            right = predictions.examples[self._sentence_task] == pairs.labels(predictions)
             scores[f"{self._sentence_task}_accuracy"] = float(right.mean())
         return scores
 
-    @staticmethod
-    def _label(predictions: Predictions) -> np.ndarray:
-        return (predictions.answers["probability"] < 0.5).astype(np.int64)
-
     def baselines(self, data: Segments) -> list[Baseline]:
-        found = []
-        for name, guess, follows in (
-            ("most frequent token", guessing.most_frequent(data), self._prior(data)),
-            ("counts of neighbours", guessing.between_neighbours(data), self._in_common(data)),
-        ):
+        names = ["most frequent token", "counts of neighbours"]
+        guess = [guessing.most_frequent(data), guessing.between_neighbours(data)]
+        judge: list[pairs.Answer] = [lambda split: {}] * 2
+        if data.sentence_task:
+            names = [f"{names[0]}, prior", f"{names[1]}, words in common"]
+            judge = [pairs.prior(data), pairs.by_words_in_common(data, self.masked)]
 
-            def predict(split: str, guess=guess, follows=follows) -> Predictions:
-                _, target = guessing.arrays(data, split)
-                return Predictions(target, guess(split) | follows(split))
+        def predict(number: int, split: str) -> Predictions:
+            _, target = guessing.arrays(data, split)
+            return Predictions(target, guess[number](split) | judge[number](split))
 
-            found.append(scored(name, self.scores, predict))
-        return found
-
-    @staticmethod
-    def _prior(data: Segments) -> Answer:
-        """Takes either label for as probable."""
-        if not data.sentence_task:
-            return lambda split: {}
-        return lambda split: {"probability": np.full(data.sizes[split], 0.5)}
-
-    def _in_common(self, data: Segments) -> Answer:
-        """Judges pairs by the words that they have in common and those in which they differ."""
-        if not data.sentence_task:
-            return lambda split: {}
-        pairs = data.train.take(_MOST_PAIRS).padded_batch(_MOST_PAIRS)
-        inputs, target = self.masked(*next(iter(pairs)), tf.constant([0, 0]))
-        plain = np.array([token not in SPECIAL for token in data.tokenizer.vocabulary])
-        judge = neighbours.words_in_common(
-            inputs["token_ids"].numpy(),
-            inputs["segment_ids"].numpy(),
-            target[data.sentence_task].numpy(),
-            plain,
-        )
-
-        def answer(split: str) -> dict[str, np.ndarray]:
-            inputs, _ = guessing.arrays(data, split)
-            return {"probability": 1 - judge(inputs["token_ids"], inputs["segment_ids"])}
-
-        return answer
+        return [scored(names[n], self.scores, functools.partial(predict, n)) for n in range(2)]
 
     def figures(
         self, model: keras.Model, data: Segments, test: Predictions
     ) -> Iterator[tuple[str, Figure]]:
         """Yields guesses, where the network looks, what layers know, and mistaken pairs."""
         yield from self.pictures(data, test)
-        if not data.sentence_task:
-            return
-        truth, given = test.examples[data.sentence_task], self._label(test)
-        names = _CLASSES[data.sentence_task]
-        yield "confusion_matrix", figures.confusion_matrix(truth, given, names)
-        certainty = np.abs(test.answers["probability"] - 0.5) + 0.5
-        yield "reliability", figures.reliability(certainty, truth == given)
-        wrong = np.flatnonzero(truth != given)
-        wrong = wrong[np.argsort(-certainty[wrong], kind="stable")][:_MOST_MISTAKES]
-        vocabulary = data.tokenizer.vocabulary
-        yield (
-            "worst_pairs",
-            text_figures.texts(
-                [guessing.spelled(vocabulary, test.examples["original"][row]) for row in wrong],
-                [
-                    f"{names[given[row]]} {certainty[row]:.2f}, true: {names[truth[row]]}"
-                    for row in wrong
-                ],
-                title="Worst mistakes about pairs on the test split",
-            ),
-        )
+        if data.sentence_task:
+            yield from pairs.pictures(data, test)
 
     def samples(self, model: keras.Model, data: Segments) -> str:
         return guessing.samples(model, data)

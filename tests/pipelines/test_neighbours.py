@@ -1,4 +1,4 @@
-"""Counts of neighbours against sums by hand, and pairs that words in common tell."""
+"""Counts of neighbours against sums by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines import neighbours
-from pipelines.neighbours import Neighbours, words_in_common
+from pipelines.neighbours import Neighbours
 
 SIZE = 7
 IDS = np.array([1, 2, 3, 1, 2, 4, 1, 2, 3, 5])
@@ -71,26 +71,3 @@ def test_features_are_logarithms_of_each_neighbour_s_share(counts):
     # 2 follows 1 all three times; 3 comes twice, both times behind 2.
     expected = [share, (3 + weight * share) / (3 + weight), (2 + weight * share) / (2 + weight)]
     np.testing.assert_allclose(features, np.log(expected))
-
-
-def test_pairs_about_the_same_are_told_from_others():
-    random = np.random.default_rng(0)
-
-    def pairs(count: int):
-        labels = random.integers(0, 2, count)
-        topics = random.integers(0, 2, count)
-        a = 5 + 10 * topics[:, None] + random.integers(0, 10, (count, 6))
-        b = 5 + 10 * (topics ^ labels)[:, None] + random.integers(0, 10, (count, 6))
-        ids = np.concatenate([np.full((count, 1), 2), a, b, np.zeros((count, 2), int)], 1)
-        segments = np.tile([0] * 7 + [1] * 6 + [0] * 2, (count, 1))
-        return ids, segments, labels
-
-    plain = np.arange(25) > 4
-    judge = words_in_common(*pairs(300), plain)
-    ids, segments, labels = pairs(200)
-    chance = judge(ids, segments)
-    assert chance.shape == (200,)
-    assert ((chance > 0.5) == labels).mean() > 0.9
-    # What is not plain says nothing.
-    changed = np.where(ids == 2, 4, ids)
-    np.testing.assert_allclose(judge(changed, segments), chance)

@@ -165,6 +165,15 @@ def test_validation_and_test_are_always_the_same_and_masked():
     assert one.example_bytes is None
 
 
+def test_of_a_large_split_every_so_many_examples_are_evaluated(monkeypatch):
+    whole = load().sizes
+    monkeypatch.setattr(segments, "_MOST_EVALUATED", whole["test"] // 2)
+    part = load()
+    assert part.sizes["train"] == whole["train"]
+    assert whole["test"] // 3 <= part.sizes["test"] <= whole["test"] // 2
+    assert set(part.raw("test")["block"]) == set(range(6))
+
+
 def test_networks_without_segments_read_whole_sentences():
     own = corpus()
     data = load("", own, paired=False)
