@@ -224,20 +224,17 @@ def spelled(
 
 def samples(model: Any, data: Segments, examples: int = 5) -> str:
     """Returns the first validation texts with what the network puts in place of hidden words."""
-    inputs, target = (
-        {name: x[:examples] for name, x in part.items()} for part in arrays(data, "validation")
-    )
-    given = {name: inputs[name] for name in model.input}
+    inputs, target = arrays(data, "validation")
+    rows = np.flatnonzero(target["masked_lm"].any(1))[:examples]
+    given = {name: inputs[name][rows] for name in model.input}
     guess = keras.ops.argmax(model.predict_on_batch(given)["masked_lm"], -1)
-    vocabulary = data.tokenizer.vocabulary
-    return "\n\n".join(
-        spelled(
-            vocabulary,
-            data.columns["validation"]["original"][row],
-            instead=dict(_guessed(vocabulary, inputs["mask_positions"][row], own, hidden)),
-        )
-        for row, (own, hidden) in enumerate(zip(guess, target["masked_lm"], strict=True))
-    )
+    vocabulary, original = data.tokenizer.vocabulary, data.columns["validation"]["original"]
+    texts = []
+    for row, own in zip(rows, guess, strict=True):
+        places, hidden = inputs["mask_positions"][row], target["masked_lm"][row]
+        instead = dict(_guessed(vocabulary, places, np.asarray(own), hidden))
+        texts.append(spelled(vocabulary, original[row], instead=instead))
+    return "\n\n".join(texts)
 
 
 def _guessed(
