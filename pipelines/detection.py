@@ -148,14 +148,15 @@ def by_surprise(data: Segments, plain: np.ndarray) -> Callable[[np.ndarray], np.
     tokens, random = data.tokens["train"], np.random.default_rng(0)
     documents = [tokens.ids[slice(*tokens.within(n)[[0, -1]])] for n in range(tokens.count)]
     size = len(plain)
-    counts = Neighbours(
-        np.concatenate([ids for n, ids in enumerate(documents) if n % _HELD_OUT]), size
-    )
+    counted = [ids for n, ids in enumerate(documents) if n % _HELD_OUT] or documents
+    counts = Neighbours(np.concatenate(counted), size)
     held_out = np.concatenate(documents[::_HELD_OUT])[:_MOST_TOKENS]
     place = np.flatnonzero(random.random(len(held_out) - 2) < 0.15) + 1
     drawn = guessing.neighbours_of(data).draw(held_out[place - 1], held_out[place + 1], random)
     put_in = held_out.copy()
     put_in[place] = drawn
+    if (put_in == held_out).all():
+        return lambda ids: np.zeros(ids.shape)
     regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     regression.fit(_surprise(counts, put_in[np.newaxis]), put_in != held_out)
     return lambda ids: regression.predict_proba(_surprise(counts, ids))[:, 1].reshape(ids.shape)

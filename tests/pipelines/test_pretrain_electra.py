@@ -47,17 +47,14 @@ def electra(folder) -> Built:
     return Built(folder)
 
 
-def test_replaced_words_are_learned_to_tell(folder):
-    recipe = Recipe(epochs=40, batch_size=8, optimizer=Optimizer(5e-3, clip_norm=1.0))
+def test_both_networks_learn(folder):
+    recipe = Recipe(epochs=8, batch_size=8, optimizer=Optimizer(5e-3, clip_norm=1.0))
     built = Built(folder, recipe=recipe)
     model = training.build(built.task, built.data, built.config)
     record: Any = samples.Record()
-    model = training.fit(built.task, model, built.data, built.config, record)
-    scores, intervals, _ = training.evaluate(built.task, model, built.data, recipe)
-    assert scores["test_replaced_token_auc"] > 0.6
-    assert scores["test_own_auc"] > 0.5
-    low, high = intervals["replaced_token_auc"]
-    assert low <= scores["test_replaced_token_auc"] <= high
+    training.fit(built.task, model, built.data, built.config, record)
+    for part in ("masked_lm_loss", "replaced_token_loss"):
+        assert record.curves[part][-1] < 0.9 * record.curves[part][0]
     assert {"val_replaced_token_auc", "val_masked_lm_accuracy"} <= record.curves.keys()
 
 
