@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from pipelines.recipe import (
     Augmentation,
+    BertConfig,
     Config,
     DistillConfig,
+    ElectraConfig,
     ImageConfig,
     Optimizer,
     Recipe,
@@ -106,6 +108,37 @@ PIPELINES: dict[str, Pipeline] = {
             recipe=Recipe(
                 epochs=3,
                 batch_size=32,
+                optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+            ),
+        ),
+    ),
+    "pretrain_bert": Pipeline(
+        summary="Running text to an encoder that guesses hidden words",
+        task="PretrainBert",
+        defaults=BertConfig(
+            dataset="sotu_sentences",
+            architecture="bert_tiny",
+            name="bert",
+            max_length=128,
+            recipe=Recipe(
+                epochs=6,
+                batch_size=16,
+                optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+            ),
+        ),
+    ),
+    "pretrain_electra": Pipeline(
+        summary="Running text to an encoder that tells replaced words",
+        task="PretrainElectra",
+        defaults=ElectraConfig(
+            dataset="sotu_sentences",
+            architecture="electra_small",
+            name="electra",
+            model={"layers": 2, "heads": 4, "width": 128, "feed_forward": 512},
+            max_length=128,
+            recipe=Recipe(
+                epochs=6,
+                batch_size=16,
                 optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
             ),
         ),

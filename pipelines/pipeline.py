@@ -45,8 +45,8 @@ class Data(Protocol):
     def test(self) -> tf.data.Dataset: ...
 
     @property
-    def example_bytes(self) -> int:
-        """Size of one input in memory, roughly."""
+    def example_bytes(self) -> int | None:
+        """Size of one input in memory, roughly; None where every pass draws other examples."""
 
     def raw(self, split: str) -> dict[str, np.ndarray]:
         """Columns [examples, ...] of a split that scores and figures need and the network not."""
@@ -98,6 +98,13 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def answers(self, outputs: Any) -> dict[str, tf.Tensor]:
         """Turns the network's outputs for a batch into answers; training and serving call it."""
+
+    def assessed(self, outputs: Any, target: Any) -> dict[str, tf.Tensor]:
+        """Turns outputs for a batch into what `scores` needs; by default, the answers.
+
+        What needs the target, and would be large for every possible one, is worked out here.
+        """
+        return self.answers(outputs)
 
     @abc.abstractmethod
     def scores(self, predictions: Predictions) -> Scores:

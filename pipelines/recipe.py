@@ -128,6 +128,34 @@ class TextConfig(Config):
 
 
 @dataclass(frozen=True)
+class PretrainingConfig(TextConfig):
+    """What pre-training of encoders chooses besides."""
+
+    masked: float = 0.15
+    """Share of the tokens that are to be guessed."""
+    whole_words: bool = False
+    """Choose whole words, all pieces of them."""
+
+
+@dataclass(frozen=True)
+class BertConfig(PretrainingConfig):
+    """What pre-training by masked words alone, or with sentences, chooses besides."""
+
+    sentence_task: Literal["auto", "none", "next_sentence", "sentence_order"] = "auto"
+    """What is asked about pairs; auto: what the architecture's paper asks."""
+
+
+@dataclass(frozen=True)
+class ElectraConfig(PretrainingConfig):
+    """What pre-training by replaced tokens chooses besides."""
+
+    generator_divisor: int = 4
+    """How many times narrower the generator is than the discriminator."""
+    detection_weight: float = 50.0
+    """Weight of the discriminator's loss; the generator's is 1."""
+
+
+@dataclass(frozen=True)
 class SeriesConfig(Config):
     """What tasks on time series choose besides."""
 
@@ -216,6 +244,7 @@ def _own_bounds(config: Config) -> tuple[tuple[str, float, float, float], ...]:
             ("max_length", config.max_length, 4, 8192),
             ("word_dropout", config.word_dropout, 0.0, 0.9),
             ("freeze_layers", config.freeze_layers, 0, 1000),
+            *_pretraining_bounds(config),
         )
     if isinstance(config, SeriesConfig):
         return (
@@ -229,3 +258,18 @@ def _own_bounds(config: Config) -> tuple[tuple[str, float, float, float], ...]:
             ("alpha", config.alpha, 0.0, 1.0),
         )
     return ()
+
+
+def _pretraining_bounds(config: TextConfig) -> tuple[tuple[str, float, float, float], ...]:
+    bounds: list[tuple[str, float, float, float]] = []
+    if isinstance(config, PretrainingConfig):
+        bounds += [
+            ("masked", config.masked, 0.01, 0.9),
+            ("max_length", config.max_length, 16, 8192),
+        ]
+    if isinstance(config, ElectraConfig):
+        bounds += [
+            ("generator_divisor", config.generator_divisor, 1, 64),
+            ("detection_weight", config.detection_weight, 0.0, 1e6),
+        ]
+    return tuple(bounds)

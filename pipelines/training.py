@@ -157,7 +157,8 @@ def batches(task: Task, data: Data, config: Config) -> tf.data.Dataset:
     Sequences come with others of about their length, padded to the longest among them.
     """
     recipe, examples = config.recipe, data.train
-    if data.sizes["train"] * data.example_bytes <= _CACHE_BYTES:
+    size = data.example_bytes
+    if size is not None and data.sizes["train"] * size <= _CACHE_BYTES:
         examples = examples.cache()
     augment = task.augment(config)
 

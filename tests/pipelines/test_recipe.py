@@ -17,7 +17,9 @@ from pipelines.errors import UserError
 from pipelines.options import parse
 from pipelines.recipe import (
     Augmentation,
+    BertConfig,
     Config,
+    ElectraConfig,
     ImageConfig,
     Optimizer,
     Recipe,
@@ -55,19 +57,26 @@ COMMON = {
     ),
 }
 SIZE = st.integers(0, 4096)
+TEXTS = {
+    "vocabulary": SIZE,
+    "max_length": SIZE,
+    "encoder": TEXT,
+    "freeze_layers": SIZE,
+    "word_dropout": NUMBER,
+    "text_signature": st.booleans(),
+}
+PRETRAINING = {**TEXTS, "masked": NUMBER, "whole_words": st.booleans()}
 OWN = {
     ImageConfig: {
         "image_size": SIZE,
         "augmentation": st.builds(Augmentation, NUMBER, NUMBER, NUMBER, st.booleans()),
     },
-    TextConfig: {
-        "vocabulary": SIZE,
-        "max_length": SIZE,
-        "encoder": TEXT,
-        "freeze_layers": SIZE,
-        "word_dropout": NUMBER,
-        "text_signature": st.booleans(),
+    TextConfig: TEXTS,
+    BertConfig: {
+        **PRETRAINING,
+        "sentence_task": st.sampled_from(["auto", "none", "next_sentence", "sentence_order"]),
     },
+    ElectraConfig: {**PRETRAINING, "generator_divisor": SIZE, "detection_weight": NUMBER},
     SeriesConfig: {
         "column": TEXT,
         "season": SIZE,
@@ -201,6 +210,11 @@ BOUNDS: list[tuple[str, str, Any, Any]] = [
     ("tag_tokens", "max_length", 4, 3),
     ("answer_questions", "max_length", 8192, 8193),
     ("classify_text", "freeze_layers", 0, -1),
+    ("pretrain_bert", "masked", 0.9, 0.0),
+    ("pretrain_bert", "max_length", 16, 15),
+    ("pretrain_electra", "masked", 0.01, 0.95),
+    ("pretrain_electra", "generator_divisor", 1, 0),
+    ("pretrain_electra", "detection_weight", 0.0, -1.0),
     ("forecast", "season", 0, -1),
     ("forecast", "history", 1, 0),
     ("forecast", "history", 100_000, 100_001),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines import evaluation, training
 from pipelines.classify_images import ClassifyImages
+from pipelines.datasets.images import LabelledImages
 from pipelines.recipe import Augmentation, Config, Optimizer, Recipe
 from tests.pipelines import samples
 from tests.pipelines.samples import Record
@@ -431,6 +432,9 @@ def test_large_sets_are_not_kept_in_memory(monkeypatch):
     size = samples.SIZES["train"] * 64
     assert passes(size) == 1
     assert passes(size - 1) == 2
+    # Nor is what every pass draws anew.
+    monkeypatch.setattr(LabelledImages, "example_bytes", None)
+    assert passes(size) == 2
 
 
 def test_without_several_gpus_a_model_is_trained_on_one_device():
