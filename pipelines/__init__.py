@@ -22,6 +22,7 @@ from pipelines.recipe import (
     Recipe,
     SeriesConfig,
     TextConfig,
+    TranslationConfig,
 )
 
 if TYPE_CHECKING:
@@ -140,6 +141,27 @@ PIPELINES: dict[str, Pipeline] = {
                 epochs=6,
                 batch_size=16,
                 optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+            ),
+        ),
+    ),
+    "translate": Pipeline(
+        summary="Texts to their translations",
+        task="Translate",
+        defaults=TranslationConfig(
+            dataset="bible_en_es",
+            architecture="transformer_base",
+            model={
+                "layers": 2,
+                "heads": 4,
+                "width": 128,
+                "feed_forward": 512,
+                "dropout": 0.2,
+                "norm": "pre",
+            },
+            recipe=Recipe(
+                epochs=9,
+                batch_size=64,
+                optimizer=Optimizer(learning_rate=2e-3, schedule="inverse_sqrt", warmup=0.2),
             ),
         ),
     ),

@@ -146,6 +146,9 @@ class Distill(Task):
     def answers(self, outputs: Any) -> dict[str, tf.Tensor]:
         return self._teacher.task.answers(outputs)
 
+    def assessed(self, model: keras.Model, inputs: Any, target: Any) -> dict[str, tf.Tensor]:
+        return self._teacher.task.assessed(model, inputs, target)
+
     def scores(self, predictions: Predictions) -> Scores:
         return self._teacher.task.scores(predictions)
 

@@ -156,6 +156,33 @@ class ElectraConfig(PretrainingConfig):
 
 
 @dataclass(frozen=True)
+class TranslationConfig(Config):
+    """What translation chooses besides."""
+
+    reverse: bool = False
+    """Translate the other way round: from what the data set calls the target."""
+    source_tokens: Literal["auto", "pieces", "words", "characters"] = "auto"
+    """What the source is cut into; auto takes what is known of an embedded set, else WordPieces."""
+    target_tokens: Literal["auto", "pieces", "words", "characters"] = "auto"
+    """The same for the target. WordPieces of both languages share one vocabulary."""
+    vocabulary: int = 2000
+    """Tokens of each vocabulary that is made from the training split."""
+    max_length: int = 64
+    """Tokens after which a source, and a translation, is cut off."""
+    beams: int = 4
+    """Translations that are kept in beam search; 1 is greedy."""
+    length_penalty: float = 0.6
+    """Exponent of the penalty on length (Wu et al. 2016); 0 compares log-probabilities as such."""
+    label_smoothing: float = 0.1
+    """Share of each target's probability that is spread over all tokens (Szegedy et al. 2016)."""
+    sampling: float = 0.0
+    """Share of target tokens that are the network's own in the end, not the true ones, when it
+    learns what follows them (scheduled sampling, Bengio et al. 2015); 0 is teacher forcing."""
+    text_signature: bool = True
+    """Whether the artefact reads strings; off leaves token ids, which need no TF-Text ops."""
+
+
+@dataclass(frozen=True)
 class SeriesConfig(Config):
     """What tasks on time series choose besides."""
 
@@ -245,6 +272,15 @@ def _own_bounds(config: Config) -> tuple[tuple[str, float, float, float], ...]:
             ("word_dropout", config.word_dropout, 0.0, 0.9),
             ("freeze_layers", config.freeze_layers, 0, 1000),
             *_pretraining_bounds(config),
+        )
+    if isinstance(config, TranslationConfig):
+        return (
+            ("vocabulary", config.vocabulary, 100, 1_000_000),
+            ("max_length", config.max_length, 4, 8192),
+            ("beams", config.beams, 1, 64),
+            ("length_penalty", config.length_penalty, 0.0, 10.0),
+            ("label_smoothing", config.label_smoothing, 0.0, 0.9),
+            ("sampling", config.sampling, 0.0, 1.0),
         )
     if isinstance(config, SeriesConfig):
         return (

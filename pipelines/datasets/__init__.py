@@ -19,7 +19,9 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.download import downloader
 
+from pipelines.datasets.bible_en_es import BibleEnEs
 from pipelines.datasets.brain_slices import BrainSlices
+from pipelines.datasets.cmudict import Cmudict
 from pipelines.datasets.digits import Digits
 from pipelines.datasets.digits_canvas import DigitsCanvas
 from pipelines.datasets.hironsan import Hironsan
@@ -44,6 +46,8 @@ EMBEDDED = {
         SotuSentences,
         UsAddresses,
         Hironsan,
+        BibleEnEs,
+        Cmudict,
         Elnino,
         Sunspots,
         Co2,
