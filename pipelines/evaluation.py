@@ -53,7 +53,7 @@ def predict(task: Task, model: keras.Model, data: Data, split: str, batch_size: 
     # With the signature, batches of all lengths share one graph.
     @tf.function(input_signature=[batches.element_spec[0]])
     def answer(inputs):
-        return task.answers(model(task.preprocess(inputs), training=False))
+        return task.answer(model, inputs)
 
     examples: dict[str, list[np.ndarray]] = {}
     answers: dict[str, list[np.ndarray]] = {}

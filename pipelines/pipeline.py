@@ -91,6 +91,10 @@ class Task(abc.ABC):
     def answers(self, outputs: Any) -> dict[str, tf.Tensor]:
         """Turns the network's outputs for a batch into answers; training and serving call it."""
 
+    def answer(self, model: keras.Model, inputs: Any) -> dict[str, tf.Tensor]:
+        """Returns what the network answers to a batch of inputs as the data set has them."""
+        return self.answers(model(self.preprocess(inputs), training=False))
+
     @abc.abstractmethod
     def scores(self, predictions: Predictions) -> Scores:
         """Returns the scores of predictions by name, `metric` among them."""

@@ -2,7 +2,7 @@
 
 They are the single source of the command line and of its help, of the parameters that MLflow
 shows, and of the file that reproduces a run (`--config`). What only some tasks know stands in a
-`Config` of their own: `ImageConfig`, `TextConfig`, `SeriesConfig`.
+`Config` of their own: `ImageConfig`, `TextConfig`, `LanguageConfig`, `SeriesConfig`.
 """
 
 from __future__ import annotations
@@ -121,6 +121,22 @@ class TextConfig(Config):
 
 
 @dataclass(frozen=True)
+class LanguageConfig(Config):
+    """What language models choose besides."""
+
+    tokens: Literal["characters", "words", "word_pieces"] = "word_pieces"
+    """What is predicted one after the other."""
+    vocabulary: int = 8000
+    """Tokens of the vocabulary that is made from the training split."""
+    context: int = 64
+    """Tokens that the network reads at once."""
+    max_texts: int = 0
+    """Read so many documents of each split; 0 reads all."""
+    text_signature: bool = True
+    """Whether the artefact reads strings; off leaves token ids, which need no TF-Text ops."""
+
+
+@dataclass(frozen=True)
 class SeriesConfig(Config):
     """What tasks on time series choose besides."""
 
@@ -188,6 +204,12 @@ def _own_bounds(config: Config) -> tuple[tuple[str, float, float, float], ...]:
             ("max_length", config.max_length, 4, 8192),
             ("word_dropout", config.word_dropout, 0.0, 0.9),
             ("freeze_layers", config.freeze_layers, 0, 1000),
+        )
+    if isinstance(config, LanguageConfig):
+        return (
+            ("vocabulary", config.vocabulary, 100, 1_000_000),
+            ("context", config.context, 2, 8192),
+            ("max_texts", config.max_texts, 0, 2**31 - 1),
         )
     if isinstance(config, SeriesConfig):
         return (

@@ -1,0 +1,140 @@
+"""Language models: scores, n-gram models to beat, and the loop that proves how text is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipelines import generation
+from pipelines.baselines import Baseline, scored
+from pipelines.datasets.running_text import RunningText
+from pipelines.evaluation import Predictions, Scores
+from pipelines.ngrams import KneserNey
+from pipelines.reversible_tokenizers import END, PAD, UNKNOWN
+
+# Beyond these, counting n-grams would take longer than training.
+_MOST_TOKENS = 20_000_000
+_HIGHEST_ORDER = {"characters": 12, "words": 5, "word_pieces": 6}
+
+
+def scores(predictions: Predictions) -> Scores:
+    """Scores "log_probabilities", float32 [windows, context], of the tokens whose weight is 1.
+
+    Returns:
+        "perplexity", per token, [END] and [UNK] included; "bits_per_character" of the text, which
+        compares across tokens, for what [UNK] hides is paid for, see `RunningText.raw`.
+    """
+    examples = predictions.examples
+    weight = examples["weight"].astype(np.float64)
+    likely = (predictions.answers["log_probabilities"] * weight).sum()
+    bits = examples["spelling_bits"].sum() - likely / np.log(2)
+    return {
+        "bits_per_character": float(bits / max(1, examples["characters"].sum())),
+        "perplexity": float(np.exp(-likely / weight.sum())),
+    }
+
+
+def baselines(data: RunningText) -> list[Baseline]:
+    """Returns a unigram model and the best n-gram model with modified Kneser-Ney smoothing.
+
+    They predict the same tokens of the same documents as the network. The order is the one from
+    which a higher one does not improve validation.
+    """
+    unigram = _baseline("unigram", data, 1)
+    best = _baseline("Kneser-Ney 2-gram", data, 2)
+    for order in range(3, _HIGHEST_ORDER[data.tokenizer.kind] + 1):
+        higher = _baseline(f"Kneser-Ney {order}-gram", data, order)
+        if higher.validation["perplexity"] >= best.validation["perplexity"]:
+            break
+        best = higher
+    return [unigram, best]
+
+
+def _baseline(name: str, data: RunningText, order: int) -> Baseline:
+    model = KneserNey(
+        data.rows["train"].tokens[:_MOST_TOKENS], len(data.tokenizer.vocabulary), order
+    )
+
+    def predict(split: str) -> Predictions:
+        likely = model.log_probabilities(data.rows[split].tokens)
+        return Predictions(
+            {"weight": data.weights(split), **data.raw(split)},
+            {"log_probabilities": data.windows(split, likely)[:, 1:]},
+        )
+
+    return scored(name, scores, predict)
+
+
+def written(
+    model: keras.Model, prompt: np.ndarray, context: int, chosen: Mapping[str, float]
+) -> tuple[list[int], float]:
+    """Continues one prompt as `generation.generate` does, by a plain loop over the whole network.
+
+    Args:
+        model: From {"token_ids", "padding_mask"} to logits.
+        prompt: int [tokens].
+        context: Tokens that the network reads at once.
+        chosen: Values by the names of `generation.PARAMETERS`.
+
+    Returns:
+        The tokens, and how narrowly the closest decision between two was made: the least gap of
+        two logits, or of a random number from where another token begins.
+    """
+    length = min(int(chosen["length"]), generation.LONGEST)
+    ids = [END, *map(int, prompt)]
+    if generation.is_positional(model):
+        length = min(length, context - 1)
+        ids = ids[-(context - length) :]
+    numbers = generation.uniform(tf.constant([int(chosen["seed"])], tf.int32))[0].numpy()
+    start, narrowest = len(ids), np.inf
+    for number in numbers[: max(length, 0)]:
+        row = np.array([ids], np.int32)
+        inputs = {"token_ids": row, "padding_mask": np.ones_like(row)}
+        logits = np.asarray(model(inputs, training=False))[0, -1].astype(np.float64)
+        token, gap = _decide(logits, number, chosen)
+        narrowest = min(narrowest, gap)
+        if token == END:
+            break
+        ids.append(token)
+    return ids[start:], narrowest
+
+
+def _decide(logits: np.ndarray, number: float, chosen: Mapping[str, float]) -> tuple[int, float]:
+    """Returns the token that is chosen and how narrowly, see `generation.sample`."""
+    logits[[PAD, UNKNOWN]] = -np.inf
+    if chosen["temperature"] <= 0:
+        second, first = np.sort(logits)[-2:]
+        return int(logits.argmax()), first - second
+    chance = np.exp((logits - logits.max()) / chosen["temperature"])
+    ranked = np.argsort(-chance, kind="stable")
+    if chosen["top_k"] > 0:
+        chance[ranked[int(chosen["top_k"]) :]] = 0
+    chance /= chance.sum()
+    if chosen["top_p"] < 1:
+        before = np.cumsum(chance[ranked]) - chance[ranked]
+        before[0] = -1
+        chance[ranked[before >= chosen["top_p"]]] = 0
+    sums = np.cumsum(chance) / chance.sum()
+    return int((sums > number).argmax()), float(np.abs(sums - number).min())
+
+
+def likelihood(model: keras.Model, tokens: np.ndarray, context: int) -> float:
+    """Returns the log-probability of a text, as `generation.score`, window after window.
+
+    Args:
+        model: From {"token_ids", "padding_mask"} to logits.
+        tokens: int [tokens], without [END].
+        context: Tokens that the network reads at once.
+    """
+    ids = np.array([END, *tokens], np.int32)
+    total, start, done = 0.0, 0, 0
+    while done < len(tokens):
+        window = ids[start : start + context + 1]
+        likely = generation.log_probabilities(model, tf.constant(window[np.newaxis]))[0].numpy()
+        total += float(likely[done - start :].sum(dtype=np.float64))
+        done = start + len(likely)
+        start += max(1, context // 2)
+    return total
