@@ -71,6 +71,10 @@ class Task(abc.ABC):
     def model(self, config: Any, data: Any) -> keras.Model:
         """Returns an untrained network from preprocessed inputs to logits."""
 
+    def learner(self, model: keras.Model) -> keras.Model:
+        """Returns what is fitted, compiled: the network itself, or a model that teaches it."""
+        return model
+
     @abc.abstractmethod
     def loss(self) -> Any:
         """Returns the loss as `keras.Model.compile` takes it."""
@@ -86,6 +90,10 @@ class Task(abc.ABC):
     def augment(self, config: Any) -> Callable[[Any, Any], tuple[Any, Any]] | None:
         """Returns random changes of batches of (preprocessed inputs, target), or none."""
         return None
+
+    def samples(self, model: keras.Model, data: Any) -> str:
+        """Returns what the model writes after an epoch, for people to read."""
+        return ""
 
     @abc.abstractmethod
     def answers(self, outputs: Any) -> dict[str, tf.Tensor]:
@@ -172,7 +180,8 @@ def run(pipeline: str, task: Task, config: Config) -> Result:
         with stage("figures"):
             for name, figure in task.figures(model, data, test):
                 tracked.figure(name, figure)
-            for name, write in task.artifacts(model, data).items():
+            network = {"network": lambda folder: write_network(model, folder)}
+            for name, write in {**network, **task.artifacts(model, data)}.items():
                 write(Path(scratch, name))
                 tracked.folder(Path(scratch, name))
         signatures = task.signatures(model, data)
@@ -190,3 +199,11 @@ def run(pipeline: str, task: Task, config: Config) -> Result:
             )
             bar.advance(f"{version.name} version {version.number}")
     return Result(tracked, task.metric, metrics, intervals, baseline, version)
+
+
+def write_network(model: keras.Model, folder: Path) -> None:
+    """Writes the network, without the state of its training, as `folder`/model.keras."""
+    folder.mkdir()
+    network = type(model).from_config(model.get_config())
+    network.set_weights(model.get_weights())
+    network.save(folder / "model.keras")

@@ -17,10 +17,12 @@ from pipelines.errors import UserError
 
 @dataclass(frozen=True)
 class Optimizer:
-    """AdamW (Loshchilov & Hutter 2019): linear warmup, then cosine decay to zero."""
+    """AdamW (Loshchilov & Hutter 2019) with a linear warmup."""
 
     learning_rate: float = 1e-3
     """Peak learning rate."""
+    schedule: Literal["cosine", "inverse_sqrt"] = "cosine"
+    """What follows the warmup: a cosine down to zero, or 1 / sqrt(step) (Vaswani et al. 2017)."""
     weight_decay: float = 1e-2
     """Decoupled weight decay."""
     warmup: float = 0.1
@@ -185,6 +187,8 @@ def check(config: Config) -> None:
     for option, value, low, high in (*bounds, *_own_bounds(config)):
         if not low <= value <= high:
             raise UserError(f"--{option} must be between {low} and {high}, not {value}")
+    if recipe.optimizer.schedule == "inverse_sqrt" and not recipe.optimizer.warmup:
+        raise UserError("--optimizer.schedule inverse_sqrt needs --optimizer.warmup above 0")
     if recipe.optimizer.average and recipe.patience:
         raise UserError("--patience keeps the best weights, --optimizer.average their average")
 

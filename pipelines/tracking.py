@@ -124,6 +124,10 @@ class TrackedRun:
         """Logs the values of one epoch."""
         mlflow.log_metrics(dict(values), step=step)
 
+    def samples(self, text: str, step: int) -> None:
+        """Logs what the model wrote after an epoch."""
+        mlflow.log_text(text, f"samples/epoch_{step:03d}.txt")
+
     def history(self, history: Mapping[str, Sequence[float]]) -> None:
         """Logs the learning curves as a picture."""
         self.figure("learning_curves", figures.learning_curves(history))

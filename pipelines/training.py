@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from pipelines import evaluation
 from pipelines.evaluation import Predictions, Scores
@@ -52,12 +54,17 @@ def fit(
     """Trains a built model and returns it in float32, with its best weights if it stops early."""
     recipe = config.recipe
     with stage("train", recipe.epochs) as bar:
-        callbacks: list[keras.callbacks.Callback] = [_Epochs(tracked, bar, data.sizes["train"])]
+        callbacks: list[keras.callbacks.Callback] = [
+            _Epochs(tracked, bar, data.sizes["train"]),
+            _Samples(tracked, lambda: task.samples(model, data)),
+        ]
         if recipe.patience:
             callbacks.append(
                 keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True)
             )
-        history = model.fit(
+        with strategy().scope():
+            learner = task.learner(model)
+        history = learner.fit(
             batches(task, data, config),
             validation_data=_evaluated(task, data.validation, recipe.batch_size),
             epochs=recipe.epochs,
@@ -95,18 +102,22 @@ def evaluate(
 
 
 def optimizer(choice: Optimizer, steps: int) -> keras.Optimizer:
-    """Returns AdamW under linear warmup and cosine decay over `steps` updates.
+    """Returns AdamW under linear warmup and what follows it, over `steps` updates.
 
     Averaging weights over the updates: Polyak & Juditsky, "Acceleration of Stochastic Approximation
     by Averaging", 1992.
     """
     warmup = int(choice.warmup * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup else choice.learning_rate,
-        decay_steps=max(1, steps - warmup),
-        warmup_target=choice.learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
+    schedule: keras.optimizers.schedules.LearningRateSchedule
+    if choice.schedule == "inverse_sqrt":
+        schedule = InverseSquareRoot(choice.learning_rate, max(1, warmup))
+    else:
+        schedule = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup else choice.learning_rate,
+            decay_steps=max(1, steps - warmup),
+            warmup_target=choice.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
     adamw = keras.optimizers.AdamW(
         schedule,
         weight_decay=choice.weight_decay,
@@ -116,6 +127,27 @@ def optimizer(choice: Optimizer, steps: int) -> keras.Optimizer:
     )
     adamw.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return adamw
+
+
+@keras.saving.register_keras_serializable(package="pipelines")
+class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warmup to a peak, then decay with the inverse square root of the step.
+
+    Vaswani et al., "Attention Is All You Need", 2017, equation 3, where the peak follows from the
+    width and the warmup: (width * warmup_steps) ** -0.5.
+    """
+
+    def __init__(self, learning_rate: float, warmup_steps: int) -> None:
+        """Takes the peak and the step, from 1 on, that it is reached at."""
+        super().__init__()
+        self.learning_rate, self.warmup_steps = learning_rate, warmup_steps
+
+    def __call__(self, step):
+        share = (ops.cast(step, "float32") + 1) / self.warmup_steps
+        return self.learning_rate * ops.minimum(share, ops.rsqrt(share))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"learning_rate": self.learning_rate, "warmup_steps": self.warmup_steps}
 
 
 def batches(task: Task, data: Data, config: Config) -> tf.data.Dataset:
@@ -227,3 +259,15 @@ class _Epochs(keras.callbacks.Callback):
             f"loss {values['train_loss']:.4f}, "
             f"validation {watched[0].removeprefix('val_')} {values[watched[0]]:.4f}"
         )
+
+
+class _Samples(keras.callbacks.Callback):
+    """Logs what the model writes after each epoch, if it writes."""
+
+    def __init__(self, tracked: TrackedRun, write: Callable[[], str]) -> None:
+        super().__init__()
+        self._tracked, self._write = tracked, write
+
+    def on_epoch_end(self, epoch, logs=None):
+        if text := self._write():
+            self._tracked.samples(text, step=epoch + 1)

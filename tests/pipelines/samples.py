@@ -181,9 +181,13 @@ class Record:
     def __init__(self) -> None:
         self.steps: dict[int, dict[str, float]] = {}
         self.curves: dict[str, list[float]] = {}
+        self.texts: dict[int, str] = {}
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         self.steps[step] = dict(values)
+
+    def samples(self, text: str, step: int) -> None:
+        self.texts[step] = text
 
     def history(self, history: Mapping[str, Sequence[float]]) -> None:
         self.curves = {name: list(values) for name, values in history.items()}

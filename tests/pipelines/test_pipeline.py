@@ -88,7 +88,7 @@ def nothing_is_left(scratch: Path) -> None:
 
 
 def test_a_run_trains_proves_and_registers_a_model(
-    store, scratch, results, digits_dir, monkeypatch, capsys
+    store, scratch, results, digits_dir, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["classify_images", "--data_dir", str(digits_dir), *SMALL]) == 0
@@ -133,6 +133,15 @@ def test_a_run_trains_proves_and_registers_a_model(
     answer = saved.signatures["serving_default"](images=tf.constant(batch))
     right = answer["classes"].numpy().astype(int) == labels
     assert right.mean() == pytest.approx(result.metrics["test_accuracy"], abs=1e-6)
+
+    # So does the network that the run keeps, without what it takes to go on training it.
+    kept = f"runs:/{run.info.run_id}/network/model.keras"
+    network = keras.models.load_model(
+        mlflow.artifacts.download_artifacts(kept, dst_path=str(tmp_path))
+    )
+    logits = network.predict(batch / np.float32(255), verbose=0)
+    assert (logits.argmax(-1) == labels).mean() == right.mean()
+    assert not network.compiled
 
     artifacts = mlflow.artifacts.list_artifacts(f"runs:/{run.info.run_id}/figures") or ()
     assert {Path(file.path).name for file in artifacts} == {

@@ -49,7 +49,9 @@ COMMON = {
         patience=st.integers(0, 99),
         precision=st.sampled_from(["float32", "mixed_bfloat16", "mixed_float16"]),
         seed=st.integers(0, 2**31 - 1),
-        optimizer=st.builds(Optimizer, NUMBER, NUMBER, NUMBER, NUMBER),
+        optimizer=st.builds(
+            Optimizer, NUMBER, st.sampled_from(["cosine", "inverse_sqrt"]), NUMBER, NUMBER, NUMBER
+        ),
     ),
 }
 SIZE = st.integers(0, 4096)
@@ -226,3 +228,10 @@ def test_a_value_beyond_its_bounds_is_refused_by_name(pipeline, option, allowed,
 def test_an_unknown_architecture_is_refused_with_the_known_ones():
     with pytest.raises(UserError, match=r"^unknown architecture 'resnet9'; .* lists them$"):
         check(Config(architecture="resnet9"))
+
+
+def test_a_decay_from_the_warmup_on_needs_a_warmup():
+    optimizer = Optimizer(schedule="inverse_sqrt", warmup=0.0)
+    config = replace(PIPELINES["classify_images"].defaults, recipe=Recipe(optimizer=optimizer))
+    with pytest.raises(UserError, match=r"inverse_sqrt needs --optimizer\.warmup above 0"):
+        check(config)

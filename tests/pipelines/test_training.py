@@ -155,6 +155,49 @@ def test_the_learning_rate_peaks_after_the_warmup_and_ends_at_zero(steps, warmup
     assert values[-1] == pytest.approx(0, abs=1e-6 * peak)
 
 
+def test_the_learning_rate_rises_linearly_and_falls_with_the_root_of_the_step():
+    values = rates(Optimizer(learning_rate=0.4, schedule="inverse_sqrt", warmup=0.2), 100)
+    steps = np.arange(1, 102)
+    # Equation 3 of the paper, for the width whose peak this is.
+    expected = 0.4 * 20**0.5 * np.minimum(steps**-0.5, steps * 20**-1.5)
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+
+
+def test_what_the_model_writes_is_logged_after_each_epoch(monkeypatch):
+    monkeypatch.setattr(
+        TASK, "samples", lambda model, data: f"{data.name}, {model.name}", raising=False
+    )
+    _, record = fit(RECIPE)
+    assert record.texts == {1: "striped, convnet", 2: "striped, convnet"}
+
+
+def test_a_task_may_let_another_model_teach_the_network(monkeypatch):
+    """Without a word of truth: the loss is the distance to weights of one."""
+
+    class Teacher(keras.Model):
+        def __init__(self, student):
+            super().__init__()
+            self.student = student
+
+        def call(self, inputs, training=None):
+            return self.student(inputs, training=training)
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            (kernel, *_) = self.student.trainable_variables
+            return keras.ops.mean(keras.ops.square(kernel - 1))
+
+    def learner(model):
+        teacher = Teacher(model)
+        teacher.compile(optimizer=model.optimizer)
+        return teacher
+
+    monkeypatch.setattr(TASK, "learner", learner, raising=False)
+    recipe = replace(RECIPE, epochs=20, optimizer=Optimizer(learning_rate=0.05))
+    model, record = fit(recipe)
+    np.testing.assert_allclose(model.trainable_variables[0], 1, atol=0.1)
+    assert record.curves["loss"][-1] < 0.01 < record.curves["loss"][0]
+
+
 def stepped(choice: Optimizer, names: list[str], gradient: float) -> dict[str, float]:
     """Returns variables that were 1 after one step with the same gradient each."""
     optimizer = training.optimizer(choice, 100)
