@@ -24,17 +24,16 @@ from architectures.transformer_layer import by_name, sampler_step
 def decodes(model: keras.Model) -> bool:
     """Returns whether a model of `recurrent` can write: tokens in, an answer at each, no look back.
 
-    Every layer between its embedding and its logits has to be recurrent, for the memories of
-    `layers.py` keep no state.
+    All of its layers between embedding and logits have to be recurrent: the memories of `layers.py`
+    have no state to carry.
     """
-    parts = by_name(model.layers)
-    known = (layers.Embedding, layers.Dropout, layers.InputLayer, layers.RNN, layers.Dense)
-    dense = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
+    known = (layers.InputLayer, layers.Embedding, layers.Dropout, layers.RNN)
+    *body, last = model.layers
     return (
-        "token_embedding" in parts
+        last.name == "logits"
         and len(model.output.shape) == 3
-        and dense == [parts["logits"]]
-        and all(isinstance(layer, known) for layer in model.layers)
+        and "token_embedding" in by_name(body)
+        and all(isinstance(layer, known) for layer in body)
     )
 
 
@@ -67,9 +66,15 @@ def next_token(model: keras.Model) -> Callable:
         model: A model of `recurrent` that `decodes`.
     """
     parts = by_name(model.layers)
-    return sampler_step(
-        lambda token, cache, _: _read(model, parts, token, cache), parts["logits"]
-    )
+    output = parts["logits"]
+
+    def logits(features):
+        # An output without weights of its own shares those of the embedding.
+        if not output.weights:
+            features = parts["token_embedding"](features, reverse=True)
+        return output(features)
+
+    return sampler_step(lambda token, cache, _: _read(model, parts, token, cache), logits)
 
 
 def _stack(model: keras.Model) -> list[layers.RNN]:

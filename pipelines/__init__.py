@@ -13,6 +13,7 @@ from pipelines.recipe import (
     Augmentation,
     Config,
     ImageConfig,
+    LanguageConfig,
     Optimizer,
     Recipe,
     SeriesConfig,
@@ -101,6 +102,20 @@ PIPELINES: dict[str, Pipeline] = {
                 epochs=3,
                 batch_size=32,
                 optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+            ),
+        ),
+    ),
+    "model_language": Pipeline(
+        summary="Text to the probability of what follows, and to text that goes on",
+        task="ModelLanguage",
+        defaults=LanguageConfig(
+            dataset="sotu_text",
+            architecture="lstm",
+            model={"embedding": 200, "units": [200], "tie_embeddings": True, "dropout": 0.15},
+            recipe=Recipe(
+                epochs=5,
+                batch_size=16,
+                optimizer=Optimizer(learning_rate=4e-3, warmup=0.05, clip_norm=1.0),
             ),
         ),
     ),

@@ -15,7 +15,7 @@ prompt that leaves too little room the beginning is cut off. No text is longer t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -33,7 +33,7 @@ PARAMETERS = {
     "top_p": tf.TensorSpec([None], tf.float32),
     "seed": tf.TensorSpec([None], tf.int32),
 }
-DEFAULTS: Mapping[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "length": 64,
     "temperature": 0.8,
     "top_k": 0,

@@ -92,7 +92,7 @@ def token_map(vectors: np.ndarray, tokens: Sequence[str]) -> Figure:
     points = TSNE(2, init="pca", perplexity=perplexity, random_state=0).fit_transform(components)
     figure = Figure(figsize=(11, 9), layout="constrained")
     axes = figure.subplots()
-    axes.scatter(*points.T, s=0)
+    axes.scatter(points[:, 0], points[:, 1], s=0)
     for (x, y), token in zip(points, tokens, strict=True):
         shown = token.strip(" ").replace("\n", "\\n").replace("$", r"\$") or "space"
         axes.text(x, y, shown, fontsize=7, ha="center", va="center", clip_on=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -69,40 +70,82 @@ def _baseline(name: str, data: RunningText, order: int) -> Baseline:
 
 
 def written(
-    model: keras.Model, prompt: np.ndarray, context: int, chosen: Mapping[str, float]
-) -> tuple[list[int], float]:
-    """Continues one prompt as `generation.generate` does, by a plain loop over the whole network.
+    model: keras.Model,
+    prompts: Sequence[Sequence[int]],
+    chosen: Sequence[Mapping[str, Any]],
+    context: int,
+) -> list[tuple[list[int], float]]:
+    """Continues prompts as `generation.generate` does, by plain loops over the whole network.
 
     Args:
         model: From {"token_ids", "padding_mask"} to logits.
-        prompt: int [tokens].
+        prompts: Tokens of each.
+        chosen: For each, values by the names of `generation.PARAMETERS`.
         context: Tokens that the network reads at once.
-        chosen: Values by the names of `generation.PARAMETERS`.
 
     Returns:
-        The tokens, and how narrowly the closest decision between two was made: the least gap of
-        two logits, or of a random number from where another token begins.
+        For each, the tokens, and how narrowly the closest decision between two was made: the least
+        gap of two logits, or of a random number from where another token begins.
     """
-    length = min(int(chosen["length"]), generation.LONGEST)
-    ids = [END, *map(int, prompt)]
-    if generation.is_positional(model):
-        length = min(length, context - 1)
-        ids = ids[-(context - length) :]
-    numbers = generation.uniform(tf.constant([int(chosen["seed"])], tf.int32))[0].numpy()
-    start, narrowest = len(ids), np.inf
-    for number in numbers[: max(length, 0)]:
-        row = np.array([ids], np.int32)
-        inputs = {"token_ids": row, "padding_mask": np.ones_like(row)}
-        logits = np.asarray(model(inputs, training=False))[0, -1].astype(np.float64)
-        token, gap = _decide(logits, number, chosen)
-        narrowest = min(narrowest, gap)
-        if token == END:
-            break
-        ids.append(token)
-    return ids[start:], narrowest
+    positional, read = generation.is_positional(model), _reader(model)
+
+    def write(prompt: Sequence[int], choice: Mapping[str, Any]) -> tuple[list[int], float]:
+        length = max(0, min(choice["length"], generation.LONGEST))
+        ids = [END, *prompt]
+        if positional:
+            length = min(length, context - 1)
+            ids = ids[-(context - length) :]
+        numbers = generation.uniform(tf.constant([choice["seed"]], tf.int32))[0].numpy()
+        start, narrowest = len(ids), np.inf
+        for number in numbers[:length]:
+            logits = read([ids])[0, -1].numpy().astype(np.float64)
+            token, gap = _decide(logits, number, choice)
+            narrowest = min(narrowest, gap)
+            if token == END:
+                break
+            ids.append(token)
+        return ids[start:], narrowest
+
+    return [write(*each) for each in zip(prompts, chosen, strict=True)]
 
 
-def _decide(logits: np.ndarray, number: float, chosen: Mapping[str, float]) -> tuple[int, float]:
+def likelihoods(model: keras.Model, texts: Sequence[Sequence[int]], context: int) -> list[float]:
+    """Returns the log-probability of each text, as `generation.score`, window after window.
+
+    Args:
+        model: From {"token_ids", "padding_mask"} to logits.
+        texts: Tokens of each, without [END].
+        context: Tokens that the network reads at once.
+    """
+    read = _reader(model)
+
+    def likelihood(text: Sequence[int]) -> float:
+        ids, total, start, done = [END, *text], 0.0, 0, 0
+        while done < len(text):
+            window = ids[start : start + context + 1]
+            likely = tf.nn.log_softmax(read([window[:-1]]))[0].numpy()
+            done -= start
+            each = likely[np.arange(done, len(likely)), window[done + 1 :]]
+            total += float(each.sum(dtype=np.float64))
+            done = start + len(likely)
+            start += max(1, context // 2)
+        return total
+
+    return [likelihood(text) for text in texts]
+
+
+def _reader(model: keras.Model) -> Callable[[Any], tf.Tensor]:
+    """Returns the network from token ids, int32 [batch, tokens], to logits, compiled."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def read(token_ids):
+        inputs = {"token_ids": token_ids, "padding_mask": tf.ones_like(token_ids)}
+        return model(inputs, training=False)
+
+    return read
+
+
+def _decide(logits: np.ndarray, number: float, chosen: Mapping[str, Any]) -> tuple[int, float]:
     """Returns the token that is chosen and how narrowly, see `generation.sample`."""
     logits[[PAD, UNKNOWN]] = -np.inf
     if chosen["temperature"] <= 0:
@@ -119,22 +162,3 @@ def _decide(logits: np.ndarray, number: float, chosen: Mapping[str, float]) -> t
         chance[ranked[before >= chosen["top_p"]]] = 0
     sums = np.cumsum(chance) / chance.sum()
     return int((sums > number).argmax()), float(np.abs(sums - number).min())
-
-
-def likelihood(model: keras.Model, tokens: np.ndarray, context: int) -> float:
-    """Returns the log-probability of a text, as `generation.score`, window after window.
-
-    Args:
-        model: From {"token_ids", "padding_mask"} to logits.
-        tokens: int [tokens], without [END].
-        context: Tokens that the network reads at once.
-    """
-    ids = np.array([END, *tokens], np.int32)
-    total, start, done = 0.0, 0, 0
-    while done < len(tokens):
-        window = ids[start : start + context + 1]
-        likely = generation.log_probabilities(model, tf.constant(window[np.newaxis]))[0].numpy()
-        total += float(likely[done - start :].sum(dtype=np.float64))
-        done = start + len(likely)
-        start += max(1, context // 2)
-    return total

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -15,10 +17,8 @@ from pipelines.export import Signature
 from pipelines.generation import DEFAULTS, PARAMETERS
 from pipelines.reversible_tokenizers import END
 
-_TEXTS = {name: tf.TensorSpec([None], tf.string) for name in ("prompt", "text")}
-_TOKENS = {
-    name: tf.TensorSpec([None, None], tf.int32) for name in ("token_ids", "padding_mask")
-}
+_TEXT = tf.TensorSpec([None], tf.string)
+_TOKENS = {name: tf.TensorSpec([None, None], tf.int32) for name in ("token_ids", "padding_mask")}
 # Choices that differ in every way, for proofs; as many prompts.
 _CHOICES: tuple[dict[str, Any], ...] = (
     {"length": 12, "temperature": 0.0},
@@ -48,7 +48,8 @@ def signatures(model: keras.Model, data: RunningText, *, reads_text: bool) -> li
     - `serving_default`: "prompt" to "text" and "tokens", with `generation.DEFAULTS`;
     - `generate`: the same with all of `generation.PARAMETERS`;
     - `score`: "text" to "log_probability", "perplexity" and "tokens";
-    - `generate_token_ids`, `score_token_ids`: the same for "token_ids" with a "padding_mask".
+    - `generate_token_ids`, `score_token_ids`: the same from "token_ids" and "padding_mask", int32
+      [batch, tokens], to "token_ids" for "text".
 
     Without strings, `generate_token_ids` is `serving_default`.
     """
@@ -56,15 +57,16 @@ def signatures(model: keras.Model, data: RunningText, *, reads_text: bool) -> li
 
     def generate_token_ids(*given: tf.Tensor) -> dict[str, tf.Tensor]:
         token_ids, padding_mask, *chosen = given
-        prompts = _ragged(token_ids, padding_mask)
-        return generation.generate(model, prompts, context, **_named(chosen))
+        named = dict(zip(PARAMETERS, chosen, strict=True))
+        return generation.generate(model, _ragged(token_ids, padding_mask), context, **named)
 
     def score_token_ids(token_ids: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
         return generation.score(model, _ragged(token_ids, padding_mask), context)
 
     def generate(prompt: tf.Tensor, *chosen: tf.Tensor) -> dict[str, tf.Tensor]:
+        named = dict(zip(PARAMETERS, chosen, strict=True))
         prompts = tokenizer(tf.ensure_shape(prompt, [None]))
-        written = generation.generate(model, prompts, context, **_named(chosen))
+        written = generation.generate(model, prompts, context, **named)
         return {"text": tokenizer.text(written["token_ids"]), "tokens": written["tokens"]}
 
     def serving_default(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -73,17 +75,102 @@ def signatures(model: keras.Model, data: RunningText, *, reads_text: bool) -> li
     def score(text: tf.Tensor) -> dict[str, tf.Tensor]:
         return generation.score(model, tokenizer(tf.ensure_shape(text, [None])), context)
 
-    prompts = [[], *beginnings(data, "test", len(_CHOICES) - 1)]
-    texts = [[], *beginnings(data, "test", 3), *beginnings(data, "test", 2, 2 * context + 3)]
-    if reads_text:
-        # What was unknown is another token when it is read again.
-        prompts, texts = (_read_again(tokenizer, runs) for runs in (prompts, texts))
-    own = [DEFAULTS | choice for choice in _CHOICES]
-    default = [DEFAULTS] * len(prompts)
-    scored = _scored(model, texts, context)
-    token_ids = [
-        _of_written("generate_token_ids", generate_token_ids, model, data, prompts, own),
-        Signature("score_token_ids", score_token_ids, _TOKENS, _padded(texts), scored),
-    ]
+    prompts = _read_again(data, [[], *beginnings(data, "test", len(_CHOICES) - 1)])
+    long = beginnings(data, "test", 2, 2 * context + 3)
+    texts = _read_again(data, [[], *beginnings(data, "test", 3), *long])
+    scores = _scores(model, texts, context)
+    prompted = _write(model, prompts, [DEFAULTS | choice for choice in _CHOICES], context)
+    of_ids = {
+        "generate_token_ids": Signature(
+            "generate_token_ids",
+            generate_token_ids,
+            {**_TOKENS, **PARAMETERS},
+            {**_padded(prompted.prompts), **prompted.parameters()},
+            {"token_ids": _padded(prompted.tokens)["token_ids"], "tokens": prompted.counts()},
+        ),
+        "score_token_ids": Signature(
+            "score_token_ids", score_token_ids, _TOKENS, _padded(texts), scores
+        ),
+    }
     if not reads_text:
-        token_ids[0] = 
+        unnamed = replace(of_ids["generate_token_ids"], name="serving_default")
+        return [unnamed, of_ids["score_token_ids"]]
+
+    def of_texts(name: str, function: Any, written: _Written, own: bool) -> Signature:
+        return Signature(
+            name,
+            function,
+            {"prompt": _TEXT, **(PARAMETERS if own else {})},
+            {"prompt": _strings(data, written.prompts), **(written.parameters() if own else {})},
+            {"text": _strings(data, written.tokens), "tokens": written.counts()},
+            resources=tokenizer.resources,
+        )
+
+    default = _write(model, prompts[:4], [DEFAULTS] * 4, context)
+    return [
+        of_texts("serving_default", serving_default, default, own=False),
+        of_texts("generate", generate, prompted, own=True),
+        Signature(
+            "score",
+            score,
+            {"text": _TEXT},
+            {"text": _strings(data, texts)},
+            scores,
+            resources=tokenizer.resources,
+        ),
+        *of_ids.values(),
+    ]
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What plain loops wrote: a prompt, its parameters, and the tokens that go on with it."""
+
+    prompts: list[list[int]]
+    chosen: list[Mapping[str, Any]]
+    tokens: list[list[int]]
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        return {
+            name: np.array([choice[name] for choice in self.chosen], spec.dtype.as_numpy_dtype)
+            for name, spec in PARAMETERS.items()
+        }
+
+    def counts(self) -> np.ndarray:
+        return np.array([len(tokens) for tokens in self.tokens], np.int32)
+
+
+def _write(model: keras.Model, prompts: list[list[int]], chosen: Any, context: int) -> _Written:
+    """Goes on with prompts; those that rounding could turn another way are left out."""
+    written = language_modeling.written(model, prompts, chosen, context)
+    rows = list(zip(prompts, chosen, *zip(*written, strict=True), strict=True))
+    decided = [row for row in rows if row[-1] > _UNDECIDED] or rows[:1]
+    return _Written(*map(list, list(zip(*decided, strict=True))[:-1]))
+
+
+def _scores(model: keras.Model, texts: list[list[int]], context: int) -> dict[str, np.ndarray]:
+    counts = np.array([len(text) for text in texts], np.int32)
+    total = np.array(language_modeling.likelihoods(model, texts, context), np.float32)
+    perplexity = np.exp(-total / np.maximum(counts, 1).astype(np.float32))
+    return {"log_probability": total, "perplexity": perplexity, "tokens": counts}
+
+
+def _ragged(token_ids: tf.Tensor, padding_mask: tf.Tensor) -> tf.RaggedTensor:
+    token_ids, padding_mask = (tf.ensure_shape(x, [None, None]) for x in (token_ids, padding_mask))
+    return tf.ragged.boolean_mask(token_ids, padding_mask > 0)
+
+
+def _padded(runs: list[list[int]]) -> dict[str, np.ndarray]:
+    ragged = tf.ragged.constant(runs, ragged_rank=1, dtype=tf.int32)
+    ids, mask = ragged.to_tensor(), tf.ones_like(ragged).to_tensor()
+    return {"token_ids": ids.numpy(), "padding_mask": mask.numpy()}
+
+
+def _strings(data: RunningText, runs: list[list[int]]) -> np.ndarray:
+    """Joins tokens to texts, bytes [texts]."""
+    return data.tokenizer.text(tf.ragged.constant(runs, ragged_rank=1, dtype=tf.int32)).numpy()
+
+
+def _read_again(data: RunningText, runs: list[list[int]]) -> list[list[int]]:
+    """Returns the tokens of the tokens' text: unknown ones, or cut words, may become others."""
+    return data.tokenizer(tf.constant(_strings(data, runs))).to_list()

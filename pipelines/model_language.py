@@ -1,14 +1,13 @@
 """Text, one token after the other: a network that writes and scores it.
 
-    python -m pipelines model_language
+python -m pipelines model_language
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -18,7 +17,14 @@ from matplotlib.figure import Figure
 
 import architectures
 from architectures import recurrent_decoding
-from pipelines import choices, generation, language_figures, language_modeling, text_figures
+from pipelines import (
+    choices,
+    generation,
+    language_figures,
+    language_modeling,
+    language_signatures,
+    text_figures,
+)
 from pipelines.baselines import Baseline
 from pipelines.datasets import running_text
 from pipelines.datasets.running_text import RunningText
@@ -27,13 +33,12 @@ from pipelines.evaluation import Predictions, Scores
 from pipelines.export import Signature
 from pipelines.pipeline import Task
 from pipelines.recipe import LanguageConfig
-from pipelines.reversible_tokenizers import END, SPECIAL, learn
+from pipelines.reversible_tokenizers import SPECIAL, learn
 
 _REFUSAL = "does not model language; decoders and recurrent networks in one direction do"
 _BUILDERS = ("decoder:decoder", "recurrent:recurrent")
-# Tokens of the test text that is drawn, and of the prompts that are taken from texts.
+# Tokens of the test text that is drawn, and tokens on the map.
 _SHOWN = 400
-_PROMPT = 8
 _MOST_VECTORS = 300
 
 
@@ -43,7 +48,6 @@ class ModelLanguage(Task):
     metric = "bits_per_character"
     greater_is_better = False
     reads_text = True
-    context = 0
 
     def load(self, config: LanguageConfig) -> RunningText:
         if architectures.ARCHITECTURES[config.architecture].builder not in _BUILDERS:
@@ -91,7 +95,9 @@ class ModelLanguage(Task):
 
     def samples(self, model: keras.Model, data: RunningText) -> str:
         """Returns what the network writes from nothing, and on from two beginnings."""
-        prompts = tf.ragged.constant([[], *_prompts(data, "validation", 2)], dtype=tf.int32)
+        prompts = tf.ragged.constant(
+            [[], *language_signatures.beginnings(data, "validation", 2)], dtype=tf.int32
+        )
         written = tf.function(generation.generate)(
             model, prompts, data.context, **generation.parameters(3)
         )
@@ -131,7 +137,9 @@ class ModelLanguage(Task):
 
     def examples(self, data: RunningText) -> dict[str, bytes]:
         """Returns eight beginnings from test, a JSON object a line."""
-        prompts = tf.ragged.constant(_prompts(data, "test", 8), dtype=tf.int32)
+        prompts = tf.ragged.constant(
+            language_signatures.beginnings(data, "test", 8), dtype=tf.int32
+        )
         lines = [
             json.dumps({"prompt": text.decode()}, ensure_ascii=False)
             for text in data.tokenizer.text(prompts).numpy()

@@ -126,7 +126,7 @@ class TextConfig(Config):
 class LanguageConfig(Config):
     """What language models choose besides."""
 
-    tokens: Literal["characters", "words", "word_pieces"] = "word_pieces"
+    tokens: Literal["characters", "words", "word_pieces"] = "words"
     """What is predicted one after the other."""
     vocabulary: int = 8000
     """Tokens of the vocabulary that is made from the training split."""
