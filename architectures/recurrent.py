@@ -70,6 +70,15 @@ _CELLS = {
 }
 
 
+@keras.saving.register_keras_serializable(package="architectures")
+class TiedEmbedding(layers.ReversibleEmbedding):
+    """A table from tokens to vectors and, reversed, from features, masked or not, to logits."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.supports_masking = True
+
+
 def recurrent(
     cell: str = "lstm",
     *,
@@ -158,7 +167,7 @@ def recurrent(
             "embedding as wide as the last layer"
         )
 
-    inputs, x, mask, table = _inputs(vocabulary, input_size, embedding, repeat)
+    inputs, x, mask, table = _inputs(vocabulary, input_size, embedding, repeat, tie_embeddings)
     if dropout and vocabulary:
         x = layers.Dropout(dropout, name="token_embedding_dropout")(x)
     for index, width in enumerate(units, 1):
@@ -192,7 +201,7 @@ def recurrent(
     return keras.Model(inputs, logits, name="recurrent")
 
 
-def _inputs(vocabulary, input_size, embedding, repeat):
+def _inputs(vocabulary, input_size, embedding, repeat, tied):
     """Returns inputs, the sequence [batch, time, features], its mask, the embedding; or None."""
     if (vocabulary is None) == (input_size is None):
         raise ValueError("recurrent: give either vocabulary, to read tokens, or input_size")
@@ -215,14 +224,11 @@ def _inputs(vocabulary, input_size, embedding, repeat):
         return {"features": features, "padding_mask": mask}, features, mask, None
     check_counts("recurrent", vocabulary=[vocabulary])
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    table = layers.ReversibleEmbedding(
-        vocabulary,
-        embedding,
-        embeddings_initializer="uniform",
-        reverse_dtype="float32",
-        name="token_embedding",
-    )
-    table.supports_masking = True  # Reversed, it is given what recurrent layers have masked.
+    options = {"embeddings_initializer": "uniform", "name": "token_embedding"}
+    if tied:
+        table = TiedEmbedding(vocabulary, embedding, reverse_dtype="float32", **options)
+    else:
+        table = layers.Embedding(vocabulary, embedding, **options)
     return {"token_ids": token_ids, "padding_mask": mask}, table(token_ids), mask, table
 
 

@@ -98,7 +98,8 @@ def generate(
 
     def write(index, ids, cache, ended):
         logits, _, cache = step(ids, cache, index)
-        drawn = tf.gather(numbers, tf.maximum(index - known, 0), batch_dims=1)
+        place = tf.clip_by_value(index - known, 0, LONGEST - 1)
+        drawn = tf.gather(numbers, place, batch_dims=1)
         token = sample(logits, drawn, temperature, top_k, top_p)
         prompted = index < known
         ended |= ~prompted & ((token == END) | (index >= known + length))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,16 +57,15 @@ def signatures(model: keras.Model, data: RunningText, *, reads_text: bool) -> li
 
     def generate_token_ids(*given: tf.Tensor) -> dict[str, tf.Tensor]:
         token_ids, padding_mask, *chosen = given
-        named = dict(zip(PARAMETERS, chosen, strict=True))
-        return generation.generate(model, _ragged(token_ids, padding_mask), context, **named)
+        prompts = _ragged(token_ids, padding_mask)
+        return generation.generate(model, prompts, context, **_named(chosen))
 
     def score_token_ids(token_ids: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
         return generation.score(model, _ragged(token_ids, padding_mask), context)
 
     def generate(prompt: tf.Tensor, *chosen: tf.Tensor) -> dict[str, tf.Tensor]:
-        named = dict(zip(PARAMETERS, chosen, strict=True))
         prompts = tokenizer(tf.ensure_shape(prompt, [None]))
-        written = generation.generate(model, prompts, context, **named)
+        written = generation.generate(model, prompts, context, **_named(chosen))
         return {"text": tokenizer.text(written["token_ids"]), "tokens": written["tokens"]}
 
     def serving_default(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -153,6 +152,10 @@ def _scores(model: keras.Model, texts: list[list[int]], context: int) -> dict[st
     total = np.array(language_modeling.likelihoods(model, texts, context), np.float32)
     perplexity = np.exp(-total / np.maximum(counts, 1).astype(np.float32))
     return {"log_probability": total, "perplexity": perplexity, "tokens": counts}
+
+
+def _named(chosen: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {name: tf.ensure_shape(x, [None]) for name, x in zip(PARAMETERS, chosen, strict=True)}
 
 
 def _ragged(token_ids: tf.Tensor, padding_mask: tf.Tensor) -> tf.RaggedTensor:

@@ -76,7 +76,7 @@ def test_a_server_writes_and_scores_as_the_trained_model_would(
     greedy = {"length": 10, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0}
     sampled = {"length": 12, "temperature": 1.0, "top_k": 0, "top_p": 0.95, "seed": 11}
     chosen = [greedy] * 3 + [{**sampled, "seed": 11 + row} for row in range(3)]
-    columns = {
+    columns: dict[str, Any] = {
         "prompt": prompts * 2,
         **{
             name: np.array([choice[name] for choice in chosen], spec.dtype.as_numpy_dtype)
