@@ -39,6 +39,27 @@ def by_position(test: Predictions) -> Figure:
     return figure
 
 
+def mixture(network: np.ndarray, ngram: np.ndarray) -> Figure:
+    """Draws the perplexity of a network and an n-gram model mixed, by the share of the latter.
+
+    Args:
+        network: float [tokens], natural logarithms of probabilities.
+        ngram: The same of the n-gram model.
+    """
+    shares = np.linspace(0, 1, 41)
+    mixed = [np.exp(-np.log((1 - s) * np.exp(network) + s * np.exp(ngram)).mean()) for s in shares]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(shares, mixed, color="tab:blue")
+    axes.plot([0, 1], [mixed[0], mixed[-1]], "o", color="tab:gray")
+    axes.annotate("network", (0, mixed[0]), xytext=(8, 0), textcoords="offset points")
+    axes.annotate("n-gram", (1, mixed[-1]), xytext=(-8, 0), textcoords="offset points", ha="right")
+    axes.set(xlabel="share of the n-gram model", ylabel="perplexity")
+    axes.set_title("Test: what one model knows that the other does not")
+    axes.grid(alpha=0.3)
+    return figure
+
+
 def surprisal(tokens: Sequence[str], bits: Sequence[float], *, title: str) -> Figure:
     """Draws a text, each token coloured by its surprisal -log2 p in bits.
 

@@ -38,26 +38,29 @@ def scores(predictions: Predictions) -> Scores:
     }
 
 
-def baselines(data: RunningText) -> list[Baseline]:
-    """Returns a unigram model and the best n-gram model with modified Kneser-Ney smoothing.
+def ngram(data: RunningText, order: int = 0) -> KneserNey:
+    """Returns an n-gram model of the training split.
 
-    They predict the same tokens of the same documents as the network. The order is the one from
-    which a higher one does not improve validation.
+    Args:
+        data: At most 20 million of its tokens are counted.
+        order: Of the model; 0 takes that from which a higher one does not improve validation.
     """
-    unigram = _baseline("unigram", data, 1)
-    best = _baseline("Kneser-Ney 2-gram", data, 2)
-    for order in range(3, _HIGHEST_ORDER[data.tokenizer.kind] + 1):
-        higher = _baseline(f"Kneser-Ney {order}-gram", data, order)
-        if higher.validation["perplexity"] >= best.validation["perplexity"]:
+    tokens = data.rows["train"].tokens[:_MOST_TOKENS]
+    vocabulary = len(data.tokenizer.vocabulary)
+    if order:
+        return KneserNey(tokens, vocabulary, order)
+    best, likely = KneserNey(tokens, vocabulary, 1), -np.inf
+    for order in range(2, _HIGHEST_ORDER[data.tokenizer.kind] + 1):
+        higher = KneserNey(tokens, vocabulary, order)
+        found = higher.log_probabilities(data.rows["validation"].tokens)[1:].mean()
+        if found <= likely:
             break
-        best = higher
-    return [unigram, best]
+        best, likely = higher, found
+    return best
 
 
-def _baseline(name: str, data: RunningText, order: int) -> Baseline:
-    model = KneserNey(
-        data.rows["train"].tokens[:_MOST_TOKENS], len(data.tokenizer.vocabulary), order
-    )
+def baseline(name: str, model: KneserNey, data: RunningText) -> Baseline:
+    """Scores an n-gram model on the tokens that a network is scored on."""
 
     def predict(split: str) -> Predictions:
         likely = model.log_probabilities(data.rows[split].tokens)

@@ -31,6 +31,7 @@ from pipelines.datasets.running_text import RunningText
 from pipelines.errors import UserError
 from pipelines.evaluation import Predictions, Scores
 from pipelines.export import Signature
+from pipelines.ngrams import KneserNey
 from pipelines.pipeline import Task
 from pipelines.recipe import LanguageConfig
 from pipelines.reversible_tokenizers import SPECIAL, learn
@@ -48,6 +49,10 @@ class ModelLanguage(Task):
     metric = "bits_per_character"
     greater_is_better = False
     reads_text = True
+    _ngram: KneserNey | None = None
+
+    def __init__(self) -> None:
+        self._write = tf.function(generation.generate)  # Traced once, not in every epoch.
 
     def load(self, config: LanguageConfig) -> RunningText:
         if architectures.ARCHITECTURES[config.architecture].builder not in _BUILDERS:
@@ -91,34 +96,39 @@ class ModelLanguage(Task):
         return language_modeling.scores(predictions)
 
     def baselines(self, data: RunningText) -> list[Baseline]:
-        return language_modeling.baselines(data)
+        self._ngram = language_modeling.ngram(data)
+        return [
+            language_modeling.baseline("unigram", language_modeling.ngram(data, 1), data),
+            language_modeling.baseline(f"Kneser-Ney {self._ngram.order}-gram", self._ngram, data),
+        ]
 
     def samples(self, model: keras.Model, data: RunningText) -> str:
         """Returns what the network writes from nothing, and on from two beginnings."""
-        prompts = tf.ragged.constant(
-            [[], *language_signatures.beginnings(data, "validation", 2)], dtype=tf.int32
-        )
-        written = tf.function(generation.generate)(
-            model, prompts, data.context, **generation.parameters(3)
-        )
-        texts = zip(
-            *(data.tokenizer.text(x).numpy() for x in (prompts, written["token_ids"])), strict=True
-        )
-        return "\n\n".join(f"[{prompt.decode()}]{text.decode()}" for prompt, text in texts) + "\n"
+        beginnings = [[], *language_signatures.beginnings(data, "validation", 2)]
+        prompts = tf.ragged.constant(beginnings, ragged_rank=1, dtype=tf.int32)
+        written = self._write(model, prompts, data.context, **generation.parameters(3))
+        joined = [data.tokenizer.text(x).numpy() for x in (prompts, written["token_ids"])]
+        texts = [
+            f"[{prompt.decode()}]{text.decode()}" for prompt, text in zip(*joined, strict=True)
+        ]
+        return "\n\n".join(texts) + "\n"
 
     def figures(
         self, model: keras.Model, data: RunningText, test: Predictions
     ) -> Iterator[tuple[str, Figure]]:
         """Yields what context is worth, a text's surprisal, attention, and a map of tokens."""
         yield "perplexity_by_position", language_figures.by_position(test)
-        weight = test.examples["weight"] > 0
-        count = min(_SHOWN, int(weight.sum()))
-        likely = test.answers["log_probabilities"][weight][:count]
+        counted = test.examples["weight"] > 0
+        likely = test.answers["log_probabilities"][counted]
+        if self._ngram is not None:
+            other = self._ngram.log_probabilities(data.rows["test"].tokens)[1:]
+            yield "mixture", language_figures.mixture(likely, other)
+        count = min(_SHOWN, len(likely))
         yield (
             "surprisal",
             language_figures.surprisal(
                 data.tokenizer.texts_of(data.rows["test"].tokens[1 : count + 1]),
-                -likely / np.log(2),
+                -likely[:count] / np.log(2),
                 title="The beginning of the test split, by how much it surprises",
             ),
         )
@@ -137,11 +147,8 @@ class ModelLanguage(Task):
 
     def examples(self, data: RunningText) -> dict[str, bytes]:
         """Returns eight beginnings from test, a JSON object a line."""
-        prompts = tf.ragged.constant(
-            language_signatures.beginnings(data, "test", 8), dtype=tf.int32
-        )
-        lines = [
-            json.dumps({"prompt": text.decode()}, ensure_ascii=False)
-            for text in data.tokenizer.text(prompts).numpy()
-        ]
+        beginnings = language_signatures.beginnings(data, "test", 8)
+        prompts = tf.ragged.constant(beginnings, ragged_rank=1, dtype=tf.int32)
+        texts = data.tokenizer.text(prompts).numpy()
+        lines = [json.dumps({"prompt": text.decode()}, ensure_ascii=False) for text in texts]
         return {"prompts.jsonl": "\n".join([*lines, ""]).encode()}

@@ -21,6 +21,17 @@ def test_perplexity_by_position_leaves_padding_out():
     np.testing.assert_allclose(np.asarray(line.get_ydata()), [2, np.sqrt(32), 10])
 
 
+def test_a_mixture_goes_from_the_network_to_the_ngram_model():
+    network, ngram = np.log([0.5, 0.1, 0.4]), np.log([0.1, 0.5, 0.4])
+    figure = language_figures.mixture(network, ngram)
+    line, ends = figure.axes[0].lines
+    values = np.asarray(line.get_ydata())
+    np.testing.assert_allclose(values[[0, -1]], 0.02 ** (-1 / 3))
+    np.testing.assert_allclose(values[20], (0.3 * 0.3 * 0.4) ** (-1 / 3))
+    assert values.argmin() == 20
+    np.testing.assert_allclose(np.asarray(ends.get_ydata()), values[[0, -1]])
+
+
 def test_surprisal_colours_each_token_and_wraps_lines():
     tokens = ["It", " costs", " $5", "\n", "more", *[" word"] * 60]
     bits = [0, 16, 40, 3, 8, *[1] * 60]

@@ -183,9 +183,20 @@ def test_figures_show_surprise_context_attention_and_tokens(task, architecture):
     config = spoken.config(architecture)
     data = spoken.loaded(config)
     model = task.model(config, data)
-    drawn = dict(task.figures(model, data, predict(task, model, data, "test", 8)))
+    test = predict(task, model, data, "test", 8)
+    task = ModelLanguage()
+    assert "mixture" not in dict(task.figures(model, data, test))
+    _, ngram = task.baselines(data)
+    drawn = dict(task.figures(model, data, test))
+    (line, _) = drawn["mixture"].axes[0].lines
+    ends = np.asarray(line.get_ydata())[[0, -1]]
+    expected = [task.scores(test)["perplexity"], ngram.test["perplexity"]]
+    np.testing.assert_allclose(ends, expected, rtol=1e-5)
     attention = {"attention_layers", "attention_heads"} if architecture != "lstm" else set()
-    assert drawn.keys() == {"perplexity_by_position", "surprisal", "token_map", *attention}
+    assert drawn.keys() == {
+        *("perplexity_by_position", "mixture", "surprisal", "token_map"),
+        *attention,
+    }
     assert all(isinstance(figure, Figure) for figure in drawn.values())
     shown = "".join(text.get_text() for text in drawn["surprisal"].axes[0].texts)
     beginning = spoken.speeches()["test"][0]
