@@ -79,6 +79,17 @@ class TiedEmbedding(layers.ReversibleEmbedding):
         self.supports_masking = True
 
 
+@keras.saving.register_keras_serializable(package="architectures")
+class OutputBias(layers.Layer):
+    """What a dense layer adds to its products: here, how frequent each token is."""
+
+    def build(self, input_shape):
+        self.bias = self.add_weight((input_shape[-1],), "zeros", name="bias")
+
+    def call(self, inputs):
+        return inputs + self.bias
+
+
 def recurrent(
     cell: str = "lstm",
     *,
@@ -193,7 +204,7 @@ def recurrent(
         x = SequencePooling(output, name="pooling")(x, mask=mask)
     if tie_embeddings:
         x = table(x, reverse=True)
-        logits = layers.Activation("linear", dtype="float32", name="logits")(x)
+        logits = OutputBias(dtype="float32", name="logits")(x)
     else:
         logits = layers.Dense(
             outputs, kernel_initializer="glorot_uniform", dtype="float32", name="logits"
@@ -224,11 +235,15 @@ def _inputs(vocabulary, input_size, embedding, repeat, tied):
         return {"features": features, "padding_mask": mask}, features, mask, None
     check_counts("recurrent", vocabulary=[vocabulary])
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    options = {"embeddings_initializer": "uniform", "name": "token_embedding"}
+    name = "token_embedding"
     if tied:
-        table = TiedEmbedding(vocabulary, embedding, reverse_dtype="float32", **options)
+        # As in Zaremba et al., and twice Keras' own: the vectors are weights of the output, too.
+        start = keras.initializers.RandomUniform(-0.1, 0.1)
+        table: layers.Embedding = TiedEmbedding(
+            vocabulary, embedding, embeddings_initializer=start, reverse_dtype="float32", name=name
+        )
     else:
-        table = layers.Embedding(vocabulary, embedding, **options)
+        table = layers.Embedding(vocabulary, embedding, embeddings_initializer="uniform", name=name)
     return {"token_ids": token_ids, "padding_mask": mask}, table(token_ids), mask, table
 
 

@@ -66,13 +66,12 @@ def next_token(model: keras.Model) -> Callable:
         model: A model of `recurrent` that `decodes`.
     """
     parts = by_name(model.layers)
-    output = parts["logits"]
+    table = parts["token_embedding"]
 
     def logits(features):
-        # An output without weights of its own shares those of the embedding.
-        if not output.weights:
-            features = parts["token_embedding"](features, reverse=True)
-        return output(features)
+        if isinstance(table, layers.ReversibleEmbedding):
+            features = table(features, reverse=True)
+        return parts["logits"](features)
 
     return sampler_step(lambda token, cache, _: _read(model, parts, token, cache), logits)
 

@@ -115,7 +115,7 @@ PIPELINES: dict[str, Pipeline] = {
             recipe=Recipe(
                 epochs=5,
                 batch_size=16,
-                optimizer=Optimizer(learning_rate=4e-3, warmup=0.05, clip_norm=1.0),
+                optimizer=Optimizer(learning_rate=5e-3, warmup=0.05, clip_norm=1.0),
             ),
         ),
     ),

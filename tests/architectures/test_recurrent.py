@@ -341,12 +341,16 @@ def test_tied_embeddings_read_and_write_with_one_table():
         output="sequence",
         tie_embeddings=True,
     )
-    assert model.count_params() == 9 * 4 + 4 * (4 * 5 + 25 + 5) + 4 * (5 * 4 + 16 + 4)
+    assert model.count_params() == 9 * 4 + 9 + 4 * (4 * 5 + 25 + 5) + 4 * (5 * 4 + 16 + 4)
     tokens = np.arange(6).reshape(2, 3)
     inputs = {"token_ids": tokens, "padding_mask": np.ones_like(tokens)}
     features = keras.Model(model.input, model.get_layer("lstm2").output)(inputs)
     (table,) = model.get_layer("token_embedding").get_weights()
-    np.testing.assert_allclose(model(inputs), np.asarray(features) @ table.T, atol=1e-6)
+    (bias,) = model.get_layer("logits").get_weights()
+    model.get_layer("logits").set_weights([np.arange(9)])
+    expected = np.asarray(features) @ table.T + np.arange(9)
+    assert not bias.any()
+    np.testing.assert_allclose(model(inputs), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
