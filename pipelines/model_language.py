@@ -106,7 +106,8 @@ class ModelLanguage(Task):
         """Returns what the network writes from nothing, and on from two beginnings."""
         beginnings = [[], *language_signatures.beginnings(data, "validation", 2)]
         prompts = tf.ragged.constant(beginnings, ragged_rank=1, dtype=tf.int32)
-        written = self._write(model, prompts, data.context, **generation.parameters(3))
+        chosen = {**generation.parameters(3), "seed": tf.range(3)}
+        written = self._write(model, prompts, data.context, **chosen)
         joined = [data.tokenizer.text(x).numpy() for x in (prompts, written["token_ids"])]
         texts = [
             f"[{prompt.decode()}]{text.decode()}" for prompt, text in zip(*joined, strict=True)

@@ -41,7 +41,7 @@ def model(task, data) -> keras.Model:
 
 
 def test_a_model_learns_what_can_be_learned(task, data):
-    recipe = Recipe(epochs=30, batch_size=4, optimizer=Optimizer(0.02, clip_norm=1.0))
+    recipe = Recipe(epochs=20, batch_size=4, optimizer=Optimizer(0.03, clip_norm=1.0))
     config = spoken.config(recipe=recipe)
     record = samples.Record()
     built = training.build(task, data, config)
@@ -172,7 +172,7 @@ def test_samples_show_prompts_and_what_goes_on_with_them(task, data, model):
     (first,) = language_signatures.beginnings(data, "validation", 1)
     (prompt,) = data.tokenizer.text(tf.ragged.constant([first], dtype=tf.int32)).numpy()
     assert f"[{prompt.decode()}]" in text
-    choice = {**DEFAULTS}
+    choice = {**DEFAULTS, "seed": 1}
     ((tokens, _),) = language_modeling.written(model, [first], [choice], data.context)
     written = data.tokenizer.text(tf.ragged.constant([tokens], dtype=tf.int32)).numpy()[0]
     assert f"[{prompt.decode()}]{written.decode()}" in text
