@@ -18,6 +18,7 @@ from pipelines.recipe import (
     DistillConfig,
     ElectraConfig,
     ImageConfig,
+    LanguageConfig,
     Optimizer,
     Recipe,
     SeriesConfig,
@@ -165,6 +166,20 @@ PIPELINES: dict[str, Pipeline] = {
             ),
         ),
     ),
+    "model_language": Pipeline(
+        summary="Text to the probability of what follows, and to text that goes on",
+        task="ModelLanguage",
+        defaults=LanguageConfig(
+            dataset="sotu_text",
+            architecture="lstm",
+            model={"embedding": 200, "units": [200], "tie_embeddings": True, "dropout": 0.15},
+            recipe=Recipe(
+                epochs=3,
+                batch_size=16,
+                optimizer=Optimizer(learning_rate=5e-3, warmup=0.05, clip_norm=1.0),
+            ),
+        ),
+    ),
     "forecast": Pipeline(
         summary="The past of a series to quantiles of its future",
         task="Forecast",
@@ -185,7 +200,15 @@ PIPELINES: dict[str, Pipeline] = {
         task="Distill",
         defaults=DistillConfig(
             architecture="distilbert_base",
+            model={"layers": 1, "heads": 2, "width": 128, "feed_forward": 512},
             name="distilled",
+            teacher="pretrain_bert",
+            inherit=True,
+            recipe=Recipe(
+                epochs=3,
+                batch_size=16,
+                optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+            ),
         ),
     ),
 }

@@ -3,6 +3,7 @@
 They are the single source of the command line and of its help, of the parameters that MLflow
 shows, and of the file that reproduces a run (`--config`). What only some tasks know stands in a
 `Config` of their own, as images their `ImageConfig`.
+`Config` of their own: `ImageConfig`, `TextConfig`, `LanguageConfig`, `SeriesConfig`.
 """
 
 from __future__ import annotations
@@ -178,6 +179,20 @@ class TranslationConfig(Config):
     sampling: float = 0.0
     """Share of target tokens that are the network's own in the end, not the true ones, when it
     learns what follows them (scheduled sampling, Bengio et al. 2015); 0 is teacher forcing."""
+
+
+@dataclass(frozen=True)
+class LanguageConfig(Config):
+    """What language models choose besides."""
+
+    tokens: Literal["characters", "words", "word_pieces"] = "words"
+    """What is predicted one after the other."""
+    vocabulary: int = 8000
+    """Tokens of the vocabulary that is made from the training split."""
+    context: int = 64
+    """Tokens that the network reads at once."""
+    max_texts: int = 0
+    """Read so many documents of each split; 0 reads all."""
     text_signature: bool = True
     """Whether the artefact reads strings; off leaves token ids, which need no TF-Text ops."""
 
@@ -281,6 +296,12 @@ def _own_bounds(config: Config) -> tuple[tuple[str, float, float, float], ...]:
             ("length_penalty", config.length_penalty, 0.0, 10.0),
             ("label_smoothing", config.label_smoothing, 0.0, 0.9),
             ("sampling", config.sampling, 0.0, 1.0),
+        )
+    if isinstance(config, LanguageConfig):
+        return (
+            ("vocabulary", config.vocabulary, 100, 1_000_000),
+            ("context", config.context, 2, 8192),
+            ("max_texts", config.max_texts, 0, 2**31 - 1),
         )
     if isinstance(config, SeriesConfig):
         return (
