@@ -23,7 +23,8 @@ from pipelines.errors import UserError
 from pipelines.evaluation import Predictions, Scores
 from pipelines.export import Signature
 from pipelines.pipeline import Data, Task
-from pipelines.recipe import Config, DistillConfig, TextConfig
+from pipelines.pretrain_bert import sentence_task
+from pipelines.recipe import BertConfig, Config, DistillConfig, TextConfig
 
 # Where the data are is the machine's affair, and no run's.
 _FOLDERS = ("data_dir", "manual_dir")
@@ -51,6 +52,8 @@ class Distill(Task):
         self._choice, self._teacher = config, distillation.find(config.teacher)
         given = self._teacher.config
         given = replace(given, **{x: getattr(config, x) or getattr(given, x) for x in _FOLDERS})
+        if isinstance(given, BertConfig) and not sentence_task(config.architecture):
+            given = replace(given, sentence_task="none")  # The hidden words are enough to learn.
         self._student = replace(
             given,
             architecture=config.architecture,

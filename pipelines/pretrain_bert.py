@@ -38,11 +38,10 @@ class PretrainBert(PretrainingTask):
     _sentence_task = ""
 
     def load(self, config: BertConfig) -> Segments:
-        chosen: str = config.sentence_task
-        if chosen == "auto":
-            known = is_encoder(config.architecture)
-            chosen = _SENTENCE_TASKS.get(family(config.architecture), "none") if known else "none"
-        self._sentence_task = "" if chosen == "none" else chosen
+        chosen = config.sentence_task
+        self._sentence_task = sentence_task(config.architecture) if chosen == "auto" else chosen
+        if chosen == "none":
+            self._sentence_task = ""
         return self.prepare(config, self._sentence_task)
 
     def model(self, config: BertConfig, data: Segments) -> keras.Model:
@@ -174,3 +173,8 @@ class PretrainBert(PretrainingTask):
             *self.text_signatures(data, name, of_texts, columns, expected),
             self.token_signature(judge, of_tokens, inputs, expected, f"{name}_token_ids"),
         ]
+
+
+def sentence_task(architecture: str) -> str:
+    """Returns what an architecture's paper asks about pairs of segments, "" where it is nothing."""
+    return _SENTENCE_TASKS.get(family(architecture), "") if is_encoder(architecture) else ""

@@ -177,8 +177,9 @@ class TranslationConfig(Config):
     label_smoothing: float = 0.1
     """Share of each target's probability that is spread over all tokens (Szegedy et al. 2016)."""
     sampling: float = 0.0
-    """Share of target tokens that are the network's own in the end, not the true ones, when it
-    learns what follows them (scheduled sampling, Bengio et al. 2015); 0 is teacher forcing."""
+    """Share of own tokens read in the end of training: scheduled sampling (Bengio et al. 2015)."""
+    text_signature: bool = True
+    """Whether the artefact reads strings; off leaves token ids, which need no TF-Text ops."""
 
 
 @dataclass(frozen=True)

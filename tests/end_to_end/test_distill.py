@@ -120,11 +120,12 @@ def test_what_is_chosen_decides_whom_a_student_learns_from_and_what_it_begins_wi
 
     # Who inherits begins with every other layer of the teacher; no step is taken here.
     started: list[keras.Model] = []
-    monkeypatch.setattr(
-        training,
-        "fit",
-        lambda task, model, *others: started.append(model) or model,
-    )
+
+    def untrained(task, model, *others) -> keras.Model:
+        started.append(model)
+        return model
+
+    monkeypatch.setattr(training, "fit", untrained)
     options = ["--teacher", teacher, "--data_dir", str(workplace / "data"), *SIZE]
     student = ["--architecture", "distilbert_base", "--model.layers", "2", "--inherit", "true"]
     assert main(["distill", *options, *student]) == 0

@@ -87,8 +87,8 @@ def test_a_student_of_its_teacher_alone_comes_to_think_as_the_teacher_does():
     """Whatever the truth is said to be."""
     x, wrong = logits(7, 64, 5), np.zeros(64, int)
     student, learner = taught(1.0, wrong)
-    chance = [softmax(model.predict(x, verbose=0), -1) for model in (student, learner.teacher)]
-    np.testing.assert_allclose(*chance, atol=0.05)
+    own, others = (softmax(model.predict(x, verbose=0), -1) for model in (student, learner.teacher))
+    np.testing.assert_allclose(own, others, atol=0.05)
 
 
 def test_the_teacher_stays_as_it_is():
