@@ -87,7 +87,8 @@ class Attention(keras_hub.layers.CachedMultiHeadAttention):
         new = self.keys_and_values(memory)
         place = ops.arange(ops.shape(cache)[2], dtype="int32") - index
         known = ops.logical_and(place >= 0, place < ops.shape(new)[2])
-        new = ops.take(new, ops.clip(place, 0, ops.shape(new)[2] - 1), axis=2)
+        if new.shape[2] != 1:  # One position fits wherever it belongs.
+            new = ops.take(new, ops.clip(place, 0, ops.shape(new)[2] - 1), axis=2)
         return ops.where(known[:, None, None], ops.cast(new, cache.dtype), cache)
 
     def _make_output_dense(self, query_shape, common_kwargs, name=None):

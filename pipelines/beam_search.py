@@ -9,8 +9,9 @@ token at least: with none, they are often the most probable of all (Stahlberg & 
 
 keras_hub's `BeamSampler` goes on writing behind the end token, and knows no length.
 
-A text's result does not depend on the others in its batch: it is settled as soon as no alive
-beginning can become better than a finished text, however long it gets.
+A search is settled as soon as every finished text is worth more than what the best beginning would
+be, did it end there: what could still come is very unlikely to be better. Nothing is added to it
+then, so a text's translation does not depend on the others in its batch.
 """
 
 from __future__ import annotations
@@ -75,29 +76,35 @@ def search(
     def flat(x: tf.Tensor) -> tf.Tensor:
         return tf.reshape(x, tf.concat([[batch * beams], tf.shape(x)[2:]], 0))
 
-    def body(index, tokens, alive, finished_tokens, finished, margin, cache):
+    def body(index, settled, tokens, alive, finished_tokens, finished, margin, cache):
         logits, _, updated = step(flat(tokens), cache, index)
         vocabulary = logits.shape[-1]
         banned = tf.reduce_sum(tf.one_hot(list(choice.banned), vocabulary), 0) * NEVER
         chance = tf.nn.log_softmax(tf.cast(logits, tf.float32)) + banned
         chance = alive[..., tf.newaxis] + tf.reshape(chance, [batch, beams, vocabulary])
 
-        worth = chance[..., end] / penalty(tf.cast(index, tf.float32), choice.alpha)
+        divisor = penalty(tf.cast(index, tf.float32), choice.alpha)
+        worth = chance[..., end] / divisor
         worth = tf.where(index > 1, worth, NEVER)
         ended = _written(tokens, index, tf.fill([batch, beams], end))
         all_worth = tf.concat([finished, worth], 1)
         all_tokens = tf.concat([finished_tokens, ended], 1)
-        settled = _settled(alive, finished, choice)
         gap = _gap(tf.sort(all_worth, 1, "DESCENDING"), beams)
-        finished, best = tf.math.top_k(all_worth, beams)
-        finished_tokens = tf.gather(all_tokens, best, batch_dims=1)
+        new, best = tf.math.top_k(all_worth, beams)
+        finished = tf.where(settled[:, tf.newaxis], finished, new)
+        new_tokens = tf.gather(all_tokens, best, batch_dims=1)
+        finished_tokens = tf.where(settled[:, tf.newaxis, tf.newaxis], finished_tokens, new_tokens)
 
         going_on = chance + tf.one_hot(end, vocabulary, on_value=NEVER, off_value=0.0)
         going_on = tf.reshape(going_on, [batch, beams * vocabulary])
         best_alive, place = tf.math.top_k(going_on, beams + 1)
         last = index == length
         gap = tf.minimum(gap, tf.where(last, -NEVER, _gap(best_alive, beams)))
+        # Whether it is settled now is another decision.
+        lead = finished[:, -1] - best_alive[:, 0] / divisor
+        gap = tf.minimum(gap, tf.where(last, -NEVER, tf.abs(lead)))
         margin = tf.where(settled, margin, tf.minimum(margin, gap))
+        settled = settled | (lead >= 0)
         alive, place = best_alive[:, :beams], place[:, :beams]
         beam = place // vocabulary
         tokens = tf.gather(tokens, beam, batch_dims=1)
@@ -107,16 +114,17 @@ def search(
         cache = tf.nest.map_structure(
             lambda old, new: old if new is old else tf.gather(new, row), cache, updated
         )
-        return index + 1, tokens, alive, finished_tokens, finished, margin, cache
+        return index + 1, settled, tokens, alive, finished_tokens, finished, margin, cache
 
-    def unsettled(index, tokens, alive, finished_tokens, finished, margin, cache):
-        return (index <= length) & ~tf.reduce_all(_settled(alive, finished, choice))
+    def unsettled(index, settled, *_):
+        return (index <= length) & ~tf.reduce_all(settled)
 
     nothing = tf.zeros([batch, beams, length + 1], tf.int32)
     # All beams begin alike: only the first of them counts.
     first = tf.one_hot(tf.zeros([batch], tf.int32), beams, on_value=0.0, off_value=NEVER)
     state = (
         tf.constant(1),
+        tf.fill([batch], False),
         _written(nothing, tf.constant(0), tf.fill([batch, beams], choice.start)),
         first,
         nothing,
@@ -137,12 +145,6 @@ def _written(tokens: tf.Tensor, index: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
     """Returns tokens [batch, beams, length + 1] with those at index, [batch, beams], exchanged."""
     here = tf.range(tf.shape(tokens)[2]) == index
     return tf.where(here, new[..., tf.newaxis], tokens)
-
-
-def _settled(alive: tf.Tensor, finished: tf.Tensor, choice: Beam) -> tf.Tensor:
-    """Returns for each text whether nothing alive can become better than what is finished."""
-    hope = tf.reduce_max(alive, 1) / penalty(float(choice.length), choice.alpha)
-    return hope <= tf.reduce_min(finished, 1)
 
 
 def _gap(best: tf.Tensor, beams: int) -> tf.Tensor:

@@ -168,7 +168,7 @@ class TranslationConfig(Config):
     """The same for the target. WordPieces of both languages share one vocabulary."""
     vocabulary: int = 2000
     """Tokens of each vocabulary that is made from the training split."""
-    max_length: int = 64
+    max_length: int = 48
     """Tokens after which a source, and a translation, is cut off."""
     beams: int = 4
     """Translations that are kept in beam search; 1 is greedy."""

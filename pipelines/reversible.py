@@ -26,7 +26,7 @@ from pipelines.tokenizers import is_lowercase, split_words
 
 SPECIAL = ("[PAD]", "[UNK]", "[START]", "[END]")
 PAD, UNKNOWN, START, END = range(len(SPECIAL))
-_JOINER = "￭"
+JOINER = "￭"
 _MARK = r"[!-/:-@\[-`{-~]|\p{P}"
 # Frequent words decide a vocabulary; more texts than these only take longer.
 _MOST_TEXTS = 100_000
@@ -68,7 +68,7 @@ class Pieces:
     def texts(self, ids: tf.Tensor) -> tf.Tensor:
         joined = tf.strings.reduce_join(_written(self.vocabulary, ids), axis=-1, separator=" ")
         whole = tf.strings.regex_replace(joined, " ##", "")
-        return tf.strings.regex_replace(whole, f" ?{_JOINER} ?", "")
+        return tf.strings.regex_replace(whole, f" ?{JOINER} ?", "")
 
 
 class Symbols:
@@ -115,7 +115,7 @@ def _written(vocabulary: Sequence[str], ids: tf.Tensor) -> tf.RaggedTensor:
 def words_and_marks(texts: tf.Tensor) -> tf.RaggedTensor:
     """Cuts strings [batch] into words and marks with joiners, string [batch, words]."""
     texts = tensorflow_text.normalize_utf8(_with_plain_space(texts), "NFC")
-    texts = tf.strings.regex_replace(texts, _JOINER, " ")
+    texts = tf.strings.regex_replace(texts, JOINER, " ")
     words, starts, ends = split_words(texts, punctuation_apart=True)
     row, word = words.value_rowids(), words.flat_values
     mark = tf.strings.regex_full_match(word, _MARK)
@@ -125,7 +125,7 @@ def words_and_marks(texts: tf.Tensor) -> tf.RaggedTensor:
     followed = tf.concat([~mark[1:], [False]], 0)
     before = mark & touches[: tf.size(word)]
     after = mark & touches[1:][: tf.size(word)] & followed[: tf.size(word)]
-    joined = [tf.where(before, _JOINER, ""), word, tf.where(after, _JOINER, "")]
+    joined = [tf.where(before, JOINER, ""), word, tf.where(after, JOINER, "")]
     return words.with_flat_values(tf.strings.join(joined))
 
 

@@ -12,7 +12,7 @@ from architectures.attention import attention_maps
 from pipelines import figures, text_figures
 from pipelines.datasets.pairs import ParallelTexts
 from pipelines.evaluation import Predictions
-from pipelines.reversible import Reversible
+from pipelines.reversible import JOINER, Reversible
 from pipelines.translation_scores import sentence_chrf
 
 _SHOWN = 10
@@ -89,4 +89,5 @@ def alignment(model: keras.Model, data: ParallelTexts) -> Iterator[tuple[str, Fi
 
 
 def _tokens(tokenizer: Reversible, ids: np.ndarray) -> list[str]:
-    return [tokenizer.vocabulary[index] for index in ids]
+    # The font of pictures lacks the joiner.
+    return [tokenizer.vocabulary[index].replace(JOINER, "·") for index in ids]

@@ -81,6 +81,8 @@ def plain(model: keras.Model, source: np.ndarray, choice: Beam) -> list[tuple[fl
             further += [(chance + next_one[t], [*beginning, t]) for t in allowed]
         finished = sorted(finished, reverse=True)[: choice.beams]
         alive = sorted(further, reverse=True)[: choice.beams]
+        if len(finished) == choice.beams and finished[-1][0] >= alive[0][0] / penalty:
+            break
     return finished
 
 
