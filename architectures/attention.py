@@ -72,15 +72,23 @@ class Attention(keras_hub.layers.CachedMultiHeadAttention):
 
     def attend(self, query, memory, mask, *, cache=None, index=None, scores=False):
         """Returns the answer and, if wanted, the attention weights or else the updated cache."""
+        if index is not None:
+            cache = self._updated(cache, memory, index)
         answer = self(
-            query,
-            memory,
-            attention_mask=mask,
-            cache=cache,
-            cache_update_index=index,
-            return_attention_scores=scores,
+            query, memory, attention_mask=mask, cache=cache, return_attention_scores=scores
         )
         return answer if scores or cache is not None else (answer, None)
+
+    def _updated(self, cache, memory, index):
+        """Returns the cache with keys and values of the memory from position `index` on.
+
+        keras_hub's own update is an op of XLA in a TensorFlow graph, which model servers lack.
+        """
+        new = self.keys_and_values(memory)
+        place = ops.arange(ops.shape(cache)[2], dtype="int32") - index
+        known = ops.logical_and(place >= 0, place < ops.shape(new)[2])
+        new = ops.take(new, ops.clip(place, 0, ops.shape(new)[2] - 1), axis=2)
+        return ops.where(known[:, None, None], ops.cast(new, cache.dtype), cache)
 
     def _make_output_dense(self, query_shape, common_kwargs, name=None):
         changed = {**common_kwargs, "kernel_initializer": self.output_initializer}

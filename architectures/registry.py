@@ -48,6 +48,7 @@ _INPUTS = {
     "word_convnet": "tokens",
     "recurrent": "tokens or features",
     "transformer": "source and target tokens",
+    "seq2seq": "source and target tokens",
     "decoder": "tokens",
     "bert": "tokens",
 }
@@ -226,6 +227,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
         source_vocabulary=37_000,
         target_vocabulary=37_000,
+    ),
+    "lstm_seq2seq": Architecture(
+        "seq2seq:seq2seq", "LSTM encoder-decoder with attention", "Luong et al. 2015"
     ),
     **_family(
         "decoder:decoder",

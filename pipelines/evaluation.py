@@ -53,7 +53,7 @@ def predict(task: Task, model: keras.Model, data: Data, split: str, batch_size: 
     # With the signature, batches of all lengths share one graph.
     @tf.function(input_signature=batches.element_spec[:2])
     def answer(inputs, target):
-        return task.assessed(model(task.preprocess(inputs), training=False), target)
+        return task.assessed(model, inputs, target)
 
     examples: dict[str, list[np.ndarray]] = {}
     answers: dict[str, list[np.ndarray]] = {}

@@ -99,12 +99,12 @@ class Task(abc.ABC):
     def answers(self, outputs: Any) -> dict[str, tf.Tensor]:
         """Turns the network's outputs for a batch into answers; training and serving call it."""
 
-    def assessed(self, outputs: Any, target: Any) -> dict[str, tf.Tensor]:
-        """Turns outputs for a batch into what `scores` needs; by default, the answers.
+    def assessed(self, model: keras.Model, inputs: Any, target: Any) -> dict[str, tf.Tensor]:
+        """Returns what `scores` needs of a batch as the data set has it; by default, the answers.
 
-        What needs the target, and would be large for every possible one, is worked out here.
+        What is sought step by step, or would be large without the target, is worked out here.
         """
-        return self.answers(outputs)
+        return self.answers(model(self.preprocess(inputs), training=False))
 
     @abc.abstractmethod
     def scores(self, predictions: Predictions) -> Scores:

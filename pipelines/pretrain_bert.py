@@ -71,8 +71,12 @@ class PretrainBert(PretrainingTask):
         return guessing.guesses(outputs["masked_lm"]) | self._follows(outputs)
 
     def assessed(
-        self, outputs: dict[str, tf.Tensor], target: dict[str, tf.Tensor]
+        self,
+        model: keras.Model,
+        inputs: dict[str, tf.Tensor],
+        target: dict[str, tf.Tensor],
     ) -> dict[str, tf.Tensor]:
+        outputs = model(inputs, training=False)
         given = guessing.assessed(outputs["masked_lm"], target["masked_lm"])
         return given | self._follows(outputs)
 

@@ -84,8 +84,12 @@ class PretrainElectra(PretrainingTask):
         }
 
     def assessed(
-        self, outputs: dict[str, tf.Tensor], target: dict[str, tf.Tensor]
+        self,
+        model: keras.Model,
+        inputs: dict[str, tf.Tensor],
+        target: dict[str, tf.Tensor],
     ) -> dict[str, tf.Tensor]:
+        outputs = model(self.preprocess(inputs), training=False)
         guesses = guessing.assessed(outputs["masked_lm"], target["masked_lm"])
         return {**self.answers(outputs), **guesses}
 

@@ -44,14 +44,15 @@ def texts(shown: Iterable[str], captions: Sequence[str], *, title: str) -> Figur
     return figure
 
 
-def lengths(train: tf.data.Dataset, batch_size: int = 32) -> Figure:
+def lengths(train: tf.data.Dataset, batch_size: int = 32, part: str = "token_ids") -> Figure:
     """Draws how long training texts are, and what share of a batch is padding.
 
     Args:
-        train: Examples whose inputs have "token_ids", int32 [tokens].
+        train: Examples whose inputs have `part`, int32 [tokens].
         batch_size: Examples in a batch.
+        part: Name of the input that is drawn.
     """
-    counts = np.array([len(inputs["token_ids"]) for inputs, *_ in train.as_numpy_iterator()])
+    counts = np.array([len(inputs[part]) for inputs, *_ in train.as_numpy_iterator()])
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2, 1))
     left.hist(counts, bins=min(40, max(1, int(counts.max()))), color="tab:blue", alpha=0.7)

@@ -123,7 +123,8 @@ def optimizer(choice: Optimizer, steps: int) -> keras.Optimizer:
         weight_decay=choice.weight_decay,
         global_clipnorm=choice.clip_norm or None,
         use_ema=choice.average > 0,
-        ema_momentum=choice.average or 0.99,
+        # Started from the untrained weights, it must not outlast a short run.
+        ema_momentum=min(choice.average, max(0.0, 1 - 4 / steps)),
     )
     adamw.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return adamw

@@ -19,7 +19,9 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.download import downloader
 
+from pipelines.datasets.bible_en_es import BibleEnEs
 from pipelines.datasets.brain_slices import BrainSlices
+from pipelines.datasets.cmudict import Cmudict
 from pipelines.datasets.digits import Digits
 from pipelines.datasets.digits_canvas import DigitsCanvas
 from pipelines.datasets.hironsan import Hironsan
@@ -27,6 +29,7 @@ from pipelines.datasets.series import Births, Co2, Elnino, Sunspots
 from pipelines.datasets.sotu_cloze import SotuCloze
 from pipelines.datasets.sotu_era import SotuEra
 from pipelines.datasets.sotu_sentences import SotuSentences
+from pipelines.datasets.sotu_text import SotuText
 from pipelines.datasets.system import SYSTEM
 from pipelines.datasets.us_addresses import UsAddresses
 from pipelines.datasets.wordnet_glosses import WordnetGlosses
@@ -42,8 +45,11 @@ EMBEDDED = {
         WordnetGlosses,
         SotuCloze,
         SotuSentences,
+        SotuText,
         UsAddresses,
         Hironsan,
+        BibleEnEs,
+        Cmudict,
         Elnino,
         Sunspots,
         Co2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import accumulate
 from typing import TypeVar
 
@@ -40,3 +40,20 @@ def by_group(
         splits[list(shares)[bisect_right(ends, done)]].extend(groups[group])
         done += len(groups[group])
     return splits
+
+
+def without_repeats(
+    splits: Mapping[str, list[Item]], keys: Callable[[Item], Collection[str]]
+) -> dict[str, list[Item]]:
+    """Leaves out of each split but the first what repeats an item of a split before it.
+
+    Args:
+        splits: The items of each split, `train` first.
+        keys: What of an item must not stand in an earlier split; one such key is enough.
+    """
+    seen: set[str] = set()
+    kept: dict[str, list[Item]] = {}
+    for split, items in splits.items():
+        kept[split] = [item for item in items if seen.isdisjoint(keys(item))]
+        seen.update(key for item in kept[split] for key in keys(item))
+    return kept

@@ -1,13 +1,14 @@
-"""Labelled texts of the user's own: a folder with a table for each split.
+"""Texts of the user's own: a folder with a table for each split.
 
-FOLDER/train.csv, FOLDER/validation.csv and FOLDER/test.csv, each with the columns `text`, `label`
-and, for pairs of texts, `text_pair`. Parquet and JSON lines (`.parquet`, `.jsonl`) work too.
+FOLDER/train.csv, FOLDER/validation.csv and FOLDER/test.csv. Labelled texts have the columns `text`,
+`label` and, for pairs of texts, `text_pair`; texts with their translations `source` and `target`.
+Parquet and JSON lines (`.parquet`, `.jsonl`) work too.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ _READERS: dict[str, Callable[..., pd.DataFrame]] = {
     ".jsonl": partial(pd.read_json, lines=True),
     ".parquet": pd.read_parquet,
 }
-_COLUMNS = ("text", "text_pair", "label")
+_LABELLED, _PAIR = ("text", "label"), ("text_pair",)
 
 
 def is_folder_of_tables(dataset: str) -> bool:
@@ -38,7 +39,7 @@ def name(folder: Path) -> str:
 
 
 def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], tuple[str, ...], str]:
-    """Reads the tables of all splits.
+    """Reads labelled texts.
 
     Returns:
         By split, "text" and for pairs "text_pair", str [examples], and "target", int64 [examples];
@@ -49,14 +50,7 @@ def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], tuple[str, ...
         UserError: A table is missing, cannot be read, lacks a column or a value, or has a label
             that the training split has not.
     """
-    tables, digest = {}, hashlib.sha256()
-    for split in SPLITS:
-        files = _files(folder, split)
-        if len(files) != 1:
-            kinds = ", ".join(split + suffix for suffix in _READERS)
-            raise UserError(f"{folder} needs exactly one of {kinds}; it has {len(files)}")
-        tables[split] = _table(files[0])
-        digest.update(files[0].read_bytes())
+    tables, digest = _tables(folder, _LABELLED, _PAIR)
     columns = tables["train"].columns
     class_names = tuple(sorted(tables["train"]["label"].unique()))
     numbers = {label: number for number, label in enumerate(class_names)}
@@ -72,7 +66,41 @@ def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], tuple[str, ...
         texts = {column: table[column].to_numpy(object) for column in columns if column != "label"}
         target = table["label"].map(numbers).to_numpy(np.int64)
         read[split] = {**texts, "target": target}
-    return read, class_names, digest.hexdigest()[:12]
+    return read, class_names, digest
+
+
+def read_texts(
+    folder: Path, columns: Sequence[str]
+) -> tuple[dict[str, dict[str, np.ndarray]], str]:
+    """Reads columns of texts.
+
+    Returns:
+        By split and column, str [examples]; 12 hexadecimal digits that change with the content.
+
+    Raises:
+        UserError: A table is missing, cannot be read, or lacks a column or a value.
+    """
+    tables, digest = _tables(folder, columns)
+    read = {
+        split: {column: table[column].to_numpy(object) for column in columns}
+        for split, table in tables.items()
+    }
+    return read, digest
+
+
+def _tables(
+    folder: Path, columns: Sequence[str], optional: Sequence[str] = ()
+) -> tuple[dict[str, pd.DataFrame], str]:
+    """Returns the table of each split and a digest of all of them."""
+    tables, digest = {}, hashlib.sha256()
+    for split in SPLITS:
+        files = _files(folder, split)
+        if len(files) != 1:
+            kinds = ", ".join(split + suffix for suffix in _READERS)
+            raise UserError(f"{folder} needs exactly one of {kinds}; it has {len(files)}")
+        tables[split] = _table(files[0], columns, optional)
+        digest.update(files[0].read_bytes())
+    return tables, digest.hexdigest()[:12]
 
 
 def _files(folder: Path, split: str) -> list[Path]:
@@ -80,15 +108,15 @@ def _files(folder: Path, split: str) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-def _table(path: Path) -> pd.DataFrame:
-    """Returns the columns `text`, `text_pair` if there is one, and `label`, all of them str."""
+def _table(path: Path, columns: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
+    """Returns the columns, and those of the optional ones that there are, all of them str."""
     try:
         table = _READERS[path.suffix](path)
     except (ValueError, OSError) as error:  # Of all readers, for all that is damaged.
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
-    found = [column for column in _COLUMNS if column in table.columns]
-    if missing := sorted({"text", "label"} - set(found)):
+    found = [column for column in table.columns if column in {*columns, *optional}]
+    if missing := sorted(set(columns) - set(found)):
         raise UserError(
             f"{path} has no column {missing[0]!r}; it has: {', '.join(map(str, table.columns))}"
         )

@@ -220,6 +220,27 @@ TINY: tuple[Tiny, ...] = (
         output_shape=(7, 11),
     ),
     Tiny(
+        "lstm_seq2seq",
+        {
+            "source_vocabulary": 11,
+            "target_vocabulary": 11,
+            "embedding": 5,
+            "units": 6,
+            "layers": 2,
+            "dropout": 0.0,
+        },
+        parameters=sum(
+            (
+                2 * 11 * 5,
+                2 * 4 * (5 * 3 + 3 * 3 + 3) + 2 * 4 * (6 * 3 + 3 * 3 + 3),  # two directions
+                4 * (5 * 6 + 6 * 6 + 6) + 4 * (6 * 6 + 6 * 6 + 6),
+                6 * 6 + 12 * 6 + 6 * 11,  # W_a, W_c and W_s
+            )
+        ),
+        inputs=_tokens(11, "source", "target"),
+        output_shape=(7, 11),
+    ),
+    Tiny(
         "char_gpt_small",
         {
             "vocabulary": 11,

@@ -84,8 +84,8 @@ def test_without_weights_there_is_no_column_of_them(model):
 
 def test_what_scores_need_may_depend_on_the_target(model):
     class Assessed(samples.Doubles):
-        def assessed(self, outputs, target):
-            return {"gap": outputs - target}
+        def assessed(self, model, inputs, target):
+            return {"gap": self.answers(model(self.preprocess(inputs)))["doubles"] - target}
 
     data = samples.sequences(test=LENGTHS)
     plain = predict(TASK, model, data, "test", 3)

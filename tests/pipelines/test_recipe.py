@@ -13,18 +13,20 @@ from hypothesis import strategies as st
 
 import architectures
 from pipelines import PIPELINES
-from pipelines.__main__ import parse
 from pipelines.errors import UserError
+from pipelines.options import parse
 from pipelines.recipe import (
     Augmentation,
     BertConfig,
     Config,
     ElectraConfig,
     ImageConfig,
+    LanguageConfig,
     Optimizer,
     Recipe,
     SeriesConfig,
     TextConfig,
+    TranslationConfig,
     check,
 )
 
@@ -77,6 +79,27 @@ OWN = {
         "sentence_task": st.sampled_from(["auto", "none", "next_sentence", "sentence_order"]),
     },
     ElectraConfig: {**PRETRAINING, "generator_divisor": SIZE, "detection_weight": NUMBER},
+    TranslationConfig: {
+        "reverse": st.booleans(),
+        **{
+            f"{side}_tokens": st.sampled_from(["auto", "pieces", "words", "characters"])
+            for side in ("source", "target")
+        },
+        "vocabulary": SIZE,
+        "max_length": SIZE,
+        "beams": SIZE,
+        "length_penalty": NUMBER,
+        "label_smoothing": NUMBER,
+        "sampling": NUMBER,
+        "text_signature": st.booleans(),
+    },
+    LanguageConfig: {
+        "tokens": st.sampled_from(["characters", "words", "word_pieces"]),
+        "vocabulary": SIZE,
+        "context": SIZE,
+        "max_texts": SIZE,
+        "text_signature": st.booleans(),
+    },
     SeriesConfig: {
         "column": TEXT,
         "season": SIZE,
@@ -215,6 +238,18 @@ BOUNDS: list[tuple[str, str, Any, Any]] = [
     ("pretrain_electra", "masked", 0.01, 0.95),
     ("pretrain_electra", "generator_divisor", 1, 0),
     ("pretrain_electra", "detection_weight", 0.0, -1.0),
+    ("translate", "vocabulary", 100, 99),
+    ("translate", "max_length", 4, 3),
+    ("translate", "beams", 1, 0),
+    ("translate", "beams", 64, 65),
+    ("translate", "length_penalty", 0.0, -0.1),
+    ("translate", "label_smoothing", 0.0, -0.1),
+    ("translate", "label_smoothing", 0.9, 1.0),
+    ("translate", "sampling", 1.0, 1.1),
+    ("model_language", "vocabulary", 100, 99),
+    ("model_language", "context", 2, 1),
+    ("model_language", "context", 8192, 8193),
+    ("model_language", "max_texts", 0, -1),
     ("forecast", "season", 0, -1),
     ("forecast", "history", 1, 0),
     ("forecast", "history", 100_000, 100_001),

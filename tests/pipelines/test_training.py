@@ -164,6 +164,22 @@ def test_the_learning_rate_rises_linearly_and_falls_with_the_root_of_the_step():
     np.testing.assert_allclose(values, expected, rtol=1e-5)
 
 
+def test_averaged_weights_have_learned_even_in_a_short_run():
+    """An average that reaches back before the run would keep the weights that it began with."""
+    choice = Optimizer(learning_rate=0.02, average=0.999)
+    recipe = Recipe(epochs=15, batch_size=10, optimizer=choice)
+    model, _ = fit(recipe)
+    scores, *_ = training.evaluate(TASK, model, samples.striped(), recipe)
+    assert scores["validation_accuracy"] > 0.9
+    last, _ = fit(replace(recipe, optimizer=replace(choice, average=0.0)))
+    assert np.any(model.get_weights()[0] != last.get_weights()[0])
+
+
+@pytest.mark.parametrize(("steps", "momentum"), [(100, 0.96), (10_000, 0.999), (3, 0.0)])
+def test_an_average_spans_a_quarter_of_the_run_at_most(steps, momentum):
+    assert training.optimizer(Optimizer(average=0.999), steps).ema_momentum == momentum
+
+
 def test_what_the_model_writes_is_logged_after_each_epoch(monkeypatch):
     monkeypatch.setattr(
         TASK, "samples", lambda model, data: f"{data.name}, {model.name}", raising=False

@@ -49,3 +49,14 @@ def test_no_items_make_empty_splits():
 def test_few_items_go_to_the_first_splits(size):
     splits = splitting.by_group(range(size), str, SHARES)
     assert len(splits["train"]) == 1
+
+
+def test_repeats_are_left_out_of_later_splits():
+    splits = {"train": [("a", "x"), ("a", "y")], "validation": [("b", "x"), ("c", "z")], "test": []}
+    splits["test"] = [("d", "z"), ("e", "v"), ("f", "v")]
+    kept = splitting.without_repeats(splits, lambda item: item)
+    assert kept == {
+        "train": [("a", "x"), ("a", "y")],
+        "validation": [("c", "z")],
+        "test": [("e", "v"), ("f", "v")],
+    }

@@ -75,7 +75,9 @@ def test_the_pipeline_takes_such_a_folder(tmp_path):
         (lambda f: (f / "test.csv").write_text("text\na\n"), "no column 'label'; it has: text"),
         (lambda f: (f / "test.csv").write_text("text,label\n"), "test.csv has no rows"),
         (
-            lambda f: write(f, ".csv", {"test": [("a", "b", "no")]}, tables._COLUMNS),
+            lambda f: write(
+                f, ".csv", {"test": [("a", "b", "no")]}, ("text", "text_pair", "label")
+            ),
             "differ in their columns: train has text, label, test has text, text_pair, label",
         ),
     ],

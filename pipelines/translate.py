@@ -1,0 +1,203 @@
+"""Texts to their translations.
+
+    python -m pipelines translate
+
+RESULTS
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from pipelines import (
+    choices,
+    reversible,
+    text_figures,
+    translation,
+    translation_figures,
+    translation_scores,
+    translation_signatures,
+)
+from pipelines.baselines import Baseline
+from pipelines.beam_search import Beam
+from pipelines.datasets import pairs
+from pipelines.datasets.pairs import ParallelTexts
+from pipelines.errors import UserError
+from pipelines.evaluation import Predictions, Scores
+from pipelines.export import Signature
+from pipelines.pipeline import Task
+from pipelines.recipe import TranslationConfig
+from pipelines.reversible import Reversible
+
+# Texts that are shown after each epoch.
+_SHOWN = 6
+
+
+class Translate(Task):
+    """The task: strings in, translations and what they are worth out.
+
+    Attributes:
+        choice: How translations are written.
+        symbols: Whether targets are symbols with spaces between, as phones are.
+    """
+
+    metric = "bleu"
+    _written: tuple[keras.Model, Callable] | None = None
+
+    def choose(self, config: TranslationConfig) -> None:
+        """Takes note of the choices that later steps need.
+
+        Raises:
+            UserError: The architecture does not translate.
+        """
+        if not translation.translates(config.architecture):
+            raise UserError(
+                f"{config.architecture} does not translate; encoder-decoders do, as "
+                "transformer_base and lstm_seq2seq"
+            )
+        source, target = pairs.kinds(config)
+        self._config, self._characters = config, source == "characters"
+        self.symbols = target == "words"
+        if self.symbols:
+            self.metric, self.greater_is_better = "token_error_rate", False
+        self.choice = Beam(
+            beams=config.beams,
+            length=config.max_length,
+            alpha=config.length_penalty,
+            start=reversible.START,
+            end=reversible.END,
+            banned=(reversible.PAD, reversible.UNKNOWN, reversible.START),
+        )
+
+    def load(self, config: TranslationConfig) -> ParallelTexts:
+        self.choose(config)
+        return pairs.load(config, self.learn)
+
+    def learn(self, source: np.ndarray, target: np.ndarray) -> tuple[Reversible, Reversible]:
+        """Returns the tokenizers of training texts, str [texts]."""
+        tokenizers = pairs.learned(self._config, source, target)
+        self._target = tokenizers[1]
+        return tokenizers
+
+    def model(self, config: TranslationConfig, data: ParallelTexts) -> keras.Model:
+        tokenizers = (data.source_tokenizer, data.target_tokenizer)
+        given = {
+            f"{side}_vocabulary": len(tokenizer.vocabulary)
+            for side, tokenizer in zip(("source", "target"), tokenizers, strict=True)
+        }
+        if config.architecture.startswith("transformer"):
+            given["share_embeddings"] = tokenizers[0] is tokenizers[1]
+        self._steps = config.recipe.epochs * -(-data.sizes["train"] // config.recipe.batch_size)
+        return choices.build(config, "does not translate", lambda model: True, **given)
+
+    def learner(self, model: keras.Model) -> keras.Model:
+        config = self._config
+        if not config.sampling:
+            return model
+        learner = translation.ScheduledSampling(
+            model, config.sampling, self._steps, config.recipe.seed
+        )
+        learner.compile(
+            optimizer=model.optimizer,
+            loss=self.loss(),
+            weighted_metrics=self.metrics(),
+            jit_compile=False,
+        )
+        return learner
+
+    def loss(self) -> keras.Loss:
+        return translation.SmoothedCrossEntropy(self._config.label_smoothing)
+
+    def metrics(self) -> list[keras.Metric]:
+        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+
+    def preprocess(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Leaves out the last target token, which nothing follows."""
+        targets = {name: x[:, :-1] for name, x in inputs.items() if name.startswith("target")}
+        return {**inputs, **targets}
+
+    def answers(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return translation.answers(outputs, self._target)
+
+    def assessed(
+        self, model: keras.Model, inputs: dict[str, tf.Tensor], target: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Translates sources, and asks how probable their targets are, also of other sources."""
+        names = ("source_ids", "source_padding_mask")
+        source = {name: inputs[name] for name in names}
+        found = self.answers(translation.translator(model, self.choice)(*source.values()))
+        targets, following = self.preprocess(inputs), inputs["target_ids"][:, 1:]
+        shuffled = {name: tf.roll(x, 1, 0) for name, x in source.items()}
+        mask = inputs["target_padding_mask"][:, 1:]
+        targets["target_padding_mask"] = mask
+        return {
+            "translation": found["translation"],
+            "score": found["score"],
+            "log_likelihood": translation.log_likelihood(model, targets, following),
+            "shuffled": translation.log_likelihood(model, {**targets, **shuffled}, following),
+            "target_tokens": tf.reduce_sum(mask, 1),
+        }
+
+    def scores(self, predictions: Predictions) -> Scores:
+        return translation_scores.scores(predictions, symbols=self.symbols)
+
+    def baselines(self, data: ParallelTexts) -> list[Baseline]:
+        return translation_scores.baselines(data, characters=self._characters, symbols=self.symbols)
+
+    def samples(self, model: keras.Model, data: ParallelTexts) -> str:
+        """Returns translations of a few validation texts, with the true ones."""
+        if self._written is None or self._written[0] is not model:
+            translate = translation_signatures.of_texts(model, data, self.choice)
+            self._written = model, tf.function(translate)
+        shown = {name: texts[:_SHOWN] for name, texts in data.raw("validation").items()}
+        found = self._written[1](tf.constant(shown["source"]))["translation"].numpy()
+        return "\n".join(
+            f"source  {source}\nmodel   {text.decode()}\ntarget  {target}\n"
+            for source, text, target in zip(shown["source"], found, shown["target"], strict=True)
+        )
+
+    def figures(
+        self, model: keras.Model, data: ParallelTexts, test: Predictions
+    ) -> Iterator[tuple[str, Figure]]:
+        """Yields translations good and bad, where the network looks, and lengths."""
+        yield from translation_figures.translations(test)
+        yield "chrf_by_length", translation_figures.by_length(test)
+        yield "lengths", text_figures.lengths(data.train, part="target_ids")
+        yield from translation_figures.alignment(model, data)
+
+    def signatures(self, model: keras.Model, data: ParallelTexts) -> list[Signature]:
+        return translation_signatures.signatures(
+            model, data, self.choice, text=self._config.text_signature
+        )
+
+    def examples(self, data: ParallelTexts) -> dict[str, bytes]:
+        """Returns eight test texts with their translations, a JSON object a line."""
+        columns = data.raw("test")
+        rows = zip(*(columns[name] for name in pairs.TEXTS), strict=True)
+        lines = [
+            json.dumps(dict(zip(pairs.TEXTS, row, strict=True)), ensure_ascii=False)
+            for row in itertools.islice(rows, 8)
+        ]
+        return {"pairs.jsonl": "\n".join([*lines, ""]).encode()}
+
+    def artifacts(
+        self, model: keras.Model, data: ParallelTexts
+    ) -> Mapping[str, Callable[[Path], None]]:
+        """The vocabularies, a token a line, in the order of the ids that networks read."""
+
+        def write(folder: Path) -> None:
+            folder.mkdir()
+            both = (data.source_tokenizer, data.target_tokenizer)
+            for name, tokenizer in zip(pairs.TEXTS, both, strict=True):
+                lines = "".join(f"{token}\n" for token in tokenizer.vocabulary)
+                (folder / f"{name}.txt").write_text(lines, encoding="utf-8")
+
+        return {"vocabulary": write}
