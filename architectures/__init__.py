@@ -11,7 +11,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from architectures.registry import ARCHITECTURES, Architecture
@@ -19,7 +21,7 @@ from architectures.registry import ARCHITECTURES, Architecture
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["ARCHITECTURES", "Architecture", "build", "builder", "names"]
+__all__ = ["ARCHITECTURES", "Architecture", "build", "builder", "load", "names"]
 
 
 def names() -> tuple[str, ...]:
@@ -75,3 +77,21 @@ def build(name: str, **config: Any) -> keras.Model:
     if missing:
         raise ValueError(f"{name} needs a value for {' and '.join(missing)}")
     return function(**config)
+
+
+def load(file: str | Path) -> keras.Model:
+    """Reads a network that Keras saved, as a run's `network/model.keras`, for use or more training.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    import keras
+
+    # Layers of this package make themselves known to Keras when they are imported.
+    for module in pkgutil.iter_modules(__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{__name__}.{module.name}")
+    try:
+        return keras.models.load_model(file, compile=False)
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f"{file} is no network that can be read: {error}") from error

@@ -153,10 +153,7 @@ def embed(encoder: keras.Model, inputs: Mapping[str, Any]) -> Any:
         Symbolic [batch, time, embedding].
     """
     named = {layer.name: layer for layer in encoder.layers}
-    # RoBERTa and DistilBERT hold token and position embedding in one layer.
-    both = named.get("embeddings") or named.get("token_and_position_embedding")
-    tokens = both.token_embedding if both else named["token_embedding"]
-    positions = both.position_embedding if both else named["position_embedding"]
+    tokens, positions = _embeddings(named)
     embedded = tokens(inputs["token_ids"])
     parts = [embedded, positions(embedded)]
     if "segment_embedding" in named:
@@ -184,6 +181,57 @@ def transformer_layers(encoder: keras.Model) -> list[keras_hub.layers.Transforme
     """Returns the layers of an encoder, or of a model over it, in the order of the graph."""
     kind = keras_hub.layers.TransformerEncoder
     return [layer for layer in encoder.layers if isinstance(layer, kind)]
+
+
+def inherit(student: keras.Model, teacher: keras.Model) -> None:
+    """Starts a student from its teacher: embeddings, layers evenly spread, and what heads share.
+
+    Sanh et al., "DistilBERT, a distilled version of BERT", 2019, section 3: of the teacher's layers
+    one out of two. Segment embeddings, which DistilBERT has none of, are left behind.
+
+    Args:
+        student: An encoder of this module, or a head on one; its weights change.
+        teacher: The same, of equal width, with at least as many layers.
+
+    Raises:
+        ValueError: The two do not fit.
+    """
+    own, others = transformer_layers(student), transformer_layers(teacher)
+    if not own or not others:
+        raise ValueError("inherit: student and teacher must be encoders of BERT's family")
+    if len(own) > len(others):
+        raise ValueError(
+            f"inherit: the student must not have more layers than the teacher's {len(others)}, "
+            f"and has {len(own)}"
+        )
+    named, given = ({x.name: x for x in model.layers} for model in (student, teacher))
+    pairs = [(layer, others[i * len(others) // len(own)]) for i, layer in enumerate(own)]
+    pairs += zip(_embeddings(named), _embeddings(given), strict=True)
+    done = {id(layer) for layer, _ in pairs} | {id(layer) for layer in own}
+    both = {"embeddings", "token_and_position_embedding", "token_embedding", "position_embedding"}
+    pairs += [
+        (named[name], given[name])
+        for name in sorted(named.keys() & given.keys() - both)
+        if id(named[name]) not in done
+    ]
+    for layer, source in pairs:
+        shapes = [[w.shape for w in part.weights] for part in (layer, source)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"inherit: {layer.name} of the student has weights {shapes[0]}, the teacher's "
+                f"{shapes[1]}"
+            )
+    for layer, source in pairs:
+        layer.set_weights(source.get_weights())
+
+
+def _embeddings(named: Mapping[str, layers.Layer]) -> tuple[layers.Layer, layers.Layer]:
+    """Returns the layers that embed tokens and positions, of an encoder's layers by name."""
+    # RoBERTa and DistilBERT hold both in one layer.
+    both = named.get("embeddings") or named.get("token_and_position_embedding")
+    if both:
+        return both.token_embedding, both.position_embedding
+    return named["token_embedding"], named["position_embedding"]
 
 
 def truncated_normal() -> keras.initializers.Initializer:

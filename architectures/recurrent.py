@@ -19,6 +19,9 @@ With x_t the input and h_t the state of step t, and σ the logistic function:
 Layers are stacked: each reads the whole sequence of the one below. A bidirectional layer joins a
 pass forward and one backward, which begins at the last real step, into [h_t forward; h_t backward].
 
+With `tie_embeddings` the output shares the table of the token embedding (Press & Wolf, "Using the
+Output Embedding to Improve Language Models", 2017).
+
 Uses, by inputs and outputs: many to one is `output="last"`, "mean", "max" or "attention"; many to
 many is `output="sequence"`; one to many is `output="sequence", repeat=steps`, where the network is
 given one vector at each of so many steps; one to one is `output="last", repeat=1`.
@@ -67,6 +70,26 @@ _CELLS = {
 }
 
 
+@keras.saving.register_keras_serializable(package="architectures")
+class TiedEmbedding(layers.ReversibleEmbedding):
+    """A table from tokens to vectors and, reversed, from features, masked or not, to logits."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.supports_masking = True
+
+
+@keras.saving.register_keras_serializable(package="architectures")
+class OutputBias(layers.Layer):
+    """What a dense layer adds to its products: here, how frequent each token is."""
+
+    def build(self, input_shape):
+        self.bias = self.add_weight((input_shape[-1],), "zeros", name="bias")
+
+    def call(self, inputs):
+        return inputs + self.bias
+
+
 def recurrent(
     cell: str = "lstm",
     *,
@@ -74,6 +97,7 @@ def recurrent(
     vocabulary: int | None = None,
     input_size: int | None = None,
     embedding: int = 64,
+    tie_embeddings: bool = False,
     units: Sequence[int] = (64,),
     bidirectional: bool = False,
     output: str = "last",
@@ -96,6 +120,8 @@ def recurrent(
         vocabulary: Number of tokens, for a network that reads tokens.
         input_size: Features per step, for a network that reads features. One of the two is given.
         embedding: Size of a token's vector.
+        tie_embeddings: Whether logits are products with the tokens' vectors, for a network that
+            reads as many tokens as it has outputs and whose last layer is as wide as they are.
         units: Widths of the layers, the first reading the input.
         bidirectional: Whether each layer also reads backward, with as many units again; for
             recurrent cells.
@@ -146,7 +172,13 @@ def recurrent(
     if bidirectional and cell in _MEMORIES:
         raise ValueError(f"recurrent: bidirectional is for recurrent cells, not for {cell}")
 
-    inputs, x, mask = _inputs(vocabulary, input_size, embedding, repeat)
+    if tie_embeddings and (outputs != vocabulary or embedding != units[-1] or bidirectional):
+        raise ValueError(
+            "recurrent: tie_embeddings needs one direction, as many outputs as tokens, and an "
+            "embedding as wide as the last layer"
+        )
+
+    inputs, x, mask, table = _inputs(vocabulary, input_size, embedding, repeat, tie_embeddings)
     if dropout and vocabulary:
         x = layers.Dropout(dropout, name="token_embedding_dropout")(x)
     for index, width in enumerate(units, 1):
@@ -170,14 +202,18 @@ def recurrent(
         x = AttentionPooling(x.shape[-1], name="pooling")(x, mask=mask)
     elif output != "sequence" and len(x.shape) == 3:
         x = SequencePooling(output, name="pooling")(x, mask=mask)
-    logits = layers.Dense(
-        outputs, kernel_initializer="glorot_uniform", dtype="float32", name="logits"
-    )(x)
+    if tie_embeddings:
+        x = table(x, reverse=True)
+        logits = OutputBias(dtype="float32", name="logits")(x)
+    else:
+        logits = layers.Dense(
+            outputs, kernel_initializer="glorot_uniform", dtype="float32", name="logits"
+        )(x)
     return keras.Model(inputs, logits, name="recurrent")
 
 
-def _inputs(vocabulary, input_size, embedding, repeat):
-    """Returns the model's inputs, the sequence [batch, time, features] and its mask or None."""
+def _inputs(vocabulary, input_size, embedding, repeat, tied):
+    """Returns inputs, the sequence [batch, time, features], its mask, the embedding; or None."""
     if (vocabulary is None) == (input_size is None):
         raise ValueError("recurrent: give either vocabulary, to read tokens, or input_size")
     if repeat is not None:
@@ -185,19 +221,30 @@ def _inputs(vocabulary, input_size, embedding, repeat):
             raise ValueError("recurrent: repeat is for features, not for tokens")
         check_counts("recurrent", input_size=[input_size], repeat=[repeat])
         features = keras.Input((input_size,), dtype="float32", name="features")
-        return {"features": features}, layers.RepeatVector(repeat, name="repeat")(features), None
+        return (
+            {"features": features},
+            layers.RepeatVector(repeat, name="repeat")(features),
+            None,
+            None,
+        )
 
     mask = keras.Input((None,), dtype="int32", name="padding_mask")
     if vocabulary is None:
         check_counts("recurrent", input_size=[input_size])
         features = keras.Input((None, input_size), dtype="float32", name="features")
-        return {"features": features, "padding_mask": mask}, features, mask
+        return {"features": features, "padding_mask": mask}, features, mask, None
     check_counts("recurrent", vocabulary=[vocabulary])
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-    embedded = layers.Embedding(
-        vocabulary, embedding, embeddings_initializer="uniform", name="token_embedding"
-    )(token_ids)
-    return {"token_ids": token_ids, "padding_mask": mask}, embedded, mask
+    name = "token_embedding"
+    if tied:
+        # As in Zaremba et al., and twice Keras' own: the vectors are weights of the output, too.
+        start = keras.initializers.RandomUniform(-0.1, 0.1)
+        table: layers.Embedding = TiedEmbedding(
+            vocabulary, embedding, embeddings_initializer=start, reverse_dtype="float32", name=name
+        )
+    else:
+        table = layers.Embedding(vocabulary, embedding, embeddings_initializer="uniform", name=name)
+    return {"token_ids": token_ids, "padding_mask": mask}, table(token_ids), mask, table
 
 
 def _recurrent_layer(cell, units, options, **arguments):

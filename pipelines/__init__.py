@@ -7,18 +7,27 @@ task itself is in the module of the pipeline's name.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pipelines.recipe import (
     Augmentation,
+    BertConfig,
     Config,
+    DistillConfig,
+    ElectraConfig,
     ImageConfig,
+    LanguageConfig,
     Optimizer,
     Recipe,
     SeriesConfig,
     TextConfig,
     TranslationConfig,
 )
+
+if TYPE_CHECKING:
+    from pipelines.pipeline import Task
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,37 @@ PIPELINES: dict[str, Pipeline] = {
             ),
         ),
     ),
+    "pretrain_bert": Pipeline(
+        summary="Running text to an encoder that guesses hidden words",
+        task="PretrainBert",
+        defaults=BertConfig(
+            dataset="sotu_sentences",
+            architecture="bert_tiny",
+            name="bert",
+            max_length=128,
+            recipe=Recipe(
+                epochs=5,
+                batch_size=16,
+                optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+            ),
+        ),
+    ),
+    "pretrain_electra": Pipeline(
+        summary="Running text to an encoder that tells replaced words",
+        task="PretrainElectra",
+        defaults=ElectraConfig(
+            dataset="sotu_sentences",
+            architecture="electra_small",
+            name="electra",
+            model={"layers": 2, "heads": 4, "width": 128, "feed_forward": 512},
+            max_length=128,
+            recipe=Recipe(
+                epochs=5,
+                batch_size=16,
+                optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+            ),
+        ),
+    ),
     "translate": Pipeline(
         summary="Texts to their translations",
         task="Translate",
@@ -126,6 +166,20 @@ PIPELINES: dict[str, Pipeline] = {
             ),
         ),
     ),
+    "model_language": Pipeline(
+        summary="Text to the probability of what follows, and to text that goes on",
+        task="ModelLanguage",
+        defaults=LanguageConfig(
+            dataset="sotu_text",
+            architecture="lstm",
+            model={"embedding": 200, "units": [200], "tie_embeddings": True, "dropout": 0.15},
+            recipe=Recipe(
+                epochs=3,
+                batch_size=16,
+                optimizer=Optimizer(learning_rate=5e-3, warmup=0.05, clip_norm=1.0),
+            ),
+        ),
+    ),
     "forecast": Pipeline(
         summary="The past of a series to quantiles of its future",
         task="Forecast",
@@ -141,4 +195,26 @@ PIPELINES: dict[str, Pipeline] = {
             ),
         ),
     ),
+    "distill": Pipeline(
+        summary="What a trained model knows to a smaller one",
+        task="Distill",
+        defaults=DistillConfig(
+            architecture="distilbert_base",
+            model={"layers": 1, "heads": 2, "width": 128, "feed_forward": 512},
+            name="distilled",
+            teacher="pretrain_bert",
+            inherit=True,
+            recipe=Recipe(
+                epochs=3,
+                batch_size=16,
+                optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+            ),
+        ),
+    ),
 }
+
+
+def make_task(pipeline: str) -> Task:
+    """Imports a pipeline's module, and with it TensorFlow, and returns its task."""
+    module = importlib.import_module(f"{__name__}.{pipeline}")
+    return getattr(module, PIPELINES[pipeline].task)()

@@ -6,20 +6,18 @@ import importlib
 import logging
 import math
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
-import jsonargparse
 from rich.table import Table
 
-from pipelines import PIPELINES
+from pipelines import PIPELINES, make_task
 from pipelines.errors import UserError, ValidationError
+from pipelines.options import parse
 from pipelines.progress import console, quiet
-from pipelines.recipe import Config, Recipe, check
+from pipelines.recipe import Config, check
 
 if TYPE_CHECKING:
     from pipelines.pipeline import Result
@@ -33,6 +31,9 @@ def main(arguments: Sequence[str]) -> int:
     # `mlflow run` ends its child with SIGTERM when it is interrupted itself.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            _list_pipelines()
+            return 0
         pipeline, config = parse(arguments)
         check(config)
         result = _run(pipeline, config)
@@ -49,60 +50,6 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def parse(arguments: Sequence[str]) -> tuple[str, Config]:
-    """Returns the pipeline's name and the choices for it; prints help and exits if asked to.
-
-    Raises:
-        UserError: An unknown pipeline or option, or a value of the wrong type.
-    """
-    if not arguments or arguments[0] in ("-h", "--help"):
-        _list_pipelines()
-        raise SystemExit(0)
-    name, *options = arguments
-    if name not in PIPELINES:
-        raise UserError(f"unknown pipeline {name!r}; known are: {', '.join(PIPELINES)}")
-    parser = _parser(name)
-    try:
-        chosen = parser.parse_args(options)
-        if chosen.architecture != PIPELINES[name].defaults.architecture:
-            # The default hyperparameters are the default architecture's.
-            parser.set_defaults({"model": {}})
-            chosen = parser.parse_args(options)
-    except jsonargparse.ArgumentError as error:
-        raise UserError(_one_sentence(str(error))) from error
-    values = parser.instantiate(chosen).as_dict()
-    kind = type(PIPELINES[name].defaults)
-    own, recipe = ({f.name: values.get(f.name) for f in fields(c)} for c in (kind, Recipe))
-    return name, kind(**own | {"recipe": Recipe(**recipe)})
-
-
-def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
-    """Returns a parser whose options are the fields of the dataclasses, with their docstrings."""
-    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = jsonargparse.ArgumentParser(
-        prog=f"python -m pipelines {pipeline}",
-        description=PIPELINES[pipeline].summary,
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--config", action="config", help="File of options, as a run's config.yaml."
-    )
-    parser.add_class_arguments(type(PIPELINES[pipeline].defaults), skip={"recipe"})
-    parser.add_class_arguments(Recipe)
-    parser.set_defaults(PIPELINES[pipeline].defaults.options())
-    return parser
-
-
-def _one_sentence(message: str) -> str:
-    """Turns the parser's message into `--option: what was expected, what was given`."""
-    message = re.sub(r"^Parser key \"([^\"]+)\":", r"--\1:", message)
-    message = re.sub(r"<class '(\w+)'>", r"\1", message)
-    message = message.replace(" Expected a typing.Literal", " must be one of ")
-    message = message.replace(" Expected a ", " must be of type ").replace(". Got value:", ", not")
-    return " ".join(message.split())
-
-
 def _list_pipelines() -> None:
     table = Table("pipeline", "task", "default data set", "default architecture", box=None)
     for name, pipeline in PIPELINES.items():
@@ -114,13 +61,14 @@ def _list_pipelines() -> None:
 
 def _run(pipeline: str, config: Config) -> Result:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Files come from the store with bars of their own, in the middle of ours.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with console.status("loading TensorFlow"), quiet():
-        module = importlib.import_module(f"pipelines.{pipeline}")
+        task = make_task(pipeline)
         road = importlib.import_module("pipelines.pipeline")
     # What libraries say in passing would tear the bars apart.
     for library in ("absl", "mlflow", "urllib3"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    task = getattr(module, PIPELINES[pipeline].task)()
     return road.run(pipeline, task, config)
 
 

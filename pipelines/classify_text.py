@@ -122,7 +122,8 @@ class ClassifyText(TextTask):
             ),
         )
         yield "lengths", text_figures.lengths(data.train)
-        yield "embedding_map", text_figures.embedding_map(model, data.test, data.class_names)
+        features_of = keras.Model(model.input, model.get_layer("logits").input)
+        yield "embedding_map", text_figures.embedding_map(features_of, data.test, data.class_names)
         first = {name: x[np.newaxis] for name, x in next(data.test.as_numpy_iterator())[0].items()}
         tokens = [data.tokenizer.vocabulary[index] for index in first["token_ids"][0]]
         yield from text_figures.attention(model, first, tokens)

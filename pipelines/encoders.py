@@ -21,6 +21,7 @@ from pipelines.export import Signature
 from pipelines.pipeline import Task
 from pipelines.recipe import TextConfig
 from pipelines.tokenizers import SPECIAL, WordPieces, Words, learn_word_pieces
+from pipelines.tracking import run_id
 
 FOLDER = "encoder"
 _VOCABULARY = "vocab.txt"
@@ -214,22 +215,9 @@ def find(uri: str) -> Path:
             raise UserError(f"--encoder {uri} is no directory with a config.json")
         return folder
     try:
-        run = uri.removeprefix("runs:/").strip("/")
-        if uri.startswith("models:/"):
-            run = _run_of(uri)
-        return Path(mlflow.artifacts.download_artifacts(f"runs:/{run}/{FOLDER}"))
+        return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id(uri)}/{FOLDER}"))
     except (mlflow.MlflowException, OSError, ValueError) as error:
         raise UserError(f"--encoder {uri} leads to no run that kept an encoder") from error
-
-
-def _run_of(uri: str) -> str:
-    client, name = mlflow.MlflowClient(), uri.removeprefix("models:/")
-    if "@" in name:
-        found = client.get_model_version_by_alias(*name.split("@", 1))
-    else:
-        name, _, number = name.partition("/")
-        found = client.get_model_version(name, number)
-    return found.run_id or ""
 
 
 def read(folder: Path, wanted: str) -> keras_hub.models.Backbone:

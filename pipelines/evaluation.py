@@ -51,9 +51,9 @@ def predict(task: Task, model: keras.Model, data: Data, split: str, batch_size: 
     batches = getattr(data, split).padded_batch(batch_size)
 
     # With the signature, batches of all lengths share one graph.
-    @tf.function(input_signature=[batches.element_spec[0]])
-    def answer(inputs):
-        return task.answer(model, inputs)
+    @tf.function(input_signature=batches.element_spec[:2])
+    def answer(inputs, target):
+        return task.assessed(model, inputs, target)
 
     examples: dict[str, list[np.ndarray]] = {}
     answers: dict[str, list[np.ndarray]] = {}
@@ -61,7 +61,7 @@ def predict(task: Task, model: keras.Model, data: Data, split: str, batch_size: 
         targets = target if isinstance(target, dict) else {"target": target}
         if weight:
             targets = {**targets, "weight": weight[0]}
-        for columns, batch in ((examples, targets), (answers, answer(inputs))):
+        for columns, batch in ((examples, targets), (answers, answer(inputs, target))):
             for name, value in batch.items():
                 columns.setdefault(name, []).append(value.numpy())
     return Predictions(

@@ -45,8 +45,8 @@ class Data(Protocol):
     def test(self) -> tf.data.Dataset: ...
 
     @property
-    def example_bytes(self) -> int:
-        """Size of one input in memory, roughly."""
+    def example_bytes(self) -> int | None:
+        """Size of one input in memory, roughly; None where every pass draws other examples."""
 
     def raw(self, split: str) -> dict[str, np.ndarray]:
         """Columns [examples, ...] of a split that scores and figures need and the network not."""
@@ -99,8 +99,11 @@ class Task(abc.ABC):
     def answers(self, outputs: Any) -> dict[str, tf.Tensor]:
         """Turns the network's outputs for a batch into answers; training and serving call it."""
 
-    def answer(self, model: keras.Model, inputs: Any) -> dict[str, tf.Tensor]:
-        """Returns what the network answers to a batch of inputs as the data set has them."""
+    def assessed(self, model: keras.Model, inputs: Any, target: Any) -> dict[str, tf.Tensor]:
+        """Returns what `scores` needs of a batch as the data set has it; by default, the answers.
+
+        What is sought step by step, or would be large without the target, is worked out here.
+        """
         return self.answers(model(self.preprocess(inputs), training=False))
 
     @abc.abstractmethod

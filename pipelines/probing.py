@@ -76,7 +76,8 @@ def _pooled(hidden: keras.Model, examples) -> tuple[np.ndarray, np.ndarray]:
     features, labels = [], []
     for inputs, target in examples.padded_batch(_BATCH):
         # [batch, layers, tokens, width]
-        states = np.stack(hidden(inputs, training=False), axis=1)
+        read = {name: inputs[name] for name in hidden.input}
+        states = np.stack(hidden(read, training=False), axis=1)
         real = inputs["padding_mask"].numpy().astype(bool)[:, np.newaxis, :, np.newaxis]
         mean = (states * real).sum(2) / real.sum(2)
         largest = np.where(real, states, -np.inf).max(2)

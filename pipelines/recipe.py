@@ -2,7 +2,8 @@
 
 They are the single source of the command line and of its help, of the parameters that MLflow
 shows, and of the file that reproduces a run (`--config`). What only some tasks know stands in a
-`Config` of their own: `ImageConfig`, `TextConfig`, `TranslationConfig`, `SeriesConfig`.
+`Config` of their own, as images their `ImageConfig`.
+`Config` of their own: `ImageConfig`, `TextConfig`, `LanguageConfig`, `SeriesConfig`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Optimizer:
     clip_norm: float = 0.0
     """Largest norm of the whole gradient; 0 does not clip."""
     average: float = 0.0
-    """Momentum of a moving average of the weights, kept in the end; 0 keeps the last weights."""
+    """Momentum of a moving average of weights, kept in the end; at most 1 - 4 / steps; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class Config:
     recipe: Recipe = Recipe()
     """How the model is trained."""
 
+    @property
+    def title(self) -> str:
+        """What a run is called."""
+        return f"{self.architecture} on {self.dataset}"
+
     def options(self) -> dict[str, Any]:
         """Returns the choices nested like the command line's options, as `--config` reads them."""
         values = asdict(self)
@@ -123,6 +129,34 @@ class TextConfig(Config):
 
 
 @dataclass(frozen=True)
+class PretrainingConfig(TextConfig):
+    """What pre-training of encoders chooses besides."""
+
+    masked: float = 0.15
+    """Share of the tokens that are to be guessed."""
+    whole_words: bool = False
+    """Choose whole words, all pieces of them."""
+
+
+@dataclass(frozen=True)
+class BertConfig(PretrainingConfig):
+    """What pre-training by masked words alone, or with sentences, chooses besides."""
+
+    sentence_task: Literal["auto", "none", "next_sentence", "sentence_order"] = "auto"
+    """What is asked about pairs; auto: what the architecture's paper asks."""
+
+
+@dataclass(frozen=True)
+class ElectraConfig(PretrainingConfig):
+    """What pre-training by replaced tokens chooses besides."""
+
+    generator_divisor: int = 4
+    """How many times narrower the generator is than the discriminator."""
+    detection_weight: float = 50.0
+    """Weight of the discriminator's loss; the generator's is 1."""
+
+
+@dataclass(frozen=True)
 class TranslationConfig(Config):
     """What translation chooses besides."""
 
@@ -143,8 +177,23 @@ class TranslationConfig(Config):
     label_smoothing: float = 0.1
     """Share of each target's probability that is spread over all tokens (Szegedy et al. 2016)."""
     sampling: float = 0.0
-    """Share of target tokens that are the network's own in the end, not the true ones, when it
-    learns what follows them (scheduled sampling, Bengio et al. 2015); 0 is teacher forcing."""
+    """Share of own tokens read in the end of training: scheduled sampling (Bengio et al. 2015)."""
+    text_signature: bool = True
+    """Whether the artefact reads strings; off leaves token ids, which need no TF-Text ops."""
+
+
+@dataclass(frozen=True)
+class LanguageConfig(Config):
+    """What language models choose besides."""
+
+    tokens: Literal["characters", "words", "word_pieces"] = "words"
+    """What is predicted one after the other."""
+    vocabulary: int = 8000
+    """Tokens of the vocabulary that is made from the training split."""
+    context: int = 64
+    """Tokens that the network reads at once."""
+    max_texts: int = 0
+    """Read so many documents of each split; 0 reads all."""
     text_signature: bool = True
     """Whether the artefact reads strings; off leaves token ids, which need no TF-Text ops."""
 
@@ -163,6 +212,25 @@ class SeriesConfig(Config):
     """Steps that it forecasts."""
     scaling: Literal["series", "window"] = "series"
     """Mean and deviation that are taken out: of the training split, or of each history itself."""
+
+
+@dataclass(frozen=True)
+class DistillConfig(Config):
+    """What a student chooses besides; the data set is the teacher's."""
+
+    teacher: str = ""
+    """runs:/… or models:/… of an own run, or a pipeline, whose default run is then made first."""
+    temperature: float = 2.0
+    """What logits are divided by before student and teacher compare (Hinton et al. 2015)."""
+    alpha: float = 0.5
+    """Share of the loss that compares with the teacher; the rest compares with the truth."""
+    inherit: bool = False
+    """Start an encoder of BERT's family from layers of its teacher (Sanh et al. 2019)."""
+
+    @property
+    def title(self) -> str:
+        """What a run is called."""
+        return f"{self.architecture} from {self.teacher}"
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -219,6 +287,7 @@ def _own_bounds(config: Config) -> tuple[tuple[str, float, float, float], ...]:
             ("max_length", config.max_length, 4, 8192),
             ("word_dropout", config.word_dropout, 0.0, 0.9),
             ("freeze_layers", config.freeze_layers, 0, 1000),
+            *_pretraining_bounds(config),
         )
     if isinstance(config, TranslationConfig):
         return (
@@ -229,10 +298,36 @@ def _own_bounds(config: Config) -> tuple[tuple[str, float, float, float], ...]:
             ("label_smoothing", config.label_smoothing, 0.0, 0.9),
             ("sampling", config.sampling, 0.0, 1.0),
         )
+    if isinstance(config, LanguageConfig):
+        return (
+            ("vocabulary", config.vocabulary, 100, 1_000_000),
+            ("context", config.context, 2, 8192),
+            ("max_texts", config.max_texts, 0, 2**31 - 1),
+        )
     if isinstance(config, SeriesConfig):
         return (
             ("season", config.season, 0, 100_000),
             ("history", config.history, 1, 100_000),
             ("horizon", config.horizon, 1, 10_000),
         )
+    if isinstance(config, DistillConfig):
+        return (
+            ("temperature", config.temperature, 0.1, 100.0),
+            ("alpha", config.alpha, 0.0, 1.0),
+        )
     return ()
+
+
+def _pretraining_bounds(config: TextConfig) -> tuple[tuple[str, float, float, float], ...]:
+    bounds: list[tuple[str, float, float, float]] = []
+    if isinstance(config, PretrainingConfig):
+        bounds += [
+            ("masked", config.masked, 0.01, 0.9),
+            ("max_length", config.max_length, 16, 8192),
+        ]
+    if isinstance(config, ElectraConfig):
+        bounds += [
+            ("generator_divisor", config.generator_divisor, 1, 64),
+            ("detection_weight", config.detection_weight, 0.0, 1e6),
+        ]
+    return tuple(bounds)

@@ -83,18 +83,17 @@ def _batches(counts: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def embedding_map(
-    model: keras.Model, examples: tf.data.Dataset, class_names: Sequence[str]
+    features_of: keras.Model, examples: tf.data.Dataset, class_names: Sequence[str]
 ) -> Figure:
-    """Draws test texts where the features before the last layer put them.
+    """Draws test texts where their features put them.
 
     t-SNE (van der Maaten & Hinton 2008) of at most 50 principal components.
 
     Args:
-        model: A classifier whose last layer is called "logits".
+        features_of: From inputs to features, [batch, width].
         examples: (inputs, int64 []) examples; at most 500 are drawn.
         class_names: In the order of the labels.
     """
-    features_of = keras.Model(model.input, model.get_layer("logits").input)
     features, labels = [], []
     for inputs, target in examples.take(_MOST_POINTS).padded_batch(64):
         features.append(features_of(inputs, training=False).numpy())

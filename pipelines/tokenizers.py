@@ -118,7 +118,7 @@ class WordPieces:
         )
         self.resources = [self._tokenizer]
         self.max_length = max_length
-        self._segments = segments
+        self.segments = segments
         # Outside a graph keras_hub answers lists.
         self.split = tf.function(self._tokens, reduce_retracing=True)
 
@@ -174,7 +174,7 @@ class WordPieces:
             numbers += [tf.ones_like(part) * number for part in (segment, separator)]
         ids = tf.concat(parts, axis=1)
         inputs = {"token_ids": ids, "padding_mask": tf.ones_like(ids)}
-        return inputs | {"segment_ids": tf.concat(numbers, axis=1)} if self._segments else inputs
+        return inputs | {"segment_ids": tf.concat(numbers, axis=1)} if self.segments else inputs
 
     @staticmethod
     def _column(token: int, batch: tf.Tensor) -> tf.RaggedTensor:

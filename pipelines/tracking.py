@@ -159,6 +159,11 @@ class TrackedRun:
         }
         mlflow.log_dict(every, "baselines.json")
 
+    def scores(self, scored: Baseline) -> None:
+        """Logs the scores of both splits."""
+        for split, scores in (("validation", scored.validation), ("test", scored.test)):
+            mlflow.log_metrics({f"{split}_{name}": score for name, score in scores.items()})
+
     def figure(self, name: str, figure: Figure) -> None:
         """Logs a picture as `figures/NAME.png`."""
         mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
@@ -176,6 +181,8 @@ class TrackedRun:
 def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
     """Runs its body inside an MLflow run, joining the one that `mlflow run` has started.
 
+    Within another run's body it becomes that one's child.
+
     The run ends FINISHED, KILLED after Ctrl-C, or FAILED after any other exception, which is
     raised again; the tag `failure` says why.
     """
@@ -184,7 +191,8 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
         open_store()
         active = mlflow.start_run(
             experiment_id=_experiment(pipeline, uri),
-            run_name=f"{config.architecture} on {config.dataset}",
+            run_name=config.title,
+            nested=mlflow.active_run() is not None,
             log_system_metrics=True,
         )
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
@@ -203,6 +211,28 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
         mlflow.end_run("FAILED")
         raise
     mlflow.end_run("FINISHED")
+
+
+def run_id(uri: str) -> str:
+    """Returns the run that `runs:/ID`, `models:/NAME@ALIAS` or `models:/NAME/VERSION` leads to.
+
+    Raises:
+        MlflowException: There is no such version.
+        ValueError: It is no such address.
+    """
+    kind, _, name = uri.partition(":/")
+    name = name.strip("/")
+    if kind == "runs" and name:
+        return name
+    if kind != "models":
+        raise ValueError(f"{uri} is neither runs:/… nor models:/…")
+    client = mlflow.MlflowClient()
+    if "@" in name:
+        found = client.get_model_version_by_alias(*name.split("@", 1))
+    else:
+        name, _, number = name.partition("/")
+        found = client.get_model_version(name, number)
+    return found.run_id or ""
 
 
 def _experiment(name: str, uri: str) -> str | None:

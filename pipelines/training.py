@@ -123,7 +123,8 @@ def optimizer(choice: Optimizer, steps: int) -> keras.Optimizer:
         weight_decay=choice.weight_decay,
         global_clipnorm=choice.clip_norm or None,
         use_ema=choice.average > 0,
-        ema_momentum=choice.average or 0.99,
+        # Started from the untrained weights, it must not outlast a short run.
+        ema_momentum=min(choice.average, max(0.0, 1 - 4 / steps)),
     )
     adamw.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return adamw
@@ -156,7 +157,8 @@ def batches(task: Task, data: Data, config: Config) -> tf.data.Dataset:
     Sequences come with others of about their length, padded to the longest among them.
     """
     recipe, examples = config.recipe, data.train
-    if data.sizes["train"] * data.example_bytes <= _CACHE_BYTES:
+    size = data.example_bytes
+    if size is not None and data.sizes["train"] * size <= _CACHE_BYTES:
         examples = examples.cache()
     augment = task.augment(config)
 

@@ -127,7 +127,9 @@ class Translate(Task):
     def answers(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return translation.answers(outputs, self._target)
 
-    def answer(self, model: keras.Model, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def assessed(
+        self, model: keras.Model, inputs: dict[str, tf.Tensor], target: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """Translates sources, and asks how probable their targets are, also of other sources."""
         names = ("source_ids", "source_padding_mask")
         source = {name: inputs[name] for name in names}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipelines import PIPELINES
-from pipelines.__main__ import parse
+from pipelines.options import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())

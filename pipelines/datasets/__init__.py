@@ -28,6 +28,8 @@ from pipelines.datasets.hironsan import Hironsan
 from pipelines.datasets.series import Births, Co2, Elnino, Sunspots
 from pipelines.datasets.sotu_cloze import SotuCloze
 from pipelines.datasets.sotu_era import SotuEra
+from pipelines.datasets.sotu_sentences import SotuSentences
+from pipelines.datasets.sotu_text import SotuText
 from pipelines.datasets.system import SYSTEM
 from pipelines.datasets.us_addresses import UsAddresses
 from pipelines.datasets.wordnet_glosses import WordnetGlosses
@@ -42,6 +44,8 @@ EMBEDDED = {
         SotuEra,
         WordnetGlosses,
         SotuCloze,
+        SotuSentences,
+        SotuText,
         UsAddresses,
         Hironsan,
         BibleEnEs,

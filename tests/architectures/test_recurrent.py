@@ -330,6 +330,29 @@ def test_dropout_follows_the_embedding_and_each_layer():
     assert not any("dropout" in layer.name for layer in small("gru").layers)
 
 
+def test_tied_embeddings_read_and_write_with_one_table():
+    keras.utils.set_random_seed(0)
+    model = recurrent(
+        "lstm",
+        outputs=9,
+        vocabulary=9,
+        embedding=4,
+        units=(5, 4),
+        output="sequence",
+        tie_embeddings=True,
+    )
+    assert model.count_params() == 9 * 4 + 9 + 4 * (4 * 5 + 25 + 5) + 4 * (5 * 4 + 16 + 4)
+    tokens = np.arange(6).reshape(2, 3)
+    inputs = {"token_ids": tokens, "padding_mask": np.ones_like(tokens)}
+    features = keras.Model(model.input, model.get_layer("lstm2").output)(inputs)
+    (table,) = model.get_layer("token_embedding").get_weights()
+    (bias,) = model.get_layer("logits").get_weights()
+    model.get_layer("logits").set_weights([np.arange(9)])
+    expected = np.asarray(features) @ table.T + np.arange(9)
+    assert not bias.any()
+    np.testing.assert_allclose(model(inputs), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
@@ -371,6 +394,7 @@ def test_dropout_follows_the_embedding_and_each_layer():
             {"cell": "attention_memory", "bidirectional": True},
             "bidirectional is for recurrent cells, not for attention_memory",
         ),
+        ({"tie_embeddings": True}, "tie_embeddings needs one direction, as many outputs as tokens"),
     ],
     ids=lambda part: str(part)[:40],
 )

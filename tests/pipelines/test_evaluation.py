@@ -82,6 +82,19 @@ def test_without_weights_there_is_no_column_of_them(model):
     assert set(predictions.examples) == {"target", "length"}
 
 
+def test_what_scores_need_may_depend_on_the_target(model):
+    class Assessed(samples.Doubles):
+        def assessed(self, model, inputs, target):
+            return {"gap": self.answers(model(self.preprocess(inputs)))["doubles"] - target}
+
+    data = samples.sequences(test=LENGTHS)
+    plain = predict(TASK, model, data, "test", 3)
+    predictions = predict(Assessed(), model, data, "test", 3)
+    assert predictions.answers.keys() == {"gap"}
+    gap = plain.answers["doubles"] - plain.examples["target"]
+    np.testing.assert_allclose(predictions.answers["gap"], gap, atol=1e-6)
+
+
 def test_images_and_labels_are_predicted_as_they_are():
     """What has one shape is not padded, and dropout is off."""
     task, data = ClassifyImages(), samples.striped()

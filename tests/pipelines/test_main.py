@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipelines import PIPELINES, recipe
-from pipelines.__main__ import main, parse
+from pipelines.__main__ import main
 from pipelines.errors import UserError
+from pipelines.options import parse
 from pipelines.recipe import Config
 
 ROOT = Path(__file__).resolve().parent.parent.parent

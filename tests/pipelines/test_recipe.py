@@ -13,12 +13,16 @@ from hypothesis import strategies as st
 
 import architectures
 from pipelines import PIPELINES
-from pipelines.__main__ import parse
 from pipelines.errors import UserError
+from pipelines.options import parse
 from pipelines.recipe import (
     Augmentation,
+    BertConfig,
     Config,
+    DistillConfig,
+    ElectraConfig,
     ImageConfig,
+    LanguageConfig,
     Optimizer,
     Recipe,
     SeriesConfig,
@@ -56,19 +60,26 @@ COMMON = {
     ),
 }
 SIZE = st.integers(0, 4096)
+TEXTS = {
+    "vocabulary": SIZE,
+    "max_length": SIZE,
+    "encoder": TEXT,
+    "freeze_layers": SIZE,
+    "word_dropout": NUMBER,
+    "text_signature": st.booleans(),
+}
+PRETRAINING = {**TEXTS, "masked": NUMBER, "whole_words": st.booleans()}
 OWN = {
     ImageConfig: {
         "image_size": SIZE,
         "augmentation": st.builds(Augmentation, NUMBER, NUMBER, NUMBER, st.booleans()),
     },
-    TextConfig: {
-        "vocabulary": SIZE,
-        "max_length": SIZE,
-        "encoder": TEXT,
-        "freeze_layers": SIZE,
-        "word_dropout": NUMBER,
-        "text_signature": st.booleans(),
+    TextConfig: TEXTS,
+    BertConfig: {
+        **PRETRAINING,
+        "sentence_task": st.sampled_from(["auto", "none", "next_sentence", "sentence_order"]),
     },
+    ElectraConfig: {**PRETRAINING, "generator_divisor": SIZE, "detection_weight": NUMBER},
     TranslationConfig: {
         "reverse": st.booleans(),
         **{
@@ -82,6 +93,19 @@ OWN = {
         "label_smoothing": NUMBER,
         "sampling": NUMBER,
         "text_signature": st.booleans(),
+    },
+    LanguageConfig: {
+        "tokens": st.sampled_from(["characters", "words", "word_pieces"]),
+        "vocabulary": SIZE,
+        "context": SIZE,
+        "max_texts": SIZE,
+        "text_signature": st.booleans(),
+    },
+    DistillConfig: {
+        "teacher": TEXT,
+        "temperature": NUMBER,
+        "alpha": NUMBER,
+        "inherit": st.booleans(),
     },
     SeriesConfig: {
         "column": TEXT,
@@ -216,6 +240,11 @@ BOUNDS: list[tuple[str, str, Any, Any]] = [
     ("tag_tokens", "max_length", 4, 3),
     ("answer_questions", "max_length", 8192, 8193),
     ("classify_text", "freeze_layers", 0, -1),
+    ("pretrain_bert", "masked", 0.9, 0.0),
+    ("pretrain_bert", "max_length", 16, 15),
+    ("pretrain_electra", "masked", 0.01, 0.95),
+    ("pretrain_electra", "generator_divisor", 1, 0),
+    ("pretrain_electra", "detection_weight", 0.0, -1.0),
     ("translate", "vocabulary", 100, 99),
     ("translate", "max_length", 4, 3),
     ("translate", "beams", 1, 0),
@@ -224,6 +253,13 @@ BOUNDS: list[tuple[str, str, Any, Any]] = [
     ("translate", "label_smoothing", 0.0, -0.1),
     ("translate", "label_smoothing", 0.9, 1.0),
     ("translate", "sampling", 1.0, 1.1),
+    ("model_language", "vocabulary", 100, 99),
+    ("model_language", "context", 2, 1),
+    ("model_language", "context", 8192, 8193),
+    ("model_language", "max_texts", 0, -1),
+    ("distill", "temperature", 0.1, 0.0),
+    ("distill", "alpha", 0.0, -0.1),
+    ("distill", "alpha", 1.0, 1.1),
     ("forecast", "season", 0, -1),
     ("forecast", "history", 1, 0),
     ("forecast", "history", 100_000, 100_001),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines import evaluation, training
 from pipelines.classify_images import ClassifyImages
+from pipelines.datasets.images import LabelledImages
 from pipelines.recipe import Augmentation, Config, Optimizer, Recipe
 from tests.pipelines import samples
 from tests.pipelines.samples import Record
@@ -161,6 +162,22 @@ def test_the_learning_rate_rises_linearly_and_falls_with_the_root_of_the_step():
     # Equation 3 of the paper, for the width whose peak this is.
     expected = 0.4 * 20**0.5 * np.minimum(steps**-0.5, steps * 20**-1.5)
     np.testing.assert_allclose(values, expected, rtol=1e-5)
+
+
+def test_averaged_weights_have_learned_even_in_a_short_run():
+    """An average that reaches back before the run would keep the weights that it began with."""
+    choice = Optimizer(learning_rate=0.02, average=0.999)
+    recipe = Recipe(epochs=15, batch_size=10, optimizer=choice)
+    model, _ = fit(recipe)
+    scores, *_ = training.evaluate(TASK, model, samples.striped(), recipe)
+    assert scores["validation_accuracy"] > 0.9
+    last, _ = fit(replace(recipe, optimizer=replace(choice, average=0.0)))
+    assert np.any(model.get_weights()[0] != last.get_weights()[0])
+
+
+@pytest.mark.parametrize(("steps", "momentum"), [(100, 0.96), (10_000, 0.999), (3, 0.0)])
+def test_an_average_spans_a_quarter_of_the_run_at_most(steps, momentum):
+    assert training.optimizer(Optimizer(average=0.999), steps).ema_momentum == momentum
 
 
 def test_what_the_model_writes_is_logged_after_each_epoch(monkeypatch):
@@ -415,6 +432,9 @@ def test_large_sets_are_not_kept_in_memory(monkeypatch):
     size = samples.SIZES["train"] * 64
     assert passes(size) == 1
     assert passes(size - 1) == 2
+    # Nor is what every pass draws anew.
+    monkeypatch.setattr(LabelledImages, "example_bytes", None)
+    assert passes(size) == 2
 
 
 def test_without_several_gpus_a_model_is_trained_on_one_device():

@@ -20,6 +20,8 @@ SETS = {
     "digits_canvas": ((2000, 300, 400), "5168d3330ab1"),
     "sotu_era": ((10350, 2040, 2100), "678284313087"),
     "sotu_cloze": ((8000, 1000, 1000), "afbcd981ad2b"),
+    "sotu_sentences": ((84, 17, 17), "b4cbbafde82f"),
+    "sotu_text": ((84, 17, 17), "5c24c22b2b44"),
     "wordnet_glosses": ((5603, 1200, 1197), "ca49e6d1d05e"),
     "us_addresses": ((1042, 223, 223), "28667e5884ec"),
     "bible_en_es": ((9098, 833, 836), "e88b46a7ef05"),

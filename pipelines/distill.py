@@ -1,0 +1,165 @@
+"""What a trained network knows, to a smaller one.
+
+python -m pipelines distill
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from architectures.bert import inherit
+from pipelines import baselines, distillation, evaluation, tracking, training
+from pipelines.baselines import Baseline
+from pipelines.distillation import Distiller, Teacher
+from pipelines.errors import UserError
+from pipelines.evaluation import Predictions, Scores
+from pipelines.export import Signature
+from pipelines.pipeline import Data, Task
+from pipelines.pretrain_bert import sentence_task
+from pipelines.recipe import BertConfig, Config, DistillConfig, TextConfig
+
+# Where the data are is the machine's affair, and no run's.
+_FOLDERS = ("data_dir", "manual_dir")
+
+
+class Distill(Task):
+    """The teacher's task, for another network."""
+
+    _choice: DistillConfig
+    _teacher: Teacher
+    _student: Config
+    _alone: Baseline
+
+    @property
+    def metric(self) -> str:  # type: ignore[override]
+        return self._teacher.task.metric
+
+    @property
+    def greater_is_better(self) -> bool:  # type: ignore[override]
+        return self._teacher.task.greater_is_better
+
+    def load(self, config: DistillConfig) -> Data:
+        if config.dataset:
+            raise UserError(f"--dataset follows from the teacher, and cannot be {config.dataset}")
+        self._choice, self._teacher = config, distillation.find(config.teacher)
+        given = self._teacher.config
+        given = replace(given, **{x: getattr(config, x) or getattr(given, x) for x in _FOLDERS})
+        if isinstance(given, BertConfig) and not sentence_task(config.architecture):
+            given = replace(given, sentence_task="none")  # The hidden words are enough to learn.
+        self._student = replace(
+            given,
+            architecture=config.architecture,
+            model=config.model,
+            name=config.name,
+            recipe=config.recipe,
+        )
+        if isinstance(self._student, TextConfig):
+            self._student = replace(self._student, encoder="", freeze_layers=0)
+        # What the student reads is made as for the teacher, by its tokenizer.
+        return self._teacher.task.load(given)
+
+    def model(self, config: DistillConfig, data: Data) -> keras.Model:
+        teacher, student = self._teacher.network, self._teacher.task.model(self._student, data)
+        if self._choice.inherit:
+            try:
+                inherit(student, teacher)
+            except ValueError as error:
+                raise UserError(f"--{error}") from error
+        return distillation.in_place_of(teacher, student)
+
+    def learner(self, model: keras.Model) -> keras.Model:
+        if not self._choice.alpha:
+            return model
+        learner = Distiller(
+            distillation.limited(self._teacher.network, model),
+            model,
+            temperature=self._choice.temperature,
+            alpha=self._choice.alpha,
+        )
+        learner.compile(
+            optimizer=model.optimizer,
+            loss=self.loss(),
+            weighted_metrics=self.metrics(),
+            jit_compile=model.jit_compile,
+        )
+        return learner
+
+    def baselines(self, data: Data) -> list[Baseline]:
+        """Returns the student alone, trained as long but on the truth only, and the task's own."""
+        alone, recipe = copy.copy(self), self._student.recipe
+        alone._choice = replace(self._choice, alpha=0.0, inherit=False)
+        # A task may take note of the network that it builds.
+        alone._teacher = replace(self._teacher, task=copy.copy(self._teacher.task))
+        with tracking.run(self._teacher.pipeline, self._student) as tracked:
+            model = training.build(alone, data, self._student)
+            model = training.fit(alone, model, data, self._student, tracked)
+            self._alone = baselines.scored(
+                "the student alone",
+                self.scores,
+                lambda split: evaluation.predict(alone, model, data, split, recipe.batch_size),
+            )
+            tracked.scores(self._alone)
+        return [self._alone, *self._teacher.task.baselines(data)]
+
+    def figures(
+        self, model: keras.Model, data: Data, test: Predictions
+    ) -> Iterator[tuple[str, Figure]]:
+        """Yields teacher and student side by side, and the task's own pictures."""
+        network, size = self._teacher.network, self._student.recipe.batch_size
+        known = self.scores(evaluation.predict(self._teacher.task, network, data, "test", size))
+        bars = {
+            f"teacher, {self._teacher.config.architecture}": (known, network),
+            f"student, {self._student.architecture}": (self.scores(test), model),
+            "the student alone": (self._alone.test, model),
+        }
+        yield (
+            "teacher_and_student",
+            distillation.comparison(
+                f"{self.metric} on the test split",
+                {name: (s[self.metric], net.count_params()) for name, (s, net) in bars.items()},
+            ),
+        )
+        yield from self._teacher.task.figures(model, data, test)
+
+    # All else is the teacher's task's.
+
+    def loss(self) -> Any:
+        return self._teacher.task.loss()
+
+    def metrics(self) -> Any:
+        return self._teacher.task.metrics()
+
+    def preprocess(self, inputs: Any) -> Any:
+        return self._teacher.task.preprocess(inputs)
+
+    def augment(self, config: Config) -> Callable[[Any, Any], tuple[Any, Any]] | None:
+        return self._teacher.task.augment(self._student)
+
+    def samples(self, model: keras.Model, data: Data) -> str:
+        return self._teacher.task.samples(model, data)
+
+    def answers(self, outputs: Any) -> dict[str, tf.Tensor]:
+        return self._teacher.task.answers(outputs)
+
+    def assessed(self, model: keras.Model, inputs: Any, target: Any) -> dict[str, tf.Tensor]:
+        return self._teacher.task.assessed(model, inputs, target)
+
+    def scores(self, predictions: Predictions) -> Scores:
+        return self._teacher.task.scores(predictions)
+
+    def signatures(self, model: keras.Model, data: Data) -> list[Signature]:
+        return self._teacher.task.signatures(model, data)
+
+    def examples(self, data: Data) -> Mapping[str, bytes]:
+        return self._teacher.task.examples(data)
+
+    def artifacts(self, model: keras.Model, data: Data) -> Mapping[str, Callable[[Path], None]]:
+        return self._teacher.task.artifacts(model, data)

@@ -1,0 +1,180 @@
+"""Running text to an encoder: hidden words to guess, and how two segments follow each other."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from architectures import heads
+from pipelines import guessing, pairs
+from pipelines.baselines import Baseline, scored
+from pipelines.datasets.segments import Segments
+from pipelines.encoders import dense, family, is_encoder
+from pipelines.evaluation import Predictions, Scores
+from pipelines.export import Signature
+from pipelines.pretraining import (
+    PROVEN,
+    PretrainingTask,
+    as_default,
+    encoder_inputs,
+    first_sentences,
+)
+from pipelines.recipe import BertConfig
+from pipelines.tokenizers import tokenized
+
+# What each paper asks besides hidden words.
+_SENTENCE_TASKS = {"bert": "next_sentence", "albert": "sentence_order"}
+
+
+class PretrainBert(PretrainingTask):
+    """The task: text with hidden words in, the words out; and vectors of texts."""
+
+    metric = "masked_lm_accuracy"
+    _sentence_task = ""
+
+    def load(self, config: BertConfig) -> Segments:
+        chosen = config.sentence_task
+        self._sentence_task = sentence_task(config.architecture) if chosen == "auto" else chosen
+        if chosen == "none":
+            self._sentence_task = ""
+        return self.prepare(config, self._sentence_task)
+
+    def model(self, config: BertConfig, data: Segments) -> keras.Model:
+        def head(encoder: keras.Model) -> keras.Model:
+            model = heads.masked_lm(encoder, sentence_task=data.sentence_task or None)
+            outputs = model.output if data.sentence_task else {"masked_lm": model.output}
+            return keras.Model(model.input, outputs, name=model.name)
+
+        return self.head(config, len(data.tokenizer.vocabulary), head)
+
+    def loss(self) -> dict[str, keras.Loss]:
+        crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return {
+            "masked_lm": guessing.loss(),
+            **({self._sentence_task: crossentropy} if self._sentence_task else {}),
+        }
+
+    def metrics(self) -> dict[str, list[keras.Metric]]:
+        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        return {
+            "masked_lm": [guessing.GuessAccuracy(name="accuracy")],
+            **({self._sentence_task: [accuracy]} if self._sentence_task else {}),
+        }
+
+    def answers(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return guessing.guesses(outputs["masked_lm"]) | self._follows(outputs)
+
+    def assessed(
+        self,
+        model: keras.Model,
+        inputs: dict[str, tf.Tensor],
+        target: dict[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        outputs = model(inputs, training=False)
+        given = guessing.assessed(outputs["masked_lm"], target["masked_lm"])
+        return given | self._follows(outputs)
+
+    def _follows(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Returns the probability that the second segment follows the first, [batch]."""
+        if not self._sentence_task:
+            return {}
+        return {"probability": tf.nn.softmax(outputs[self._sentence_task])[:, 0]}
+
+    def scores(self, predictions: Predictions) -> Scores:
+        scores = guessing.scores(predictions)
+        if self._sentence_task:
+            right = predictions.examples[self._sentence_task] == pairs.labels(predictions)
+            scores[f"{self._sentence_task}_accuracy"] = float(right.mean())
+        return scores
+
+    def baselines(self, data: Segments) -> list[Baseline]:
+        names = ["most frequent token", "counts of neighbours"]
+        guess = [guessing.most_frequent(data), guessing.between_neighbours(data)]
+        judge: list[pairs.Answer] = [lambda split: {}] * 2
+        if data.sentence_task:
+            names = [f"{names[0]}, prior", f"{names[1]}, words in common"]
+            judge = [pairs.prior(data), pairs.by_words_in_common(data, self.masked)]
+
+        def predict(number: int, split: str) -> Predictions:
+            _, target = guessing.arrays(data, split)
+            return Predictions(target, guess[number](split) | judge[number](split))
+
+        return [scored(names[n], self.scores, functools.partial(predict, n)) for n in range(2)]
+
+    def figures(
+        self, model: keras.Model, data: Segments, test: Predictions
+    ) -> Iterator[tuple[str, Figure]]:
+        """Yields guesses, where the network looks, what layers know, and mistaken pairs."""
+        yield from self.pictures(data, test)
+        if data.sentence_task:
+            yield from pairs.pictures(data, test)
+
+    def samples(self, model: keras.Model, data: Segments) -> str:
+        return guessing.samples(model, data)
+
+    def signatures(self, model: keras.Model, data: Segments) -> list[Signature]:
+        fill = self._fill_mask(model, data)
+        follow = self._pairs(model, data) if data.sentence_task else []
+        return [as_default(fill[0]), *fill, *self.embedding_signatures(data), *follow]
+
+    def _fill_mask(self, model: keras.Model, data: Segments) -> list[Signature]:
+        """Returns the entries that guess what "[MASK]" stands for, in texts and in token ids."""
+        tokenizer, vocabulary = data.tokenizer, tf.constant(data.tokenizer.vocabulary)
+        text = guessing.to_fill(first_sentences(data, PROVEN))
+        inputs, masks = guessing.with_masks(tokenizer, tf.constant(text))
+        given = {k: x.numpy() for k, x in dense({**inputs, "mask_positions": masks}).items()}
+        logits = model.predict(given, verbose=0)["masked_lm"]
+        clear = guessing.decided(logits, given["mask_positions"])
+        given = {name: x[clear] for name, x in given.items()}
+        expected = guessing.best_arrays(logits[clear], given["mask_positions"])
+
+        def of_tokens(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            logits = model(inputs, training=False)["masked_lm"]
+            return guessing.best(logits, inputs["mask_positions"])
+
+        def of_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            inputs, masks = guessing.with_masks(tokenizer, tf.ensure_shape(text, [None]))
+            found = of_tokens(dense({**inputs, "mask_positions": masks}))
+            tokens = tf.gather(vocabulary, found["guesses"])
+            # Where there is no mask, id 0 stands for nothing.
+            tokens = tf.where(found["guesses"] > 0, tokens, "")
+            return {"tokens": tokens, "scores": found["scores"]}
+
+        names = np.array([b"", *(token.encode() for token in tokenizer.vocabulary[1:])], object)
+        spelled = {"tokens": names[expected["guesses"]], "scores": expected["scores"]}
+        return [
+            *self.text_signatures(data, "fill_mask", of_text, {"text": text[clear]}, spelled),
+            self.token_signature(model, of_tokens, given, expected),
+        ]
+
+    def _pairs(self, model: keras.Model, data: Segments) -> list[Signature]:
+        """Returns the entries that tell whether a text follows another."""
+        name, tokenizer = data.sentence_task, data.tokenizer
+        judge = keras.Model(encoder_inputs(self._encoder, model.input), model.output[name])
+        sentences = first_sentences(data, PROVEN + 1)
+        columns = {"text": sentences[:-1], "text_pair": sentences[1:]}
+        ragged = tokenized(tokenizer, *columns.values())
+        inputs = {key: x.numpy() for key, x in dense(ragged).items()}
+        chance = keras.ops.softmax(judge.predict(inputs, verbose=0)).numpy()
+
+        def of_tokens(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return {"probability": tf.nn.softmax(judge(inputs, training=False))[:, 0]}
+
+        def of_texts(*given: tf.Tensor) -> dict[str, tf.Tensor]:
+            return of_tokens(dense(tokenizer(*(tf.ensure_shape(text, [None]) for text in given))))
+
+        expected = {"probability": chance[:, 0]}
+        return [
+            *self.text_signatures(data, name, of_texts, columns, expected),
+            self.token_signature(judge, of_tokens, inputs, expected, f"{name}_token_ids"),
+        ]
+
+
+def sentence_task(architecture: str) -> str:
+    """Returns what an architecture's paper asks about pairs of segments, "" where it is nothing."""
+    return _SENTENCE_TASKS.get(family(architecture), "") if is_encoder(architecture) else ""
