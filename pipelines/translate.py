@@ -134,15 +134,14 @@ class Translate(Task):
         names = ("source_ids", "source_padding_mask")
         source = {name: inputs[name] for name in names}
         found = self.answers(translation.translator(model, self.choice)(*source.values()))
-        targets, following = self.preprocess(inputs), inputs["target_ids"][:, 1:]
-        shuffled = {name: tf.roll(x, 1, 0) for name, x in source.items()}
         mask = inputs["target_padding_mask"][:, 1:]
-        targets["target_padding_mask"] = mask
+        true = {**self.preprocess(inputs), "target_padding_mask": mask}
+        shuffled = true | {name: tf.roll(x, 1, 0) for name, x in source.items()}
         return {
             "translation": found["translation"],
             "score": found["score"],
-            "log_likelihood": translation.log_likelihood(model, targets, following),
-            "shuffled": translation.log_likelihood(model, {**targets, **shuffled}, following),
+            "log_likelihood": translation.log_likelihood(model, true, target),
+            "shuffled": translation.log_likelihood(model, shuffled, target),
             "target_tokens": tf.reduce_sum(mask, 1),
         }
 
