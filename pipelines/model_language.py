@@ -13,12 +13,12 @@ context at least. Measured on one core of a busy machine, 11 minutes of training
 | `lstm`, seed 0 | 105.3 | 99.8 | 1.655 |
 
 It beats the baseline by 13.2, and by 14.4 on validation; the interval of its test perplexity over
-speeches is 93.1 to 109.2. Four of the five epochs do almost as well (validation loss 4.666 after
-the fourth, 4.657 after the fifth). The two models know different things: mixed, with a third of the
-n-gram model, they come to about 88 on test, as the picture `mixture` shows. Of the test's tokens 4 %
-are [UNK]; bits per character make up for what these hide, perplexity does not. Smaller tokens favour
-the n-gram model: with 2,000 WordPieces a 6-gram has 1.43 bits per character of validation, when an
-LSTM of 256 units has come to 1.68 after two epochs.
+speeches is 93.1 to 109.2. The last of the five epochs adds little: validation loss went from 4.666
+to 4.657. The two models know different things: mixed, with a third of the n-gram model, they come
+to about 88 on test, as the picture `mixture` shows. Of test's tokens 4 % are [UNK]; bits per
+character make up for what these hide, perplexity does not. Smaller tokens favour the n-gram model:
+with 2,000 WordPieces a 6-gram has 1.43 bits per character of validation, where an LSTM of 256 units
+has come to 1.68 after two epochs.
 
 At scale: on the Penn Treebank, with twice as many words, Kneser-Ney 5-grams have a perplexity of
 141, regularised LSTMs one of 78 to 82 (Zaremba et al. 2014). A decoder of ten million parameters
