@@ -139,7 +139,7 @@ PIPELINES: dict[str, Pipeline] = {
             model={"layers": 2, "heads": 4, "width": 128, "feed_forward": 512},
             max_length=128,
             recipe=Recipe(
-                epochs=5,
+                epochs=4,
                 batch_size=16,
                 optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
             ),

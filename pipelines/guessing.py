@@ -185,8 +185,8 @@ def by_frequency(data: Segments, test: Predictions) -> Figure:
         if within.any():
             name = f"{low} to {high - 1}" if high else f"{low} or more"
             bars[f"{name} ({within.sum()})"] = float(right[within].mean())
-    title = "Hidden test tokens, by how often they occur in training (and how many)"
-    return figures.bars(bars, x_label="accuracy", title=title)
+    title = "Guesses by how often a token is in training (tokens)"
+    return figures.bars(bars, x_label="accuracy on test", title=title)
 
 
 def mistakes(data: Segments, test: Predictions) -> Figure:
@@ -217,9 +217,14 @@ def spelled(
     instead: Mapping[int, str] | None = None,
 ) -> str:
     """Returns tokens, int [tokens], as text: those at `places`, or all, or what is `instead`."""
-    chosen = range(len(tokens)) if places is None else places
-    words = [(instead or {}).get(place) or vocabulary[tokens[place]] for place in chosen]
-    return " ".join(words).replace(" ##", "")
+    text = ""
+    for place in range(len(tokens)) if places is None else places:
+        word = vocabulary[tokens[place]]
+        if instead and place in instead:
+            text += f" {instead[place]}"
+        else:
+            text += word[2:] if word.startswith("##") else f" {word}"
+    return text.strip()
 
 
 def samples(model: Any, data: Segments, examples: int = 5) -> str:

@@ -1,4 +1,31 @@
-"""Running text to an encoder: hidden words to guess, and how two segments follow each other."""
+"""Running text to an encoder: hidden words to guess, and how two segments follow each other.
+
+    python -m pipelines pretrain_bert
+
+trains `bert_tiny` (two layers, 128 wide, 1,065,533 parameters with its heads) on 84 State of the
+Union addresses, 2.7 million characters, and reports how many of the hidden WordPieces of 17 others
+it guesses, and whether it tells a segment that follows from a random one. Measured on one busy
+core, 5 minutes in all, seed 0:
+
+| test split | hidden tokens | perplexity | next sentence |
+|---|---|---|---|
+| most frequent token; prior | .067 | 569 | .507 |
+| counts of the two neighbours; words in common, the strongest baseline | .296 | 72 | .680 |
+| `bert_tiny` | .129 (.122 to .136) | 388 | .493 |
+
+It beats the named baseline of the literature, the most frequent token, by .062, and stays far below
+counts, so that the gate promotes no default run. What it has learned is little more than words and
+their frequencies: of the hidden tokens a tenth are shown as they are, and taking those for true
+would give .8 * .067 + .1 = .15. Other choices stayed there too (validation .144 after 8 epochs with
+batches of 16 x 128 tokens and a rate of 2e-3, .143 with 8 x 64 and 1e-3, .120 after 5 epochs with
+5e-4; 3e-3 fell back to the most frequent token). Half a million tokens and five minutes of one core
+are not what BERT needs: it read 128,000 tokens in each of a million updates (Devlin et al. 2019).
+
+BERT is asked about next sentences, ALBERT about their order, RoBERTa and DistilBERT about hidden
+words alone; `--sentence_task` and `--whole_words` choose otherwise. `--encoder` goes on from a
+directory of Hugging Face's or an own run, with heads that start anew. Validation and test hide the
+same tokens in every run.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 From a TFDS set, a feature `sentences`, a sequence of texts, is taken as it is. Else the feature
 `text` is cut into sentences, as of `wiki40b/en`: its markers of articles, sections and paragraphs
 go, and so do the headings. A class label, where the set has one, is what layers are probed for.
+The sentences are held in memory, and so are their tokens.
 
 Own text: FOLDER/train.txt, FOLDER/validation.txt and FOLDER/test.txt, or folders of these names
 full of .txt files. A line is a sentence or a paragraph; a blank line ends a document, and so does
