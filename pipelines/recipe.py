@@ -222,7 +222,7 @@ class DistillConfig(Config):
     """runs:/… or models:/… of an own run, or a pipeline, whose default run is then made first."""
     temperature: float = 2.0
     """What logits are divided by before student and teacher compare (Hinton et al. 2015)."""
-    alpha: float = 0.5
+    alpha: float = 0.9
     """Share of the loss that compares with the teacher; the rest compares with the truth."""
     inherit: bool = False
     """Start an encoder of BERT's family from layers of its teacher (Sanh et al. 2019)."""
