@@ -10,7 +10,7 @@ Measured on one core of a busy machine, seed 0: 36 s for the data, ten minutes o
 |---|---|---|---|
 | word for word (IBM Model 1), the strongest baseline | 10.5 | 38.6 | 10.4 |
 | the most similar training pair | 8.0 | 26.1 | 6.9 |
-| the network, with length penalty .6 and empty translations allowed | 2.1 | 13.8 | 2.1 (1.7 to 2.5) |
+| the network, length penalty .6, empty translations allowed | 2.1 | 13.8 | 2.1 (1.7 to 2.5) |
 | the same weights, length penalty .6 | 3.2 | 15.2 | not measured |
 | the same weights, length penalty 1, the default, chosen by this | 9.9 | 26.8 | not measured |
 
