@@ -172,7 +172,7 @@ class TranslationConfig(Config):
     """Tokens after which a source, and a translation, is cut off."""
     beams: int = 4
     """Translations that are kept in beam search; 1 is greedy."""
-    length_penalty: float = 0.6
+    length_penalty: float = 1.4
     """Exponent of the penalty on length (Wu et al. 2016); 0 compares log-probabilities as such."""
     label_smoothing: float = 0.1
     """Share of each target's probability that is spread over all tokens (Szegedy et al. 2016)."""
