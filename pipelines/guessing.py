@@ -89,6 +89,27 @@ def most_frequent(data: Segments) -> Callable[[str], dict[str, np.ndarray]]:
     return answer
 
 
+def as_shown(data: Segments) -> Callable[[str], dict[str, np.ndarray]]:
+    """Guesses what is shown in a hidden token's place, and the most frequent behind [MASK].
+
+    As many of the shown tokens are the true ones as are random; so a token that has the share p of
+    the text is true with the probability p / (p + 1 / vocabulary). It reads no context.
+    """
+    share = neighbours_of(data).share
+    mask = data.tokenizer.vocabulary.index(MASK)
+
+    def answer(split: str) -> dict[str, np.ndarray]:
+        inputs, target = arrays(data, split)
+        hidden = target["masked_lm"]
+        shown = np.take_along_axis(inputs["token_ids"], inputs["mask_positions"], axis=1)
+        true = np.where(shown == mask, 0.0, share[shown] / (share[shown] + 1 / len(share)))
+        chance = (1 - true) * share[hidden] + true * (hidden == shown)
+        guess = np.where(true > share.max(), shown, share.argmax())
+        return {"guess": guess, "log_probability": np.log(chance)}
+
+    return answer
+
+
 def between_neighbours(data: Segments) -> Callable[[str], dict[str, np.ndarray]]:
     """Guesses each token of a split from the two beside it, by counts of the training split."""
     counts = neighbours_of(data)

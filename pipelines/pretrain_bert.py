@@ -120,18 +120,22 @@ class PretrainBert(PretrainingTask):
         return scores
 
     def baselines(self, data: Segments) -> list[Baseline]:
-        names = ["most frequent token", "counts of neighbours"]
-        guess = [guessing.most_frequent(data), guessing.between_neighbours(data)]
-        judge: list[pairs.Answer] = [lambda split: {}] * 2
+        names = ["most frequent token", "token as shown", "counts of neighbours"]
+        guess = [
+            guessing.most_frequent(data),
+            guessing.as_shown(data),
+            guessing.between_neighbours(data),
+        ]
+        judge: list[pairs.Answer] = [lambda split: {}] * 3
         if data.sentence_task:
-            names = [f"{names[0]}, prior", f"{names[1]}, words in common"]
-            judge = [pairs.prior(data), pairs.by_words_in_common(data, self.masked)]
+            names = [f"{names[0]}, prior", f"{names[1]}, prior", f"{names[2]}, words in common"]
+            judge = [*[pairs.prior(data)] * 2, pairs.by_words_in_common(data, self.masked)]
 
         def predict(number: int, split: str) -> Predictions:
             _, target = guessing.arrays(data, split)
             return Predictions(target, guess[number](split) | judge[number](split))
 
-        return [scored(names[n], self.scores, functools.partial(predict, n)) for n in range(2)]
+        return [scored(names[n], self.scores, functools.partial(predict, n)) for n in range(3)]
 
     def figures(
         self, model: keras.Model, data: Segments, test: Predictions

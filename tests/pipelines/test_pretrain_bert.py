@@ -105,6 +105,27 @@ def test_training_batches_are_masked_anew(bert):
     assert len(texts[0] & texts[1]) < len(texts[0]) / 10
 
 
+def test_a_shown_token_may_be_the_true_one(bert):
+    """Without context: each is guessed right, and no other token but the most frequent is."""
+    inputs, target = guessing.arrays(bert.data, "test")
+    answer = guessing.as_shown(bert.data)("test")
+    hidden = target["masked_lm"]
+    shown = np.take_along_axis(inputs["token_ids"], inputs["mask_positions"], 1)
+    kept = (shown == hidden) & (hidden > 0)
+    assert kept.any()
+    share = guessing.neighbours_of(bert.data).share
+    right = (answer["guess"] == hidden) & (hidden > 0)
+    assert (kept | (hidden == share.argmax()))[right].all()
+    assert (answer["log_probability"][kept] > np.log(share[hidden[kept]])).all()
+    other = (shown != bert.data.tokenizer.vocabulary.index("[MASK]")) & ~kept & (hidden > 0)
+    assert (answer["log_probability"][other] < np.log(share[hidden[other]])).all()
+    names = [baseline.name for baseline in bert.task.baselines(bert.data)]
+    assert names == [
+        *("most frequent token, prior", "token as shown, prior"),
+        "counts of neighbours, words in common",
+    ]
+
+
 def test_what_is_not_hidden_does_not_count(bert):
     predictions = predict(bert.task, bert.model, bert.data, "test", 3)
     changed = {name: value.copy() for name, value in predictions.answers.items()}
