@@ -123,7 +123,7 @@ class Distill(Task):
         yield (
             "teacher_and_student",
             distillation.comparison(
-                f"{self.metric} on the test split",
+                self.metric,
                 {name: (s[self.metric], net.count_params()) for name, (s, net) in bars.items()},
             ),
         )

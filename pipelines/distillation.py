@@ -13,7 +13,7 @@ from keras import ops
 from matplotlib.figure import Figure
 
 import architectures
-from pipelines import PIPELINES, make_task, pipeline
+from pipelines import PIPELINES, figures, make_task, pipeline
 from pipelines.errors import UserError
 from pipelines.options import parse
 from pipelines.pipeline import Task
@@ -178,20 +178,13 @@ def limited(teacher: keras.Model, student: keras.Model) -> keras.Model:
     return keras.Model(teacher.input, output, name=teacher.name)
 
 
-def comparison(title: str, bars: Mapping[str, tuple[float, int]]) -> Figure:
-    """Draws a score as one bar for each network.
+def comparison(metric: str, networks: Mapping[str, tuple[float, int]]) -> Figure:
+    """Draws a test score as one bar for each network.
 
     Args:
-        title: What is compared.
-        bars: (score, number of parameters) by name, from top to bottom.
+        metric: What the score is.
+        networks: (score, number of parameters) by name, from top to bottom.
     """
-    figure = Figure(figsize=(7, 0.6 * len(bars) + 1.4), layout="constrained")
-    axes = figure.subplots()
-    names = [f"{name}\n{count:,} parameters" for name, (_, count) in bars.items()]
-    drawn = axes.barh(names, [score for score, _ in bars.values()], height=0.6)
-    axes.bar_label(drawn, fmt="%.4f", padding=4)
-    axes.invert_yaxis()
-    axes.margins(x=0.15)
-    axes.set_title(title)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
+    bars = {f"{name}\n{count:,} parameters": score for name, (score, count) in networks.items()}
+    largest = max(1.0, *bars.values())
+    return figures.bars(bars, x_label=metric, title=f"{metric} on the test split", largest=largest)

@@ -169,13 +169,14 @@ def shares(counts: np.ndarray, class_names: Sequence[str], *, title: str) -> Fig
     return figure
 
 
-def bars(values: Mapping[str, float], *, x_label: str, title: str) -> Figure:
-    """Draws a number between 0 and 1 for each name as a horizontal bar, in the given order."""
+def bars(values: Mapping[str, float], *, x_label: str, title: str, largest: float = 1.0) -> Figure:
+    """Draws a number from 0 to `largest` for each name as a horizontal bar, in the given order."""
     figure = Figure(figsize=(6, 1.2 + 0.3 * len(values)), layout="constrained")
     axes = figure.subplots()
     drawn = axes.barh(list(values), np.nan_to_num(list(values.values())), color="tab:blue")
     axes.bar_label(drawn, [f"{value:.3f}" for value in values.values()], padding=3, fontsize=9)
-    axes.set(xlabel=x_label, xlim=(0, 1.12), xticks=np.linspace(0, 1, 6), title=title)
+    ticks = np.linspace(0, largest, 6)
+    axes.set(xlabel=x_label, xlim=(0, 1.12 * largest), xticks=ticks, title=title)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
     return figure

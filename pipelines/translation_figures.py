@@ -53,7 +53,7 @@ def by_length(test: Predictions) -> Figure:
         if chosen.any():
             bars[f"{low} to {max(low, high - 1)} ({chosen.sum()})"] = float(quality[chosen].mean())
     unit = "words" if spaced else "letters"
-    return figures.bars(bars, x_label="mean chrF", title=f"Test sources by {unit}")
+    return figures.bars(bars, x_label="mean chrF", title=f"Test sources by {unit}", largest=100.0)
 
 
 def alignment(model: keras.Model, data: ParallelTexts) -> Iterator[tuple[str, Figure]]:
