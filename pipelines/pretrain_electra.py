@@ -8,11 +8,18 @@ the area under the ROC curve (AUC). What is put into validation and test is draw
 neighbours, the same for every run (see `detection.py`); what the run's own generator puts in is
 scored beside it.
 
-Small as it is, and in the minutes of a default run, it does not beat the baselines: after three
-epochs, of text with tokens of either origin, the AUC on validation was .54, and the generator
-guessed the most frequent token; how surprising a token is beside its neighbours, by counts, gives
-.59 on the tokens that are compared. In the paper it takes four days of one GPU to make an
-ELECTRA-small that reaches 81.3 on MNLI (Clark et al. 2020).
+Measured on one busy core, 5 minutes of training and 8 in all, seed 0:
+
+| test split | AUC | accuracy | generator: hidden tokens | perplexity |
+|---|---|---|---|---|
+| nothing is replaced; most frequent token | .500 | .871 | .069 | 572 |
+| counts of the two neighbours, the strongest baseline | .597 | .871 | .292 | 76 |
+| `electra_small`, so scaled | .533 (.523 to .540) | .871 | .072 | 574 |
+
+It beats the prior by .033 and stays below counts, so that the gate promotes no default run; at .5
+nobody calls any token replaced (F1 0). The generator has learned how frequent tokens are and no
+more, and of what it puts in, 15 % of the text, the detector tells .519. At scale the order is
+another: ELECTRA-small, four days of one GPU, reaches 81.3 on MNLI (Clark et al. 2020).
 
 The detector is what stays: `detect` and `embed` serve it, and `--encoder` of another run goes on
 with it.
