@@ -1,6 +1,36 @@
 """What a trained network knows, to a smaller one.
 
-python -m pipelines distill
+    python -m pipelines distill
+
+trains the default network of `classify_text` (1,549,059 parameters) in a run of its own, and then
+two students with a sixteenth of the parameters (96,507) on the same sentences: one that learns from
+the truth alone, the baseline, and one that learns from its teacher as well. Measured on a busy
+machine of two cores, 5 minutes in all, the teacher's 2 minutes among them:
+
+| | validation accuracy | test accuracy | test log loss |
+|---|---|---|---|
+| the student alone, seeds 0 and 1 | .742 .750 | .750 .758 | 1.09 .95 |
+| the student, seeds 0 and 1 | .765 .765 | .778 .777 | .55 .55 |
+| the teacher, seed 0 | .768 | .784 | |
+
+The margin is .019 to .028; the interval of the student's test accuracy is .761 to .796. Alone, so
+small a network grows overconfident in 8 epochs; what its teacher thinks keeps it from that. A
+`bigru` of 195,363 parameters comes from .760 to .774. TF-IDF with logistic regression, at .777, is
+as good as teacher and student, so that the gate may not promote them.
+
+Not every student gains: of digits, from a teacher with .962, a convnet of few filters learned .864,
+.788 and .804 with seeds 0 to 2, and alone .844, .773 and .831.
+
+    python -m pipelines distill --teacher runs:/ID --architecture distilbert_base \\
+        --model.layers 1 --model.heads 2 --model.width 128 --model.feed_forward 512 --inherit true
+
+is DistilBERT's way (Sanh et al. 2019), from a run of `pretrain_bert`: the student begins with every
+other layer of its teacher, and learns the hidden words from it; their cosine loss of hidden states
+is left out. At scale DistilBERT keeps 97 % of BERT's score on GLUE with 40 % fewer parameters.
+
+A teacher is any run of a pipeline whose network gives logits (`distillation.TEACHERS`). Data set
+and tokens are the teacher's; so are the entries of the SavedModel, so that the student
+takes its place behind the same client. The student alone is logged as a run within the run.
 """
 
 from __future__ import annotations
