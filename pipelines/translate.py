@@ -35,7 +35,8 @@ spells 1,948 words in phones after 16,000 others, in less than two minutes in al
 | `transformer_base` with the default sizes, 6 epochs | 154 s | .170 | .181 (.173 to .189) | .385 |
 
 Scheduled sampling, `--sampling 0.25`, brings the LSTM nothing: .167, validation .160, with seed 0.
-With the whole dictionary, split at random, LSTMs reach .055 (Yao & Zweig 2015). PER is called `token_error_rate` here, for tokens may be anything.
+With the whole dictionary, split at random, LSTMs reach .055 (Yao & Zweig 2015). PER is called
+`token_error_rate` here, for tokens may be anything.
 """
 
 from __future__ import annotations
