@@ -101,7 +101,10 @@ REFUSED = [
         "--inherit: the student must not have more layers than the teacher's 4, and has 9",
     ),
     (
-        ["--model.layers", "2", "--model.width", "24", "--model.heads", "2", "--inherit", "true"],
+        [
+            *("--architecture", "distilbert_base", "--model.layers", "2", "--model.width", "24"),
+            *("--model.heads", "2", "--inherit", "true"),
+        ],
         "--inherit: transformer_layer_0 of the student has weights",
     ),
 ]
