@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 
-import keras
 import numpy as np
 
-from pipelines import question_answering, training
+from pipelines import question_answering
 from pipelines.__main__ import main
 from pipelines.datasets import questions, sotu_cloze
 from serving.client import Client
@@ -22,21 +21,17 @@ SMALL = (
 )
 
 
-def test_a_server_answers_questions_as_the_trained_model_would(store, workplace, monkeypatch):
+def test_a_server_answers_questions_as_the_trained_model_would(
+    store, workplace, trained, monkeypatch
+):
     loaded: list[questions.Questions] = []
-    trained: list[keras.Model] = []
-    load, fit = questions.load, training.fit
+    load = questions.load
 
     def kept_data(*arguments) -> questions.Questions:
         loaded.append(load(*arguments))
         return loaded[-1]
 
-    def kept_model(*arguments) -> keras.Model:
-        trained.append(fit(*arguments))
-        return trained[-1]
-
     monkeypatch.setattr(questions, "load", kept_data)
-    monkeypatch.setattr(training, "fit", kept_model)
     monkeypatch.setattr(sotu_cloze, "SIZES", {"train": 200, "validation": 40, "test": 40})
     monkeypatch.setattr(sotu_cloze, "LARGEST_SHARE", 0.1)
     assert main(["answer_questions", "--data_dir", str(workplace / "data"), *SMALL]) == 0

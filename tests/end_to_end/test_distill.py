@@ -38,15 +38,7 @@ def runs(experiment: str) -> list[mlflow.entities.Run]:
     return [run for run in found if isinstance(run, mlflow.entities.Run)]
 
 
-def test_a_served_student_answers_as_it_was_taught(teacher, workplace, monkeypatch, capsys):
-    trained: list[keras.Model] = []
-    fit = training.fit
-
-    def kept(*arguments) -> keras.Model:
-        trained.append(fit(*arguments))
-        return trained[-1]
-
-    monkeypatch.setattr(training, "fit", kept)
+def test_a_served_student_answers_as_it_was_taught(teacher, workplace, trained):
     data = ("--data_dir", str(workplace / "data"))
     student = ("--architecture", "distilbert_base", "--model.layers", "2", "--epochs", "3")
     assert main(["distill", "--teacher", teacher, *data, *student, *SIZE, "--inherit", "true"]) == 0

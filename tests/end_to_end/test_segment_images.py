@@ -8,7 +8,6 @@ import keras
 import numpy as np
 from PIL import Image
 
-from pipelines import training
 from pipelines.__main__ import main
 from serving.client import Client
 from serving.deploy import deploy
@@ -21,15 +20,7 @@ SMALL = (
 )
 
 
-def test_a_served_model_colours_a_picture_as_the_trained_one_would(store, workplace, monkeypatch):
-    trained: list[keras.Model] = []
-    fit = training.fit
-
-    def kept(*arguments) -> keras.Model:
-        trained.append(fit(*arguments))
-        return trained[-1]
-
-    monkeypatch.setattr(training, "fit", kept)
+def test_a_served_model_colours_a_picture_as_the_trained_one_would(store, workplace, trained):
     assert main(["segment_images", "--data_dir", str(workplace / "data"), *SMALL]) == 0
     deployed = deploy("brains", workplace / "models", version=1)
     examples = sorted((deployed.path / "assets.extra/examples").iterdir())

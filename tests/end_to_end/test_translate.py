@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import keras
 import mlflow
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import reversible, training
+from pipelines import reversible
 from pipelines.__main__ import main
 from pipelines.beam_search import Beam
 from pipelines.datasets import parallel_texts
@@ -47,22 +46,16 @@ def own_tables(folder: Path) -> Path:
 
 @pytest.mark.parametrize("architecture", SMALL)
 def test_a_server_translates_as_the_trained_model_would(
-    architecture, store, workplace, monkeypatch
+    architecture, store, workplace, trained, monkeypatch
 ):
     loaded: list[parallel_texts.ParallelTexts] = []
-    trained: list[keras.Model] = []
-    load, fit = parallel_texts.load, training.fit
+    load = parallel_texts.load
 
     def kept_data(*arguments) -> parallel_texts.ParallelTexts:
         loaded.append(load(*arguments))
         return loaded[-1]
 
-    def kept_model(*arguments) -> keras.Model:
-        trained.append(fit(*arguments))
-        return trained[-1]
-
     monkeypatch.setattr(parallel_texts, "load", kept_data)
-    monkeypatch.setattr(training, "fit", kept_model)
     folder = own_tables(workplace / "own")
     options = ["--dataset", str(folder), "--architecture", architecture, *SHORT]
     assert main(["translate", *options, *SMALL[architecture]]) == 0
