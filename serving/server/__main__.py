@@ -58,6 +58,7 @@ def _serve(flags: Flags, base_path: Path) -> int:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # TensorFlow takes seconds to import: not before the flags are known to be right.
     from serving.server import grpc_front
+    from serving.server.core import Core
     from serving.server.manager import Manager, Model
     from serving.server.runtime import Session
     from serving.server.warmup import warm_up
@@ -82,7 +83,7 @@ def _serve(flags: Flags, base_path: Path) -> int:
     try:
         if not _until_ready(manager, stop):
             return 0
-        server, port = grpc_front.serve(manager, flags.port, threads=flags.grpc_max_threads)
+        server, port = grpc_front.serve(Core(manager), flags.port, threads=flags.grpc_max_threads)
         log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", port)
         stop.wait()
         log.info("Stopping: requests in flight have %d s to end", _DRAIN_SECONDS)

@@ -17,9 +17,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.errors import ServingError, UserError
-from serving.server import models
-from serving.server.manager import Manager
-from serving.server.predict import predict
+from serving.server.core import Core
 
 log = logging.getLogger(__name__)
 
@@ -30,55 +28,41 @@ _LONGEST_TEXT = 1024
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """tensorflow.serving.PredictionService."""
 
-    def __init__(self, manager: Manager) -> None:
-        self._manager = manager
+    def __init__(self, core: Core) -> None:
+        self._core = core
 
     def Predict(
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
-        def answer() -> predict_pb2.PredictResponse:
-            spec = models.spec_of(request)
-            with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
-                response = predict(session, request, context.time_remaining())
-            response.model_spec.name = spec.name
-            response.model_spec.version.value = number
-            return response
-
-        return _answer(answer, context)
+        return _answer(lambda: self._core.predict(request, context.time_remaining()), context)
 
     def GetModelMetadata(
         self,
         request: get_model_metadata_pb2.GetModelMetadataRequest,
         context: grpc.ServicerContext,
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        def answer() -> get_model_metadata_pb2.GetModelMetadataResponse:
-            spec = models.spec_of(request)
-            models.check_metadata_fields(request)
-            with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
-                return models.metadata(spec.name, number, session)
-
-        return _answer(answer, context)
+        return _answer(lambda: self._core.metadata(request), context)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     """tensorflow.serving.ModelService."""
 
-    def __init__(self, manager: Manager) -> None:
-        self._manager = manager
+    def __init__(self, core: Core) -> None:
+        self._core = core
 
     def GetModelStatus(
         self,
         request: get_model_status_pb2.GetModelStatusRequest,
         context: grpc.ServicerContext,
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        return _answer(lambda: models.status(self._manager, models.spec_of(request)), context)
+        return _answer(lambda: self._core.status(request), context)
 
 
-def serve(manager: Manager, port: int, *, threads: int) -> tuple[grpc.Server, int]:
+def serve(core: Core, port: int, *, threads: int) -> tuple[grpc.Server, int]:
     """Binds the port, starts to answer, and returns the server with the port it got.
 
     Args:
-        manager: What answers.
+        core: What answers.
         port: TCP port on all interfaces; 0 takes a free one.
         threads: Requests worked on at the same time.
 
@@ -94,9 +78,9 @@ def serve(manager: Manager, port: int, *, threads: int) -> tuple[grpc.Server, in
         ],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(manager), server
+        PredictionService(core), server
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(manager), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), server)
     try:
         bound = server.add_insecure_port(f"0.0.0.0:{port}")
     except RuntimeError as error:

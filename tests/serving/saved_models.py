@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving.server import grpc_front
+from serving.server.core import Core
 from serving.server.manager import Manager, Model
 from serving.server.runtime import Session
 from serving.server.warmup import WARMUP_FILE
@@ -261,7 +262,7 @@ def serving(
     manager = Manager(models, Session, poll_seconds=poll_seconds, load_retries=0)
     try:
         manager.start()
-        server, port = grpc_front.serve(manager, port, threads=threads)
+        server, port = grpc_front.serve(Core(manager), port, threads=threads)
         try:
             yield f"127.0.0.1:{port}"
         finally:

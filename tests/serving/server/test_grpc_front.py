@@ -143,11 +143,11 @@ def test_a_port_in_use_is_refused_in_a_sentence():
 
 
 def test_an_unforeseen_exception_ends_one_request_and_is_logged(caplog):
-    def acquire(*_):
+    def fail(*_):
         raise ZeroDivisionError("nobody thought of this")
 
-    manager: Any = SimpleNamespace(acquire=acquire)
-    server, port = grpc_front.serve(manager, 0, threads=1)
+    core: Any = SimpleNamespace(predict=fail)
+    server, port = grpc_front.serve(core, 0, threads=1)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -166,11 +166,11 @@ def test_any_text_of_an_error_reaches_the_client():
     """Also one that no header could carry as it is."""
     text = "naïve shapes\n\t [[{{node f}}]] \x00 € " + "x" * 2000
 
-    def acquire(*_):
+    def fail(*_):
         raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)
 
-    manager: Any = SimpleNamespace(acquire=acquire)
-    server, port = grpc_front.serve(manager, 0, threads=1)
+    core: Any = SimpleNamespace(predict=fail)
+    server, port = grpc_front.serve(core, 0, threads=1)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
