@@ -11,11 +11,13 @@ from tensorflow_serving.apis import (
     model_pb2,
     predict_pb2,
 )
+from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError
 from serving.server import models
 from serving.server.manager import Manager
 from serving.server.model_configs import models_of
+from serving.server.peers import Peers
 from serving.server.predict import predict
 
 
@@ -26,10 +28,12 @@ class Core:
 
     Args:
         manager: Hands out the versions that answer.
+        peers: The other processes of this server.
     """
 
-    def __init__(self, manager: Manager) -> None:
+    def __init__(self, manager: Manager, peers: Peers | None = None) -> None:
         self._manager = manager
+        self._peers = peers
 
     def predict(
         self, request: predict_pb2.PredictRequest, timeout: float | None = None
@@ -58,17 +62,32 @@ class Core:
         return models.status(self._manager, models.spec_of(request))
 
     def reload(
-        self, request: model_management_pb2.ReloadConfigRequest, timeout: float | None = None
+        self,
+        request: model_management_pb2.ReloadConfigRequest,
+        timeout: float | None = None,
+        *,
+        forwarded: bool = False,
     ) -> model_management_pb2.ReloadConfigResponse:
-        """Serves the models of a configuration and no others; waits for the new ones."""
+        """Serves the models of a configuration and no others; waits for the new ones.
+
+        The other processes of this server do the same, unless one of them has `forwarded` it.
+        """
         if request.config.WhichOneof("config") != "model_config_list":
             raise ServingError(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported",
             )
-        self._manager.reload(models_of(request.config, self._manager.models()), timeout)
+        self.configure(request.config, timeout)
+        if self._peers and not forwarded:
+            self._peers.reload(request, timeout)
         return model_management_pb2.ReloadConfigResponse(status={})
+
+    def configure(
+        self, config: model_server_config_pb2.ModelServerConfig, timeout: float | None = None
+    ) -> None:
+        """Serves the models of a configuration and no others, in this process."""
+        self._manager.reload(models_of(config, self._manager.models()), timeout)
 
     def signatures(self, spec: model_pb2.ModelSpec) -> dict[str, meta_graph_pb2.SignatureDef]:
         """Returns the signatures, by key, of the version that a spec asks for."""

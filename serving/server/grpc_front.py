@@ -22,6 +22,7 @@ from tensorflow_serving.apis import (
 
 from serving.errors import ServingError, UserError
 from serving.server.core import Core
+from serving.server.peers import FORWARDED
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,11 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         request: model_management_pb2.ReloadConfigRequest,
         context: grpc.ServicerContext,
     ) -> model_management_pb2.ReloadConfigResponse:
-        return _answer(lambda: self._core.reload(request, context.time_remaining()), context)
+        forwarded = FORWARDED in context.invocation_metadata()
+        return _answer(
+            lambda: self._core.reload(request, context.time_remaining(), forwarded=forwarded),
+            context,
+        )
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,15 @@ def serve(
             _bind(server, f"unix:{path}", secret, f"the UNIX socket {path}")
     server.start()
     return server, port
+
+
+def credentials(ssl: Any) -> grpc.ServerCredentials:
+    """Returns what an `SSLConfig` says: TLS, and with `client_verify` for both sides."""
+    return grpc.ssl_server_credentials(
+        [(ssl.server_key.encode(), ssl.server_cert.encode())],
+        root_certificates=ssl.custom_ca.encode() or None,
+        require_client_auth=ssl.client_verify,
+    )
 
 
 def _bind(

@@ -43,9 +43,7 @@ def session_config(flags: Flags, base: config_pb2.ConfigProto) -> config_pb2.Con
     if flags.per_process_gpu_memory_fraction:
         config.gpu_options.per_process_gpu_memory_fraction = flags.per_process_gpu_memory_fraction
     if flags.xla_cpu_compilation_enabled or flags.xla_gpu_compilation_enabled:
-        config.graph_options.optimizer_options.global_jit_level = (
-            config_pb2.OptimizerOptions.ON_1
-        )
+        config.graph_options.optimizer_options.global_jit_level = config_pb2.OptimizerOptions.ON_1
     on = rewriter_config_pb2.RewriterConfig.ON
     rewrites = config.graph_options.rewrite_options
     if flags.mixed_precision == "bfloat16":

@@ -23,7 +23,6 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     inference_pb2,
-    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -125,7 +124,6 @@ def test_requests_beyond_the_number_of_threads_wait_their_turn(repository):
         ("Classify", classification_pb2.ClassificationRequest()),
         ("Regress", regression_pb2.RegressionRequest()),
         ("MultiInference", inference_pb2.MultiInferenceRequest()),
-        ("HandleReloadConfigRequest", model_management_pb2.ReloadConfigRequest()),
     ],
 )
 def test_methods_to_come_are_unimplemented(prediction, service, method, message):
