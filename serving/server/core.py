@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     model_pb2,
     predict_pb2,
+    regression_pb2,
 )
 
-from serving.server import models
+from serving.server import inference, models
 from serving.server.manager import Manager
 from serving.server.predict import predict
 
@@ -22,10 +25,12 @@ class Core:
 
     Args:
         manager: Hands out the versions that answer.
+        check_method_name: Whether signatures must be declared for the method that runs them.
     """
 
-    def __init__(self, manager: Manager) -> None:
+    def __init__(self, manager: Manager, *, check_method_name: bool = False) -> None:
         self._manager = manager
+        self._check_method_name = check_method_name
 
     def predict(
         self, request: predict_pb2.PredictRequest, timeout: float | None = None
@@ -36,6 +41,45 @@ class Core:
             response = predict(session, request, timeout)
         response.model_spec.name = spec.name
         response.model_spec.version.value = number
+        return response
+
+    def classify(
+        self, request: classification_pb2.ClassificationRequest, timeout: float | None = None
+    ) -> classification_pb2.ClassificationResponse:
+        """Runs a signature on examples and returns classes; `timeout` as for `predict`."""
+        spec = models.spec_of(request)
+        with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
+            response = inference.classify(
+                session, request, timeout, check_method_name=self._check_method_name
+            )
+        response.model_spec.name = spec.name
+        response.model_spec.version.value = number
+        return response
+
+    def regress(
+        self, request: regression_pb2.RegressionRequest, timeout: float | None = None
+    ) -> regression_pb2.RegressionResponse:
+        """Runs a signature on examples and returns values; `timeout` as for `predict`."""
+        spec = models.spec_of(request)
+        with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
+            response = inference.regress(
+                session, request, timeout, check_method_name=self._check_method_name
+            )
+        response.model_spec.name = spec.name
+        response.model_spec.version.value = number
+        return response
+
+    def multi_inference(
+        self, request: inference_pb2.MultiInferenceRequest, timeout: float | None = None
+    ) -> inference_pb2.MultiInferenceResponse:
+        """Runs several signatures of the version that the first task asks for."""
+        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
+            response = inference.multi_inference(
+                session, request, timeout, check_method_name=self._check_method_name
+            )
+        for result in response.results:
+            result.model_spec.version.value = number
         return response
 
     def metadata(
