@@ -30,11 +30,15 @@ class Core:
     Args:
         manager: Hands out the versions that answer.
         check_method_name: Whether signatures must be declared for the method that runs them.
+        tensor_content: Whether Predict answers with `tensor_content` and not with typed fields.
     """
 
-    def __init__(self, manager: Manager, *, check_method_name: bool = False) -> None:
+    def __init__(
+        self, manager: Manager, *, check_method_name: bool = False, tensor_content: bool = False
+    ) -> None:
         self._manager = manager
         self._check_method_name = check_method_name
+        self._tensor_content = tensor_content
 
     def predict(
         self, request: predict_pb2.PredictRequest, timeout: float | None = None
@@ -42,7 +46,13 @@ class Core:
         """Runs a signature on tensors; `timeout` is the time left, in seconds."""
         spec = models.spec_of(request)
         with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
-            response = predict(session, request, timeout)
+            response = predict(
+                session,
+                request,
+                timeout,
+                check_method_name=self._check_method_name,
+                tensor_content=self._tensor_content,
+            )
         response.model_spec.name = spec.name
         response.model_spec.version.value = number
         return response

@@ -26,11 +26,9 @@ from tensorflow_serving.apis import (
 )
 
 from serving.errors import ServingError
-from serving.server.predict import DEFAULT_SIGNATURE
+from serving.server.predict import CLASSIFY, DEFAULT_SIGNATURE, REGRESS
 from serving.server.runtime import Session
 
-CLASSIFY = "tensorflow/serving/classify"
-REGRESS = "tensorflow/serving/regress"
 _INPUTS = "inputs"
 _CLASSES = "classes"
 _SCORES = "scores"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from serving.errors import ServingError
-from serving.server.inference import CLASSIFY, REGRESS, classify, multi_inference, regress
+from serving.server.inference import classify, multi_inference, regress
+from serving.server.predict import CLASSIFY, REGRESS
 from serving.server.runtime import Session
 from tests.serving.inference_models import (
     classification,
