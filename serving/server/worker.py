@@ -76,7 +76,7 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
         session = Session(path, flags.saved_model_tags.split(","))
         try:
             if flags.enable_model_warmup:
-                warm_up(session, path)
+                warm_up(session, path, iterations=flags.num_request_iterations_for_warmup)
         except Exception:
             session.close()
             raise
@@ -96,7 +96,12 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
         stack.callback(manager.stop)
         if not _until(stop, manager.start):
             return 0
-        core = Core(manager, peers)
+        core = Core(
+            manager,
+            peers,
+            check_method_name=flags.enable_signature_method_name_check,
+            tensor_content=flags.enable_serialization_as_tensor_content,
+        )
         server, port = grpc_front.serve(
             core,
             grpc_front.Listeners(
