@@ -1,17 +1,14 @@
 """The messages of TensorFlow Serving's API that a client needs, without TensorFlow.
 
-The table below repeats names and numbers of the fields from tensorflow_serving/apis and
-tensorflow/core; enums stand as int32, which is the same on the wire. The classes live in a
-descriptor pool of their own, so that they do not clash with TensorFlow's where both are loaded.
-A test compares every field with the original.
+The table below repeats names and numbers of the fields from tensorflow_serving/apis,
+tensorflow_serving/config, tensorflow/core and grpc/health/v1. Enums stand as int32, nested messages
+beside their parents, and members of a oneof as fields of which a writer sets one: all of it the
+same on the wire. A test compares every field with the original.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from serving import schema
 
 _SCHEMA = """
 message tensorflow.Dim
@@ -42,6 +39,20 @@ message tensorflow.SignatureDef
   map tensorflow.TensorInfo inputs = 1
   map tensorflow.TensorInfo outputs = 2
   string method_name = 3
+message tensorflow.BytesList
+  repeated bytes value = 1
+message tensorflow.FloatList
+  repeated float value = 1
+message tensorflow.Int64List
+  repeated int64 value = 1
+message tensorflow.Feature
+  tensorflow.BytesList bytes_list = 1
+  tensorflow.FloatList float_list = 2
+  tensorflow.Int64List int64_list = 3
+message tensorflow.Features
+  map tensorflow.Feature feature = 1
+message tensorflow.Example
+  tensorflow.Features features = 1
 message tensorflow.serving.Any
   string type_url = 1
   bytes value = 2
@@ -78,67 +89,103 @@ message tensorflow.serving.ModelVersionStatus
   tensorflow.serving.StatusProto status = 3
 message tensorflow.serving.GetModelStatusResponse
   repeated tensorflow.serving.ModelVersionStatus model_version_status = 1
+message tensorflow.serving.ExampleList
+  repeated tensorflow.Example examples = 1
+message tensorflow.serving.ExampleListWithContext
+  repeated tensorflow.Example examples = 1
+  tensorflow.Example context = 2
+message tensorflow.serving.Input
+  tensorflow.serving.ExampleList example_list = 1
+  tensorflow.serving.ExampleListWithContext example_list_with_context = 2
+message tensorflow.serving.Class
+  string label = 1
+  float score = 2
+message tensorflow.serving.Classifications
+  repeated tensorflow.serving.Class classes = 1
+message tensorflow.serving.ClassificationResult
+  repeated tensorflow.serving.Classifications classifications = 1
+message tensorflow.serving.ClassificationRequest
+  tensorflow.serving.ModelSpec model_spec = 1
+  tensorflow.serving.Input input = 2
+message tensorflow.serving.ClassificationResponse
+  tensorflow.serving.ModelSpec model_spec = 2
+  tensorflow.serving.ClassificationResult result = 1
+message tensorflow.serving.Regression
+  float value = 1
+message tensorflow.serving.RegressionResult
+  repeated tensorflow.serving.Regression regressions = 1
+message tensorflow.serving.RegressionRequest
+  tensorflow.serving.ModelSpec model_spec = 1
+  tensorflow.serving.Input input = 2
+message tensorflow.serving.RegressionResponse
+  tensorflow.serving.ModelSpec model_spec = 2
+  tensorflow.serving.RegressionResult result = 1
+message tensorflow.serving.InferenceTask
+  tensorflow.serving.ModelSpec model_spec = 1
+  string method_name = 2
+message tensorflow.serving.InferenceResult
+  tensorflow.serving.ModelSpec model_spec = 1
+  tensorflow.serving.ClassificationResult classification_result = 2
+  tensorflow.serving.RegressionResult regression_result = 3
+message tensorflow.serving.MultiInferenceRequest
+  repeated tensorflow.serving.InferenceTask tasks = 1
+  tensorflow.serving.Input input = 2
+message tensorflow.serving.MultiInferenceResponse
+  repeated tensorflow.serving.InferenceResult results = 1
+message tensorflow.serving.Latest
+  uint32 num_versions = 1
+message tensorflow.serving.All
+message tensorflow.serving.Specific
+  repeated int64 versions = 1
+message tensorflow.serving.ServableVersionPolicy
+  tensorflow.serving.Latest latest = 100
+  tensorflow.serving.All all = 101
+  tensorflow.serving.Specific specific = 102
+message tensorflow.serving.ModelConfig
+  string name = 1
+  string base_path = 2
+  string model_platform = 4
+  tensorflow.serving.ServableVersionPolicy model_version_policy = 7
+  map int64 version_labels = 8
+message tensorflow.serving.ModelConfigList
+  repeated tensorflow.serving.ModelConfig config = 1
+message tensorflow.serving.ModelServerConfig
+  tensorflow.serving.ModelConfigList model_config_list = 1
+message tensorflow.serving.ReloadConfigRequest
+  tensorflow.serving.ModelServerConfig config = 1
+  repeated string metric_names = 2
+message tensorflow.serving.Metric
+  string name = 1
+  int64 int64_value_increase = 2
+message tensorflow.serving.ReloadConfigResponse
+  tensorflow.serving.StatusProto status = 1
+  repeated tensorflow.serving.Metric metric = 2
+message grpc.health.v1.HealthCheckRequest
+  string service = 1
+message grpc.health.v1.HealthCheckResponse
+  int32 status = 1
 """
 
-_Field = descriptor_pb2.FieldDescriptorProto
-_FIELD = re.compile(r"(repeated |map )?([\w.]+) (\w+) = (\d+)")
-
-
-def _files() -> dict[str, descriptor_pb2.FileDescriptorProto]:
-    """Reads the schema into one file description per package."""
-    files: dict[str, descriptor_pb2.FileDescriptorProto] = {}
-    for line in _SCHEMA.strip().splitlines():
-        if line.startswith("message "):
-            package, _, name = line.removeprefix("message ").rpartition(".")
-            file = files.setdefault(
-                package,
-                descriptor_pb2.FileDescriptorProto(
-                    name=f"{package}.proto", package=package, syntax="proto3"
-                ),
-            )
-            message = file.message_type.add(name=name)
-        else:
-            kind, type_name, name, number = _FIELD.fullmatch(line.strip()).groups()  # type: ignore[union-attr]
-            _add_field(message, f"{package}.{message.name}", kind, type_name, name, int(number))
-    files["tensorflow.serving"].dependency.append("tensorflow.proto")
-    return files
-
-
-def _add_field(message, full_name: str, kind: str | None, type_name: str, name: str, number: int):
-    if kind == "map ":
-        entry_name = f"{name.title().replace('_', '')}Entry"
-        entry = message.nested_type.add(name=entry_name)
-        entry.options.map_entry = True
-        _add_field(entry, "", None, "string", "key", 1)
-        _add_field(entry, "", None, type_name, "value", 2)
-        kind, type_name = "repeated ", f"{full_name}.{entry_name}"
-    label = _Field.LABEL_REPEATED if kind else _Field.LABEL_OPTIONAL
-    field = message.field.add(name=name, number=number, label=label)
-    if "." in type_name:
-        field.type, field.type_name = _Field.TYPE_MESSAGE, f".{type_name}"
-    else:
-        field.type = getattr(_Field, f"TYPE_{type_name.upper()}")
-
-
-def _classes() -> dict[str, Any]:
-    pool = descriptor_pool.DescriptorPool()
-    files = _files()
-    for package in ("tensorflow", "tensorflow.serving"):
-        pool.AddSerializedFile(files[package].SerializeToString())
-    return {
-        message.name: message_factory.GetMessageClass(
-            pool.FindMessageTypeByName(f"{package}.{message.name}")
-        )
-        for package, file in files.items()
-        for message in file.message_type
-    }
-
-
-CLASSES = _classes()
+CLASSES = schema.classes(_SCHEMA)
 PredictRequest = CLASSES["PredictRequest"]
 PredictResponse = CLASSES["PredictResponse"]
+ClassificationRequest = CLASSES["ClassificationRequest"]
+ClassificationResponse = CLASSES["ClassificationResponse"]
+RegressionRequest = CLASSES["RegressionRequest"]
+RegressionResponse = CLASSES["RegressionResponse"]
+MultiInferenceRequest = CLASSES["MultiInferenceRequest"]
+MultiInferenceResponse = CLASSES["MultiInferenceResponse"]
 GetModelMetadataRequest = CLASSES["GetModelMetadataRequest"]
 GetModelMetadataResponse = CLASSES["GetModelMetadataResponse"]
+SignatureDefMap = CLASSES["SignatureDefMap"]
 GetModelStatusRequest = CLASSES["GetModelStatusRequest"]
 GetModelStatusResponse = CLASSES["GetModelStatusResponse"]
-SignatureDefMap = CLASSES["SignatureDefMap"]
+ReloadConfigRequest = CLASSES["ReloadConfigRequest"]
+ReloadConfigResponse = CLASSES["ReloadConfigResponse"]
+HealthCheckRequest = CLASSES["HealthCheckRequest"]
+HealthCheckResponse = CLASSES["HealthCheckResponse"]
+ModelSpec = CLASSES["ModelSpec"]
+Example = CLASSES["Example"]
+Feature = CLASSES["Feature"]
+Input = CLASSES["Input"]
+ModelConfig = CLASSES["ModelConfig"]

@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import grpc
 import numpy as np
@@ -24,8 +22,6 @@ import pytest
 
 from serving.client import Client
 from serving.errors import ServingError
-from serving.server.__main__ import _until_ready
-from serving.server.manager import Manager, Model
 from tests.serving.saved_models import publish, record_warmup, recorded, request
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
@@ -72,14 +68,20 @@ class Process:
         return code
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @contextmanager
 def started(*flags: str) -> Iterator[Process]:
     server = Process(*flags)
     try:
         yield server
     finally:
-        server.process.kill()
-        server.process.wait()
+        server.process.terminate()
+        server.process.wait(60)
 
 
 def test_a_server_waits_for_a_version_outlives_bad_requests_and_ends_in_good_order(
@@ -91,7 +93,10 @@ def test_a_server_waits_for_a_version_outlives_bad_requests_and_ends_in_good_ord
     # Without warmup a bad record does no harm.
     record_warmup(version, recorded(request("m", x=np.ones(1))))
     with started(
-        "--port=0", "--model_name=m", f"--model_base_path={base}", "--enable_model_warmup=false"
+        f"--port={free_port()}",
+        "--model_name=m",
+        f"--model_base_path={base}",
+        "--enable_model_warmup=false",
     ) as server:
         server.wait_for("Did you forget to name your leaf directory as a number")
         assert "Running gRPC" not in server.log
@@ -148,7 +153,10 @@ def test_a_damaged_newest_version_ends_the_start_although_an_older_one_is_good(
     (base / "2").mkdir()
     (base / "2" / "saved_model.pb").write_bytes(b"garbage")
     with started(
-        "--port=0", "--model_name=m", f"--model_base_path={base}", "--max_num_load_retries=0"
+        f"--port={free_port()}",
+        "--model_name=m",
+        f"--model_base_path={base}",
+        "--max_num_load_retries=0",
     ) as server:
         assert server.exit_code() == 1
         assert server.log.splitlines()[-1] == (
@@ -167,7 +175,7 @@ def test_a_port_in_use_is_refused_in_a_sentence(repository):
         with started(f"--port={port}", f"--model_base_path={base}") as server:
             assert server.exit_code() == 2
     assert server.log.splitlines()[-1] == (
-        f"error: port {port} cannot be bound: it is in use or not allowed; choose another --port"
+        f"error: port {port} cannot be bound: it is in use or not allowed; choose another one"
     )
     assert "Traceback" not in server.log
 
@@ -197,37 +205,7 @@ def test_what_needs_no_tensorflow_imports_none(tmp_path):
     assert version == "0 False"
     assert process.stderr.splitlines() == [
         "error: --port must be an integer, not 'http'",
-        "error: --model_base_path is missing: the folder of the model's versions",
+        "error: --model_base_path is missing: the folder of the model's versions; or give "
+        "--model_config_file",
         f"error: Could not find base path {missing} for servable m; deploy a model first",
     ]
-
-
-@pytest.fixture
-def manager(tmp_path):
-    """A manager that knows only how to load version 1."""
-
-    def load(path: Path) -> Any:
-        if path.name != "1":
-            raise ServingError(grpc.StatusCode.DATA_LOSS, "it is damaged")
-        return SimpleNamespace(close=lambda: None)
-
-    manager = Manager([Model("m", tmp_path)], load, poll_seconds=0.01, load_retries=0)
-    yield manager
-    manager.stop()
-
-
-def test_starting_ends_when_the_model_is_available(manager, tmp_path):
-    (tmp_path / "1").mkdir()
-    assert _until_ready(manager, threading.Event())
-
-
-def test_a_signal_ends_the_wait_for_a_version(manager):
-    stop = threading.Event()
-    threading.Timer(0.2, stop.set).start()
-    assert not _until_ready(manager, stop)
-
-
-def test_a_failed_start_is_raised_where_it_was_asked_for(manager, tmp_path):
-    (tmp_path / "2").mkdir()
-    with pytest.raises(ServingError, match="did not become available"):
-        _until_ready(manager, threading.Event())
