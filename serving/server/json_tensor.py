@@ -103,9 +103,8 @@ def predict_response(outputs: Mapping[str, tensor_pb2.TensorProto], rows: bool) 
     arrays = {alias: tensors.decode(outputs[alias]) for alias in sorted(outputs)}
     for alias, array in arrays.items():
         if array.size and outputs[alias].dtype not in json_values.TYPES:
-            raise invalid(
-                f"Failed to write JSON value for tensor type: {json_values.dtype_name(outputs[alias].dtype)}"
-            )
+            name = json_values.dtype_name(outputs[alias].dtype)
+            raise invalid(f"Failed to write JSON value for tensor type: {name}")
     if rows:
         return json_writer.encoded(_row_response(arrays))
     around = 1 if len(arrays) == 1 else 2

@@ -72,17 +72,19 @@ def _regular(leaves: list[Any], dtype: int) -> bool:
     if numpy_type is np.bool_:
         return kinds == {bool}
     if issubclass(numpy_type, np.integer):
-        limits = _limits(numpy_type)
-        return kinds == {int} and limits.min <= min(leaves) and max(leaves) <= limits.max
+        whole_limits = _limits(numpy_type)
+        return (
+            kinds == {int} and whole_limits.min <= min(leaves) and max(leaves) <= whole_limits.max
+        )
     if not kinds <= {int, float, json_reader.Constant}:
         return False
-    limits = np.finfo(numpy_type)
+    limits = np.finfo(numpy_type)  # type: ignore[type-var]
     if int in kinds:
         whole = leaves if kinds == {int} else [each for each in leaves if type(each) is int]
         if max(max(whole), -min(whole)) >= 2 ** (limits.nmant + 1):
             return False
     # What exceeds the type, and infinities, which may be numbers that exceed a double.
-    return bool(np.all(~(np.abs(np.array(leaves, np.float64)) > limits.max)))
+    return bool(np.all(~(np.abs(np.array(leaves, np.float64)) > float(limits.max))))
 
 
 def packed(values: list[Any], dtype: int) -> np.ndarray:
@@ -208,7 +210,7 @@ def to_float(value: Any, dtype: int) -> float:
     if isinstance(value, int):
         lossless = abs(value) < 2 ** (limits.nmant + 1)
     else:
-        lossless = not math.isfinite(value) or abs(value) <= limits.max
+        lossless = not math.isfinite(value) or abs(value) <= float(limits.max)
     if not lossless:
         raise invalid(
             f"Cannot convert JSON value: {json_writer.shown(value)} to {dtype_name(dtype)} "

@@ -37,7 +37,7 @@ def shown(value: Any) -> str:
     """Returns a value as error texts show it."""
     value = number(value)
     if isinstance(value, float):
-        single = abs(value) <= np.finfo(np.float32).max
+        single = abs(value) <= float(np.finfo(np.float32).max)
         return decimals(np.array([value], np.float32 if single else np.float64))[0]
     try:
         return _pretty(value, "\n")
@@ -62,21 +62,22 @@ def decimals(numbers: np.ndarray) -> list[str]:
     Args:
         numbers: float32 or float64, of one dimension.
     """
-    values = numbers.tolist()
-    cells = (" ".join(["%.6g"] * len(values)) % tuple(values)).split(" ") if values else []
-    short = np.fromiter(map(float, cells), np.float64, len(cells))
-    finite = np.isfinite(numbers)
-    with np.errstate(over="ignore"):
-        inexact = finite & (short.astype(numbers.dtype) != numbers)
     full = "%.9g" if numbers.dtype == np.float32 else "%.17g"
-    for index in np.flatnonzero(inexact).tolist():
-        cells[index] = full % values[index]
-    for index in np.flatnonzero(finite & (numbers == np.trunc(numbers))).tolist():
+    short = _perhaps_short(numbers)
+    values = numbers[short]
+    texts = np.array(_formatted("%.6g", values), object)
+    with np.errstate(over="ignore"):
+        same = np.array(list(map(float, texts)), np.float64).astype(numbers.dtype) == values
+    for index in np.flatnonzero(~same & np.isfinite(values)).tolist():
+        texts[index] = full % values[index]
+    for index in np.flatnonzero(~np.isfinite(values)).tolist():
+        texts[index] = _constant(values[index])
+    cells = np.empty(len(numbers), object)
+    cells[short], cells[~short] = texts, _formatted(full, numbers[~short])
+    for index in np.flatnonzero(np.isfinite(numbers) & (numbers == np.trunc(numbers))).tolist():
         if "e" not in cells[index]:
             cells[index] += ".0"
-    for index in np.flatnonzero(~finite).tolist():
-        cells[index] = _constant(values[index])
-    return cells
+    return cells.tolist()
 
 
 def nested(
@@ -127,6 +128,21 @@ def object_of(pairs: Sequence[tuple[str, str]], level: int) -> str:
 def encoded(text: str) -> bytes:
     """Returns the bytes of a text, those that never were UTF-8 as they came."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def _formatted(pattern: str, numbers: np.ndarray) -> list[str]:
+    values = tuple(numbers.tolist())
+    return (" ".join([pattern] * len(values)) % values).split()
+
+
+def _perhaps_short(numbers: np.ndarray) -> np.ndarray:
+    """Returns which floats may be told by six digits; of the others it is sure."""
+    magnitude = np.abs(numbers.astype(np.float64))
+    with np.errstate(all="ignore"):
+        scale = 10.0 ** (5 - np.floor(np.log10(magnitude)))
+        off = np.abs(np.round(magnitude * scale) / scale - magnitude)
+        limits = np.finfo(numbers.dtype)
+        return ~(off > magnitude * 16 * limits.eps) | (magnitude < limits.tiny)
 
 
 def _constant(value: float) -> str:
