@@ -55,7 +55,7 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
     # TensorFlow takes seconds to import: not before the flags are known to be right.
     from tensorflow.core.protobuf import config_pb2
 
-    from serving.server import configuration, grpc_front, model_configs
+    from serving.server import configuration, grpc_front, model_configs, rest_front
     from serving.server.core import Core
     from serving.server.manager import Manager
     from serving.server.peers import Peers
@@ -120,6 +120,19 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
             log.info("Running gRPC ModelServer at UNIX socket %s ...", flags.grpc_socket_path)
         if port:
             log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", port)
+        if flags.rest_api_port and flags.rest_api_port == flags.port:
+            log.error("--rest_api_port must differ from --port; the REST API is left out")
+        elif flags.rest_api_port:
+            rest = rest_front.serve(
+                core,
+                flags.rest_api_port,
+                threads=flags.rest_api_num_threads,
+                timeout_seconds=flags.rest_api_timeout_in_ms / 1000,
+                cors=flags.rest_api_enable_cors_support,
+                reuse_port=True,
+            )
+            stack.callback(rest.stop, DRAIN_SECONDS)
+            log.info("Exporting HTTP/REST API at:localhost:%d ...", rest.port)
         if flags.model_config_file and flags.model_config_file_poll_wait_seconds:
             stack.callback(_polled_config(flags, core, stop).join)
         print("ready", flush=True)
