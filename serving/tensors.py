@@ -33,6 +33,8 @@ _NAMES = {
 }
 _NUMBERS = {name: number for number, name in _NAMES.items()}
 STRING = 7
+# Types that signatures may name but no client can send or read.
+_OPAQUE = {0: "invalid", STRING: "string", 20: "resource", 21: "variant"}
 
 # Which repeated field carries a type's values (tensorflow/core/framework/tensor.proto).
 _FIELDS = {
@@ -51,6 +53,11 @@ _FIELDS = {
 _PACKED = {"float32": 5, "float64": 6}
 # What a few bytes may grow to when a list of values is continued: the largest gRPC message.
 _MOST_BYTES = 2**31 - 1
+
+
+def dtype_name(number: int) -> str:
+    """Returns TensorFlow's name of a DataType, such as "float32" or "string"."""
+    return _NAMES.get(number) or _OPAQUE.get(number, f"type {number}")
 
 
 def decode(proto: Any) -> np.ndarray:

@@ -83,7 +83,7 @@ class Session:
             ServingError: With the runtime's code and text.
         """
         for name in (*feeds, *fetches):
-            if self._outputs[name] is None:
+            if self._outputs.get(name) is None:
                 operation, _, index = name.partition(":")
                 raise ServingError(
                     grpc.StatusCode.INVALID_ARGUMENT,

@@ -15,7 +15,7 @@ import grpc
 import numpy as np
 import pytest
 
-from serving.client import Client, VersionStatus
+from serving.client import Client, TensorInfo, VersionStatus
 from serving.errors import ServingError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -114,10 +114,12 @@ def test_the_metadata_are_the_signatures(client):
     signatures = client.metadata("sum_and_difference", version=1)
     assert set(signatures) == {"serving_default", "only_sum", "__saved_model_init_op"}
     default = signatures["serving_default"]
-    assert set(default.inputs) == {"a", "b"}
-    assert default.inputs["a"].dtype == 1
-    assert [dim.size for dim in default.inputs["a"].tensor_shape.dim] == [-1]
-    assert set(signatures["only_sum"].outputs) == {"sum"}
+    assert default.method_name == "tensorflow/serving/predict"
+    assert list(default.inputs) == ["a", "b"]
+    assert default.inputs["a"] == TensorInfo("serving_default_a:0", "float32", (None,))
+    assert list(signatures["only_sum"].outputs) == ["sum"]
+    [nothing] = signatures["__saved_model_init_op"].outputs.values()
+    assert (nothing.dtype, nothing.shape) == ("invalid", None)
     assert refused(client.metadata, "nobody").code is grpc.StatusCode.NOT_FOUND
 
 
@@ -169,7 +171,7 @@ def test_waiting_for_a_server_that_never_says_a_word_ends_in_time():
 
 
 def test_waiting_sees_the_server_and_then_the_version_come(repository, tmp_path):
-    from serving.server.manager import Model
+    from serving.server.versions import Model
     from tests.serving.saved_models import publish, serving
 
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -198,7 +200,7 @@ def test_waiting_sees_the_server_and_then_the_version_come(repository, tmp_path)
 
 
 def test_waiting_for_a_version_that_failed_ends_at_once_with_its_error(repository, tmp_path):
-    from serving.server.manager import Model
+    from serving.server.versions import Model
     from tests.serving.saved_models import publish, serving
 
     base = tmp_path / "m"
