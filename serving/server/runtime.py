@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,27 @@ class Session:
             np.array(result, object) if isinstance(result, bytes) else np.asarray(result)
             for result in results
         ]
+
+    @property
+    def graph(self) -> tf.Graph:
+        """The graph; what is added to it must be made known with `extend`."""
+        return self._session.graph
+
+    def tensor(self, name: str) -> tf.Tensor | None:
+        """Returns a tensor of the graph; None if it has no such tensor."""
+        operation, _, index = name.partition(":")
+        try:
+            return self.graph.get_tensor_by_name(f"{operation}:{index or 0}")
+        except (KeyError, ValueError):
+            return None
+
+    def extend(self, tensors: Iterable[tf.Tensor]) -> None:
+        """Makes operations that were added to the graph known, so that their tensors can be run.
+
+        Runs in other threads go on. Calls must not overlap, nor overlap changes of the graph.
+        """
+        self._session._extend_graph()
+        self._outputs |= {tensor.name: tensor._as_tf_output() for tensor in tensors}
 
     def close(self) -> None:
         """Frees the session's memory."""
