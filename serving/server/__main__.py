@@ -53,8 +53,6 @@ def _serve(flags: Flags, base_path: Path) -> int:
         signal.signal(number, lambda *_: stop.set())
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # oneDNN's kernels end the process where the plain ones refuse a wrong shape.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # TensorFlow takes seconds to import: not before the flags are known to be right.
     from serving.server import grpc_front

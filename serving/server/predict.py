@@ -15,6 +15,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving import tensors
 from serving.errors import ServingError
+from serving.server.guard import GuardedSession
 from serving.server.runtime import Session
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -22,7 +23,9 @@ _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 def predict(
-    session: Session, request: predict_pb2.PredictRequest, timeout: float | None = None
+    session: Session | GuardedSession,
+    request: predict_pb2.PredictRequest,
+    timeout: float | None = None,
 ) -> predict_pb2.PredictResponse:
     """Runs the signature that the request names.
 
