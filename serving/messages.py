@@ -1,17 +1,13 @@
 """The messages of TensorFlow Serving's API that a client needs, without TensorFlow.
 
 The table below repeats names and numbers of the fields from tensorflow_serving/apis and
-tensorflow/core; enums stand as int32, which is the same on the wire. The classes live in a
-descriptor pool of their own, so that they do not clash with TensorFlow's where both are loaded.
-A test compares every field with the original.
+tensorflow/core; enums stand as int32, which is the same on the wire. A test compares every field
+with the original.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from serving import schema
 
 _SCHEMA = """
 message tensorflow.Dim
@@ -80,61 +76,7 @@ message tensorflow.serving.GetModelStatusResponse
   repeated tensorflow.serving.ModelVersionStatus model_version_status = 1
 """
 
-_Field = descriptor_pb2.FieldDescriptorProto
-_FIELD = re.compile(r"(repeated |map )?([\w.]+) (\w+) = (\d+)")
-
-
-def _files() -> dict[str, descriptor_pb2.FileDescriptorProto]:
-    """Reads the schema into one file description per package."""
-    files: dict[str, descriptor_pb2.FileDescriptorProto] = {}
-    for line in _SCHEMA.strip().splitlines():
-        if line.startswith("message "):
-            package, _, name = line.removeprefix("message ").rpartition(".")
-            file = files.setdefault(
-                package,
-                descriptor_pb2.FileDescriptorProto(
-                    name=f"{package}.proto", package=package, syntax="proto3"
-                ),
-            )
-            message = file.message_type.add(name=name)
-        else:
-            kind, type_name, name, number = _FIELD.fullmatch(line.strip()).groups()  # type: ignore[union-attr]
-            _add_field(message, f"{package}.{message.name}", kind, type_name, name, int(number))
-    files["tensorflow.serving"].dependency.append("tensorflow.proto")
-    return files
-
-
-def _add_field(message, full_name: str, kind: str | None, type_name: str, name: str, number: int):
-    if kind == "map ":
-        entry_name = f"{name.title().replace('_', '')}Entry"
-        entry = message.nested_type.add(name=entry_name)
-        entry.options.map_entry = True
-        _add_field(entry, "", None, "string", "key", 1)
-        _add_field(entry, "", None, type_name, "value", 2)
-        kind, type_name = "repeated ", f"{full_name}.{entry_name}"
-    label = _Field.LABEL_REPEATED if kind else _Field.LABEL_OPTIONAL
-    field = message.field.add(name=name, number=number, label=label)
-    if "." in type_name:
-        field.type, field.type_name = _Field.TYPE_MESSAGE, f".{type_name}"
-    else:
-        field.type = getattr(_Field, f"TYPE_{type_name.upper()}")
-
-
-def _classes() -> dict[str, Any]:
-    pool = descriptor_pool.DescriptorPool()
-    files = _files()
-    for package in ("tensorflow", "tensorflow.serving"):
-        pool.AddSerializedFile(files[package].SerializeToString())
-    return {
-        message.name: message_factory.GetMessageClass(
-            pool.FindMessageTypeByName(f"{package}.{message.name}")
-        )
-        for package, file in files.items()
-        for message in file.message_type
-    }
-
-
-CLASSES = _classes()
+CLASSES = schema.classes(_SCHEMA)
 PredictRequest = CLASSES["PredictRequest"]
 PredictResponse = CLASSES["PredictResponse"]
 GetModelMetadataRequest = CLASSES["GetModelMetadataRequest"]

@@ -1,116 +1,43 @@
 """`python -m serving.server --port=8500 --model_name=NAME --model_base_path=FOLDER`.
 
-A model server that speaks TensorFlow Serving's protocol and takes its flags.
+A model server that speaks TensorFlow Serving's protocol and takes its flags. It is installed as
+`foundry-model-server`, too.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
-from pathlib import Path
 
-from serving.errors import ServingError, UserError
-from serving.server.flags import Flags, parse
-
-log = logging.getLogger("serving.server")
-
-_DRAIN_SECONDS = 10
+from serving.errors import UserError
+from serving.server.flags import Flags, check, parse
+from serving.server.supervisor import supervise
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Serves until SIGTERM or Ctrl-C; returns the exit code."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s] %(message)s"
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serves until SIGTERM or Ctrl-C; returns the exit code.
+
+    0: it was told to end. 1: a model could not be loaded. 2: a choice cannot work.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    set_up_logging()
     try:
         flags = parse(arguments)
         if flags.version:
             return _print_versions()
-        base_path = Path(flags.model_base_path).absolute()
-        if not flags.model_base_path:
-            raise UserError("--model_base_path is missing: the folder of the model's versions")
-        if not base_path.is_dir():
-            raise UserError(
-                f"Could not find base path {base_path} for servable {flags.model_name}; "
-                "deploy a model first"
-            )
-        return _serve(flags, base_path)
+        check(flags)
+        return supervise(flags, arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except ServingError as error:
-        print(f"Failed to start server. Error: {error}", file=sys.stderr)
-        return 1
 
 
-def _serve(flags: Flags, base_path: Path) -> int:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # TensorFlow takes seconds to import: not before the flags are known to be right.
-    from serving.server import grpc_front
-    from serving.server.core import Core
-    from serving.server.manager import Manager, Model
-    from serving.server.runtime import Session
-    from serving.server.warmup import warm_up
-
-    def load(path: Path) -> Session:
-        session = Session(path, flags.saved_model_tags.split(","))
-        try:
-            if flags.enable_model_warmup:
-                warm_up(session, path)
-        except Exception:
-            session.close()
-            raise
-        return session
-
-    manager = Manager(
-        [Model(flags.model_name, base_path)],
-        load,
-        poll_seconds=flags.file_system_poll_wait_seconds,
-        load_retries=flags.max_num_load_retries,
-        retry_seconds=flags.load_retry_interval_micros / 1e6,
+def set_up_logging(name: str = "") -> None:
+    """Logs to stderr as TensorFlow Serving does, with the name of the process if it has one."""
+    logging.basicConfig(
+        level=logging.INFO, format=f"%(asctime)s %(levelname).1s {name}%(name)s] %(message)s"
     )
-    try:
-        if not _until_ready(manager, stop):
-            return 0
-        server, port = grpc_front.serve(Core(manager), flags.port, threads=flags.grpc_max_threads)
-        log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", port)
-        stop.wait()
-        log.info("Stopping: requests in flight have %d s to end", _DRAIN_SECONDS)
-        server.stop(_DRAIN_SECONDS).wait()
-    finally:
-        manager.stop()
-    return 0
-
-
-def _until_ready(manager, stop: threading.Event) -> bool:
-    """Starts the manager; returns False if a signal came before the models were available."""
-    failure: list[ServingError] = []
-    settled = threading.Event()
-
-    def start() -> None:
-        try:
-            manager.start()
-        except ServingError as error:
-            failure.append(error)
-        finally:
-            settled.set()
-
-    threading.Thread(target=start, name="start", daemon=True).start()
-    while not settled.wait(0.1):
-        if stop.is_set():
-            return False
-    if failure:
-        raise failure[0]
-    return True
 
 
 def _print_versions() -> int:
@@ -122,4 +49,4 @@ def _print_versions() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

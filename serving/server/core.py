@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import grpc
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     model_pb2,
     predict_pb2,
 )
 
+from serving.errors import ServingError
 from serving.server import models
 from serving.server.manager import Manager
+from serving.server.model_configs import models_of
 from serving.server.predict import predict
 
 
@@ -52,6 +56,19 @@ class Core:
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """Returns the state of each version that the server knows or knew."""
         return models.status(self._manager, models.spec_of(request))
+
+    def reload(
+        self, request: model_management_pb2.ReloadConfigRequest, timeout: float | None = None
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Serves the models of a configuration and no others; waits for the new ones."""
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise ServingError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+                "Only ModelConfigList is currently supported",
+            )
+        self._manager.reload(models_of(request.config, self._manager.models()), timeout)
+        return model_management_pb2.ReloadConfigResponse(status={})
 
     def signatures(self, spec: model_pb2.ModelSpec) -> dict[str, meta_graph_pb2.SignatureDef]:
         """Returns the signatures, by key, of the version that a spec asks for."""

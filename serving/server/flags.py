@@ -16,49 +16,128 @@ from serving.errors import UserError
 log = logging.getLogger(__name__)
 
 
+_CPUS = os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Flags:
     """The flags that this server acts on, with the original's defaults."""
 
     port: int = 8500
-    """TCP port for gRPC."""
+    """TCP port for gRPC; 0 for none."""
+    grpc_socket_path: str = ""
+    """UNIX socket for gRPC, beside the port or instead of it."""
+    rest_api_port: int = 0
+    """TCP port for REST; 0 for none."""
+    rest_api_num_threads: int = 4 * _CPUS
+    """REST requests worked on at the same time."""
+    rest_api_timeout_in_ms: int = 30_000
+    """Milliseconds that a REST request may take."""
+    rest_api_enable_cors_support: bool = False
+    """Whether browsers may ask from pages of other origins."""
     model_name: str = "default"
     """Name of the model to serve."""
     model_base_path: str = ""
     """Folder that holds one folder per version of the model."""
+    model_config_file: str = ""
+    """File with a ModelServerConfig in text form: many models, instead of the one above."""
+    model_config_file_poll_wait_seconds: int = 0
+    """Seconds between two looks at that file; 0 looks once."""
     file_system_poll_wait_seconds: int = 1
-    """Seconds between two looks at the base path; 0 looks once."""
+    """Seconds between two looks at the base paths; 0 looks once, a negative number never."""
     max_num_load_retries: int = 5
     """Further attempts to load a version that failed."""
     load_retry_interval_micros: int = 60_000_000
     """Microseconds between two attempts."""
+    num_load_threads: int = 0
+    """Versions loaded at the same time; 0 for as many as there are processors."""
+    num_unload_threads: int = 0
+    """Versions unloaded at the same time; 0 for one."""
+    allow_version_labels_for_unavailable_models: bool = False
+    """Whether a new label may be given to a version that is not available yet."""
     saved_model_tags: str = "serve"
     """Tags of the graph to load, separated by commas."""
     enable_model_warmup: bool = True
     """Whether recorded requests are run before a version becomes available."""
-    grpc_max_threads: int = 4 * (os.cpu_count() or 1)
-    """Requests worked on at the same time."""
+    num_request_iterations_for_warmup: int = 1
+    """How often each of them is run."""
+    enable_signature_method_name_check: bool = False
+    """Whether Classify and Regress insist on the method names of TensorFlow 1."""
+    enable_serialization_as_tensor_content: bool = False
+    """Whether Predict answers with `tensor_content` and not with typed fields."""
+    enable_batching: bool = False
+    """Whether requests are put together into batches."""
+    batching_parameters_file: str = ""
+    """File with BatchingParameters in text form."""
+    enable_per_model_batching_parameters: bool = False
+    """Whether a version's own `batching_params.pbtxt` counts."""
+    tensorflow_session_parallelism: int = 0
+    """Threads within and between operations; 0 leaves them to TensorFlow."""
+    tensorflow_intra_op_parallelism: int = 0
+    """Threads within an operation."""
+    tensorflow_inter_op_parallelism: int = 0
+    """Threads between operations."""
+    tensorflow_session_config_file: str = ""
+    """File with a ConfigProto in text form, on top of which the other flags come."""
+    per_process_gpu_memory_fraction: float = 0.0
+    """Share of a GPU's memory to take at once; 0 leaves it to TensorFlow."""
+    xla_cpu_compilation_enabled: bool = False
+    """Whether graphs are compiled by XLA on a CPU."""
+    xla_gpu_compilation_enabled: bool = False
+    """Whether graphs are compiled by XLA on a GPU."""
+    mixed_precision: str = ""
+    """Precision of matrix products and convolutions: `bfloat16` or `float16`; empty as saved."""
+    prefer_tflite_model: bool = False
+    """Whether `model.tflite` is taken where a version has it."""
+    num_tflite_interpreters_per_pool: int = 1
+    """Interpreters of a TFLite model in a pool."""
+    num_tflite_pools: int = 1
+    """Pools of them."""
+    monitoring_config_file: str = ""
+    """File with a MonitoringConfig in text form: Prometheus on the REST port."""
+    ssl_config_file: str = ""
+    """File with an SSLConfig in text form: TLS for gRPC."""
+    grpc_channel_arguments: str = ""
+    """Options of gRPC, as KEY=VALUE, separated by commas."""
+    grpc_max_threads: int = 4 * _CPUS
+    """gRPC requests worked on at the same time; more wait."""
+    enable_grpc_healthcheck_service: bool = False
+    """Whether grpc.health.v1.Health answers."""
     version: bool = False
     """Print the versions and exit."""
+    workers: int = 1
+    """Processes that answer, on the same ports. Not a flag of the original."""
+    access_log: str = ""
+    """File for one line of JSON per request, "-" for the log. Not a flag of the original."""
 
 
-_RANGES = {"port": (0, 2**16 - 1), "grpc_max_threads": (1, 2**31 - 1)}
+_RANGES = {
+    **dict.fromkeys(("port", "rest_api_port"), (0, 2**16 - 1)),
+    **dict.fromkeys(
+        (
+            *("grpc_max_threads", "rest_api_num_threads", "rest_api_timeout_in_ms", "workers"),
+            *("num_request_iterations_for_warmup", "num_tflite_pools"),
+            "num_tflite_interpreters_per_pool",
+        ),
+        (1, 2**31 - 1),
+    ),
+    **dict.fromkeys(
+        (
+            *("num_load_threads", "num_unload_threads", "model_config_file_poll_wait_seconds"),
+            *("tensorflow_session_parallelism", "tensorflow_intra_op_parallelism"),
+            *("tensorflow_inter_op_parallelism", "per_process_gpu_memory_fraction"),
+        ),
+        (0, 2**31 - 1),
+    ),
+}
+_CHOICES = {"mixed_precision": ("", "bfloat16", "float16")}
 
 # Flags of the original that are read and then left alone.
 _OTHERS = frozenset(
     """
-    allow_version_labels_for_unavailable_models batching_parameters_file enable_batching
-    enable_grpc_healthcheck_service enable_per_model_batching_parameters enable_profiler
-    enable_serialization_as_tensor_content enable_signature_method_name_check
-    flush_filesystem_caches grpc_channel_arguments grpc_socket_path mixed_precision
-    model_config_file model_config_file_poll_wait_seconds monitoring_config_file
-    num_load_threads num_request_iterations_for_warmup num_tflite_interpreters_per_pool
-    num_tflite_pools num_unload_threads per_process_gpu_memory_fraction platform_config_file
-    prefer_tflite_model remove_unused_fields_from_bundle_metagraph rest_api_enable_cors_support
-    rest_api_num_threads rest_api_port rest_api_timeout_in_ms skip_initialize_tpu
-    ssl_config_file tensorflow_inter_op_parallelism tensorflow_intra_op_parallelism
-    tensorflow_session_config_file tensorflow_session_parallelism thread_pool_factory_config_file
-    use_alts_credentials xla_cpu_compilation_enabled xla_gpu_compilation_enabled
+    enable_profiler flush_filesystem_caches platform_config_file
+    remove_unused_fields_from_bundle_metagraph skip_initialize_tpu
+    thread_pool_factory_config_file use_alts_credentials
     """.split()
 )
 
@@ -97,13 +176,17 @@ def _value(name: str, kind: type, text: str, given: bool) -> object:
         raise UserError(f"--{name} must be true or false, not {text!r}")
     if not given:
         raise UserError(f"--{name} needs a value, as --{name}=VALUE")
-    if kind is int:
-        try:
-            number = int(text)
-        except ValueError as error:
-            raise UserError(f"--{name} must be an integer, not {text!r}") from error
-        smallest, largest = _RANGES.get(name, (-(2**63), 2**63 - 1))
-        if not smallest <= number <= largest:
-            raise UserError(f"--{name} must be from {smallest} to {largest}, not {number}")
-        return number
-    return text
+    if kind is str:
+        if text not in _CHOICES.get(name, (text,)):
+            allowed = " or ".join(filter(None, _CHOICES[name]))
+            raise UserError(f"--{name} must be {allowed}, not {text!r}")
+        return text
+    try:
+        number = kind(text)
+    except ValueError as error:
+        what = "an integer" if kind is int else "a number"
+        raise UserError(f"--{name} must be {what}, not {text!r}") from error
+    smallest, largest = _RANGES.get(name, (-(2**63), 2**63 - 1))
+    if not smallest <= number <= largest:
+        raise UserError(f"--{name} must be from {smallest} to {largest}, not {text}")
+    return number

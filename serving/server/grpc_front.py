@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent import futures
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -57,38 +61,97 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     ) -> get_model_status_pb2.GetModelStatusResponse:
         return _answer(lambda: self._core.status(request), context)
 
+    def HandleReloadConfigRequest(
+        self,
+        request: model_management_pb2.ReloadConfigRequest,
+        context: grpc.ServicerContext,
+    ) -> model_management_pb2.ReloadConfigResponse:
+        return _answer(lambda: self._core.reload(request, context.time_remaining()), context)
 
-def serve(core: Core, port: int, *, threads: int) -> tuple[grpc.Server, int]:
-    """Binds the port, starts to answer, and returns the server with the port it got.
+
+@dataclass(frozen=True)
+class Listeners:
+    """Where to answer.
+
+    Attributes:
+        port: TCP port on all interfaces; 0 takes a free one, None takes none.
+        socket_path: UNIX socket; empty for none.
+        private_socket_path: Another one, never encrypted, for processes of the same server.
+        reuse_port: Whether other processes may answer on the same port.
+    """
+
+    port: int | None = 0
+    socket_path: str = ""
+    private_socket_path: str = ""
+    reuse_port: bool = False
+
+
+def serve(
+    core: Core,
+    listeners: Listeners,
+    *,
+    threads: int,
+    credentials: grpc.ServerCredentials | None = None,
+    options: Sequence[tuple[str, int | str]] = (),
+    health: bool = False,
+) -> tuple[grpc.Server, int]:
+    """Binds, starts to answer, and returns the server with the TCP port it got, if any.
 
     Args:
         core: What answers.
-        port: TCP port on all interfaces; 0 takes a free one.
+        listeners: Where.
         threads: Requests worked on at the same time.
+        credentials: Certificate and key; None answers unencrypted.
+        options: Channel arguments of gRPC.
+        health: Whether grpc.health.v1.Health answers, too.
 
     Raises:
-        UserError: The port is taken or not allowed.
+        UserError: An address is taken or not allowed, or the certificate is damaged.
     """
     server = grpc.server(
         futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
         options=[
             ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
             ("grpc.max_send_message_length", _LARGEST_MESSAGE),
-            ("grpc.so_reuseport", 0),  # Two servers must not share a port unnoticed.
+            # Two servers must not share a port unnoticed.
+            ("grpc.so_reuseport", int(listeners.reuse_port)),
+            *options,
         ],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
         PredictionService(core), server
     )
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), server)
-    try:
-        bound = server.add_insecure_port(f"0.0.0.0:{port}")
-    except RuntimeError as error:
-        raise UserError(
-            f"port {port} cannot be bound: it is in use or not allowed; choose another --port"
-        ) from error
+    if health:
+        servicer = HealthServicer()
+        for service in ("", "ModelService", "PredictionService"):
+            servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = 0
+    if listeners.port is not None:
+        port = _bind(server, f"0.0.0.0:{listeners.port}", credentials, f"port {listeners.port}")
+    for path, secret in (
+        (listeners.socket_path, credentials),
+        (listeners.private_socket_path, None),
+    ):
+        if path:
+            _bind(server, f"unix:{path}", secret, f"the UNIX socket {path}")
     server.start()
-    return server, bound
+    return server, port
+
+
+def _bind(
+    server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None, what: str
+) -> int:
+    try:
+        if credentials:
+            return server.add_secure_port(address, credentials)
+        return server.add_insecure_port(address)
+    except RuntimeError as error:
+        reason = "it is in use or not allowed"
+        if credentials:
+            reason += ", or the certificate and its key do not fit together"
+        raise UserError(f"{what} cannot be bound: {reason}; choose another one") from error
 
 
 def _answer(answer: Callable[[], Any], context: grpc.ServicerContext) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -15,59 +15,30 @@ import grpc
 from serving.errors import ServingError
 from serving.server import versions
 from serving.server.runtime import Session
-from serving.server.versions import State
+from serving.server.servables import Served, Version
+from serving.server.versions import Model, State
 
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.1
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model to serve: its name and the folder of its versions."""
-
-    name: str
-    base_path: Path
-
-
-@dataclass
-class Version:
-    """What the manager knows of one version of one model."""
-
-    number: int
-    path: Path
-    state: State = State.START
-    error: ServingError | None = None
-    session: Session | None = None
-    requests: int = 0
-    failed_loads: int = 0
-    retry_at: float = 0.0
-
-
-@dataclass
-class _Served:
-    """A model with its versions and those that should be served."""
-
-    model: Model
-    aspired: set[int] = field(default_factory=set)
-    versions: dict[int, Version] = field(default_factory=dict)
-
-    def states(self) -> dict[int, State]:
-        return {number: version.state for number, version in self.versions.items()}
-
-
 class Manager:
-    """Keeps the newest version of each model available.
+    """Keeps the aspired versions of each model available.
 
-    One thread watches, loads and unloads; requests take sessions from any thread. A version is
-    unloaded when the requests that use it have ended.
+    One thread watches and decides; others load and unload; requests take sessions from any
+    thread. A version is unloaded when the requests that use it have ended.
 
     Args:
         models: What to serve.
         load: From a version's folder to a session that is ready to answer.
-        poll_seconds: Time between two looks at the base paths; 0 looks once.
+        poll_seconds: Time between two looks at the base paths; 0 looks once, a negative number
+            never.
         load_retries: Further attempts to load a version that failed.
         retry_seconds: Time between two attempts.
+        load_threads: Versions loaded at the same time, each of another model.
+        unload_threads: Versions unloaded at the same time.
+        labels_for_unavailable: Whether a new label may name a version that is not available.
     """
 
     def __init__(
@@ -78,42 +49,59 @@ class Manager:
         poll_seconds: float = 1.0,
         load_retries: int = 5,
         retry_seconds: float = 60.0,
+        load_threads: int = 1,
+        unload_threads: int = 1,
+        labels_for_unavailable: bool = False,
     ) -> None:
-        self._served = {model.name: _Served(model) for model in models}
+        self._served = {model.name: Served(model) for model in models}
         self._load = load
         self._poll_seconds = poll_seconds
         self._load_retries = load_retries
         self._retry_seconds = retry_seconds
+        self._labels_for_unavailable = labels_for_unavailable
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
+        self._next_poll = 0.0 if poll_seconds >= 0 else float("inf")
         self._stopping = threading.Event()
+        self._loaders = ThreadPoolExecutor(load_threads, thread_name_prefix="load")
+        self._unloaders = ThreadPoolExecutor(unload_threads, thread_name_prefix="unload")
         self._thread = threading.Thread(target=self._watch, name="manager", daemon=True)
 
     def start(self) -> None:
         """Starts to watch and returns when every model is available.
 
         Raises:
-            ServingError: A model's newest version could not be loaded.
+            ServingError: A model could not be loaded, or a label names a version although
+                none is available yet.
         """
+        with self._lock:
+            self._check_labels([served.model for served in self._served.values()], known={})
         self._thread.start()
+        self._wait(list(self._served.values()), "servable(s)")
+
+    def reload(self, models: Sequence[Model], timeout: float | None = None) -> None:
+        """Serves these models from now on, and no others; waits until the new ones are there.
+
+        Raises:
+            ServingError: A label names a version that is not available, and nothing has
+                changed; or a new model could not be loaded, or not in `timeout` seconds.
+        """
         with self._changed:
-            self._changed.wait_for(
-                lambda: (
-                    self._stopping.is_set()
-                    or all(self._settled(served) for served in self._served.values())
-                )
-            )
-            failed = [
-                f"{{{{name: {name} version: {version.number}}} due to error: {version.error}}}"
-                for name, served in self._served.items()
-                for version in served.versions.values()
-                if version.error and not self._ready(served)
-            ]
-        if failed:
-            raise ServingError(
-                grpc.StatusCode.UNKNOWN,
-                f"{len(failed)} servable(s) did not become available: {{{', '.join(failed)}, }}",
-            )
+            known = {name: s.model.labels for name, s in self._served.items() if s.listed}
+            self._check_labels(models, known)
+            listed = {model.name for model in models}
+            for name, served in self._served.items():
+                if served.listed and name not in listed:
+                    served.listed = False
+                    served.aspire({})
+            for model in models:
+                served = self._served.setdefault(model.name, Served(model))
+                served.model, served.listed = model, True
+            if self._poll_seconds >= 0:
+                self._next_poll = 0.0
+            self._changed.notify_all()
+        new = [self._served[name] for name in listed.difference(known)]
+        self._wait(new, "model(s)", timeout)
 
     def stop(self) -> None:
         """Stops watching and frees every session."""
@@ -122,33 +110,26 @@ class Manager:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join()
+        self._loaders.shutdown()
+        self._unloaders.shutdown()
         for served in self._served.values():
             for version in served.versions.values():
                 if version.session:
                     self._close(served, version.session)
 
     @contextmanager
-    def acquire(self, name: str, number: int | None = None) -> Iterator[tuple[int, Session]]:
+    def acquire(self, name: str, choice: int | str | None = None) -> Iterator[tuple[int, Session]]:
         """Yields an available version's number and session, kept until the body ends.
 
         Args:
             name: The model's name.
-            number: Its version; None takes the highest available one.
+            choice: Its version, or a version's label; None takes the highest available version.
 
         Raises:
-            ServingError: NOT_FOUND.
+            ServingError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
         """
         with self._lock:
-            served = self._served.get(name)
-            ready = self._ready(served) if served else []
-            if number is None and ready:
-                number = max(ready)
-            if served is None or number not in ready:
-                request = f"Latest({name})" if number is None else f"Specific({name}, {number})"
-                raise ServingError(
-                    grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {request}"
-                )
-            version = served.versions[number]
+            version = self._version(name, choice)
             version.requests += 1
         try:
             assert version.session is not None
@@ -175,69 +156,129 @@ class Manager:
                 )
             return sorted(known.values(), key=lambda v: v.number, reverse=True)
 
-    @staticmethod
-    def _ready(served: _Served) -> list[int]:
-        return [n for n, version in served.versions.items() if version.state is State.AVAILABLE]
+    def models(self) -> list[Model]:
+        """Returns what is configured."""
+        with self._lock:
+            return [served.model for served in self._served.values() if served.listed]
 
-    @staticmethod
-    def _settled(served: _Served) -> bool:
-        """Whether all aspired versions are available or have failed for good."""
-        states = [served.versions[number].state for number in served.aspired]
-        return bool(states) and all(s in (State.AVAILABLE, State.END) for s in states)
+    def _version(self, name: str, choice: int | str | None) -> Version:
+        served = self._served.get(name)
+        if isinstance(choice, str):
+            label = choice
+            choice = served.model.labels.get(label) if served and served.listed else None
+            if choice is None:
+                raise ServingError(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"Unrecognized servable version label: {label}",
+                )
+        version = served.version(choice) if served else None
+        if version is None:
+            request = f"Latest({name})" if choice is None else f"Specific({name}, {choice})"
+            raise ServingError(
+                grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {request}"
+            )
+        return version
+
+    def _check_labels(
+        self, models: Sequence[Model], known: Mapping[str, Mapping[str, int]]
+    ) -> None:
+        """Raises FAILED_PRECONDITION where a label names a version that does not answer."""
+        for model in models:
+            served = self._served.get(model.name)
+            ready = served.ready() if served else []
+            for label, number in model.labels.items():
+                same = known.get(model.name, {}).get(label, number) == number
+                if number not in ready and not (self._labels_for_unavailable and same):
+                    raise ServingError(
+                        grpc.StatusCode.FAILED_PRECONDITION,
+                        f"Request to assign label to version {number} of model {model.name}, "
+                        "which is not currently available for inference",
+                    )
+
+    def _wait(self, models: Sequence[Served], what: str, timeout: float | None = None) -> None:
+        """Waits until the models have settled; raises UNKNOWN if one is not available then."""
+        with self._changed:
+            settled = self._changed.wait_for(
+                lambda: (
+                    self._stopping.is_set()
+                    or all(served.settled() or not served.listed for served in models)
+                ),
+                timeout,
+            )
+            failed = [
+                f"{{{{name: {served.model.name} version: {version.number}}} "
+                f"due to error: {version.error}}}"
+                for served in models
+                for version in served.versions.values()
+                if version.error and not served.ready()
+            ]
+        if failed:
+            raise ServingError(
+                grpc.StatusCode.UNKNOWN,
+                f"{len(failed)} {what} did not become available: {{{', '.join(failed)}, }}",
+            )
+        if not settled:
+            raise ServingError(
+                grpc.StatusCode.DEADLINE_EXCEEDED, "The models did not become available in time"
+            )
 
     def _watch(self) -> None:
-        next_poll = 0.0
         while not self._stopping.is_set():
             now = time.monotonic()
-            if now >= next_poll:
+            if now >= self._next_poll:
+                pause = self._poll_seconds if self._poll_seconds > 0 else float("inf")
+                self._next_poll = now + pause
                 self._poll()
-                next_poll = now + self._poll_seconds if self._poll_seconds > 0 else float("inf")
-            for served in self._served.values():
+            with self._lock:
+                known = list(self._served.values())
+            for served in known:
                 while not self._stopping.is_set() and self._step(served):
                     pass
-            self._stopping.wait(_TICK_SECONDS)
+            with self._changed:
+                if not self._stopping.is_set() and time.monotonic() < self._next_poll:
+                    self._changed.wait(_TICK_SECONDS)
 
     def _poll(self) -> None:
         """Looks at every base path; one that cannot be read leaves all models as they are."""
-        aspired: dict[str, dict[int, Path]] = {}
-        for name, served in self._served.items():
-            base = served.model.base_path
+        found: list[tuple[Served, Model, dict[int, Path]]] = []
+        with self._lock:
+            listed = [(s, s.model) for s in self._served.values() if s.listed]
+        for served, model in listed:
+            base = model.base_path
             try:
                 children = versions.found(child.name for child in base.iterdir())
             except OSError:
-                log.error("Could not find base path %s for servable %s", base, name)
+                log.error("Could not find base path %s for servable %s", base, model.name)
                 return
-            if not children:
+            aspired = model.policy.aspired(children)
+            for number in model.policy.versions.difference(children):
+                log.warning(
+                    "Version %d of servable %s, which its policy names, is not in %s",
+                    number,
+                    model.name,
+                    base,
+                )
+            if not aspired:
                 log.warning(
                     "No versions of servable %s found under base path %s. Did you forget to name "
                     "your leaf directory as a number (eg. '/1/')?",
-                    name,
+                    model.name,
                     base,
                 )
-            aspired[name] = {n: base / children[n] for n in versions.latest(children)}
+            found.append((served, model, {n: base / children[n] for n in aspired}))
         with self._changed:
-            for name, paths in aspired.items():
-                served = self._served[name]
-                for number, path in paths.items():
-                    known = served.versions.get(number)
-                    # Unloaded, and back again; a failed one is back only if it was gone.
-                    again = (
-                        known
-                        and known.state is State.END
-                        and (known.error is None or number not in served.aspired)
-                    )
-                    if known is None or again:
-                        served.versions[number] = Version(number, path)
-                for number, version in served.versions.items():
-                    if version.state is State.START and number not in paths:
-                        version.state = State.END
-                served.aspired = set(paths)
+            for served, model, paths in found:
+                if served.listed and served.model is model:  # Not changed meanwhile.
+                    served.aspire(paths)
             self._changed.notify_all()
 
-    def _step(self, served: _Served) -> bool:
+    def _step(self, served: Served) -> bool:
         """Takes one step towards the aspired versions and returns whether it took one."""
-        self._unload_idle(served)
         with self._lock:
+            for version in served.versions.values():
+                if version.state is State.UNLOADING and not version.requests and version.session:
+                    session, version.session = version.session, None
+                    self._unloaders.submit(self._unload, served, version, session)
             action = versions.next_action(served.states(), served.aspired)
             if action is None:
                 return False
@@ -249,33 +290,24 @@ class Manager:
             if time.monotonic() < version.retry_at:
                 return False
             version.state = State.LOADING
-        self._try_load(served, version)
+        self._loaders.submit(self._try_load, served, version)
         return True
 
-    def _unload_idle(self, served: _Served) -> None:
-        """Frees the sessions that no request uses any more."""
-        with self._lock:
-            idle = [
-                version
-                for version in served.versions.values()
-                if version.state is State.UNLOADING and not version.requests
-            ]
-        for version in idle:  # Nobody can take an unloading version: no lock is needed.
-            assert version.session is not None
-            self._close(served, version.session)
-            version.session = None
-            with self._lock:
-                version.state = State.END
-            log.info("Unloaded servable %s version %d", served.model.name, version.number)
+    def _unload(self, served: Served, version: Version, session: Session) -> None:
+        self._close(served, session)
+        with self._changed:
+            version.state = State.END
+            self._changed.notify_all()
+        log.info("Unloaded servable %s version %d", served.model.name, version.number)
 
     @staticmethod
-    def _close(served: _Served, session: Session) -> None:
+    def _close(served: Served, session: Session) -> None:
         try:
             session.close()
         except Exception:  # Watching and the other versions go on all the same.
             log.exception("Closing a version of servable %s failed", served.model.name)
 
-    def _try_load(self, served: _Served, version: Version) -> None:
+    def _try_load(self, served: Served, version: Version) -> None:
         name = served.model.name
         log.info("Loading servable %s version %d from %s", name, version.number, version.path)
         try:

@@ -27,13 +27,16 @@ def spec_of(request) -> model_pb2.ModelSpec:
     return request.model_spec
 
 
-def version_of(spec: model_pb2.ModelSpec) -> int | None:
-    """Returns the version that a spec asks for, None for the latest; raises without a name."""
+def version_of(spec: model_pb2.ModelSpec) -> int | str | None:
+    """Returns the version or label that a spec asks for, None for the latest version.
+
+    Raises:
+        ServingError: The spec names no model.
+    """
     if not spec.name:
         raise ServingError(_INVALID, "ModelSpec has no name specified.")
     if spec.WhichOneof("version_choice") == "version_label":
-        # No label is ever assigned: labels come with a configuration file.
-        raise ServingError(_INVALID, f"Unrecognized servable version label: {spec.version_label}")
+        return spec.version_label
     return spec.version.value if spec.HasField("version") else None
 
 

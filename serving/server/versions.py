@@ -1,4 +1,4 @@
-"""Which versions of a model should be served, and what to do next: pure functions.
+"""Which versions of a model should be served, and what to do next: nothing here touches a disk.
 
 Sources: tensorflow_serving/sources/storage_path/file_system_storage_path_source.cc and
 tensorflow_serving/core/availability_preserving_policy.cc.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -33,6 +34,44 @@ class Action:
     version: int
 
 
+@dataclass(frozen=True)
+class Policy:
+    """Which of the versions on disk a model aspires to.
+
+    Attributes:
+        kind: "latest" for the highest `count`, "all", or "specific" for those in `versions`.
+        count: How many of the latest.
+        versions: Those that are named.
+    """
+
+    kind: Literal["latest", "all", "specific"] = "latest"
+    count: int = 1
+    versions: frozenset[int] = frozenset()
+
+    def aspired(self, found: Collection[int]) -> set[int]:
+        """Returns those of the versions found on disk that should be served."""
+        if self.kind == "latest":
+            return set(sorted(found)[-self.count :])
+        return set(found) if self.kind == "all" else set(self.versions.intersection(found))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to serve.
+
+    Attributes:
+        name: Its served name.
+        base_path: The folder of its versions.
+        policy: Which of them to serve.
+        labels: Version by label.
+    """
+
+    name: str
+    base_path: Path
+    policy: Policy = Policy()
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+
 def found(names: Iterable[str]) -> dict[int, str]:
     """Returns the folder of each version among the children of a base path.
 
@@ -44,11 +83,6 @@ def found(names: Iterable[str]) -> dict[int, str]:
         if _INTEGER.fullmatch(name) and -(2**63) <= int(name) < 2**63:
             versions[int(name)] = name
     return versions
-
-
-def latest(versions: Collection[int], count: int = 1) -> set[int]:
-    """Returns the versions that the policy `latest { num_versions: count }` aspires to."""
-    return set(sorted(versions)[-count:])
 
 
 def next_action(states: Mapping[int, State], aspired: Collection[int]) -> Action | None:

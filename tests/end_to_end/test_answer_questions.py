@@ -11,7 +11,7 @@ from pipelines.__main__ import main
 from pipelines.datasets import questions, sotu_cloze
 from serving.client import Client
 from serving.deploy import deploy
-from serving.server.manager import Model
+from serving.server.versions import Model
 from tests.serving.saved_models import serving
 
 SMALL = (

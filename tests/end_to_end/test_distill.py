@@ -14,7 +14,7 @@ from pipelines.__main__ import main
 from pipelines.distillation import Teacher
 from serving.client import Client
 from serving.deploy import deploy
-from serving.server.manager import Model
+from serving.server.versions import Model
 from tests.pipelines import written
 from tests.serving.saved_models import serving
 

@@ -18,7 +18,7 @@ from pipelines.datasets import running_text
 from pipelines.datasets.running_text import RunningText
 from serving.client import Client
 from serving.deploy import deploy
-from serving.server.manager import Model
+from serving.server.versions import Model
 from tests.pipelines import spoken
 from tests.serving.saved_models import serving
 

@@ -17,7 +17,7 @@ from pipelines.datasets import segments
 from pipelines.encoders import dense
 from serving.client import Client
 from serving.deploy import deploy
-from serving.server.manager import Model
+from serving.server.versions import Model
 from tests.pipelines import pretrained, written
 from tests.serving.saved_models import serving
 

@@ -16,7 +16,7 @@ from pipelines import encoders
 from pipelines.__main__ import main
 from serving.client import Client
 from serving.deploy import deploy
-from serving.server.manager import Model
+from serving.server.versions import Model
 from serving.server.warmup import WARMUP_FILE
 from tests.pipelines import written
 from tests.serving.saved_models import serving

@@ -16,7 +16,7 @@ from pipelines.beam_search import Beam
 from pipelines.datasets import parallel_texts
 from serving.client import Client
 from serving.deploy import deploy
-from serving.server.manager import Model
+from serving.server.versions import Model
 from tests.pipelines import translated
 from tests.pipelines.test_beam_search import plain
 from tests.serving.saved_models import serving

@@ -33,7 +33,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def address(repository: Path) -> Iterator[str]:
     """Where all models of the repository are served."""
-    from serving.server.manager import Model
+    from serving.server.versions import Model
     from tests.serving.saved_models import serving
 
     models = [Model(folder.name, folder) for folder in repository.iterdir()]

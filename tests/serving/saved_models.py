@@ -14,8 +14,10 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from serving.server import grpc_front
 from serving.server.core import Core
-from serving.server.manager import Manager, Model
+from serving.server.grpc_front import Listeners
+from serving.server.manager import Manager
 from serving.server.runtime import Session
+from serving.server.versions import Model
 from serving.server.warmup import WARMUP_FILE
 
 
@@ -262,7 +264,7 @@ def serving(
     manager = Manager(models, Session, poll_seconds=poll_seconds, load_retries=0)
     try:
         manager.start()
-        server, port = grpc_front.serve(Core(manager), port, threads=threads)
+        server, port = grpc_front.serve(Core(manager), Listeners(port), threads=threads)
         try:
             yield f"127.0.0.1:{port}"
         finally:

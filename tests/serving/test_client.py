@@ -169,7 +169,7 @@ def test_waiting_for_a_server_that_never_says_a_word_ends_in_time():
 
 
 def test_waiting_sees_the_server_and_then_the_version_come(repository, tmp_path):
-    from serving.server.manager import Model
+    from serving.server.versions import Model
     from tests.serving.saved_models import publish, serving
 
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -198,7 +198,7 @@ def test_waiting_sees_the_server_and_then_the_version_come(repository, tmp_path)
 
 
 def test_waiting_for_a_version_that_failed_ends_at_once_with_its_error(repository, tmp_path):
-    from serving.server.manager import Model
+    from serving.server.versions import Model
     from tests.serving.saved_models import publish, serving
 
     base = tmp_path / "m"

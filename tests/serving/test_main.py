@@ -137,7 +137,7 @@ def test_the_status_has_a_line_for_each_version(asked):
 def test_the_status_prints_the_error_of_a_version_as_it_is(run, repository, tmp_path, monkeypatch):
     from serving.client import Client
     from serving.errors import ServingError
-    from serving.server.manager import Model
+    from serving.server.versions import Model
     from tests.serving.saved_models import publish, serving
 
     base = tmp_path / "m"

@@ -32,7 +32,8 @@ from tensorflow_serving.apis import (
 
 from serving.errors import ServingError, UserError
 from serving.server import grpc_front
-from serving.server.manager import Model
+from serving.server.grpc_front import Listeners
+from serving.server.versions import Model
 from tests.serving.saved_models import floats, half_plus_two, publish, request, serving
 
 
@@ -136,9 +137,9 @@ def test_a_port_in_use_is_refused_in_a_sentence():
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UserError) as raised:
-            grpc_front.serve(SimpleNamespace(), port, threads=1)  # type: ignore[arg-type]
+            grpc_front.serve(SimpleNamespace(), Listeners(port), threads=1)  # type: ignore[arg-type]
     assert str(raised.value) == (
-        f"port {port} cannot be bound: it is in use or not allowed; choose another --port"
+        f"port {port} cannot be bound: it is in use or not allowed; choose another one"
     )
 
 
@@ -147,7 +148,7 @@ def test_an_unforeseen_exception_ends_one_request_and_is_logged(caplog):
         raise ZeroDivisionError("nobody thought of this")
 
     core: Any = SimpleNamespace(predict=fail)
-    server, port = grpc_front.serve(core, 0, threads=1)
+    server, port = grpc_front.serve(core, Listeners(), threads=1)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -170,7 +171,7 @@ def test_any_text_of_an_error_reaches_the_client():
         raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)
 
     core: Any = SimpleNamespace(predict=fail)
-    server, port = grpc_front.serve(core, 0, threads=1)
+    server, port = grpc_front.serve(core, Listeners(), threads=1)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)

@@ -25,7 +25,8 @@ import pytest
 from serving.client import Client
 from serving.errors import ServingError
 from serving.server.__main__ import _until_ready
-from serving.server.manager import Manager, Model
+from serving.server.manager import Manager
+from serving.server.versions import Model
 from tests.serving.saved_models import publish, record_warmup, recorded, request
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent

@@ -15,7 +15,8 @@ import pytest
 
 from serving.errors import ServingError
 from serving.server import manager as module
-from serving.server.manager import Manager, Model
+from serving.server.manager import Manager
+from serving.server.versions import Model
 
 
 class Session:

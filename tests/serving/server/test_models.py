@@ -14,8 +14,9 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.errors import ServingError
 from serving.server import models
-from serving.server.manager import Manager, Model
+from serving.server.manager import Manager
 from serving.server.runtime import Session
+from serving.server.versions import Model
 
 Status = get_model_status_pb2.ModelVersionStatus
 

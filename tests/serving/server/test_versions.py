@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.server.versions import Action, State, found, latest, next_action
+from serving.server.versions import Action, Policy, State, found, next_action
 
 AVAILABLE, LOADING, UNLOADING = State.AVAILABLE, State.LOADING, State.UNLOADING
 START, END = State.START, State.END
@@ -64,12 +64,23 @@ def test_found_versions_are_spelled_by_names_that_were_given(names):
         assert -(2**63) <= version < 2**63
 
 
-def test_the_latest_versions_are_the_highest():
-    assert latest([]) == set()
-    assert latest([-3, -5]) == {-3}
-    assert latest([2, 10, 1]) == {10}
-    assert latest([2, 10, 1], 2) == {2, 10}
-    assert latest([1, 2], 5) == {1, 2}
+@pytest.mark.parametrize(
+    ("policy", "found", "aspired"),
+    [
+        (Policy(), [], set()),
+        (Policy(), [-3, -5], {-3}),
+        (Policy(), [2, 10, 1], {10}),
+        (Policy("latest", 2), [2, 10, 1], {2, 10}),
+        (Policy("latest", 5), [1, 2], {1, 2}),
+        (Policy("all"), [], set()),
+        (Policy("all"), [1, 7], {1, 7}),
+        (Policy("specific", versions=frozenset({1, 3})), [1, 2, 3], {1, 3}),
+        (Policy("specific", versions=frozenset({9})), [1, 2], set()),
+        (Policy("specific"), [1], set()),
+    ],
+)
+def test_a_policy_chooses_among_the_versions_on_disk(policy, found, aspired):
+    assert policy.aspired(found) == aspired
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,138 @@
+"""Starts the processes that answer, and starts anew those that end unasked.
+
+The supervisor itself needs little memory and no TensorFlow. It holds the ports, so that no other
+server takes them, but never listens: clients are refused until a worker is ready.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+
+from serving.errors import UserError
+from serving.server.flags import Flags
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 10
+_READY = b"ready\n"
+_LONGEST_PAUSE = 30.0
+
+
+def supervise(flags: Flags, arguments: Sequence[str]) -> int:
+    """Runs `flags.workers` workers until a signal comes; returns the exit code.
+
+    A worker that fails before it was ever ready ends the server with its own code. One that was
+    ready is started again, after a pause that doubles from half a second to half a minute.
+
+    Raises:
+        UserError: A port is taken.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with contextlib.ExitStack() as stack:
+        for port in {flags.port, flags.rest_api_port} - {0}:
+            stack.enter_context(_reserved(port))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="foundry-"))
+        workers = [
+            Worker([str(index), folder, *arguments], stop, name=f"worker {index}")
+            for index in range(flags.workers)
+        ]
+        for worker in workers:
+            worker.start()
+        stop.wait()
+        for worker in workers:
+            worker.end()
+        return max(worker.exit_code for worker in workers)
+
+
+class Worker(threading.Thread):
+    """Keeps one worker process running.
+
+    Args:
+        arguments: The command line of `serving.server.worker`.
+        stop: Set when the server is to end; set by a worker that cannot start.
+        name: What the log calls it.
+
+    Attributes:
+        exit_code: Why the server has to end; 0 if not because of this worker.
+    """
+
+    def __init__(self, arguments: Sequence[str], stop: threading.Event, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._command = [sys.executable, "-m", "serving.server.worker", *arguments]
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.exit_code = 0
+
+    def run(self) -> None:
+        was_ready = False
+        pause = 0.5
+        while True:
+            with self._lock:
+                if self._stop.is_set():
+                    return
+                # The worker ends itself when its standard input does, that is, with this process.
+                self._process = process = subprocess.Popen(
+                    self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                )
+            assert process.stdout
+            if process.stdout.readline() == _READY:
+                was_ready, pause = True, 0.5
+            code = process.wait()
+            if self._stop.is_set():
+                return
+            if not was_ready:
+                self.exit_code = code if code >= 0 else 1
+                self._stop.set()
+                return
+            log.error("%s ended %s; it is started anew", self.name, _reason(code))
+            self._stop.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def end(self) -> None:
+        """Ends the process when its requests in flight have ended, or after a while."""
+        with self._lock:
+            process = self._process
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(DRAIN_SECONDS + 10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _reason(code: int) -> str:
+    return f"with code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+
+
+def _reserved(port: int) -> socket.socket:
+    """Returns a socket that keeps the port for processes of this server.
+
+    Raises:
+        UserError: Another server has it.
+    """
+    try:
+        with socket.socket() as alone:
+            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            alone.bind(("0.0.0.0", port))
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(("0.0.0.0", port))
+    except OSError as error:
+        raise UserError(
+            f"port {port} cannot be bound: it is in use or not allowed; choose another one"
+        ) from error
+    return held
