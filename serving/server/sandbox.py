@@ -39,9 +39,6 @@ log = logging.getLogger(__name__)
 
 # A request without a deadline must not keep all others of its kind waiting for ever.
 _LONGEST_RUN_SECONDS = 60.0
-# How long a run may go on after the runtime should have given it up.
-_GRACE_SECONDS = 5.0
-_IDLE_SECONDS = 600.0
 _FOREVER = 1e6
 # Nobody knows what these two interrupted; the request need not have been the reason.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
@@ -61,6 +58,17 @@ class AbortError(Exception):
 
 class _EndedIdleError(Exception):
     """The process ended before it ran the request."""
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What the process is told first; the names are those of `Sandbox`."""
+
+    tags: tuple[str, ...]
+    config: bytes
+    models: int
+    grace_seconds: float
+    idle_seconds: float
 
 
 @dataclass
@@ -93,6 +101,9 @@ class Sandbox:
         tags: Tags of the graph in the SavedModels.
         config: How sessions are set up.
         models: How many SavedModels are kept loaded.
+        grace_seconds: How long a run may go on after the runtime should have given it up. A run
+            that hangs for longer is killed with its process.
+        idle_seconds: How long the process stays without work.
     """
 
     def __init__(
@@ -101,8 +112,16 @@ class Sandbox:
         config: config_pb2.ConfigProto | None = None,
         *,
         models: int = 2,
+        grace_seconds: float = 5.0,
+        idle_seconds: float = 600.0,
     ) -> None:
-        self._setup = (tuple(tags), config.SerializeToString() if config else b"", models)
+        self._setup = _Setup(
+            tuple(tags),
+            config.SerializeToString() if config else b"",
+            models,
+            grace_seconds,
+            idle_seconds,
+        )
         self._turn = threading.Lock()
         self._numbers = itertools.count(1)
         self._child: _Child | None = None
@@ -196,7 +215,7 @@ class Sandbox:
         raise ServingError(grpc.StatusCode[code], text)
 
 
-def _start(setup: tuple[object, ...]) -> _Child:
+def _start(setup: _Setup) -> _Child:
     ours, theirs = Pipe()
     path = [entry or os.getcwd() for entry in sys.path]
     environment = {
@@ -210,6 +229,7 @@ def _start(setup: tuple[object, ...]) -> _Child:
             [sys.executable, "-m", "serving.server.sandbox", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            stdout=2,  # The server's own may be read by whoever started it.
             env=environment,
             start_new_session=True,  # Ctrl-C is meant for the server, which ends this one.
         )
@@ -265,11 +285,14 @@ def _left(deadline: float) -> float:
     return deadline - time.monotonic()
 
 
+# From here on: the other process.
+
+
 def main(descriptor: int) -> None:
     """Answers requests until the parent is gone."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # Ends are expected: no dumps of them.
     connection = Connection(descriptor)
-    tags, config, models = connection.recv()
+    setup: _Setup = connection.recv()
     messages: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
     # A thread of its own, as the end of the parent must be seen in the middle of a run too.
     threading.Thread(target=_listen, args=(connection, messages), daemon=True).start()
@@ -278,12 +301,12 @@ def main(descriptor: int) -> None:
 
     from serving.server.runtime import Session
 
-    proto = config_pb2.ConfigProto.FromString(config)
+    proto = config_pb2.ConfigProto.FromString(setup.config)
     sessions: dict[str, Session] = {}  # The one that was used last comes last.
     connection.send(("ready",))
     while True:
         try:
-            kind, *content = messages.get(timeout=_IDLE_SECONDS)
+            kind, *content = messages.get(timeout=setup.idle_seconds)
         except queue.Empty:
             return
         if kind == "forget":
@@ -292,15 +315,21 @@ def main(descriptor: int) -> None:
             continue
         number, path, feeds, fetches, deadline = content
         try:
-            session = sessions.pop(path, None) or Session(Path(path), tags, proto)
+            session = sessions.pop(path, None) or Session(Path(path), setup.tags, proto)
         except Exception as error:
             connection.send(("answer", number, "unloadable", str(error)))
             continue
         sessions[path] = session
-        while len(sessions) > models:
+        while len(sessions) > setup.models:
             sessions.pop(next(iter(sessions))).close()
         connection.send(("running", number))
-        connection.send(("answer", number, *_answer(session, feeds, fetches, deadline)))
+        left = _LONGEST_RUN_SECONDS if deadline is None else max(0.0, _left(deadline))
+        left = min(left, _LONGEST_RUN_SECONDS)
+        # The system's own timer: it ends the process whatever the process is busy with.
+        signal.setitimer(signal.ITIMER_REAL, left + setup.grace_seconds)
+        answer = _answer(session, feeds, fetches, left)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        connection.send(("answer", number, *answer))
 
 
 def _listen(connection: Connection, messages: queue.SimpleQueue[tuple[Any, ...]]) -> None:
@@ -312,23 +341,14 @@ def _listen(connection: Connection, messages: queue.SimpleQueue[tuple[Any, ...]]
 
 
 def _answer(
-    session: Session,
-    feeds: dict[str, np.ndarray],
-    fetches: list[str],
-    deadline: float | None,
+    session: Session, feeds: dict[str, np.ndarray], fetches: list[str], timeout: float
 ) -> tuple[str, Any]:
-    left = _LONGEST_RUN_SECONDS if deadline is None else _left(deadline)
-    left = min(left, _LONGEST_RUN_SECONDS)
-    # The system's own timer: it ends the process whatever the process is busy with.
-    signal.setitimer(signal.ITIMER_REAL, max(0.0, left) + _GRACE_SECONDS)
     try:
-        return "arrays", session.run(feeds, fetches, left)
+        return "arrays", session.run(feeds, fetches, timeout)
     except ServingError as error:
         return "refused", (error.code.name, error.message)
     except Exception as error:
         return "refused", ("INTERNAL", f"{type(error).__name__}: {error}")
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 if __name__ == "__main__":
