@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from serving.server import grpc_front
+from serving.server import grpc_front, rest_front
 from serving.server.core import Core
 from serving.server.grpc_front import Listeners
 from serving.server.manager import Manager
@@ -269,5 +269,22 @@ def serving(
             yield f"127.0.0.1:{port}"
         finally:
             server.stop(0).wait()
+    finally:
+        manager.stop()
+
+
+@contextmanager
+def serving_rest(
+    *models: Model, threads: int = 8, poll_seconds: float = 0.05, **options: Any
+) -> Iterator[str]:
+    """Serves models over HTTP in this process and yields the address."""
+    manager = Manager(models, Session, poll_seconds=poll_seconds, load_retries=0)
+    try:
+        manager.start()
+        server = rest_front.serve(Core(manager), 0, threads=threads, **options)
+        try:
+            yield f"127.0.0.1:{server.port}"
+        finally:
+            server.stop(0)
     finally:
         manager.stop()
