@@ -15,7 +15,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving import tensors
 from serving.errors import ServingError
-from serving.server.sessions import ServingSession
+from serving.server.servable import Servable
 
 DEFAULT_SIGNATURE = "serving_default"
 PREDICT = "tensorflow/serving/predict"
@@ -26,7 +26,7 @@ _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 def predict(
-    session: ServingSession,
+    session: Servable,
     request: predict_pb2.PredictRequest,
     timeout: float | None = None,
     *,

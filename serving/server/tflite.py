@@ -76,9 +76,11 @@ class TfLiteSession:
 
     Attributes:
         signatures: Its signatures by key.
+        on_gpu: Whether it may use a GPU, which it never does.
     """
 
     signatures: dict[str, meta_graph_pb2.SignatureDef]
+    on_gpu: bool = False
 
     def __init__(self, path: Path, interpreters: int = 1) -> None:
         """Loads `model.tflite` from the folder of a version.

@@ -275,9 +275,7 @@ def test_examples_reach_a_model_as_strings(sessions, folder, tmp_path):
     written = {"serving_default": signature.SerializeToString()}
     changed = tflite_models.without_signatures(content, {}, written)
     session = TfLiteSession(tflite_models.write(tmp_path, changed))
-    with pytest.raises(
-        ServingError, match="Expected Tensor shape: .batch_size num_classes. but"
-    ):
+    with pytest.raises(ServingError, match="Expected Tensor shape: "):
         classify(session, classification("", "", examples({"x": 1.0})))
 
 
