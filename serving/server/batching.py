@@ -55,6 +55,7 @@ class BatchingSession:
 
     Attributes:
         signatures: Its signatures by key.
+        on_gpu: Whether the session may use a GPU.
     """
 
     signatures: dict[str, meta_graph_pb2.SignatureDef]
@@ -83,6 +84,7 @@ class BatchingSession:
         self._observe = observe
         self._session = session
         self.signatures = session.signatures
+        self.on_gpu = session.on_gpu
         self._lock = threading.Lock()
         self._functions: dict[tuple, Batched | None] = {}
         self._queues: dict[tuple, _Queue] = {}

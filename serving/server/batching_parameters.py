@@ -14,12 +14,26 @@ import grpc
 
 from serving.errors import ServingError, UserError
 from serving.server import configuration
+from serving.server.flags import Flags
 
 PARAMETERS_FILE = "batching_params.pbtxt"
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 # The op's attributes are 32-bit integers.
 _LARGEST = 2**31 - 1
+
+
+def common(flags: Flags) -> Any | None:
+    """Returns the BatchingParameters that the command line names; None for no batching.
+
+    Raises:
+        UserError: Their file cannot be read.
+    """
+    if not flags.enable_batching:
+        return None
+    if not flags.batching_parameters_file:
+        return configuration.BatchingParameters()
+    return configuration.read(flags.batching_parameters_file, configuration.BatchingParameters)
 
 
 def parameters_of(path: Path, common: Any, *, per_model: bool = False) -> Any | None:

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving import tensors
 from serving.errors import ServingError
-from serving.server.runtime import Session
+from serving.server.servable import Servable
 
 DEFAULT_SIGNATURE = "serving_default"
 CLASSIFY = "tensorflow/serving/classify"
@@ -25,7 +25,7 @@ _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 def predict(
-    session: Session,
+    session: Servable,
     request: predict_pb2.PredictRequest,
     timeout: float | None = None,
     *,

@@ -55,12 +55,18 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
     # TensorFlow takes seconds to import: not before the flags are known to be right.
     from tensorflow.core.protobuf import config_pb2
 
-    from serving.server import configuration, grpc_front, model_configs, rest_front
+    from serving.server import (
+        batching_parameters,
+        configuration,
+        grpc_front,
+        model_configs,
+        rest_front,
+    )
     from serving.server.core import Core
+    from serving.server.loader import Loader
     from serving.server.manager import Manager
     from serving.server.peers import Peers
-    from serving.server.runtime import Session
-    from serving.server.warmup import warm_up
+    from serving.server.sandbox import Sandbox
 
     base = config_pb2.ConfigProto()
     if flags.tensorflow_session_config_file:
@@ -72,19 +78,20 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
         credentials = grpc_front.credentials(ssl)
     peers = Peers(folder, index, flags.workers)
 
-    def load(path: Path) -> Session:
-        session = Session(path, flags.saved_model_tags.split(","))
-        try:
-            if flags.enable_model_warmup:
-                warm_up(session, path, iterations=flags.num_request_iterations_for_warmup)
-        except Exception:
-            session.close()
-            raise
-        return session
-
+    tags = tuple(flags.saved_model_tags.split(","))
+    sandbox = Sandbox(tags, config)
+    loader = Loader(
+        sandbox,
+        tags,
+        config,
+        batching_parameters.common(flags),
+        batching_per_model=flags.enable_per_model_batching_parameters,
+        warmup_iterations=flags.num_request_iterations_for_warmup * flags.enable_model_warmup,
+        check_method_name=flags.enable_signature_method_name_check,
+    )
     manager = Manager(
         model_configs.models_of(peers.config() or model_configs.config_of(flags)),
-        load,
+        loader,
         poll_seconds=flags.file_system_poll_wait_seconds,
         load_retries=flags.max_num_load_retries,
         retry_seconds=flags.load_retry_interval_micros / 1e6,
@@ -93,6 +100,7 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
         labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
     )
     with contextlib.ExitStack() as stack:
+        stack.callback(sandbox.close)
         stack.callback(manager.stop)
         if not _until(stop, manager.start):
             return 0

@@ -15,8 +15,10 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 from serving.server import grpc_front
 from serving.server.core import Core
 from serving.server.grpc_front import Listeners
+from serving.server.guard import GuardedSession
 from serving.server.manager import Manager
 from serving.server.runtime import Session
+from serving.server.sandbox import Sandbox
 from serving.server.versions import Model
 from serving.server.warmup import WARMUP_FILE
 
@@ -261,7 +263,12 @@ def serving(
     *models: Model, port: int = 0, threads: int = 8, poll_seconds: float = 0.05
 ) -> Iterator[str]:
     """Serves models in this process and yields the address."""
-    manager = Manager(models, Session, poll_seconds=poll_seconds, load_retries=0)
+    sandbox = Sandbox()
+
+    def load(path: Path) -> Any:
+        return GuardedSession(Session(path), sandbox, path)
+
+    manager = Manager(models, load, poll_seconds=poll_seconds, load_retries=0)
     try:
         manager.start()
         server, port = grpc_front.serve(Core(manager), Listeners(port), threads=threads)
@@ -271,3 +278,4 @@ def serving(
             server.stop(0).wait()
     finally:
         manager.stop()
+        sandbox.close()
