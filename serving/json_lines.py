@@ -58,7 +58,7 @@ def outputs(arrays: Mapping[str, np.ndarray], one: bool) -> str:
     """Writes the outputs of a request, without the batch dimension where it was added."""
     return json.dumps(
         {
-            name: _json(array[0] if one and array.ndim and len(array) == 1 else array)
+            name: _json(array[0, ...] if one and array.ndim and len(array) == 1 else array)
             for name, array in arrays.items()
         },
         ensure_ascii=False,
@@ -104,11 +104,10 @@ def _json(array: np.ndarray) -> Any:
         return _texts(array.tolist())
     if kind == "c":
         return _json(np.stack([array.real, array.imag], -1))
-    if kind not in "biu":
-        if array.dtype.itemsize < 4:  # float16 and bfloat16
-            array = array.astype(np.float32)
-        if array.dtype == np.float32:  # The shortest decimals that give the same float32.
-            array = array.astype("U32").astype(np.float64)
+    if kind == "V":  # bfloat16
+        array = array.astype(np.float32)
+    if array.dtype in (np.float16, np.float32):  # The shortest decimals that read back the same.
+        array = array.astype("U32").astype(np.float64)
     return array.tolist()
 
 
