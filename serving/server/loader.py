@@ -9,12 +9,14 @@ from typing import Any
 
 from tensorflow.core.protobuf import config_pb2
 
+from serving.errors import ServingError
 from serving.server import batching_parameters
 from serving.server.batching import BatchingSession, Passage
 from serving.server.guard import GuardedSession
 from serving.server.runtime import Session
 from serving.server.sandbox import Sandbox
 from serving.server.servable import Servable
+from serving.server.tflite import TFLITE_FILE, TfLiteSession
 from serving.server.warmup import warm_up
 
 
@@ -31,6 +33,8 @@ class Loader:
         warmup_iterations: How often each warmup record is run; 0 for no warmup.
         check_method_name: Whether signatures must be declared for the method that runs them.
         observe: Told of each request that went through a batch.
+        tflite_interpreters: How many requests a TensorFlow Lite model runs at the same time,
+            where a version has one beside its SavedModel; 0 takes the SavedModel.
     """
 
     sandbox: Sandbox
@@ -41,6 +45,7 @@ class Loader:
     warmup_iterations: int = 1
     check_method_name: bool = False
     observe: Callable[[Passage], None] = lambda passage: None
+    tflite_interpreters: int = 0
 
     def __call__(self, path: Path) -> Servable:
         """Returns what answers for the version in `path`, warmed up.
@@ -48,15 +53,8 @@ class Loader:
         Raises:
             ServingError: It is damaged, its parameters cannot be, or its warmup failed.
         """
-        parameters = batching_parameters.parameters_of(
-            path, self.batching, per_model=self.batching_per_model
-        )
-        session = Session(path, self.tags, self.config)
-        servable: Servable = session
+        servable = self._servable(path)
         try:
-            if parameters is not None:
-                servable = BatchingSession(session, parameters, self.observe)
-            servable = GuardedSession(servable, self.sandbox, path)
             if self.warmup_iterations:
                 warm_up(
                     servable,
@@ -68,3 +66,19 @@ class Loader:
             servable.close()
             raise
         return servable
+
+    def _servable(self, path: Path) -> Servable:
+        if self.tflite_interpreters and (path / TFLITE_FILE).exists():
+            return TfLiteSession(path, self.tflite_interpreters)
+        parameters = batching_parameters.parameters_of(
+            path, self.batching, per_model=self.batching_per_model
+        )
+        session = Session(path, self.tags, self.config)
+        if parameters is None:
+            return GuardedSession(session, self.sandbox, path)
+        try:
+            batched = BatchingSession(session, parameters, self.observe)
+        except ServingError:
+            session.close()
+            raise
+        return GuardedSession(batched, self.sandbox, path)
