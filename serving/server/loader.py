@@ -10,7 +10,8 @@ from typing import Any
 from tensorflow.core.protobuf import config_pb2
 
 from serving.server import batching_parameters
-from serving.server.batching import BatchingSession, Passage
+from serving.server.batch_passage import Passage
+from serving.server.batching import BatchingSession
 from serving.server.guard import GuardedSession
 from serving.server.runtime import Session
 from serving.server.sandbox import Sandbox
