@@ -18,9 +18,10 @@ from serving.errors import ServingError
 from serving.server.servable import Servable
 
 DEFAULT_SIGNATURE = "serving_default"
+PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
-_METHOD_NAMES = ("tensorflow/serving/predict", CLASSIFY, REGRESS)
+_METHOD_NAMES = (PREDICT, CLASSIFY, REGRESS)
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
