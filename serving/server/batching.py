@@ -22,7 +22,7 @@ import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.errors import ServingError
-from serving.server import batch_function, batching_parameters, configuration
+from serving.server import batch_function, batching_parameters, configuration, observing
 from serving.server.batch_function import BEGIN, END, PADDING, ROW, SIZE, Batched
 from serving.server.batch_passage import Passage
 from serving.server.runtime import Session
@@ -127,7 +127,9 @@ class BatchingSession:
             if text.startswith(_REFUSALS):
                 raise ServingError(error.code, text) from error
             return self._alone(feeds, fetches, rows, deadline)
-        self._observe(_passage(rows, len(feeds), begun, marks))
+        passage = _passage(rows, len(feeds), begun, marks)
+        observing.queued(passage.queue_seconds)
+        self._observe(passage)
         by_name = dict(zip(names, arrays, strict=True))
         return [by_name[name] for name in fetches]
 

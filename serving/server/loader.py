@@ -11,7 +11,8 @@ from tensorflow.core.protobuf import config_pb2
 
 from serving.errors import ServingError
 from serving.server import batching_parameters
-from serving.server.batching import BatchingSession, Passage
+from serving.server.batch_passage import Passage
+from serving.server.batching import BatchingSession
 from serving.server.guard import GuardedSession
 from serving.server.runtime import Session
 from serving.server.sandbox import Sandbox

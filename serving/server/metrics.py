@@ -29,6 +29,7 @@ _MOST_UNKNOWN_MODELS = 100
 _LONGEST_NAME = 200
 _STAGES = ("queue", "runtime", "codec")
 _COUNTED_APIS = ("Predict", "Classify", "Regress")
+_EXAMPLE_APIS = ("Classify", "Regress", "MultiInference")
 
 
 @dataclass(frozen=True)
@@ -117,26 +118,26 @@ class Metrics:
                 _put(stages[0], queue_seconds)
                 _put(stages[1], runtime_seconds)
                 _put(stages[2], request.codec_seconds)
-            if request.examples is not None:
-                self._add(EXAMPLE_COUNTS, cells.model, request.examples)
-                self._add(EXAMPLE_TOTAL, cells.model, request.examples)
+            if request.api in _EXAMPLE_APIS and request.rows is not None:
+                self._add(EXAMPLE_COUNTS, request.rows, cells.model)
+                self._add(EXAMPLE_TOTAL, request.rows, cells.model)
 
     def batched(self, passage: Passage) -> None:
         """Counts a request that went through a queue, and the batches that it was first in."""
         with self._lock:
-            self._add(QUEUING_LATENCY, "", passage.queue_seconds * 1e6)
+            self._add(QUEUING_LATENCY, passage.queue_seconds * 1e6, "")
             for _ in range(passage.inputs):
-                self._add(INPUT_BATCH_SIZE, "", passage.rows)
+                self._add(INPUT_BATCH_SIZE, passage.rows)
             for size, padding in passage.batches:
-                self._add(WRAPPED_RUN_COUNT, "", 1)
-                self._add(PROCESSED_BATCH_SIZE, "", size)
-                self._add(PADDING_SIZE, str(size), padding)
+                self._add(WRAPPED_RUN_COUNT, 1)
+                self._add(PROCESSED_BATCH_SIZE, size)
+                self._add(PADDING_SIZE, padding, str(size))
 
     def warmed_up(self, path: Path, seconds: float, code: str, records: int) -> None:
         """Counts a warmup: the version's folder, its time, its status code, its records."""
         with self._lock:
-            self._add(WARMUP_LATENCY, f"{path}{_JOINT}{code}", seconds * 1e6)
-            self._add(WARMUP_RECORDS, str(path), records)
+            self._add(WARMUP_LATENCY, seconds * 1e6, str(path), code)
+            self._add(WARMUP_RECORDS, records, str(path))
 
     def snapshot(self) -> Snapshot:
         """Returns a copy of all counts, of which JSON can be made."""
@@ -149,10 +150,11 @@ class Metrics:
     def _cell(self, metric: Metric, *labels: str) -> list[float]:
         """Returns the counts of a metric and labels, zeros at first."""
         size = len(metric.limits) + 2 if metric.limits else 1
-        return self._counts[metric.name].setdefault(_JOINT.join(labels), [0] * size)
+        key = _JOINT.join([label.replace(_JOINT, "\ufffd") for label in labels])
+        return self._counts[metric.name].setdefault(key, [0] * size)
 
-    def _add(self, metric: Metric, labels: str, value: float) -> None:
-        counts = self._cell(metric, labels)
+    def _add(self, metric: Metric, value: float, *labels: str) -> None:
+        counts = self._cell(metric, *labels)
         if metric.limits:
             counts[bisect_right(metric.limits, value)] += 1
         counts[-1] += value
@@ -197,8 +199,10 @@ def _put(counts: list[float], seconds: float) -> None:
 
 
 def _api(request: Observation) -> str:
-    """Returns the method's name; the REST API's are those of its paths."""
-    return request.api.lower() if request.entrypoint == "REST" else request.api
+    """Returns the method's name; for inference the REST API has those of its paths."""
+    if request.entrypoint == "REST" and request.api in _COUNTED_APIS:
+        return request.api.lower()
+    return request.api
 
 
 def merge(snapshots: Iterable[Snapshot]) -> Snapshot:

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from serving.errors import ServingError
+
+if TYPE_CHECKING:  # TensorFlow takes seconds to import.
+    from serving.server.servable import Servable
 
 
 @dataclass(slots=True)
@@ -30,7 +35,6 @@ class Observation:
         label: The label that the version was asked for by.
         signature: The signature's key as it was sent, or the default one.
         rows: Size of the first dimension of what the model was given.
-        examples: How many tf.Examples were sent, if the method takes them.
         code: Name of the status code.
         queue_seconds: In a queue for batches.
         runtime_seconds: In TensorFlow.
@@ -46,7 +50,6 @@ class Observation:
     label: str = ""
     signature: str = ""
     rows: int | None = None
-    examples: int | None = None
     code: str = "OK"
     queue_seconds: float = 0.0
     runtime_seconds: float = 0.0
@@ -106,9 +109,49 @@ def note(**known: Any) -> None:
             setattr(observation, name, value)
 
 
-def ran(seconds: float, queue_seconds: float = 0.0) -> None:
-    """Notes that the request of this thread has waited and run for so long, together."""
+def queued(seconds: float) -> None:
+    """Notes that the request of this thread has waited in a queue for so long."""
     observation = _thread.observation
     if observation is not None:
-        observation.queue_seconds += queue_seconds
-        observation.runtime_seconds += max(0.0, seconds - queue_seconds)
+        observation.queue_seconds += seconds
+
+
+class Timed:
+    """What answers for a version, with the time that it takes noted for the request.
+
+    Args:
+        servable: What answers.
+    """
+
+    __slots__ = ("_servable", "on_gpu", "signatures")
+
+    def __init__(self, servable: Servable) -> None:
+        self._servable = servable
+        self.signatures = servable.signatures
+        self.on_gpu = servable.on_gpu
+
+    def run(
+        self,
+        feeds: Mapping[str, np.ndarray],
+        fetches: Sequence[str],
+        timeout: float | None = None,
+    ) -> list[np.ndarray]:
+        """Runs the graph once, as `Servable.run` does."""
+        observation = _thread.observation
+        if observation is None:
+            return self._servable.run(feeds, fetches, timeout)
+        for array in feeds.values():
+            if array.ndim:
+                observation.rows = len(array)
+                break
+        queued = observation.queue_seconds
+        begun = time.perf_counter()
+        try:
+            return self._servable.run(feeds, fetches, timeout)
+        finally:
+            waited = observation.queue_seconds - queued
+            observation.runtime_seconds += max(0.0, time.perf_counter() - begun - waited)
+
+    def close(self) -> None:
+        """Frees its memory."""
+        self._servable.close()
