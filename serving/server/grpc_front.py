@@ -12,16 +12,20 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
 from serving.errors import ServingError, UserError
 from serving.server.core import Core
+from serving.server.peers import FORWARDED
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,23 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
         return _answer(lambda: self._core.predict(request, context.time_remaining()), context)
+
+    def Classify(
+        self, request: classification_pb2.ClassificationRequest, context: grpc.ServicerContext
+    ) -> classification_pb2.ClassificationResponse:
+        return _answer(lambda: self._core.classify(request, context.time_remaining()), context)
+
+    def Regress(
+        self, request: regression_pb2.RegressionRequest, context: grpc.ServicerContext
+    ) -> regression_pb2.RegressionResponse:
+        return _answer(lambda: self._core.regress(request, context.time_remaining()), context)
+
+    def MultiInference(
+        self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
+    ) -> inference_pb2.MultiInferenceResponse:
+        return _answer(
+            lambda: self._core.multi_inference(request, context.time_remaining()), context
+        )
 
     def GetModelMetadata(
         self,
@@ -66,7 +87,11 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         request: model_management_pb2.ReloadConfigRequest,
         context: grpc.ServicerContext,
     ) -> model_management_pb2.ReloadConfigResponse:
-        return _answer(lambda: self._core.reload(request, context.time_remaining()), context)
+        forwarded = FORWARDED in context.invocation_metadata()
+        return _answer(
+            lambda: self._core.reload(request, context.time_remaining(), forwarded=forwarded),
+            context,
+        )
 
 
 @dataclass(frozen=True)
@@ -138,6 +163,15 @@ def serve(
             _bind(server, f"unix:{path}", secret, f"the UNIX socket {path}")
     server.start()
     return server, port
+
+
+def credentials(ssl: Any) -> grpc.ServerCredentials:
+    """Returns what an `SSLConfig` says: TLS, and with `client_verify` for both sides."""
+    return grpc.ssl_server_credentials(
+        [(ssl.server_key.encode(), ssl.server_cert.encode())],
+        root_certificates=ssl.custom_ca.encode() or None,
+        require_client_auth=ssl.client_verify,
+    )
 
 
 def _bind(

@@ -10,8 +10,8 @@ import pytest
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder NAME/1 with a SavedModel for each model of `saved_models`."""
-    from tests.serving import saved_models
+    """A folder NAME/1 with a SavedModel for each model of `saved_models` and `inference_models`."""
+    from tests.serving import inference_models, saved_models
 
     base = tmp_path_factory.mktemp("repository")
     for build in (
@@ -25,6 +25,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         saved_models.every_dtype,
         saved_models.vocabulary,
         saved_models.brightness,
+        inference_models.half_plus_two_of_examples,
+        inference_models.half_plus_two_of_examples_in_tensorflow_2,
+        inference_models.half_plus_three_of_examples,
+        inference_models.classifier,
+        inference_models.malformed,
     ):
         build(base / build.__name__ / "1")
     return base
@@ -38,4 +43,15 @@ def address(repository: Path) -> Iterator[str]:
 
     models = [Model(folder.name, folder) for folder in repository.iterdir()]
     with serving(*models) as where:
+        yield where
+
+
+@pytest.fixture(scope="session")
+def rest_address(repository: Path) -> Iterator[str]:
+    """Where all models of the repository are served over HTTP."""
+    from serving.server.versions import Model
+    from tests.serving.saved_models import serving_rest
+
+    models = [Model(folder.name, folder) for folder in repository.iterdir()]
+    with serving_rest(*models) as where:
         yield where

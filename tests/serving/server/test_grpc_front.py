@@ -19,15 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    inference_pb2,
-    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
-    regression_pb2,
 )
 
 from serving.errors import ServingError, UserError
@@ -117,20 +113,6 @@ def test_requests_beyond_the_number_of_threads_wait_their_turn(repository):
             numbers,
         )
         assert [answer.outputs["counted"].int64_val[0] for answer in answers] == numbers
-
-
-@pytest.mark.parametrize(
-    ("method", "message"),
-    [
-        ("Classify", classification_pb2.ClassificationRequest()),
-        ("Regress", regression_pb2.RegressionRequest()),
-        ("MultiInference", inference_pb2.MultiInferenceRequest()),
-        ("HandleReloadConfigRequest", model_management_pb2.ReloadConfigRequest()),
-    ],
-)
-def test_methods_to_come_are_unimplemented(prediction, service, method, message):
-    stub = prediction if hasattr(prediction, method) else service
-    assert code_of(getattr(stub, method), message, timeout=10) == "UNIMPLEMENTED"
 
 
 def test_a_port_in_use_is_refused_in_a_sentence():

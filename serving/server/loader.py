@@ -1,0 +1,70 @@
+"""From a version's folder to what answers for it: session, batching, guard, warmup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tensorflow.core.protobuf import config_pb2
+
+from serving.server import batching_parameters
+from serving.server.batching import BatchingSession, Passage
+from serving.server.guard import GuardedSession
+from serving.server.runtime import Session
+from serving.server.sandbox import Sandbox
+from serving.server.servable import Servable
+from serving.server.warmup import warm_up
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Loads versions, all in the same way.
+
+    Attributes:
+        sandbox: Where requests of unusual shapes are tried; its tags and options are the same.
+        tags: Tags of the graph to load.
+        config: How TensorFlow computes.
+        batching: Common BatchingParameters; None runs each request alone.
+        batching_per_model: Whether those in a version's folder count instead.
+        warmup_iterations: How often each warmup record is run; 0 for no warmup.
+        check_method_name: Whether signatures must be declared for the method that runs them.
+        observe: Told of each request that went through a batch.
+    """
+
+    sandbox: Sandbox
+    tags: tuple[str, ...] = ("serve",)
+    config: config_pb2.ConfigProto | None = None
+    batching: Any = None
+    batching_per_model: bool = False
+    warmup_iterations: int = 1
+    check_method_name: bool = False
+    observe: Callable[[Passage], None] = lambda passage: None
+
+    def __call__(self, path: Path) -> Servable:
+        """Returns what answers for the version in `path`, warmed up.
+
+        Raises:
+            ServingError: It is damaged, its parameters cannot be, or its warmup failed.
+        """
+        parameters = batching_parameters.parameters_of(
+            path, self.batching, per_model=self.batching_per_model
+        )
+        session = Session(path, self.tags, self.config)
+        servable: Servable = session
+        try:
+            if parameters is not None:
+                servable = BatchingSession(session, parameters, self.observe)
+            servable = GuardedSession(servable, self.sandbox, path)
+            if self.warmup_iterations:
+                warm_up(
+                    servable,
+                    path,
+                    self.warmup_iterations,
+                    check_method_name=self.check_method_name,
+                )
+        except Exception:
+            servable.close()
+            raise
+        return servable
