@@ -15,6 +15,7 @@ from serving.server.guard import GuardedSession
 from serving.server.runtime import Session
 from serving.server.sandbox import Sandbox
 from serving.server.servable import Servable
+from serving.server.tflite import TFLITE_FILE, TfLiteSession
 from serving.server.warmup import warm_up
 
 
@@ -30,6 +31,8 @@ class Loader:
         batching_per_model: Whether those in a version's folder count instead.
         warmup_iterations: How often each warmup record is run; 0 for no warmup.
         check_method_name: Whether signatures must be declared for the method that runs them.
+        tflite_interpreters: Interpreters for a `model.tflite`, which is taken, and runs without
+            batching, where a version has one; 0 takes SavedModels only.
         observe: Told of each request that went through a batch.
     """
 
@@ -40,6 +43,7 @@ class Loader:
     batching_per_model: bool = False
     warmup_iterations: int = 1
     check_method_name: bool = False
+    tflite_interpreters: int = 0
     observe: Callable[[Passage], None] = lambda passage: None
 
     def __call__(self, path: Path) -> Servable:
@@ -48,15 +52,11 @@ class Loader:
         Raises:
             ServingError: It is damaged, its parameters cannot be, or its warmup failed.
         """
-        parameters = batching_parameters.parameters_of(
-            path, self.batching, per_model=self.batching_per_model
-        )
-        session = Session(path, self.tags, self.config)
-        servable: Servable = session
+        if self.tflite_interpreters and (path / TFLITE_FILE).exists():
+            servable: Servable = TfLiteSession(path, self.tflite_interpreters)
+        else:
+            servable = self._guarded_session(path)
         try:
-            if parameters is not None:
-                servable = BatchingSession(session, parameters, self.observe)
-            servable = GuardedSession(servable, self.sandbox, path)
             if self.warmup_iterations:
                 warm_up(
                     servable,
@@ -68,3 +68,17 @@ class Loader:
             servable.close()
             raise
         return servable
+
+    def _guarded_session(self, path: Path) -> Servable:
+        parameters = batching_parameters.parameters_of(
+            path, self.batching, per_model=self.batching_per_model
+        )
+        session = Session(path, self.tags, self.config)
+        servable: Servable = session
+        try:
+            if parameters is not None:
+                servable = BatchingSession(session, parameters, self.observe)
+            return GuardedSession(servable, self.sandbox, path)
+        except Exception:
+            servable.close()
+            raise

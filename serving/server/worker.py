@@ -88,6 +88,9 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
         batching_per_model=flags.enable_per_model_batching_parameters,
         warmup_iterations=flags.num_request_iterations_for_warmup * flags.enable_model_warmup,
         check_method_name=flags.enable_signature_method_name_check,
+        tflite_interpreters=flags.prefer_tflite_model
+        * flags.num_tflite_pools
+        * flags.num_tflite_interpreters_per_pool,
     )
     manager = Manager(
         model_configs.models_of(peers.config() or model_configs.config_of(flags)),
