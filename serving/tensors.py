@@ -61,6 +61,24 @@ def dtype_name(number: int) -> str:
     return _NAMES.get(number) or _OPAQUE.get(number, f"type {number}")
 
 
+def numpy_dtype(name: str) -> np.dtype:
+    """Returns NumPy's type of a name that `dtype_name` returns; strings are objects.
+
+    Raises:
+        TypeError: A type without values, such as "resource".
+        ModuleNotFoundError: bfloat16 needs the package ml_dtypes.
+    """
+    if name == "string":
+        return np.dtype(object)
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    if name not in _NUMBERS:
+        raise TypeError(f"NumPy has no values of dtype {name}")
+    return np.dtype(name)
+
+
 def decode(proto: Any) -> np.ndarray:
     """Returns the array of a TensorProto; strings come as objects (bytes).
 
@@ -153,11 +171,7 @@ def _dtype(number: int) -> np.dtype:
         return np.dtype(object)
     if number not in _NAMES:
         raise ValueError(f"dtype {number} is not supported")
-    if _NAMES[number] == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(_NAMES[number])
+    return numpy_dtype(_NAMES[number])
 
 
 def _filled(array: np.ndarray, size: int, default: object) -> np.ndarray:

@@ -24,6 +24,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from serving.errors import ServingError
 from serving.server import batch_function, batching_parameters, configuration
 from serving.server.batch_function import BEGIN, END, PADDING, ROW, SIZE, Batched
+from serving.server.batch_passage import Passage
 from serving.server.runtime import Session
 
 log = logging.getLogger(__name__)
@@ -38,26 +39,6 @@ _GRACE_SECONDS = 1.0
 _MOST_FUNCTIONS = 256
 _MOST_SHAPES = 16
 _MOST_PADDED_RANK = 6
-
-
-@dataclass(frozen=True)
-class Passage:
-    """How one request went through a queue.
-
-    Attributes:
-        rows: How many rows it brought.
-        batch_size: Rows of the largest batch that any of them was in, padding included.
-        queue_seconds: Until the first of its batches began.
-        runtime_seconds: What its batches took, together.
-        batches: Size and padding of each batch whose first row was its own; so each batch is
-            told once.
-    """
-
-    rows: int
-    batch_size: int
-    queue_seconds: float
-    runtime_seconds: float
-    batches: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -146,7 +127,7 @@ class BatchingSession:
             if text.startswith(_REFUSALS):
                 raise ServingError(error.code, text) from error
             return self._alone(feeds, fetches, rows, deadline)
-        self._observe(_passage(rows, begun, marks))
+        self._observe(_passage(rows, len(feeds), begun, marks))
         by_name = dict(zip(names, arrays, strict=True))
         return [by_name[name] for name in fetches]
 
@@ -269,10 +250,11 @@ def _rows(feeds: Mapping[str, np.ndarray]) -> int:
     return rows
 
 
-def _passage(rows: int, begun: float, marks: np.ndarray) -> Passage:
+def _passage(rows: int, inputs: int, begun: float, marks: np.ndarray) -> Passage:
     times = {mark[BEGIN]: mark[END] for mark in marks.tolist()}
     return Passage(
         rows,
+        inputs,
         int(marks[:, SIZE].max()),
         max(0.0, min(times) - begun),
         sum(end - begin for begin, end in times.items()),

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from serving.errors import ServingError
 from serving.server import batching
-from serving.server.batching import BatchingSession, Passage
+from serving.server.batch_passage import Passage
+from serving.server.batching import BatchingSession
 from serving.server.configuration import BatchingParameters
 from serving.server.runtime import Session
 from tests.serving.saved_models import floats, stateless, tensor
