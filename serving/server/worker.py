@@ -86,7 +86,8 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
         config,
         batching_parameters.common(flags),
         batching_per_model=flags.enable_per_model_batching_parameters,
-        warmup_iterations=flags.num_request_iterations_for_warmup * flags.enable_model_warmup,
+        warmup_iterations=max(1, flags.num_request_iterations_for_warmup)
+        * flags.enable_model_warmup,
         check_method_name=flags.enable_signature_method_name_check,
         tflite_interpreters=flags.prefer_tflite_model
         * flags.num_tflite_pools

@@ -11,8 +11,10 @@ from serving.server import batching_parameters
 from serving.server.batching import Passage
 from serving.server.configuration import BatchingParameters
 from serving.server.flags import Flags
+from serving.server.guard import GuardedSession
 from serving.server.loader import Loader
 from serving.server.sandbox import Sandbox
+from serving.server.tflite import TFLITE_FILE, TfLiteSession
 from tests.serving import tflite_models
 from tests.serving.saved_models import floats, record_warmup, recorded, request
 
@@ -89,15 +91,38 @@ def test_warmup_is_run_as_often_as_said_and_its_failure_is_the_versions(loader, 
     loader(warmup_iterations=0)(version).close()
 
 
-def test_a_tensorflow_lite_model_is_taken_where_it_is_preferred(loader, version, tmp_path):
-    lite_model = tflite_models.half_plus_two(tmp_path / "lite")
-    shutil.copy(lite_model / "model.tflite", version)
-    lite = loader(tflite_interpreters=2)(version)
-    assert type(lite).__name__ == "TfLiteSession"
-    lite.close()
-    both = loader()(version)
-    assert answer(both) == [2.5, 3]
-    both.close()
+@pytest.fixture(scope="module")
+def tflite(tmp_path_factory) -> bytes:
+    folder = tmp_path_factory.mktemp("tflite")
+    return (tflite_models.half_plus_two(folder / "1") / TFLITE_FILE).read_bytes()
+
+
+@pytest.mark.parametrize("preferred", [False, True])
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_tensorflow_lite_model_is_taken_where_it_is_preferred_and_exists(
+    loader, version, tflite, preferred, exists
+):
+    if exists:
+        tflite_models.write(version, tflite)
+    servable = loader(tflite_interpreters=2 * preferred)(version)
+    assert isinstance(servable, TfLiteSession if preferred and exists else GuardedSession)
+    assert answer(servable) == [2.5, 3]
+    servable.close()
+
+
+def test_a_tensorflow_lite_model_is_warmed_up_too(loader, version, tflite):
+    tflite_models.write(version, tflite)
+    record_warmup(version, recorded(request("m", x=floats(1))))
+    loader(tflite_interpreters=1)(version).close()
+    record_warmup(version, recorded(request("m", z=floats(1))))
+    with pytest.raises(ServingError, match="Signature input alias: x"):
+        loader(tflite_interpreters=1)(version)
+
+
+def test_a_damaged_tensorflow_lite_model_is_not_replaced_by_the_saved_model(loader, version):
+    tflite_models.write(version, b"damaged")
+    with pytest.raises(ServingError, match="Cannot build FlatBufferModel from buffer"):
+        loader(tflite_interpreters=1)(version)
 
 
 def test_the_command_line_says_whether_and_how_requests_are_batched(tmp_path):
