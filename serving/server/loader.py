@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from tensorflow.core.protobuf import config_pb2
 
+from serving.errors import ServingError
 from serving.server import batching_parameters
 from serving.server.batch_passage import Passage
 from serving.server.batching import BatchingSession
@@ -32,6 +34,7 @@ class Loader:
         warmup_iterations: How often each warmup record is run; 0 for no warmup.
         check_method_name: Whether signatures must be declared for the method that runs them.
         observe: Told of each request that went through a batch.
+        warmed_up: Told of each warmup: folder, seconds, name of the status code, records.
     """
 
     sandbox: Sandbox
@@ -42,6 +45,7 @@ class Loader:
     warmup_iterations: int = 1
     check_method_name: bool = False
     observe: Callable[[Passage], None] = lambda passage: None
+    warmed_up: Callable[[Path, float, str, int], None] = lambda *_: None
 
     def __call__(self, path: Path) -> Servable:
         """Returns what answers for the version in `path`, warmed up.
@@ -59,13 +63,20 @@ class Loader:
                 servable = BatchingSession(session, parameters, self.observe)
             servable = GuardedSession(servable, self.sandbox, path)
             if self.warmup_iterations:
-                warm_up(
-                    servable,
-                    path,
-                    self.warmup_iterations,
-                    check_method_name=self.check_method_name,
-                )
+                self._warm_up(servable, path)
         except Exception:
             servable.close()
             raise
         return servable
+
+    def _warm_up(self, servable: Servable, path: Path) -> None:
+        begun = time.perf_counter()
+        try:
+            records = warm_up(
+                servable, path, self.warmup_iterations, check_method_name=self.check_method_name
+            )
+        except ServingError as error:
+            self.warmed_up(path, time.perf_counter() - begun, error.code.name, 0)
+            raise
+        if records:
+            self.warmed_up(path, time.perf_counter() - begun, "OK", records)
