@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import socket
 import threading
 import zlib
@@ -28,8 +29,9 @@ _LARGEST_BODY = 2**31 - 1
 _UNPACKED_AT_ONCE = 2**20
 # Others are "not implemented" for the HTTP library of the original.
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"})
+# A request may name the host before the path.
+_HOST = re.compile(r"\Ahttps?://[^/]*(?=/)", re.IGNORECASE)
 _PLAIN = {"Content-Type": "text/plain"}
-_START_SECONDS = 30
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -138,7 +140,10 @@ class _App:
         self._prometheus = prometheus
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        body = await _body(receive)
+        try:
+            body = await _body(receive)
+        except ConnectionError:
+            return
         response = await self._response(scope, body) if body is not None else _TOO_LARGE
         headers = {**response.headers, "Content-Length": str(len(response.body))}
         await send(
@@ -151,7 +156,7 @@ class _App:
         await send({"type": "http.response.body", "body": response.body})
 
     async def _response(self, scope: dict[str, Any], body: bytes) -> rest_api.Response:
-        path = scope["raw_path"].decode("latin-1")
+        path = _HOST.sub("", scope["raw_path"].decode("latin-1"), count=1)
         query = scope["query_string"].decode("latin-1")
         whole = f"{path}?{query}" if query else path
         if scope["method"] not in _METHODS:
@@ -193,17 +198,23 @@ class _App:
 
 
 _TOO_LARGE = rest_api.Response(
-    413, b'{\n    "error": "The request is larger than 2147483647 bytes"\n}'
+    413,
+    f'{{\n    "error": "The request is larger than {_LARGEST_BODY} bytes"\n}}'.encode(),
+    {"Content-Type": "application/json", "Connection": "close"},
 )
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """Returns the body of a request, or None if it is too large."""
+    """Returns the body of a request, or None if it is too large.
+
+    Raises:
+        ConnectionError: The client has left before its end.
+    """
     chunks, size = [], 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            raise ConnectionError
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > _LARGEST_BODY:
