@@ -26,6 +26,7 @@ from serving.server.core import Core
 log = logging.getLogger(__name__)
 
 _LARGEST_BODY = 2**31 - 1
+_KEEP_ALIVE_SECONDS = 60
 _UNPACKED_AT_ONCE = 2**20
 # Others are "not implemented" for the HTTP library of the original.
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"})
@@ -61,6 +62,7 @@ class RestServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             )
         )
         self._thread = threading.Thread(
@@ -106,7 +108,8 @@ def serve(
     Raises:
         UserError: The port is taken or not allowed.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With the protocol named, asyncio sends answers at once and does not wait for more to send.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if reuse_port:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
