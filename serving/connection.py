@@ -64,12 +64,14 @@ def target(address: str | Sequence[str], tls: TLS | None = None) -> str:
         tls: Encryption of the connection.
 
     Raises:
-        UserError: Several addresses that are not all HOST:PORT, or that need a `server_name`.
+        UserError: No address, or several that are not all HOST:PORT, or that need a `server_name`.
         ServingError: UNAVAILABLE, a host of several is not known.
     """
     addresses = [address] if isinstance(address, str) else list(address)
     if len(addresses) == 1 and not addresses[0].startswith(_SCHEMES):
         addresses = addresses[0].split(",")
+    if not addresses:
+        raise UserError("there is no address")
     if not all(addresses):
         raise UserError("an address is empty; it must be HOST:PORT or unix:/PATH")
     if len(addresses) == 1:

@@ -32,7 +32,7 @@ def example(features: Mapping[str, Any]) -> Any:
             continue
         kind = values.dtype.kind
         if kind in "biu":
-            feature.int64_list.value.extend(values.ravel().tolist())
+            feature.int64_list.value.extend(map(int, values.flat))
             feature.int64_list.SetInParent()
         elif kind == "f":
             feature.float_list.value.extend(values.ravel().tolist())

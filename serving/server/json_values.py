@@ -23,7 +23,7 @@ from serving.errors import ServingError
 from serving.server import json_reader, json_writer
 
 # NumPy's type of each dtype that REST takes and gives; the strings among them are objects.
-TYPES: dict[int, Any] = {
+TYPES: dict[int, type] = {
     types_pb2.DT_FLOAT: np.float32,
     types_pb2.DT_DOUBLE: np.float64,
     types_pb2.DT_INT8: np.int8,
@@ -78,7 +78,7 @@ def _regular(leaves: list[Any], dtype: int) -> bool:
         )
     if not kinds <= {int, float, json_reader.Constant}:
         return False
-    limits = np.finfo(numpy_type)
+    limits: Any = np.finfo(numpy_type)
     if int in kinds:
         whole = leaves if kinds == {int} else [each for each in leaves if type(each) is int]
         if max(max(whole), -min(whole)) >= 2 ** (limits.nmant + 1):

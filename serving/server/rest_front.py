@@ -14,6 +14,7 @@ import threading
 import zlib
 from collections.abc import Awaitable, Callable
 from concurrent import futures
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -172,7 +173,8 @@ class _App:
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
-        request = rest_api.Request(scope["method"], whole, headers, body)
+        peer = ":".join(map(str, scope["client"] or ()))
+        request = rest_api.Request(scope["method"], whole, headers, body, peer)
         return await loop.run_in_executor(self.pool, self._work, request)
 
     def _work(self, request: rest_api.Request) -> rest_api.Response:
@@ -183,7 +185,7 @@ class _App:
                 return rest_api.error_response(error)
             if body is None:
                 return _TOO_LARGE
-            request = rest_api.Request(request.method, request.path, request.headers, body)
+            request = replace(request, body=body)
         return self._answer(request)
 
     def _page(self, path: str) -> rest_api.Response:
