@@ -18,6 +18,7 @@ from serving.server.guard import GuardedSession
 from serving.server.runtime import Session
 from serving.server.sandbox import Sandbox
 from serving.server.servable import Servable
+from serving.server.tflite import TFLITE_FILE, TfLiteSession
 from serving.server.warmup import warm_up
 
 
@@ -35,6 +36,8 @@ class Loader:
         check_method_name: Whether signatures must be declared for the method that runs them.
         observe: Told of each request that went through a batch.
         warmed_up: Told of each warmup: folder, seconds, name of the status code, records.
+        tflite_interpreters: How many requests a TensorFlow Lite model runs at the same time,
+            where a version has one beside its SavedModel; 0 takes the SavedModel.
     """
 
     sandbox: Sandbox
@@ -46,6 +49,7 @@ class Loader:
     check_method_name: bool = False
     observe: Callable[[Passage], None] = lambda passage: None
     warmed_up: Callable[[Path, float, str, int], None] = lambda *_: None
+    tflite_interpreters: int = 0
 
     def __call__(self, path: Path) -> Servable:
         """Returns what answers for the version in `path`, warmed up.
@@ -53,15 +57,8 @@ class Loader:
         Raises:
             ServingError: It is damaged, its parameters cannot be, or its warmup failed.
         """
-        parameters = batching_parameters.parameters_of(
-            path, self.batching, per_model=self.batching_per_model
-        )
-        session = Session(path, self.tags, self.config)
-        servable: Servable = session
+        servable = self._servable(path)
         try:
-            if parameters is not None:
-                servable = BatchingSession(session, parameters, self.observe)
-            servable = GuardedSession(servable, self.sandbox, path)
             if self.warmup_iterations:
                 self._warm_up(servable, path)
         except Exception:
@@ -80,3 +77,19 @@ class Loader:
             raise
         if records:
             self.warmed_up(path, time.perf_counter() - begun, "OK", records)
+
+    def _servable(self, path: Path) -> Servable:
+        if self.tflite_interpreters and (path / TFLITE_FILE).exists():
+            return TfLiteSession(path, self.tflite_interpreters)
+        parameters = batching_parameters.parameters_of(
+            path, self.batching, per_model=self.batching_per_model
+        )
+        session = Session(path, self.tags, self.config)
+        if parameters is None:
+            return GuardedSession(session, self.sandbox, path)
+        try:
+            batched = BatchingSession(session, parameters, self.observe)
+        except ServingError:
+            session.close()
+            raise
+        return GuardedSession(batched, self.sandbox, path)

@@ -62,11 +62,14 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
         model_configs,
         rest_front,
     )
+    from serving.server.access_log import AccessLog
     from serving.server.core import Core
     from serving.server.loader import Loader
     from serving.server.manager import Manager
+    from serving.server.metrics import DEFAULT_PATH, Metrics
     from serving.server.peers import Peers
     from serving.server.sandbox import Sandbox
+    from serving.server.shared_metrics import SharedMetrics
 
     base = config_pb2.ConfigProto()
     if flags.tensorflow_session_config_file:
@@ -76,6 +79,13 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
     if flags.ssl_config_file:
         ssl = configuration.read(flags.ssl_config_file, configuration.SSLConfig)
         credentials = grpc_front.credentials(ssl)
+    monitoring = configuration.MonitoringConfig().prometheus_config
+    if flags.monitoring_config_file:
+        monitoring = configuration.read(
+            flags.monitoring_config_file, configuration.MonitoringConfig
+        ).prometheus_config
+    metrics = Metrics()
+    access_log = AccessLog(flags.access_log) if flags.access_log else None
     peers = Peers(folder, index, flags.workers)
 
     tags = tuple(flags.saved_model_tags.split(","))
@@ -86,8 +96,14 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
         config,
         batching_parameters.common(flags),
         batching_per_model=flags.enable_per_model_batching_parameters,
-        warmup_iterations=flags.num_request_iterations_for_warmup * flags.enable_model_warmup,
+        warmup_iterations=max(1, flags.num_request_iterations_for_warmup)
+        * flags.enable_model_warmup,
         check_method_name=flags.enable_signature_method_name_check,
+        observe=metrics.batched,
+        warmed_up=metrics.warmed_up,
+        tflite_interpreters=flags.prefer_tflite_model
+        * flags.num_tflite_pools
+        * flags.num_tflite_interpreters_per_pool,
     )
     manager = Manager(
         model_configs.models_of(peers.config() or model_configs.config_of(flags)),
@@ -100,6 +116,8 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
         labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
     )
     with contextlib.ExitStack() as stack:
+        if access_log:
+            stack.callback(access_log.close)
         stack.callback(sandbox.close)
         stack.callback(manager.stop)
         if not _until(stop, manager.start):
@@ -109,7 +127,13 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
             peers,
             check_method_name=flags.enable_signature_method_name_check,
             tensor_content=flags.enable_serialization_as_tensor_content,
+            observers=[metrics.observe, *([access_log.write] if access_log else [])],
         )
+        prometheus = None
+        if monitoring.enable:
+            shared = SharedMetrics(metrics, folder, index)
+            stack.callback(shared.stop)
+            prometheus = (monitoring.path or DEFAULT_PATH, shared.page)
         server, port = grpc_front.serve(
             core,
             grpc_front.Listeners(
@@ -137,6 +161,7 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
                 threads=flags.rest_api_num_threads,
                 timeout_seconds=flags.rest_api_timeout_in_ms / 1000,
                 cors=flags.rest_api_enable_cors_support,
+                prometheus=prometheus,
                 reuse_port=True,
             )
             stack.callback(rest.stop, DRAIN_SECONDS)
