@@ -1,4 +1,4 @@
-"""`python -m serving query | status`: what it prints and its exit codes; `deploy` has its own."""
+"""`python -m serving query`: what it prints and its exit codes; rollouts have their own."""
 
 from __future__ import annotations
 
@@ -238,8 +238,8 @@ def test_what_cannot_work_is_refused_before_anyone_is_asked(run, tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    [["status", "m"], ["query", "m", "FILE"], ["query", "m", "FILE", "--wait", "0.3"]],
-    ids=["status", "query", "wait"],
+    [["query", "m", "FILE"], ["query", "m", "FILE", "--wait", "0.3"]],
+    ids=["query", "wait"],
 )
 def test_without_a_server_one_sentence_says_how_to_start_one(run, tmp_path, command):
     file = draw(tmp_path / "1.png")
@@ -247,37 +247,6 @@ def test_without_a_server_one_sentence_says_how_to_start_one(run, tmp_path, comm
     code, printed, errors = run(*arguments, "--address", "127.0.0.1:1")
     assert (code, printed) == (1, "")
     assert errors == ("error: no model server answers at 127.0.0.1:1; start one with: make serve\n")
-
-
-def test_the_status_has_a_line_for_each_version(asked):
-    assert asked("status", "half_plus_two") == (0, "half_plus_two version 1 AVAILABLE\n", "")
-    code, printed, errors = asked("status", "nobody")
-    assert (code, printed) == (1, "")
-    assert errors == "error: Could not find any versions of model nobody\n"
-
-
-def test_the_status_prints_the_error_of_a_version_as_it_is(run, repository, tmp_path, monkeypatch):
-    from serving.client import Client
-    from serving.errors import ServingError
-    from serving.server.versions import Model
-    from tests.serving.saved_models import publish, serving
-
-    base = tmp_path / "m"
-    base.mkdir()
-    publish(repository / "half_plus_two" / "1", base, 1)
-    with serving(Model("m", base)) as address, Client(address) as client:
-        broken = publish(repository / "half_plus_two" / "1", tmp_path, 2)
-        (broken / "variables" / "variables.data-00000-of-00001").write_bytes(b"")
-        broken.rename(base / "2")
-        with pytest.raises(ServingError):
-            client.wait_until_ready("m", version=2)
-        monkeypatch.setattr(command_line.console, "width", 40)
-        _, printed, _ = run("status", "m", "--address", address)
-    first, second, third = printed.splitlines()
-    assert first == "m version 2 END Read less bytes than requested"
-    assert second.strip().startswith("[[{{")
-    assert second.endswith("{{node RestoreV2}}]]")
-    assert third == "m version 1 AVAILABLE"
 
 
 def test_an_interruption_ends_without_a_traceback(run, tmp_path, monkeypatch):
@@ -310,7 +279,7 @@ def test_a_command_line_that_cannot_be_read_shows_the_usage(run, capsys, argumen
 
 def test_the_exit_code_is_the_processes_own(tmp_path):
     process = subprocess.run(
-        [sys.executable, "-m", "serving", "status", "m", "--address", "127.0.0.1:1"],
+        [sys.executable, "-m", "serving", "query", "m", "--text", "a", "--address", "127.0.0.1:1"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
         capture_output=True,
