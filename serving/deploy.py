@@ -13,7 +13,7 @@ from serving.golden import Golden, Proof
 from serving.isolation import Engine
 from serving.models_config import STABLE, Entry
 from serving.repository import Repository
-from serving.rollout import Place, Rollout, move
+from serving.rollout import Place, Rollout, move, unload
 
 if TYPE_CHECKING:
     from serving.registry import Registered, Registry
@@ -85,6 +85,7 @@ def deploy(
                     files.remove(name, number)
                     files.write_history(name, files.history(name))
                 raise
+            unload(place, servers, name, before.versions - after.versions)
         _bless(files, registry, found)
     return Rollout(name, number, files.version(name, number), before, after, len(servers), proof)
 
@@ -141,7 +142,7 @@ def _record(
         "source": found.source,
         "code_commit": found.commit,
         "digest": checksum,
-        "signatures": sorted({g.signature for g in goldens}),
+        "signatures": proof.signatures,
         "verified": bool(goldens),
         "golden": {
             "engine": engine,

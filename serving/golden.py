@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,13 @@ class Proof:
         requests: How many there were.
         differences: By SIGNATURE/OUTPUT, the largest difference of a float; 0 for other types.
         latency: By signature, the slowest request's median in milliseconds.
+        signatures: By key, the dtype and shape of each of the version's inputs and outputs.
     """
 
     requests: int
     differences: dict[str, float]
     latency: dict[str, float]
+    signatures: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
 
     @property
     def slowest(self) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from serving.client import Client
 from serving.errors import RolloutError, ServingError
 from serving.golden import Golden, Proof
 from serving.models_config import Entry
+from serving.requests import TensorInfo
 
 _LAST_LINES = 5
 
@@ -88,7 +90,23 @@ def prove(
                 f"{name} version {version} does not load on {engine.name}: "
                 f"{error.message}{_end_of(log)}"
             ) from error
-        return golden.replay(client, name, version, goldens, budget=budget)
+        proof = golden.replay(client, name, version, goldens, budget=budget)
+        signatures = client.metadata(name, version=version)
+    return replace(
+        proof,
+        signatures={
+            key: {"inputs": _types(found.inputs), "outputs": _types(found.outputs)}
+            for key, found in signatures.items()
+            if not key.startswith("__")
+        },
+    )
+
+
+def _types(infos: Mapping[str, TensorInfo]) -> dict[str, str]:
+    return {
+        name: info.dtype + ("" if info.shape is None else f" {list(info.shape)}")
+        for name, info in infos.items()
+    }
 
 
 def free_ports() -> tuple[int, int]:

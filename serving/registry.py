@@ -76,8 +76,16 @@ class Registry:
             raise UserError(f"no model {name!r} with {wanted} in {self.uri}") from error
 
     def versions(self, name: str) -> list[Registered]:
-        """Returns all versions of a model, in order; none if it is not registered."""
-        found = self._client.search_model_versions(f"name = '{name}'")
+        """Returns all versions of a model, in order; none if it is not registered.
+
+        Raises:
+            UserError: The registry cannot be read.
+        """
+        try:
+            found = self._client.search_model_versions(f"name = '{name}'")
+        except mlflow.MlflowException as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"the registry {self.uri} cannot be read: {reason}") from error
         numbers = sorted(int(version.version) for version in found)
         # A search leaves the aliases out.
         return [self.find(name, version=number) for number in numbers]
@@ -103,10 +111,21 @@ class Registry:
         return model / inside
 
     def bless(self, found: Registered, tags: Mapping[str, str]) -> None:
-        """Tags a version as `blessed`, and with `blessed.NAME` for each of `tags`."""
-        for name, value in tags.items():
-            self._tag(found, f"{BLESSED}.{name}", value)
-        self._tag(found, BLESSED, "true")
+        """Tags a version as `blessed`, and with `blessed.NAME` for each of `tags`.
+
+        Raises:
+            RolloutError: The registry does not do it.
+        """
+        try:
+            for name, value in tags.items():
+                self._tag(found, f"{BLESSED}.{name}", value)
+            self._tag(found, BLESSED, "true")
+        except mlflow.MlflowException as error:
+            reason = str(error).partition("\n")[0]
+            raise RolloutError(
+                f"{found.name} version {found.version} is deployed, but the registry does not take "
+                f"its tags: {reason}; deploy it again to repeat that"
+            ) from error
 
     def follow(self, name: str, labels: Mapping[str, int]) -> None:
         """Makes the aliases say what the labels say: stable is champion, canary challenger.
@@ -122,7 +141,7 @@ class Registry:
                     self._client.set_registered_model_alias(name, alias, str(labels[label]))
             challenger = ALIASES[CANARY]
             aliases = self._client.get_registered_model(name).aliases
-            if CANARY not in labels and aliases.get(challenger) == str(labels.get(STABLE)):
+            if CANARY not in labels and str(aliases.get(challenger)) == str(labels.get(STABLE)):
                 self._client.delete_registered_model_alias(name, challenger)
         except mlflow.MlflowException as error:
             reason = str(error).partition("\n")[0]

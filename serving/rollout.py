@@ -7,7 +7,7 @@ as it was; one that is killed leaves them in order, and is completed by running 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +98,7 @@ def promote(
         after = Entry.of({**kept, label: version})
         with telling.servers(place.address, models_config.names(config)) as servers:
             move(place, servers, name, after)
+            unload(place, servers, name, before.versions - after.versions)
     return Rollout(name, version, files.version(name, version), before, after, len(servers))
 
 
@@ -128,6 +129,7 @@ def rollback(place: Place, name: str) -> Rollout:
         after = Entry.of({**others, STABLE: version})
         with telling.servers(place.address, models_config.names(config)) as servers:
             move(place, servers, name, after, history[:-1])
+            unload(place, servers, name, before.versions - after.versions)
     return Rollout(name, version, files.version(name, version), before, after, len(servers))
 
 
@@ -164,8 +166,7 @@ def undeploy(
         rest = {k: n for k, n in before.labels.items() if n not in gone}
         with telling.servers(place.address, models_config.names(config)) as servers:
             move(place, servers, name, Entry.of(rest))
-            for server in servers:
-                telling.wait_until_ended(server, name, gone, place.wait)
+            unload(place, servers, name, gone)
         for number in gone & set(files.versions(name)):
             files.remove(name, number)
         if not files.versions(name):
@@ -220,8 +221,16 @@ def move(
             raise RolloutError(f"{files.config_file} cannot be written: {error}") from error
         raise
     _write_history(files, name, history)
+
+
+def unload(place: Place, servers: Sequence[Client], name: str, gone: Collection[int]) -> None:
+    """Waits until servers have unloaded versions that are not to be served any more.
+
+    Raises:
+        ServingError: That takes too long, for instance as requests are still under way.
+    """
     for server in servers:
-        telling.wait_until_ended(server, name, before.versions - after.versions, place.wait)
+        telling.wait_until_ended(server, name, gone, place.wait)
 
 
 def _write_history(files: Repository, name: str, history: Sequence[int]) -> None:

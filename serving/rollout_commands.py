@@ -15,6 +15,7 @@ from serving.errors import UserError
 from serving.models_config import CANARY, STABLE
 
 if TYPE_CHECKING:
+    from serving.registry import Registered
     from serving.rollout import Place, Rollout
 
 console = Console(highlight=False, markup=False, emoji=False)
@@ -212,15 +213,16 @@ def _status(options: argparse.Namespace) -> int:
     names = [options.model] if options.model else sorted(listed)
     if not names:
         raise UserError(f"{files.path} holds no models; deploy one: python -m serving deploy MODEL")
+    registered: dict[str, list[Registered]] | None
     try:
         registry = Registry()
-    except UserError:
-        registry = None
+        registered = {name: registry.versions(name) for name in names}
+    except UserError:  # The table says so.
+        registered = None
     address = options.address or DEFAULT_ADDRESS
     with Client(address, timeout=options.timeout, attempts=1, label="") as client:
         found = [
-            standing.look(files, name, registry.versions(name) if registry else None, client)
-            for name in names
+            standing.look(files, name, registered and registered[name], client) for name in names
         ]
     _print(standing.table(found))
     lines = list(
