@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving.server.versions import Model
 from tests.serving.contract import rest
 from tests.serving.contract.rest import RestCase
+from tests.serving.saved_models import serving_rest
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,23 @@ def test_metadata_are_the_signatures(connection):
         }
     }
     assert signature["defaults"] == {}
+
+
+def test_a_model_that_takes_too_long_is_given_up(repository):
+    model = Model("count", repository / "count")
+    with serving_rest(model, threads=1, timeout_seconds=0.2) as address:
+        connection = http.client.HTTPConnection(address, timeout=30)
+        for number, status in ((2**62, 504), (3, 200)):
+            connection.request("POST", "/v1/models/count:predict", f'{{"inputs": {number}}}')
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            assert (response.status, answer) == (
+                status,
+                {"outputs": 3}
+                if status == 200
+                else {"error": "Timed out waiting for notification"},
+            )
+        connection.close()
 
 
 VALUES = st.recursive(
