@@ -29,11 +29,11 @@ from serving.server.metrics import Metrics
 from serving.server.peers import Peers
 from serving.server.sandbox import Sandbox
 from serving.server.session_options import session_config
+from serving.server.shared_metrics import SharedMetrics
 
 log = logging.getLogger("serving.server")
 
 DRAIN_SECONDS = 10
-_SNAPSHOT_SECONDS = 1.0
 
 
 def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[], None]) -> None:
@@ -58,9 +58,12 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
         manager = _manager(flags, peers, _loader(flags, sandbox, options, counts))
         stack.callback(manager.stop)
         observers = []
+        page = None
         if prometheus:
             observers.append(counts.observe)
-            _repeat(stack, stop, _SNAPSHOT_SECONDS, lambda: peers.write(counts.snapshot()))
+            shared = SharedMetrics(counts, peers.folder, peers.index)
+            stack.callback(shared.stop)
+            page = (prometheus, shared.page)
         if flags.access_log:
             access_log = AccessLog(flags.access_log)
             stack.callback(access_log.close)
@@ -75,8 +78,7 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
             observers=observers,
         )
         server = _start_grpc(stack, flags, peers, core)
-        page = (prometheus, lambda: metrics.page(peers.merged(counts.snapshot())))
-        _start_rest(stack, flags, core, page if prometheus else None)
+        _start_rest(stack, flags, core, page)
         if flags.model_config_file and flags.model_config_file_poll_wait_seconds:
             _poll_config(stack, flags, core, stop)
         ready()

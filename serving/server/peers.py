@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,6 @@ from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError
-from serving.server import metrics
-from serving.server.metrics import Snapshot
 
 # Marks a request that another worker has passed on, which is passed on no further.
 FORWARDED = ("foundry-forwarded", "1")
@@ -46,19 +43,6 @@ class Peers:
             return None
         return model_server_config_pb2.ModelServerConfig.FromString(path.read_bytes())
 
-    def write(self, snapshot: Snapshot) -> None:
-        """Shows the counts of this process to the others."""
-        _write(self._snapshot_file(), json.dumps(snapshot).encode())
-
-    def merged(self, snapshot: Snapshot) -> Snapshot:
-        """Returns counts of this process with those of all others, those that ended included."""
-        own = self._snapshot_file()
-        files = [file for file in self.folder.glob("*.metrics") if file != own]
-        return metrics.merge([snapshot, *(json.loads(file.read_bytes()) for file in files)])
-
-    def _snapshot_file(self) -> Path:
-        return self.folder / f"{os.getpid()}.metrics"
-
     def reload(
         self, request: model_management_pb2.ReloadConfigRequest, timeout: float | None
     ) -> None:
@@ -67,7 +51,9 @@ class Peers:
         Raises:
             ServingError: One of them refused or failed.
         """
-        _write(self.folder / "models.config", request.config.SerializeToString())
+        partial = self.folder / f".models.config.{self.index}"
+        partial.write_bytes(request.config.SerializeToString())
+        os.replace(partial, self.folder / "models.config")
         others = [index for index in range(self.count) if index != self.index]
         with_channels = [
             grpc.insecure_channel(f"unix:{self.socket_path(index)}") for index in others
@@ -89,9 +75,3 @@ class Peers:
         finally:
             for channel in with_channels:
                 channel.close()
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    os.replace(partial, path)
