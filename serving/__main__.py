@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 from rich.console import Console
@@ -22,6 +22,9 @@ from rich.progress import (
 )
 
 from serving.errors import ServingError, UserError
+
+if TYPE_CHECKING:
+    from serving.client import Client
 
 Item = TypeVar("Item")
 
@@ -55,6 +58,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _connected(options: argparse.Namespace) -> Client:
+    from serving.client import TLS, Client
+
+    tls = TLS(options.root_certificates, options.certificate, options.key, options.server_name)
+    return Client(options.address, timeout=options.timeout, tls=None if tls == TLS() else tls)
+
+
 def _deploy(options: argparse.Namespace) -> None:
     from serving.deploy import deploy
 
@@ -65,7 +75,6 @@ def _deploy(options: argparse.Namespace) -> None:
 
 def _query(options: argparse.Namespace) -> None:
     from serving import answers, query
-    from serving.client import Client
 
     kinds = [bool(options.files), bool(options.text), options.json is not None]
     if sum(kinds) != 1:
@@ -83,7 +92,7 @@ def _query(options: argparse.Namespace) -> None:
     elif options.files:
         files = query.images(options.files)
     sizes = {"batch_size": options.batch_size, "concurrency": options.concurrency}
-    with Client(options.address, timeout=options.timeout) as client:
+    with _connected(options) as client:
         if options.wait:
             client.wait_until_ready(
                 options.model, version=options.version, label=options.label, timeout=options.wait
@@ -146,9 +155,7 @@ def _progress(items: Iterable[Item], total: int | None, *, quiet: bool = False) 
 
 
 def _status(options: argparse.Namespace) -> None:
-    from serving.client import Client
-
-    with Client(options.address, timeout=options.timeout) as client:
+    with _connected(options) as client:
         for entry in client.status(options.model):
             line = f"{options.model} version {entry.version} {entry.state} {entry.error}"
             console.print(line.strip(), soft_wrap=True)
@@ -212,6 +219,13 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument(
             "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
+        )
+        encryption = command.add_argument_group("encryption, if one of these is given")
+        encryption.add_argument("--root_certificates", metavar="FILE", help="whom to trust, PEM")
+        encryption.add_argument("--certificate", metavar="FILE", help="the client's own, PEM")
+        encryption.add_argument("--key", metavar="FILE", help="of that certificate, PEM")
+        encryption.add_argument(
+            "--server_name", default="", help="name in the server's certificate, if it is another"
         )
     return parser
 
