@@ -28,12 +28,17 @@ def common(flags: Flags) -> Any | None:
 
     Raises:
         UserError: Their file cannot be read.
+        ServingError: INVALID_ARGUMENT with TensorFlow Serving's text, they cannot be.
     """
     if not flags.enable_batching:
         return None
     if not flags.batching_parameters_file:
         return configuration.BatchingParameters()
-    return configuration.read(flags.batching_parameters_file, configuration.BatchingParameters)
+    parameters = configuration.read(
+        flags.batching_parameters_file, configuration.BatchingParameters
+    )
+    options(parameters)
+    return parameters
 
 
 def parameters_of(path: Path, common: Any, *, per_model: bool = False) -> Any | None:
@@ -41,14 +46,14 @@ def parameters_of(path: Path, common: Any, *, per_model: bool = False) -> Any | 
 
     Args:
         path: The version's folder.
-        common: The parameters of all models.
+        common: The parameters of all models; None for no batching at all.
         per_model: Whether those in the folder count instead, where there are any; only the
             threads are then the common ones. A model without any is not batched.
 
     Raises:
         ServingError: INVALID_ARGUMENT, the folder's file cannot be read as such.
     """
-    if not per_model:
+    if common is None or not per_model:
         return common
     file = path / PARAMETERS_FILE
     if not file.exists():
@@ -59,7 +64,7 @@ def parameters_of(path: Path, common: Any, *, per_model: bool = False) -> Any | 
         raise ServingError(_INVALID, str(error)) from error
     for field in ("num_batch_threads", "thread_pool_name"):
         parameters.ClearField(field)
-        if common is not None and common.HasField(field):
+        if common.HasField(field):
             getattr(parameters, field).CopyFrom(getattr(common, field))
     return parameters
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ class Loader:
         warmup_iterations: How often each warmup record is run; 0 for no warmup.
         check_method_name: Whether signatures must be declared for the method that runs them.
         observe: Told of each request that went through a batch.
+        warmed_up: Told of each warmup: folder, seconds, name of the status code, records.
         tflite_interpreters: How many requests a TensorFlow Lite model runs at the same time,
             where a version has one beside its SavedModel; 0 takes the SavedModel.
     """
@@ -46,6 +48,7 @@ class Loader:
     warmup_iterations: int = 1
     check_method_name: bool = False
     observe: Callable[[Passage], None] = lambda passage: None
+    warmed_up: Callable[[Path, float, str, int], None] = lambda *_: None
     tflite_interpreters: int = 0
 
     def __call__(self, path: Path) -> Servable:
@@ -57,16 +60,23 @@ class Loader:
         servable = self._servable(path)
         try:
             if self.warmup_iterations:
-                warm_up(
-                    servable,
-                    path,
-                    self.warmup_iterations,
-                    check_method_name=self.check_method_name,
-                )
+                self._warm_up(servable, path)
         except Exception:
             servable.close()
             raise
         return servable
+
+    def _warm_up(self, servable: Servable, path: Path) -> None:
+        begun = time.perf_counter()
+        try:
+            records = warm_up(
+                servable, path, self.warmup_iterations, check_method_name=self.check_method_name
+            )
+        except ServingError as error:
+            self.warmed_up(path, time.perf_counter() - begun, error.code.name, 0)
+            raise
+        if records:
+            self.warmed_up(path, time.perf_counter() - begun, "OK", records)
 
     def _servable(self, path: Path) -> Servable:
         if self.tflite_interpreters and (path / TFLITE_FILE).exists():

@@ -7,8 +7,9 @@ import pytest
 from google.protobuf import text_format
 
 from serving.errors import ServingError
-from serving.server.batching_parameters import options, parameters_of
+from serving.server.batching_parameters import common, options, parameters_of
 from serving.server.configuration import BatchingParameters
+from serving.server.flags import Flags
 
 
 def parameters(text: str):
@@ -73,17 +74,30 @@ def test_what_parameters_leave_out_has_tensorflow_serving_s_defaults():
 
 
 def test_a_model_brings_its_own_parameters(tmp_path):
-    common = parameters('num_batch_threads { value: 3 } thread_pool_name { value: "all" }')
-    assert parameters_of(tmp_path, common) is common
-    assert parameters_of(tmp_path, common, per_model=True) is None
+    all_models = parameters('num_batch_threads { value: 3 } thread_pool_name { value: "all" }')
+    assert parameters_of(tmp_path, all_models) is all_models
+    assert parameters_of(tmp_path, all_models, per_model=True) is None
     file = tmp_path / "batching_params.pbtxt"
     file.write_text("max_batch_size { value: 32 } num_batch_threads { value: 9 }")
-    own = parameters_of(tmp_path, common, per_model=True)
+    own = parameters_of(tmp_path, all_models, per_model=True)
     assert own is not None
     assert own.max_batch_size.value == 32
     assert own.num_batch_threads.value == 3
     assert own.thread_pool_name.value == "all"
-    assert parameters_of(tmp_path, common) is common
+    assert parameters_of(tmp_path, all_models) is all_models
+    assert parameters_of(tmp_path, None, per_model=True) is None
     file.write_text("max_batch_size 32")
     with pytest.raises(ServingError, match=r"batching_params\.pbtxt, line 1, is not a Batching"):
-        parameters_of(tmp_path, common, per_model=True)
+        parameters_of(tmp_path, all_models, per_model=True)
+
+
+def test_the_command_line_names_the_parameters_of_all_models(tmp_path):
+    file = tmp_path / "batching"
+    file.write_text("max_batch_size { value: 7 }")
+    assert common(Flags()) is None
+    assert common(Flags(enable_batching=True)) == BatchingParameters()
+    named = Flags(enable_batching=True, batching_parameters_file=str(file))
+    assert common(named) == parameters("max_batch_size { value: 7 }")
+    file.write_text("max_batch_size { value: 0 }")
+    with pytest.raises(ServingError, match="input_batch_size_limit must be positive; was 0"):
+        common(named)
