@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -167,6 +170,50 @@ def test_a_server_that_dies_and_returns_is_survived(connect):
     finally:
         done.set()
         thread.join()
+
+
+SERVER = """
+import sys, time, grpc
+from concurrent.futures import ThreadPoolExecutor
+
+class Handler(grpc.GenericRpcHandler):
+    def service(self, details):
+        return grpc.unary_unary_rpc_method_handler(never)
+
+def never(request, context):
+    print("asked", flush=True)
+    time.sleep(120)
+
+server = grpc.server(ThreadPoolExecutor(1), handlers=[Handler()])
+server.add_insecure_port(sys.argv[1])
+server.start()
+server.wait_for_termination(120)
+"""
+
+
+def test_a_server_that_is_killed_during_a_call_is_survived_too(connect):
+    address = f"127.0.0.1:{free_port()}"
+    client = connect(address, timeout=60)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        subprocess.Popen([sys.executable, "-c", SERVER, address], stdout=subprocess.PIPE) as dies,
+    ):
+        while not _listens(address):
+            assert dies.poll() is None
+            time.sleep(0.05)
+        waits = pool.submit(ask, client)
+        assert dies.stdout is not None
+        assert dies.stdout.readline() == b"asked\n"
+        dies.kill()
+        dies.wait()
+        with bare_server(Recorder(Predict=response(2)), address):
+            assert waits.result(60) == [2]
+
+
+def _listens(address: str) -> bool:
+    host, port = address.split(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
 
 
 # Several servers

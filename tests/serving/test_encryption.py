@@ -88,3 +88,7 @@ def test_encryption_that_cannot_work_is_refused_in_a_sentence(connect, tls, addr
     with pytest.raises(UserError) as raised:
         connect(address, tls=tls)
     assert str(raised.value) == sentence
+
+
+def test_a_key_is_not_printed():
+    assert "secret" not in repr(TLS(certificate=b"certificate", key=b"secret"))

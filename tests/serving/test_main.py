@@ -147,8 +147,9 @@ def test_answers_before_a_bad_line_are_printed(asked, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--json", "gone.jsonl"], "there is no file gone.jsonl"),
-        (["gone.txt"], "there is no file gone.txt"),
+        (["--json", "gone.jsonl"], "cannot read gone.jsonl: No such file or directory"),
+        (["--json", "."], "cannot read .: Is a directory"),
+        (["gone.txt"], "cannot read gone.txt: No such file or directory"),
         (["--json", "-", "--picture", "a.png"], "--picture draws images, and --json has none"),
         (["--text", "a", "--picture", "a.png"], "--picture draws images, not texts"),
         (["a.txt", "b.png"], "there is no file a.txt"),
@@ -161,11 +162,15 @@ def test_choices_that_cannot_work_are_refused_in_a_sentence(
     assert asked("query", "echo", *arguments) == (2, "", f"error: {sentence}\n")
 
 
-def test_a_json_file_must_be_text(asked, tmp_path):
+def test_json_lines_must_be_text(asked, tmp_path, monkeypatch):
     (tmp_path / "requests.jsonl").write_bytes(b"\xff\xfe")
     code, _, errors = asked("query", "echo", "--json", tmp_path / "requests.jsonl")
     assert code == 2
     assert "requests.jsonl is no text in UTF-8" in errors
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8"))
+    code, _, errors = asked("query", "echo", "--json", "-")
+    assert code == 2
+    assert "the standard input is no text in UTF-8" in errors
 
 
 def test_a_query_may_name_a_label(asked, tmp_path):
