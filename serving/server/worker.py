@@ -134,6 +134,8 @@ def _serve(flags: Flags, index: int, folder: Path, stop: threading.Event) -> int
             shared = SharedMetrics(metrics, folder, index)
             stack.callback(shared.stop)
             prometheus = (monitoring.path or DEFAULT_PATH, shared.page)
+            if not flags.rest_api_port:
+                log.warning("Prometheus' page is on the REST port: --rest_api_port is missing")
         server, port = grpc_front.serve(
             core,
             grpc_front.Listeners(
