@@ -22,6 +22,7 @@ from tensorflow_serving.apis import (
 from serving import tensors
 from serving.errors import ServingError
 from serving.server import rest_api
+from serving.server.observing import Observation, Observed
 from serving.server.rest_api import Request, Response
 
 STATUSES = {
@@ -52,6 +53,9 @@ class Core:
         self.asked: list[Any] = []
         self.timeouts: list[float | None] = []
         self._error = error
+
+    def observed(self, api, entrypoint, peer):
+        return Observed(Observation(api, entrypoint, peer), lambda observation: None)
 
     def signatures(self, spec):
         signature = meta_graph_pb2.SignatureDef()
