@@ -4,64 +4,98 @@
 >>> with Client("localhost:8500") as client:
 ...     client.predict("digits", {"images": images})["classes"]
 
-It needs grpcio, protobuf and numpy, and answers a second after its process starts.
+It needs grpcio, protobuf and numpy, and answers a second after its process starts. For asyncio
+there is `serving.async_client.AsyncClient` with the same methods.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import grpc
 import numpy as np
 
-from serving import messages, tensors
+from serving import connection, requests
+from serving.connection import TLS
 from serving.errors import ServingError
+from serving.examples import example, image
+from serving.labels import Split
+from serving.requests import (
+    Call,
+    Classes,
+    ModelConfig,
+    Result,
+    Signature,
+    TensorInfo,
+    VersionStatus,
+)
+from serving.waiting import PAUSE, Waiting
 
-_PREDICTION = "/tensorflow.serving.PredictionService"
-_MODEL = "/tensorflow.serving.ModelService"
-_STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
-_UNLIMITED = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
+__all__ = [
+    "TLS",
+    "Client",
+    "ModelConfig",
+    "ServingError",
+    "Signature",
+    "TensorInfo",
+    "VersionStatus",
+    "example",
+    "image",
 ]
 
 
-@dataclass(frozen=True)
-class VersionStatus:
-    """State of a model version, with the server's text where something failed."""
-
-    version: int
-    state: str
-    error: str
-
-
 class Client:
-    """A connection to a model server; threads may share it.
+    """A connection to a model server, or to several; threads may share it.
+
+    A call that is answered with UNAVAILABLE, or does not reach a server, is sent again after a
+    pause that grows, within the call's timeout; any other error is final. Several servers take
+    turns, and one that is down is left out until it returns.
 
     Args:
-        address: "host:port".
+        address: "host:port" or "unix:/path"; several as a list or separated by commas.
         timeout: Seconds to wait for an answer, unless a call says otherwise.
+        label: Version label of the calls that name neither a version nor a label.
+        labels: Labels by weight instead: each such call gets one of them.
+        seed: Of that choice; see `serving.labels.Split`.
+        attempts: How often a call is sent at most, from 1 to 5.
+        tls: Encryption; None for none.
+
+    Raises:
+        UserError: An address, a number of attempts or a file of `tls` that cannot work.
+        ServingError: UNAVAILABLE, one of several hosts has no address.
+        ValueError: `label` and `labels`, or weights that are none.
     """
 
-    def __init__(self, address: str = "localhost:8500", *, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        address: str | Sequence[str] = "localhost:8500",
+        *,
+        timeout: float = 30.0,
+        label: str = "",
+        labels: Mapping[str, float] | None = None,
+        seed: int = 0,
+        attempts: int = 5,
+        tls: TLS | None = None,
+    ) -> None:
         self._timeout = timeout
-        self._channel = grpc.insecure_channel(address, options=_UNLIMITED)
-        self._predict = self._call(
-            f"{_PREDICTION}/Predict", messages.PredictRequest, messages.PredictResponse
+        self._split = Split.of(label, labels, seed)
+        target = connection.target(address, tls)
+        options = connection.options(attempts, tls)
+        self._channel = (
+            grpc.insecure_channel(target, options)
+            if tls is None
+            else grpc.secure_channel(target, tls.credentials(), options)
         )
-        self._metadata = self._call(
-            f"{_PREDICTION}/GetModelMetadata",
-            messages.GetModelMetadataRequest,
-            messages.GetModelMetadataResponse,
-        )
-        self._status = self._call(
-            f"{_MODEL}/GetModelStatus",
-            messages.GetModelStatusRequest,
-            messages.GetModelStatusResponse,
-        )
+        self._calls = {
+            method: self._channel.unary_unary(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+            for method in requests.METHODS
+        }
 
     def __enter__(self) -> Client:
         return self
@@ -70,7 +104,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Closes the connection; calls that wait for an answer are cancelled."""
         self._channel.close()
 
     def predict(
@@ -80,6 +114,8 @@ class Client:
         *,
         signature: str = "",
         version: int | None = None,
+        label: str | None = None,
+        key: str | None = None,
         outputs: Sequence[str] = (),
         timeout: float | None = None,
     ) -> dict[str, np.ndarray]:
@@ -90,7 +126,10 @@ class Client:
             inputs: Array, or what NumPy makes one of, for each input of the signature. Their
                 dtypes must be the signature's; strings are `str` or `bytes`.
             signature: Key of the signature; empty takes `serving_default`.
-            version: Version; None leaves the choice to the server.
+            version: Version; None leaves the choice to the label, or else to the server.
+            label: Version label, instead of the client's; empty asks for none.
+            key: What the client's choice of a label by weight shall depend on, such as a user's
+                name: the same key always gets the same label.
             outputs: Names of the outputs to return; empty returns all.
             timeout: Seconds to wait, instead of the client's.
 
@@ -99,103 +138,189 @@ class Client:
 
         Raises:
             ServingError: The server refused, failed, or could not be reached in time.
+            TypeError: An input of a type that no tensor has.
+            ValueError: A version and a label.
         """
-        request = messages.PredictRequest(output_filter=outputs)
-        self._name(request, model, version)
-        request.model_spec.signature_name = signature
-        for name, value in inputs.items():
-            tensors.encode(request.inputs[name], _array(value))
-        response = self._ask(self._predict, request, timeout)
-        return {name: tensors.decode(proto) for name, proto in response.outputs.items()}
+        spec = self._split.spec(model, version, label, key, signature)
+        return self._ask(requests.predict(spec, inputs, outputs), timeout)
 
-    def metadata(self, model: str, *, version: int | None = None) -> dict[str, Any]:
-        """Returns the signatures of a model as `SignatureDef` messages by key.
+    def classify(
+        self,
+        model: str,
+        examples: Iterable[Mapping[str, Any]],
+        *,
+        context: Mapping[str, Any] | None = None,
+        signature: str = "",
+        version: int | None = None,
+        label: str | None = None,
+        key: str | None = None,
+        timeout: float | None = None,
+    ) -> list[Classes]:
+        """Asks a model for the classes of examples.
+
+        Args:
+            model: Served name.
+            examples: Features of each example: integers, booleans, floats, strings, or lists or
+                arrays of them. `serving.examples.example` says what becomes of them.
+            context: Features that all examples share.
+            signature, version, label, key, timeout: As in `predict`.
+
+        Returns:
+            Pairs of label and score for each example, in the model's order.
+
+        Raises:
+            ServingError: As `predict`; TypeError and ValueError: features that do not fit.
+        """
+        spec = self._split.spec(model, version, label, key, signature)
+        return self._ask(requests.classify(spec, examples, context), timeout)
+
+    def regress(
+        self,
+        model: str,
+        examples: Iterable[Mapping[str, Any]],
+        *,
+        context: Mapping[str, Any] | None = None,
+        signature: str = "",
+        version: int | None = None,
+        label: str | None = None,
+        key: str | None = None,
+        timeout: float | None = None,
+    ) -> np.ndarray:
+        """As `classify`, but returns a value for each example: float32 [examples]."""
+        spec = self._split.spec(model, version, label, key, signature)
+        return self._ask(requests.regress(spec, examples, context), timeout)
+
+    def multi_inference(
+        self,
+        model: str,
+        examples: Iterable[Mapping[str, Any]],
+        tasks: Mapping[str, Literal["classify", "regress"]],
+        *,
+        context: Mapping[str, Any] | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        key: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, list[Classes] | np.ndarray]:
+        """As `classify` and `regress`, with several signatures at once.
+
+        Args:
+            tasks: What to do by the key of the signature that does it.
+
+        Returns:
+            By signature what `classify` or `regress` returns.
+        """
+        spec = self._split.spec(model, version, label, key)
+        return self._ask(requests.multi_inference(spec, examples, tasks, context), timeout)
+
+    def metadata(
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        key: str | None = None,
+        timeout: float | None = None,
+    ) -> dict[str, Signature]:
+        """Returns the signatures of a model by key.
 
         Raises:
             ServingError: As `predict`.
         """
-        request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
-        self._name(request, model, version)
-        response = self._ask(self._metadata, request, None)
-        signatures = messages.SignatureDefMap.FromString(response.metadata["signature_def"].value)
-        return dict(signatures.signature_def)
+        spec = self._split.spec(model, version, label, key)
+        return self._ask(requests.metadata(spec), timeout)
 
     def status(
-        self, model: str, *, version: int | None = None, timeout: float | None = None
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float | None = None,
     ) -> list[VersionStatus]:
         """Returns the state of each version that the server knows, highest first.
 
+        It is asked once, however many attempts the client makes otherwise. TensorFlow Serving
+        lists all versions whatever the label.
+
         Raises:
             ServingError: As `predict`.
         """
-        request = messages.GetModelStatusRequest()
-        self._name(request, model, version)
-        response = self._ask(self._status, request, timeout)
-        return [
-            VersionStatus(entry.version, _STATES[entry.state], entry.status.error_message)
-            for entry in response.model_version_status
-        ]
+        spec = requests.model_spec(model, version, label or "")
+        return self._ask(requests.status(spec), timeout)
 
     def wait_until_ready(
-        self, model: str, *, version: int | None = None, timeout: float = 60.0
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        timeout: float = 60.0,
     ) -> int:
-        """Waits until a version is available and returns its number.
+        """Waits until a version is available, or a label is assigned, and returns its number.
+
+        Without both, it is what calls will ask for: the client's label, or each of its labels
+        (the number is then the first one's), or any version.
 
         Raises:
             ServingError: The last answer, when `timeout` seconds have passed; at once if the
                 version failed to load.
         """
-        deadline = time.monotonic() + timeout
-        waiting = (
-            grpc.StatusCode.UNAVAILABLE,
-            grpc.StatusCode.NOT_FOUND,
-            grpc.StatusCode.DEADLINE_EXCEEDED,
-        )
+        waiting = Waiting(self._split.specs(model, version, label), timeout, self._timeout)
         while True:
-            left = min(self._timeout, max(deadline - time.monotonic(), 0.1))
             try:
-                states = self.status(model, version=version, timeout=left)
-                problem = ServingError(
-                    grpc.StatusCode.UNAVAILABLE,
-                    f"no version of {model} is available: "
-                    + ", ".join(f"{s.version} {s.state} {s.error}".strip() for s in states),
-                )
+                answer = self._ask(waiting.call, waiting.left())
             except ServingError as error:
-                if error.code not in waiting:
-                    raise
-                states, problem = [], error
-            for entry in states:
-                if entry.state == "AVAILABLE":
-                    return entry.version
-            if version is not None and any(s.state == "END" for s in states):
-                raise problem
-            if time.monotonic() > deadline:
-                raise problem
-            time.sleep(0.1)
+                waiting.refused(error)
+            else:
+                ready = waiting.answered(answer)
+                if ready is not None:
+                    return ready
+            time.sleep(PAUSE)
 
-    def _call(self, method: str, request: Any, response: Any) -> Any:
-        return self._channel.unary_unary(
-            method,
-            request_serializer=request.SerializeToString,
-            response_deserializer=response.FromString,
-        )
+    def reload(
+        self,
+        models: Iterable[ModelConfig],
+        *,
+        metrics: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> dict[str, int]:
+        """Tells the server which models to serve, from now on and exclusively.
 
-    @staticmethod
-    def _name(request: Any, model: str, version: int | None) -> None:
-        request.model_spec.name = model
-        if version is not None:
-            request.model_spec.version.value = version
+        Args:
+            models: All models; one that is not among them is unloaded. A label may only be given
+                to a version that is available already.
+            metrics: Names of the server's metrics to watch meanwhile.
+            timeout: Seconds to wait until the new models are available.
 
-    def _ask(self, call: Any, request: Any, timeout: float | None) -> Any:
+        Returns:
+            By how much each metric grew.
+
+        Raises:
+            ServingError: As `predict`.
+        """
+        return self._ask(requests.reload(models, metrics), timeout)
+
+    def healthy(self, service: str = "", *, timeout: float | None = None) -> bool:
+        """Returns whether the server says that it, or one of its services, serves.
+
+        A server that cannot be reached in time is not healthy.
+
+        Raises:
+            ServingError: The server does not have the service, or answers no such questions.
+        """
         try:
-            return call(request, timeout=self._timeout if timeout is None else timeout)
+            return self._ask(requests.health(service), timeout)
+        except ServingError as error:
+            if error.code in requests.OUT_OF_REACH:
+                return False
+            raise
+
+    def _ask(self, call: Call[Result], timeout: float | None) -> Result:
+        try:
+            response = self._calls[call.method](
+                call.request, timeout=self._timeout if timeout is None else timeout
+            )
         except grpc.RpcError as error:
             raise ServingError(error.code(), error.details() or "") from error
-
-
-def _array(value: Any) -> np.ndarray:
-    """Returns an array; strings stay whole, of which NumPy's own type cuts zero bytes off."""
-    first = value
-    while isinstance(first, (list, tuple)) and first:
-        first = first[0]
-    return np.array(value, object) if isinstance(first, (str, bytes)) else np.asarray(value)
+        return requests.read(call, response)

@@ -34,6 +34,8 @@ _NAMES = {
 }
 _NUMBERS = {name: number for number, name in _NAMES.items()}
 STRING = 7
+# Types that signatures may name but no client can send or read.
+_OPAQUE = {0: "invalid", STRING: "string", 20: "resource", 21: "variant"}
 
 # Which repeated field carries a type's values (tensorflow/core/framework/tensor.proto).
 _FIELDS = {
@@ -52,6 +54,29 @@ _FIELDS = {
 _PACKED = {"float32": 5, "float64": 6}
 # What a few bytes may grow to when a list of values is continued: the largest gRPC message.
 _MOST_BYTES = 2**31 - 1
+
+
+def dtype_name(number: int) -> str:
+    """Returns TensorFlow's name of a DataType, such as "float32" or "string"."""
+    return _NAMES.get(number) or _OPAQUE.get(number, f"type {number}")
+
+
+def numpy_dtype(name: str) -> np.dtype:
+    """Returns NumPy's type of a name that `dtype_name` returns; strings are objects.
+
+    Raises:
+        TypeError: A type without values, such as "resource".
+        ModuleNotFoundError: bfloat16 needs the package ml_dtypes.
+    """
+    if name == "string":
+        return np.dtype(object)
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    if name not in _NUMBERS:
+        raise TypeError(f"NumPy has no values of dtype {name}")
+    return np.dtype(name)
 
 
 def decode(proto: Any) -> np.ndarray:
@@ -146,11 +171,7 @@ def _dtype(number: int) -> np.dtype:
         return np.dtype(object)
     if number not in _NAMES:
         raise ValueError(f"dtype {number} is not supported")
-    if _NAMES[number] == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(_NAMES[number])
+    return numpy_dtype(_NAMES[number])
 
 
 def _filled(array: np.ndarray, size: int, default: object) -> np.ndarray:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from serving.errors import UserError
-from serving.server.flags import Flags, check, parse
+from serving.server.flags import check, parse
 from serving.server.supervisor import supervise
 
 

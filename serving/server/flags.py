@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from serving.errors import UserError
 
@@ -59,8 +61,8 @@ class Flags:
     """Tags of the graph to load, separated by commas."""
     enable_model_warmup: bool = True
     """Whether recorded requests are run before a version becomes available."""
-    num_request_iterations_for_warmup: int = 1
-    """How often each of them is run."""
+    num_request_iterations_for_warmup: int = 0
+    """How often each of them is run; 0 for once."""
     enable_signature_method_name_check: bool = False
     """Whether Classify and Regress insist on the method names of TensorFlow 1."""
     enable_serialization_as_tensor_content: bool = False
@@ -116,13 +118,13 @@ _RANGES = {
     **dict.fromkeys(
         (
             *("grpc_max_threads", "rest_api_num_threads", "rest_api_timeout_in_ms", "workers"),
-            *("num_request_iterations_for_warmup", "num_tflite_pools"),
-            "num_tflite_interpreters_per_pool",
+            *("num_tflite_pools", "num_tflite_interpreters_per_pool"),
         ),
         (1, 2**31 - 1),
     ),
     **dict.fromkeys(
         (
+            "num_request_iterations_for_warmup",
             *("num_load_threads", "num_unload_threads", "model_config_file_poll_wait_seconds"),
             *("tensorflow_session_parallelism", "tensorflow_intra_op_parallelism"),
             *("tensorflow_inter_op_parallelism", "per_process_gpu_memory_fraction"),
@@ -159,6 +161,63 @@ def parse(arguments: Sequence[str]) -> Flags:
         else:
             values[name] = _value(name, types[name], value, bool(given))
     return Flags(**values)  # type: ignore[arg-type]
+
+
+def check(flags: Flags) -> None:
+    """Refuses flags that cannot work together or name what is not there.
+
+    Raises:
+        UserError: In one sentence.
+    """
+    if not flags.port and not flags.grpc_socket_path:
+        raise UserError(
+            "At least one of server_options.grpc_port or server_options.grpc_socket_path must be "
+            "set: give --port or --grpc_socket_path"
+        )
+    if flags.batching_parameters_file and not flags.enable_batching:
+        raise UserError(
+            "server_options.batching_parameters_file is set without setting "
+            "server_options.enable_batching to true: add --enable_batching"
+        )
+    if flags.tensorflow_session_parallelism and (
+        flags.tensorflow_intra_op_parallelism or flags.tensorflow_inter_op_parallelism
+    ):
+        raise UserError(
+            "--tensorflow_session_parallelism sets both --tensorflow_intra_op_parallelism and "
+            "--tensorflow_inter_op_parallelism: give either the first or the other two"
+        )
+    channel_options(flags.grpc_channel_arguments)
+    if not flags.model_config_file:
+        if not flags.model_base_path:
+            raise UserError(
+                "--model_base_path is missing: the folder of the model's versions; or give "
+                "--model_config_file"
+            )
+        base_path = Path(flags.model_base_path).absolute()
+        if not base_path.is_dir():
+            raise UserError(
+                f"Could not find base path {base_path} for servable {flags.model_name}; "
+                "deploy a model first"
+            )
+    for field in fields(Flags):
+        path = getattr(flags, field.name)
+        if field.name.endswith("_file") and path and not Path(path).is_file():
+            raise UserError(f"--{field.name} names {path}, which is no file")
+
+
+def channel_options(text: str) -> list[tuple[str, int | str]]:
+    """Returns the options of `--grpc_channel_arguments`: whole numbers where they are ones.
+
+    Raises:
+        UserError: An option is not of the form KEY=VALUE.
+    """
+    options: list[tuple[str, int | str]] = []
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not key or not equals:
+            raise UserError(f"--grpc_channel_arguments must be KEY=VALUE,KEY=VALUE, not {part!r}")
+        options.append((key, int(value) if re.fullmatch(r"-?[0-9]{1,9}", value) else value))
+    return options
 
 
 def usage() -> str:

@@ -20,8 +20,8 @@ import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.errors import ServingError
-from serving.server.runtime import Session
 from serving.server.sandbox import AbortError, Sandbox
+from serving.server.servable import Servable
 
 _IMAGE_RANK = 4
 _MOST_SMALLEST = 16
@@ -39,6 +39,7 @@ class GuardedSession:
 
     Attributes:
         signatures: The session's signatures by key.
+        on_gpu: Whether the session may use a GPU.
 
     Args:
         session: What the requests are for.
@@ -50,9 +51,10 @@ class GuardedSession:
     signatures: dict[str, meta_graph_pb2.SignatureDef]
 
     def __init__(
-        self, session: Session, sandbox: Sandbox, path: Path, *, remembered: int = 1024
+        self, session: Servable, sandbox: Sandbox, path: Path, *, remembered: int = 1024
     ) -> None:
         self.signatures = session.signatures
+        self.on_gpu = session.on_gpu
         self._session = session
         self._sandbox = sandbox
         self._path = path
@@ -114,7 +116,7 @@ class GuardedSession:
             self._remember(key, refusal)
             raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, refusal) from aborted
         # An error is no proof: an op may have failed before a worse one was reached.
-        if not self._session.on_gpu:
+        if not self.on_gpu:
             self._remember(key, None)
         return arrays
 

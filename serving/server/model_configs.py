@@ -12,10 +12,29 @@ import grpc
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError
+from serving.server.configuration import read
+from serving.server.flags import Flags
 from serving.server.versions import Model, Policy
 
 PLATFORM = "tensorflow"
 _TENSORFLOW = model_server_config_pb2.ModelType.Value("TENSORFLOW")
+
+
+def config_of(flags: Flags) -> model_server_config_pb2.ModelServerConfig:
+    """Returns the configuration that the command line names, from its file or of one model.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    if flags.model_config_file:
+        return read(flags.model_config_file, model_server_config_pb2.ModelServerConfig)
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.config.add(
+        name=flags.model_name,
+        base_path=str(Path(flags.model_base_path).absolute()),
+        model_platform=PLATFORM,
+    )
+    return config
 
 
 def models_of(

@@ -15,17 +15,23 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving import tensors
 from serving.errors import ServingError
-from serving.server.guard import GuardedSession
-from serving.server.runtime import Session
+from serving.server.servable import Servable
 
 DEFAULT_SIGNATURE = "serving_default"
+PREDICT = "tensorflow/serving/predict"
+CLASSIFY = "tensorflow/serving/classify"
+REGRESS = "tensorflow/serving/regress"
+_METHOD_NAMES = (PREDICT, CLASSIFY, REGRESS)
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 def predict(
-    session: Session | GuardedSession,
+    session: Servable,
     request: predict_pb2.PredictRequest,
     timeout: float | None = None,
+    *,
+    check_method_name: bool = False,
+    tensor_content: bool = False,
 ) -> predict_pb2.PredictResponse:
     """Runs the signature that the request names.
 
@@ -33,9 +39,13 @@ def predict(
         session: The model version that answers.
         request: Inputs by name, with the signature in its `model_spec`.
         timeout: Seconds that are left for the answer.
+        check_method_name: Whether the signature must be declared for inference.
+        tensor_content: Whether numbers are written to `tensor_content` and not to the typed fields
+            of their dtypes, which takes longer. Strings always go into `string_val`: the
+            original ends its process over them.
 
     Returns:
-        The outputs, in the typed fields of their dtypes; `model_spec` carries the signature.
+        The outputs; `model_spec` carries the signature.
 
     Raises:
         ServingError: With TensorFlow Serving's code and text.
@@ -46,13 +56,19 @@ def predict(
             grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.'
         )
     signature = session.signatures[name]
+    if check_method_name and signature.method_name not in _METHOD_NAMES:
+        raise ServingError(
+            grpc.StatusCode.INTERNAL,
+            f"Expected prediction signature method_name to be one of {{{', '.join(_METHOD_NAMES)}}}"
+            f". Was: {signature.method_name}",
+        )
     feeds = _feeds(signature, request)
     aliases = _outputs(signature, request)
     arrays = session.run(feeds, [signature.outputs[alias].name for alias in aliases], timeout)
     response = predict_pb2.PredictResponse()
     response.model_spec.signature_name = name
     for alias, array in zip(aliases, arrays, strict=True):
-        tensors.encode(response.outputs[alias], array, typed=True)
+        tensors.encode(response.outputs[alias], array, typed=not tensor_content)
     return response
 
 

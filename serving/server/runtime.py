@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +104,10 @@ class Session:
         Raises:
             ServingError: With the runtime's code and text.
         """
-        inputs = {self._outputs[name]: array for name, array in feeds.items()}
-        outputs = [self._outputs[name] for name in fetches]
+        inputs = {self._outputs.get(name): array for name, array in feeds.items()}
+        outputs = [self._outputs.get(name) for name in fetches]
         if None in inputs or None in outputs:
-            raise _not_found(next(n for n in (*feeds, *fetches) if self._outputs[n] is None))
+            raise _not_found(next(n for n in (*feeds, *fetches) if not self._outputs.get(n)))
         size = sum([array.nbytes for array in feeds.values()])
         small = size <= _SMALL_BYTES and self._small.issuperset(fetches)
         options = _options(timeout, in_caller=small)
@@ -130,6 +130,27 @@ class Session:
             np.array(result, object) if type(result) is bytes else np.asarray(result)
             for result in results
         ]
+
+    @property
+    def graph(self) -> tf.Graph:
+        """The graph; what is added to it must be made known with `extend`."""
+        return self._session.graph
+
+    def tensor(self, name: str) -> tf.Tensor | None:
+        """Returns a tensor of the graph; None if it has no such tensor."""
+        operation, _, index = name.partition(":")
+        try:
+            return self.graph.get_tensor_by_name(f"{operation}:{index or 0}")
+        except (KeyError, ValueError):
+            return None
+
+    def extend(self, tensors: Iterable[tf.Tensor]) -> None:
+        """Makes operations that were added to the graph known, so that their tensors can be run.
+
+        Runs in other threads go on. Calls must not overlap, nor overlap changes of the graph.
+        """
+        self._session._extend_graph()
+        self._outputs |= {tensor.name: tensor._as_tf_output() for tensor in tensors}
 
     def close(self) -> None:
         """Frees the session's memory."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def set_environment(flags: Flags, environment: MutableMapping[str, str] = os.environ) -> None:
     """Sets what TensorFlow reads when it is imported; what the user has set stays."""
-    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if flags.xla_cpu_compilation_enabled:
         xla_flags = environment.get("TF_XLA_FLAGS", "")
         environment["TF_XLA_FLAGS"] = f"{xla_flags} --tf_xla_cpu_global_jit".strip()
@@ -43,9 +43,7 @@ def session_config(flags: Flags, base: config_pb2.ConfigProto) -> config_pb2.Con
     if flags.per_process_gpu_memory_fraction:
         config.gpu_options.per_process_gpu_memory_fraction = flags.per_process_gpu_memory_fraction
     if flags.xla_cpu_compilation_enabled or flags.xla_gpu_compilation_enabled:
-        config.graph_options.optimizer_options.global_jit_level = (
-            config_pb2.OptimizerOptions.ON_1
-        )
+        config.graph_options.optimizer_options.global_jit_level = config_pb2.OptimizerOptions.ON_1
     on = rewriter_config_pb2.RewriterConfig.ON
     rewrites = config.graph_options.rewrite_options
     if flags.mixed_precision == "bfloat16":

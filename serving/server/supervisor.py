@@ -21,7 +21,7 @@ from serving.server.flags import Flags
 
 log = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 10
+_DRAIN_SECONDS = 20
 _READY = b"ready\n"
 _LONGEST_PAUSE = 30.0
 
@@ -107,7 +107,7 @@ class Worker(threading.Thread):
             return
         process.terminate()
         try:
-            process.wait(DRAIN_SECONDS + 10)
+            process.wait(_DRAIN_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -128,9 +128,14 @@ def _reserved(port: int) -> socket.socket:
             alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             alone.bind(("0.0.0.0", port))
         held = socket.socket()
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind(("0.0.0.0", port))
+        try:
+            # Without SO_REUSEADDR it is in the way of others, who have it.
+            held.bind(("0.0.0.0", port))
+        except OSError:
+            # Connections of a former server linger.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind(("0.0.0.0", port))
     except OSError as error:
         raise UserError(
             f"port {port} cannot be bound: it is in use or not allowed; choose another one"

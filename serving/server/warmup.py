@@ -1,6 +1,7 @@
 """Warmup: recorded requests run before a version becomes available.
 
-Source: tensorflow_serving/servables/tensorflow/saved_model_warmup_util.cc.
+Source: tensorflow_serving/servables/tensorflow/saved_model_warmup_util.cc and
+saved_model_warmup.cc.
 """
 
 from __future__ import annotations
@@ -13,18 +14,27 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.errors import ServingError
+from serving.server.inference import classify, multi_inference, regress
 from serving.server.predict import predict
-from serving.server.runtime import Session
+from serving.server.servable import Servable
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 _MOST_RECORDS = 1000
 
 
-def warm_up(session: Session, path: Path) -> int:
+def warm_up(
+    session: Servable, path: Path, iterations: int = 1, *, check_method_name: bool = False
+) -> int:
     """Runs the warmup records of the SavedModel in `path`, if it has any.
 
+    Args:
+        session: The version that is to become available.
+        path: Its folder.
+        iterations: How often each record is run.
+        check_method_name: Whether signatures must be declared for the method that runs them.
+
     Returns:
-        How many records were run.
+        How many records there were.
 
     Raises:
         ServingError: The file is damaged or too long, or a request failed; the version must
@@ -49,7 +59,8 @@ def warm_up(session: Session, path: Path) -> int:
                     grpc.StatusCode.INVALID_ARGUMENT,
                     f"Failed to parse warmup record: {record!r} from {records}",
                 ) from error
-            _replay(session, log)
+            for _ in range(iterations):
+                _replay(session, log, check_method_name)
     except tf.errors.DataLossError as error:
         raise ServingError(
             grpc.StatusCode.DATA_LOSS,
@@ -58,10 +69,24 @@ def warm_up(session: Session, path: Path) -> int:
     return count
 
 
-def _replay(session: Session, log: prediction_log_pb2.PredictionLog) -> None:
+def _replay(
+    session: Servable, log: prediction_log_pb2.PredictionLog, check_method_name: bool
+) -> None:
     kind = log.WhichOneof("log_type")
-    if kind != "predict_log":
-        raise ServingError(
-            grpc.StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}"
-        )
-    predict(session, log.predict_log.request)
+    match kind:
+        case "predict_log":
+            request = log.predict_log.request
+            predict(session, request, check_method_name=check_method_name)
+        case "classify_log":
+            classify(session, log.classify_log.request, check_method_name=check_method_name)
+        case "regress_log":
+            regress(session, log.regress_log.request, check_method_name=check_method_name)
+        case "multi_inference_log":
+            tasks = log.multi_inference_log.request
+            multi_inference(session, tasks, check_method_name=check_method_name)
+        case "session_run_log" | "predict_streamed_log":
+            number = log.DESCRIPTOR.fields_by_name[kind].number
+            raise ServingError(
+                grpc.StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}"
+            )
+        # A record of nothing warms nothing up, which is no error.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder NAME/1 with a SavedModel for each model of `saved_models`."""
-    from tests.serving import saved_models
+    """A folder NAME/1 with a SavedModel for each model of `saved_models` and `inference_models`."""
+    from tests.serving import inference_models, saved_models
 
     base = tmp_path_factory.mktemp("repository")
     for build in (
@@ -25,6 +27,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         saved_models.every_dtype,
         saved_models.vocabulary,
         saved_models.brightness,
+        inference_models.half_plus_two_of_examples,
+        inference_models.half_plus_two_of_examples_in_tensorflow_2,
+        inference_models.half_plus_three_of_examples,
+        inference_models.classifier,
+        inference_models.malformed,
     ):
         build(base / build.__name__ / "1")
     return base
@@ -39,3 +46,25 @@ def address(repository: Path) -> Iterator[str]:
     models = [Model(folder.name, folder) for folder in repository.iterdir()]
     with serving(*models) as where:
         yield where
+
+
+@pytest.fixture(scope="session")
+def rest_address(repository: Path) -> Iterator[str]:
+    """Where all models of the repository are served over HTTP."""
+    from serving.server.versions import Model
+    from tests.serving.saved_models import serving_rest
+
+    models = [Model(folder.name, folder) for folder in repository.iterdir()]
+    with serving_rest(*models) as where:
+        yield where
+
+
+@pytest.fixture(params=["Client", "AsyncClient"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Makes clients of either kind, of which the methods return answers, and closes them."""
+    from serving.client import Client
+    from tests.serving.clients import Awaited
+
+    kind = {"Client": Client, "AsyncClient": Awaited}[request.param]
+    with ExitStack() as stack:
+        yield lambda *arguments, **options: stack.enter_context(kind(*arguments, **options))

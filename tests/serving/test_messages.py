@@ -5,20 +5,29 @@ from __future__ import annotations
 import pytest
 from google.protobuf import any_pb2, wrappers_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from grpc_health.v1 import health_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
+    input_pb2,
+    model_management_pb2,
     model_pb2,
     predict_pb2,
+    regression_pb2,
     status_pb2,
 )
+from tensorflow_serving.config import file_system_storage_path_source_pb2, model_server_config_pb2
 
 from serving import messages
 
+POLICY = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
 ORIGINALS = {
     "Dim": tensor_shape_pb2.TensorShapeProto.Dim,
     "TensorShapeProto": tensor_shape_pb2.TensorShapeProto,
@@ -37,6 +46,40 @@ ORIGINALS = {
     "StatusProto": status_pb2.StatusProto,
     "ModelVersionStatus": get_model_status_pb2.ModelVersionStatus,
     "GetModelStatusResponse": get_model_status_pb2.GetModelStatusResponse,
+    "BytesList": feature_pb2.BytesList,
+    "FloatList": feature_pb2.FloatList,
+    "Int64List": feature_pb2.Int64List,
+    "Feature": feature_pb2.Feature,
+    "Features": feature_pb2.Features,
+    "Example": example_pb2.Example,
+    "ExampleList": input_pb2.ExampleList,
+    "ExampleListWithContext": input_pb2.ExampleListWithContext,
+    "Input": input_pb2.Input,
+    "Class": classification_pb2.Class,
+    "Classifications": classification_pb2.Classifications,
+    "ClassificationResult": classification_pb2.ClassificationResult,
+    "ClassificationRequest": classification_pb2.ClassificationRequest,
+    "ClassificationResponse": classification_pb2.ClassificationResponse,
+    "Regression": regression_pb2.Regression,
+    "RegressionResult": regression_pb2.RegressionResult,
+    "RegressionRequest": regression_pb2.RegressionRequest,
+    "RegressionResponse": regression_pb2.RegressionResponse,
+    "InferenceTask": inference_pb2.InferenceTask,
+    "InferenceResult": inference_pb2.InferenceResult,
+    "MultiInferenceRequest": inference_pb2.MultiInferenceRequest,
+    "MultiInferenceResponse": inference_pb2.MultiInferenceResponse,
+    "Latest": POLICY.Latest,
+    "All": POLICY.All,
+    "Specific": POLICY.Specific,
+    "ServableVersionPolicy": POLICY,
+    "ModelConfig": model_server_config_pb2.ModelConfig,
+    "ModelConfigList": model_server_config_pb2.ModelConfigList,
+    "ModelServerConfig": model_server_config_pb2.ModelServerConfig,
+    "ReloadConfigRequest": model_management_pb2.ReloadConfigRequest,
+    "Metric": model_management_pb2.Metric,
+    "ReloadConfigResponse": model_management_pb2.ReloadConfigResponse,
+    "HealthCheckRequest": health_pb2.HealthCheckRequest,
+    "HealthCheckResponse": health_pb2.HealthCheckResponse,
 }
 
 
@@ -75,6 +118,9 @@ def test_what_is_left_out_of_the_originals_is_known():
     }
     assert left_out == {
         "Dim.name",
+        "ModelConfig.logging_config",
+        "ModelConfig.model_type",
+        "ModelServerConfig.custom_model_config",
         "PredictRequest.predict_streamed_options",
         "PredictRequest.client_id",
         "PredictRequest.request_options",
@@ -88,14 +134,20 @@ def test_what_is_left_out_of_the_originals_is_known():
     }
 
 
+# Numbers of an enum by the name of the field, which is an int32 in the table.
+ENUMS = {
+    "error_code": range(17),
+    "state": [0, 10, 20, 30, 40, 50],
+    "status": health_pb2.HealthCheckResponse.ServingStatus.values(),
+}
+
+
 def values(field: FieldDescriptor) -> st.SearchStrategy:
     """Values of a field's type that the original takes as well."""
     if field.message_type:
         return filled(field.message_type)
-    if field.name == "error_code":
-        return st.integers(0, 16)
-    if field.name == "state":
-        return st.sampled_from([0, 10, 20, 30, 40, 50])
+    if field.name in ENUMS:
+        return st.sampled_from(ENUMS[field.name])
     return {
         FieldDescriptor.TYPE_INT32: st.integers(-(2**31), 2**31 - 1),
         FieldDescriptor.TYPE_INT64: st.integers(-(2**63), 2**63 - 1),
@@ -109,7 +161,14 @@ def values(field: FieldDescriptor) -> st.SearchStrategy:
     }[field.type]
 
 
-def filled(descriptor: Descriptor) -> st.SearchStrategy:
+def alternatives(descriptor: Descriptor) -> list[list[str]]:
+    """Returns the fields of which the original holds one at most."""
+    original = ORIGINALS[descriptor.name].DESCRIPTOR
+    return [[field.name for field in oneof.fields] for oneof in original.oneofs]
+
+
+@st.composite
+def filled(draw: st.DrawFn, descriptor: Descriptor) -> dict:
     """Messages of ours, as a dictionary that the class takes, with any fields filled in."""
     fields: dict[str, st.SearchStrategy] = {}
     for field in descriptor.fields:
@@ -118,9 +177,14 @@ def filled(descriptor: Descriptor) -> st.SearchStrategy:
             fields[field.name] = st.dictionaries(st.text(max_size=3), values(value), max_size=2)
         elif field.is_repeated:
             fields[field.name] = st.lists(values(field), max_size=3)
-        elif field.name != "version_label":  # The original holds a label or a version, not both.
+        else:
             fields[field.name] = values(field)
-    return st.fixed_dictionaries({}, optional=fields)
+    for names in alternatives(descriptor):
+        chosen = draw(st.sampled_from(names))
+        fields = {name: strategy for name, strategy in fields.items() if name not in names} | (
+            {chosen: fields[chosen]} if chosen in fields else {}
+        )
+    return draw(st.fixed_dictionaries({}, optional=fields))
 
 
 def fill(message, content: dict) -> None:
@@ -128,7 +192,10 @@ def fill(message, content: dict) -> None:
         field = message.DESCRIPTOR.fields_by_name[name]
         if field.message_type and field.message_type.GetOptions().map_entry:
             for key, entry in value.items():
-                fill(getattr(message, name)[key], entry)
+                if field.message_type.fields_by_name["value"].message_type:
+                    fill(getattr(message, name)[key], entry)
+                else:
+                    getattr(message, name)[key] = entry
         elif field.is_repeated and field.message_type:
             for entry in value:
                 fill(getattr(message, name).add(), entry)

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from tensorflow_serving.apis import model_management_pb2
 
 from serving import messages, tensors
 
 PREDICT = "PredictionService/Predict"
 METADATA = "PredictionService/GetModelMetadata"
 STATUS = "ModelService/GetModelStatus"
+RELOAD = "ModelService/HandleReloadConfigRequest"
 
 RESPONSES = {
     PREDICT: messages.PredictResponse,
     METADATA: messages.GetModelMetadataResponse,
     STATUS: messages.GetModelStatusResponse,
+    RELOAD: model_management_pb2.ReloadConfigResponse,
 }
 
 
@@ -115,3 +118,11 @@ def metadata(model: str = "", fields: Sequence[str] = ("signature_def",), **choi
 
 def status(model: str = "", **choice: Any) -> Any:
     return messages.GetModelStatusRequest(model_spec=spec(model, **choice))
+
+
+def reload(*models: dict[str, Any]) -> Any:
+    """Each model with the fields of its ModelConfig; the platform is tensorflow if not given."""
+    request = model_management_pb2.ReloadConfigRequest()
+    for model in models:
+        request.config.model_config_list.config.add(**{"model_platform": "tensorflow"} | model)
+    return request

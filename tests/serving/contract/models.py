@@ -1,9 +1,11 @@
-"""GetModelMetadata and GetModelStatus."""
+"""GetModelMetadata, GetModelStatus and what HandleReloadConfigRequest refuses."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from serving import messages
-from tests.serving.contract.cases import METADATA, STATUS, Case, metadata, status
+from tests.serving.contract.cases import METADATA, RELOAD, STATUS, Case, metadata, reload, status
 
 # servables/tensorflow/get_model_metadata_impl.cc
 METADATA_CASES = [
@@ -120,4 +122,77 @@ STATUS_CASES = [
     ),
 ]
 
-CASES = [*METADATA_CASES, *STATUS_CASES]
+# model_servers/model_service_impl.cc, model_servers/server_core.cc
+INVALID: list[tuple[str, list[dict[str, Any]], str]] = [
+    (
+        "a reload with a model twice",
+        [{"name": "m", "base_path": "/m"}, {"name": "m", "base_path": "/m2"}],
+        "Illegal to list model m multiple times in config list",
+    ),
+    (
+        "a reload with a relative path",
+        [{"name": "m", "base_path": "models/m"}],
+        "Expected model m to have an absolute path or URI; got base_path()=models/m",
+    ),
+    (
+        "a reload without a path",
+        [{"name": "m"}],
+        "Expected model m to have an absolute path or URI; got base_path()=",
+    ),
+    (
+        "a reload without a platform",
+        [{"name": "m", "base_path": "/m", "model_platform": ""}],
+        "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+        "ModelServerConfig::model_platform, model name is m",
+    ),
+    (
+        "a reload with both ways to name a platform",
+        [{"name": "m", "base_path": "/m", "model_type": 1}],
+        "Illegal setting both ModelServerConfig::model_type (deprecated) and "
+        "ModelServerConfig::model_platform.",
+    ),
+    (
+        "a reload with an unknown platform",
+        [{"name": "m", "base_path": "/m", "model_platform": "abacus"}],
+        "Model m requests unsupported platform abacus",
+    ),
+    (
+        "a reload that changes a platform",
+        [{"name": "echo", "base_path": "/m", "model_platform": "abacus"}],
+        "Illegal to change a model's platform. For model echo platform was tensorflow and "
+        "new platform requested is abacus",
+    ),
+]
+
+RELOAD_CASES = [
+    Case(
+        "a reload without a list of models",
+        RELOAD,
+        reload(),
+        "INVALID_ARGUMENT",
+        "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList "
+        "is currently supported",
+    ),
+    *(
+        Case(name, RELOAD, reload(*models), "INVALID_ARGUMENT", text)
+        for name, models, text in INVALID
+    ),
+    Case(
+        "a reload with a label for a version that is not served",
+        RELOAD,
+        reload({"name": "echo", "base_path": "/m", "version_labels": {"stable": 2}}),
+        "FAILED_PRECONDITION",
+        "Request to assign label to version 2 of model echo, which is not currently available for "
+        "inference",
+    ),
+    Case(
+        "a reload with a label for a model that is not served yet",
+        RELOAD,
+        reload({"name": "nobody", "base_path": "/m", "version_labels": {"stable": 1}}),
+        "FAILED_PRECONDITION",
+        "Request to assign label to version 1 of model nobody, which is not currently available "
+        "for inference",
+    ),
+]
+
+CASES = [*METADATA_CASES, *STATUS_CASES, *RELOAD_CASES]

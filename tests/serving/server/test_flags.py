@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.errors import UserError
-from serving.server.flags import Flags, parse, usage
+from serving.server.flags import Flags, channel_options, check, parse, usage
 
 
 def test_without_arguments_the_originals_defaults_hold():
@@ -25,32 +25,18 @@ def test_without_arguments_the_originals_defaults_hold():
 
 
 def test_each_flag_takes_its_value():
-    flags = parse(
-        [
-            "--port=0",
-            "--model_name=digits",
-            "--model_base_path=/models/a=b",
-            "--file_system_poll_wait_seconds=0",
-            "--max_num_load_retries=-1",
-            "--load_retry_interval_micros=1",
-            "--saved_model_tags=serve,gpu",
-            "--enable_model_warmup=false",
-            "--grpc_max_threads=128",
-            "--version",
-        ]
-    )
-    assert asdict(flags) == {
-        "port": 0,
-        "model_name": "digits",
-        "model_base_path": "/models/a=b",
-        "file_system_poll_wait_seconds": 0,
-        "max_num_load_retries": -1,
-        "load_retry_interval_micros": 1,
-        "saved_model_tags": "serve,gpu",
-        "enable_model_warmup": False,
-        "grpc_max_threads": 128,
-        "version": True,
-    }
+    for name, default in asdict(Flags()).items():
+        value, text = {
+            bool: (not default, str(not default).lower()),
+            int: (7, "7"),
+            float: (0.5, "0.5"),
+            str: ("bfloat16", "bfloat16"),
+        }[type(default)]
+        assert asdict(parse([f"--{name}={text}"])) == {**asdict(Flags()), name: value}
+
+
+def test_a_value_may_hold_an_equals_sign_and_commas():
+    assert parse(["--model_base_path=/models/a=b,c"]).model_base_path == "/models/a=b,c"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +73,20 @@ def test_the_last_of_several_values_counts():
             "--enable_model_warmup=maybe",
             "--enable_model_warmup must be true or false, not 'maybe'",
         ),
+        ("--rest_api_port=99999", "--rest_api_port must be from 0 to 65535, not 99999"),
+        ("--workers=0", "--workers must be from 1 to 2147483647, not 0"),
+        (
+            "--per_process_gpu_memory_fraction=half",
+            "--per_process_gpu_memory_fraction must be a number, not 'half'",
+        ),
+        (
+            "--per_process_gpu_memory_fraction=nan",
+            "--per_process_gpu_memory_fraction must be from 0 to 2147483647, not nan",
+        ),
+        (
+            "--mixed_precision=float8",
+            "--mixed_precision must be bfloat16 or float16, not 'float8'",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_in_a_sentence(argument, sentence):
@@ -104,12 +104,10 @@ def test_an_unknown_argument_is_logged_and_the_rest_goes_on(argument, caplog):
 
 
 ELSEWHERE = [
-    "--rest_api_port=8501",
-    "--enable_batching",
-    "--enable_batching=true",
-    "--model_config_file=models.config",
-    "--monitoring_config_file=",
-    "--tensorflow_session_parallelism=many",
+    "--enable_profiler",
+    "--flush_filesystem_caches=false",
+    "--platform_config_file=",
+    "--skip_initialize_tpu=perhaps",
 ]
 
 
@@ -139,3 +137,89 @@ def outcome(arguments: list[str]) -> Flags | str:
 def test_any_command_line_is_read_or_refused_in_a_sentence_that_names_the_flag(arguments):
     result = outcome(arguments)
     assert isinstance(result, Flags) or result.startswith("--")
+
+
+@pytest.fixture
+def models(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "file").touch()
+    return tmp_path / "m"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["--port=0"],
+            "At least one of server_options.grpc_port or server_options.grpc_socket_path must be "
+            "set: give --port or --grpc_socket_path",
+        ),
+        (
+            ["--batching_parameters_file=BASE/file"],
+            "server_options.batching_parameters_file is set without setting "
+            "server_options.enable_batching to true: add --enable_batching",
+        ),
+        (
+            ["--tensorflow_session_parallelism=2", "--tensorflow_intra_op_parallelism=1"],
+            "--tensorflow_session_parallelism sets both --tensorflow_intra_op_parallelism and "
+            "--tensorflow_inter_op_parallelism: give either the first or the other two",
+        ),
+        (
+            ["--grpc_channel_arguments=grpc.a"],
+            "--grpc_channel_arguments must be KEY=VALUE,KEY=VALUE, not 'grpc.a'",
+        ),
+        (
+            ["--model_base_path="],
+            "--model_base_path is missing: the folder of the model's versions; or give "
+            "--model_config_file",
+        ),
+        (
+            ["--model_base_path=BASE/no"],
+            "Could not find base path BASE/no for servable default; deploy a model first",
+        ),
+        *(
+            (
+                [f"--{name}=BASE/no", "--enable_batching"],
+                f"--{name} names BASE/no, which is no file",
+            )
+            for name in (
+                "model_config_file",
+                "batching_parameters_file",
+                "monitoring_config_file",
+                "ssl_config_file",
+                "tensorflow_session_config_file",
+            )
+        ),
+    ],
+)
+def test_flags_that_cannot_work_are_refused_in_a_sentence(models, arguments, sentence):
+    arguments = [argument.replace("BASE", str(models)) for argument in arguments]
+    with pytest.raises(UserError) as raised:
+        check(parse([f"--model_base_path={models}", *arguments]))
+    assert str(raised.value) == sentence.replace("BASE", str(models))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--port=0", "--grpc_socket_path=/tmp/socket"],
+        ["--batching_parameters_file=BASE/file", "--enable_batching"],
+        ["--model_base_path=", "--model_config_file=BASE/file"],
+        ["--tensorflow_session_parallelism=2"],
+        ["--tensorflow_inter_op_parallelism=2", "--tensorflow_intra_op_parallelism=1"],
+    ],
+)
+def test_flags_that_go_together_pass(models, arguments):
+    arguments = [argument.replace("BASE", str(models)) for argument in arguments]
+    check(parse([f"--model_base_path={models}", *arguments]))
+
+
+def test_channel_arguments_are_numbers_where_they_look_like_ones():
+    assert channel_options("") == []
+    assert channel_options("grpc.a=1,grpc.b=-5,grpc.c=1x,grpc.d=") == [
+        ("grpc.a", 1),
+        ("grpc.b", -5),
+        ("grpc.c", "1x"),
+        ("grpc.d", ""),
+    ]

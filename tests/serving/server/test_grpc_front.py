@@ -19,19 +19,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    inference_pb2,
-    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
-    regression_pb2,
 )
 
 from serving.errors import ServingError, UserError
 from serving.server import grpc_front
+from serving.server.core import Core
 from serving.server.grpc_front import Listeners
 from serving.server.versions import Model
 from tests.serving.saved_models import floats, half_plus_two, publish, request, serving
@@ -119,20 +116,6 @@ def test_requests_beyond_the_number_of_threads_wait_their_turn(repository):
         assert [answer.outputs["counted"].int64_val[0] for answer in answers] == numbers
 
 
-@pytest.mark.parametrize(
-    ("method", "message"),
-    [
-        ("Classify", classification_pb2.ClassificationRequest()),
-        ("Regress", regression_pb2.RegressionRequest()),
-        ("MultiInference", inference_pb2.MultiInferenceRequest()),
-        ("HandleReloadConfigRequest", model_management_pb2.ReloadConfigRequest()),
-    ],
-)
-def test_methods_to_come_are_unimplemented(prediction, service, method, message):
-    stub = prediction if hasattr(prediction, method) else service
-    assert code_of(getattr(stub, method), message, timeout=10) == "UNIMPLEMENTED"
-
-
 def test_a_port_in_use_is_refused_in_a_sentence():
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = taken.getsockname()[1]
@@ -147,7 +130,8 @@ def test_an_unforeseen_exception_ends_one_request_and_is_logged(caplog):
     def fail(*_):
         raise ZeroDivisionError("nobody thought of this")
 
-    core: Any = SimpleNamespace(predict=fail)
+    core: Any = Core(SimpleNamespace())  # type: ignore[arg-type]
+    core.predict = fail
     server, port = grpc_front.serve(core, Listeners(), threads=1)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -170,7 +154,8 @@ def test_any_text_of_an_error_reaches_the_client():
     def fail(*_):
         raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)
 
-    core: Any = SimpleNamespace(predict=fail)
+    core: Any = Core(SimpleNamespace())  # type: ignore[arg-type]
+    core.predict = fail
     server, port = grpc_front.serve(core, Listeners(), threads=1)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -16,7 +16,7 @@ import pytest
 from serving.errors import ServingError
 from serving.server import manager as module
 from serving.server.manager import Manager
-from serving.server.versions import Model
+from serving.server.versions import Model, Policy
 
 
 class Session:
@@ -137,7 +137,7 @@ def publish(base: Path, *versions: int | str) -> None:
         (base / str(version)).mkdir(parents=True)
 
 
-def served(manager: Manager, number: int | None = None, name: str = "m") -> int | str:
+def served(manager: Manager, number: int | str | None = None, name: str = "m") -> int | str:
     """Returns the version that answers a request, or the refusal."""
     try:
         with manager.acquire(name, number) as (version, _):
@@ -549,3 +549,146 @@ def test_no_request_ever_holds_a_closed_session(started, base, caplog):
     for thread in threads:
         thread.join(10)
     assert problems == []
+
+
+def specific(base: Path, *numbers: int, **labels: int) -> Model:
+    return Model("m", base, Policy("specific", versions=frozenset(numbers)), labels)
+
+
+def refusal(function: Callable[..., object], *arguments, **options) -> str:
+    with pytest.raises(ServingError) as raised:
+        function(*arguments, **options)
+    return str(raised.value)
+
+
+def unavailable(version: int) -> str:
+    return (
+        f"FAILED_PRECONDITION: Request to assign label to version {version} of model m, which is "
+        "not currently available for inference"
+    )
+
+
+def test_all_versions_of_a_policy_are_served_and_the_highest_answers(started, base):
+    publish(base, 1, 2, 3)
+    manager = started(Model("m", base, Policy("all")))
+    assert [served(manager, number) for number in (1, 2, 3, None)] == [1, 2, 3, 3]
+
+
+def test_a_policy_of_named_versions_serves_those_that_are_there(started, base, caplog):
+    publish(base, 1, 2, 3)
+    manager = started(specific(base, 1, 2, 9))
+    assert states(manager) == {2: "AVAILABLE", 1: "AVAILABLE"}
+    assert f"Version 9 of servable m, which its policy names, is not in {base}" in caplog.text
+
+
+def test_a_label_moves_in_two_steps(started, base):
+    """The new version is loaded under its number, and only then takes the label."""
+    publish(base, 1, 2)
+    manager = started(specific(base, 1))
+    manager.reload([specific(base, 1, stable=1)])
+    assert served(manager, "stable") == 1
+    assert refusal(manager.reload, [specific(base, 2, stable=2)]) == unavailable(2)
+    assert served(manager, "stable") == 1
+    manager.reload([specific(base, 1, 2, stable=1)])
+    eventually(lambda: served(manager, 2) == 2)
+    assert served(manager, "stable") == 1
+    manager.reload([specific(base, 2, stable=2)])
+    assert served(manager, "stable") == 2
+    eventually(lambda: states(manager) == {2: "AVAILABLE", 1: "END"})
+
+
+@pytest.mark.parametrize("label", ["canary", ""])
+def test_an_unknown_label_is_an_invalid_argument(started, base, label):
+    publish(base, 1)
+    manager = started()
+    text = f"INVALID_ARGUMENT: Unrecognized servable version label: {label}"
+    assert served(manager, label) == text
+    assert served(manager, label, name="nobody") == text
+
+
+def test_labels_at_the_start_need_the_option_although_the_version_exists(made, base):
+    publish(base, 1)
+    assert refusal(made(specific(base, 1, stable=1)).start) == unavailable(1)
+    manager = made(specific(base, 1, stable=1), labels_for_unavailable=True)
+    manager.start()
+    assert served(manager, "stable") == 1
+
+
+def test_the_option_lets_a_new_label_name_a_version_that_is_to_come(started, base, loader):
+    publish(base, 1, 2)
+    manager = started(specific(base, 1), labels_for_unavailable=True)
+    gate = loader.gates["2"] = threading.Event()
+    manager.reload([specific(base, 1, 2, canary=2)])
+    missing = "NOT_FOUND: Servable not found for request: Specific(m, 2)"
+    assert served(manager, "canary") == missing
+    assert refusal(manager.reload, [specific(base, 1, 2, canary=3)]) == unavailable(3)
+    gate.set()
+    eventually(lambda: served(manager, "canary") == 2)
+
+
+def test_a_reload_replaces_the_models_and_waits_for_the_new_ones(started, tmp_path, loader):
+    for name in "abc":
+        publish(tmp_path / name, 1)
+    a, b, c = (Model(name, tmp_path / name) for name in "abc")
+    manager = started(a, b)
+    gate = loader.gates["1"] = threading.Event()
+    reloading = in_background(lambda: manager.reload([b, c]))
+    eventually(lambda: states(manager, "a") == {1: "END"})
+    assert served(manager, name="b") == 1
+    assert reloading.is_alive()
+    gate.set()
+    reloading.join(10)
+    assert served(manager, name="c") == 1
+    assert manager.models() == [b, c]
+    manager.reload([])
+    eventually(lambda: states(manager, "b") == states(manager, "c") == {1: "END"})
+    manager.reload([a])
+    assert served(manager, name="a") == 1
+
+
+def test_a_reload_may_move_a_model_to_another_folder(started, tmp_path):
+    publish(tmp_path / "one", 1)
+    publish(tmp_path / "two", 2)
+    manager = started(Model("m", tmp_path / "one"))
+    manager.reload([Model("m", tmp_path / "two")])
+    eventually(lambda: states(manager) == {2: "AVAILABLE", 1: "END"})
+
+
+def test_a_reload_says_which_new_model_failed(started, tmp_path, loader):
+    publish(tmp_path / "a", 1)
+    publish(tmp_path / "b", 2)
+    loader.fail("2")
+    a, b = Model("a", tmp_path / "a"), Model("b", tmp_path / "b")
+    manager = started(a)
+    assert refusal(manager.reload, [a, b]) == (
+        "UNKNOWN: 1 model(s) did not become available: {{{name: b version: 2} due to error: "
+        "DATA_LOSS: version 2 is damaged}, }"
+    )
+    assert served(manager, name="a") == 1
+
+
+def test_a_reload_of_a_model_without_a_folder_ends_with_its_deadline(started, tmp_path):
+    publish(tmp_path / "a", 1)
+    a = Model("a", tmp_path / "a")
+    manager = started(a)
+    text = refusal(manager.reload, [a, Model("b", tmp_path / "b")], timeout=0.1)
+    assert text.startswith("DEADLINE_EXCEEDED")
+    assert served(manager, name="a") == 1
+    manager.reload([a], timeout=10)  # And a later one goes through.
+
+
+def test_a_reload_is_looked_at_at_once_even_if_the_folders_are_looked_at_once(started, tmp_path):
+    publish(tmp_path / "a", 1)
+    publish(tmp_path / "b", 1)
+    manager = started(Model("a", tmp_path / "a"), poll_seconds=0)
+    manager.reload([Model("b", tmp_path / "b")], timeout=10)
+    assert served(manager, name="b") == 1
+
+
+def test_models_load_at_the_same_time_where_there_are_threads_for_it(started, tmp_path, loader):
+    loader.gates["1"] = threading.Event()
+    threading.Timer(0.3, loader.gates["1"].set).start()
+    for name in "abcd":
+        publish(tmp_path / name, 1)
+    started(*(Model(name, tmp_path / name) for name in "abcd"), load_threads=3)
+    assert loader.most_under_way == 3

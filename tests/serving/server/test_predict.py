@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
 import ml_dtypes
 import numpy as np
 import pytest
@@ -60,6 +61,31 @@ def test_every_dtype_passes_through_in_its_typed_field(sessions, shape):
         got = tf.make_ndarray(output)
         assert got.shape == inputs[name].shape
         assert got.tolist() == inputs[name].tolist(), name
+
+
+def test_numbers_come_as_tensor_content_where_that_is_wanted_and_strings_as_strings(sessions):
+    inputs: dict[str, Any] = VALUES
+    response = predict(sessions["every_dtype"], request(**inputs), tensor_content=True)
+    for name, output in response.outputs.items():
+        typed = [field.name for field, _ in output.ListFields() if field.name.endswith("_val")]
+        assert typed == (["string_val"] if name == "string" else [])
+        assert bool(output.tensor_content) is (name != "string")
+        assert tf.make_ndarray(output).tolist() == VALUES[name].tolist()
+
+
+def test_the_method_name_counts_only_if_it_is_to_be_checked(sessions):
+    session = sessions["half_plus_two_of_tensorflow_1"]
+    good = request(x=floats(1, 2))
+    assert predict(session, good, check_method_name=True) == predict(session, good)
+    other = request(signature="without_index", x=floats(1, 2))
+    assert list(predict(session, other).outputs["y"].float_val) == [2.5, 3]
+    with pytest.raises(ServingError) as raised:
+        predict(session, other, check_method_name=True)
+    assert raised.value.code is grpc.StatusCode.INTERNAL
+    assert raised.value.message == (
+        "Expected prediction signature method_name to be one of {tensorflow/serving/predict, "
+        "tensorflow/serving/classify, tensorflow/serving/regress}. Was: "
+    )
 
 
 def test_the_response_names_the_signature_that_was_used(sessions):

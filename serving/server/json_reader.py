@@ -1,0 +1,276 @@
+"""JSON text as TensorFlow Serving reads it.
+
+RapidJSON reads it there, so its errors and their offsets are RapidJSON's. A good document is read
+by Python's own parser in C; only one that it refuses is read again, byte by byte, to accept what
+RapidJSON accepts beyond it or to name the error. As on a running server, text after the document
+is ignored, and bytes that are not UTF-8 pass through strings as they are.
+
+Sources: tensorflow_serving/util/json_tensor.cc; RapidJSON's reader.h and error/en.h.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import grpc
+
+from serving.errors import ServingError
+
+_WHITESPACE = " \t\r\n"
+_LARGEST_UNSIGNED = 2**64 - 1
+_SMALLEST_SIGNED = -(2**63)
+# Half of a surrogate pair, written as an escape.
+_LONE_SURROGATE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+_SPACES = re.compile(rb"[ \t\r\n]*")
+_PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
+_INTEGER = re.compile(rb"0|[1-9][0-9]*")
+_DIGITS = re.compile(rb"[0-9]+")
+_HEX = re.compile(rb"[0-9a-fA-F]{4}")
+_ESCAPED = {ord(name): value for name, value in zip('"/\\bfnrt', b'"/\\\b\f\n\r\t', strict=True)}
+
+
+class Constant(float):
+    """NaN or an infinity that is written as such, not a number too large for a double."""
+
+
+class Repeated(dict):
+    """An object in which a key stands more than once: look-ups find the first.
+
+    Attributes:
+        pairs: All keys with their values, in order.
+    """
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(reversed(pairs))
+        self.pairs = pairs
+
+
+def members(value: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Returns the keys of an object with their values, repeated ones too."""
+    return value.pairs if isinstance(value, Repeated) else list(value.items())
+
+
+def read(body: bytes) -> Any:
+    """Returns what a document says, with Python's types.
+
+    Numbers too large for a double come as infinite floats; `read_exactly` refuses them.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT with RapidJSON's words and the offset in bytes.
+    """
+    if not body:
+        raise _refused("The document is empty")
+    try:
+        text = body.decode().removeprefix("\ufeff").lstrip(_WHITESPACE)
+        # Python's parser would take the start of a number as the document, and ignore the rest.
+        structured = text.startswith(("{", "["))
+        if structured and ("\\u" not in text or not _LONE_SURROGATE.search(text)):
+            return _DECODER.raw_decode(text)[0]
+    except RecursionError:
+        raise _refused("The document is nested too deeply") from None
+    except ValueError:  # Not UTF-8, not JSON, or an integer of thousands of digits.
+        pass
+    return read_exactly(body)
+
+
+def read_exactly(body: bytes) -> Any:
+    """Returns what a document says, by RapidJSON's own rules; slow.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT with RapidJSON's words and the offset in bytes.
+    """
+    try:
+        return _Reader(body).document()
+    except RecursionError:
+        raise _refused("The document is nested too deeply") from None
+
+
+def number(value: Any) -> Any:
+    """Returns a value, where an integer beyond 64 bits is a double, as for RapidJSON."""
+    if type(value) is not int or _SMALLEST_SIGNED <= value <= _LARGEST_UNSIGNED:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def decoded(content: bytes) -> str:
+    """Returns bytes as a text that `encoded` turns back."""
+    return content.decode("utf-8", "surrogateescape")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else Repeated(pairs)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=Constant)
+
+
+def _refused(text: str) -> ServingError:
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"JSON Parse error: {text}")
+
+
+class _Reader:
+    """RapidJSON's rules, step by step."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._at = 3 if body.startswith(b"\xef\xbb\xbf") else 0
+
+    def document(self) -> Any:
+        self._match(_SPACES)
+        if self._peek() in (b"", b"\0"):
+            raise self._error("The document is empty.")
+        return self._value()
+
+    def _value(self) -> Any:
+        first = self._peek()
+        if first == b"{":
+            return self._members()
+        if first == b"[":
+            return self._items()
+        if first == b'"':
+            return self._string()
+        for word, value in ((b"null", None), (b"true", True), (b"false", False)):
+            if first == word[:1]:
+                self._expect(word)
+                return value
+        return self._number()
+
+    def _members(self) -> dict[str, Any]:
+        pairs: list[tuple[str, Any]] = []
+        self._step()
+        if self._take(b"}"):
+            return {}
+        while True:
+            if self._peek() != b'"':
+                raise self._error("Missing a name for object member.")
+            key = self._string()
+            self._match(_SPACES)
+            if self._peek() != b":":
+                raise self._error("Missing a colon after a name of object member.")
+            self._step()
+            pairs.append((key, self._value()))
+            self._match(_SPACES)
+            if self._take(b"}"):
+                return _object(pairs)
+            if self._peek() != b",":
+                raise self._error("Missing a comma or } after an object member.")
+            self._step()
+
+    def _items(self) -> list[Any]:
+        items: list[Any] = []
+        self._step()
+        if self._take(b"]"):
+            return items
+        while True:
+            items.append(self._value())
+            self._match(_SPACES)
+            if self._take(b"]"):
+                return items
+            if self._peek() != b",":
+                raise self._error("Missing a comma or ] after an array element.")
+            self._step()
+
+    def _number(self) -> int | float:
+        start = self._at
+        sign = -1 if self._take(b"-") else 1
+        if self._take(b"N"):
+            self._expect(b"aN")
+            return Constant(math.nan)
+        if self._take(b"I"):
+            self._expect(b"nf")
+            if self._peek() == b"i":
+                self._expect(b"inity")
+            return Constant(sign * math.inf)
+        if not self._match(_INTEGER):
+            raise self._error("Invalid value.")
+        whole = True
+        if self._take(b"."):
+            whole = False
+            if not self._match(_DIGITS):
+                raise self._error("Miss fraction part in number.")
+        if self._take(b"e") or self._take(b"E"):
+            whole = False
+            if not self._take(b"+"):
+                self._take(b"-")
+            if not self._match(_DIGITS):
+                raise self._error("Miss exponent in number.")
+        text = self._body[start : self._at]
+        if whole and len(text) <= len(str(_LARGEST_UNSIGNED)):
+            return number(int(text))
+        if math.isinf(float(text)):
+            raise self._error("Number too big to be stored in double.", start)
+        return float(text)
+
+    def _string(self) -> str:
+        self._at += 1
+        pieces = []
+        while True:
+            pieces.append(self._match(_PLAIN))
+            if self._take(b'"'):
+                return decoded(b"".join(pieces))
+            if self._peek() == b"\\":
+                pieces.append(self._escape())
+            elif self._peek() in (b"", b"\0"):
+                raise self._error("Missing a closing quotation mark in string.")
+            else:
+                raise self._error("Invalid encoding in string.")
+
+    def _escape(self) -> bytes:
+        start = self._at
+        self._at += 1
+        name = self._peek()
+        self._at += 1
+        if name and name[0] in _ESCAPED:
+            return bytes([_ESCAPED[name[0]]])
+        if name != b"u":
+            raise self._error("Invalid escape character in string.", start)
+        code = self._hex(start)
+        if 0xD800 <= code < 0xE000:
+            paired = code < 0xDC00 and self._take(b"\\u")
+            low = self._hex(start) if paired else 0
+            if not 0xDC00 <= low < 0xE000:
+                raise self._error("The surrogate pair in string is invalid.", start)
+            code = 0x10000 + ((code - 0xD800) << 10 | (low - 0xDC00))
+        return chr(code).encode()
+
+    def _hex(self, start: int) -> int:
+        digits = self._match(_HEX)
+        if not digits:
+            raise self._error("Incorrect hex digit after \\u escape in string.", start)
+        return int(digits, 16)
+
+    def _peek(self) -> bytes:
+        return self._body[self._at : self._at + 1]
+
+    def _step(self) -> None:
+        """Passes one byte and the white space after it."""
+        self._at += 1
+        self._match(_SPACES)
+
+    def _take(self, text: bytes) -> bool:
+        found = self._body.startswith(text, self._at)
+        self._at += len(text) if found else 0
+        return found
+
+    def _expect(self, text: bytes) -> None:
+        for index in range(len(text)):
+            if not self._take(text[index : index + 1]):
+                raise self._error("Invalid value.")
+
+    def _match(self, pattern: re.Pattern[bytes]) -> bytes:
+        found = pattern.match(self._body, self._at)
+        self._at = found.end() if found else self._at
+        return found.group() if found else b""
+
+    def _error(self, text: str, at: int | None = None) -> ServingError:
+        return _refused(f"{text} at offset: {self._at if at is None else at}")

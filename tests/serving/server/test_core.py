@@ -1,0 +1,54 @@
+"""What a server's options change in all that it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from serving.errors import ServingError
+from serving.server.core import Core
+from serving.server.manager import Manager, Model
+from serving.server.predict import CLASSIFY, REGRESS
+from serving.server.runtime import Session
+from tests.serving.inference_models import classification, examples, regression, tasks
+from tests.serving.saved_models import floats, request
+
+MODEL = "half_plus_two_of_examples_in_tensorflow_2"
+X = examples({"x": 2.0})
+
+
+@pytest.fixture(scope="module")
+def manager(repository) -> Iterator[Manager]:
+    names = (MODEL, "half_plus_two")
+    manager = Manager([Model(name, repository / name) for name in names], Session)
+    manager.start()
+    yield manager
+    manager.stop()
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_every_method_checks_method_names_or_none_does(manager, check):
+    core = Core(manager, check_method_name=check)
+    core.predict(request("half_plus_two", x=floats(1)))
+    for answer, message in (
+        (core.classify, classification(MODEL, "classify_x_to_y", X)),
+        (core.regress, regression(MODEL, "regress_x_to_y", X)),
+        (core.multi_inference, tasks(X, (MODEL, "regress_x_to_y", REGRESS))),
+        (core.multi_inference, tasks(X, (MODEL, "classify_x_to_y", CLASSIFY))),
+    ):
+        if check:
+            with pytest.raises(ServingError, match="signature method_name to be"):
+                answer(message)
+        else:
+            answer(message)
+
+
+@pytest.mark.parametrize("tensor_content", [False, True])
+def test_tensors_are_written_as_the_server_was_told(manager, tensor_content):
+    core = Core(manager, tensor_content=tensor_content)
+    output = core.predict(request("half_plus_two", x=floats(1, 2))).outputs["y"]
+    content = np.array([2.5, 3], np.float32).tobytes()
+    assert output.tensor_content == (content if tensor_content else b"")
+    assert list(output.float_val) == ([] if tensor_content else [2.5, 3])

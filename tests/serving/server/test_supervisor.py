@@ -1,0 +1,186 @@
+"""Workers under a supervisor: they share ports, configuration and fate, as far as they should."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+import numpy as np
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
+
+from serving.client import Client
+from serving.errors import ServingError, UserError
+from serving.server.supervisor import _reserved
+from tests.serving.saved_models import publish
+from tests.serving.server.processes import Process, free_port, started
+
+X = {"x": np.array([1.0, 2.0], np.float32)}
+
+
+def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.05)
+
+
+def config_file(path: Path, *models: str) -> Path:
+    partial = path.with_suffix(".partial")
+    partial.write_text("model_config_list { " + " ".join(models) + " }")
+    return partial.rename(path)
+
+
+def model(name: str, base: Path, rest: str = "") -> str:
+    return f'config {{ name: "{name}" base_path: "{base}" model_platform: "tensorflow" {rest} }}'
+
+
+def workers_of(server: Process) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(server.process.pid).children()
+        if "serving.server.worker" in child.cmdline()
+    ]
+
+
+def reload(address: str, *models: tuple[str, Path]) -> None:
+    request = model_management_pb2.ReloadConfigRequest()
+    for name, base in models:
+        request.config.model_config_list.config.add(
+            name=name, base_path=str(base), model_platform="tensorflow"
+        )
+    with grpc.insecure_channel(address) as channel:
+        model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest(
+            request, timeout=60
+        )
+
+
+def answers(address: str, name: str, times: int = 1) -> list[str]:
+    """Asks over new connections, so that every worker is met sooner or later."""
+    outcomes = []
+    for _ in range(times):
+        with Client(address, attempts=1, timeout=20) as client:
+            try:
+                client.predict(name, X if name == "half" else {"text": ["a"]})
+                outcomes.append("OK")
+            except ServingError as error:
+                outcomes.append(error.code.name)
+    return outcomes
+
+
+def test_workers_share_a_port_a_configuration_and_replace_each_other(repository, tmp_path):
+    half, echo = repository / "half_plus_two", repository / "echo"
+    config = config_file(
+        tmp_path / "models.config",
+        model("half", half, 'version_labels { key: "stable" value: 1 }'),
+    )
+    port, socket_path = free_port(), tmp_path / "socket"
+    with started(
+        f"--port={port}",
+        f"--grpc_socket_path={socket_path}",
+        f"--model_config_file={config}",
+        "--allow_version_labels_for_unavailable_models",
+        "--enable_grpc_healthcheck_service",
+        "--workers=2",
+    ) as server:
+        for _ in range(2):
+            server.wait_for(
+                rf"worker \d serving.server\] Running gRPC ModelServer at 0.0.0.0:{port}"
+            )
+        address = f"localhost:{port}"
+        with Client(address) as client:
+            answer = client.predict("half", X, label="stable")
+            assert answer["y"].tolist() == [2.5, 3]
+        assert answers(f"unix:{socket_path}", "half") == ["OK"]
+        with grpc.insecure_channel(address) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            for service in ("", "ModelService", "PredictionService"):
+                asked = health_pb2.HealthCheckRequest(service=service)
+                assert health.Check(asked, timeout=10).status == 1
+
+        # What one of them is told, both do.
+        assert answers(address, "echo", 8) == ["NOT_FOUND"] * 8
+        reload(address, ("half", half), ("echo", echo))
+        assert answers(address, "echo", 8) == ["OK"] * 8
+
+        # One dies: the other goes on, and the next one knows what its predecessor knew.
+        victim, survivor = workers_of(server)
+        victim.send_signal(signal.SIGKILL)
+        eventually(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE)
+        assert answers(address, "echo", 4) == ["OK"] * 4
+        server.wait_for(r"worker \d ended by SIGKILL; it is started anew")
+        server.wait_for(r"Running gRPC ModelServer at 0.0.0.0")
+        [successor] = set(workers_of(server)) - {survivor}
+        survivor.suspend()
+        try:
+            with Client(address, timeout=5) as client:
+                eventually(lambda: "OK" in answers_soon(client))
+        finally:
+            survivor.resume()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.exit_code() == 0
+        assert not survivor.is_running()
+        assert not successor.is_running()
+    assert "Traceback" not in server.log
+
+
+def answers_soon(client: Client) -> str:
+    try:
+        client.predict("echo", {"text": ["a"]})
+    except ServingError as error:
+        return error.code.name
+    return "OK"
+
+
+def test_a_configuration_file_is_looked_at_again_and_workers_end_with_their_supervisor(
+    repository, tmp_path
+):
+    base = tmp_path / "half"
+    base.mkdir()
+    publish(repository / "half_plus_two" / "1", base, 1)
+    config = config_file(tmp_path / "models.config", model("half", base))
+    port = free_port()
+    with started(
+        f"--port={port}",
+        f"--model_config_file={config}",
+        "--model_config_file_poll_wait_seconds=1",
+    ) as server:
+        server.wait_for("Running gRPC ModelServer")
+        address = f"localhost:{port}"
+        config_file(config, model("half", base), model("echo", repository / "echo"))
+        eventually(lambda: answers(address, "echo") == ["OK"])
+        config_file(config, "nonsense")
+        server.wait_for("Reloading .*models.config failed: .*models.config, line 1")
+        config_file(config, model("half", base, 'version_labels { key: "stable" value: 9 }'))
+        server.wait_for("Reloading .* failed: FAILED_PRECONDITION: Request to assign label")
+        assert answers(address, "echo") == ["OK"]
+        config_file(config, model("half", base, 'version_labels { key: "stable" value: 1 }'))
+        eventually(lambda: answers(address, "echo") == ["NOT_FOUND"])
+        with Client(address) as client:
+            client.predict("half", X, label="stable")
+        [worker] = workers_of(server)
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait(10)
+        eventually(lambda: not worker.is_running())
+
+
+def test_a_port_is_held_for_the_workers_alone():
+    port = free_port()
+    with _reserved(port), pytest.raises(UserError, match=f"port {port} cannot be bound"):
+        _reserved(port)
+    _reserved(port).close()
+
+
+def test_connections_that_linger_are_in_nobodys_way():
+    with socket.create_server(("127.0.0.1", 0)) as former:
+        port = former.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            former.accept()[0].close()
+    _reserved(port).close()
