@@ -63,7 +63,7 @@ class Core:
 
     def observed(
         self, api: str, entrypoint: str, peer: Callable[[], str]
-    ) -> Observed | nullcontext:
+    ) -> AbstractContextManager[Observation | None]:
         """Returns a context in which a request is answered, and after which observers know of it.
 
         Args:
