@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 from rich.console import Console
-from rich.table import Table
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from serving.errors import ServingError, UserError
+
+Item = TypeVar("Item")
 
 console = Console(highlight=False, markup=False, emoji=False)
 
@@ -33,6 +45,10 @@ def main(arguments: Sequence[str]) -> int:
             text = f"no model server answers at {options.address}; start one with: make serve"
         print(f"error: {text}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever read the answers has had enough; what is left in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -48,22 +64,85 @@ def _deploy(options: argparse.Namespace) -> None:
 
 
 def _query(options: argparse.Namespace) -> None:
-    from serving import query
+    from serving import answers, query
     from serving.client import Client
 
-    files = query.images(options.images)
+    kinds = [bool(options.files), bool(options.text), options.json is not None]
+    if sum(kinds) != 1:
+        options.parser.error("give either image files, text files, --text or --json")
+    if options.json is not None and options.picture:
+        raise UserError("--picture draws images, and --json has none")
+    model = query.Model(options.model, options.version, options.label, options.signature)
+    with_texts = bool(options.text) or query.are_texts(options.files)
+    if with_texts and options.picture:
+        raise UserError("--picture draws images, not texts")
+    lines: list[str] = []
+    files: list[tuple[Path, str]] = []
+    if with_texts:
+        lines = options.text or query.texts(options.files)
+    elif options.files:
+        files = query.images(options.files)
+    sizes = {"batch_size": options.batch_size, "concurrency": options.concurrency}
     with Client(options.address, timeout=options.timeout) as client:
         if options.wait:
-            client.wait_until_ready(options.model, version=options.version, timeout=options.wait)
-        answers = query.ask(client, options.model, files, options.version)
-    table = Table("image", "answer", "probability", *(["truth"] if answers[0].truth else []))
-    for answer in answers:
-        row = [str(answer.path), answer.predicted, f"{answer.probability:.4f}", answer.truth]
-        table.add_row(*row[: len(table.columns)])
-    console.print(table)
+            client.wait_until_ready(
+                options.model, version=options.version, label=options.label, timeout=options.wait
+            )
+        if options.json is not None:
+            with _lines(options.json) as (source, total):
+                found = query.ask_json(client, model, source, concurrency=options.concurrency)
+                for line in _progress(found, total, quiet=sys.stdout.isatty()):
+                    print(line, flush=True)
+            return
+        found_answers = (
+            query.ask_about_texts(client, model, lines, **sizes)
+            if with_texts
+            else query.ask_about_images(client, model, files, **sizes)
+        )
+        answered = list(_progress(found_answers, len(lines) or len(files)))
+    if answered:
+        console.print(answers.table(answered, "text" if with_texts else "image"))
     if options.picture:
-        query.picture(answers, f"{options.model} answers over gRPC", options.picture)
+        answers.picture(answered, f"{options.model} answers over gRPC", options.picture)
         console.print(f"picture {options.picture.absolute()}", soft_wrap=True)
+
+
+@contextmanager
+def _lines(path: str) -> Iterator[tuple[Iterable[str], int | None]]:
+    """Opens a file of lines, or the standard input as "-"; their number where it is known."""
+    if path == "-":
+        yield sys.stdin, None
+        return
+    try:
+        with open(path, encoding="utf-8") as file:
+            total = sum(1 for line in file if line.strip())
+            file.seek(0)
+            yield file, total
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8: {error}") from error
+
+
+def _progress(items: Iterable[Item], total: int | None, *, quiet: bool = False) -> Iterator[Item]:
+    """Passes items on and shows on the standard error, if it is a terminal, how many there were."""
+    errors = Console(stderr=True)
+    columns = (
+        *(TextColumn("answers"), BarColumn(), MofNCompleteColumn()),
+        *(TimeElapsedColumn(), TimeRemainingColumn()),
+    )
+    with Progress(
+        *columns,
+        console=errors,
+        transient=True,
+        disable=quiet or not errors.is_terminal,
+        redirect_stdout=False,  # Answers go where they were sent.
+        redirect_stderr=False,
+    ) as progress:
+        task = progress.add_task("answers", total=total)
+        for item in items:
+            yield item
+            progress.advance(task)
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -88,15 +167,38 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("--version", type=int, help="which version, instead of an alias")
     deploy.add_argument("--repository", type=Path, default=Path("models"), help="(default: models)")
 
-    query = commands.add_parser("query", help="ask a served image model about image files")
-    query.set_defaults(command=_query)
+    query = commands.add_parser(
+        "query", help="ask a served model about images, texts or JSON lines"
+    )
+    query.set_defaults(command=_query, parser=query)
     query.add_argument("model", help="served name")
     query.add_argument(
-        "images", type=Path, nargs="+", help="image files, or a folder as CLASS/IMAGE"
+        "files",
+        type=Path,
+        nargs="*",
+        help="image files, or a folder as CLASS/IMAGE; or .txt files with a text on each line",
     )
-    query.add_argument("--version", type=int, help="version (default: the server's choice)")
+    query.add_argument("--text", action="append", help="a text; may be given several times")
+    query.add_argument(
+        "--json", metavar="FILE", help="a request on each line, {INPUT: VALUE}; - reads stdin"
+    )
+    which = query.add_mutually_exclusive_group()
+    which.add_argument("--version", type=int, help="version (default: the server's choice)")
+    which.add_argument("--label", help="version label, instead of a version")
+    query.add_argument(
+        "--signature", default="", help="signature (default: the one that takes such input)"
+    )
+    query.add_argument(
+        "--concurrency", type=_positive, default=4, help="requests at the same time (default: 4)"
+    )
+    query.add_argument(
+        "--batch_size",
+        type=_positive,
+        default=32,
+        help="images or texts in a request (default: 32)",
+    )
     query.add_argument("--wait", type=float, default=0, help="seconds to wait for the model")
-    query.add_argument("--picture", type=Path, help="file to draw the answers into")
+    query.add_argument("--picture", type=Path, help="file to draw images and answers into")
 
     status = commands.add_parser("status", help="show the versions that a server knows")
     status.set_defaults(command=_status)
@@ -104,12 +206,21 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (query, status):
         command.add_argument(
-            "--address", default="localhost:8500", help="HOST:PORT (default: localhost:8500)"
+            "--address",
+            default="localhost:8500",
+            help="HOST:PORT, several by commas, or unix:PATH (default: localhost:8500)",
         )
         command.add_argument(
             "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
         )
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {number}")
+    return number
 
 
 if __name__ == "__main__":

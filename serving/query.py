@@ -1,36 +1,59 @@
-"""Ask a served image model about image files."""
+"""Ask a served model about images, texts or JSON lines, many at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
 
 import numpy as np
 
+from serving import json_lines
+from serving.answers import Answer
 from serving.client import Client
-from serving.errors import UserError
+from serving.errors import ServingError, UserError
+from serving.requests import Signature
 
-SIGNATURE = "image_bytes"
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp"}
+_TEXT_SUFFIX = ".txt"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the model says about an image.
+class Model:
+    """Which model to ask, and how: its name, version or label, and signature, as in `predict`."""
 
-    Attributes:
-        path: The image file.
-        predicted: The most probable class.
-        probability: Its probability.
-        truth: Name of the folder, where images were given as a folder CLASS/IMAGE; else empty.
-    """
+    name: str
+    version: int | None = None
+    label: str | None = None
+    signature: str = ""
 
-    path: Path
-    predicted: str
-    probability: float
-    truth: str
+    def signatures(self, client: Client) -> dict[str, Signature]:
+        """Asks for the signatures that can be called.
+
+        Raises:
+            ServingError: The server refused, failed, or could not be reached.
+            UserError: The chosen signature is not among them.
+        """
+        found = client.metadata(self.name, version=self.version, label=self.label)
+        found.pop("__saved_model_init_op", None)
+        if self.signature and self.signature not in found:
+            known = ", ".join(found)
+            raise UserError(f"{self.name} has no signature {self.signature!r}; it has: {known}")
+        return found
+
+    def predict(
+        self, client: Client, signature: str, inputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        return client.predict(
+            self.name, inputs, signature=signature, version=self.version, label=self.label
+        )
 
 
 def images(paths: Sequence[Path]) -> list[tuple[Path, str]]:
@@ -61,50 +84,173 @@ def images(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     return found
 
 
-def ask(
-    client: Client, model: str, files: Sequence[tuple[Path, str]], version: int | None = None
-) -> list[Answer]:
-    """Sends the files as they are to the model's `image_bytes` signature, in one request.
+def are_texts(paths: Sequence[Path]) -> bool:
+    """Returns whether the files hold texts rather than images."""
+    return bool(paths) and all(path.suffix.lower() == _TEXT_SUFFIX for path in paths)
+
+
+def texts(paths: Sequence[Path]) -> list[str]:
+    """Returns the lines of text files that are not blank.
+
+    Raises:
+        UserError: A file is missing or no text in UTF-8.
+    """
+    lines: list[str] = []
+    for path in paths:
+        try:
+            lines += path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError as error:
+            raise UserError(f"there is no file {path}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is no text in UTF-8: {error}") from error
+    return [line for line in lines if line.strip()]
+
+
+def ask_about_images(
+    client: Client,
+    model: Model,
+    files: Sequence[tuple[Path, str]],
+    *,
+    batch_size: int = 32,
+    concurrency: int = 4,
+) -> Iterator[Answer]:
+    """Sends image files as they are, and yields the answers in the files' order.
+
+    The signature is `image_bytes`, unless the model names one or has another for strings.
+
+    Args:
+        client: The connection.
+        model: Whom to ask.
+        files: Image files with their true class, as `images` returns them.
+        batch_size: Files in one request.
+        concurrency: Requests under way at the same time.
 
     Raises:
         ServingError: The server refused, failed, or could not be reached.
-        UserError: The model does not answer with classes and their probabilities.
+        UserError: No signature takes one string for each image.
     """
-    encoded = np.array([path.read_bytes() for path, _ in files], object)
-    outputs = client.predict(model, {SIGNATURE: encoded}, signature=SIGNATURE, version=version)
-    if not {"classes", "probabilities"} <= outputs.keys():
-        raise UserError(
-            f"{model} answers {', '.join(sorted(outputs))}, not classes and probabilities"
-        )
-    return [
-        Answer(path, name.decode(), float(chances.max()), truth)
-        for (path, truth), name, chances in zip(
-            files, outputs["classes"], outputs["probabilities"], strict=True
-        )
-    ]
+    key, name = _string_signature(model, model.signatures(client), ("image_bytes",), "images")
+
+    def send(batch: Sequence[tuple[Path, str]]) -> list[Answer]:
+        encoded = np.array([path.read_bytes() for path, _ in batch], object)
+        outputs = model.predict(client, key, {name: encoded})
+        return [
+            Answer(str(path), _row(outputs, index, len(batch)), truth)
+            for index, (path, truth) in enumerate(batch)
+        ]
+
+    for answers in in_order(send, _batches(files, batch_size), concurrency):
+        yield from answers
 
 
-def picture(answers: Sequence[Answer], title: str, target: Path) -> None:
-    """Draws the images with the answers, and the truth where it is known, as a PNG file."""
-    from matplotlib.figure import Figure
-    from PIL import Image
+def ask_about_texts(
+    client: Client,
+    model: Model,
+    lines: Sequence[str],
+    *,
+    batch_size: int = 32,
+    concurrency: int = 4,
+) -> Iterator[Answer]:
+    """As `ask_about_images`, for texts; the signature is one that takes a string."""
+    signatures = model.signatures(client)
+    if not model.signature:
+        signatures.pop("image_bytes", None)
+    key, name = _string_signature(model, signatures, (), "text")
 
-    columns = min(len(answers), 8)
-    rows = -(-len(answers) // columns)
-    figure = Figure(figsize=(max(1.6 * columns, 4), 1.95 * rows + 0.4), layout="constrained")
-    figure.suptitle(title)
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, answer in zip(panels, answers, strict=False):
-        with Image.open(answer.path) as image:
-            axes.imshow(image.convert("RGB"), interpolation="nearest")
-        caption = f"{answer.predicted}  {answer.probability:.2f}"
-        wrong = answer.truth not in ("", answer.predicted)
-        if answer.truth:
-            caption += f"\ntrue {answer.truth}"
-        axes.set_title(caption, fontsize=10, color="tab:red" if wrong else "black")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    figure.savefig(partial, dpi=120, format="png")
-    partial.replace(target)
+    def send(batch: Sequence[str]) -> list[Answer]:
+        outputs = model.predict(client, key, {name: np.array(batch, object)})
+        return [Answer(text, _row(outputs, index, len(batch))) for index, text in enumerate(batch)]
+
+    for answers in in_order(send, _batches(lines, batch_size), concurrency):
+        yield from answers
+
+
+def ask_json(
+    client: Client, model: Model, lines: Iterable[str], *, concurrency: int = 4
+) -> Iterator[str]:
+    """Sends each line as a request, and yields an answer line for each, in order.
+
+    Args:
+        client: The connection.
+        model: Whom to ask; without a signature it is `serving_default`, or the only one.
+        lines: As `json_lines.inputs` reads them; blank ones are left out.
+        concurrency: Requests under way at the same time.
+
+    Raises:
+        ServingError: As `ask_about_images`, with the number of the line.
+        UserError: A line does not fit the signature, or the model must be told which one.
+    """
+    signatures = model.signatures(client)
+    only = next(iter(signatures)) if len(signatures) == 1 else "serving_default"
+    key = model.signature or only
+    if key not in signatures:
+        raise UserError(f"choose a signature of {model.name}: {', '.join(signatures)}")
+
+    def send(numbered: tuple[int, str]) -> str:
+        number, line = numbered
+        arrays, one = json_lines.inputs(line, signatures[key], f"line {number}")
+        try:
+            outputs = model.predict(client, key, arrays)
+        except ServingError as error:
+            raise ServingError(error.code, f"line {number}: {error.message}") from error
+        return json_lines.outputs(outputs, one)
+
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    yield from in_order(send, numbered, concurrency)
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], concurrency: int
+) -> Iterator[Result]:
+    """Yields the results in the order of the items, of which few are read ahead.
+
+    The first error ends it: what has not begun then never does.
+    """
+    pool = ThreadPoolExecutor(concurrency)
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            while pending and (pending[0].done() or len(pending) >= 2 * concurrency):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _string_signature(
+    model: Model, signatures: Mapping[str, Signature], preferred: Sequence[str], what: str
+) -> tuple[str, str]:
+    """Returns the key and the input of a signature that takes one string for each example."""
+    if model.signature:
+        signatures = {model.signature: signatures[model.signature]}
+    fitting = {
+        key: next(iter(signature.inputs))
+        for key, signature in signatures.items()
+        if [info.dtype for info in signature.inputs.values()] == ["string"]
+    }
+    # Beside the default, an input of the name "inputs" takes tf.Example and no plain string.
+    plain = [key for key, name in fitting.items() if name != "inputs" or model.signature]
+    for key in (*preferred, "serving_default", *plain):
+        if key in fitting:
+            return key, fitting[key]
+    takes = "; ".join(
+        f"{key} takes " + ", ".join(f"{name} {i.dtype}" for name, i in signature.inputs.items())
+        for key, signature in signatures.items()
+    )
+    raise UserError(
+        f"no signature of {model.name} takes {what} as one string ({takes}); ask it with --json"
+    )
+
+
+def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _row(outputs: Mapping[str, np.ndarray], index: int, count: int) -> dict[str, np.ndarray]:
+    """Returns one example's part of the outputs; what has no batch dimension is of all."""
+    return {
+        name: array[index, ...] if array.ndim and len(array) == count else array
+        for name, array in sorted(outputs.items())
+    }

@@ -7,6 +7,7 @@ possible, two orders of magnitude faster than element by element.
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 from typing import Any
@@ -58,6 +59,24 @@ _MOST_BYTES = 2**31 - 1
 def dtype_name(number: int) -> str:
     """Returns TensorFlow's name of a DataType, such as "float32" or "string"."""
     return _NAMES.get(number) or _OPAQUE.get(number, f"type {number}")
+
+
+def numpy_dtype(name: str) -> np.dtype:
+    """Returns NumPy's type of a name that `dtype_name` returns; strings are objects.
+
+    Raises:
+        TypeError: A type without values, such as "resource".
+        ModuleNotFoundError: bfloat16 needs the package ml_dtypes.
+    """
+    if name == "string":
+        return np.dtype(object)
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    if name not in _NUMBERS:
+        raise TypeError(f"NumPy has no values of dtype {name}")
+    return np.dtype(name)
 
 
 def decode(proto: Any) -> np.ndarray:
@@ -114,14 +133,16 @@ def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
     Raises:
         TypeError: An array of a type that TensorFlow does not have.
     """
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    dimensions = proto.tensor_shape.dim
     for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
+        dimensions.add().size = size
     if array.dtype.kind in "OSU":
         proto.dtype = STRING
         proto.string_val.extend(_bytes(item) for item in array.flat)
         return
-    name = array.dtype.name
+    name = _name(array.dtype)
     if name not in _NUMBERS:
         raise TypeError(f"TensorFlow has no dtype {name}")
     proto.dtype = _NUMBERS[name]
@@ -139,16 +160,18 @@ def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
         getattr(proto, _FIELDS.get(name, "int_val")).extend(array.ravel().tolist())
 
 
+@functools.cache
+def _name(dtype: np.dtype) -> str:
+    return dtype.name  # NumPy puts it together anew each time, which takes long.
+
+
+@functools.cache
 def _dtype(number: int) -> np.dtype:
     if number == STRING:
         return np.dtype(object)
     if number not in _NAMES:
         raise ValueError(f"dtype {number} is not supported")
-    if _NAMES[number] == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(_NAMES[number])
+    return numpy_dtype(_NAMES[number])
 
 
 def _filled(array: np.ndarray, size: int, default: object) -> np.ndarray:

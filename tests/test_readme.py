@@ -42,7 +42,10 @@ def test_the_page_of_architectures_carries_the_table():
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/adding-an-architecture.md"],
+    [
+        *("README.md", "CONTRIBUTING.md"),
+        *("docs/architecture.md", "docs/adding-an-architecture.md", "docs/client.md"),
+    ],
 )
 def test_links_and_named_files_exist(page):
     text = (ROOT / page).read_text()

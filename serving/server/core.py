@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
 import grpc
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
@@ -17,11 +21,15 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError
-from serving.server import inference, models
+from serving.server import inference, models, observing
 from serving.server.manager import Manager
 from serving.server.model_configs import models_of
+from serving.server.observing import Observation, Observed, Timed
 from serving.server.peers import Peers
-from serving.server.predict import predict
+from serving.server.predict import DEFAULT_SIGNATURE, predict
+from serving.server.servable import Servable
+
+log = logging.getLogger(__name__)
 
 
 class Core:
@@ -34,6 +42,7 @@ class Core:
         peers: The other processes of this server.
         check_method_name: Whether signatures must be declared for the method that runs them.
         tensor_content: Whether Predict answers with `tensor_content` and not with typed fields.
+        observers: Told of each request when it has ended.
     """
 
     def __init__(
@@ -43,18 +52,49 @@ class Core:
         *,
         check_method_name: bool = False,
         tensor_content: bool = False,
+        observers: Sequence[Callable[[Observation], None]] = (),
     ) -> None:
         self._manager = manager
         self._peers = peers
         self._check_method_name = check_method_name
         self._tensor_content = tensor_content
+        self._observers = tuple(observers)
+
+    def observed(self, api: str, entrypoint: str, peer: Callable[[], str]) -> Observed:
+        """Returns a context in which a request is answered, and after which observers know of it.
+
+        Args:
+            api: The method: Predict, GetModelStatus …
+            entrypoint: GRPC or REST.
+            peer: Returns who called.
+        """
+        return Observed(Observation(api, entrypoint, peer), self._tell)
+
+    def _tell(self, observation: Observation) -> None:
+        for observe in self._observers:
+            try:
+                observe(observation)
+            except Exception:
+                log.exception("a request was answered, but could not be told of")
+
+    @contextmanager
+    def _acquired(self, spec: model_pb2.ModelSpec) -> Iterator[tuple[int, Servable]]:
+        """Yields number and session of the version that a spec asks for."""
+        observing.note(
+            model=spec.name,
+            label=spec.version_label,
+            signature=spec.signature_name or DEFAULT_SIGNATURE,
+        )
+        with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
+            observing.note(version=number)
+            yield number, Timed(session)
 
     def predict(
         self, request: predict_pb2.PredictRequest, timeout: float | None = None
     ) -> predict_pb2.PredictResponse:
         """Runs a signature on tensors; `timeout` is the time left, in seconds."""
         spec = models.spec_of(request)
-        with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
+        with self._acquired(spec) as (number, session):
             response = predict(
                 session,
                 request,
@@ -71,7 +111,7 @@ class Core:
     ) -> classification_pb2.ClassificationResponse:
         """Runs a signature on examples and returns classes; `timeout` as for `predict`."""
         spec = models.spec_of(request)
-        with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
+        with self._acquired(spec) as (number, session):
             response = inference.classify(
                 session, request, timeout, check_method_name=self._check_method_name
             )
@@ -84,7 +124,7 @@ class Core:
     ) -> regression_pb2.RegressionResponse:
         """Runs a signature on examples and returns values; `timeout` as for `predict`."""
         spec = models.spec_of(request)
-        with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
+        with self._acquired(spec) as (number, session):
             response = inference.regress(
                 session, request, timeout, check_method_name=self._check_method_name
             )
@@ -97,7 +137,7 @@ class Core:
     ) -> inference_pb2.MultiInferenceResponse:
         """Runs several signatures of the version that the first task asks for."""
         spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
-        with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
+        with self._acquired(spec) as (number, session):
             response = inference.multi_inference(
                 session, request, timeout, check_method_name=self._check_method_name
             )
@@ -111,14 +151,16 @@ class Core:
         """Returns the signatures of a version."""
         spec = models.spec_of(request)
         models.check_metadata_fields(request)
-        with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
+        with self._acquired(spec) as (number, session):
             return models.metadata(spec.name, number, session)
 
     def status(
         self, request: get_model_status_pb2.GetModelStatusRequest
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """Returns the state of each version that the server knows or knew."""
-        return models.status(self._manager, models.spec_of(request))
+        spec = models.spec_of(request)
+        observing.note(model=spec.name)
+        return models.status(self._manager, spec)
 
     def reload(
         self,

@@ -61,8 +61,8 @@ class Flags:
     """Tags of the graph to load, separated by commas."""
     enable_model_warmup: bool = True
     """Whether recorded requests are run before a version becomes available."""
-    num_request_iterations_for_warmup: int = 1
-    """How often each of them is run."""
+    num_request_iterations_for_warmup: int = 0
+    """How often each of them is run; 0 for once."""
     enable_signature_method_name_check: bool = False
     """Whether Classify and Regress insist on the method names of TensorFlow 1."""
     enable_serialization_as_tensor_content: bool = False
@@ -118,13 +118,13 @@ _RANGES = {
     **dict.fromkeys(
         (
             *("grpc_max_threads", "rest_api_num_threads", "rest_api_timeout_in_ms", "workers"),
-            *("num_request_iterations_for_warmup", "num_tflite_pools"),
-            "num_tflite_interpreters_per_pool",
+            *("num_tflite_pools", "num_tflite_interpreters_per_pool"),
         ),
         (1, 2**31 - 1),
     ),
     **dict.fromkeys(
         (
+            "num_request_iterations_for_warmup",
             *("num_load_threads", "num_unload_threads", "model_config_file_poll_wait_seconds"),
             *("tensorflow_session_parallelism", "tensorflow_intra_op_parallelism"),
             *("tensorflow_inter_op_parallelism", "per_process_gpu_memory_fraction"),

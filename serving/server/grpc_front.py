@@ -25,6 +25,7 @@ from tensorflow_serving.apis import (
 
 from serving.errors import ServingError, UserError
 from serving.server.core import Core
+from serving.server.observing import Observed
 from serving.server.peers import FORWARDED
 
 log = logging.getLogger(__name__)
@@ -42,23 +43,35 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def Predict(
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
-        return _answer(lambda: self._core.predict(request, context.time_remaining()), context)
+        observed = self._core.observed("Predict", "GRPC", context.peer)
+        return _answer(
+            lambda: self._core.predict(request, context.time_remaining()), observed, context
+        )
 
     def Classify(
         self, request: classification_pb2.ClassificationRequest, context: grpc.ServicerContext
     ) -> classification_pb2.ClassificationResponse:
-        return _answer(lambda: self._core.classify(request, context.time_remaining()), context)
+        observed = self._core.observed("Classify", "GRPC", context.peer)
+        return _answer(
+            lambda: self._core.classify(request, context.time_remaining()), observed, context
+        )
 
     def Regress(
         self, request: regression_pb2.RegressionRequest, context: grpc.ServicerContext
     ) -> regression_pb2.RegressionResponse:
-        return _answer(lambda: self._core.regress(request, context.time_remaining()), context)
+        observed = self._core.observed("Regress", "GRPC", context.peer)
+        return _answer(
+            lambda: self._core.regress(request, context.time_remaining()), observed, context
+        )
 
     def MultiInference(
         self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
     ) -> inference_pb2.MultiInferenceResponse:
+        observed = self._core.observed("MultiInference", "GRPC", context.peer)
         return _answer(
-            lambda: self._core.multi_inference(request, context.time_remaining()), context
+            lambda: self._core.multi_inference(request, context.time_remaining()),
+            observed,
+            context,
         )
 
     def GetModelMetadata(
@@ -66,7 +79,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         request: get_model_metadata_pb2.GetModelMetadataRequest,
         context: grpc.ServicerContext,
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        return _answer(lambda: self._core.metadata(request), context)
+        observed = self._core.observed("GetModelMetadata", "GRPC", context.peer)
+        return _answer(lambda: self._core.metadata(request), observed, context)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -80,7 +94,8 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         request: get_model_status_pb2.GetModelStatusRequest,
         context: grpc.ServicerContext,
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        return _answer(lambda: self._core.status(request), context)
+        observed = self._core.observed("GetModelStatus", "GRPC", context.peer)
+        return _answer(lambda: self._core.status(request), observed, context)
 
     def HandleReloadConfigRequest(
         self,
@@ -88,8 +103,10 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         context: grpc.ServicerContext,
     ) -> model_management_pb2.ReloadConfigResponse:
         forwarded = FORWARDED in context.invocation_metadata()
+        observed = self._core.observed("HandleReloadConfigRequest", "GRPC", context.peer)
         return _answer(
             lambda: self._core.reload(request, context.time_remaining(), forwarded=forwarded),
+            observed,
             context,
         )
 
@@ -188,10 +205,11 @@ def _bind(
         raise UserError(f"{what} cannot be bound: {reason}; choose another one") from error
 
 
-def _answer(answer: Callable[[], Any], context: grpc.ServicerContext) -> Any:
+def _answer(answer: Callable[[], Any], observed: Observed, context: grpc.ServicerContext) -> Any:
     """Returns the answer, or ends the call with the error's code and text."""
     try:
-        return answer()
+        with observed:
+            return answer()
     except ServingError as error:
         text = error.message
         if len(text) > _LONGEST_TEXT:

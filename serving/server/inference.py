@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 
 from serving.errors import ServingError
 from serving.server.predict import CLASSIFY, DEFAULT_SIGNATURE, REGRESS
-from serving.server.runtime import Session
+from serving.server.servable import Servable
 
 _INPUTS = "inputs"
 _CLASSES = "classes"
@@ -36,7 +36,7 @@ _OUTPUTS = "outputs"
 
 
 def classify(
-    session: Session,
+    session: Servable,
     request: classification_pb2.ClassificationRequest,
     timeout: float | None = None,
     *,
@@ -68,7 +68,7 @@ def classify(
 
 
 def regress(
-    session: Session,
+    session: Servable,
     request: regression_pb2.RegressionRequest,
     timeout: float | None = None,
     *,
@@ -86,7 +86,7 @@ def regress(
 
 
 def multi_inference(
-    session: Session,
+    session: Servable,
     request: inference_pb2.MultiInferenceRequest,
     timeout: float | None = None,
     *,
@@ -152,7 +152,7 @@ def _invalid(text: str) -> ServingError:
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)
 
 
-def _signature(session: Session, name: str, missing: str) -> meta_graph_pb2.SignatureDef:
+def _signature(session: Servable, name: str, missing: str) -> meta_graph_pb2.SignatureDef:
     if name not in session.signatures:
         raise _invalid(f"{missing}: {name}")
     return session.signatures[name]
@@ -214,7 +214,7 @@ def _check_input_name(signature: meta_graph_pb2.SignatureDef, kind: str) -> None
 
 
 def _run(
-    session: Session,
+    session: Servable,
     feed: str,
     fetches: Iterable[str],
     sent: input_pb2.Input,

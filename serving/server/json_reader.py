@@ -68,7 +68,9 @@ def read(body: bytes) -> Any:
         raise _refused("The document is empty")
     try:
         text = body.decode().removeprefix("\ufeff").lstrip(_WHITESPACE)
-        if "\\u" not in text or not _LONE_SURROGATE.search(text):
+        # Python's parser would take the start of a number as the document, and ignore the rest.
+        structured = text.startswith(("{", "["))
+        if structured and ("\\u" not in text or not _LONE_SURROGATE.search(text)):
             return _DECODER.raw_decode(text)[0]
     except RecursionError:
         raise _refused("The document is nested too deeply") from None

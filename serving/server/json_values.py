@@ -78,7 +78,7 @@ def _regular(leaves: list[Any], dtype: int) -> bool:
         )
     if not kinds <= {int, float, json_reader.Constant}:
         return False
-    limits = np.finfo(numpy_type)  # type: ignore[type-var]
+    limits: Any = np.finfo(numpy_type)
     if int in kinds:
         whole = leaves if kinds == {int} else [each for each in leaves if type(each) is int]
         if max(max(whole), -min(whole)) >= 2 ** (limits.nmant + 1):

@@ -14,7 +14,7 @@ import grpc
 
 from serving.errors import ServingError
 from serving.server import versions
-from serving.server.runtime import Session
+from serving.server.servable import Servable
 from serving.server.servables import Served, Version
 from serving.server.versions import Model, State
 
@@ -44,7 +44,7 @@ class Manager:
     def __init__(
         self,
         models: Sequence[Model],
-        load: Callable[[Path], Session],
+        load: Callable[[Path], Servable],
         *,
         poll_seconds: float = 1.0,
         load_retries: int = 5,
@@ -118,7 +118,7 @@ class Manager:
                     self._close(served, version.session)
 
     @contextmanager
-    def acquire(self, name: str, choice: int | str | None = None) -> Iterator[tuple[int, Session]]:
+    def acquire(self, name: str, choice: int | str | None = None) -> Iterator[tuple[int, Servable]]:
         """Yields an available version's number and session, kept until the body ends.
 
         Args:
@@ -293,7 +293,7 @@ class Manager:
         self._loaders.submit(self._try_load, served, version)
         return True
 
-    def _unload(self, served: Served, version: Version, session: Session) -> None:
+    def _unload(self, served: Served, version: Version, session: Servable) -> None:
         self._close(served, session)
         with self._changed:
             version.state = State.END
@@ -301,7 +301,7 @@ class Manager:
         log.info("Unloaded servable %s version %d", served.model.name, version.number)
 
     @staticmethod
-    def _close(served: Served, session: Session) -> None:
+    def _close(served: Served, session: Servable) -> None:
         try:
             session.close()
         except Exception:  # Watching and the other versions go on all the same.

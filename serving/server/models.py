@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
 
 from serving.errors import ServingError
 from serving.server.manager import Manager
-from serving.server.runtime import Session
+from serving.server.servable import Servable
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -52,7 +52,7 @@ def check_metadata_fields(request: get_model_metadata_pb2.GetModelMetadataReques
 
 
 def metadata(
-    name: str, version: int, session: Session
+    name: str, version: int, session: Servable
 ) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """Returns all signatures of a version, as a `SignatureDefMap` in an `Any`."""
     signatures = get_model_metadata_pb2.SignatureDefMap()

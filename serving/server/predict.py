@@ -15,17 +15,18 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving import tensors
 from serving.errors import ServingError
-from serving.server.runtime import Session
+from serving.server.servable import Servable
 
 DEFAULT_SIGNATURE = "serving_default"
+PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
-_METHOD_NAMES = ("tensorflow/serving/predict", CLASSIFY, REGRESS)
+_METHOD_NAMES = (PREDICT, CLASSIFY, REGRESS)
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 def predict(
-    session: Session,
+    session: Servable,
     request: predict_pb2.PredictRequest,
     timeout: float | None = None,
     *,

@@ -26,7 +26,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.errors import ServingError
-from serving.server import json_examples, json_tensor, json_writer
+from serving.server import json_examples, json_tensor, json_writer, observing
 from serving.server.core import Core
 
 log = logging.getLogger(__name__)
@@ -79,12 +79,14 @@ class Request:
         path: As it was sent, percent signs and the query included.
         headers: By their names in lower case.
         body: Unpacked.
+        peer: Who sent it.
     """
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    peer: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,21 +144,32 @@ def _check_origin(request: Request) -> None:
 def _answer(core: Core, request: Request, timeout: float | None) -> bytes:
     pattern = {"POST": _INFERENCE, "GET": _STATUS}.get(request.method)
     match = pattern.fullmatch(request.path) if pattern else None
-    if match:
+    api = _api(match) if match else None
+    if match is None or api is None:
+        raise json_tensor.invalid(f"Malformed request: {request.method} {request.path}")
+    with core.observed(api, "REST", lambda: request.peer):
         spec = _spec(match)
-        asked = match.groupdict()
-        # Paths match in any case, but the words in them only as they are written here.
-        if asked.get("method") == "predict":
-            return _predict(core, spec, request.body, timeout)
-        if asked.get("method") == "classify":
-            return _classify(core, spec, request.body, timeout)
-        if asked.get("method") == "regress":
-            return _regress(core, spec, request.body, timeout)
-        if request.method == "GET":
-            if not spec.name:
-                raise json_tensor.invalid("Missing model name in request.")
-            return _metadata(core, spec) if asked["metadata"] == "metadata" else _status(core, spec)
-    raise json_tensor.invalid(f"Malformed request: {request.method} {request.path}")
+        observing.note(model=spec.name, label=spec.version_label)
+        match api:
+            case "Predict":
+                return _predict(core, spec, request.body, timeout)
+            case "Classify":
+                return _classify(core, spec, request.body, timeout)
+            case "Regress":
+                return _regress(core, spec, request.body, timeout)
+        if not spec.name:
+            raise json_tensor.invalid("Missing model name in request.")
+        return _metadata(core, spec) if api == "GetModelMetadata" else _status(core, spec)
+
+
+def _api(match: re.Match[str]) -> str | None:
+    """Returns the method that a path names; it matches in any case, its words only as here."""
+    asked = match.groupdict()
+    if "method" in asked:
+        return {"predict": "Predict", "classify": "Classify", "regress": "Regress"}.get(
+            asked["method"]
+        )
+    return "GetModelMetadata" if asked["metadata"] == "metadata" else "GetModelStatus"
 
 
 def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:

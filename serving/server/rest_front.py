@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import socket
 import threading
 import zlib
 from collections.abc import Awaitable, Callable
 from concurrent import futures
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -25,11 +27,13 @@ from serving.server.core import Core
 log = logging.getLogger(__name__)
 
 _LARGEST_BODY = 2**31 - 1
+_KEEP_ALIVE_SECONDS = 60
 _UNPACKED_AT_ONCE = 2**20
 # Others are "not implemented" for the HTTP library of the original.
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"})
+# A request may name the host before the path.
+_HOST = re.compile(r"\Ahttps?://[^/]*(?=/)", re.IGNORECASE)
 _PLAIN = {"Content-Type": "text/plain"}
-_START_SECONDS = 30
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -59,6 +63,7 @@ class RestServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             )
         )
         self._thread = threading.Thread(
@@ -104,7 +109,8 @@ def serve(
     Raises:
         UserError: The port is taken or not allowed.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With the protocol named, asyncio sends answers at once and does not wait for more to send.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if reuse_port:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -138,7 +144,10 @@ class _App:
         self._prometheus = prometheus
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        body = await _body(receive)
+        try:
+            body = await _body(receive)
+        except ConnectionError:
+            return
         response = await self._response(scope, body) if body is not None else _TOO_LARGE
         headers = {**response.headers, "Content-Length": str(len(response.body))}
         await send(
@@ -151,7 +160,7 @@ class _App:
         await send({"type": "http.response.body", "body": response.body})
 
     async def _response(self, scope: dict[str, Any], body: bytes) -> rest_api.Response:
-        path = scope["raw_path"].decode("latin-1")
+        path = _HOST.sub("", scope["raw_path"].decode("latin-1"), count=1)
         query = scope["query_string"].decode("latin-1")
         whole = f"{path}?{query}" if query else path
         if scope["method"] not in _METHODS:
@@ -164,7 +173,8 @@ class _App:
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
-        request = rest_api.Request(scope["method"], whole, headers, body)
+        peer = ":".join(map(str, scope["client"] or ()))
+        request = rest_api.Request(scope["method"], whole, headers, body, peer)
         return await loop.run_in_executor(self.pool, self._work, request)
 
     def _work(self, request: rest_api.Request) -> rest_api.Response:
@@ -175,7 +185,7 @@ class _App:
                 return rest_api.error_response(error)
             if body is None:
                 return _TOO_LARGE
-            request = rest_api.Request(request.method, request.path, request.headers, body)
+            request = replace(request, body=body)
         return self._answer(request)
 
     def _page(self, path: str) -> rest_api.Response:
@@ -193,17 +203,23 @@ class _App:
 
 
 _TOO_LARGE = rest_api.Response(
-    413, b'{\n    "error": "The request is larger than 2147483647 bytes"\n}'
+    413,
+    f'{{\n    "error": "The request is larger than {_LARGEST_BODY} bytes"\n}}'.encode(),
+    {"Content-Type": "application/json", "Connection": "close"},
 )
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """Returns the body of a request, or None if it is too large."""
+    """Returns the body of a request, or None if it is too large.
+
+    Raises:
+        ConnectionError: The client has left before its end.
+    """
     chunks, size = [], 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            raise ConnectionError
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > _LARGEST_BODY:

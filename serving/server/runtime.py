@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,13 @@ from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.framework import op_def_registry
 
 from serving.errors import ServingError
+from serving.server.small_graphs import SmallGraphs
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 # Beyond this the runtime's clock overflows; gRPC gives calls without a deadline 10^18 seconds.
 _LONGEST_TIMEOUT = 1e9
+# A small graph runs in the caller's thread if it is fed with no more than this.
+_SMALL_BYTES = 1 << 16
 
 
 class Session:
@@ -34,12 +37,24 @@ class Session:
 
     Attributes:
         signatures: Its signatures by key.
+        on_gpu: Whether it may use a GPU.
     """
 
     signatures: dict[str, meta_graph_pb2.SignatureDef]
+    on_gpu: bool
 
-    def __init__(self, path: Path, tags: Sequence[str] = ("serve",)) -> None:
+    def __init__(
+        self,
+        path: Path,
+        tags: Sequence[str] = ("serve",),
+        config: config_pb2.ConfigProto | None = None,
+    ) -> None:
         """Loads variables, tables and assets.
+
+        Args:
+            path: The SavedModel.
+            tags: Tags of the graph to load.
+            config: How the session is set up; TensorFlow's defaults without one.
 
         Raises:
             ServingError: `path` holds no SavedModel, or a damaged one.
@@ -47,7 +62,7 @@ class Session:
         if saved_model := _checked(path, tags):
             _register_text_ops(saved_model)
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph)
+        self._session = tf.compat.v1.Session(graph=graph, config=config)
         try:
             with graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.loader.load(
@@ -60,11 +75,18 @@ class Session:
             self._session.close()
             raise ServingError(grpc.StatusCode.NOT_FOUND, str(error)) from error
         self.signatures = dict(meta_graph.signature_def)
+        self.on_gpu = any(device.device_type == "GPU" for device in self._session.list_devices())
         self._outputs = {
             info.name: _output(graph, info.name)
             for signature in self.signatures.values()
             for info in (*signature.inputs.values(), *signature.outputs.values())
         }
+        small = SmallGraphs(meta_graph.graph_def)
+        self._small: set[str] = set()
+        for signature in self.signatures.values():
+            outputs = [info.name for info in signature.outputs.values()]
+            if not self.on_gpu and small.contain(outputs):
+                self._small.update(outputs)
 
     def run(
         self,
@@ -82,27 +104,16 @@ class Session:
         Raises:
             ServingError: With the runtime's code and text.
         """
-        for name in (*feeds, *fetches):
-            if self._outputs.get(name) is None:
-                operation, _, index = name.partition(":")
-                raise ServingError(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    f"Tensor {operation}:{index or 0}, specified in either feed_devices or "
-                    "fetch_devices was not found in the Graph",
-                )
-        options = None
-        if timeout is not None and timeout < _LONGEST_TIMEOUT:
-            milliseconds = max(1, int(timeout * 1000))
-            proto = config_pb2.RunOptions(timeout_in_ms=milliseconds)
-            options = pywrap_tf_session.TF_NewBufferFromString(proto.SerializeToString())
+        inputs = {self._outputs.get(name): array for name, array in feeds.items()}
+        outputs = [self._outputs.get(name) for name in fetches]
+        if None in inputs or None in outputs:
+            raise _not_found(next(n for n in (*feeds, *fetches) if not self._outputs.get(n)))
+        size = sum([array.nbytes for array in feeds.values()])
+        small = size <= _SMALL_BYTES and self._small.issuperset(fetches)
+        options = _options(timeout, in_caller=small)
         try:
             results = pywrap_tf_session.TF_SessionRun_wrapper(
-                self._session._session,
-                options,
-                {self._outputs[name]: array for name, array in feeds.items()},
-                [self._outputs[name] for name in fetches],
-                [],
-                None,
+                self._session._session, options, inputs, outputs, [], None
             )
         except tf.errors.OpError as error:
             raise _serving_error(error) from error
@@ -111,9 +122,30 @@ class Session:
                 pywrap_tf_session.TF_DeleteBuffer(options)
         # A single string comes as bytes, of which NumPy's own type would cut zero bytes off.
         return [
-            np.array(result, object) if isinstance(result, bytes) else np.asarray(result)
+            np.array(result, object) if type(result) is bytes else np.asarray(result)
             for result in results
         ]
+
+    @property
+    def graph(self) -> tf.Graph:
+        """The graph; what is added to it must be made known with `extend`."""
+        return self._session.graph
+
+    def tensor(self, name: str) -> tf.Tensor | None:
+        """Returns a tensor of the graph; None if it has no such tensor."""
+        operation, _, index = name.partition(":")
+        try:
+            return self.graph.get_tensor_by_name(f"{operation}:{index or 0}")
+        except (KeyError, ValueError):
+            return None
+
+    def extend(self, tensors: Iterable[tf.Tensor]) -> None:
+        """Makes operations that were added to the graph known, so that their tensors can be run.
+
+        Runs in other threads go on. Calls must not overlap, nor overlap changes of the graph.
+        """
+        self._session._extend_graph()
+        self._outputs |= {tensor.name: tensor._as_tf_output() for tensor in tensors}
 
     def close(self) -> None:
         """Frees the session's memory."""
@@ -127,6 +159,28 @@ def _output(graph: tf.Graph, name: str) -> Any:
         return graph.get_operation_by_name(operation)._tf_output(int(index or 0))
     except (KeyError, ValueError):
         return None
+
+
+def _not_found(name: str) -> ServingError:
+    operation, _, index = name.partition(":")
+    return ServingError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        f"Tensor {operation}:{index or 0}, specified in either feed_devices or fetch_devices was "
+        "not found in the Graph",
+    )
+
+
+def _options(timeout: float | None, *, in_caller: bool) -> Any:
+    """Returns RunOptions in a buffer that is to be deleted, or None for the runtime's own."""
+    timed = timeout is not None and timeout < _LONGEST_TIMEOUT
+    if not timed and not in_caller:
+        return None
+    proto = config_pb2.RunOptions()
+    if timed and timeout is not None:
+        proto.timeout_in_ms = max(1, int(timeout * 1000))
+    if in_caller:
+        proto.inter_op_thread_pool = -1  # The thread of the caller.
+    return pywrap_tf_session.TF_NewBufferFromString(proto.SerializeToString())
 
 
 def _checked(path: Path, tags: Sequence[str]) -> saved_model_pb2.SavedModel | None:

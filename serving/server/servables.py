@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from serving.errors import ServingError
-from serving.server.runtime import Session
+from serving.server.servable import Servable
 from serving.server.versions import Model, State
 
 
@@ -19,7 +19,7 @@ class Version:
     path: Path
     state: State = State.START
     error: ServingError | None = None
-    session: Session | None = None
+    session: Servable | None = None
     requests: int = 0
     failed_loads: int = 0
     retry_at: float = 0.0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def set_environment(flags: Flags, environment: MutableMapping[str, str] = os.environ) -> None:
     """Sets what TensorFlow reads when it is imported; what the user has set stays."""
-    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if flags.xla_cpu_compilation_enabled:
         xla_flags = environment.get("TF_XLA_FLAGS", "")
         environment["TF_XLA_FLAGS"] = f"{xla_flags} --tf_xla_cpu_global_jit".strip()

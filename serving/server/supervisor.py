@@ -21,7 +21,7 @@ from serving.server.flags import Flags
 
 log = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 10
+_DRAIN_SECONDS = 20
 _READY = b"ready\n"
 _LONGEST_PAUSE = 30.0
 
@@ -107,7 +107,7 @@ class Worker(threading.Thread):
             return
         process.terminate()
         try:
-            process.wait(DRAIN_SECONDS + 10)
+            process.wait(_DRAIN_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

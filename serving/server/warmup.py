@@ -16,14 +16,14 @@ from tensorflow_serving.apis import prediction_log_pb2
 from serving.errors import ServingError
 from serving.server.inference import classify, multi_inference, regress
 from serving.server.predict import predict
-from serving.server.runtime import Session
+from serving.server.servable import Servable
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 _MOST_RECORDS = 1000
 
 
 def warm_up(
-    session: Session, path: Path, iterations: int = 1, *, check_method_name: bool = False
+    session: Servable, path: Path, iterations: int = 1, *, check_method_name: bool = False
 ) -> int:
     """Runs the warmup records of the SavedModel in `path`, if it has any.
 
@@ -70,7 +70,7 @@ def warm_up(
 
 
 def _replay(
-    session: Session, log: prediction_log_pb2.PredictionLog, check_method_name: bool
+    session: Servable, log: prediction_log_pb2.PredictionLog, check_method_name: bool
 ) -> None:
     kind = log.WhichOneof("log_type")
     match kind:

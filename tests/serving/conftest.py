@@ -44,3 +44,14 @@ def address(repository: Path) -> Iterator[str]:
     models = [Model(folder.name, folder) for folder in repository.iterdir()]
     with serving(*models) as where:
         yield where
+
+
+@pytest.fixture(scope="session")
+def rest_address(repository: Path) -> Iterator[str]:
+    """Where all models of the repository are served over HTTP."""
+    from serving.server.versions import Model
+    from tests.serving.saved_models import serving_rest
+
+    models = [Model(folder.name, folder) for folder in repository.iterdir()]
+    with serving_rest(*models) as where:
+        yield where

@@ -9,8 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+import tensorflow as tf
 from grpc_health.v1 import health_pb2_grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
 OPTIONS = [
     ("grpc.so_reuseport", 0),
@@ -80,3 +86,22 @@ def bare_server(
         yield address.replace(":0", f":{port}") if address.endswith(":0") else address
     finally:
         server.stop(0).wait()
+
+
+def signatures(**offered: dict[str, str]) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    """Returns metadata with the dtype of each input, all vectors, by signature."""
+    found = get_model_metadata_pb2.SignatureDefMap()
+    for key, inputs in offered.items():
+        for name, dtype in inputs.items():
+            info = found.signature_def[key].inputs[name]
+            info.dtype = tf.as_dtype(dtype).as_datatype_enum
+            info.tensor_shape.dim.add(size=-1)
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.metadata["signature_def"].Pack(found)
+    return response
+
+
+def echoed(request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+    """Answers with the only input as the output `echo`."""
+    [value] = request.inputs.values()
+    return predict_pb2.PredictResponse(outputs={"echo": value})

@@ -12,11 +12,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from serving.server import grpc_front
+from serving.server import grpc_front, rest_front
 from serving.server.core import Core
 from serving.server.grpc_front import Listeners
+from serving.server.loader import Loader
 from serving.server.manager import Manager
-from serving.server.runtime import Session
+from serving.server.sandbox import Sandbox
 from serving.server.versions import Model
 from serving.server.warmup import WARMUP_FILE
 
@@ -257,17 +258,39 @@ def request(
 
 
 @contextmanager
+def managed(*models: Model, poll_seconds: float = 0.05) -> Iterator[Core]:
+    """Loads models as the server does, and yields what answers for them."""
+    sandbox = Sandbox()
+    manager = Manager(models, Loader(sandbox), poll_seconds=poll_seconds, load_retries=0)
+    try:
+        manager.start()
+        yield Core(manager)
+    finally:
+        manager.stop()
+        sandbox.close()
+
+
+@contextmanager
 def serving(
     *models: Model, port: int = 0, threads: int = 8, poll_seconds: float = 0.05
 ) -> Iterator[str]:
     """Serves models in this process and yields the address."""
-    manager = Manager(models, Session, poll_seconds=poll_seconds, load_retries=0)
-    try:
-        manager.start()
-        server, port = grpc_front.serve(Core(manager), Listeners(port), threads=threads)
+    with managed(*models, poll_seconds=poll_seconds) as core:
+        server, port = grpc_front.serve(core, Listeners(port), threads=threads)
         try:
             yield f"127.0.0.1:{port}"
         finally:
             server.stop(0).wait()
-    finally:
-        manager.stop()
+
+
+@contextmanager
+def serving_rest(
+    *models: Model, threads: int = 8, poll_seconds: float = 0.05, **options: Any
+) -> Iterator[str]:
+    """Serves models over HTTP in this process and yields the address."""
+    with managed(*models, poll_seconds=poll_seconds) as core:
+        server = rest_front.serve(core, 0, threads=threads, **options)
+        try:
+            yield f"127.0.0.1:{server.port}"
+        finally:
+            server.stop(0)

@@ -15,8 +15,9 @@ import grpc
 import numpy as np
 import pytest
 
-from serving.client import Client, TensorInfo, VersionStatus
+from serving.client import Client, ModelConfig, TensorInfo, VersionStatus
 from serving.errors import ServingError
+from serving.server.versions import Model
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -123,6 +124,88 @@ def test_the_metadata_are_the_signatures(client):
     assert refused(client.metadata, "nobody").code is grpc.StatusCode.NOT_FOUND
 
 
+def test_examples_are_classified(client):
+    assert client.classify("classifier", [{"chance": 0.25}, {"chance": [1.0]}]) == [
+        [("sí", 0.25), ("no", 0.75)],
+        [("sí", 1.0), ("no", 0.0)],
+    ]
+    [shared] = client.classify(
+        "classifier", [{}], context={"chance": 1.0}, signature="only_scores", version=1
+    )
+    assert shared == [("", 1.0), ("", 0.0)]
+
+
+def test_examples_are_regressed(client):
+    model = "half_plus_two_of_examples"
+    values = client.regress(model, [{"x": 2.0}, {"x": 4.0}], signature="regress_x_to_y")
+    assert (values.dtype, values.tolist()) == (np.float32, [3, 4])
+    error = refused(client.regress, model, [], signature="regress_x_to_y")
+    assert (error.code, error.message) == (grpc.StatusCode.INVALID_ARGUMENT, "Input is empty.")
+
+
+def test_several_signatures_look_at_the_same_examples(client):
+    answers = client.multi_inference(
+        "half_plus_two_of_examples",
+        [{"x": 2.0}],
+        {"regress_x_to_y2": "regress", "classify_x_to_y": "classify"},
+    )
+    assert list(answers) == ["regress_x_to_y2", "classify_x_to_y"]
+    assert answers["regress_x_to_y2"].tolist() == [4]
+    assert answers["classify_x_to_y"] == [[("", 3.0)]]
+
+
+def test_models_are_reloaded_and_labels_lead_to_their_versions(repository, tmp_path):
+    from tests.serving.saved_models import half_plus_two, publish, serving
+
+    base = tmp_path / "m"
+    base.mkdir()
+    publish(repository / "half_plus_two" / "1", base, 1)
+    publish(half_plus_two(tmp_path / "other", two=5.0), base, 2)
+    x = {"x": floats(2)}
+    with (
+        serving(Model("old", repository / "half_plus_two")) as address,
+        Client(address, timeout=30) as client,
+    ):
+        assert client.reload([ModelConfig("m", str(base), versions=[1, 2])]) == {}
+        assert client.wait_until_ready("m", version=1) == 1
+        assert client.wait_until_ready("m", version=2) == 2
+        labelled = ModelConfig("m", str(base), [1, 2], {"stable": 1, "canary": 2})
+        client.reload([labelled])
+        assert client.predict("m", x)["y"] == 6
+        assert client.predict("m", x, label="stable")["y"] == 3
+        assert client.predict("m", x, version=1)["y"] == 3
+        assert "serving_default" in client.metadata("m", label="canary")
+        error = refused(client.predict, "m", x, label="gone")
+        assert error.message == "Unrecognized servable version label: gone"
+        assert refused(client.predict, "old", x).code is grpc.StatusCode.NOT_FOUND
+        error = refused(client.reload, [labelled, labelled])
+        assert error.message == "Illegal to list model m multiple times in config list"
+        weights = {"stable": 1.0, "canary": 1.0}
+        with Client(address, timeout=20, labels=weights) as split:
+            assert split.wait_until_ready("m") == 1
+            answers = {split.predict("m", x, key=str(user))["y"].item() for user in range(20)}
+            assert answers == {3, 6}
+        with Client(address, timeout=20, label="stable") as stable:
+            assert stable.predict("m", x)["y"] == 3
+            assert stable.wait_until_ready("m") == 1
+            error = refused(stable.wait_until_ready, "m", label="gone", timeout=0.3)
+            assert error.message == "Unrecognized servable version label: gone"
+
+
+def test_the_embedded_server_says_that_it_is_healthy(repository):
+    from serving.server import grpc_front
+    from tests.serving.saved_models import managed
+
+    with managed(Model("half_plus_two", repository / "half_plus_two")) as core:
+        server, port = grpc_front.serve(core, grpc_front.Listeners(0), threads=2, health=True)
+        with Client(f"127.0.0.1:{port}", timeout=20) as client:
+            assert client.healthy()
+            assert client.healthy("PredictionService")
+            assert refused(client.healthy, "Nothing").code is grpc.StatusCode.NOT_FOUND
+            server.stop(0).wait()
+            assert not client.healthy(timeout=5)
+
+
 def test_the_status_lists_the_versions(client):
     assert client.status("half_plus_two") == [VersionStatus(1, "AVAILABLE", "")]
     assert client.status("half_plus_two", version=1) == [VersionStatus(1, "AVAILABLE", "")]
@@ -141,7 +224,7 @@ def test_threads_share_a_client(client):
 
 
 def test_a_server_that_is_not_there_is_unavailable():
-    with Client("127.0.0.1:1", timeout=5) as client:
+    with Client("127.0.0.1:1", timeout=5, attempts=2) as client:
         for call in (client.status, client.metadata):
             assert refused(call, "m").code is grpc.StatusCode.UNAVAILABLE
         assert refused(client.predict, "m", {"x": 1}).code is grpc.StatusCode.UNAVAILABLE
@@ -171,7 +254,6 @@ def test_waiting_for_a_server_that_never_says_a_word_ends_in_time():
 
 
 def test_waiting_sees_the_server_and_then_the_version_come(repository, tmp_path):
-    from serving.server.versions import Model
     from tests.serving.saved_models import publish, serving
 
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -200,7 +282,6 @@ def test_waiting_sees_the_server_and_then_the_version_come(repository, tmp_path)
 
 
 def test_waiting_for_a_version_that_failed_ends_at_once_with_its_error(repository, tmp_path):
-    from serving.server.versions import Model
     from tests.serving.saved_models import publish, serving
 
     base = tmp_path / "m"

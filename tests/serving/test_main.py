@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -97,6 +99,126 @@ def test_a_query_may_name_a_version_and_wait_for_it(asked, tmp_path):
     assert (code, errors) == (1, "error: Could not find version 2 of model brightness\n")
 
 
+def test_texts_are_answered_in_a_table(asked, tmp_path):
+    code, printed, errors = asked("query", "echo", "--text", "[b]one[/b]", "--text", "two")
+    assert (code, errors) == (0, "")
+    assert rows(printed) == [["text", "text"], ["[b]one[/b]", "[b]one[/b]"], ["two", "two"]]
+    (tmp_path / "texts.txt").write_text("one\n\ntwo\n")
+    code, printed, _ = asked("query", "vocabulary", tmp_path / "texts.txt")
+    assert code == 0
+    assert rows(printed) == [["text", "numbers"], ["one", "1"], ["two", "2"]]
+
+
+def test_an_empty_text_file_has_no_answers(asked, tmp_path):
+    (tmp_path / "texts.txt").write_text("\n")
+    assert asked("query", "echo", tmp_path / "texts.txt") == (0, "", "")
+
+
+def test_json_lines_are_answered_in_lines(asked, tmp_path):
+    file = tmp_path / "requests.jsonl"
+    file.write_text("".join(f'{{"x": [{number}, 1]}}\n' for number in range(200)))
+    code, printed, errors = asked("query", "half_plus_two", "--json", file, "--concurrency", 16)
+    assert (code, errors) == (0, "")
+    assert [json.loads(line) for line in printed.splitlines()] == [
+        {"y": [number / 2 + 2, 2.5]} for number in range(200)
+    ]
+
+
+def test_json_lines_come_from_the_standard_input(asked, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"a": 1, "b": 2}\n{"a": 3, "b": 4}\n'))
+    code, printed, _ = asked(
+        "query", "sum_and_difference", "--json", "-", "--signature", "only_sum", "--version", 1
+    )
+    assert (code, printed) == (0, '{"sum": 3.0}\n{"sum": 7.0}\n')
+
+
+def test_answers_before_a_bad_line_are_printed(asked, tmp_path):
+    file = tmp_path / "requests.jsonl"
+    file.write_text('1\n2\n\n"three"\n4\n')
+    code, printed, errors = asked("query", "half_plus_two", "--json", file)
+    assert (code, printed) == (2, '{"y": 2.5}\n{"y": 3.0}\n')
+    assert errors == 'error: line 4, input x, must hold float32, not "three"\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--json", "gone.jsonl"], "there is no file gone.jsonl"),
+        (["gone.txt"], "there is no file gone.txt"),
+        (["--json", "-", "--picture", "a.png"], "--picture draws images, and --json has none"),
+        (["--text", "a", "--picture", "a.png"], "--picture draws images, not texts"),
+        (["a.txt", "b.png"], "there is no file a.txt"),
+    ],
+)
+def test_choices_that_cannot_work_are_refused_in_a_sentence(
+    asked, tmp_path, monkeypatch, arguments, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    assert asked("query", "echo", *arguments) == (2, "", f"error: {sentence}\n")
+
+
+def test_a_json_file_must_be_text(asked, tmp_path):
+    (tmp_path / "requests.jsonl").write_bytes(b"\xff\xfe")
+    code, _, errors = asked("query", "echo", "--json", tmp_path / "requests.jsonl")
+    assert code == 2
+    assert "requests.jsonl is no text in UTF-8" in errors
+
+
+def test_a_query_may_name_a_label(asked, tmp_path):
+    code, _, errors = asked("query", "echo", "--text", "a", "--label", "canary")
+    assert code == 1
+    assert errors == "error: Unrecognized servable version label: canary\n"
+
+
+@pytest.mark.parametrize("kind", ["images", "json"])
+def test_a_terminal_shows_the_progress_and_a_file_only_answers(address, tmp_path, kind):
+    """The bar goes to the terminal of the standard error, the answers to the standard output."""
+    (tmp_path / "requests.jsonl").write_text('{"x": 1}\n' * 3)
+    about = {
+        "images": ["brightness", str(draw(tmp_path / "1.png"))],
+        "json": ["half_plus_two", "--json", str(tmp_path / "requests.jsonl")],
+    }[kind]
+    ours, theirs = os.openpty()
+    process = subprocess.run(
+        [sys.executable, "-m", "serving", "query", *about, "--address", address],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "80"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        timeout=60,
+    )
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        shown = terminal.read(100_000).decode()
+    assert process.returncode == 0
+    assert "answers" in shown
+    assert ("3/3" if kind == "json" else "1/1") in shown
+    assert "answers" not in process.stdout
+    if kind == "json":
+        assert process.stdout == '{"y": 2.5}\n' * 3
+
+
+def test_a_reader_that_stops_reading_is_no_error_to_speak_of(address, tmp_path):
+    (tmp_path / "requests.jsonl").write_text('{"x": 1}\n' * 5000)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "serving", "query", "half_plus_two"),
+            *("--json", str(tmp_path / "requests.jsonl"), "--address", address),
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == '{"y": 2.5}\n'
+    process.stdout.close()
+    assert process.wait(60) == 1
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
 def test_what_the_server_refuses_is_said_in_its_words(asked, tmp_path):
     file = draw(tmp_path / "1.png")
     code, printed, errors = asked("query", "nobody", file)
@@ -167,7 +289,17 @@ def test_an_interruption_ends_without_a_traceback(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["serve"], ["query", "m"], ["status", "m", "--timeout", "soon"]]
+    "arguments",
+    [
+        [],
+        ["serve"],
+        ["query", "m"],
+        ["query", "m", "a.png", "--text", "a"],
+        ["query", "m", "--text", "a", "--json", "-"],
+        ["query", "m", "--text", "a", "--version", "1", "--label", "stable"],
+        ["query", "m", "--text", "a", "--concurrency", "0"],
+        ["status", "m", "--timeout", "soon"],
+    ],
 )
 def test_a_command_line_that_cannot_be_read_shows_the_usage(run, capsys, arguments):
     with pytest.raises(SystemExit) as raised:

@@ -1,18 +1,31 @@
-"""Asking about image files, and the picture of the answers."""
+"""Asking about images, texts and JSON lines."""
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from pathlib import Path
 
 import grpc
-import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
+from tensorflow_serving.apis import predict_pb2
 
 from serving.client import Client
 from serving.errors import ServingError, UserError
-from serving.query import Answer, ask, images, picture
+from serving.query import (
+    Model,
+    are_texts,
+    ask_about_images,
+    ask_about_texts,
+    ask_json,
+    images,
+    in_order,
+    texts,
+)
+from tests.serving.recording import Recorder, bare_server, echoed, signatures
 
 
 def draw(path: Path, color: str = "white") -> Path:
@@ -67,115 +80,189 @@ def test_what_cannot_be_asked_about_is_refused_in_a_sentence(tmp_path):
         assert str(raised.value) == sentence
 
 
-def test_the_files_are_sent_as_they_are_in_one_request(tmp_path):
-    sent: list[tuple] = []
-
-    class Stub:
-        def predict(self, *arguments, **options):
-            sent.append((arguments, options))
-            return {
-                "classes": np.array([b"cat", "Größe".encode()], object),
-                "probabilities": np.array([[0.25, 0.75], [1.0, 0.0]], np.float32),
-            }
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_the_files_are_sent_as_they_are_in_batches(tmp_path, batch_size):
+    def classify(request):
+        [files] = request.inputs.values()
+        classes = ["cat" if name == b"first\0" else "Größe" for name in files.string_val]
+        answer = predict_pb2.PredictResponse()
+        answer.outputs["classes"].CopyFrom(tf.make_tensor_proto(classes))
+        chances = [[0.25, 0.75]] * len(classes)
+        answer.outputs["probabilities"].CopyFrom(tf.make_tensor_proto(chances))
+        answer.outputs["levels"].CopyFrom(tf.make_tensor_proto([1, 2, 3, 4]))
+        return answer
 
     # Zero bytes at the end of a file belong to it.
     (tmp_path / "1.png").write_bytes(b"first\0")
     (tmp_path / "2.png").write_bytes(b"second")
-    files = [(tmp_path / "1.png", "dog"), (tmp_path / "2.png", "")]
-    assert ask(Stub(), "pets", files, 3) == [  # type: ignore[arg-type]
-        Answer(tmp_path / "1.png", "cat", 0.75, "dog"),
-        Answer(tmp_path / "2.png", "Größe", 1.0, ""),
+    files = [(tmp_path / "1.png", "dog"), (tmp_path / "2.png", ""), (tmp_path / "1.png", "")]
+    recorder = Recorder(
+        Predict=classify, GetModelMetadata=signatures(image_bytes={"image_bytes": "string"})
+    )
+    with bare_server(recorder) as address, Client(address, timeout=20) as client:
+        model = Model("pets", label="stable")
+        answers = list(ask_about_images(client, model, files, batch_size=batch_size))
+    assert [(a.source, a.predicted, a.probability, a.truth) for a in answers] == [
+        (str(tmp_path / "1.png"), "cat", 0.75, "dog"),
+        (str(tmp_path / "2.png"), "Größe", 0.75, ""),
+        (str(tmp_path / "1.png"), "cat", 0.75, ""),
     ]
-    [((model, inputs), options)] = sent
-    assert model == "pets"
-    assert inputs["image_bytes"].tolist() == [b"first\0", b"second"]
-    assert options == {"signature": "image_bytes", "version": 3}
+    assert answers[0].outputs["levels"].tolist() == [1, 2, 3, 4]
+    requests = recorder.requests("Predict")
+    assert len(requests) == -(-3 // batch_size)
+    for request in requests:
+        spec = request.model_spec
+        assert (spec.name, spec.signature_name) == ("pets", "image_bytes")
+        assert spec.version_label == "stable"
 
 
-def test_a_model_that_does_not_classify_is_refused_with_what_it_answers(tmp_path):
-    class Stub:
-        def predict(self, *arguments, **options):
-            return {"mask": np.zeros((1, 8, 8), np.uint8), "classes": np.array([b"cat"], object)}
+@pytest.mark.parametrize(
+    ("offered", "wanted", "chosen"),
+    [
+        ({"image_bytes": {"image_bytes": "string"}, "serving_default": {"images": "uint8"}}, "",
+         ("image_bytes", "image_bytes")),
+        ({"serving_default": {"files": "string"}, "other": {"text": "string"}}, "",
+         ("serving_default", "files")),
+        ({"serving_default": {"inputs": "string"}}, "", ("serving_default", "inputs")),
+        ({"a": {"inputs": "string"}, "b": {"s": "string"}}, "", ("b", "s")),
+        ({"a": {"inputs": "string"}, "b": {"s": "string"}}, "a", ("a", "inputs")),
+    ],
+)  # fmt: skip
+def test_the_signature_is_the_one_that_takes_a_string(tmp_path, offered, wanted, chosen):
+    recorder = Recorder(Predict=echoed, GetModelMetadata=signatures(**offered))
+    file = draw(tmp_path / "1.png")
+    with bare_server(recorder) as address, Client(address, timeout=20) as client:
+        [answer] = ask_about_images(client, Model("m", signature=wanted), [(file, "")])
+    assert answer.outputs["echo"].item() == file.read_bytes()
+    [request] = recorder.requests("Predict")
+    assert (request.model_spec.signature_name, next(iter(request.inputs))) == chosen
 
-    (tmp_path / "1.png").write_bytes(b"image")
-    with pytest.raises(UserError) as raised:
-        ask(Stub(), "pets", [(tmp_path / "1.png", "")])  # type: ignore[arg-type]
-    assert str(raised.value) == "pets answers classes, mask, not classes and probabilities"
+
+@pytest.mark.parametrize(
+    ("offered", "wanted", "sentence"),
+    [
+        ({"serving_default": {"x": "float32"}}, "",
+         "no signature of m takes text as one string (serving_default takes x float32); "
+         "ask it with --json"),
+        ({"serving_default": {"question": "string", "context": "string"}}, "",
+         "no signature of m takes text as one string (serving_default takes context string, "
+         "question string); ask it with --json"),
+        ({"image_bytes": {"image_bytes": "string"}}, "",
+         "no signature of m takes text as one string (); ask it with --json"),
+        ({"a": {"s": "string"}, "b": {"s": "string"}}, "c", "m has no signature 'c'; it has: a, b"),
+    ],
+)  # fmt: skip
+def test_a_model_without_such_a_signature_is_refused_with_those_it_has(offered, wanted, sentence):
+    with (
+        bare_server(Recorder(GetModelMetadata=signatures(**offered))) as address,
+        Client(address, timeout=20) as client,
+        pytest.raises(UserError) as raised,
+    ):
+        list(ask_about_texts(client, Model("m", signature=wanted), ["text"]))
+    assert str(raised.value) == sentence
 
 
 def test_a_served_model_answers_about_files(client, tmp_path):
     draw(tmp_path / "bright/1.png", "white")
     draw(tmp_path / "dark/2.jpg", "black")
     draw(tmp_path / "dark/3.gif", "white")
-    answers = ask(client, "brightness", images([tmp_path]))
-    assert [(answer.predicted, answer.truth) for answer in answers] == [
-        ("bright", "bright"),
-        ("dark", "dark"),
-        ("bright", "dark"),
+    answers = ask_about_images(client, Model("brightness"), images([tmp_path]), batch_size=2)
+    assert [(answer.predicted, answer.truth, answer.probability > 0.95) for answer in answers] == [
+        ("bright", "bright", True),
+        ("dark", "dark", True),
+        ("bright", "dark", True),
     ]
-    assert all(answer.probability > 0.95 for answer in answers)
 
 
 def test_the_server_says_what_is_wrong_with_a_file(client, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image at all")
     with pytest.raises(ServingError) as raised:
-        ask(client, "brightness", images([tmp_path / "broken.png"]))
+        list(ask_about_images(client, Model("brightness"), images([tmp_path / "broken.png"])))
     assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
     assert "Unknown image file format" in raised.value.message
 
 
-def test_a_model_without_the_signature_says_so(client, tmp_path):
-    with pytest.raises(ServingError) as raised:
-        ask(client, "half_plus_two", [(draw(tmp_path / "1.png"), "")])
-    assert raised.value.message == 'Serving signature key "image_bytes" not found.'
+def test_texts_are_the_lines_of_files(tmp_path):
+    (tmp_path / "a.txt").write_text("one\n\n  \ntwo é\n")
+    (tmp_path / "b.TXT").write_text("three")
+    paths = [tmp_path / "a.txt", tmp_path / "b.TXT"]
+    assert are_texts(paths)
+    assert not are_texts([])
+    assert not are_texts([*paths, tmp_path / "c.png"])
+    assert texts(paths) == ["one", "two é", "three"]
+    with pytest.raises(UserError, match="there is no file"):
+        texts([tmp_path / "gone.txt"])
+    (tmp_path / "c.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="is no text in UTF-8"):
+        texts([tmp_path / "c.txt"])
 
 
-def test_the_picture_is_a_png_that_grows_with_the_answers(tmp_path):
-    file = draw(tmp_path / "1.png", "green")
-    target = tmp_path / "new" / "folder" / "answers.png"
-
-    def size(count: int) -> tuple[int, int]:
-        picture([Answer(file, "bright", 0.5, "dark")] * count, "a title", target)
-        with Image.open(target) as drawn:
-            drawn.load()
-            assert drawn.format == "PNG"
-            return drawn.size
-
-    (narrow, low), (wide, as_low), (as_wide, high) = size(1), size(8), size(19)
-    assert 300 < narrow < wide == as_wide
-    assert 200 < low == as_low < high
-    assert [path.name for path in target.parent.iterdir()] == ["answers.png"]
+def test_a_served_model_answers_about_texts(client):
+    texts = [f"text {number}" for number in range(50)]
+    answers = list(ask_about_texts(client, Model("echo"), texts, batch_size=3, concurrency=7))
+    assert [answer.source for answer in answers] == texts
+    assert [answer.outputs["text"].item() for answer in answers] == [t.encode() for t in texts]
 
 
-def test_the_picture_shows_the_images_and_marks_mistakes_in_red(tmp_path):
-    file = draw(tmp_path / "1.png", "lime")
-
-    def colors(truth: str) -> set[object]:
-        picture([Answer(file, "bright", 0.5, truth)], "", tmp_path / "answers.png")
-        with Image.open(tmp_path / "answers.png") as drawn:
-            return {color for _, color in drawn.convert("RGB").getcolors(1 << 20) or []}
-
-    red = (214, 39, 40)
-    assert (0, 255, 0) in colors("")
-    assert red not in colors("")
-    assert red not in colors("bright")
-    assert red in colors("dark")
+def test_json_lines_are_answered_in_order(client):
+    lines = [f'{{"x": {number}}}' for number in range(100)]
+    lines[3] = "\n"
+    answers = list(ask_json(client, Model("half_plus_two"), lines, concurrency=8))
+    assert answers == [f'{{"y": {n / 2 + 2}}}' for n in range(100) if n != 3]
 
 
-def test_a_picture_that_fails_leaves_the_old_one_as_it_was(tmp_path, monkeypatch):
-    target = tmp_path / "answers.png"
-    target.write_bytes(b"the old one")
-    file = draw(tmp_path / "1.png")
-    from matplotlib.figure import Figure
+def test_a_refused_line_is_named(client):
+    # A shape that the signature knows nothing about.
+    lines = ['{"a": 1, "b": 1}', '{"a": [1, 2], "b": [1, 2, 3]}']
+    answers = ask_json(client, Model("sum_and_difference"), lines, concurrency=1)
+    assert json.loads(next(answers)) == {"sum": 2, "difference": 0}
+    with pytest.raises(ServingError, match=r"line 2: Incompatible shapes"):
+        next(answers)
+    with pytest.raises(UserError, match="line 1 must be an object with the inputs a, b"):
+        next(ask_json(client, Model("sum_and_difference"), ["3"]))
 
-    def fail(self, path, **_):
-        Path(path).write_bytes(b"half")
-        raise OSError("no space left")
 
-    monkeypatch.setattr(Figure, "savefig", fail)
-    with pytest.raises(OSError, match="no space"):
-        picture([Answer(file, "bright", 0.5, "")], "a title", target)
-    assert target.read_bytes() == b"the old one"
+def test_a_model_without_a_default_must_be_told_the_signature(tmp_path):
+    offered = {"a": {"x": "float32"}, "b": {"x": "float32"}}
+    recorder = Recorder(Predict=echoed, GetModelMetadata=signatures(**offered))
+    with bare_server(recorder) as address, Client(address, timeout=20) as client:
+        with pytest.raises(UserError, match="choose a signature of m: a, b"):
+            next(ask_json(client, Model("m"), ["[1]"]))
+        assert next(ask_json(client, Model("m", signature="b"), ["[1]"])) == '{"echo": [1.0]}'
+
+
+def test_results_come_in_order_with_few_items_read_ahead():
+    taken: list[int] = []
+
+    def items():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    def slow_first(number: int) -> int:
+        time.sleep(0.2 if number == 0 else 0)
+        return number * 2
+
+    results = in_order(slow_first, items(), 3)
+    assert next(results) == 0
+    assert len(taken) <= 6
+    assert list(results) == [number * 2 for number in range(1, 100)]
+
+
+def test_the_first_error_ends_the_work():
+    begun: list[int] = []
+
+    def fail_at_three(number: int) -> int:
+        begun.append(number)
+        if number == 3:
+            raise ValueError("three")
+        return number
+
+    results = in_order(fail_at_three, range(1000), 2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="three"):
+        next(results)
+    assert max(begun) < 12
 
 
 def test_only_the_picture_needs_matplotlib(tmp_path):

@@ -28,6 +28,7 @@ from tensorflow_serving.apis import (
 
 from serving.errors import ServingError, UserError
 from serving.server import grpc_front
+from serving.server.core import Core
 from serving.server.grpc_front import Listeners
 from serving.server.versions import Model
 from tests.serving.saved_models import floats, half_plus_two, publish, request, serving
@@ -129,7 +130,8 @@ def test_an_unforeseen_exception_ends_one_request_and_is_logged(caplog):
     def fail(*_):
         raise ZeroDivisionError("nobody thought of this")
 
-    core: Any = SimpleNamespace(predict=fail)
+    core: Any = Core(SimpleNamespace())  # type: ignore[arg-type]
+    core.predict = fail
     server, port = grpc_front.serve(core, Listeners(), threads=1)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -152,7 +154,8 @@ def test_any_text_of_an_error_reaches_the_client():
     def fail(*_):
         raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)
 
-    core: Any = SimpleNamespace(predict=fail)
+    core: Any = Core(SimpleNamespace())  # type: ignore[arg-type]
+    core.predict = fail
     server, port = grpc_front.serve(core, Listeners(), threads=1)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 
 from serving.errors import ServingError
 from serving.server.runtime import Session
@@ -140,6 +141,33 @@ def test_no_time_is_a_millisecond(opened, timeout):
         lambda: ask(opened("count"), timeout=timeout, number=np.int64(2**62)),
     )
     assert text == "Timed out waiting for notification"
+
+
+def test_a_config_sets_up_the_session(repository):
+    session = Session(
+        repository / "half_plus_two" / "1", config=config_pb2.ConfigProto(device_count={"CPU": 3})
+    )
+    assert len(session._session.list_devices()) == 3
+    assert not session.on_gpu
+    assert ask(session, x=floats(2))["y"] == [3]
+    session.close()
+
+
+def test_small_requests_run_in_the_callers_thread_and_large_ones_elsewhere(opened):
+    """Seen by the time that the caller's thread spends on processing."""
+    session = opened("half_plus_two")
+
+    def share(size: int) -> float:
+        """Returns how much of the work on so many bytes is done by this thread."""
+        x = np.ones(size, np.float32)
+        ask(session, x=x)
+        process, thread = time.process_time(), time.thread_time()
+        for _ in range(300):
+            ask(session, x=x)
+        return (time.thread_time() - thread) / (time.process_time() - process)
+
+    assert share(1) > 0.9
+    assert share(1_000_000) < 0.9
 
 
 FRESH = """

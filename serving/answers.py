@@ -1,0 +1,122 @@
+"""What models answer, for people: tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from serving.errors import UserError
+
+_MOST_VALUES = 8
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says about one example.
+
+    Attributes:
+        source: Path of the image file, or the text.
+        outputs: The signature's outputs, without the batch dimension.
+        truth: Name of the folder, where images were given as a folder CLASS/IMAGE; else empty.
+    """
+
+    source: str
+    outputs: dict[str, np.ndarray]
+    truth: str = ""
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the outputs are a class and the probabilities of all."""
+        return (
+            {"classes", "probabilities"} <= self.outputs.keys()
+            and self.outputs["classes"].shape == ()
+            and self.outputs["probabilities"].ndim == 1
+        )
+
+    @property
+    def predicted(self) -> str:
+        """The class that the model took."""
+        return readable(self.outputs["classes"])
+
+    @property
+    def probability(self) -> float:
+        """The largest probability."""
+        return float(self.outputs["probabilities"].max())
+
+
+def table(answers: Sequence[Answer], source: str) -> Table:
+    """Returns a row for each answer: class and probability, or else all outputs.
+
+    Args:
+        answers: At least one.
+        source: What the first column holds: "image" or "text".
+    """
+    columns = [source]
+    short = all(answer.classifies for answer in answers)
+    columns += ["answer", "probability"] if short else list(answers[0].outputs)
+    with_truth = any(answer.truth for answer in answers)
+    drawn = Table(*columns, *(["truth"] if with_truth else []))
+    for answer in answers:
+        cells = (
+            [answer.predicted, f"{answer.probability:.4f}"]
+            if short
+            else [readable(answer.outputs[name]) for name in answers[0].outputs]
+        )
+        row = [answer.source, *cells, *([answer.truth] if with_truth else [])]
+        drawn.add_row(*(Text(cell) for cell in row))  # Brackets mean nothing in a Text.
+    return drawn
+
+
+def readable(array: np.ndarray) -> str:
+    """Returns the values if they are few; otherwise type and shape."""
+    if array.size > _MOST_VALUES or array.ndim > 1:
+        name = "string" if array.dtype == object else array.dtype.name
+        return f"{name} {list(array.shape)}"
+    return ", ".join(_readable(value) for value in array.ravel().tolist())
+
+
+def picture(answers: Sequence[Answer], title: str, target: Path) -> None:
+    """Draws the images with the answers, and the truth where it is known, as a PNG file.
+
+    Raises:
+        UserError: The answers are not classes with probabilities.
+    """
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    if not all(answer.classifies for answer in answers):
+        names = ", ".join(sorted(answers[0].outputs))
+        raise UserError(f"a picture shows classes and probabilities; the model answers {names}")
+    columns = min(len(answers), 8)
+    rows = -(-len(answers) // columns)
+    figure = Figure(figsize=(max(1.6 * columns, 4), 1.95 * rows + 0.4), layout="constrained")
+    figure.suptitle(title)
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, answer in zip(panels, answers, strict=False):
+        with Image.open(answer.source) as image:
+            axes.imshow(image.convert("RGB"), interpolation="nearest")
+        caption = f"{answer.predicted}  {answer.probability:.2f}"
+        wrong = answer.truth not in ("", answer.predicted)
+        if answer.truth:
+            caption += f"\ntrue {answer.truth}"
+        axes.set_title(caption, fontsize=10, color="tab:red" if wrong else "black")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    figure.savefig(partial, dpi=120, format="png")
+    partial.replace(target)
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return f"{len(value):,} bytes"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

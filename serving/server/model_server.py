@@ -1,0 +1,241 @@
+"""From flags to a server that answers: models, monitoring, gRPC and REST in one process."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+import grpc
+from tensorflow.core.protobuf import config_pb2
+
+from serving.errors import ServingError, UserError
+from serving.server import (
+    batching_parameters,
+    configuration,
+    grpc_front,
+    metrics,
+    model_configs,
+    rest_front,
+)
+from serving.server.access_log import AccessLog
+from serving.server.core import Core
+from serving.server.flags import Flags, channel_options
+from serving.server.loader import Loader
+from serving.server.manager import Manager
+from serving.server.metrics import Metrics
+from serving.server.peers import Peers
+from serving.server.sandbox import Sandbox
+from serving.server.session_options import session_config
+from serving.server.shared_metrics import SharedMetrics
+
+log = logging.getLogger("serving.server")
+
+DRAIN_SECONDS = 10
+
+
+def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[], None]) -> None:
+    """Loads the models, then answers until `stop` is set.
+
+    Args:
+        flags: The command line.
+        peers: The processes of this server, this one among them.
+        stop: Ends the server, or its start.
+        ready: Called when all models are available and requests are answered.
+
+    Raises:
+        ServingError: A model could not be loaded, or the configuration is not allowed.
+        UserError: A file cannot be read, or an address not be bound.
+    """
+    options = _options(flags)
+    counts = Metrics()
+    prometheus = _prometheus(flags)
+    with contextlib.ExitStack() as stack:
+        sandbox = Sandbox(_tags(flags), options)
+        stack.callback(sandbox.close)
+        manager = _manager(flags, peers, _loader(flags, sandbox, options, counts))
+        stack.callback(manager.stop)
+        observers = []
+        page = None
+        if prometheus:
+            observers.append(counts.observe)
+            shared = SharedMetrics(counts, peers.folder, peers.index)
+            stack.callback(shared.stop)
+            page = (prometheus, shared.page)
+        if flags.access_log:
+            access_log = AccessLog(flags.access_log)
+            stack.callback(access_log.close)
+            observers.append(access_log.write)
+        if not _until(stop, manager.start):
+            return
+        core = Core(
+            manager,
+            peers,
+            check_method_name=flags.enable_signature_method_name_check,
+            tensor_content=flags.enable_serialization_as_tensor_content,
+            observers=observers,
+        )
+        server = _start_grpc(stack, flags, peers, core)
+        _start_rest(stack, flags, core, page)
+        if flags.model_config_file and flags.model_config_file_poll_wait_seconds:
+            _poll_config(stack, flags, core, stop)
+        ready()
+        stop.wait()
+        log.info("Stopping: requests in flight have %d s to end", DRAIN_SECONDS)
+        server.stop(DRAIN_SECONDS)  # At once, while REST comes to its end.
+
+
+def _tags(flags: Flags) -> tuple[str, ...]:
+    return tuple(flags.saved_model_tags.split(","))
+
+
+def _options(flags: Flags) -> config_pb2.ConfigProto:
+    base = config_pb2.ConfigProto()
+    if flags.tensorflow_session_config_file:
+        base = configuration.read(flags.tensorflow_session_config_file, config_pb2.ConfigProto)
+    return session_config(flags, base)
+
+
+def _prometheus(flags: Flags) -> str:
+    """Returns the path of the page for monitoring; empty without one."""
+    if not flags.monitoring_config_file:
+        return ""
+    config = configuration.read(flags.monitoring_config_file, configuration.MonitoringConfig)
+    if not config.prometheus_config.enable:
+        return ""
+    return config.prometheus_config.path or metrics.DEFAULT_PATH
+
+
+def _loader(
+    flags: Flags, sandbox: Sandbox, options: config_pb2.ConfigProto, counts: Metrics
+) -> Loader:
+    interpreters = flags.num_tflite_pools * flags.num_tflite_interpreters_per_pool
+    iterations = max(1, flags.num_request_iterations_for_warmup)
+    return Loader(
+        sandbox,
+        _tags(flags),
+        options,
+        batching_parameters.common(flags),
+        batching_per_model=flags.enable_per_model_batching_parameters,
+        warmup_iterations=iterations if flags.enable_model_warmup else 0,
+        check_method_name=flags.enable_signature_method_name_check,
+        tflite_interpreters=interpreters if flags.prefer_tflite_model else 0,
+        observe=counts.batched,
+        warmed_up=counts.warmed_up,
+    )
+
+
+def _manager(flags: Flags, peers: Peers, loader: Loader) -> Manager:
+    return Manager(
+        model_configs.models_of(peers.config() or model_configs.config_of(flags)),
+        loader,
+        poll_seconds=flags.file_system_poll_wait_seconds,
+        load_retries=flags.max_num_load_retries,
+        retry_seconds=flags.load_retry_interval_micros / 1e6,
+        load_threads=flags.num_load_threads or os.cpu_count() or 1,
+        unload_threads=flags.num_unload_threads or 1,
+        labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
+    )
+
+
+def _start_grpc(stack: contextlib.ExitStack, flags: Flags, peers: Peers, core: Core) -> grpc.Server:
+    credentials = None
+    if flags.ssl_config_file:
+        ssl = configuration.read(flags.ssl_config_file, configuration.SSLConfig)
+        credentials = grpc_front.credentials(ssl)
+    # A path has one listener; the port is shared.
+    socket_path = flags.grpc_socket_path if peers.index == 0 else ""
+    server, port = grpc_front.serve(
+        core,
+        grpc_front.Listeners(flags.port or None, socket_path, peers.socket_path(), reuse_port=True),
+        threads=flags.grpc_max_threads,
+        credentials=credentials,
+        options=channel_options(flags.grpc_channel_arguments),
+        health=flags.enable_grpc_healthcheck_service,
+    )
+    stack.callback(lambda: server.stop(DRAIN_SECONDS).wait())
+    if socket_path:
+        log.info("Running gRPC ModelServer at UNIX socket %s ...", socket_path)
+    if port:
+        log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", port)
+    return server
+
+
+def _start_rest(
+    stack: contextlib.ExitStack,
+    flags: Flags,
+    core: Core,
+    page: tuple[str, Callable[[], str]] | None,
+) -> None:
+    if flags.rest_api_port and flags.rest_api_port == flags.port:
+        log.error("--rest_api_port must differ from --port; the REST API is left out")
+    elif flags.rest_api_port:
+        server = rest_front.serve(
+            core,
+            flags.rest_api_port,
+            threads=flags.rest_api_num_threads,
+            timeout_seconds=flags.rest_api_timeout_in_ms / 1000,
+            cors=flags.rest_api_enable_cors_support,
+            prometheus=page,
+            reuse_port=True,
+        )
+        stack.callback(server.stop, DRAIN_SECONDS)
+        log.info("Exporting HTTP/REST API at:localhost:%d ...", server.port)
+
+
+def _poll_config(
+    stack: contextlib.ExitStack, flags: Flags, core: Core, stop: threading.Event
+) -> None:
+    """Loads the configuration file again and again; one that is wrong changes nothing."""
+    said = ""
+
+    def poll() -> None:
+        nonlocal said
+        try:
+            core.configure(model_configs.config_of(flags))
+            said = ""
+        except (UserError, ServingError) as error:
+            if str(error) != said:
+                log.error("Reloading %s failed: %s", flags.model_config_file, error)
+            said = str(error)
+
+    _repeat(stack, stop, flags.model_config_file_poll_wait_seconds, poll)
+
+
+def _repeat(
+    stack: contextlib.ExitStack, stop: threading.Event, seconds: float, work: Callable[[], None]
+) -> None:
+    """Does the work every so many seconds, in a thread of its own, until the end."""
+
+    def run() -> None:
+        while not stop.wait(seconds):
+            work()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    stack.callback(thread.join, DRAIN_SECONDS)
+    stack.callback(stop.set)
+
+
+def _until(stop: threading.Event, start: Callable[[], None]) -> bool:
+    """Runs `start` and raises what it raises; returns False if a signal came before its end."""
+    failure: list[Exception] = []
+    settled = threading.Event()
+
+    def run() -> None:
+        try:
+            start()
+        except Exception as error:
+            failure.append(error)
+        finally:
+            settled.set()
+
+    threading.Thread(target=run, name="start", daemon=True).start()
+    while not settled.wait(0.05):
+        if stop.is_set():
+            return False
+    if failure:
+        raise failure[0]
+    return True

@@ -1,0 +1,169 @@
+"""Everything at once, as a process: encryption, REST, batching, monitoring, the access log."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf import text_format
+
+from serving.client import TLS, Client
+from serving.errors import ServingError
+from serving.server import configuration
+from tests.serving.certificates import Pair, certified
+from tests.serving.saved_models import record_warmup, recorded, request
+from tests.serving.server.processes import free_port, started
+
+X = {"x": np.array([1.0, 2.0], np.float32)}
+
+
+def written(path: Path, message: object) -> Path:
+    path.write_text(text_format.MessageToString(message))  # type: ignore[arg-type]
+    return path
+
+
+def get(url: str, data: object = None) -> tuple[int, str]:
+    body = None if data is None else json.dumps(data).encode()
+    try:
+        with urllib.request.urlopen(url, body, timeout=20) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def counted(page: str, name: str, **labels: str) -> float:
+    """Returns the sum of a metric's samples that have these labels."""
+    total = 0.0
+    for line in page.splitlines():
+        if match := re.fullmatch(rf"{re.escape(name)}\{{(.*)\}} (.*)", line):
+            found = dict(re.findall(r'(\w+)="([^"]*)"', match[1]))
+            if labels.items() <= found.items():
+                total += float(match[2])
+    return total
+
+
+@pytest.fixture(scope="module")
+def authority() -> Pair:
+    return certified("authority")
+
+
+def test_all_options_together(repository, tmp_path, authority):
+    server, client = certified("localhost", authority), certified("client", authority)
+    ssl = configuration.SSLConfig(
+        server_key=server.key,
+        server_cert=server.certificate,
+        custom_ca=authority.certificate,
+        client_verify=True,
+    )
+    batching = configuration.BatchingParameters(
+        max_batch_size={"value": 8},
+        batch_timeout_micros={"value": 1000},
+        allowed_batch_sizes=[4, 8],
+    )
+    monitoring = configuration.MonitoringConfig(
+        prometheus_config={"enable": True, "path": "/metrics"}
+    )
+    (tmp_path / "session.config").write_text("inter_op_parallelism_threads: 1")
+    port, rest_port, log = free_port(), free_port(), tmp_path / "access.log"
+    with started(
+        f"--port={port}",
+        f"--rest_api_port={rest_port}",
+        "--model_name=half",
+        f"--model_base_path={repository / 'half_plus_two'}",
+        f"--ssl_config_file={written(tmp_path / 'ssl', ssl)}",
+        "--enable_batching",
+        f"--batching_parameters_file={written(tmp_path / 'batching', batching)}",
+        f"--monitoring_config_file={written(tmp_path / 'monitoring', monitoring)}",
+        f"--tensorflow_session_config_file={tmp_path / 'session.config'}",
+        "--grpc_channel_arguments=grpc.max_connection_age_ms=60000,grpc.name=a",
+        f"--access_log={log}",
+        "--workers=2",
+        "--enable_serialization_as_tensor_content",
+    ) as process:
+        for _ in range(2):
+            process.wait_for("Exporting HTTP/REST API")
+        tls = TLS(authority.certificate, client.certificate, client.key)
+        for _ in range(6):
+            with Client(f"localhost:{port}", tls=tls, timeout=20) as asking:
+                assert asking.predict("half", X)["y"].tolist() == [2.5, 3]
+                with pytest.raises(ServingError) as refused:
+                    asking.predict("half", {})
+                assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+        with (
+            Client(
+                f"localhost:{port}", tls=TLS(authority.certificate), timeout=20, attempts=1
+            ) as stranger,
+            pytest.raises(ServingError) as refused,
+        ):
+            stranger.predict("half", X)
+        assert refused.value.code is grpc.StatusCode.UNAVAILABLE
+
+        url = f"http://localhost:{rest_port}"
+        assert get(f"{url}/v1/models/half:predict", {"instances": [1.0, 2.0]}) == (
+            200,
+            '{\n    "predictions": [2.5, 3.0\n    ]\n}',
+        )
+        assert get(f"{url}/v1/models/half/versions/9")[0] == 404
+
+        # Both workers count; what the other one has counted is a second old at most.
+        for _ in range(60):
+            status, page = get(f"{url}/metrics")
+            count = counted(page, ":tensorflow:serving:request_count", model_name="half")
+            if status == 200 and count >= 13:
+                break
+            time.sleep(0.5)
+        ok = {"model_name": "half", "status": "OK"}
+        assert counted(page, ":tensorflow:serving:request_count", **ok) == 7
+        refused_count = {"model_name": "half", "status": "INVALID_ARGUMENT"}
+        assert counted(page, ":tensorflow:serving:request_count", **refused_count) == 6
+        sizes = ":tensorflow:serving:batching_session:processed_batch_size_count"
+        assert counted(page, sizes) == 7
+        assert get(f"{url}/monitoring/prometheus/metrics")[0] == 404
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["code"] for line in lines].count("OK") == 7
+    assert {line["transport"] for line in lines} == {"GRPC", "REST"}
+    assert "Traceback" not in process.log
+
+
+def test_a_start_that_cannot_succeed_ends_in_a_sentence(repository, tmp_path):
+    base = tmp_path / "half"
+    (base / "1").mkdir(parents=True)
+    for name in ("saved_model.pb", "variables"):
+        (base / "1" / name).symlink_to(repository / "half_plus_two" / "1" / name)
+    record_warmup(base / "1", recorded(request("half", wrong=np.ones(1, np.float32))))
+    (tmp_path / "ssl").write_text('server_key: "no key" server_cert: "no certificate"')
+    (tmp_path / "models").write_text("model_config_list { config { base: 1 } }")
+    common = [f"--port={free_port()}", "--max_num_load_retries=0"]
+    for flags, code, end in [
+        (
+            [f"--model_base_path={base}"],
+            1,
+            r"Failed to start server\. Error: UNKNOWN: 1 servable\(s\) did not become available: "
+            r".*Signature input alias: x.*",
+        ),
+        (
+            [
+                f"--model_base_path={base}",
+                "--enable_model_warmup=0",
+                f"--ssl_config_file={tmp_path}/ssl",
+            ],
+            2,
+            r"error: port \d+ cannot be bound: .*certificate.*",
+        ),
+        (
+            [f"--model_config_file={tmp_path}/models"],
+            2,
+            rf"error: {tmp_path}/models, line 1, is not a ModelServerConfig .*",
+        ),
+    ]:
+        with started(*common, *flags) as process:
+            assert process.exit_code() == code
+        assert re.fullmatch(end, process.log.splitlines()[-1]), process.log
+        assert "Traceback" not in process.log
