@@ -31,6 +31,7 @@ from serving.server.peers import FORWARDED
 log = logging.getLogger(__name__)
 
 _LARGEST_MESSAGE = 2**31 - 1
+# Bytes: a client takes 8 KiB of headers, in which each byte may become three.
 _LONGEST_TEXT = 1024
 
 
@@ -215,10 +216,15 @@ def _answer(
         with observed:
             return answer()
     except ServingError as error:
-        text = error.message
-        if len(text) > _LONGEST_TEXT:
-            text = f"{text[:_LONGEST_TEXT]}...TRUNCATED"
-        context.abort(error.code, text)
+        context.abort(error.code, _shortened(error.message))
     except Exception as error:
         log.exception("a request failed unexpectedly")
-        context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {error}"
+        context.abort(grpc.StatusCode.INTERNAL, _shortened(text))
+
+
+def _shortened(text: str) -> str:
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= _LONGEST_TEXT:
+        return encoded.decode()
+    return f"{encoded[:_LONGEST_TEXT].decode(errors='ignore')}...TRUNCATED"

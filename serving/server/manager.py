@@ -258,7 +258,7 @@ class Manager:
             base = model.base_path
             try:
                 children = versions.found(child.name for child in base.iterdir())
-            except OSError:
+            except (OSError, ValueError):  # ValueError: no path at all, as one with a zero byte.
                 log.error("Could not find base path %s for servable %s", base, model.name)
                 return
             aspired = model.policy.aspired(children)
