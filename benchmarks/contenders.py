@@ -64,12 +64,22 @@ class Contender:
 
 @dataclass(frozen=True)
 class ModelServer:
-    """A running server that speaks TensorFlow Serving's protocol, and the process that asks it."""
+    """A running server that speaks TensorFlow Serving's protocol.
+
+    Attributes:
+        name: What tables call it.
+        address: HOST:PORT of gRPC.
+        rest_address: HOST:PORT of REST.
+        loader: The process that asks it.
+        monitored: Whether its page of metrics can be compared before and after a load. Several
+            workers tell each other of their counts with a delay.
+    """
 
     name: str
     address: str
     rest_address: str
     loader: Executor
+    monitored: bool = True
 
     def predict(self, model: Model, batch: int) -> Contender:
         """Returns it as somebody who is asked over gRPC."""
@@ -87,10 +97,11 @@ class ModelServer:
         return self._contender(f"{self.name}, REST", model, target)
 
     def _contender(self, name: str, model: Model, target: Target) -> Contender:
+        measure = _measured_by(self.loader, target)
+        if not self.monitored:
+            return Contender(name, measure)
         return Contender(
-            name,
-            _measured_by(self.loader, target),
-            lambda: Served.of(_get(self.rest_address, _PAGE), model.name),
+            name, measure, lambda: Served.of(_get(self.rest_address, _PAGE), model.name)
         )
 
 
@@ -134,7 +145,9 @@ def model_server(
         flags += ["--enable_batching", f"--batching_parameters_file={folder / 'batching'}"]
     if workers > 1:
         flags.append(f"--workers={workers}")
-    running = ModelServer(name, f"127.0.0.1:{port}", f"127.0.0.1:{rest_port}", loader)
+    running = ModelServer(
+        name, f"127.0.0.1:{port}", f"127.0.0.1:{rest_port}", loader, monitored=workers == 1
+    )
     command = command or [sys.executable, "-m", "serving.server"]
     with (
         Client(running.address, timeout=5, attempts=1) as client,
@@ -181,8 +194,15 @@ def mlflow_server(
         *(sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(path)),
         *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)),
     ]
-    target = Target("http", address, "/invocations", _columns(model, batch))
-    with started(command, base / f"{model.name}.mlflow.log", lambda: _answers(address, "/ping")):
+    # MLflow starts uvicorn by its name.
+    path_of_programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with started(
+        command,
+        base / f"{model.name}.mlflow.log",
+        lambda: _answers(address, "/ping"),
+        environment={"PATH": path_of_programs},
+    ):
+        target = Target("http", address, "/invocations", _columns(model, batch))
         yield Contender(MLFLOW, _measured_by(loader, target))
 
 

@@ -29,10 +29,11 @@ SHARES = (0.25, 0.5, 0.75, 0.9)
 """Loads of open loops, as shares of what the contender answered in a closed loop."""
 _OPEN_CALLERS = 64
 _FEWEST = 5
+_WARMUP_SECONDS = 0.3
 
 _BATCHING = f"""
 max_batch_size {{ value: 64 }}
-batch_timeout_micros {{ value: 1000 }}
+batch_timeout_micros {{ value: 2000 }}
 num_batch_threads {{ value: {os.cpu_count() or 1} }}
 max_enqueued_batches {{ value: 1000 }}
 """
@@ -76,6 +77,9 @@ class Bench:
             Row(experiment, contender.name, chosen, ())
             for contender, chosen in zip(answering, loads, strict=True)
         ]
+        for contender, chosen in zip(answering, loads, strict=True):
+            # The first requests wait for threads, queues and memory that later ones find.
+            contender.measure(Load(chosen.callers, min(_WARMUP_SECONDS, self.seconds)))
         for turn in range(self.rounds):
             for index, contender in enumerate(answering):
                 before = contender.served()

@@ -116,7 +116,7 @@ def _batch_sizes(rows: Sequence[Row]) -> Figure | None:
         axes.bar([f"{bound:g}" for bound in bounds], counts / counts.sum(), color="tab:purple")
         axes.set(
             title=f"{row.contender}, {_clients(row)}\nmean {row.served.batches.mean:.1f} rows",
-            xlabel="rows in the batch, up to",
+            xlabel="rows in the batch, fewer than",
             ylabel="share of batches",
         )
     return figure

@@ -16,7 +16,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import grpc
@@ -58,12 +58,14 @@ class Sample:
         latencies: Seconds of each request that was answered, float64 [answers].
         errors: How many requests failed.
         error: The first failure's text.
+        before: Seconds of each caller's first request, which came before, float64 [answers].
     """
 
     seconds: float
     latencies: np.ndarray
     errors: int = 0
     error: str = ""
+    before: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def rate(self) -> float:
@@ -106,9 +108,14 @@ def drive(callers: Sequence[Caller], load: Load) -> Sample:
         thread.start()
     for thread in threads:
         thread.join()
-    errors = [error for error in run.failures if error]
-    latencies = np.array(list(itertools.chain.from_iterable(run.latencies)), float)
-    return Sample(run.ended - run.begun, latencies, len(errors), errors[0] if errors else "")
+    errors = run.failures
+    return Sample(
+        run.ended - run.begun,
+        np.array(run.latencies),
+        len(errors),
+        errors[0] if errors else "",
+        np.array(run.before),
+    )
 
 
 def arrivals(rate: float, seconds: float, seed: int = 0) -> np.ndarray:
@@ -132,7 +139,8 @@ class _Run:
         self._next = itertools.count()
         self._start = threading.Barrier(load.callers, action=self._begin)
         self._lock = threading.Lock()
-        self.latencies: list[list[float]] = []
+        self.latencies: list[float] = []
+        self.before: list[float] = []
         self.failures: list[str] = []
         self.begun = self.ended = 0.0
 
@@ -142,14 +150,16 @@ class _Run:
     def work(self, caller: Caller) -> None:
         """Asks until the load is over; one thread's part of it."""
         latencies: list[float] = []
+        before: list[float] = []
         failures: list[str] = []
-        _ask(caller, time.perf_counter(), [], [])
+        _ask(caller, time.perf_counter(), before, [])
         self._start.wait()
         while (due := self._wait_for_next(len(latencies) + len(failures))) is not None:
             _ask(caller, due, latencies, failures)
         now = time.perf_counter()
         with self._lock:
-            self.latencies.append(latencies)
+            self.latencies += latencies
+            self.before += before
             self.failures += failures
             self.ended = max(self.ended, now)
 

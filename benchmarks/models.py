@@ -48,15 +48,20 @@ def _half_plus_two(path: Path) -> None:
     """`y = x / 2 + 2`, with both numbers in variables."""
     import tensorflow as tf
 
-    half, two = tf.Variable(0.5), tf.Variable(2.0)
-    _write(path, lambda x: half * x + two, HALF_PLUS_TWO, [half, two])
+    module = tf.Module()
+    module.half, module.two = tf.Variable(0.5), tf.Variable(2.0)
+    spec = tf.TensorSpec([None], tf.float32, name=HALF_PLUS_TWO.input)
+    module.serve = tf.function(
+        lambda x: {HALF_PLUS_TWO.output: module.half * x + module.two}, input_signature=[spec]
+    )
+    tf.saved_model.save(module, str(path), signatures=module.serve)
 
 
 def _dense(path: Path) -> None:
     """Wide layers: reading the weights costs more than using them, until there is a batch."""
     import architectures
 
-    network = architectures.build("mlp", input_shape=DENSE.shape, classes=10, units=(2048, 2048))
+    network = architectures.build("mlp", input_shape=DENSE.shape, classes=10, units=(3072, 3072))
     _write_network(path, network, DENSE)
 
 
@@ -75,22 +80,18 @@ def _resnet50(path: Path) -> None:
 
 
 def _write_network(path: Path, network: Any, model: Model) -> None:
-    _write(path, lambda images: network(images, training=False), model, network)
-
-
-def _write(path: Path, function: Callable, model: Model, tracked: Any) -> None:
-    """Saves a function of one tensor under the model's names."""
+    """Saves a network under the model's names of input and output."""
+    import keras
     import tensorflow as tf
 
-    module = tf.Module()
-    module.tracked = tracked
-
     def serve(tensor: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {model.output: function(tensor)}
+        return {model.output: network(tensor, training=False)}
 
+    archive = keras.export.ExportArchive()
+    archive.track(network)
     spec = tf.TensorSpec([None, *model.shape], tf.float32, name=model.input)
-    module.serve = tf.function(serve, input_signature=[spec])
-    tf.saved_model.save(module, str(path), signatures=module.serve)
+    archive.add_endpoint("serving_default", serve, input_signature=[spec])
+    archive.write_out(str(path), verbose=False)
 
 
 HALF_PLUS_TWO = Model("half_plus_two", _half_plus_two, "x", "y", ())

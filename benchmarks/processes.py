@@ -72,11 +72,17 @@ def started(
 
 
 @contextlib.contextmanager
-def isolated() -> Iterator[Executor]:
-    """Yields a process of its own that calls functions, one after the other."""
+def isolated(log: Path) -> Iterator[Executor]:
+    """Yields a process of its own that calls functions, one after the other.
+
+    Args:
+        log: File for what native libraries print; exceptions are raised here.
+    """
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_set_up) as executor:
+    with ProcessPoolExecutor(
+        1, mp_context=context, initializer=_set_up, initargs=(log,)
+    ) as executor:
         try:
             yield executor
         except BaseException:
@@ -93,7 +99,9 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def _set_up() -> None:
+def _set_up(log: Path) -> None:
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent's affair, which then ends this one.
     # A caller whose answer has come waits for the interpreter; by default up to 5 ms.
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -148,7 +148,7 @@ def _record(row: Row) -> dict[str, Any]:
         "errors": row.errors,
         "error": row.error,
         "mean_batch": batches.mean if batches and batches.count else None,
-        "batches": " ".join(f"<={bound:g}:{count:g}" for bound, count in buckets),
+        "batches": " ".join(f"<{bound:g}:{count:g}" for bound, count in buckets),
         **{f"{name}_ms": split.get(name) for name in ("queue", "codec", "runtime", "transport")},
     }
 

@@ -21,7 +21,8 @@ class Histogram:
     """A histogram of a Prometheus page.
 
     Attributes:
-        bounds: Upper bounds of the buckets, ascending; the last is infinite.
+        bounds: Upper bounds of the buckets, ascending; the last is infinite. TensorFlow's own do
+            not belong to their buckets, whatever Prometheus says.
         counts: How many values each bucket holds, float64 [buckets].
         total: Sum of the values.
     """
@@ -190,7 +191,9 @@ class Row:
     def split(self) -> Split | None:
         """Where the time went, or None where the server does not say."""
         request, runtime, queue = self.served.request, self.served.runtime, self.served.queue
-        latencies = self._latencies()
+        # A server counts the requests before, too.
+        everything = [part for sample in self.rounds for part in (sample.latencies, sample.before)]
+        latencies = np.concatenate([np.zeros(0), *everything])
         if not (request and request.count and runtime and runtime.count and len(latencies)):
             return None
         queued = queue.mean if queue and queue.count else 0.0

@@ -77,7 +77,10 @@ def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> l
     """
     chosen = [EXPERIMENTS[name] for name in dict.fromkeys(options.only)]
     rows: list[Row] = []
-    with isolated() as tensorflow, isolated() as loader:
+    with (
+        isolated(folder / "tensorflow.log") as tensorflow,
+        isolated(folder / "loader.log") as loader,
+    ):
         with console.status("saving the models"):
             needed = [model for _, model in chosen]
             tensorflow.submit(models.save_all, needed, folder).result()
@@ -136,7 +139,7 @@ def _report(
 def _line(row: Row) -> str:
     load = f"{row.load.rate:.0f}/s offered" if row.load.rate else f"{row.load.callers} at once"
     said = f"{row.rate:.1f} requests/s, p50 {row.milliseconds(50):.2f} ms"
-    errors = f", {row.errors} errors" if row.errors else ""
+    errors = f", {row.errors} errors: {row.error}" if row.errors else ""
     return f"{row.experiment}: {row.contender}, {load}: {said}{errors}"
 
 

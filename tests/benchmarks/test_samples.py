@@ -126,6 +126,13 @@ def test_the_split_adds_up_to_the_clients_mean():
     assert (split.queue, split.runtime) == pytest.approx((1.5, 3.5))
 
 
+def test_the_split_counts_the_requests_before_as_the_server_does():
+    first = Sample(1.0, np.array([0.002]), before=np.array([0.018]))
+    split = row(first, served=Served(microseconds(6000, 2), microseconds(5000, 2))).split
+    assert split
+    assert split.transport == pytest.approx(4)
+
+
 def test_without_batching_nothing_waits():
     split = row(sample(8), served=Served(microseconds(6000), microseconds(5000))).split
     assert split
