@@ -208,6 +208,10 @@ def _checked(path: Path, tags: Sequence[str]) -> saved_model_pb2.SavedModel | No
         raise ServingError(
             grpc.StatusCode.DATA_LOSS, f"Can't parse {proto} as binary proto"
         ) from error
+    except OSError as error:
+        denied = isinstance(error, PermissionError)
+        code = grpc.StatusCode.PERMISSION_DENIED if denied else grpc.StatusCode.FAILED_PRECONDITION
+        raise ServingError(code, f"{proto}; {error.strerror}") from error
     graphs = saved_model.meta_graphs
     if not any(set(graph.meta_info_def.tags) == set(tags) for graph in graphs):
         raise ServingError(

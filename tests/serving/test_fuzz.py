@@ -106,7 +106,7 @@ def text(random: np.random.Generator) -> bytes:
         case 1:
             damaged = bytearray(whole)
             for position in random.integers(len(whole), size=9) if whole else ():
-                damaged[position] = random.integers(256)
+                damaged[position] = int(random.integers(256))
             return bytes(damaged)
         case 2:
             return random.bytes(int(random.integers(50)))

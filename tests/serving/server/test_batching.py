@@ -21,8 +21,10 @@ from serving.server import batching
 from serving.server.batch_passage import Passage
 from serving.server.batching import BatchingSession
 from serving.server.configuration import BatchingParameters
+from serving.server.manager import Manager
 from serving.server.runtime import Session
-from tests.serving.saved_models import floats, stateless, tensor
+from serving.server.versions import Model, State
+from tests.serving.saved_models import floats, publish, stateless, tensor
 
 # A batch closes when it is full, long before this.
 LONG = "batch_timeout_micros { value: 20000000 }"
@@ -573,6 +575,41 @@ def test_queues_are_added_while_others_run(opened):
     stop.set()
     for thread in threads:
         thread.join()
+    assert failures == []
+
+
+def test_versions_come_and_go_while_requests_are_batched(models, tmp_path):
+    publish(models["half_plus_two"], tmp_path, 1)
+    manager = Manager(
+        [Model("m", tmp_path)],
+        lambda path: BatchingSession(Session(path), parameters(SHORT, 4)),
+        poll_seconds=0.02,
+    )
+    manager.start()
+    failures: list[BaseException] = []
+    stop = threading.Event()
+
+    def keep_asking() -> None:
+        try:
+            while not stop.is_set():
+                with manager.acquire("m") as (_, session):
+                    definition = session.signatures["serving_default"]
+                    feeds = {definition.inputs["x"].name: floats(1)}
+                    same(session.run(feeds, [definition.outputs["y"].name]), [floats(2.5)])
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=keep_asking) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for number in range(2, 6):
+        publish(models["half_plus_two"], tmp_path, number)
+        while manager.status("m", number - 1)[0].state is not State.END:
+            time.sleep(0.01)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    manager.stop()
     assert failures == []
 
 
