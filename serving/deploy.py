@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +62,10 @@ def deploy(
         return Deployment(name, version, target, fresh=False)
     target.parent.mkdir(parents=True, exist_ok=True)
     # No server takes the name for a version, and within one folder a rename is atomic.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{version}.") as partial:
+    with (
+        _cleared(target.parent),
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{version}.") as partial,
+    ):
         model = Path(
             mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=partial)
         )
@@ -71,6 +78,32 @@ def deploy(
             # Another deploy of the same version was quicker.
             return Deployment(name, version, target, fresh=False)
     return Deployment(name, version, target, fresh=True)
+
+
+@contextlib.contextmanager
+def _cleared(folder: Path) -> Iterator[None]:
+    """Removes what deploys that were killed have left, unless another one is at work there.
+
+    Whoever works holds a lock on the folder; where there are no locks, leftovers stay, which no
+    server sees.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows.
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for child in folder.iterdir():
+                if re.fullmatch(r"\.[0-9]+\..+", child.name):
+                    shutil.rmtree(child, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _saved_model_folder(model: Path) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -274,3 +277,74 @@ def test_the_command_line_refuses_in_a_sentence(tmp_path, store, capsys):
     printed, errors = capsys.readouterr()
     assert printed == ""
     assert errors == f"error: no model 'nobody' with alias 'champion' in {store}\n"
+
+
+DEPLOYS_THAT_DIE = """
+import os, signal, sys
+from pathlib import Path
+from serving.deploy import deploy
+
+def count(event, arguments):
+    global left
+    if event.startswith(("open", "os.", "shutil.")) and "/.2." in str(arguments):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+deploy("digits", Path(sys.argv[1]), version=1)  # Imports what it needs.
+for line in sys.stdin:
+    if os.fork() == 0:
+        left = int(line)
+        sys.addaudithook(count)
+        deploy("digits", Path(sys.argv[1]))
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
+
+def test_a_deploy_killed_at_any_moment_leaves_no_version_and_the_next_one_clears_up(tmp_path):
+    """Processes that import once and then deploy, each killed before a later file operation."""
+    deploy("digits", tmp_path, version=1)
+    process = subprocess.Popen(
+        [sys.executable, "-c", DEPLOYS_THAT_DIE, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(Path(module.__file__).parent.parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        assert process.stdin
+        assert process.stdout
+        for number in range(1, 100):
+            moment = number**2
+            print(moment, file=process.stdin, flush=True)
+            code = int(process.stdout.readline())
+            names = os.listdir(tmp_path / "digits")
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL
+            for name in versions.found(names).values():
+                assert name == "1" or tree(tmp_path / "digits" / name) == FILES
+            if "2" in names:  # Killed when it was done, as it removed its empty folder.
+                (tmp_path / "digits" / "2").rename(tmp_path / str(moment))
+            # What the one before had left is gone.
+            assert len([name for name in names if name.startswith(".2.")]) <= 1
+        process.stdin.close()
+    assert number > 3
+    assert nothing_but(tmp_path, "1", "2")
+    assert tree(tmp_path / "digits" / "2") == FILES
+
+
+def test_a_deploy_leaves_alone_what_another_one_is_writing(tmp_path, monkeypatch):
+    download = mlflow.artifacts.download_artifacts
+
+    def meanwhile(*arguments, **options):
+        monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
+        result = download(*arguments, **options)
+        assert deploy("digits", tmp_path, version=1).fresh
+        return result
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", meanwhile)
+    assert deploy("digits", tmp_path).fresh
+    assert nothing_but(tmp_path, "1", "2")
