@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import grpc
 from rich.console import Console
@@ -22,6 +22,9 @@ from rich.progress import (
 )
 
 from serving.errors import ServingError, UserError
+
+if TYPE_CHECKING:
+    from serving.client import Client
 
 Item = TypeVar("Item")
 
@@ -55,6 +58,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _connected(options: argparse.Namespace) -> Client:
+    from serving.client import TLS, Client
+
+    tls = TLS(options.root_certificates, options.certificate, options.key, options.server_name)
+    return Client(options.address, timeout=options.timeout, tls=None if tls == TLS() else tls)
+
+
 def _deploy(options: argparse.Namespace) -> None:
     from serving.deploy import deploy
 
@@ -65,7 +75,6 @@ def _deploy(options: argparse.Namespace) -> None:
 
 def _query(options: argparse.Namespace) -> None:
     from serving import answers, query
-    from serving.client import Client
 
     kinds = [bool(options.files), bool(options.text), options.json is not None]
     if sum(kinds) != 1:
@@ -83,7 +92,7 @@ def _query(options: argparse.Namespace) -> None:
     elif options.files:
         files = query.images(options.files)
     sizes = {"batch_size": options.batch_size, "concurrency": options.concurrency}
-    with Client(options.address, timeout=options.timeout) as client:
+    with _connected(options) as client:
         if options.wait:
             client.wait_until_ready(
                 options.model, version=options.version, label=options.label, timeout=options.wait
@@ -110,18 +119,22 @@ def _query(options: argparse.Namespace) -> None:
 @contextmanager
 def _lines(path: str) -> Iterator[tuple[Iterable[str], int | None]]:
     """Opens a file of lines, or the standard input as "-"; their number where it is known."""
-    if path == "-":
-        yield sys.stdin, None
-        return
-    try:
-        with open(path, encoding="utf-8") as file:
-            total = sum(1 for line in file if line.strip())
-            file.seek(0)
+    with ExitStack() as stack:
+        file: TextIO = sys.stdin
+        total = None
+        try:
+            if path != "-":
+                file = stack.enter_context(open(path, encoding="utf-8"))
+                total = sum(1 for line in file if line.strip())
+                file.seek(0)
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is no text in UTF-8: {error}") from error
+        try:
             yield file, total
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text in UTF-8: {error}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"the standard input is no text in UTF-8: {error}") from error
 
 
 def _progress(items: Iterable[Item], total: int | None, *, quiet: bool = False) -> Iterator[Item]:
@@ -146,9 +159,7 @@ def _progress(items: Iterable[Item], total: int | None, *, quiet: bool = False) 
 
 
 def _status(options: argparse.Namespace) -> None:
-    from serving.client import Client
-
-    with Client(options.address, timeout=options.timeout) as client:
+    with _connected(options) as client:
         for entry in client.status(options.model):
             line = f"{options.model} version {entry.version} {entry.state} {entry.error}"
             console.print(line.strip(), soft_wrap=True)
@@ -212,6 +223,13 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument(
             "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
+        )
+        encryption = command.add_argument_group("encryption, if one of these is given")
+        encryption.add_argument("--root_certificates", metavar="FILE", help="whom to trust, PEM")
+        encryption.add_argument("--certificate", metavar="FILE", help="the client's own, PEM")
+        encryption.add_argument("--key", metavar="FILE", help="of that certificate, PEM")
+        encryption.add_argument(
+            "--server_name", default="", help="name in the server's certificate, if it is another"
         )
     return parser
 

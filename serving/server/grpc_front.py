@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent import futures
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,6 @@ from tensorflow_serving.apis import (
 
 from serving.errors import ServingError, UserError
 from serving.server.core import Core
-from serving.server.observing import Observed
 from serving.server.peers import FORWARDED
 
 log = logging.getLogger(__name__)
@@ -206,7 +206,11 @@ def _bind(
         raise UserError(f"{what} cannot be bound: {reason}; choose another one") from error
 
 
-def _answer(answer: Callable[[], Any], observed: Observed, context: grpc.ServicerContext) -> Any:
+def _answer(
+    answer: Callable[[], Any],
+    observed: AbstractContextManager[object],
+    context: grpc.ServicerContext,
+) -> Any:
     """Returns the answer, or ends the call with the error's code and text."""
     try:
         with observed:

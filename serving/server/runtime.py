@@ -117,6 +117,11 @@ class Session:
             )
         except tf.errors.OpError as error:
             raise _serving_error(error) from error
+        except UnicodeDecodeError as error:
+            # TensorFlow's wrapper fails to make an exception of a text that quotes bytes of the
+            # request, and loses its code. It is the request that is wrong then.
+            text = bytes(error.object).decode("utf-8", "replace")
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, text) from error
         finally:
             if options is not None:
                 pywrap_tf_session.TF_DeleteBuffer(options)
