@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 import grpc
 from rich.console import Console
@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from serving import rollout_commands
+from serving import command_options, rollout_commands
 from serving.errors import RolloutError, ServingError, UserError
 from serving.telling import DEFAULT_ADDRESS
 
@@ -81,7 +81,9 @@ def _query(options: argparse.Namespace) -> None:
     elif options.files:
         files = query.images(options.files)
     sizes = {"batch_size": options.batch_size, "concurrency": options.concurrency}
-    with Client(options.address, timeout=options.timeout) as client:
+    with Client(
+        options.address, timeout=options.timeout, tls=command_options.tls(options)
+    ) as client:
         if options.wait:
             client.wait_until_ready(
                 options.model, version=options.version, label=options.label, timeout=options.wait
@@ -108,18 +110,22 @@ def _query(options: argparse.Namespace) -> None:
 @contextmanager
 def _lines(path: str) -> Iterator[tuple[Iterable[str], int | None]]:
     """Opens a file of lines, or the standard input as "-"; their number where it is known."""
-    if path == "-":
-        yield sys.stdin, None
-        return
-    try:
-        with open(path, encoding="utf-8") as file:
-            total = sum(1 for line in file if line.strip())
-            file.seek(0)
+    with ExitStack() as stack:
+        file: TextIO = sys.stdin
+        total = None
+        try:
+            if path != "-":
+                file = stack.enter_context(open(path, encoding="utf-8"))
+                total = sum(1 for line in file if line.strip())
+                file.seek(0)
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is no text in UTF-8: {error}") from error
+        try:
             yield file, total
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text in UTF-8: {error}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"the standard input is no text in UTF-8: {error}") from error
 
 
 def _progress(items: Iterable[Item], total: int | None, *, quiet: bool = False) -> Iterator[Item]:
@@ -194,6 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument(
         "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
     )
+    command_options.add_encryption(query)
     return parser
 
 

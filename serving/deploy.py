@@ -62,7 +62,7 @@ def deploy(
                 f"{name} has no stable version yet, and callers ask for that; deploy one with "
                 f"--label stable before a {label}"
             )
-        with telling.servers(place.address, models_config.names(config)) as servers:
+        with telling.servers(place.address, models_config.names(config), place.tls) as servers:
             fresh = not files.version(name, number).exists()
             proof = None
             if fresh:

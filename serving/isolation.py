@@ -16,7 +16,8 @@ from serving.golden import Golden, Proof
 from serving.models_config import Entry
 from serving.requests import TensorInfo
 
-_LAST_LINES = 5
+# A candidate that fails once fails for good.
+_OPTIONS = ("--max_num_load_retries=0",)
 
 
 class Running(Protocol):
@@ -80,15 +81,21 @@ def prove(
     with ExitStack() as stack:
         try:
             running = stack.enter_context(
-                engine.start(repository, config=file, port=port, rest_port=rest_port, log=log)
+                engine.start(
+                    repository,
+                    config=file,
+                    port=port,
+                    rest_port=rest_port,
+                    log=log,
+                    options=_OPTIONS,
+                )
             )
             running.wait_until_ready(wait)
             client = stack.enter_context(Client(running.address, timeout=wait, label=""))
             client.wait_until_ready(name, version=version, timeout=wait)
         except ServingError as error:
             raise RolloutError(
-                f"{name} version {version} does not load on {engine.name}: "
-                f"{error.message}{_end_of(log)}"
+                f"{name} version {version} does not load on {engine.name}: {error.message}"
             ) from error
         proof = golden.replay(client, name, version, goldens, budget=budget)
         signatures = client.metadata(name, version=version)
@@ -115,13 +122,3 @@ def free_ports() -> tuple[int, int]:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         return one.getsockname()[1], other.getsockname()[1]
-
-
-def _end_of(log: Path) -> str:
-    """Returns the last lines of a server's log that speak of errors."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    errors = [line for line in lines if "rror" in line][-_LAST_LINES:]
-    return "".join(f"\n  {line}" for line in errors)

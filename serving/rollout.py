@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving import models_config, repository, telling
-from serving.client import Client
+from serving.client import TLS, Client
 from serving.errors import RolloutError, ServingError, UserError
 from serving.golden import Proof
 from serving.models_config import CANARY, STABLE, Entry
@@ -53,11 +53,13 @@ class Place:
         address: Servers to tell: HOST:PORT, several by commas; None for the usual one, if it serves
             this repository.
         wait: Seconds that a server may take for a version.
+        tls: Encryption of the connections to them.
     """
 
     repository: Repository
     address: str | None = None
     wait: float = WAIT
+    tls: TLS | None = None
 
 
 def promote(
@@ -96,7 +98,7 @@ def promote(
             )
         kept = {k: n for k, n in before.labels.items() if k != source or n != version}
         after = Entry.of({**kept, label: version})
-        with telling.servers(place.address, models_config.names(config)) as servers:
+        with telling.servers(place.address, models_config.names(config), place.tls) as servers:
             move(place, servers, name, after)
             unload(place, servers, name, before.versions - after.versions)
     return Rollout(name, version, files.version(name, version), before, after, len(servers))
@@ -127,7 +129,7 @@ def rollback(place: Place, name: str) -> Rollout:
             )
         others = {k: n for k, n in before.labels.items() if n != current}
         after = Entry.of({**others, STABLE: version})
-        with telling.servers(place.address, models_config.names(config)) as servers:
+        with telling.servers(place.address, models_config.names(config), place.tls) as servers:
             move(place, servers, name, after, history[:-1])
             unload(place, servers, name, before.versions - after.versions)
     return Rollout(name, version, files.version(name, version), before, after, len(servers))
@@ -164,7 +166,7 @@ def undeploy(
                 f"{name} version {number} is {label}; move the label first, or give --force"
             )
         rest = {k: n for k, n in before.labels.items() if n not in gone}
-        with telling.servers(place.address, models_config.names(config)) as servers:
+        with telling.servers(place.address, models_config.names(config), place.tls) as servers:
             move(place, servers, name, Entry.of(rest))
             unload(place, servers, name, gone)
         for number in gone & set(files.versions(name)):

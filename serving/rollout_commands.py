@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from serving import command_options
 from serving.errors import UserError
 from serving.models_config import CANARY, STABLE
 
@@ -59,7 +60,9 @@ def _add_deploy(commands: Any) -> None:
         "--label", help="label to answer to (default: canary for the challenger, else stable)"
     )
     deploy.add_argument(
-        "--engine", default="auto", help="what the candidate is tried on (default: auto)"
+        "--engine",
+        default="auto",
+        help="what the candidate is tried on: auto, docker, binary or embedded",
     )
     deploy.add_argument(
         "--latency-budget",
@@ -112,6 +115,7 @@ def _command(
         help="servers to talk to: HOST:PORT, several by commas "
         "(default: localhost:8500, and to change something, only if it serves this repository)",
     )
+    command_options.add_encryption(parser)
     return parser
 
 
@@ -119,10 +123,12 @@ def _place(options: argparse.Namespace) -> Place:
     from serving.repository import Repository
     from serving.rollout import Place
 
-    return Place(Repository(options.repository), options.address)
+    tls = command_options.tls(options)
+    return Place(Repository(options.repository), options.address, tls=tls)
 
 
 def _deploy(options: argparse.Namespace) -> None:
+    from serving import engines
     from serving.deploy import deploy
     from serving.registry import Registry
 
@@ -131,7 +137,7 @@ def _deploy(options: argparse.Namespace) -> None:
         _place(options),
         Registry(),
         options.model,
-        lambda: _engine(options.engine),
+        lambda: engines.choose(options.engine),
         alias=alias,
         version=options.version,
         label=options.label or _LABELS.get(alias, STABLE),
@@ -145,14 +151,6 @@ def _deploy(options: argparse.Namespace) -> None:
             soft_wrap=True,
         )
     _say(done, "deployed")
-
-
-def _engine(name: str) -> Any:
-    from serving.embedded import Embedded
-
-    if name not in ("auto", "embedded"):
-        raise UserError(f"--engine must be auto or embedded, not {name!r}")
-    return Embedded()
 
 
 def _promote(options: argparse.Namespace) -> None:
@@ -220,9 +218,11 @@ def _status(options: argparse.Namespace) -> int:
     except UserError:  # The table says so.
         registered = None
     address = options.address or DEFAULT_ADDRESS
-    with Client(address, timeout=options.timeout, attempts=1, label="") as client:
+    tls = command_options.tls(options)
+    with Client(address, timeout=options.timeout, attempts=1, label="", tls=tls) as client:
         found = [
-            standing.look(files, name, registered and registered[name], client) for name in names
+            standing.look(files, name, None if registered is None else registered[name], client)
+            for name in names
         ]
     _print(standing.table(found))
     lines = list(
@@ -241,7 +241,8 @@ def _compare(options: argparse.Namespace) -> None:
 
     one, other = options.labels
     address = options.address or DEFAULT_ADDRESS
-    with Client(address, timeout=options.timeout) as client:
+    tls = command_options.tls(options)
+    with Client(address, timeout=options.timeout, tls=tls) as client:
         if options.json:
             try:
                 lines = Path(options.json).read_text(encoding="utf-8").splitlines()

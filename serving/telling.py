@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from serving import models_config
-from serving.client import Client
+from serving.client import TLS, Client
 from serving.errors import ServingError
 from serving.requests import OUT_OF_REACH, VersionStatus
 
@@ -20,7 +20,7 @@ _PAUSE = 0.05
 
 @contextmanager
 def servers(
-    address: str | None, known: Sequence[str], *, timeout: float = 60.0
+    address: str | None, known: Sequence[str], tls: TLS | None = None, *, timeout: float = 60.0
 ) -> Iterator[list[Client]]:
     """Yields a connection to each server that is to be told.
 
@@ -30,6 +30,7 @@ def servers(
     Args:
         address: HOST:PORT, several by commas: each must answer. None for the usual one.
         known: Models that the repository's configuration lists so far.
+        tls: Encryption of the connections.
         timeout: Seconds that a call, or the wait for a version, may take.
 
     Raises:
@@ -38,7 +39,9 @@ def servers(
     with ExitStack() as stack:
         found = []
         for one in (address or DEFAULT_ADDRESS).split(","):
-            client = stack.enter_context(Client(one, timeout=timeout, attempts=1, label=""))
+            client = stack.enter_context(
+                Client(one, timeout=timeout, attempts=1, label="", tls=tls)
+            )
             if address is None:
                 found += [client] if any(states(client, name) for name in known) else []
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent import futures
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,12 @@ from tensorflow_serving.apis import (
 
 from serving.errors import ServingError, UserError
 from serving.server.core import Core
-from serving.server.observing import Observed
 from serving.server.peers import FORWARDED
 
 log = logging.getLogger(__name__)
 
 _LARGEST_MESSAGE = 2**31 - 1
+# Bytes: a client takes 8 KiB of headers, in which each byte may become three.
 _LONGEST_TEXT = 1024
 
 
@@ -205,16 +206,25 @@ def _bind(
         raise UserError(f"{what} cannot be bound: {reason}; choose another one") from error
 
 
-def _answer(answer: Callable[[], Any], observed: Observed, context: grpc.ServicerContext) -> Any:
+def _answer(
+    answer: Callable[[], Any],
+    observed: AbstractContextManager[object],
+    context: grpc.ServicerContext,
+) -> Any:
     """Returns the answer, or ends the call with the error's code and text."""
     try:
         with observed:
             return answer()
     except ServingError as error:
-        text = error.message
-        if len(text) > _LONGEST_TEXT:
-            text = f"{text[:_LONGEST_TEXT]}...TRUNCATED"
-        context.abort(error.code, text)
+        context.abort(error.code, _shortened(error.message))
     except Exception as error:
         log.exception("a request failed unexpectedly")
-        context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {error}"
+        context.abort(grpc.StatusCode.INTERNAL, _shortened(text))
+
+
+def _shortened(text: str) -> str:
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= _LONGEST_TEXT:
+        return encoded.decode()
+    return f"{encoded[:_LONGEST_TEXT].decode(errors='ignore')}...TRUNCATED"

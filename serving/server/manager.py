@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -21,6 +20,27 @@ from serving.server.versions import Model, State
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.1
+
+
+class Lease:
+    """The use of a version by a request, as a context; see `Manager.acquire`."""
+
+    __slots__ = ("_choose", "_lock", "_version")
+
+    def __init__(self, lock: threading.Lock, choose: Callable[[], Version]) -> None:
+        self._lock = lock
+        self._choose = choose
+
+    def __enter__(self) -> tuple[int, Servable]:
+        with self._lock:
+            self._version = version = self._choose()
+            version.requests += 1
+        assert version.session is not None
+        return version.number, version.session
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._version.requests -= 1
 
 
 class Manager:
@@ -117,26 +137,17 @@ class Manager:
                 if version.session:
                     self._close(served, version.session)
 
-    @contextmanager
-    def acquire(self, name: str, choice: int | str | None = None) -> Iterator[tuple[int, Servable]]:
-        """Yields an available version's number and session, kept until the body ends.
+    def acquire(self, name: str, choice: int | str | None = None) -> Lease:
+        """Returns a context that yields an available version's number and session.
+
+        The version is kept until its end. Entering it raises ServingError: NOT_FOUND, or
+        INVALID_ARGUMENT for an unknown label.
 
         Args:
             name: The model's name.
             choice: Its version, or a version's label; None takes the highest available version.
-
-        Raises:
-            ServingError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
         """
-        with self._lock:
-            version = self._version(name, choice)
-            version.requests += 1
-        try:
-            assert version.session is not None
-            yield version.number, version.session
-        finally:
-            with self._lock:
-                version.requests -= 1
+        return Lease(self._lock, lambda: self._version(name, choice))
 
     def status(self, name: str, number: int | None = None) -> list[Version]:
         """Returns the versions that the server knows or knew, highest first.
@@ -247,7 +258,7 @@ class Manager:
             base = model.base_path
             try:
                 children = versions.found(child.name for child in base.iterdir())
-            except OSError:
+            except (OSError, ValueError):  # ValueError: no path at all, as one with a zero byte.
                 log.error("Could not find base path %s for servable %s", base, model.name)
                 return
             aspired = model.policy.aspired(children)

@@ -117,6 +117,11 @@ class Session:
             )
         except tf.errors.OpError as error:
             raise _serving_error(error) from error
+        except UnicodeDecodeError as error:
+            # TensorFlow's wrapper fails to make an exception of a text that quotes bytes of the
+            # request, and loses its code. It is the request that is wrong then.
+            text = bytes(error.object).decode("utf-8", "replace")
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, text) from error
         finally:
             if options is not None:
                 pywrap_tf_session.TF_DeleteBuffer(options)
@@ -203,6 +208,10 @@ def _checked(path: Path, tags: Sequence[str]) -> saved_model_pb2.SavedModel | No
         raise ServingError(
             grpc.StatusCode.DATA_LOSS, f"Can't parse {proto} as binary proto"
         ) from error
+    except OSError as error:
+        denied = isinstance(error, PermissionError)
+        code = grpc.StatusCode.PERMISSION_DENIED if denied else grpc.StatusCode.FAILED_PRECONDITION
+        raise ServingError(code, f"{proto}; {error.strerror}") from error
     graphs = saved_model.meta_graphs
     if not any(set(graph.meta_info_def.tags) == set(tags) for graph in graphs):
         raise ServingError(

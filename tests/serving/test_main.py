@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from PIL import Image
 
 from serving import __main__ as command_line
 from serving import query
+from tests.serving.certificates import certified, encrypted
+from tests.serving.recording import Recorder, bare_server, echoed, signatures
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -143,8 +146,9 @@ def test_answers_before_a_bad_line_are_printed(asked, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--json", "gone.jsonl"], "there is no file gone.jsonl"),
-        (["gone.txt"], "there is no file gone.txt"),
+        (["--json", "gone.jsonl"], "cannot read gone.jsonl: No such file or directory"),
+        (["--json", "."], "cannot read .: Is a directory"),
+        (["gone.txt"], "cannot read gone.txt: No such file or directory"),
         (["--json", "-", "--picture", "a.png"], "--picture draws images, and --json has none"),
         (["--text", "a", "--picture", "a.png"], "--picture draws images, not texts"),
         (["a.txt", "b.png"], "there is no file a.txt"),
@@ -157,11 +161,15 @@ def test_choices_that_cannot_work_are_refused_in_a_sentence(
     assert asked("query", "echo", *arguments) == (2, "", f"error: {sentence}\n")
 
 
-def test_a_json_file_must_be_text(asked, tmp_path):
+def test_json_lines_must_be_text(asked, tmp_path, monkeypatch):
     (tmp_path / "requests.jsonl").write_bytes(b"\xff\xfe")
     code, _, errors = asked("query", "echo", "--json", tmp_path / "requests.jsonl")
     assert code == 2
     assert "requests.jsonl is no text in UTF-8" in errors
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8"))
+    code, _, errors = asked("query", "echo", "--json", "-")
+    assert code == 2
+    assert "the standard input is no text in UTF-8" in errors
 
 
 def test_a_query_may_name_a_label(asked, tmp_path):
@@ -247,6 +255,59 @@ def test_without_a_server_one_sentence_says_how_to_start_one(run, tmp_path, comm
     code, printed, errors = run(*arguments, "--address", "127.0.0.1:1")
     assert (code, printed) == (1, "")
     assert errors == ("error: no model server answers at 127.0.0.1:1; start one with: make serve\n")
+
+
+def test_an_encrypted_server_is_asked_with_the_files_that_are_named(run, tmp_path):
+    authority = certified("authority")
+    client = certified("client", authority)
+    for name, content in [
+        ("authority.pem", authority.certificate),
+        ("client.pem", client.certificate),
+        ("client.key", client.key),
+    ]:
+        (tmp_path / name).write_bytes(content)
+    recorder = Recorder(
+        GetModelMetadata=signatures(serving_default={"x": "string"}),
+        Predict=echoed,
+    )
+    credentials = encrypted(certified("models", authority), clients=authority)
+    with bare_server(recorder, credentials=credentials) as address:
+        code, printed, errors = run(
+            *("query", "m", "--text", "a word", "--address", address, "--server_name", "models"),
+            *("--root_certificates", tmp_path / "authority.pem"),
+            *("--certificate", tmp_path / "client.pem", "--key", tmp_path / "client.key"),
+        )
+        assert (code, errors) == (0, "")
+        assert "a word" in printed
+        code, _, errors = run(
+            *("query", "m", "--text", "a word", "--address", address, "--certificate", "gone.pem")
+        )
+    assert code == 2
+    assert errors == "error: a client's certificate and its key go together; one is missing\n"
+
+
+def test_ctrl_c_ends_a_query_whose_answers_do_not_come(address):
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "serving", "query", "count", "--json", "-"),
+            *("--address", address, "--timeout", "100"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    lines = [*(["1\n"] * 8), *([f"{2**61}\n"] * 4)]
+    process.stdin.writelines(lines)
+    process.stdin.flush()
+    # The first answer shows that the query is under way.
+    assert process.stdout.readline() == '{"counted": 1}\n'
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "interrupted\n")
 
 
 def test_an_interruption_ends_without_a_traceback(run, tmp_path, monkeypatch):

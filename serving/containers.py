@@ -1,0 +1,129 @@
+"""TensorFlow Serving in a container, by the command line of Docker."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from serving.errors import UserError
+
+LABEL = "keras-foundry.repository"
+
+
+def missing() -> str:
+    """Returns why containers cannot be run, in a few words; empty if they can."""
+    if shutil.which("docker") is None:
+        return "there is no docker on the PATH"
+    done = _docker("info", "--format", "{{.ServerVersion}}")
+    if done.returncode == 0 and done.stdout.strip():
+        return ""
+    return f"docker has no daemon: {_last_line(done.stderr)}"
+
+
+def without_gpu() -> str:
+    """Returns why a container cannot use a GPU; empty if it can, given that there is one."""
+    if shutil.which("nvidia-container-runtime-hook") or shutil.which("nvidia-ctk"):
+        return ""
+    if "nvidia" in _docker("info", "--format", "{{json .Runtimes}}").stdout:
+        return ""
+    return "docker has no NVIDIA Container Toolkit"
+
+
+def name_of(repository: Path, port: int) -> str:
+    """Returns a container's name; the port keeps those of one repository apart."""
+    return f"keras-foundry-{re.sub('[^a-zA-Z0-9_.-]+', '-', repository.name)}-{port}"
+
+
+def command(
+    image: str,
+    flags: Sequence[str],
+    repository: Path,
+    *,
+    ports: Sequence[int],
+    gpu: bool,
+) -> list[str]:
+    """Returns the command that runs TensorFlow Serving until it is stopped.
+
+    Args:
+        image: `repository:tag`.
+        flags: TensorFlow Serving's flags.
+        repository: The model repository.
+        ports: TCP ports to publish; the first one names the container.
+        gpu: Whether the container gets the GPUs.
+    """
+    # The base paths in models.config are absolute, and the same file serves every engine. So the
+    # container sees each folder under the very path that it has outside.
+    mounts = [argument for path in _seen(repository, flags) for argument in _mount(path)]
+    return [
+        *("docker", "run", "--rm", "--name", name_of(repository, ports[0])),
+        *("--label", f"{LABEL}={repository}"),
+        # A process 1 ignores SIGTERM unless it asks for it, and TensorFlow Serving does not.
+        "--init",
+        *("--user", f"{os.getuid()}:{os.getgid()}"),
+        *(("--gpus", "all") if gpu else ()),
+        *(argument for port in ports for argument in ("--publish", f"{port}:{port}")),
+        *mounts,
+        # The image's own entry point is a shell script that names a model of its own.
+        *("--entrypoint", "tensorflow_model_server", image, *flags),
+    ]
+
+
+def pull(image: str) -> None:
+    """Fetches an image that is not here yet; Docker shows the progress.
+
+    Raises:
+        UserError: It cannot be fetched.
+    """
+    if _docker("image", "inspect", image).returncode == 0:
+        return
+    if subprocess.run(["docker", "pull", image], check=False).returncode != 0:
+        raise UserError(f"the image {image} is not here and cannot be pulled")
+
+
+def is_running(name: str) -> bool:
+    """Tells if there is such a container and it runs."""
+    if not name or shutil.which("docker") is None:
+        return False
+    return _docker("inspect", "--format", "{{.State.Running}}", name).stdout.strip() == "true"
+
+
+def stop(name: str, timeout: float) -> None:
+    """Stops a container and kills it after so many seconds; one that is gone is fine."""
+    _docker("stop", "-t", str(max(1, round(timeout))), name)
+
+
+def _seen(repository: Path, flags: Sequence[str]) -> list[Path]:
+    """Returns what the container has to see: the repository and the files that flags name."""
+    paths = [repository]
+    if repository.resolve() != repository:
+        paths.append(repository.resolve())
+    for flag in flags:
+        name, _, value = flag.partition("=")
+        if not value.startswith("/") or Path(value).is_relative_to(repository):
+            continue
+        path = Path(value)
+        if path.is_file():
+            # A configuration that is replaced is another file: its folder shows the new one.
+            paths.append(path.parent if name == "--model_config_file" else path)
+    return list(dict.fromkeys(paths))
+
+
+def _mount(path: Path) -> tuple[str, str]:
+    return "--mount", f"type=bind,source={path},target={path},readonly"
+
+
+def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ["docker", *arguments], capture_output=True, text=True, check=False, timeout=120
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(arguments, 1, "", "it does not answer")
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it does not say why"])[-1]

@@ -1,0 +1,157 @@
+"""A model server that was started here or by an earlier command: wait for it, look, stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import psutil
+
+from serving import containers
+from serving.errors import ServingError
+
+STOP_SECONDS = 30.0
+_PAUSE = 0.1
+_LINES = 20
+
+
+@dataclass(frozen=True)
+class Running:
+    """A model server's process; with Docker, the client's, which lives as long as the container.
+
+    Attributes:
+        engine: "docker", "binary" or "embedded".
+        process: The process.
+        port: TCP port of gRPC.
+        rest_port: TCP port of the REST API; 0 for none.
+        log: File with what the server writes.
+        container: Name of the container; empty without Docker.
+    """
+
+    engine: str
+    process: psutil.Process
+    port: int
+    rest_port: int
+    log: Path
+    container: str = ""
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def address(self) -> str:
+        """Where gRPC is answered."""
+        return f"localhost:{self.port}"
+
+    @property
+    def rest_address(self) -> str:
+        """Where the REST API is; empty if it is nowhere."""
+        return f"localhost:{self.rest_port}" if self.rest_port else ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server runs; a container may outlive the client that started it."""
+        return not _ended(self.process) or containers.is_running(self.container)
+
+    def wait_until_ready(self, timeout: float) -> None:
+        """Returns when requests are answered, which is when all configured models are available.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Raises:
+            ServingError: ABORTED, the server ended. DEADLINE_EXCEEDED, the time is over. The text
+                carries the end of the log.
+        """
+        deadline = time.monotonic() + timeout
+        while not (_answers_grpc(self.address) and _answers_rest(self.rest_address)):
+            if not self.alive:
+                raise ServingError(
+                    grpc.StatusCode.ABORTED,
+                    f"the model server ended before it was ready; its log, {self.log}, "
+                    f"ends with:\n{self.log_end()}",
+                )
+            if time.monotonic() > deadline:
+                raise ServingError(
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                    f"the model server is not ready after {timeout:g} s; its log, {self.log}, "
+                    f"ends with:\n{self.log_end()}",
+                )
+            time.sleep(_PAUSE)
+
+    def log_end(self) -> str:
+        """Returns the last lines of the log."""
+        try:
+            text = self.log.read_text(errors="replace")
+        except OSError as error:
+            return f"({error})"
+        return "\n".join(text.splitlines()[-_LINES:])
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """Asks the server to end and waits; kills it, and what it started, if it does not.
+
+        Args:
+            timeout: Seconds until it is killed. Requests in flight have 10 s in the embedded
+                server, none in TensorFlow Serving.
+        """
+        deadline = time.monotonic() + timeout
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if self.container:
+                containers.stop(self.container, timeout)
+            else:
+                self.process.terminate()
+        while not _ended(self.process):
+            if time.monotonic() > deadline:
+                _kill(self.process)
+            time.sleep(_PAUSE / 2)
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        if not process.is_running():  # Compares the time of creation: process ids are used again.
+            return True
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        with contextlib.suppress(psutil.TimeoutExpired):
+            process.wait(0)  # Buries it, if it is a child.
+    except psutil.NoSuchProcess:
+        pass
+    return True
+
+
+def _kill(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for each in (*process.children(recursive=True), process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
+def _answers_grpc(address: str) -> bool:
+    """Tells if a gRPC server answers; an open port alone may be Docker's own proxy."""
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=1)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
+
+
+def _answers_rest(address: str) -> bool:
+    if not address:
+        return True
+    connection = http.client.HTTPConnection(address, timeout=1)
+    try:
+        connection.request("GET", "/v1/models")
+        connection.getresponse()  # Without a model's name it is a 400, and an answer.
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True
