@@ -262,7 +262,8 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _print(table: Table) -> None:
     """Prints a table, in its full width where it does not go to a terminal."""
-    console.print(table, width=None if console.is_terminal else 200)
+    wide = Console(highlight=False, markup=False, emoji=False, width=200)
+    (console if console.is_terminal else wide).print(table)
 
 
 def _positive(text: str) -> float:
