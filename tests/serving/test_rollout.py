@@ -104,25 +104,33 @@ def site(tmp_path) -> Iterator[Site]:
 def test_who_answers_in_each_state(site):
     """The table of docs/rollout.md: callers without labels get the highest version."""
 
-    def seen() -> dict[str, int | str]:
-        found: dict[str, int | str] = {"by default": site.who(), "no label": site.who(label="")}
+    def seen() -> dict[str, object]:
+        found: dict[str, object] = {"by default": site.who(), "no label": site.who(label="")}
         for label in ("stable", "canary"):
             try:
                 found[label] = site.who(label=label)
             except ServingError as error:
                 found[label] = error.message
+        with Client(str(site.place.address), labels={"stable": 1, "canary": 1}) as split:
+            answers = {split.predict(NAME, X, key=str(n))["y"].item() for n in range(20)}
+        found["split"] = {n for n, answer in ANSWERS.items() if answer in answers}
         return found
 
-    unknown = "Unrecognized servable version label: canary"
+    def all_get(version: int) -> dict[str, object]:
+        unknown = "Unrecognized servable version label: canary"
+        same = dict.fromkeys(("by default", "no label", "stable"), version)
+        return {**same, "canary": unknown, "split": {version}}
+
     site.deploy(1)
-    assert seen() == {"by default": 1, "no label": 1, "stable": 1, "canary": unknown}
+    assert seen() == all_get(1)
     site.deploy(2, "canary")
-    assert seen() == {"by default": 1, "no label": 2, "stable": 1, "canary": 2}
+    running = {"by default": 1, "no label": 2, "stable": 1, "canary": 2, "split": {1, 2}}
+    assert seen() == running
     rollout.promote(site.place, NAME)
-    assert seen() == {"by default": 2, "no label": 2, "stable": 2, "canary": unknown}
+    assert seen() == all_get(2)
     assert site.available() == {2}
     rollout.rollback(site.place, NAME)
-    assert seen() == {"by default": 1, "no label": 1, "stable": 1, "canary": unknown}
+    assert seen() == all_get(1)
     assert site.available() == {1}
 
 
