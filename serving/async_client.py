@@ -201,7 +201,9 @@ class AsyncClient:
         metrics: Sequence[str] = (),
         timeout: float | None = None,
     ) -> dict[str, int]:
-        return await self._ask(requests.reload(models, metrics), timeout)
+        increases = await self._ask(requests.reload(models, metrics), timeout)
+        self._split.forget()
+        return increases
 
     async def healthy(self, service: str = "", *, timeout: float | None = None) -> bool:
         try:

@@ -58,7 +58,7 @@ class Client:
         timeout: Seconds to wait for an answer, unless a call says otherwise.
         label: Version label of the calls that name neither a version nor a label; empty for none.
             By default it is "stable" for the models whose server has that label, and none for
-            others; which, is found out by asking, and again after a minute.
+            others; which, is found out by asking, and again after ten seconds.
         labels: Labels by weight instead: each such call gets one of them. When the server does
             not know one, such as that of a canary that has ended, "stable" takes its calls, if it
             is among the labels.
@@ -330,7 +330,9 @@ class Client:
         Raises:
             ServingError: As `predict`.
         """
-        return self._ask(requests.reload(models, metrics), timeout)
+        increases = self._ask(requests.reload(models, metrics), timeout)
+        self._split.forget()
+        return increases
 
     def healthy(self, service: str = "", *, timeout: float | None = None) -> bool:
         """Returns whether the server says that it, or one of its services, serves.

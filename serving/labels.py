@@ -13,7 +13,7 @@ from serving import requests
 from serving.errors import ServingError
 
 STABLE = "stable"
-UNKNOWN_SECONDS = 60.0
+UNKNOWN_SECONDS = 10.0
 _UNRECOGNIZED = "Unrecognized servable version label: "
 
 
@@ -127,6 +127,10 @@ class Split:
             spec.ClearField("version_label")
             spec.version_label = instead
         return True
+
+    def forget(self) -> None:
+        """Forgets which labels a server does not know; it has been told of others."""
+        self._unknown.clear()
 
     def _instead(self, label: str) -> str | None:
         """Returns who takes the requests of a label that a server does not know."""

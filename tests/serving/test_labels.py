@@ -163,3 +163,10 @@ def test_a_label_that_somebody_asked_for_gives_way_to_nothing(split, error):
     before = request.SerializeToString()
     assert not split.give_way(request, error)
     assert request.SerializeToString() == before
+
+
+def test_a_server_that_was_told_of_labels_is_asked_anew():
+    split = Split.of(None, None, 0)
+    assert split.give_way(asked(split), unrecognized("stable"))
+    split.forget()
+    assert asked(split).model_spec.version_label == "stable"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -189,3 +191,19 @@ def test_tables_are_whole_where_they_go_to_no_terminal(run, monkeypatch):
     assert code == 1
     assert "models.config" in printed.splitlines()[1]
     assert "no model server answers at 127.0.0.1:1: make serve" in printed.splitlines()
+
+
+PAGE = Path(command_line.__file__).parent.parent / "docs" / "rollout.md"
+COMMANDS = re.findall(
+    r"^python -m serving (.*?)(?: +#.*)?$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_page_have_options_that_exist(command):
+    assert command_line._parser().parse_args(shlex.split(command)).command
+
+
+def test_every_command_is_on_the_page():
+    shown = {command.split()[0] for command in COMMANDS}
+    assert shown >= {"deploy", "compare", "promote", "rollback", "undeploy", "status"}
