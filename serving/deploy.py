@@ -11,7 +11,8 @@ from serving import golden, isolation, models_config, repository, telling
 from serving.errors import RolloutError, UserError
 from serving.golden import Golden, Proof
 from serving.isolation import Engine
-from serving.models_config import STABLE, Entry
+from serving.labels import STABLE
+from serving.models_config import Entry
 from serving.repository import Repository
 from serving.rollout import Place, Rollout, move, unload
 

@@ -15,9 +15,12 @@ from google.protobuf import text_format
 
 from serving import messages
 from serving.errors import UserError
+from serving.labels import STABLE
 from serving.requests import ModelConfig
 
-STABLE, CANARY = "stable", "canary"
+CANARY = "canary"
+# What the registry calls them.
+ALIASES = {STABLE: "champion", CANARY: "challenger"}
 _HEADER = "# Written by `python -m serving`; other models' entries stay, comments do not.\n"
 
 

@@ -12,10 +12,10 @@ import yaml
 from mlflow.entities.model_registry import ModelVersion
 
 from serving.errors import RolloutError, UserError
-from serving.models_config import CANARY, STABLE
+from serving.labels import STABLE
+from serving.models_config import ALIASES, CANARY
 
 DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
-ALIASES = {STABLE: "champion", CANARY: "challenger"}
 BLESSED = "blessed"
 
 

@@ -15,7 +15,8 @@ from serving import models_config, repository, telling
 from serving.client import TLS, Client
 from serving.errors import RolloutError, ServingError, UserError
 from serving.golden import Proof
-from serving.models_config import CANARY, STABLE, Entry
+from serving.labels import STABLE
+from serving.models_config import CANARY, Entry
 from serving.repository import Repository
 
 WAIT = 120.0
@@ -80,7 +81,7 @@ def promote(
         source: The label whose version it is.
 
     Raises:
-        UserError: There is no such version.
+        UserError: There is no such version, or none would be stable.
         ServingError: A running server refuses it.
     """
     files = place.repository
@@ -98,6 +99,11 @@ def promote(
             )
         kept = {k: n for k, n in before.labels.items() if k != source or n != version}
         after = Entry.of({**kept, label: version})
+        if STABLE not in after.labels:
+            raise UserError(
+                f"{name} would have no stable version, and callers ask for that; promote or deploy "
+                "one to stable first"
+            )
         with telling.servers(place.address, models_config.names(config), place.tls) as servers:
             move(place, servers, name, after)
             unload(place, servers, name, before.versions - after.versions)

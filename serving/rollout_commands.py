@@ -13,7 +13,8 @@ from rich.table import Table
 
 from serving import command_options
 from serving.errors import UserError
-from serving.models_config import CANARY, STABLE
+from serving.labels import STABLE
+from serving.models_config import ALIASES, CANARY
 
 if TYPE_CHECKING:
     from serving.registry import Registered
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False, markup=False, emoji=False)
 
-_LABELS = {"champion": STABLE, "challenger": CANARY}
+_LABELS = {alias: label for label, alias in ALIASES.items()}
 
 
 def add(commands: Any) -> None:

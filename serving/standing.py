@@ -11,14 +11,13 @@ from rich.table import Table
 from serving import models_config, telling
 from serving.client import Client
 from serving.errors import ServingError
-from serving.models_config import CANARY, STABLE, Entry
+from serving.labels import STABLE
+from serving.models_config import ALIASES, CANARY, Entry
 from serving.repository import Repository
 from serving.requests import VersionStatus
 
 if TYPE_CHECKING:
     from serving.registry import Registered
-
-_ALIASES = {STABLE: "champion", CANARY: "challenger"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def look(
         {number: files.fault(name, number) for number in there},
         frozenset(n for n in there if not (files.record(name, n) or {}).get("verified")),
         entry,
-        _server(client, name, {*entry.labels, *_ALIASES}),
+        _server(client, name, {*entry.labels, *ALIASES}),
     )
 
 
@@ -117,7 +116,7 @@ def _of_registry(found: Standing) -> Iterable[str]:
         yield "the registry cannot be read: set MLFLOW_TRACKING_URI"
         return
     aliases = {alias: v.version for v in found.registered.values() for alias in v.aliases}
-    champion, stable = aliases.get(_ALIASES[STABLE]), labels.get(STABLE)
+    champion, stable = aliases.get(ALIASES[STABLE]), labels.get(STABLE)
     if champion is not None and champion != stable:
         is_stable = f"version {stable} is stable" if stable else "no version is stable"
         yield (
@@ -129,7 +128,7 @@ def _of_registry(found: Standing) -> Iterable[str]:
             f"version {stable} of {name} is stable, but the registry has no champion: "
             f"python -m serving promote {name} --version {stable}"
         )
-    challenger, canary = aliases.get(_ALIASES[CANARY]), labels.get(CANARY)
+    challenger, canary = aliases.get(ALIASES[CANARY]), labels.get(CANARY)
     if canary is not None and challenger != canary:
         is_challenger = f"version {challenger}" if challenger else "none"
         yield (

@@ -140,6 +140,17 @@ def test_a_version_without_a_stable_one_beside_it_is_no_canary(site):
     assert site.files.versions(NAME) == []
 
 
+def test_stable_cannot_be_promoted_away(site):
+    site.deploy(1)
+    for label in ("canary", "beta"):
+        with pytest.raises(UserError, match="digits would have no stable version, and callers ask"):
+            rollout.promote(site.place, NAME, label=label, source="stable")
+    assert rollout.promote(site.place, NAME, label="canary", version=1).after.labels == {
+        "stable": 1,
+        "canary": 1,
+    }
+
+
 def test_unlabelled_versions_are_not_served_and_stay_for_rolling_back(site):
     for number in (1, 2, 3):
         site.deploy(number)
