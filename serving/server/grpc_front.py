@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 from tensorflow_serving.apis import (
@@ -18,8 +21,10 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
+    model_service_pb2,
     model_service_pb2_grpc,
     predict_pb2,
+    prediction_service_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
 )
@@ -30,6 +35,8 @@ from serving.server.peers import FORWARDED
 
 log = logging.getLogger(__name__)
 
+_PREDICTION_SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"]
+_MODEL_SERVICE = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
 _LARGEST_MESSAGE = 2**31 - 1
 # Bytes: a client takes 8 KiB of headers, in which each byte may become three.
 _LONGEST_TEXT = 1024
@@ -161,10 +168,12 @@ def serve(
             *options,
         ],
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(core), server
+    server.add_generic_rpc_handlers(
+        [
+            _handlers(_PREDICTION_SERVICE, PredictionService(core)),
+            _handlers(_MODEL_SERVICE, ModelService(core)),
+        ]
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), server)
     if health:
         servicer = HealthServicer()
         for service in ("", "ModelService", "PredictionService"):
@@ -190,6 +199,36 @@ def credentials(ssl: Any) -> grpc.ServerCredentials:
         root_certificates=ssl.custom_ca.encode() or None,
         require_client_auth=ssl.client_verify,
     )
+
+
+def _handlers(service: ServiceDescriptor, servicer: Any) -> grpc.GenericRpcHandler:
+    """Returns handlers that read the messages themselves.
+
+    Where gRPC reads one that cannot be read, it logs a traceback and loses some memory for good.
+    """
+    return grpc.method_handlers_generic_handler(
+        service.full_name,
+        {
+            method.name: grpc.unary_unary_rpc_method_handler(
+                _reading(getattr(servicer, method.name), GetMessageClass(method.input_type)),
+                response_serializer=GetMessageClass(method.output_type).SerializeToString,
+            )
+            for method in service.methods
+        },
+    )
+
+
+def _reading(
+    answer: Callable[[Any, grpc.ServicerContext], Any], kind: type[Message]
+) -> Callable[[bytes, grpc.ServicerContext], Any]:
+    def read_and_answer(content: bytes, context: grpc.ServicerContext) -> Any:
+        try:
+            request = kind.FromString(content)
+        except DecodeError as error:
+            context.abort(grpc.StatusCode.INTERNAL, str(error))
+        return answer(request, context)
+
+    return read_and_answer
 
 
 def _bind(
