@@ -53,13 +53,11 @@ class Contender:
 
     Attributes:
         name: What tables and pictures call it.
-        measure: Puts a load on it.
-        served: Returns what its own metrics say about the model by now.
+        measure: Puts a load on it; returns what came of it, and what its own metrics say of that.
     """
 
     name: str
-    measure: Callable[[Load], Sample]
-    served: Callable[[], Served] = Served
+    measure: Callable[[Load], tuple[Sample, Served]]
 
 
 @dataclass(frozen=True)
@@ -88,21 +86,19 @@ class ModelServer:
         )
         body = call.request.SerializeToString()
         target = Target("grpc", self.address, call.method.path, body)
-        return self._contender(self.name, model, target)
+        return Contender(self.name, self._measured(target, model))
 
     def rest(self, model: Model, batch: int) -> Contender:
         """Returns it as somebody who is asked over REST."""
         path = f"/v1/models/{model.name}:predict"
         target = Target("http", self.rest_address, path, _columns(model, batch))
-        return self._contender(f"{self.name}, REST", model, target)
+        return Contender(f"{self.name}, REST", self._measured(target, model))
 
-    def _contender(self, name: str, model: Model, target: Target) -> Contender:
-        measure = _measured_by(self.loader, target)
-        if not self.monitored:
-            return Contender(name, measure)
-        return Contender(
-            name, measure, lambda: Served.of(_get(self.rest_address, _PAGE), model.name)
-        )
+    def _measured(self, target: Target, model: Model) -> Callable[[Load], tuple[Sample, Served]]:
+        rest_address = self.rest_address if self.monitored else ""
+        return lambda chosen: self.loader.submit(
+            _generate, target, chosen, rest_address, model.name
+        ).result()
 
 
 @contextlib.contextmanager
@@ -175,9 +171,8 @@ def echo(model: Model, batch: int, folder: Path, loader: Executor) -> Iterator[C
     port = free_port()
     address = f"127.0.0.1:{port}"
     command = [sys.executable, "-m", "benchmarks.echo", str(port), str(_THREADS)]
-    asked = ModelServer(ECHO, address, "", loader).predict(model, batch)
     with started(command, folder / "echo.log", lambda: _listens(port)):
-        yield Contender(ECHO, asked.measure)
+        yield ModelServer(ECHO, address, "", loader, monitored=False).predict(model, batch)
 
 
 @contextlib.contextmanager
@@ -203,21 +198,31 @@ def mlflow_server(
         environment={"PATH": path_of_programs},
     ):
         target = Target("http", address, "/invocations", _columns(model, batch))
-        yield Contender(MLFLOW, _measured_by(loader, target))
+        yield Contender(MLFLOW, lambda chosen: loader.submit(_generate, target, chosen).result())
 
 
 def in_process(model: Model, batch: int, base: Path, tensorflow: Executor) -> Contender:
     """Returns TensorFlow's session itself, without a server and without messages."""
 
-    def measure(chosen: Load) -> Sample:
+    def measure(chosen: Load) -> tuple[Sample, Served]:
         inputs = model.inputs(batch)
-        return tensorflow.submit(_run_in_process, model.path(base), inputs, chosen).result()
+        sample = tensorflow.submit(_run_in_process, model.path(base), inputs, chosen).result()
+        return sample, Served()
 
     return Contender(IN_PROCESS, measure)
 
 
-def _measured_by(loader: Executor, target: Target) -> Callable[[Load], Sample]:
-    return lambda chosen: loader.submit(load.generate, target, chosen).result()
+def _generate(
+    target: Target, chosen: Load, monitored: str = "", model: str = ""
+) -> tuple[Sample, Served]:
+    """Puts a load on a server, and reads its page of metrics before and after, if it has one."""
+
+    def served() -> Served:
+        return Served.of(_get(monitored, _PAGE), model) if monitored else Served()
+
+    before: list[Served] = []
+    sample = load.generate(target, chosen, lambda: before.append(served()))
+    return sample, served().since(before[0])
 
 
 def _columns(model: Model, batch: int) -> bytes:

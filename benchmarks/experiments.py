@@ -6,7 +6,6 @@ Contenders take turns, round by round, so that what slows the machine slows them
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -31,11 +30,12 @@ _OPEN_CALLERS = 64
 _FEWEST = 5
 _WARMUP_SECONDS = 0.3
 
-_BATCHING = f"""
-max_batch_size {{ value: 64 }}
-batch_timeout_micros {{ value: 2000 }}
-num_batch_threads {{ value: {os.cpu_count() or 1} }}
-max_enqueued_batches {{ value: 1000 }}
+# One thread: TensorFlow spreads a batch over the processors, and meanwhile the next one fills.
+_BATCHING = """
+max_batch_size { value: 64 }
+batch_timeout_micros { value: 2000 }
+num_batch_threads { value: 1 }
+max_enqueued_batches { value: 1000 }
 """
 
 
@@ -82,9 +82,7 @@ class Bench:
             contender.measure(Load(chosen.callers, min(_WARMUP_SECONDS, self.seconds)))
         for turn in range(self.rounds):
             for index, contender in enumerate(answering):
-                before = contender.served()
-                sample = contender.measure(replace(loads[index], seed=turn))
-                served = contender.served().since(before)
+                sample, served = contender.measure(replace(loads[index], seed=turn))
                 row = rows[index]
                 rows[index] = replace(row, rounds=(*row.rounds, sample), served=row.served + served)
         for row in rows:

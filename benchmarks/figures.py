@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
 
@@ -106,19 +108,23 @@ def _throughput(rows: Sequence[Row]) -> Figure | None:
 
 def _batch_sizes(rows: Sequence[Row]) -> Figure | None:
     """Draws how many batches had which size, a panel for each number of clients."""
-    batched = [row for row in rows if row.served.batches and row.served.batches.count]
+    batched = [(row, row.served.batches) for row in rows if row.served.batches]
+    batched = [(row, batches) for row, batches in batched if batches.count]
     if not batched:
         return None
+    # Panels that compare: the same sizes in each.
+    every = functools.reduce(operator.add, [batches for _, batches in batched]).sizes()
     figure = Figure(figsize=(4.5 * len(batched), 3.8), layout="constrained")
-    for axes, row in zip(figure.subplots(1, len(batched), squeeze=False)[0], batched, strict=True):
-        assert row.served.batches
-        bounds, counts = row.served.batches.trimmed()
-        axes.bar([f"{bound:g}" for bound in bounds], counts / counts.sum(), color="tab:purple")
+    panels = figure.subplots(1, len(batched), squeeze=False, sharey=True)[0]
+    for axes, (row, batches) in zip(panels, batched, strict=True):
+        sizes = batches.sizes()
+        shares = [sizes.get(size, 0.0) / batches.count for size in every]
+        axes.bar(list(every), shares, color=_COLOURS["queue"])
         axes.set(
-            title=f"{row.contender}, {_clients(row)}\nmean {row.served.batches.mean:.1f} rows",
-            xlabel="rows in the batch, fewer than",
-            ylabel="share of batches",
+            title=f"{row.contender}, {_clients(row)}\nmean {batches.mean:.1f} rows",
+            xlabel="rows in the batch",
         )
+    panels[0].set_ylabel("share of batches")
     return figure
 
 
@@ -144,7 +150,8 @@ def _time_split(rows: Sequence[Row]) -> Figure | None:
         axes.set(title=experiment, xlabel="mean time of a request, ms")
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(frameon=False, ncols=len(fields(Split)), loc="lower right", fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(handles), frameon=False)
     return figure
 
 

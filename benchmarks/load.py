@@ -16,7 +16,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import grpc
@@ -58,14 +58,12 @@ class Sample:
         latencies: Seconds of each request that was answered, float64 [answers].
         errors: How many requests failed.
         error: The first failure's text.
-        before: Seconds of each caller's first request, which came before, float64 [answers].
     """
 
     seconds: float
     latencies: np.ndarray
     errors: int = 0
     error: str = ""
-    before: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def rate(self) -> float:
@@ -90,32 +88,35 @@ class Target:
     body: bytes
 
 
-def generate(target: Target, load: Load) -> Sample:
-    """Opens connections, asks once on each without taking the time, and puts the load on."""
+def generate(target: Target, load: Load, begin: Callable[[], object] = lambda: None) -> Sample:
+    """Opens connections, asks once on each without taking the time, and puts the load on.
+
+    Args:
+        target: The request.
+        load: How often it is sent.
+        begin: Called once, after those first requests and before the time is taken.
+    """
     make = {"grpc": _grpc_callers, "http": _http_callers}[target.protocol]
     callers, close = make(target, load.callers)
     try:
-        return drive(callers, load)
+        return drive(callers, load, begin)
     finally:
         close()
 
 
-def drive(callers: Sequence[Caller], load: Load) -> Sample:
-    """Lets each caller ask in a thread of its own, first once without taking the time."""
-    run = _Run(load)
+def drive(
+    callers: Sequence[Caller], load: Load, begin: Callable[[], object] = lambda: None
+) -> Sample:
+    """Lets each caller ask in a thread of its own; see `generate`."""
+    run = _Run(load, begin)
     threads = [threading.Thread(target=run.work, args=[caller]) for caller in callers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     errors = run.failures
-    return Sample(
-        run.ended - run.begun,
-        np.array(run.latencies),
-        len(errors),
-        errors[0] if errors else "",
-        np.array(run.before),
-    )
+    latencies = np.array(run.latencies, float)
+    return Sample(run.ended - run.begun, latencies, len(errors), errors[0] if errors else "")
 
 
 def arrivals(rate: float, seconds: float, seed: int = 0) -> np.ndarray:
@@ -133,33 +134,32 @@ def arrivals(rate: float, seconds: float, seed: int = 0) -> np.ndarray:
 class _Run:
     """What the threads of one load share."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, begin: Callable[[], object]) -> None:
         self._load = load
+        self._before = begin
         self._due = arrivals(load.rate, load.seconds, load.seed).tolist() if load.rate else []
         self._next = itertools.count()
         self._start = threading.Barrier(load.callers, action=self._begin)
         self._lock = threading.Lock()
         self.latencies: list[float] = []
-        self.before: list[float] = []
         self.failures: list[str] = []
         self.begun = self.ended = 0.0
 
     def _begin(self) -> None:
+        self._before()
         self.begun = time.perf_counter()
 
     def work(self, caller: Caller) -> None:
         """Asks until the load is over; one thread's part of it."""
         latencies: list[float] = []
-        before: list[float] = []
         failures: list[str] = []
-        _ask(caller, time.perf_counter(), before, [])
+        _ask(caller, time.perf_counter(), [], [])
         self._start.wait()
         while (due := self._wait_for_next(len(latencies) + len(failures))) is not None:
             _ask(caller, due, latencies, failures)
         now = time.perf_counter()
         with self._lock:
             self.latencies += latencies
-            self.before += before
             self.failures += failures
             self.ended = max(self.ended, now)
 

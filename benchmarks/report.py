@@ -133,7 +133,7 @@ def metrics(rows: Sequence[Row], aims: Sequence[Aim]) -> dict[str, float]:
 
 def _record(row: Row) -> dict[str, Any]:
     batches = row.served.batches
-    buckets = zip(*batches.trimmed(), strict=True) if batches else ()
+    sizes = batches.sizes() if batches else {}
     split = vars(row.split) if row.split else {}
     return {
         "experiment": row.experiment,
@@ -148,7 +148,7 @@ def _record(row: Row) -> dict[str, Any]:
         "errors": row.errors,
         "error": row.error,
         "mean_batch": batches.mean if batches and batches.count else None,
-        "batches": " ".join(f"<{bound:g}:{count:g}" for bound, count in buckets),
+        "batches": " ".join(f"{size}:{count:g}" for size, count in sizes.items()),
         **{f"{name}_ms": split.get(name) for name in ("queue", "codec", "runtime", "transport")},
     }
 
@@ -157,7 +157,7 @@ def _batches(row: Row) -> str:
     batches = row.served.batches
     if not batches or not batches.count:
         return ""
-    return f"{bars(batches.trimmed()[1])} mean {batches.mean:.1f}"
+    return f"{bars(list(batches.sizes().values()))} mean {batches.mean:.1f}"
 
 
 def _short(value: float) -> str:

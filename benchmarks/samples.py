@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,11 +48,25 @@ class Histogram:
     def __add__(self, other: Histogram) -> Histogram:
         return Histogram(self.bounds, self.counts + other.counts, self.total + other.total)
 
-    def trimmed(self) -> tuple[tuple[float, ...], np.ndarray]:
-        """Returns bounds and counts from the first bucket that holds something to the last."""
+    def sizes(self) -> dict[str, float]:
+        """Returns the counts of whole numbers by what the bucket may hold, as "4–7".
+
+        Buckets before the first and after the last that holds something are left out.
+        """
         held = np.flatnonzero(self.counts)
-        kept = slice(held[0], held[-1] + 1) if len(held) else slice(0)
-        return self.bounds[kept], self.counts[kept]
+        if not len(held):
+            return {}
+        lowest = [0.0, *self.bounds]
+        return {
+            _size(lowest[index], lowest[index + 1]): float(self.counts[index])
+            for index in range(held[0], held[-1] + 1)
+        }
+
+
+def _size(low: float, bound: float) -> str:
+    if np.isinf(bound):
+        return f">={low:g}"
+    return f"{low:g}" if bound - low <= 1 else f"{low:g}–{bound - 1:g}"
 
 
 def histogram(page: str, name: str, labels: Mapping[str, str] | None = None) -> Histogram | None:
@@ -191,9 +206,7 @@ class Row:
     def split(self) -> Split | None:
         """Where the time went, or None where the server does not say."""
         request, runtime, queue = self.served.request, self.served.runtime, self.served.queue
-        # A server counts the requests before, too.
-        everything = [part for sample in self.rounds for part in (sample.latencies, sample.before)]
-        latencies = np.concatenate([np.zeros(0), *everything])
+        latencies = self._latencies()
         if not (request and request.count and runtime and runtime.count and len(latencies)):
             return None
         queued = queue.mean if queue and queue.count else 0.0
@@ -217,10 +230,10 @@ def ratios(row: Row, reference: Row) -> np.ndarray:
     return np.array([own.rate / other.rate if other.rate else np.nan for own, other in pairs])
 
 
-def bars(counts: np.ndarray) -> str:
+def bars(counts: Sequence[float]) -> str:
     """Returns counts as a line of bars, one character each; a blank where there is none."""
-    largest = counts.max() if len(counts) else 0
+    largest = max(counts, default=0)
     if not largest:
         return ""
-    steps = np.ceil(counts / largest * len(_BARS)).astype(int)
+    steps = [math.ceil(count / largest * len(_BARS)) for count in counts]
     return "".join(_BARS[step - 1] if step else " " for step in steps)

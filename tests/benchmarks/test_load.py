@@ -77,6 +77,14 @@ def test_a_closed_loop_keeps_all_callers_busy_and_counts_every_answer():
     assert sample.seconds >= 0.2
 
 
+def test_the_beginning_is_told_when_every_caller_has_asked_once():
+    crowd = Crowd(0.001)
+    told: list[int] = []
+    sample = drive([crowd] * 3, Load(3, 0.05), lambda: told.append(crowd.asked))
+    assert told == [3]
+    assert len(sample.latencies) == crowd.asked - 3
+
+
 def test_a_closed_loop_goes_on_until_it_has_enough_answers():
     sample = drive([Crowd(0.02)], Load(1, 0.001, least=3))
     assert len(sample.latencies) == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -11,7 +13,7 @@ from benchmarks.aims import aims
 from benchmarks.contenders import ECHO, IN_PROCESS, MLFLOW, SERVER, server_name
 from benchmarks.figures import figures
 from benchmarks.load import Load, Sample
-from benchmarks.samples import Row, Served
+from benchmarks.samples import Histogram, Row, Served
 
 
 def row(experiment: str, contender: str, callers: int, *rates: int, offered: float = 0.0) -> Row:
@@ -96,6 +98,15 @@ def test_pictures_are_drawn_of_what_there_is():
     assert set(figures(ROWS)) == {"latency_against_load"}
     swept = [row("e", "a", callers, 10) for callers in (1, 8)]
     assert set(figures(swept)) == {"throughput_against_concurrency"}
+    few, many = (
+        Histogram((1, 2, np.inf), np.array(counts), 9) for counts in ([0, 9, 0], [0, 1, 8])
+    )
+    batched = [replace(swept[0], served=Served(batches=batches)) for batches in (few, many)]
+    panels = figures(batched)["batch_sizes"].axes
+    assert [[label.get_text() for label in axes.get_xticklabels()] for axes in panels] == [
+        ["1", ">=2"],
+        ["1", ">=2"],
+    ]
 
 
 def test_a_row_that_failed_is_a_line_as_any_other():

@@ -72,12 +72,11 @@ def test_histograms_add_up_and_subtract(pairs, total):
     assert back.total == pytest.approx(total)
 
 
-def test_a_trimmed_histogram_begins_and_ends_with_what_it_holds():
-    held = Histogram((1, 2, 4, 8, np.inf), np.array([0, 3.0, 0, 1, 0]), 14)
-    bounds, counts = held.trimmed()
-    assert (bounds, counts.tolist()) == ((2, 4, 8), [3, 0, 1])
+def test_sizes_go_from_the_first_that_there_was_to_the_last():
+    held = Histogram((1, 2, 4, 8, 16, np.inf), np.array([0, 3.0, 0, 1, 0, 2]), 60)
+    assert held.sizes() == {"1": 3, "2–3": 0, "4–7": 1, "8–15": 0, ">=16": 2}
     empty = Histogram((1, 2), np.zeros(2), 0)
-    assert empty.trimmed()[0] == ()
+    assert empty.sizes() == {}
     assert np.isnan(empty.mean)
 
 
@@ -126,13 +125,6 @@ def test_the_split_adds_up_to_the_clients_mean():
     assert (split.queue, split.runtime) == pytest.approx((1.5, 3.5))
 
 
-def test_the_split_counts_the_requests_before_as_the_server_does():
-    first = Sample(1.0, np.array([0.002]), before=np.array([0.018]))
-    split = row(first, served=Served(microseconds(6000, 2), microseconds(5000, 2))).split
-    assert split
-    assert split.transport == pytest.approx(4)
-
-
 def test_without_batching_nothing_waits():
     split = row(sample(8), served=Served(microseconds(6000), microseconds(5000))).split
     assert split
@@ -166,4 +158,4 @@ def test_what_came_between_two_pages_is_their_difference():
     ("counts", "text"), [([], ""), ([0, 0], ""), ([8, 0, 1], "█ ▁"), ([1, 1], "██")]
 )
 def test_bars_are_as_high_as_their_counts(counts, text):
-    assert bars(np.array(counts, float)) == text
+    assert bars(counts) == text

@@ -15,7 +15,7 @@ from benchmarks.__main__ import main
 from benchmarks.experiments import Bench
 from benchmarks.load import Load, Sample
 from benchmarks.models import HALF_PLUS_TWO, Model
-from benchmarks.samples import Row
+from benchmarks.samples import Row, Served
 
 BATCHING = "max_batch_size { value: 8 } batch_timeout_micros { value: 1000 }"
 
@@ -121,9 +121,9 @@ def test_contenders_take_turns_with_seeds_of_their_own(tmp_path):
     asked: list[tuple[str, int, float]] = []
 
     def contender(name: str) -> contenders.Contender:
-        def measure(load: Load) -> Sample:
+        def measure(load: Load) -> tuple[Sample, Served]:
             asked.append((name, load.seed, load.seconds))
-            return Sample(1.0, np.ones(3))
+            return Sample(1.0, np.ones(3)), Served()
 
         return contenders.Contender(name, measure)
 
