@@ -307,7 +307,7 @@ class Manager:
     def _unload(self, served: Served, version: Version, session: Servable) -> None:
         self._close(served, session)
         with self._changed:
-            version.state = State.END
+            served.unloaded(version)
             self._changed.notify_all()
         log.info("Unloaded servable %s version %d", served.model.name, version.number)
 
