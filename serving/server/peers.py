@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +52,10 @@ class Peers:
         Raises:
             ServingError: One of them refused or failed.
         """
-        partial = self.folder / f".models.config.{self.index}"
-        partial.write_bytes(request.config.SerializeToString())
+        # Reloads may come at the same time.
+        descriptor, partial = tempfile.mkstemp(dir=self.folder, prefix=".models.config.")
+        with open(descriptor, "wb") as file:
+            file.write(request.config.SerializeToString())
         os.replace(partial, self.folder / "models.config")
         others = [index for index in range(self.count) if index != self.index]
         with_channels = [
