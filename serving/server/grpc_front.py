@@ -113,7 +113,12 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         forwarded = FORWARDED in context.invocation_metadata()
         observed = self._core.observed("HandleReloadConfigRequest", "GRPC", context.peer)
         return _answer(
-            lambda: self._core.reload(request, context.time_remaining(), forwarded=forwarded),
+            lambda: self._core.reload(
+                request,
+                context.time_remaining(),
+                forwarded=forwarded,
+                wanted=context.is_active,
+            ),
             observed,
             context,
         )

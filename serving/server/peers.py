@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
@@ -15,6 +17,7 @@ from serving.errors import ServingError
 
 # Marks a request that another worker has passed on, which is passed on no further.
 FORWARDED = ("foundry-forwarded", "1")
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,10 @@ class Peers:
         return model_server_config_pb2.ModelServerConfig.FromString(path.read_bytes())
 
     def reload(
-        self, request: model_management_pb2.ReloadConfigRequest, timeout: float | None
+        self,
+        request: model_management_pb2.ReloadConfigRequest,
+        timeout: float | None,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         """Has the others load a configuration, and those that start later.
 
@@ -70,7 +76,7 @@ class Peers:
         try:
             for call in calls:
                 try:
-                    call.result()
+                    _result(call, wanted)
                 except grpc.RpcError as error:
                     # One that is not there reads the file when it starts.
                     if error.code() is not grpc.StatusCode.UNAVAILABLE:
@@ -78,3 +84,15 @@ class Peers:
         finally:
             for channel in with_channels:
                 channel.close()
+
+
+def _result(call: Any, wanted: Callable[[], bool]) -> None:
+    """Waits for a call's end, or cancels it when its answer is wanted no more."""
+    while True:
+        try:
+            call.result(timeout=_LOOK_SECONDS)
+            return
+        except grpc.FutureTimeoutError:
+            if not wanted():
+                call.cancel()
+                raise ServingError(grpc.StatusCode.CANCELLED, "The client has left") from None

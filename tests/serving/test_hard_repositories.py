@@ -8,10 +8,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
-from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+)
 
 from serving.errors import ServingError
 from serving.server.core import Core
@@ -273,6 +278,19 @@ def test_reloads_at_the_same_time_cost_no_request_and_the_server_nothing(reposit
         for name in "mabc":
             assert served(core, name) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["models.config"]
+
+
+def test_a_client_that_gives_up_a_reload_gives_its_thread_back(repository):
+    """Without a deadline, a reload waits for a model that never comes, on the only thread."""
+    half = repository / "half_plus_two"
+    with serving_both(Model("m", half), threads=1) as fronts:
+        with grpc.insecure_channel(fronts.grpc) as channel:
+            reload: Any = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
+            waiting = reload.future(configuration(("m", str(half)), ("no", "/no/such/folder")))
+            eventually(lambda: len(fronts.core._manager.models()) == 2)
+            waiting.cancel()
+            reload(configuration(("m", str(half))), timeout=60)
+        assert [model.name for model in fronts.core._manager.models()] == ["m"]
 
 
 def configuration(*models: tuple[str, str]) -> model_management_pb2.ReloadConfigRequest:
