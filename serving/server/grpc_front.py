@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 _PREDICTION_SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"]
 _MODEL_SERVICE = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
+# Seconds; a longer time is none.
+_LONGEST_TIME = 1e9
 _LARGEST_MESSAGE = 2**31 - 1
 # Bytes: a client takes 8 KiB of headers, in which each byte may become three.
 _LONGEST_TEXT = 1024
@@ -53,7 +55,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> predict_pb2.PredictResponse:
         observed = self._core.observed("Predict", "GRPC", context.peer)
         return _answer(
-            lambda: self._core.predict(request, context.time_remaining()), observed, context
+            lambda: self._core.predict(request, _seconds_left(context)), observed, context
         )
 
     def Classify(
@@ -61,7 +63,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> classification_pb2.ClassificationResponse:
         observed = self._core.observed("Classify", "GRPC", context.peer)
         return _answer(
-            lambda: self._core.classify(request, context.time_remaining()), observed, context
+            lambda: self._core.classify(request, _seconds_left(context)), observed, context
         )
 
     def Regress(
@@ -69,7 +71,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> regression_pb2.RegressionResponse:
         observed = self._core.observed("Regress", "GRPC", context.peer)
         return _answer(
-            lambda: self._core.regress(request, context.time_remaining()), observed, context
+            lambda: self._core.regress(request, _seconds_left(context)), observed, context
         )
 
     def MultiInference(
@@ -77,7 +79,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> inference_pb2.MultiInferenceResponse:
         observed = self._core.observed("MultiInference", "GRPC", context.peer)
         return _answer(
-            lambda: self._core.multi_inference(request, context.time_remaining()),
+            lambda: self._core.multi_inference(request, _seconds_left(context)),
             observed,
             context,
         )
@@ -115,7 +117,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         return _answer(
             lambda: self._core.reload(
                 request,
-                context.time_remaining(),
+                _seconds_left(context),
                 forwarded=forwarded,
                 wanted=context.is_active,
             ),
@@ -248,6 +250,12 @@ def _bind(
         if credentials:
             reason += ", or the certificate and its key do not fit together"
         raise UserError(f"{what} cannot be bound: {reason}; choose another one") from error
+
+
+def _seconds_left(context: grpc.ServicerContext) -> float | None:
+    """Returns the time until a call's deadline; None without one, which gRPC takes for 10^18."""
+    left = context.time_remaining()
+    return left if left is not None and left < _LONGEST_TIME else None
 
 
 def _answer(
