@@ -120,7 +120,7 @@ def test_a_row_that_failed_is_a_line_as_any_other():
     assert "–" in text(report.results_table([failed]))
 
 
-def test_a_store_that_cannot_be_used_is_told_in_a_sentence(tmp_path, monkeypatch):
+def test_a_store_that_cannot_be_used_is_told_in_a_sentence(store, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nosuch://place")
     with pytest.raises(UserError, match=r"the tracking store nosuch://place cannot be used: "):
         report.log(ROWS, [], {}, tmp_path)
