@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import urllib.parse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -210,16 +211,27 @@ def test_a_base_path_that_vanishes_and_returns_costs_no_request(repository, tmp_
 TRICKS = ["../m", "..", "/etc", "%2e%2e", "a\0b", "é" * 2000, "😀", "\n", " ", ":", "m/versions/1"]
 
 
-@pytest.mark.parametrize("name", TRICKS)
-def test_a_name_is_a_name_and_never_a_path(repository, name):
-    """Models may be called anything; the name never leads to a folder."""
+def test_a_name_is_a_name_and_never_a_path(repository):
+    """Models may be called anything, over both fronts; the name never leads to a folder."""
     half = repository / "half_plus_two"
-    with managed(Model("m", half), Model(name, half)) as core:
-        assert served(core, name) == 1
-        assert states(core, name) == {1: ("AVAILABLE", "OK", "")}
-        with pytest.raises(ServingError) as raised:
-            served(core, f"{name}/../m")
-        assert raised.value.code is grpc.StatusCode.NOT_FOUND
+    with serving_both(Model("m", half), *(Model(name, half) for name in TRICKS)) as fronts:
+        http = Http(fronts.rest_port)
+        for name in TRICKS:
+            assert served(fronts.core, name) == 1
+            assert states(fronts.core, name) == {1: ("AVAILABLE", "OK", "")}
+            quoted = urllib.parse.quote(name, safe="")
+            assert http.predict(quoted, instances=[1.0]) == (200, {"predictions": [2.5]})
+            assert http.send("GET", f"/v1/models/{quoted}/versions/1/metadata")[0] == 200
+            for wrong in (f"{name}/../m", f"../models/{name}", f"{name}\0"):
+                with pytest.raises(ServingError) as raised:
+                    served(fronts.core, wrong)
+                assert raised.value.code is grpc.StatusCode.NOT_FOUND
+                quoted = urllib.parse.quote(wrong, safe="")
+                assert http.predict(quoted, instances=[1.0]) == (
+                    404,
+                    {"error": f"Servable not found for request: Latest({wrong})"},
+                )
+        http.close()
 
 
 @pytest.mark.parametrize(
