@@ -97,7 +97,7 @@ def test_a_named_program_that_is_not_there_is_refused(monkeypatch, capsys):
     assert "/no/such/program, which is no program" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serving", "--help"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["serving", "--help"]])
 def test_help_names_what_there_is(arguments, capsys):
     with pytest.raises(SystemExit, match="0"):
         main(arguments)
