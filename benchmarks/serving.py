@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -133,6 +134,7 @@ def _report(
         "only": ",".join(options.only),
         "tensorflow_model_server": bool(real),
     }
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     run, store = report.log(rows, reached, chosen, folder)
     console.print(f"run        {run} in {store}", soft_wrap=True)
 
