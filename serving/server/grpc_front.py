@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent import futures
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +31,7 @@ from tensorflow_serving.apis import (
 from serving.errors import ServingError, UserError
 from serving.server.core import Core
 from serving.server.peers import FORWARDED
+from serving.server.pool import GrowingPool
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ def serve(
         UserError: An address is taken or not allowed, or the certificate is damaged.
     """
     server = grpc.server(
-        futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+        GrowingPool(threads, name="grpc"),  # type: ignore[arg-type]
         options=[
             ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
             ("grpc.max_send_message_length", _LARGEST_MESSAGE),

@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 
 from serving.errors import ServingError
-from serving.server import versions
+from serving.server import pool, versions
 from serving.server.servable import Servable
 from serving.server.servables import Served, Version
 from serving.server.versions import Model, State
@@ -233,7 +233,7 @@ class Manager:
                 served.settled() or not served.listed for served in models
             )
 
-        with self._changed:
+        with pool.waiting(), self._changed:
             while not settled() and (left := deadline - time.monotonic()) > 0 and wanted():
                 self._changed.wait(min(left, _LOOK_SECONDS))
             in_time = settled()

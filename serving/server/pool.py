@@ -57,6 +57,7 @@ class GrowingPool(futures.Executor):
         self._threads: set[_Thread] = set()
         self._idle: list[_Thread] = []
         self._busy = 0
+        self._company = 0
         self._taken = 0.0
         self._ended = False
         self._queued = threading.Event()
@@ -114,7 +115,7 @@ class GrowingPool(futures.Executor):
         """Returns what a thread is to do next; None ends it."""
         while True:
             with self._lock:
-                if self._tasks and (self._busy <= self._few or self._ended):
+                if self._tasks and (self._busy <= self._few + self._company or self._ended):
                     self._taken = time.monotonic()
                     return self._tasks.popleft()
                 self._busy -= 1
@@ -148,12 +149,14 @@ class GrowingPool(futures.Executor):
             time.sleep(_PATIENCE_SECONDS)
             with self._lock:
                 if not self._tasks:
+                    self._company = 0
                     if not queued or self._ended:
                         self._watched = self._queued.is_set()
                         if not self._watched:
                             return
                     self._queued.clear()
                 elif time.monotonic() - self._taken > _PATIENCE_SECONDS:
+                    self._company += 1
                     self._add_thread()
 
 
