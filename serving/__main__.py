@@ -1,4 +1,4 @@
-"""`python -m serving deploy | query | status`: the command line of serving."""
+"""`python -m serving COMMAND`: the command line of serving."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TextIO, TypeVar
 
 import grpc
 from rich.console import Console
@@ -21,10 +21,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from serving.errors import ServingError, UserError
-
-if TYPE_CHECKING:
-    from serving.client import Client
+from serving import command_options, rollout_commands
+from serving.errors import RolloutError, ServingError, UserError
+from serving.telling import DEFAULT_ADDRESS
 
 Item = TypeVar("Item")
 
@@ -34,18 +33,23 @@ console = Console(highlight=False, markup=False, emoji=False)
 def main(arguments: Sequence[str]) -> int:
     """Runs the command line and returns its exit code.
 
-    0: done. 1: the server refused or failed. 2: a choice cannot work. 130: interrupted.
+    0: done. 1: a server or a rollout failed, or a status found differences. 2: a choice cannot
+    work. 130: interrupted.
     """
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RolloutError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except ServingError as error:
         text = error.message
         if error.code is grpc.StatusCode.UNAVAILABLE and "connect" in text:
-            text = f"no model server answers at {options.address}; start one with: make serve"
+            address = options.address or DEFAULT_ADDRESS
+            text = f"no model server answers at {address}; start one with: make serve"
         print(f"error: {text}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -55,26 +59,11 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return 0
-
-
-def _connected(options: argparse.Namespace) -> Client:
-    from serving.client import TLS, Client
-
-    tls = TLS(options.root_certificates, options.certificate, options.key, options.server_name)
-    return Client(options.address, timeout=options.timeout, tls=None if tls == TLS() else tls)
-
-
-def _deploy(options: argparse.Namespace) -> None:
-    from serving.deploy import deploy
-
-    done = deploy(options.model, options.repository, alias=options.alias, version=options.version)
-    how = "deployed" if done.fresh else "was deployed already"
-    console.print(f"{done.name} version {done.version} {how}: {done.path}", soft_wrap=True)
 
 
 def _query(options: argparse.Namespace) -> None:
     from serving import answers, query
+    from serving.client import Client
 
     kinds = [bool(options.files), bool(options.text), options.json is not None]
     if sum(kinds) != 1:
@@ -92,7 +81,9 @@ def _query(options: argparse.Namespace) -> None:
     elif options.files:
         files = query.images(options.files)
     sizes = {"batch_size": options.batch_size, "concurrency": options.concurrency}
-    with _connected(options) as client:
+    with Client(
+        options.address, timeout=options.timeout, tls=command_options.tls(options)
+    ) as client:
         if options.wait:
             client.wait_until_ready(
                 options.model, version=options.version, label=options.label, timeout=options.wait
@@ -158,25 +149,13 @@ def _progress(items: Iterable[Item], total: int | None, *, quiet: bool = False) 
             progress.advance(task)
 
 
-def _status(options: argparse.Namespace) -> None:
-    with _connected(options) as client:
-        for entry in client.status(options.model):
-            line = f"{options.model} version {entry.version} {entry.state} {entry.error}"
-            console.print(line.strip(), soft_wrap=True)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m serving", description="From a registered model to answers."
     )
-    commands = parser.add_subparsers(required=True, metavar="deploy | query | status")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    deploy = commands.add_parser("deploy", help="copy a registered version to the model repository")
-    deploy.set_defaults(command=_deploy)
-    deploy.add_argument("model", help="registered name, which is also the served name")
-    deploy.add_argument("--alias", default="champion", help="which version (default: champion)")
-    deploy.add_argument("--version", type=int, help="which version, instead of an alias")
-    deploy.add_argument("--repository", type=Path, default=Path("models"), help="(default: models)")
+    rollout_commands.add(commands)
 
     query = commands.add_parser(
         "query", help="ask a served model about images, texts or JSON lines"
@@ -194,7 +173,9 @@ def _parser() -> argparse.ArgumentParser:
         "--json", metavar="FILE", help="a request on each line, {INPUT: VALUE}; - reads stdin"
     )
     which = query.add_mutually_exclusive_group()
-    which.add_argument("--version", type=int, help="version (default: the server's choice)")
+    which.add_argument(
+        "--version", type=int, help="version (default: label stable, where the server knows it)"
+    )
     which.add_argument("--label", help="version label, instead of a version")
     query.add_argument(
         "--signature", default="", help="signature (default: the one that takes such input)"
@@ -211,26 +192,15 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument("--wait", type=float, default=0, help="seconds to wait for the model")
     query.add_argument("--picture", type=Path, help="file to draw images and answers into")
 
-    status = commands.add_parser("status", help="show the versions that a server knows")
-    status.set_defaults(command=_status)
-    status.add_argument("model", help="served name")
-
-    for command in (query, status):
-        command.add_argument(
-            "--address",
-            default="localhost:8500",
-            help="HOST:PORT, several by commas, or unix:PATH (default: localhost:8500)",
-        )
-        command.add_argument(
-            "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
-        )
-        encryption = command.add_argument_group("encryption, if one of these is given")
-        encryption.add_argument("--root_certificates", metavar="FILE", help="whom to trust, PEM")
-        encryption.add_argument("--certificate", metavar="FILE", help="the client's own, PEM")
-        encryption.add_argument("--key", metavar="FILE", help="of that certificate, PEM")
-        encryption.add_argument(
-            "--server_name", default="", help="name in the server's certificate, if it is another"
-        )
+    query.add_argument(
+        "--address",
+        default="localhost:8500",
+        help="HOST:PORT, several by commas, or unix:PATH (default: localhost:8500)",
+    )
+    query.add_argument(
+        "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
+    )
+    command_options.add_encryption(query)
     return parser
 
 

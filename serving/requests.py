@@ -158,6 +158,13 @@ def model_spec(model: str, version: int | None, label: str, signature: str = "")
     return spec
 
 
+def specs_of(request: Any) -> list[Any]:
+    """Returns the ModelSpecs of a request: several for MultiInference, else one."""
+    if hasattr(request, "tasks"):
+        return [task.model_spec for task in request.tasks]
+    return [request.model_spec]
+
+
 def predict(
     spec: Any, inputs: Mapping[str, Any], outputs: Sequence[str]
 ) -> Call[dict[str, np.ndarray]]:

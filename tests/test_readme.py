@@ -45,6 +45,7 @@ def test_the_page_of_architectures_carries_the_table():
     [
         *("README.md", "CONTRIBUTING.md"),
         *("docs/architecture.md", "docs/adding-an-architecture.md", "docs/client.md"),
+        "docs/rollout.md",
     ],
 )
 def test_links_and_named_files_exist(page):

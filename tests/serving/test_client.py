@@ -172,8 +172,10 @@ def test_models_are_reloaded_and_labels_lead_to_their_versions(repository, tmp_p
         assert client.wait_until_ready("m", version=2) == 2
         labelled = ModelConfig("m", str(base), [1, 2], {"stable": 1, "canary": 2})
         client.reload([labelled])
-        assert client.predict("m", x)["y"] == 6
+        assert client.predict("m", x, label="")["y"] == 6
+        assert client.predict("m", x)["y"] == 3
         assert client.predict("m", x, label="stable")["y"] == 3
+        assert client.version("m", label="canary") == 2
         assert client.predict("m", x, version=1)["y"] == 3
         assert "serving_default" in client.metadata("m", label="canary")
         error = refused(client.predict, "m", x, label="gone")

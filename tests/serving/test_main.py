@@ -1,4 +1,4 @@
-"""`python -m serving query | status`: what it prints and its exit codes; `deploy` has its own."""
+"""`python -m serving query`: what it prints and its exit codes; rollouts have their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tensorflow_serving.apis import get_model_status_pb2
 
 from serving import __main__ as command_line
 from serving import query
@@ -247,8 +246,8 @@ def test_what_cannot_work_is_refused_before_anyone_is_asked(run, tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    [["status", "m"], ["query", "m", "FILE"], ["query", "m", "FILE", "--wait", "0.3"]],
-    ids=["status", "query", "wait"],
+    [["query", "m", "FILE"], ["query", "m", "FILE", "--wait", "0.3"]],
+    ids=["query", "wait"],
 )
 def test_without_a_server_one_sentence_says_how_to_start_one(run, tmp_path, command):
     file = draw(tmp_path / "1.png")
@@ -258,41 +257,7 @@ def test_without_a_server_one_sentence_says_how_to_start_one(run, tmp_path, comm
     assert errors == ("error: no model server answers at 127.0.0.1:1; start one with: make serve\n")
 
 
-def test_the_status_has_a_line_for_each_version(asked):
-    assert asked("status", "half_plus_two") == (0, "half_plus_two version 1 AVAILABLE\n", "")
-    code, printed, errors = asked("status", "nobody")
-    assert (code, printed) == (1, "")
-    assert errors == "error: Could not find any versions of model nobody\n"
-
-
-def test_the_status_prints_the_error_of_a_version_as_it_is(run, repository, tmp_path, monkeypatch):
-    from serving.client import Client
-    from serving.errors import ServingError
-    from serving.server.versions import Model
-    from tests.serving.saved_models import publish, serving
-
-    base = tmp_path / "m"
-    base.mkdir()
-    publish(repository / "half_plus_two" / "1", base, 1)
-    with serving(Model("m", base)) as address, Client(address) as client:
-        broken = publish(repository / "half_plus_two" / "1", tmp_path, 2)
-        (broken / "variables" / "variables.data-00000-of-00001").write_bytes(b"")
-        broken.rename(base / "2")
-        with pytest.raises(ServingError):
-            client.wait_until_ready("m", version=2)
-        monkeypatch.setattr(command_line.console, "width", 40)
-        _, printed, _ = run("status", "m", "--address", address)
-    first, second, third = printed.splitlines()
-    assert first == "m version 2 END Read less bytes than requested"
-    assert second.strip().startswith("[[{{")
-    assert second.endswith("{{node RestoreV2}}]]")
-    assert third == "m version 1 AVAILABLE"
-
-
-@pytest.mark.parametrize("command", ["status", "query"])
-def test_an_encrypted_server_is_asked_with_the_files_that_are_named(run, tmp_path, command):
-    states = get_model_status_pb2.GetModelStatusResponse()
-    states.model_version_status.add(version=7, state=30)
+def test_an_encrypted_server_is_asked_with_the_files_that_are_named(run, tmp_path):
     authority = certified("authority")
     client = certified("client", authority)
     for name, content in [
@@ -302,21 +267,21 @@ def test_an_encrypted_server_is_asked_with_the_files_that_are_named(run, tmp_pat
     ]:
         (tmp_path / name).write_bytes(content)
     recorder = Recorder(
-        GetModelStatus=states,
         GetModelMetadata=signatures(serving_default={"x": "string"}),
         Predict=echoed,
     )
-    about = ["--text", "a word"] if command == "query" else []
     credentials = encrypted(certified("models", authority), clients=authority)
     with bare_server(recorder, credentials=credentials) as address:
         code, printed, errors = run(
-            *(command, "m", *about, "--address", address, "--server_name", "models"),
+            *("query", "m", "--text", "a word", "--address", address, "--server_name", "models"),
             *("--root_certificates", tmp_path / "authority.pem"),
             *("--certificate", tmp_path / "client.pem", "--key", tmp_path / "client.key"),
         )
         assert (code, errors) == (0, "")
-        assert ("a word" if command == "query" else "m version 7 AVAILABLE") in printed
-        code, _, errors = run("status", "m", "--address", address, "--certificate", "gone.pem")
+        assert "a word" in printed
+        code, _, errors = run(
+            *("query", "m", "--text", "a word", "--address", address, "--certificate", "gone.pem")
+        )
     assert code == 2
     assert errors == "error: a client's certificate and its key go together; one is missing\n"
 
@@ -375,7 +340,7 @@ def test_a_command_line_that_cannot_be_read_shows_the_usage(run, capsys, argumen
 
 def test_the_exit_code_is_the_processes_own(tmp_path):
     process = subprocess.run(
-        [sys.executable, "-m", "serving", "status", "m", "--address", "127.0.0.1:1"],
+        [sys.executable, "-m", "serving", "query", "m", "--text", "a", "--address", "127.0.0.1:1"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
         capture_output=True,
