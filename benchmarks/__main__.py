@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser().parse_args(arguments or ["--help"])
         importlib.import_module(f"benchmarks.{options.benchmark}").run(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -103,7 +103,7 @@ class ModelServer:
 
 @contextlib.contextmanager
 def model_server(
-    models: Sequence[Model],
+    model: Model,
     base: Path,
     loader: Executor,
     *,
@@ -115,7 +115,7 @@ def model_server(
     """Runs a model server until the end of the block.
 
     Args:
-        models: What it serves.
+        model: What it serves.
         base: Folder of the SavedModels; files about the server go there, too.
         loader: The process that puts loads on it.
         command: The program; empty for the project's server.
@@ -128,7 +128,7 @@ def model_server(
     """
     name = name or server_name(workers=workers, batching=bool(batching))
     folder = Path(tempfile.mkdtemp(dir=base, prefix="server."))
-    files = {"models": _model_config(models, base), "monitoring": _MONITORING, "batching": batching}
+    files = {"models": _model_config(model, base), "monitoring": _MONITORING, "batching": batching}
     for file, text in files.items():
         (folder / file).write_text(text)
     port, rest_port = free_port(), free_port()
@@ -147,7 +147,7 @@ def model_server(
     command = command or [sys.executable, "-m", "serving.server"]
     with (
         Client(running.address, timeout=5, attempts=1) as client,
-        started([*command, *flags], folder / "log", lambda: _available(client, models)),
+        started([*command, *flags], folder / "log", lambda: _available(client, model)),
     ):
         yield running
 
@@ -218,7 +218,10 @@ def _generate(
     """Puts a load on a server, and reads its page of metrics before and after, if it has one."""
 
     def served() -> Served:
-        return Served.of(_get(monitored, _PAGE), model) if monitored else Served()
+        # A server that is gone shows in the errors of the sample.
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return Served.of(_get(monitored, _PAGE), model) if monitored else Served()
+        return Served()
 
     before: list[Served] = []
     sample = load.generate(target, chosen, lambda: before.append(served()))
@@ -230,23 +233,21 @@ def _columns(model: Model, batch: int) -> bytes:
     return json.dumps({"inputs": {model.input: model.inputs(batch).tolist()}}).encode()
 
 
-def _model_config(models: Sequence[Model], base: Path) -> str:
-    configs = "".join(
-        f'  config {{ name: "{model.name}" base_path: "{base / model.name}" '
-        'model_platform: "tensorflow" }\n'
-        for model in models
+def _model_config(model: Model, base: Path) -> str:
+    path = base / model.name
+    return (
+        f'model_config_list {{ config {{ name: "{model.name}" base_path: "{path}" '
+        'model_platform: "tensorflow" } }\n'
     )
-    return f"model_config_list {{\n{configs}}}\n"
 
 
-def _available(client: Client, models: Sequence[Model]) -> bool:
+def _available(client: Client, model: Model) -> bool:
     try:
-        states = [client.status(model.name) for model in models]
+        return any(version.state == "AVAILABLE" for version in client.status(model.name))
     except ServingError as error:
         if error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
             return False
         raise
-    return all(any(version.state == "AVAILABLE" for version in state) for state in states)
 
 
 def _listens(port: int) -> bool:

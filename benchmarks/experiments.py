@@ -123,7 +123,7 @@ class Bench:
         return rows
 
     def serve(self, model: Model, **choices) -> contextlib.AbstractContextManager[ModelServer]:
-        return contenders.model_server([model], self.base, self.loader, **choices)
+        return contenders.model_server(model, self.base, self.loader, **choices)
 
     @contextlib.contextmanager
     def real_servers(self, model: Model, *, batching: str = "") -> Iterator[list[ModelServer]]:

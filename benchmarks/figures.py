@@ -107,24 +107,25 @@ def _throughput(rows: Sequence[Row]) -> Figure | None:
 
 
 def _batch_sizes(rows: Sequence[Row]) -> Figure | None:
-    """Draws how many batches had which size, a panel for each number of clients."""
+    """Draws how many batches had which size: a line for each server, a column for each load."""
     batched = [(row, row.served.batches) for row in rows if row.served.batches]
     batched = [(row, batches) for row, batches in batched if batches.count]
     if not batched:
         return None
     # Panels that compare: the same sizes in each.
     every = functools.reduce(operator.add, [batches for _, batches in batched]).sizes()
-    figure = Figure(figsize=(4.5 * len(batched), 3.8), layout="constrained")
-    panels = figure.subplots(1, len(batched), squeeze=False, sharey=True)[0]
-    for axes, (row, batches) in zip(panels, batched, strict=True):
+    names = _distinct(row.contender for row, _ in batched)
+    loads = _distinct(row.asked for row, _ in batched)
+    figure = Figure(figsize=(4.2 * len(loads), 3.4 * len(names)), layout="constrained")
+    panels = figure.subplots(len(names), len(loads), squeeze=False, sharex=True, sharey=True)
+    for row, batches in batched:
         sizes = batches.sizes()
+        axes = panels[names.index(row.contender), loads.index(row.asked)]
         shares = [sizes.get(size, 0.0) / batches.count for size in every]
         axes.bar(list(every), shares, color=_COLOURS["queue"])
-        axes.set(
-            title=f"{row.contender}, {_clients(row)}\nmean {batches.mean:.1f} rows",
-            xlabel="rows in the batch",
-        )
-    panels[0].set_ylabel("share of batches")
+        axes.set(title=f"{row.contender}, {row.asked}\nmean {batches.mean:.1f} rows")
+    figure.supxlabel("rows in the batch", fontsize="medium")
+    figure.supylabel("share of batches", fontsize="medium")
     return figure
 
 
@@ -141,7 +142,7 @@ def _time_split(rows: Sequence[Row]) -> Figure | None:
     panels = figure.subplots(len(experiments), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, experiment in zip(panels, experiments, strict=True):
         own = [(row, split) for row, split in known if row.experiment == experiment]
-        labels = [f"{row.contender}, {_clients(row)}" for row, _ in own]
+        labels = [f"{row.contender}, {row.asked}" for row, _ in own]
         left = [0.0] * len(own)
         for place, field in enumerate(fields(Split)):
             widths = [max(0.0, astuple(split)[place]) for _, split in own]
@@ -153,10 +154,6 @@ def _time_split(rows: Sequence[Row]) -> Figure | None:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(handles), frameon=False)
     return figure
-
-
-def _clients(row: Row) -> str:
-    return "1 client" if row.load.callers == 1 else f"{row.load.callers} clients"
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent import futures
 from dataclasses import dataclass
 from typing import Literal
 
@@ -107,13 +108,17 @@ def generate(target: Target, load: Load, begin: Callable[[], object] = lambda: N
 def drive(
     callers: Sequence[Caller], load: Load, begin: Callable[[], object] = lambda: None
 ) -> Sample:
-    """Lets each caller ask in a thread of its own; see `generate`."""
+    """Lets each caller ask in a thread of its own; see `generate`.
+
+    What a caller raises counts as a failure where a connection can fail so; else it is raised.
+    """
     run = _Run(load, begin)
-    threads = [threading.Thread(target=run.work, args=[caller]) for caller in callers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with futures.ThreadPoolExecutor(len(callers)) as pool:
+        working = [pool.submit(run.work, caller) for caller in callers]
+    broken = [error for done in working if (error := done.exception())]
+    # What broke off comes before those that waited for it in vain.
+    for error in sorted(broken, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
+        raise error
     errors = run.failures
     latencies = np.array(run.latencies, float)
     return Sample(run.ended - run.begun, latencies, len(errors), errors[0] if errors else "")
@@ -153,7 +158,11 @@ class _Run:
         """Asks until the load is over; one thread's part of it."""
         latencies: list[float] = []
         failures: list[str] = []
-        _ask(caller, time.perf_counter(), [], [])
+        try:
+            _ask(caller, time.perf_counter(), [], [])
+        except Exception:
+            self._start.abort()
+            raise
         self._start.wait()
         while (due := self._wait_for_next(len(latencies) + len(failures))) is not None:
             _ask(caller, due, latencies, failures)

@@ -15,20 +15,15 @@ import mlflow
 import pandas as pd
 import psutil
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.aims import Aim
 from benchmarks.figures import PERCENTILES, figures
 from benchmarks.samples import Row, bars
 from pipelines import tracking
+from serving.errors import UserError
 
 _PACKAGES = ("grpcio", "mlflow", "numpy", "tensorflow", "uvicorn")
-
-
-def clients(row: Row) -> str:
-    """Returns a load in words."""
-    if row.load.rate:
-        return f"open, {row.load.rate:.0f}/s"
-    return "1 client" if row.load.callers == 1 else f"{row.load.callers} clients"
 
 
 def results_table(rows: Sequence[Row]) -> Table:
@@ -47,7 +42,7 @@ def results_table(rows: Sequence[Row]) -> Table:
         parts = [_short(getattr(row.split, name)) if row.split else "" for name in split]
         errors = str(row.errors) if row.errors else ""
         rate = _short(row.rate)
-        table.add_row(row.contender, clients(row), rate, *times, errors, _batches(row), *parts)
+        table.add_row(row.contender, row.asked, rate, *times, errors, _batches(row), *parts)
     return table
 
 
@@ -84,26 +79,38 @@ def log(
 
     Returns:
         The run's URI and the store's.
+
+    Raises:
+        UserError: The tracking store cannot be used.
     """
-    uri = tracking.open_store()
-    with mlflow.start_run(experiment_id=tracking.experiment("benchmarks", uri), run_name="serving"):
-        mlflow.log_params({**options, **machine()})
-        mlflow.log_metrics(metrics(rows, aims))
-        results = frame(rows)
-        results.to_csv(folder / "results.csv", index=False)
-        results.to_json(folder / "results.json", orient="records", indent=2)
-        pd.DataFrame([{**vars(aim), "reached": aim.reached} for aim in aims]).to_csv(
-            folder / "aims.csv", index=False
-        )
-        for name in ("results.csv", "results.json", "aims.csv"):
-            mlflow.log_artifact(str(folder / name))
-        for name, figure in figures(rows).items():
-            mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
-        commit, changes = tracking.code_version()
-        mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
-        run = mlflow.active_run()
-        assert run
-        return f"runs:/{run.info.run_id}", uri
+    uri = tracking.tracking_uri()
+    try:
+        tracking.open_store()
+        experiment = tracking.experiment("benchmarks", uri)
+        with mlflow.start_run(experiment_id=experiment, run_name="serving") as run:
+            _log(rows, aims, options, folder)
+    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
+    return f"runs:/{run.info.run_id}", uri
+
+
+def _log(
+    rows: Sequence[Row], aims: Sequence[Aim], options: Mapping[str, Any], folder: Path
+) -> None:
+    mlflow.log_params({**options, **machine()})
+    mlflow.log_metrics(metrics(rows, aims))
+    results = frame(rows)
+    results.to_csv(folder / "results.csv", index=False)
+    results.to_json(folder / "results.json", orient="records", indent=2)
+    reached = pd.DataFrame([{**vars(aim), "reached": aim.reached} for aim in aims])
+    reached.to_csv(folder / "aims.csv", index=False)
+    for name in ("results.csv", "results.json", "aims.csv"):
+        mlflow.log_artifact(str(folder / name))
+    for name, figure in figures(rows).items():
+        mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
+    commit, changes = tracking.code_version()
+    mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
 
 
 def machine() -> dict[str, Any]:

@@ -179,6 +179,13 @@ class Row:
     served: Served = Served()
 
     @property
+    def asked(self) -> str:
+        """The load in words."""
+        if self.load.rate:
+            return f"open, {self.load.rate:.0f}/s"
+        return "1 client" if self.load.callers == 1 else f"{self.load.callers} clients"
+
+    @property
     def rate(self) -> float:
         """Answers per second: the median round's."""
         return float(np.median([sample.rate for sample in self.rounds]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -75,14 +76,14 @@ def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> l
         real: TensorFlow Serving's own program; empty if there is none.
         folder: Where models and logs go.
     """
-    chosen = [EXPERIMENTS[name] for name in dict.fromkeys(options.only)]
+    chosen = {name: EXPERIMENTS[name] for name in options.only}
     rows: list[Row] = []
     with (
         isolated(folder / "tensorflow.log") as tensorflow,
         isolated(folder / "loader.log") as loader,
     ):
         with console.status("saving the models"):
-            needed = [model for _, model in chosen]
+            needed = [model for _, model in chosen.values()]
             tensorflow.submit(models.save_all, needed, folder).result()
         with console.status("") as status:
 
@@ -101,7 +102,7 @@ def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> l
                 real,
                 tell,
             )
-            for name, (experiment, _) in zip(options.only, chosen, strict=True):
+            for name, (experiment, _) in chosen.items():
                 status.update(f"{name}: starting the servers")
                 rows += experiment(bench)
     return rows
@@ -110,37 +111,38 @@ def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> l
 def _report(
     rows: Sequence[Row], options: argparse.Namespace, real: Sequence[str], folder: Path
 ) -> None:
-    with console.status("logging the run"):
+    """Prints the tables, then logs the run: what was measured is not lost with the store."""
+    with console.status("drawing"):
         from benchmarks import report
         from benchmarks.aims import aims
-
-        reached = aims(rows, options.workers)
-        chosen = {
-            "seconds": options.seconds,
-            "rounds": options.rounds,
-            "workers": options.workers,
-            "only": ",".join(options.only),
-            "tensorflow_model_server": bool(real),
-        }
-        run, store = report.log(rows, reached, chosen, folder)
+    reached = aims(rows, options.workers)
     console.print()
     console.print(report.results_table(rows))
     for row in rows:
         if row.error:
-            console.print(f"{row.contender}, {report.clients(row)}: {row.error}", soft_wrap=True)
+            console.print(f"{row.contender}, {row.asked}: {row.error}", soft_wrap=True)
     if reached:
         console.print()
         console.print(report.aims_table(reached))
+    console.print()
     if not real:
-        console.print("\nno tensorflow_model_server on the PATH or in $TENSORFLOW_MODEL_SERVER")
+        console.print("no tensorflow_model_server on the PATH or in $TENSORFLOW_MODEL_SERVER")
+    chosen = {
+        "seconds": options.seconds,
+        "rounds": options.rounds,
+        "workers": options.workers,
+        "only": ",".join(options.only),
+        "tensorflow_model_server": bool(real),
+    }
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    run, store = report.log(rows, reached, chosen, folder)
     console.print(f"run        {run} in {store}", soft_wrap=True)
 
 
 def _line(row: Row) -> str:
-    load = f"{row.load.rate:.0f}/s offered" if row.load.rate else f"{row.load.callers} at once"
     said = f"{row.rate:.1f} requests/s, p50 {row.milliseconds(50):.2f} ms"
     errors = f", {row.errors} errors: {row.error}" if row.errors else ""
-    return f"{row.experiment}: {row.contender}, {load}: {said}{errors}"
+    return f"{row.experiment}: {row.contender}, {row.asked}: {said}{errors}"
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -38,14 +38,6 @@ def set_up_logging(name: str = "") -> None:
     logging.basicConfig(
         level=logging.INFO, format=f"%(asctime)s %(levelname).1s {name}%(name)s] %(message)s"
     )
-    # A request that is no message is the client's mistake, whose traceback helps nobody.
-    logging.getLogger("grpc._common").addFilter(_without_traceback)
-
-
-def _without_traceback(record: logging.LogRecord) -> bool:
-    if "deserializing" in record.getMessage():
-        record.exc_info = None
-    return True
 
 
 def _print_versions() -> int:

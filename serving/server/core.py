@@ -171,10 +171,12 @@ class Core:
         timeout: float | None = None,
         *,
         forwarded: bool = False,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> model_management_pb2.ReloadConfigResponse:
         """Serves the models of a configuration and no others; waits for the new ones.
 
         The other processes of this server do the same, unless one of them has `forwarded` it.
+        Nobody waits on if the answer is `wanted` no more.
         """
         if request.config.WhichOneof("config") != "model_config_list":
             raise ServingError(
@@ -182,16 +184,19 @@ class Core:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported",
             )
-        self.configure(request.config, timeout)
+        self.configure(request.config, timeout, wanted)
         if self._peers and not forwarded:
-            self._peers.reload(request, timeout)
+            self._peers.reload(request, timeout, wanted)
         return model_management_pb2.ReloadConfigResponse(status={})
 
     def configure(
-        self, config: model_server_config_pb2.ModelServerConfig, timeout: float | None = None
+        self,
+        config: model_server_config_pb2.ModelServerConfig,
+        timeout: float | None = None,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         """Serves the models of a configuration and no others, in this process."""
-        self._manager.reload(models_of(config, self._manager.models()), timeout)
+        self._manager.reload(models_of(config, self._manager.models()), timeout, wanted)
 
     def signatures(self, spec: model_pb2.ModelSpec) -> dict[str, meta_graph_pb2.SignatureDef]:
         """Returns the signatures, by key, of the version that a spec asks for."""

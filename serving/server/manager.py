@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 
 from serving.errors import ServingError
-from serving.server import versions
+from serving.server import pool, versions
 from serving.server.servable import Servable
 from serving.server.servables import Served, Version
 from serving.server.versions import Model, State
@@ -20,6 +20,8 @@ from serving.server.versions import Model, State
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.1
+# How often one who waits looks whether anyone waits for it still.
+_LOOK_SECONDS = 0.5
 
 
 class Lease:
@@ -99,8 +101,18 @@ class Manager:
         self._thread.start()
         self._wait(list(self._served.values()), "servable(s)")
 
-    def reload(self, models: Sequence[Model], timeout: float | None = None) -> None:
+    def reload(
+        self,
+        models: Sequence[Model],
+        timeout: float | None = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Serves these models from now on, and no others; waits until the new ones are there.
+
+        Args:
+            models: What to serve.
+            timeout: Seconds to wait; None for as long as it takes.
+            wanted: Whether anyone waits still; asked now and then.
 
         Raises:
             ServingError: A label names a version that is not available, and nothing has
@@ -121,7 +133,7 @@ class Manager:
                 self._next_poll = 0.0
             self._changed.notify_all()
         new = [self._served[name] for name in listed.difference(known)]
-        self._wait(new, "model(s)", timeout)
+        self._wait(new, "model(s)", timeout, wanted)
 
     def stop(self) -> None:
         """Stops watching and frees every session."""
@@ -206,16 +218,25 @@ class Manager:
                         "which is not currently available for inference",
                     )
 
-    def _wait(self, models: Sequence[Served], what: str, timeout: float | None = None) -> None:
+    def _wait(
+        self,
+        models: Sequence[Served],
+        what: str,
+        timeout: float | None = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Waits until the models have settled; raises UNKNOWN if one is not available then."""
-        with self._changed:
-            settled = self._changed.wait_for(
-                lambda: (
-                    self._stopping.is_set()
-                    or all(served.settled() or not served.listed for served in models)
-                ),
-                timeout,
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+
+        def settled() -> bool:
+            return self._stopping.is_set() or all(
+                served.settled() or not served.listed for served in models
             )
+
+        with pool.waiting(), self._changed:
+            while not settled() and (left := deadline - time.monotonic()) > 0 and wanted():
+                self._changed.wait(min(left, _LOOK_SECONDS))
+            in_time = settled()
             failed = [
                 f"{{{{name: {served.model.name} version: {version.number}}} "
                 f"due to error: {version.error}}}"
@@ -228,7 +249,7 @@ class Manager:
                 grpc.StatusCode.UNKNOWN,
                 f"{len(failed)} {what} did not become available: {{{', '.join(failed)}, }}",
             )
-        if not settled:
+        if not in_time:
             raise ServingError(
                 grpc.StatusCode.DEADLINE_EXCEEDED, "The models did not become available in time"
             )
@@ -307,7 +328,7 @@ class Manager:
     def _unload(self, served: Served, version: Version, session: Servable) -> None:
         self._close(served, session)
         with self._changed:
-            version.state = State.END
+            served.unloaded(version)
             self._changed.notify_all()
         log.info("Unloaded servable %s version %d", served.model.name, version.number)
 

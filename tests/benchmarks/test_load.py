@@ -117,6 +117,27 @@ def test_failures_are_counted_and_the_first_is_told():
     assert len(sample.latencies) > 0
 
 
+@pytest.mark.parametrize("answers", [0, 3])
+def test_what_is_no_failure_of_a_connection_is_raised(answers):
+    left = iter(range(answers))
+
+    def stumble() -> None:
+        time.sleep(0.001)
+        if next(left, None) is None:
+            raise TypeError("not a tensor")
+
+    with pytest.raises(TypeError, match="not a tensor"):
+        drive([stumble, Crowd(0.001)], Load(2, 0.05))
+
+
+def test_what_the_beginning_raises_is_raised():
+    def begin() -> None:
+        raise ValueError("no page")
+
+    with pytest.raises(ValueError, match="no page"):
+        drive([Crowd(0.001)] * 2, Load(2, 0.05), begin)
+
+
 @pytest.fixture
 def echo() -> Iterator[str]:
     server = grpc.server(futures.ThreadPoolExecutor(4))

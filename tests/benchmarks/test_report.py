@@ -14,6 +14,7 @@ from benchmarks.contenders import ECHO, IN_PROCESS, MLFLOW, SERVER, server_name
 from benchmarks.figures import figures
 from benchmarks.load import Load, Sample
 from benchmarks.samples import Histogram, Row, Served
+from serving.errors import UserError
 
 
 def row(experiment: str, contender: str, callers: int, *rates: int, offered: float = 0.0) -> Row:
@@ -101,7 +102,10 @@ def test_pictures_are_drawn_of_what_there_is():
     few, many = (
         Histogram((1, 2, np.inf), np.array(counts), 9) for counts in ([0, 9, 0], [0, 1, 8])
     )
-    batched = [replace(swept[0], served=Served(batches=batches)) for batches in (few, many)]
+    batched = [
+        replace(own, served=Served(batches=batches))
+        for own, batches in zip(swept, (few, many), strict=True)
+    ]
     panels = figures(batched)["batch_sizes"].axes
     assert [[label.get_text() for label in axes.get_xticklabels()] for axes in panels] == [
         ["1", ">=2"],
@@ -114,3 +118,9 @@ def test_a_row_that_failed_is_a_line_as_any_other():
     (line,) = report.frame([failed]).to_dict("records")
     assert (line["errors"], line["error"]) == (3, "UNAVAILABLE: x")
     assert "–" in text(report.results_table([failed]))
+
+
+def test_a_store_that_cannot_be_used_is_told_in_a_sentence(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nosuch://place")
+    with pytest.raises(UserError, match=r"the tracking store nosuch://place cannot be used: "):
+        report.log(ROWS, [], {}, tmp_path)

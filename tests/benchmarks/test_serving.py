@@ -38,20 +38,10 @@ def small(bench: Bench) -> list[Row]:
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.chdir(tmp_path)
-    for variable in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "TENSORFLOW_MODEL_SERVER"):
-        monkeypatch.delenv(variable, raising=False)
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
-    return uri
-
-
-@pytest.fixture
 def only_small(monkeypatch: pytest.MonkeyPatch) -> None:
     known: dict[str, tuple[object, Model]] = {"small": (small, HALF_PLUS_TWO)}
     monkeypatch.setattr(serving, "EXPERIMENTS", known)
+    monkeypatch.delenv("TENSORFLOW_MODEL_SERVER", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
 
 
@@ -107,7 +97,7 @@ def test_a_named_program_that_is_not_there_is_refused(monkeypatch, capsys):
     assert "/no/such/program, which is no program" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serving", "--help"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["serving", "--help"]])
 def test_help_names_what_there_is(arguments, capsys):
     with pytest.raises(SystemExit, match="0"):
         main(arguments)

@@ -5,15 +5,22 @@ from __future__ import annotations
 import shutil
 import urllib.parse
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
-from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_service_pb2_grpc,
+)
 
 from serving.errors import ServingError
 from serving.server.core import Core
+from serving.server.peers import Peers
 from serving.server.versions import Model, Policy, State
 from tests.serving.fronts import Http, eventually, serving_both
 from tests.serving.saved_models import floats, managed, publish, request
@@ -250,6 +257,40 @@ def test_a_base_path_that_cannot_be_leaves_the_server_watching(repository, tmp_p
         core.reload(configuration(("m", str(base))), timeout=20)
         publish(repository / "half_plus_two" / "1", base, 2)
         eventually(lambda: served(core) == 2)
+
+
+def test_reloads_at_the_same_time_cost_no_request_and_the_server_nothing(repository, tmp_path):
+    """Eight at a time; the one model that all of them name answers throughout."""
+    half = str(repository / "half_plus_two")
+    configurations = [
+        configuration(("m", half), *((name, half) for name in names))
+        for names in ("ab", "bc", "c", "", "abc", "a", "b", "ca")
+    ]
+    with managed(Model("m", repository / "half_plus_two"), poll_seconds=0.02) as plain:
+        core = Core(plain._manager, Peers(tmp_path, 0, 1))
+        with ThreadPoolExecutor(8) as pool:
+            reloads = [pool.submit(core.reload, each, timeout=60) for each in configurations * 8]
+            while not all(reload.done() for reload in reloads):
+                assert served(core) == 1
+            for reload in reloads:
+                reload.result()
+        core.reload(configurations[4], timeout=60)
+        for name in "mabc":
+            assert served(core, name) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["models.config"]
+
+
+def test_a_client_that_gives_up_a_reload_gives_its_thread_back(repository):
+    """Without a deadline, a reload waits for a model that never comes, on the only thread."""
+    half = repository / "half_plus_two"
+    with serving_both(Model("m", half), threads=1) as fronts:
+        with grpc.insecure_channel(fronts.grpc) as channel:
+            reload: Any = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
+            waiting = reload.future(configuration(("m", str(half)), ("no", "/no/such/folder")))
+            eventually(lambda: len(fronts.core._manager.models()) == 2)
+            waiting.cancel()
+            reload(configuration(("m", str(half))), timeout=60)
+        assert [model.name for model in fronts.core._manager.models()] == ["m"]
 
 
 def configuration(*models: tuple[str, str]) -> model_management_pb2.ReloadConfigRequest:

@@ -28,7 +28,7 @@ CLIENTS = 4
 _MIB = 2**20
 CONTRACT = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "OUT_OF_RANGE"}
 # Bytes that are no message at all never reach the server's own code.
-NO_MESSAGE = ("INTERNAL", "Exception deserializing request!")
+NO_MESSAGE = "Error parsing message with type "
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,9 @@ def send_over_grpc(port: int, requests: Iterator[Malformed], outcomes: Outcomes)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         for request in requests:
             code, text = "OK", ""
+            call: Any = channel.unary_unary(request.where)
             try:
-                channel.unary_unary(request.where)(request.content, timeout=60)
+                call(request.content, timeout=60)
             except grpc.RpcError as error:
                 told: Any = error
                 code, text = told.code().name, told.details()
@@ -162,10 +163,10 @@ def test_ten_thousand_malformed_requests_leave_the_server_as_it_was(server):
                 assert text.startswith("Unsupported signature method_name: "), (kind, text)
             elif code not in CONTRACT:
                 assert kind in ("bytes", "changed message")
-                assert (code, text) == NO_MESSAGE
+                assert (code, text[: len(NO_MESSAGE)]) == ("INTERNAL", NO_MESSAGE)
 
     assert [process.pid for process in workers_of(server.process)] == [worker.pid]
-    assert last.memory - first.memory < 64, (first, last)
+    assert last.memory - first.memory < 30, (first, last)
     assert last.files - first.files <= 8, (first, last)
     assert last.threads - first.threads <= 8, (first, last)
     assert "Traceback" not in server.process.log

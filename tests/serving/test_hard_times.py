@@ -198,6 +198,33 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(counting):
         eventually(lambda: state(fronts) is State.END)
 
 
+def test_requests_given_up_before_their_turn_are_not_run(counting, monkeypatch):
+    run = []
+    with (
+        serving_both(Model("count", counting), threads=1) as fronts,
+        stub_of(fronts) as stub,
+    ):
+        number = second_long(stub)
+        predict = fronts.core.predict
+
+        def counted(message: Any, timeout: float | None) -> Any:
+            run.append(message.inputs["numbers"])
+            return predict(message, timeout)
+
+        monkeypatch.setattr(fronts.core, "predict", counted)
+        slow = stub.Predict.future(asked(number), timeout=60)
+        eventually(lambda: run)
+        given_up = [stub.Predict.future(asked(2), timeout=60) for _ in range(5)]
+        late = [stub.Predict.future(asked(2), timeout=0.2) for _ in range(5)]
+        time.sleep(0.1)
+        for waiting in given_up:
+            waiting.cancel()
+        assert [refused(waiting.result)[0] for waiting in late] == ["DEADLINE_EXCEEDED"] * 5
+        assert slow.result().outputs["counted"].int64_val == [number]
+        stub.Predict(asked(3), timeout=60)
+    assert len(run) == 2
+
+
 def state(fronts: Fronts) -> State:
     asked = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": "count"})
     return State(fronts.core.status(asked).model_version_status[0].state)

@@ -147,14 +147,12 @@ def test_status_over_both_fronts(server, name):
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "input_name"), [(TF1, "x"), (THREE, "x"), ("lite", "x"), ("batched", "x")]
-)
-def test_predict_names_model_version_and_signature(server, name, input_name):
+@pytest.mark.parametrize("name", [TF1, THREE, "lite", "batched"])
+def test_predict_names_model_version_and_signature(server, name):
     value = 4.0 if name == THREE else 3.0
     for outputs in ([], ["y"]):
         x = np.full((1, 1) if name in (TF1, THREE) else 1, 2, np.float32)
-        asked = request(name, outputs=outputs, **{input_name: x})
+        asked = request(name, outputs=outputs, x=x)
         answer = server.prediction.Predict(asked, timeout=60)
         assert list(answer.outputs) == ["y"]
         assert list(answer.outputs["y"].float_val) == [value]

@@ -247,9 +247,16 @@ def test_bytes_of_any_kind_end_with_a_code_and_leave_the_server_well(channel, pr
     assert list(answer.outputs["sum"].float_val) == [4, 6]
 
 
-def test_bytes_that_are_no_message_are_an_internal_error(channel):
+def test_bytes_that_are_no_message_are_an_internal_error_and_no_traceback(channel, caplog):
     call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
-    assert code_of(call, b"\xff\xff\xff", timeout=10) == "INTERNAL"
+    with pytest.raises(grpc.RpcError) as raised:
+        call(b"\xff\xff\xff", timeout=10)
+    error: Any = raised.value
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert error.details().startswith(
+        "Error parsing message with type 'tensorflow.serving.PredictRequest'"
+    )
+    assert caplog.text == ""
 
 
 def test_the_request_after_a_bad_one_is_answered(prediction):
