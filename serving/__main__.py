@@ -1,4 +1,4 @@
-"""`python -m serving deploy | query | status`: the command line of serving."""
+"""`python -m serving deploy | up | query | status | logs | down`: the command line of serving."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from serving import up
 from serving.errors import ServingError, UserError
 
 Item = TypeVar("Item")
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     except ServingError as error:
         text = error.message
         if error.code is grpc.StatusCode.UNAVAILABLE and "connect" in text:
-            text = f"no model server answers at {options.address}; start one with: make serve"
+            text = f"no model server answers at {options.address}; start one: python -m serving up"
         print(f"error: {text}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -146,8 +147,17 @@ def _progress(items: Iterable[Item], total: int | None, *, quiet: bool = False) 
 
 
 def _status(options: argparse.Namespace) -> None:
+    from serving import server_status
     from serving.client import Client
 
+    if options.model is None:
+        options.address = options.address or server_status.address(options.repository)
+        console.print(server_status.server(options.repository), soft_wrap=True)
+        with Client(options.address, timeout=options.timeout) as client:
+            for line in server_status.models(options.repository, client):
+                console.print(line, soft_wrap=True)
+        return
+    options.address = options.address or "localhost:8500"
     with Client(options.address, timeout=options.timeout) as client:
         for entry in client.status(options.model):
             line = f"{options.model} version {entry.version} {entry.state} {entry.error}"
@@ -158,7 +168,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m serving", description="From a registered model to answers."
     )
-    commands = parser.add_subparsers(required=True, metavar="deploy | query | status")
+    commands = parser.add_subparsers(
+        required=True, metavar="deploy | up | query | status | logs | down"
+    )
 
     deploy = commands.add_parser("deploy", help="copy a registered version to the model repository")
     deploy.set_defaults(command=_deploy)
@@ -200,9 +212,12 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument("--wait", type=float, default=0, help="seconds to wait for the model")
     query.add_argument("--picture", type=Path, help="file to draw images and answers into")
 
-    status = commands.add_parser("status", help="show the versions that a server knows")
+    up.add_commands(commands)
+
+    status = commands.add_parser("status", help="show the server and the versions that it knows")
     status.set_defaults(command=_status)
-    status.add_argument("model", help="served name")
+    status.add_argument("model", nargs="?", help="served name (default: all of the repository)")
+    status.add_argument("--repository", type=Path, default=Path("models"), help="(default: models)")
 
     for command in (query, status):
         command.add_argument(
@@ -213,6 +228,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
         )
+    # The running server knows its own.
+    status.set_defaults(address=None)
     return parser
 
 

@@ -25,7 +25,7 @@ class Running:
 
     Attributes:
         engine: "docker", "binary" or "embedded".
-        process: The process.
+        process: The process; None if a container has outlived it.
         port: TCP port of gRPC.
         rest_port: TCP port of the REST API; 0 for none.
         log: File with what the server writes.
@@ -33,7 +33,7 @@ class Running:
     """
 
     engine: str
-    process: psutil.Process
+    process: psutil.Process | None
     port: int
     rest_port: int
     log: Path
@@ -102,10 +102,12 @@ class Running:
                 server, none in TensorFlow Serving.
         """
         deadline = time.monotonic() + timeout
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if self.container:
-                containers.stop(self.container, timeout)
-            else:
+        if self.container:
+            containers.stop(self.container, timeout)
+        if self.process is None:
+            return
+        if not self.container:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 self.process.terminate()
         while not _ended(self.process):
             if time.monotonic() > deadline:
@@ -113,7 +115,9 @@ class Running:
             time.sleep(_PAUSE / 2)
 
 
-def _ended(process: psutil.Process) -> bool:
+def _ended(process: psutil.Process | None) -> bool:
+    if process is None:
+        return True
     try:
         if not process.is_running():  # Compares the time of creation: process ids are used again.
             return True
