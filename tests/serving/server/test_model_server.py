@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -15,10 +16,13 @@ import pytest
 from google.protobuf import text_format
 
 from serving.client import TLS, Client
-from serving.errors import ServingError
+from serving.errors import ServingError, UserError
 from serving.server import configuration
+from serving.server.flags import parse
+from serving.server.model_server import serve
+from serving.server.peers import Peers
 from tests.serving.certificates import Pair, certified
-from tests.serving.saved_models import record_warmup, recorded, request
+from tests.serving.saved_models import publish, record_warmup, recorded, request
 from tests.serving.server.processes import free_port, started
 
 X = {"x": np.array([1.0, 2.0], np.float32)}
@@ -132,38 +136,47 @@ def test_all_options_together(repository, tmp_path, authority):
     assert "Traceback" not in process.log
 
 
-def test_a_start_that_cannot_succeed_ends_in_a_sentence(repository, tmp_path):
+@pytest.fixture
+def start(tmp_path):
+    """Starts a server in this process, which is expected to fail."""
+
+    def run(*flags: str) -> None:
+        arguments = [f"--port={free_port()}", "--max_num_load_retries=0", *flags]
+        peers = Peers(tmp_path, 0, 1)
+        serve(parse(arguments), peers, threading.Event(), ready=lambda: pytest.fail("it started"))
+
+    return run
+
+
+def test_a_version_whose_warmup_fails_ends_the_start(repository, tmp_path, start):
     base = tmp_path / "half"
-    (base / "1").mkdir(parents=True)
-    for name in ("saved_model.pb", "variables"):
-        (base / "1" / name).symlink_to(repository / "half_plus_two" / "1" / name)
-    record_warmup(base / "1", recorded(request("half", wrong=np.ones(1, np.float32))))
+    base.mkdir()
+    version = publish(repository / "half_plus_two" / "1", base, 1)
+    record_warmup(version, recorded(request("half", wrong=np.ones(1, np.float32))))
+    with pytest.raises(ServingError) as raised:
+        start(f"--model_base_path={base}")
+    assert raised.value.code is grpc.StatusCode.UNKNOWN
+    assert "Signature input alias: x" in raised.value.message
+
+
+def test_a_certificate_that_is_none_ends_the_start(repository, tmp_path, start):
     (tmp_path / "ssl").write_text('server_key: "no key" server_cert: "no certificate"')
-    (tmp_path / "models").write_text("model_config_list { config { base: 1 } }")
-    common = [f"--port={free_port()}", "--max_num_load_retries=0"]
-    for flags, code, end in [
-        (
-            [f"--model_base_path={base}"],
-            1,
-            r"Failed to start server\. Error: UNKNOWN: 1 servable\(s\) did not become available: "
-            r".*Signature input alias: x.*",
-        ),
-        (
-            [
-                f"--model_base_path={base}",
-                "--enable_model_warmup=0",
-                f"--ssl_config_file={tmp_path}/ssl",
-            ],
-            2,
-            r"error: port \d+ cannot be bound: .*certificate.*",
-        ),
-        (
-            [f"--model_config_file={tmp_path}/models"],
-            2,
-            rf"error: {tmp_path}/models, line 1, is not a ModelServerConfig .*",
-        ),
-    ]:
-        with started(*common, *flags) as process:
-            assert process.exit_code() == code
-        assert re.fullmatch(end, process.log.splitlines()[-1]), process.log
-        assert "Traceback" not in process.log
+    base = repository / "half_plus_two"
+    with pytest.raises(UserError, match=r"port \d+ cannot be bound: .*certificate"):
+        start(f"--model_base_path={base}", f"--ssl_config_file={tmp_path}/ssl")
+
+
+@pytest.mark.parametrize("flag", ["model_config_file", "monitoring_config_file"])
+def test_a_file_that_is_no_configuration_ends_the_start(repository, tmp_path, start, flag):
+    (tmp_path / "config").write_text("nonsense { base: 1 }")
+    base = repository / "half_plus_two"
+    with pytest.raises(UserError, match=f"{tmp_path}/config, line 1, is not a"):
+        start(f"--model_base_path={base}", f"--{flag}={tmp_path}/config")
+
+
+def test_a_signal_ends_the_wait_for_a_first_version(tmp_path):
+    (tmp_path / "half").mkdir()
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    flags = parse([f"--model_base_path={tmp_path / 'half'}", f"--port={free_port()}"])
+    serve(flags, Peers(tmp_path, 0, 1), stop, ready=lambda: pytest.fail("it started"))
