@@ -10,7 +10,8 @@ export MLFLOW_TRACKING_URI
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SERVER = $(BIN)/python -m serving.server --port=$(PORT) \
-	--model_name=$(MODEL) --model_base_path=$(REPOSITORY)/$(MODEL)
+	--model_config_file=$(REPOSITORY)/models.config --allow_version_labels_for_unavailable_models
+AT = --repository $(REPOSITORY) --address localhost:$(PORT)
 
 OPEN_STORE = $(BIN)/python -c "from pipelines.tracking import open_store; open_store()"
 
@@ -18,15 +19,17 @@ OPEN_STORE = $(BIN)/python -c "from pipelines.tracking import open_store; open_s
 
 demo: install ## Train, track, export, validate, register, deploy, serve, ask.
 	@$(BIN)/python -m pipelines classify_images --name $(MODEL)
-	@$(BIN)/python -m serving deploy $(MODEL) --repository $(REPOSITORY)
-	@echo "starting a model server on port $(PORT)"
-	@version=$$(ls $(REPOSITORY)/$(MODEL) | sort -n | tail -n 1); \
-	if ! $(BIN)/python -m serving status $(MODEL) --address localhost:$(PORT) >/dev/null 2>&1; then \
+	@if $(BIN)/python -m serving status $(MODEL) $(AT) 2>/dev/null | grep -q AVAILABLE; then \
+		$(BIN)/python -m serving deploy $(MODEL) $(AT) || exit; \
+	else \
+		$(BIN)/python -m serving deploy $(MODEL) --repository $(REPOSITORY) || exit; \
+		echo "starting a model server on port $(PORT)"; \
 		$(SERVER) >$(REPOSITORY)/server.log 2>&1 & \
 		trap "kill $$! 2>/dev/null; wait $$!" EXIT; \
 	fi; \
+	version=$$(ls $(REPOSITORY)/$(MODEL) | sort -n | tail -n 1); \
 	$(BIN)/python -m serving query $(MODEL) \
-		$(REPOSITORY)/$(MODEL)/$$version/assets.extra/examples --version $$version \
+		$(REPOSITORY)/$(MODEL)/$$version/assets.extra/examples \
 		--address localhost:$(PORT) --wait 60 --picture $(REPOSITORY)/answers.png \
 	|| { echo "the server's log:"; grep -v '^[WI]' $(REPOSITORY)/server.log; exit 1; }
 	@echo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 EXAMPLES_FOLDER = "assets.extra/examples"
+GOLDEN_FILE = "assets.extra/golden_requests"
+TOLERANCES_FILE = "assets.extra/golden_tolerances.json"
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,26 @@ def saved_model(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def add_golden(
+    folder: Path, signatures: Sequence[Signature], logs: Sequence[prediction_log_pb2.PredictionLog]
+) -> None:
+    """Writes golden requests into a SavedModel, whole or not at all.
+
+    They are what a deployment asks a candidate before it is served; `serving/golden.py` reads them.
+
+    Args:
+        folder: The SavedModel.
+        signatures: Its entries; floats may be off by their tolerances.
+        logs: Requests with the answers of the SavedModel itself.
+    """
+    tolerances = {s.name: {"absolute": s.absolute, "relative": s.relative} for s in signatures}
+    requests = folder / GOLDEN_FILE
+    partial = requests.with_name(f".{requests.name}")
+    (folder / TOLERANCES_FILE).write_text(json.dumps(tolerances, indent=2) + "\n")
+    write_logs(partial, logs)
+    os.replace(partial, requests)
 
 
 def write_logs(path: Path, logs: Sequence[prediction_log_pb2.PredictionLog]) -> None:

@@ -95,7 +95,7 @@ class TrackedRun:
         mlflow.log_params({key: value for key, value in chosen.items() if key not in known})
         mlflow.log_dict(config.options(), "config.yaml")
         mlflow.set_tag("pipeline", pipeline)
-        commit, changes = _code_version()
+        commit, changes = code_version()
         mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
         if changes:
             mlflow.log_text(changes, "uncommitted.diff")
@@ -190,7 +190,7 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
     try:
         open_store()
         active = mlflow.start_run(
-            experiment_id=_experiment(pipeline, uri),
+            experiment_id=experiment(pipeline, uri),
             run_name=config.title,
             nested=mlflow.active_run() is not None,
             log_system_metrics=True,
@@ -235,17 +235,17 @@ def run_id(uri: str) -> str:
     return found.run_id or ""
 
 
-def _experiment(name: str, uri: str) -> str | None:
+def experiment(name: str, uri: str) -> str | None:
     """Returns the experiment of that name, or none where MLflow was told another one."""
     if "MLFLOW_RUN_ID" in os.environ or "MLFLOW_EXPERIMENT_ID" in os.environ:
         return None
-    if experiment := mlflow.get_experiment_by_name(name):
-        return experiment.experiment_id
+    if known := mlflow.get_experiment_by_name(name):
+        return known.experiment_id
     local = uri == DEFAULT_TRACKING_URI
     return mlflow.create_experiment(name, str(_artifacts() / name) if local else None)
 
 
-def _code_version() -> tuple[str, str]:
+def code_version() -> tuple[str, str]:
     """Returns the commit and the uncommitted changes, "unknown" outside a clone."""
     try:
         import git

@@ -1,4 +1,4 @@
-"""`python -m serving deploy | up | query | status | logs | down`: the command line of serving."""
+"""`python -m serving COMMAND`: the command line of serving."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 import grpc
 from rich.console import Console
@@ -21,8 +21,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from serving import up
-from serving.errors import ServingError, UserError
+from serving import command_options, rollout_commands, up
+from serving.errors import RolloutError, ServingError, UserError
+from serving.telling import DEFAULT_ADDRESS
 
 Item = TypeVar("Item")
 
@@ -32,18 +33,23 @@ console = Console(highlight=False, markup=False, emoji=False)
 def main(arguments: Sequence[str]) -> int:
     """Runs the command line and returns its exit code.
 
-    0: done. 1: the server refused or failed. 2: a choice cannot work. 130: interrupted.
+    0: done. 1: a server or a rollout failed, or a status found differences. 2: a choice cannot
+    work. 130: interrupted.
     """
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        return options.command(options) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RolloutError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except ServingError as error:
         text = error.message
         if error.code is grpc.StatusCode.UNAVAILABLE and "connect" in text:
-            text = f"no model server answers at {options.address}; start one: python -m serving up"
+            address = options.address or DEFAULT_ADDRESS
+            text = f"no model server answers at {address}; start one: python -m serving up"
         print(f"error: {text}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -53,15 +59,6 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return 0
-
-
-def _deploy(options: argparse.Namespace) -> None:
-    from serving.deploy import deploy
-
-    done = deploy(options.model, options.repository, alias=options.alias, version=options.version)
-    how = "deployed" if done.fresh else "was deployed already"
-    console.print(f"{done.name} version {done.version} {how}: {done.path}", soft_wrap=True)
 
 
 def _query(options: argparse.Namespace) -> None:
@@ -84,7 +81,9 @@ def _query(options: argparse.Namespace) -> None:
     elif options.files:
         files = query.images(options.files)
     sizes = {"batch_size": options.batch_size, "concurrency": options.concurrency}
-    with Client(options.address, timeout=options.timeout) as client:
+    with Client(
+        options.address, timeout=options.timeout, tls=command_options.tls(options)
+    ) as client:
         if options.wait:
             client.wait_until_ready(
                 options.model, version=options.version, label=options.label, timeout=options.wait
@@ -111,18 +110,22 @@ def _query(options: argparse.Namespace) -> None:
 @contextmanager
 def _lines(path: str) -> Iterator[tuple[Iterable[str], int | None]]:
     """Opens a file of lines, or the standard input as "-"; their number where it is known."""
-    if path == "-":
-        yield sys.stdin, None
-        return
-    try:
-        with open(path, encoding="utf-8") as file:
-            total = sum(1 for line in file if line.strip())
-            file.seek(0)
+    with ExitStack() as stack:
+        file: TextIO = sys.stdin
+        total = None
+        try:
+            if path != "-":
+                file = stack.enter_context(open(path, encoding="utf-8"))
+                total = sum(1 for line in file if line.strip())
+                file.seek(0)
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is no text in UTF-8: {error}") from error
+        try:
             yield file, total
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text in UTF-8: {error}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"the standard input is no text in UTF-8: {error}") from error
 
 
 def _progress(items: Iterable[Item], total: int | None, *, quiet: bool = False) -> Iterator[Item]:
@@ -146,38 +149,13 @@ def _progress(items: Iterable[Item], total: int | None, *, quiet: bool = False) 
             progress.advance(task)
 
 
-def _status(options: argparse.Namespace) -> None:
-    from serving import server_status
-    from serving.client import Client
-
-    if options.model is None:
-        options.address = options.address or server_status.address(options.repository)
-        console.print(server_status.server(options.repository), soft_wrap=True)
-        with Client(options.address, timeout=options.timeout) as client:
-            for line in server_status.models(options.repository, client):
-                console.print(line, soft_wrap=True)
-        return
-    options.address = options.address or "localhost:8500"
-    with Client(options.address, timeout=options.timeout) as client:
-        for entry in client.status(options.model):
-            line = f"{options.model} version {entry.version} {entry.state} {entry.error}"
-            console.print(line.strip(), soft_wrap=True)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m serving", description="From a registered model to answers."
     )
-    commands = parser.add_subparsers(
-        required=True, metavar="deploy | up | query | status | logs | down"
-    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    deploy = commands.add_parser("deploy", help="copy a registered version to the model repository")
-    deploy.set_defaults(command=_deploy)
-    deploy.add_argument("model", help="registered name, which is also the served name")
-    deploy.add_argument("--alias", default="champion", help="which version (default: champion)")
-    deploy.add_argument("--version", type=int, help="which version, instead of an alias")
-    deploy.add_argument("--repository", type=Path, default=Path("models"), help="(default: models)")
+    rollout_commands.add(commands)
 
     query = commands.add_parser(
         "query", help="ask a served model about images, texts or JSON lines"
@@ -195,7 +173,9 @@ def _parser() -> argparse.ArgumentParser:
         "--json", metavar="FILE", help="a request on each line, {INPUT: VALUE}; - reads stdin"
     )
     which = query.add_mutually_exclusive_group()
-    which.add_argument("--version", type=int, help="version (default: the server's choice)")
+    which.add_argument(
+        "--version", type=int, help="version (default: label stable, where the server knows it)"
+    )
     which.add_argument("--label", help="version label, instead of a version")
     query.add_argument(
         "--signature", default="", help="signature (default: the one that takes such input)"
@@ -212,24 +192,16 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument("--wait", type=float, default=0, help="seconds to wait for the model")
     query.add_argument("--picture", type=Path, help="file to draw images and answers into")
 
+    query.add_argument(
+        "--address",
+        default="localhost:8500",
+        help="HOST:PORT, several by commas, or unix:PATH (default: localhost:8500)",
+    )
+    query.add_argument(
+        "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
+    )
+    command_options.add_encryption(query)
     up.add_commands(commands)
-
-    status = commands.add_parser("status", help="show the server and the versions that it knows")
-    status.set_defaults(command=_status)
-    status.add_argument("model", nargs="?", help="served name (default: all of the repository)")
-    status.add_argument("--repository", type=Path, default=Path("models"), help="(default: models)")
-
-    for command in (query, status):
-        command.add_argument(
-            "--address",
-            default="localhost:8500",
-            help="HOST:PORT, several by commas, or unix:PATH (default: localhost:8500)",
-        )
-        command.add_argument(
-            "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
-        )
-    # The running server knows its own.
-    status.set_defaults(address=None)
     return parser
 
 

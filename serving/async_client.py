@@ -34,7 +34,7 @@ class AsyncClient:
         address: str | Sequence[str] = "localhost:8500",
         *,
         timeout: float = 30.0,
-        label: str = "",
+        label: str | None = None,
         labels: Mapping[str, float] | None = None,
         seed: int = 0,
         attempts: int = 5,
@@ -80,7 +80,9 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> dict[str, np.ndarray]:
         spec = self._split.spec(model, version, label, key, signature)
-        return await self._ask(requests.predict(spec, inputs, outputs), timeout)
+        return await self._ask(
+            requests.predict(spec, inputs, outputs), timeout, version is None and label is None
+        )
 
     async def classify(
         self,
@@ -95,7 +97,9 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> list[Classes]:
         spec = self._split.spec(model, version, label, key, signature)
-        return await self._ask(requests.classify(spec, examples, context), timeout)
+        return await self._ask(
+            requests.classify(spec, examples, context), timeout, version is None and label is None
+        )
 
     async def regress(
         self,
@@ -110,7 +114,9 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> np.ndarray:
         spec = self._split.spec(model, version, label, key, signature)
-        return await self._ask(requests.regress(spec, examples, context), timeout)
+        return await self._ask(
+            requests.regress(spec, examples, context), timeout, version is None and label is None
+        )
 
     async def multi_inference(
         self,
@@ -125,7 +131,11 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> dict[str, list[Classes] | np.ndarray]:
         spec = self._split.spec(model, version, label, key)
-        return await self._ask(requests.multi_inference(spec, examples, tasks, context), timeout)
+        return await self._ask(
+            requests.multi_inference(spec, examples, tasks, context),
+            timeout,
+            version is None and label is None,
+        )
 
     async def metadata(
         self,
@@ -137,7 +147,21 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> dict[str, Signature]:
         spec = self._split.spec(model, version, label, key)
-        return await self._ask(requests.metadata(spec), timeout)
+        return await self._ask(requests.metadata(spec), timeout, version is None and label is None)
+
+    async def version(
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        key: str | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        spec = self._split.spec(model, version, label, key)
+        return await self._ask(
+            requests.version_of(spec), timeout, version is None and label is None
+        )
 
     async def status(
         self,
@@ -177,7 +201,9 @@ class AsyncClient:
         metrics: Sequence[str] = (),
         timeout: float | None = None,
     ) -> dict[str, int]:
-        return await self._ask(requests.reload(models, metrics), timeout)
+        increases = await self._ask(requests.reload(models, metrics), timeout)
+        self._split.forget()
+        return increases
 
     async def healthy(self, service: str = "", *, timeout: float | None = None) -> bool:
         try:
@@ -187,7 +213,18 @@ class AsyncClient:
                 return False
             raise
 
-    async def _ask(self, call: Call[Result], timeout: float | None) -> Result:
+    async def _ask(
+        self, call: Call[Result], timeout: float | None, chosen_here: bool = False
+    ) -> Result:
+        """Sends a call; once more, to another label, if its own was chosen here and is unknown."""
+        try:
+            return await self._send(call, timeout)
+        except ServingError as error:
+            if not chosen_here or not self._split.give_way(call.request, error):
+                raise
+        return await self._send(call, timeout)
+
+    async def _send(self, call: Call[Result], timeout: float | None) -> Result:
         try:
             response = await self._calls[call.method](
                 call.request, timeout=self._timeout if timeout is None else timeout

@@ -56,8 +56,12 @@ class Client:
     Args:
         address: "host:port" or "unix:/path"; several as a list or separated by commas.
         timeout: Seconds to wait for an answer, unless a call says otherwise.
-        label: Version label of the calls that name neither a version nor a label.
-        labels: Labels by weight instead: each such call gets one of them.
+        label: Version label of the calls that name neither a version nor a label; empty for none.
+            By default it is "stable" for the models whose server has that label, and none for
+            others; which, is found out by asking, and again after ten seconds.
+        labels: Labels by weight instead: each such call gets one of them. When the server does
+            not know one, such as that of a canary that has ended, "stable" takes its calls, if it
+            is among the labels.
         seed: Of that choice; see `serving.labels.Split`.
         attempts: How often a call is sent at most, from 1 to 5.
         tls: Encryption; None for none.
@@ -73,7 +77,7 @@ class Client:
         address: str | Sequence[str] = "localhost:8500",
         *,
         timeout: float = 30.0,
-        label: str = "",
+        label: str | None = None,
         labels: Mapping[str, float] | None = None,
         seed: int = 0,
         attempts: int = 5,
@@ -142,7 +146,9 @@ class Client:
             ValueError: A version and a label.
         """
         spec = self._split.spec(model, version, label, key, signature)
-        return self._ask(requests.predict(spec, inputs, outputs), timeout)
+        return self._ask(
+            requests.predict(spec, inputs, outputs), timeout, version is None and label is None
+        )
 
     def classify(
         self,
@@ -172,7 +178,9 @@ class Client:
             ServingError: As `predict`; TypeError and ValueError: features that do not fit.
         """
         spec = self._split.spec(model, version, label, key, signature)
-        return self._ask(requests.classify(spec, examples, context), timeout)
+        return self._ask(
+            requests.classify(spec, examples, context), timeout, version is None and label is None
+        )
 
     def regress(
         self,
@@ -188,7 +196,9 @@ class Client:
     ) -> np.ndarray:
         """As `classify`, but returns a value for each example: float32 [examples]."""
         spec = self._split.spec(model, version, label, key, signature)
-        return self._ask(requests.regress(spec, examples, context), timeout)
+        return self._ask(
+            requests.regress(spec, examples, context), timeout, version is None and label is None
+        )
 
     def multi_inference(
         self,
@@ -211,7 +221,11 @@ class Client:
             By signature what `classify` or `regress` returns.
         """
         spec = self._split.spec(model, version, label, key)
-        return self._ask(requests.multi_inference(spec, examples, tasks, context), timeout)
+        return self._ask(
+            requests.multi_inference(spec, examples, tasks, context),
+            timeout,
+            version is None and label is None,
+        )
 
     def metadata(
         self,
@@ -228,7 +242,24 @@ class Client:
             ServingError: As `predict`.
         """
         spec = self._split.spec(model, version, label, key)
-        return self._ask(requests.metadata(spec), timeout)
+        return self._ask(requests.metadata(spec), timeout, version is None and label is None)
+
+    def version(
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        key: str | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """Returns which version answers calls with these arguments.
+
+        Raises:
+            ServingError: As `predict`.
+        """
+        spec = self._split.spec(model, version, label, key)
+        return self._ask(requests.version_of(spec), timeout, version is None and label is None)
 
     def status(
         self,
@@ -299,7 +330,9 @@ class Client:
         Raises:
             ServingError: As `predict`.
         """
-        return self._ask(requests.reload(models, metrics), timeout)
+        increases = self._ask(requests.reload(models, metrics), timeout)
+        self._split.forget()
+        return increases
 
     def healthy(self, service: str = "", *, timeout: float | None = None) -> bool:
         """Returns whether the server says that it, or one of its services, serves.
@@ -316,7 +349,16 @@ class Client:
                 return False
             raise
 
-    def _ask(self, call: Call[Result], timeout: float | None) -> Result:
+    def _ask(self, call: Call[Result], timeout: float | None, chosen_here: bool = False) -> Result:
+        """Sends a call; once more, to another label, if its own was chosen here and is unknown."""
+        try:
+            return self._send(call, timeout)
+        except ServingError as error:
+            if not chosen_here or not self._split.give_way(call.request, error):
+                raise
+        return self._send(call, timeout)
+
+    def _send(self, call: Call[Result], timeout: float | None) -> Result:
         try:
             response = self._calls[call.method](
                 call.request, timeout=self._timeout if timeout is None else timeout

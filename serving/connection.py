@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -39,7 +39,7 @@ class TLS:
 
     root_certificates: str | Path | bytes | None = None
     certificate: str | Path | bytes | None = None
-    key: str | Path | bytes | None = None
+    key: str | Path | bytes | None = field(default=None, repr=False)
     server_name: str = ""
 
     def credentials(self) -> grpc.ChannelCredentials:

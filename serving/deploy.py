@@ -1,82 +1,186 @@
-"""From the MLflow model registry to the folder that a model server watches."""
+"""From the registry to a version that answers, which nobody sees before it has proven itself."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import mlflow
-import yaml
+from serving import golden, isolation, models_config, repository, telling
+from serving.errors import RolloutError, UserError
+from serving.golden import Golden, Proof
+from serving.isolation import Engine
+from serving.labels import STABLE
+from serving.models_config import Entry
+from serving.repository import Repository
+from serving.rollout import Place, Rollout, move, unload
 
-from serving.errors import UserError
+if TYPE_CHECKING:
+    from serving.registry import Registered, Registry
 
-DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """A version in the model repository; `fresh` unless it was there already."""
-
-    name: str
-    version: int
-    path: Path
-    fresh: bool
+LATENCY_BUDGET = 5000.0
 
 
 def deploy(
-    name: str, repository: Path, *, alias: str = "champion", version: int | None = None
-) -> Deployment:
-    """Copies a registered version to `REPOSITORY/NAME/VERSION`, whole or not at all.
+    place: Place,
+    registry: Registry,
+    name: str,
+    engine: Callable[[], Engine],
+    *,
+    alias: str = "champion",
+    version: int | None = None,
+    label: str = STABLE,
+    budget: float = LATENCY_BUDGET,
+    unverified: bool = False,
+) -> Rollout:
+    """Makes a registered version answer to a label.
 
     Args:
-        name: Registered model name, which is also the served name.
-        repository: The model repository.
+        place: The repository and its servers.
+        registry: Where the version comes from.
+        name: Registered name, which is also the served name.
+        engine: Chooses what the candidate is tried on.
         alias: Which version to take, unless `version` says it.
         version: Registered version.
+        label: What it is to answer to.
+        budget: Milliseconds that the median of a golden request may take.
+        unverified: Whether a version without golden requests may be deployed.
 
     Raises:
-        UserError: The store cannot be read, or there is no such model, alias or version.
+        UserError: There is no such version, or it may not be deployed so.
+        RolloutError: The candidate does not answer as it must.
+        ServingError: A running server refuses it.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
-    scheme, _, file = uri.partition("?")[0].partition(":///")
-    if scheme == "sqlite" and not Path(file).exists():  # MLflow would create an empty one.
-        raise UserError(f"there is no tracking store {uri} here; train a model first")
-    mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient()
-    try:
-        if version is None:
-            version = int(client.get_model_version_by_alias(name, alias).version)
-        client.get_model_version(name, str(version))
-    except mlflow.MlflowException as error:
-        wanted = f"version {version}" if version is not None else f"alias {alias!r}"
-        raise UserError(f"no model {name!r} with {wanted} in {uri}") from error
-
-    target = repository / name / str(version)
-    if target.exists():
-        return Deployment(name, version, target, fresh=False)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # No server takes the name for a version, and within one folder a rename is atomic.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{version}.") as partial:
-        model = Path(
-            mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=partial)
-        )
-        saved_model = model / _saved_model_folder(model)
-        try:
-            os.replace(saved_model, target)
-        except OSError:
-            if not target.exists():
+    found = registry.find(name, alias=alias, version=version)
+    number = found.version
+    files = place.repository
+    with files.locked():
+        config = files.config()
+        before = models_config.entry(config, name)
+        if label != STABLE and STABLE not in before.labels:
+            raise UserError(
+                f"{name} has no stable version yet, and callers ask for that; deploy one with "
+                f"--label stable before a {label}"
+            )
+        with telling.servers(place.address, models_config.names(config), place.tls) as servers:
+            fresh = not files.version(name, number).exists()
+            proof = None
+            if fresh:
+                try:
+                    with files.candidate() as hidden:
+                        proof = _admit(
+                            files, registry, found, hidden, engine, budget, unverified, place.wait
+                        )
+                except OSError as error:
+                    raise RolloutError(
+                        f"{name} version {number} cannot be deployed: {error}"
+                    ) from error
+            else:
+                _check(files, name, number, unverified)
+            try:
+                after = Entry.of({**before.labels, label: number})
+                move(place, servers, name, after)
+            except (Exception, KeyboardInterrupt):
+                if fresh:
+                    files.remove(name, number)
+                    files.write_history(name, files.history(name))
                 raise
-            # Another deploy of the same version was quicker.
-            return Deployment(name, version, target, fresh=False)
-    return Deployment(name, version, target, fresh=True)
+            unload(place, servers, name, before.versions - after.versions)
+        _bless(files, registry, found)
+    return Rollout(name, number, files.version(name, number), before, after, len(servers), proof)
 
 
-def _saved_model_folder(model: Path) -> str:
-    """Returns where a downloaded MLflow model keeps its SavedModel."""
-    flavors = yaml.safe_load((model / "MLmodel").read_text())["flavors"]
-    folder = flavors.get("tensorflow", {}).get("saved_model_dir", "")
-    if not (model / folder / "saved_model.pb").exists():
-        raise UserError(f"the model holds no SavedModel; its flavours are: {', '.join(flavors)}")
-    return folder
+def _admit(
+    files: Repository,
+    registry: Registry,
+    found: Registered,
+    hidden: Path,
+    engine: Callable[[], Engine],
+    budget: float,
+    unverified: bool,
+    wait: float,
+) -> Proof:
+    """Downloads a version into a hidden folder, has it prove itself, and publishes it."""
+    name, number = found.name, found.version
+    candidate = hidden / "repository" / name / str(number)
+    candidate.parent.mkdir(parents=True)
+    (hidden / "download").mkdir()
+    registry.download(found, hidden / "download").rename(candidate)
+    goldens = golden.read(candidate)
+    if not goldens and not unverified:
+        raise UserError(
+            f"{name} version {number} carries no golden requests, so nothing shows that it answers "
+            "as it did at its export; train it again, or give --unverified"
+        )
+    chosen = engine()
+    checksum = repository.digest(candidate)
+    proof = isolation.prove(
+        chosen, hidden / "repository", name, number, goldens, budget=budget, wait=wait
+    )
+    if repository.digest(candidate) != checksum:
+        raise RolloutError(f"the files of {name} version {number} changed while it was tried")
+    record = _record(found, checksum, goldens, chosen.name, proof, budget)
+    repository.write_record(candidate, record)
+    files.publish(candidate, name, number)
+    return proof
+
+
+def _record(
+    found: Registered,
+    checksum: str,
+    goldens: Sequence[Golden],
+    engine: str,
+    proof: Proof,
+    budget: float,
+) -> dict[str, Any]:
+    """Returns what `deployment.json` says: where a version comes from and how it answered."""
+    return {
+        "model": found.name,
+        "version": found.version,
+        "run_id": found.run_id,
+        "model_uri": found.uri,
+        "source": found.source,
+        "code_commit": found.commit,
+        "digest": checksum,
+        "signatures": proof.signatures,
+        "verified": bool(goldens),
+        "golden": {
+            "engine": engine,
+            "requests": proof.requests,
+            "largest_differences": proof.differences,
+            "latency_p50_ms": proof.latency,
+            "latency_budget_ms": budget,
+        },
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _check(files: Repository, name: str, number: int, unverified: bool) -> None:
+    """Raises unless a version that is there already may be served."""
+    if fault := files.fault(name, number):
+        raise UserError(
+            f"{files.version(name, number)} cannot be served, as {fault}; remove it: "
+            f"python -m serving undeploy {name} --version {number} --force"
+        )
+    record = files.record(name, number) or {}
+    if not record.get("verified") and not unverified:
+        raise UserError(
+            f"{name} version {number} was deployed unverified; give --unverified again to serve it"
+        )
+
+
+def _bless(files: Repository, registry: Registry, found: Registered) -> None:
+    record = files.record(found.name, found.version) or {}
+    if not record.get("verified"):
+        return
+    latency = record["golden"]["latency_p50_ms"]
+    registry.bless(
+        found,
+        {
+            "engine": record["golden"]["engine"],
+            "time": record["time"],
+            "latency_p50_ms": f"{max(latency.values(), default=0.0):.3f}",
+            "digest": record["digest"],
+        },
+    )

@@ -21,3 +21,7 @@ class ServingError(Exception):
 
 class UserError(Exception):
     """A choice that cannot work, in one sentence. Exit code 2."""
+
+
+class RolloutError(Exception):
+    """A rollout that failed and left everything as it was, in one sentence. Exit code 1."""

@@ -132,6 +132,11 @@ message tensorflow.serving.MultiInferenceRequest
   tensorflow.serving.Input input = 2
 message tensorflow.serving.MultiInferenceResponse
   repeated tensorflow.serving.InferenceResult results = 1
+message tensorflow.serving.PredictLog
+  tensorflow.serving.PredictRequest request = 1
+  tensorflow.serving.PredictResponse response = 2
+message tensorflow.serving.PredictionLog
+  tensorflow.serving.PredictLog predict_log = 6
 message tensorflow.serving.Latest
   uint32 num_versions = 1
 message tensorflow.serving.All
@@ -189,3 +194,5 @@ Example = CLASSES["Example"]
 Feature = CLASSES["Feature"]
 Input = CLASSES["Input"]
 ModelConfig = CLASSES["ModelConfig"]
+ModelServerConfig = CLASSES["ModelServerConfig"]
+PredictionLog = CLASSES["PredictionLog"]

@@ -93,14 +93,12 @@ def texts(paths: Sequence[Path]) -> list[str]:
     """Returns the lines of text files that are not blank.
 
     Raises:
-        UserError: A file is missing or no text in UTF-8.
+        UserError: A file cannot be read or is no text in UTF-8.
     """
     lines: list[str] = []
     for path in paths:
         try:
-            lines += path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError as error:
-            raise UserError(f"there is no file {path}") from error
+            lines += _content(path).decode().splitlines()
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is no text in UTF-8: {error}") from error
     return [line for line in lines if line.strip()]
@@ -127,12 +125,12 @@ def ask_about_images(
 
     Raises:
         ServingError: The server refused, failed, or could not be reached.
-        UserError: No signature takes one string for each image.
+        UserError: No signature takes one string for each image, or a file cannot be read.
     """
     key, name = _string_signature(model, model.signatures(client), ("image_bytes",), "images")
 
     def send(batch: Sequence[tuple[Path, str]]) -> list[Answer]:
-        encoded = np.array([path.read_bytes() for path, _ in batch], object)
+        encoded = np.array([_content(path) for path, _ in batch], object)
         outputs = model.predict(client, key, {name: encoded})
         return [
             Answer(str(path), _row(outputs, index, len(batch)), truth)
@@ -242,6 +240,13 @@ def _string_signature(
     raise UserError(
         f"no signature of {model.name} takes {what} as one string ({takes}); ask it with --json"
     )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -1,4 +1,7 @@
-"""What both clients ask and how they read the answers: calls as values, without a connection."""
+"""What both clients ask and how they read the answers: calls as values, without a connection.
+
+Arguments, results and errors of the calls are those of the methods of `serving.client.Client`.
+"""
 
 from __future__ import annotations
 
@@ -123,11 +126,14 @@ METHODS = (PREDICT, CLASSIFY, REGRESS, MULTI_INFERENCE, METADATA, STATUS, RELOAD
 
 
 def read(call: Call[Result], response: Any) -> Result:
-    """Returns what a response says.
+    """Returns what a response says; None stands for one that gRPC could not parse.
 
     Raises:
-        ServingError: INTERNAL, the response holds what cannot be read; or its own error.
+        ServingError: INTERNAL, the response cannot be read; or the error that it holds.
     """
+    if response is None:
+        name = call.method.response.DESCRIPTOR.name
+        raise ServingError(grpc.StatusCode.INTERNAL, f"the answer cannot be read: it is no {name}")
     try:
         return call.read(response)
     except (ValueError, KeyError) as error:
@@ -150,6 +156,13 @@ def model_spec(model: str, version: int | None, label: str, signature: str = "")
     elif label:
         spec.version_label = label
     return spec
+
+
+def specs_of(request: Any) -> list[Any]:
+    """Returns the ModelSpecs of a request: several for MultiInference, else one."""
+    if hasattr(request, "tasks"):
+        return [task.model_spec for task in request.tasks]
+    return [request.model_spec]
 
 
 def predict(

@@ -56,6 +56,15 @@ class Running:
         return f"localhost:{self.rest_port}" if self.rest_port else ""
 
     @property
+    def line(self) -> str:
+        """What it is and where, for people."""
+        rest = f", REST http://{self.rest_address}" if self.rest_port else ""
+        container = f", container {self.container}" if self.container else ""
+        process = f", process {self.process.pid}" if self.process else ""
+        where = f"gRPC {self.address}{rest}{container}{process}"
+        return f"engine {self.engine}, {where}, log {self.log}"
+
+    @property
     def alive(self) -> bool:
         """Whether the server runs; a container may outlive the client that started it."""
         return not _ended(self.process) or containers.is_running(self.container)

@@ -56,6 +56,12 @@ def start(
         return running
 
 
+def address(repository: Path) -> str | None:
+    """Returns where the repository's server answers, if one was started and still runs."""
+    running = read(repository)
+    return running.address if running else None
+
+
 def read(repository: Path) -> Running | None:
     """Returns the recorded server if it still runs.
 

@@ -45,12 +45,15 @@ def test_the_page_of_architectures_carries_the_table():
     [
         *("README.md", "CONTRIBUTING.md"),
         *("docs/architecture.md", "docs/adding-an-architecture.md", "docs/client.md"),
+        "docs/rollout.md",
     ],
 )
 def test_links_and_named_files_exist(page):
     text = (ROOT / page).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    files = re.findall(r"`((?:architectures|pipelines|serving|tests)/[a-z_/]+\.py)`", text)
+    files = re.findall(
+        r"`((?:architectures|benchmarks|pipelines|serving|tests)/[a-z_/]+\.py)`", text
+    )
     missing = [link for link in links if not (ROOT / page).parent.joinpath(link).exists()]
     missing += [file for file in files if not (ROOT / file).exists()]
     assert links or files

@@ -68,6 +68,9 @@ def make(
         pad: Rank of each feed, if what is shorter than others of its batch is to be filled up
             with its first element.
         count_padding: Whether batches may be padded with rows; they are not counted otherwise.
+
+    Raises:
+        ValueError: A part of the graph cannot become a function.
     """
     inside, controls = graph_function.between(feeds, fetches)
     captured = graph_function.captured(inside, feeds, fetches)

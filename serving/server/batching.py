@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +31,8 @@ from serving.server.runtime import Session
 log = logging.getLogger(__name__)
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
-# Texts of the scheduler about a request that it did not take.
-_REFUSALS = ("The batch scheduling queue to which this task was submitted is full", "Task size ")
+# The scheduler's text about a request that it did not take.
+_FULL = "The batch scheduling queue to which this task was submitted is full"
 _TIMED_OUT = ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification")
 # A step that is given up ends the whole batch it is in. So it may outlive its request a little.
 _GRACE_SECONDS = 1.0
@@ -39,6 +40,8 @@ _GRACE_SECONDS = 1.0
 _MOST_FUNCTIONS = 256
 _MOST_SHAPES = 16
 _MOST_PADDED_RANK = 6
+# Parts of split requests that wait in queues at the same time.
+_MOST_PARTS = 64
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ class BatchingSession:
         parameters = parameters or configuration.BatchingParameters()
         self._options = batching_parameters.options(parameters)
         self._pad = parameters.pad_variable_length_inputs
-        self._count_padding = bool(parameters.allowed_batch_sizes)
+        self._pool = None
+        if self._options.largest_request > self._options.largest_batch:
+            self._pool = ThreadPoolExecutor(_MOST_PARTS, thread_name_prefix="part")
         self._observe = observe
         self._session = session
         self.signatures = session.signatures
@@ -114,28 +119,56 @@ class BatchingSession:
         queue = self._queue(feeds, fetches) if rows else None
         if queue is None:
             return self._session.run(feeds, fetches, timeout)
-        names = sorted(set(fetches))
-        begun = time.time()
-        try:
-            *arrays, marks = self._session.run(
-                {queue.feeds[name]: array for name, array in feeds.items()},
-                [*(queue.fetches[name] for name in names), queue.marks],
-                None if timeout is None else timeout + _GRACE_SECONDS,
+        if rows > self._options.largest_request:
+            raise ServingError(
+                _INVALID,
+                f"Task size {rows} is larger than maximum input batch size "
+                f"{self._options.largest_request}",
             )
+        begun = time.time()
+        limit = None if timeout is None else timeout + _GRACE_SECONDS
+        try:
+            *arrays, marks = self._run_parts(queue, feeds, rows, limit)
         except ServingError as error:
             text = error.message.partition("\n\t [[")[0]
-            if text.startswith(_REFUSALS):
+            if text.startswith(_FULL):
                 raise ServingError(error.code, text) from error
+            return self._alone(feeds, fetches, rows, deadline)
+        except ValueError:  # Parts were padded to several lengths.
             return self._alone(feeds, fetches, rows, deadline)
         passage = _passage(rows, len(feeds), begun, marks)
         observing.queued(passage.queue_seconds)
         self._observe(passage)
-        by_name = dict(zip(names, arrays, strict=True))
+        by_name = dict(zip(queue.fetches, arrays, strict=True))
         return [by_name[name] for name in fetches]
 
     def close(self) -> None:
         """Frees the session's memory."""
+        if self._pool:
+            self._pool.shutdown()
         self._session.close()
+
+    def _run_parts(
+        self, queue: _Queue, feeds: Mapping[str, np.ndarray], rows: int, timeout: float | None
+    ) -> list[np.ndarray]:
+        """Runs a request in parts that fit into a batch, and returns outputs and marks."""
+        arrays = {queue.feeds[name]: array for name, array in feeds.items()}
+        fetches = [*queue.fetches.values(), queue.marks]
+        most = self._options.largest_batch
+        if rows <= most or self._pool is None:
+            return self._session.run(arrays, fetches, timeout)
+        parts = [
+            self._pool.submit(
+                self._session.run,
+                {name: array[first : first + most] for name, array in arrays.items()},
+                fetches,
+                timeout,
+            )
+            for first in range(0, rows, most)
+        ]
+        wait(parts)
+        results = [part.result() for part in parts]
+        return [np.concatenate(pieces) for pieces in zip(*results, strict=True)]
 
     def _alone(
         self,
@@ -196,7 +229,10 @@ class BatchingSession:
                 return None
             count = self._shapes[key] = self._shapes.get(key, 0) + 1
             outputs = batch_function.add_queue(
-                self._session.graph, function, f"queue_{len(self._queues)}", self._options
+                self._session.graph,
+                function,
+                f"queue_{len(self._queues)}",
+                self._options.attributes,
             )
             self._session.extend([*function.placeholders, *outputs])
             names, fetches = key
@@ -227,9 +263,9 @@ class BatchingSession:
                 fetched,
                 f"batched_{len(self._functions)}",
                 pad=pad,
-                count_padding=self._count_padding,
+                count_padding=bool(self._options.attributes["allowed_batch_sizes"]),
             )
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             log.warning("requests for %s are not batched: %s", ", ".join(fetches), error)
             return None
 

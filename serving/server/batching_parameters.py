@@ -7,6 +7,7 @@ tensorflow/core/kernels/batching_util/shared_batch_scheduler.h.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,24 @@ def parameters_of(path: Path, common: Any, *, per_model: bool = False) -> Any | 
     return parameters
 
 
-def options(parameters: Any) -> dict[str, Any]:
-    """Returns BatchFunction's attributes for a BatchingParameters message.
+@dataclass(frozen=True)
+class Options:
+    """What BatchingParameters mean.
+
+    Attributes:
+        attributes: Those of BatchFunction. It splits no requests: it would end the process if a
+            part of one failed and another did not.
+        largest_batch: Rows of a batch.
+        largest_request: Rows of a request, which is split if they are more than those of a batch.
+    """
+
+    attributes: dict[str, Any]
+    largest_batch: int
+    largest_request: int
+
+
+def options(parameters: Any) -> Options:
+    """Returns what a BatchingParameters message means.
 
     Raises:
         ServingError: INVALID_ARGUMENT with TensorFlow Serving's text, the parameters cannot be.
@@ -109,15 +126,13 @@ def options(parameters: Any) -> dict[str, Any]:
     ):
         if wrong:
             raise ServingError(_INVALID, text)
-    if execution < size:
-        # The op takes its largest batch from these sizes.
-        sizes = [number for number in allowed if number < execution] or range(1, execution)
-        allowed = [*sizes, execution]
-    return {
+    if allowed and execution < size:
+        allowed = [*(number for number in allowed if number < execution), execution]
+    attributes = {
         "num_batch_threads": min(threads, _LARGEST),
-        "max_batch_size": min(size, _LARGEST),
+        "max_batch_size": min(execution, _LARGEST),
         "batch_timeout_micros": min(timeout, _LARGEST),
         "max_enqueued_batches": min(enqueued, _LARGEST),
         "allowed_batch_sizes": allowed,
-        "enable_large_batch_splitting": splits,
     }
+    return Options(attributes, execution, size)

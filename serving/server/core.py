@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import grpc
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -22,14 +22,15 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError
 from serving.server import inference, models, observing
-from serving.server.manager import Manager
+from serving.server.manager import Lease, Manager
 from serving.server.model_configs import models_of
-from serving.server.observing import Observation, Observed, Timed
+from serving.server.observing import Observation, Observed
 from serving.server.peers import Peers
-from serving.server.predict import DEFAULT_SIGNATURE, predict
-from serving.server.servable import Servable
+from serving.server.predict import predict
 
 log = logging.getLogger(__name__)
+
+_UNOBSERVED: AbstractContextManager[None] = nullcontext()
 
 
 class Core:
@@ -60,7 +61,9 @@ class Core:
         self._tensor_content = tensor_content
         self._observers = tuple(observers)
 
-    def observed(self, api: str, entrypoint: str, peer: Callable[[], str]) -> Observed:
+    def observed(
+        self, api: str, entrypoint: str, peer: Callable[[], str]
+    ) -> AbstractContextManager[Observation | None]:
         """Returns a context in which a request is answered, and after which observers know of it.
 
         Args:
@@ -68,6 +71,8 @@ class Core:
             entrypoint: GRPC or REST.
             peer: Returns who called.
         """
+        if not self._observers:
+            return _UNOBSERVED
         return Observed(Observation(api, entrypoint, peer), self._tell)
 
     def _tell(self, observation: Observation) -> None:
@@ -77,24 +82,18 @@ class Core:
             except Exception:
                 log.exception("a request was answered, but could not be told of")
 
-    @contextmanager
-    def _acquired(self, spec: model_pb2.ModelSpec) -> Iterator[tuple[int, Servable]]:
-        """Yields number and session of the version that a spec asks for."""
-        observing.note(
-            model=spec.name,
-            label=spec.version_label,
-            signature=spec.signature_name or DEFAULT_SIGNATURE,
-        )
-        with self._manager.acquire(spec.name, models.version_of(spec)) as (number, session):
-            observing.note(version=number)
-            yield number, Timed(session)
+    def _acquire(self, spec: model_pb2.ModelSpec) -> Lease:
+        """Returns a context in which the version that a spec asks for may be used."""
+        observing.note_spec(spec.name, spec.version_label, spec.signature_name)
+        return self._manager.acquire(spec.name, models.version_of(spec))
 
     def predict(
         self, request: predict_pb2.PredictRequest, timeout: float | None = None
     ) -> predict_pb2.PredictResponse:
         """Runs a signature on tensors; `timeout` is the time left, in seconds."""
         spec = models.spec_of(request)
-        with self._acquired(spec) as (number, session):
+        with self._acquire(spec) as (number, session):
+            session = observing.timed(session, number)
             response = predict(
                 session,
                 request,
@@ -111,7 +110,8 @@ class Core:
     ) -> classification_pb2.ClassificationResponse:
         """Runs a signature on examples and returns classes; `timeout` as for `predict`."""
         spec = models.spec_of(request)
-        with self._acquired(spec) as (number, session):
+        with self._acquire(spec) as (number, session):
+            session = observing.timed(session, number)
             response = inference.classify(
                 session, request, timeout, check_method_name=self._check_method_name
             )
@@ -124,7 +124,8 @@ class Core:
     ) -> regression_pb2.RegressionResponse:
         """Runs a signature on examples and returns values; `timeout` as for `predict`."""
         spec = models.spec_of(request)
-        with self._acquired(spec) as (number, session):
+        with self._acquire(spec) as (number, session):
+            session = observing.timed(session, number)
             response = inference.regress(
                 session, request, timeout, check_method_name=self._check_method_name
             )
@@ -137,7 +138,8 @@ class Core:
     ) -> inference_pb2.MultiInferenceResponse:
         """Runs several signatures of the version that the first task asks for."""
         spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
-        with self._acquired(spec) as (number, session):
+        with self._acquire(spec) as (number, session):
+            session = observing.timed(session, number)
             response = inference.multi_inference(
                 session, request, timeout, check_method_name=self._check_method_name
             )
@@ -151,7 +153,8 @@ class Core:
         """Returns the signatures of a version."""
         spec = models.spec_of(request)
         models.check_metadata_fields(request)
-        with self._acquired(spec) as (number, session):
+        with self._acquire(spec) as (number, session):
+            session = observing.timed(session, number)
             return models.metadata(spec.name, number, session)
 
     def status(
@@ -168,10 +171,12 @@ class Core:
         timeout: float | None = None,
         *,
         forwarded: bool = False,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> model_management_pb2.ReloadConfigResponse:
         """Serves the models of a configuration and no others; waits for the new ones.
 
         The other processes of this server do the same, unless one of them has `forwarded` it.
+        Nobody waits on if the answer is `wanted` no more.
         """
         if request.config.WhichOneof("config") != "model_config_list":
             raise ServingError(
@@ -179,16 +184,19 @@ class Core:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported",
             )
-        self.configure(request.config, timeout)
+        self.configure(request.config, timeout, wanted)
         if self._peers and not forwarded:
-            self._peers.reload(request, timeout)
+            self._peers.reload(request, timeout, wanted)
         return model_management_pb2.ReloadConfigResponse(status={})
 
     def configure(
-        self, config: model_server_config_pb2.ModelServerConfig, timeout: float | None = None
+        self,
+        config: model_server_config_pb2.ModelServerConfig,
+        timeout: float | None = None,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         """Serves the models of a configuration and no others, in this process."""
-        self._manager.reload(models_of(config, self._manager.models()), timeout)
+        self._manager.reload(models_of(config, self._manager.models()), timeout, wanted)
 
     def signatures(self, spec: model_pb2.ModelSpec) -> dict[str, meta_graph_pb2.SignatureDef]:
         """Returns the signatures, by key, of the version that a spec asks for."""

@@ -18,7 +18,11 @@ _ENTERS_FRAME = ("Enter", "RefEnter")
 def between(
     feeds: Iterable[tf.Tensor], fetches: Iterable[tf.Tensor]
 ) -> tuple[list[tf.Operation], list[tf.Operation]]:
-    """Returns the operations on the way from feeds to fetches, and those they wait for."""
+    """Returns the operations on the way from feeds to fetches, and those they wait for.
+
+    Raises:
+        ValueError: One of them changes a variable of TensorFlow 1, which no function can.
+    """
     fed = {feed.ref() for feed in feeds}
     needed: dict[tf.Operation, None] = {}
     stack = [fetch.op for fetch in fetches if fetch.ref() not in fed]
@@ -41,6 +45,9 @@ def between(
         if operation not in inside:
             inside[operation] = None
             stack += readers.get(operation, [])
+    for operation in inside:
+        if any(argument.is_ref for argument in operation.op_def.input_arg):
+            raise ValueError(f"{operation.name} changes a variable in place")
     # Constants belong inside as well, where the runtime can fold them.
     constants = {t.op: None for op in inside for t in op.inputs if t.op.type == "Const"}
     waited = {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from concurrent import futures
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 from tensorflow_serving.apis import (
@@ -17,20 +20,27 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
+    model_service_pb2,
     model_service_pb2_grpc,
     predict_pb2,
+    prediction_service_pb2,
     prediction_service_pb2_grpc,
     regression_pb2,
 )
 
 from serving.errors import ServingError, UserError
 from serving.server.core import Core
-from serving.server.observing import Observed
 from serving.server.peers import FORWARDED
+from serving.server.pool import GrowingPool
 
 log = logging.getLogger(__name__)
 
+_PREDICTION_SERVICE = prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"]
+_MODEL_SERVICE = model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]
+# Seconds; a longer time is none.
+_LONGEST_TIME = 1e9
 _LARGEST_MESSAGE = 2**31 - 1
+# Bytes: a client takes 8 KiB of headers, in which each byte may become three.
 _LONGEST_TEXT = 1024
 
 
@@ -45,7 +55,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> predict_pb2.PredictResponse:
         observed = self._core.observed("Predict", "GRPC", context.peer)
         return _answer(
-            lambda: self._core.predict(request, context.time_remaining()), observed, context
+            lambda: self._core.predict(request, _seconds_left(context)), observed, context
         )
 
     def Classify(
@@ -53,7 +63,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> classification_pb2.ClassificationResponse:
         observed = self._core.observed("Classify", "GRPC", context.peer)
         return _answer(
-            lambda: self._core.classify(request, context.time_remaining()), observed, context
+            lambda: self._core.classify(request, _seconds_left(context)), observed, context
         )
 
     def Regress(
@@ -61,7 +71,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> regression_pb2.RegressionResponse:
         observed = self._core.observed("Regress", "GRPC", context.peer)
         return _answer(
-            lambda: self._core.regress(request, context.time_remaining()), observed, context
+            lambda: self._core.regress(request, _seconds_left(context)), observed, context
         )
 
     def MultiInference(
@@ -69,7 +79,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> inference_pb2.MultiInferenceResponse:
         observed = self._core.observed("MultiInference", "GRPC", context.peer)
         return _answer(
-            lambda: self._core.multi_inference(request, context.time_remaining()),
+            lambda: self._core.multi_inference(request, _seconds_left(context)),
             observed,
             context,
         )
@@ -105,7 +115,12 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         forwarded = FORWARDED in context.invocation_metadata()
         observed = self._core.observed("HandleReloadConfigRequest", "GRPC", context.peer)
         return _answer(
-            lambda: self._core.reload(request, context.time_remaining(), forwarded=forwarded),
+            lambda: self._core.reload(
+                request,
+                _seconds_left(context),
+                forwarded=forwarded,
+                wanted=context.is_active,
+            ),
             observed,
             context,
         )
@@ -151,7 +166,7 @@ def serve(
         UserError: An address is taken or not allowed, or the certificate is damaged.
     """
     server = grpc.server(
-        futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+        GrowingPool(threads, name="grpc"),  # type: ignore[arg-type]
         options=[
             ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
             ("grpc.max_send_message_length", _LARGEST_MESSAGE),
@@ -160,10 +175,12 @@ def serve(
             *options,
         ],
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(core), server
+    server.add_generic_rpc_handlers(
+        [
+            _handlers(_PREDICTION_SERVICE, PredictionService(core)),
+            _handlers(_MODEL_SERVICE, ModelService(core)),
+        ]
     )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), server)
     if health:
         servicer = HealthServicer()
         for service in ("", "ModelService", "PredictionService"):
@@ -191,6 +208,36 @@ def credentials(ssl: Any) -> grpc.ServerCredentials:
     )
 
 
+def _handlers(service: ServiceDescriptor, servicer: Any) -> grpc.GenericRpcHandler:
+    """Returns handlers that read the messages themselves.
+
+    Where gRPC reads one that cannot be read, it logs a traceback and loses some memory for good.
+    """
+    return grpc.method_handlers_generic_handler(
+        service.full_name,
+        {
+            method.name: grpc.unary_unary_rpc_method_handler(
+                _reading(getattr(servicer, method.name), GetMessageClass(method.input_type)),
+                response_serializer=GetMessageClass(method.output_type).SerializeToString,
+            )
+            for method in service.methods
+        },
+    )
+
+
+def _reading(
+    answer: Callable[[Any, grpc.ServicerContext], Any], kind: type[Message]
+) -> Callable[[bytes, grpc.ServicerContext], Any]:
+    def read_and_answer(content: bytes, context: grpc.ServicerContext) -> Any:
+        try:
+            request = kind.FromString(content)
+        except DecodeError as error:
+            context.abort(grpc.StatusCode.INTERNAL, str(error))
+        return answer(request, context)
+
+    return read_and_answer
+
+
 def _bind(
     server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None, what: str
 ) -> int:
@@ -205,16 +252,31 @@ def _bind(
         raise UserError(f"{what} cannot be bound: {reason}; choose another one") from error
 
 
-def _answer(answer: Callable[[], Any], observed: Observed, context: grpc.ServicerContext) -> Any:
+def _seconds_left(context: grpc.ServicerContext) -> float | None:
+    """Returns the time until a call's deadline; None without one, which gRPC takes for 10^18."""
+    left = context.time_remaining()
+    return left if left is not None and left < _LONGEST_TIME else None
+
+
+def _answer(
+    answer: Callable[[], Any],
+    observed: AbstractContextManager[object],
+    context: grpc.ServicerContext,
+) -> Any:
     """Returns the answer, or ends the call with the error's code and text."""
     try:
         with observed:
             return answer()
     except ServingError as error:
-        text = error.message
-        if len(text) > _LONGEST_TEXT:
-            text = f"{text[:_LONGEST_TEXT]}...TRUNCATED"
-        context.abort(error.code, text)
+        context.abort(error.code, _shortened(error.message))
     except Exception as error:
         log.exception("a request failed unexpectedly")
-        context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {error}"
+        context.abort(grpc.StatusCode.INTERNAL, _shortened(text))
+
+
+def _shortened(text: str) -> str:
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= _LONGEST_TEXT:
+        return encoded.decode()
+    return f"{encoded[:_LONGEST_TEXT].decode(errors='ignore')}...TRUNCATED"

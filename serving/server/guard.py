@@ -3,6 +3,10 @@
 TensorFlow Serving takes tensors of any shape, and mostly an op refuses what does not fit. But some
 kernels abort: oneDNN's convolutions do when they are fed another rank than they were built for.
 The contract's leniency is kept by trying requests of unusual shapes in another process first.
+
+A shape may also fit and be fatal: where height and width are free, oneDNN's max pooling divides by
+zero on an image that is smaller than the window. So images of free size are usual only if they are
+at least as large as some that went well.
 """
 
 from __future__ import annotations
@@ -19,17 +23,19 @@ from serving.errors import ServingError
 from serving.server.sandbox import AbortError, Sandbox
 from serving.server.servable import Servable
 
+_IMAGE_RANK = 4
+_MOST_SMALLEST = 16
 _Key = tuple[tuple[str, ...], tuple[tuple[str, str, tuple[int, ...]], ...]]
 
 
 class GuardedSession:
     """A session in which no request's shapes can end the process.
 
-    A request whose tensors have a declared shape and at least one element runs at once. Any other
-    runs in the sandbox, whose answer is the answer. After a good one, requests of the same shapes
-    run in this process; after one that ended the sandbox, they are refused. Where the session uses
-    a GPU, which the sandbox has not, a good answer there proves nothing: unusual requests are
-    always answered by the sandbox.
+    A request whose tensors have a declared shape and at least one element, and images of free size
+    no smaller than others before, runs at once. Any other runs in the sandbox, whose answer is the
+    answer. After a good one, requests of the same shapes run in this process; after one that ended
+    the sandbox, they are refused. Where the session uses a GPU, which the sandbox has not, a good
+    answer there proves nothing: unusual requests are always answered by the sandbox.
 
     Attributes:
         signatures: The session's signatures by key.
@@ -53,6 +59,8 @@ class GuardedSession:
         self._sandbox = sandbox
         self._path = path
         self._declared = _declared(session.signatures)
+        self._images = _images(session.signatures)
+        self._smallest: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
         self._remembered = remembered
         # What became of each kind: None is well, a text why it is refused. The latest use last.
         self._tried: dict[_Key, str | None] = {}
@@ -73,6 +81,11 @@ class GuardedSession:
         for name, array in feeds.items():
             if not _fits(array.shape, self._declared.get(name, ())):
                 return self._run_unusual(feeds, fetches, timeout)
+        if self._images and self._smaller_than_before(feeds, fetches):
+            arrays = self._run_unusual(feeds, fetches, timeout)
+            if not self._session.on_gpu:
+                self._remember_smallest(feeds, fetches)
+            return arrays
         return self._session.run(feeds, fetches, timeout)
 
     def close(self) -> None:
@@ -107,6 +120,23 @@ class GuardedSession:
             self._remember(key, None)
         return arrays
 
+    def _sizes(self, feeds: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+        """Returns the sizes of all images of free size, without those of the batch."""
+        images = sorted(self._images.intersection(feeds))
+        return tuple(size for name in images for size in feeds[name].shape[1:])
+
+    def _smaller_than_before(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> bool:
+        sizes = self._sizes(feeds)
+        return bool(sizes) and not any(
+            _covers(sizes, known) for known in self._smallest.get(tuple(fetches), ())
+        )
+
+    def _remember_smallest(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> None:
+        sizes, key = self._sizes(feeds), tuple(fetches)
+        with self._lock:
+            others = [known for known in self._smallest.get(key, []) if not _covers(known, sizes)]
+            self._smallest[key] = [*others, sizes][-_MOST_SMALLEST:]
+
     def _remember(self, key: _Key, refusal: str | None) -> None:
         with self._lock:
             self._tried[key] = refusal
@@ -115,13 +145,18 @@ class GuardedSession:
 
     def _refusal(self, feeds: Mapping[str, np.ndarray], reason: str) -> str:
         """Returns which inputs are not as the signature declares, in a sentence."""
-        unlike = [
-            f"{self._alias(name)} has shape {_shape(array.shape)} where the signature declares "
+        shapes = {name: array.shape for name, array in sorted(feeds.items())}
+        unlike = {
+            name: shape
+            for name, shape in shapes.items()
+            if not _fits(shape, self._declared.get(name, ()))
+        }
+        named = [
+            f"{self._alias(name)} has shape {_shape(shape)} where the signature declares "
             + (" or ".join(map(_shape, self._declared.get(name, ()))) or "none")
-            for name, array in sorted(feeds.items())
-            if not _fits(array.shape, self._declared.get(name, ()))
+            for name, shape in (unlike or shapes).items()
         ]
-        return f"TensorFlow aborts ({reason}) on these inputs: {'; '.join(unlike)}"
+        return f"TensorFlow aborts ({reason}) on these inputs: {'; '.join(named)}"
 
     def _alias(self, tensor: str) -> str:
         for signature in self.signatures.values():
@@ -147,6 +182,21 @@ def _declared(
                 if sizes not in shapes:
                     declared[info.name] = (*shapes, sizes)
     return declared
+
+
+def _images(signatures: Mapping[str, meta_graph_pb2.SignatureDef]) -> frozenset[str]:
+    """Returns the tensors with a free size beside the batch's, if they have an image's rank."""
+    return frozenset(
+        info.name
+        for signature in signatures.values()
+        for info in signature.inputs.values()
+        if len(info.tensor_shape.dim) >= _IMAGE_RANK
+        and any(dim.size < 0 for dim in info.tensor_shape.dim[1:])
+    )
+
+
+def _covers(sizes: tuple[int, ...], others: tuple[int, ...]) -> bool:
+    return len(sizes) == len(others) and all(a >= b for a, b in zip(sizes, others, strict=True))
 
 
 def _fits(shape: tuple[int, ...], declared: tuple[tuple[int, ...], ...]) -> bool:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 
 from serving.errors import ServingError
-from serving.server import versions
+from serving.server import pool, versions
 from serving.server.servable import Servable
 from serving.server.servables import Served, Version
 from serving.server.versions import Model, State
@@ -21,6 +20,29 @@ from serving.server.versions import Model, State
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.1
+# How often one who waits looks whether anyone waits for it still.
+_LOOK_SECONDS = 0.5
+
+
+class Lease:
+    """The use of a version by a request, as a context; see `Manager.acquire`."""
+
+    __slots__ = ("_choose", "_lock", "_version")
+
+    def __init__(self, lock: threading.Lock, choose: Callable[[], Version]) -> None:
+        self._lock = lock
+        self._choose = choose
+
+    def __enter__(self) -> tuple[int, Servable]:
+        with self._lock:
+            self._version = version = self._choose()
+            version.requests += 1
+        assert version.session is not None
+        return version.number, version.session
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._version.requests -= 1
 
 
 class Manager:
@@ -79,8 +101,18 @@ class Manager:
         self._thread.start()
         self._wait(list(self._served.values()), "servable(s)")
 
-    def reload(self, models: Sequence[Model], timeout: float | None = None) -> None:
+    def reload(
+        self,
+        models: Sequence[Model],
+        timeout: float | None = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Serves these models from now on, and no others; waits until the new ones are there.
+
+        Args:
+            models: What to serve.
+            timeout: Seconds to wait; None for as long as it takes.
+            wanted: Whether anyone waits still; asked now and then.
 
         Raises:
             ServingError: A label names a version that is not available, and nothing has
@@ -101,7 +133,7 @@ class Manager:
                 self._next_poll = 0.0
             self._changed.notify_all()
         new = [self._served[name] for name in listed.difference(known)]
-        self._wait(new, "model(s)", timeout)
+        self._wait(new, "model(s)", timeout, wanted)
 
     def stop(self) -> None:
         """Stops watching and frees every session."""
@@ -117,26 +149,17 @@ class Manager:
                 if version.session:
                     self._close(served, version.session)
 
-    @contextmanager
-    def acquire(self, name: str, choice: int | str | None = None) -> Iterator[tuple[int, Servable]]:
-        """Yields an available version's number and session, kept until the body ends.
+    def acquire(self, name: str, choice: int | str | None = None) -> Lease:
+        """Returns a context that yields an available version's number and session.
+
+        The version is kept until its end. Entering it raises ServingError: NOT_FOUND, or
+        INVALID_ARGUMENT for an unknown label.
 
         Args:
             name: The model's name.
             choice: Its version, or a version's label; None takes the highest available version.
-
-        Raises:
-            ServingError: NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
         """
-        with self._lock:
-            version = self._version(name, choice)
-            version.requests += 1
-        try:
-            assert version.session is not None
-            yield version.number, version.session
-        finally:
-            with self._lock:
-                version.requests -= 1
+        return Lease(self._lock, lambda: self._version(name, choice))
 
     def status(self, name: str, number: int | None = None) -> list[Version]:
         """Returns the versions that the server knows or knew, highest first.
@@ -195,16 +218,25 @@ class Manager:
                         "which is not currently available for inference",
                     )
 
-    def _wait(self, models: Sequence[Served], what: str, timeout: float | None = None) -> None:
+    def _wait(
+        self,
+        models: Sequence[Served],
+        what: str,
+        timeout: float | None = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Waits until the models have settled; raises UNKNOWN if one is not available then."""
-        with self._changed:
-            settled = self._changed.wait_for(
-                lambda: (
-                    self._stopping.is_set()
-                    or all(served.settled() or not served.listed for served in models)
-                ),
-                timeout,
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+
+        def settled() -> bool:
+            return self._stopping.is_set() or all(
+                served.settled() or not served.listed for served in models
             )
+
+        with pool.waiting(), self._changed:
+            while not settled() and (left := deadline - time.monotonic()) > 0 and wanted():
+                self._changed.wait(min(left, _LOOK_SECONDS))
+            in_time = settled()
             failed = [
                 f"{{{{name: {served.model.name} version: {version.number}}} "
                 f"due to error: {version.error}}}"
@@ -217,7 +249,7 @@ class Manager:
                 grpc.StatusCode.UNKNOWN,
                 f"{len(failed)} {what} did not become available: {{{', '.join(failed)}, }}",
             )
-        if not settled:
+        if not in_time:
             raise ServingError(
                 grpc.StatusCode.DEADLINE_EXCEEDED, "The models did not become available in time"
             )
@@ -247,7 +279,7 @@ class Manager:
             base = model.base_path
             try:
                 children = versions.found(child.name for child in base.iterdir())
-            except OSError:
+            except (OSError, ValueError):  # ValueError: no path at all, as one with a zero byte.
                 log.error("Could not find base path %s for servable %s", base, model.name)
                 return
             aspired = model.policy.aspired(children)
@@ -296,7 +328,7 @@ class Manager:
     def _unload(self, served: Served, version: Version, session: Servable) -> None:
         self._close(served, session)
         with self._changed:
-            version.state = State.END
+            served.unloaded(version)
             self._changed.notify_all()
         log.info("Unloaded servable %s version %d", served.model.name, version.number)
 

@@ -99,6 +99,7 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
+_DEFAULT_SIGNATURE = "serving_default"
 
 
 def note(**known: Any) -> None:
@@ -107,6 +108,23 @@ def note(**known: Any) -> None:
     if observation is not None:
         for name, value in known.items():
             setattr(observation, name, value)
+
+
+def note_spec(model: str, label: str, signature: str) -> None:
+    """Notes what a ModelSpec asks for."""
+    observation = _thread.observation
+    if observation is not None:
+        observation.model, observation.label = model, label
+        observation.signature = signature or _DEFAULT_SIGNATURE
+
+
+def timed(servable: Servable, version: int) -> Servable:
+    """Notes which version answers; returns it so that it is timed, if the request is observed."""
+    observation = _thread.observation
+    if observation is None:
+        return servable
+    observation.version = version
+    return Timed(servable)
 
 
 def queued(seconds: float) -> None:

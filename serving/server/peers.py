@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
@@ -14,6 +17,7 @@ from serving.errors import ServingError
 
 # Marks a request that another worker has passed on, which is passed on no further.
 FORWARDED = ("foundry-forwarded", "1")
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,20 @@ class Peers:
         return model_server_config_pb2.ModelServerConfig.FromString(path.read_bytes())
 
     def reload(
-        self, request: model_management_pb2.ReloadConfigRequest, timeout: float | None
+        self,
+        request: model_management_pb2.ReloadConfigRequest,
+        timeout: float | None,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         """Has the others load a configuration, and those that start later.
 
         Raises:
             ServingError: One of them refused or failed.
         """
-        partial = self.folder / f".models.config.{self.index}"
-        partial.write_bytes(request.config.SerializeToString())
+        # Reloads may come at the same time.
+        descriptor, partial = tempfile.mkstemp(dir=self.folder, prefix=".models.config.")
+        with open(descriptor, "wb") as file:
+            file.write(request.config.SerializeToString())
         os.replace(partial, self.folder / "models.config")
         others = [index for index in range(self.count) if index != self.index]
         with_channels = [
@@ -67,7 +76,7 @@ class Peers:
         try:
             for call in calls:
                 try:
-                    call.result()
+                    _result(call, wanted)
                 except grpc.RpcError as error:
                     # One that is not there reads the file when it starts.
                     if error.code() is not grpc.StatusCode.UNAVAILABLE:
@@ -75,3 +84,15 @@ class Peers:
         finally:
             for channel in with_channels:
                 channel.close()
+
+
+def _result(call: Any, wanted: Callable[[], bool]) -> None:
+    """Waits for a call's end, or cancels it when its answer is wanted no more."""
+    while True:
+        try:
+            call.result(timeout=_LOOK_SECONDS)
+            return
+        except grpc.FutureTimeoutError:
+            if not wanted():
+                call.cancel()
+                raise ServingError(grpc.StatusCode.CANCELLED, "The client has left") from None

@@ -72,6 +72,8 @@ class RestServer:
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
             self._thread.join(0.005)
+        if not self._server.started:
+            raise RuntimeError("the HTTP server did not start; the log has its reason")
 
     def stop(self, grace_seconds: float) -> None:
         """Takes no more requests and returns when those in flight have ended.

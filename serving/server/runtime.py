@@ -23,6 +23,7 @@ from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.framework import op_def_registry
 
 from serving.errors import ServingError
+from serving.server import pool
 from serving.server.small_graphs import SmallGraphs
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -30,6 +31,10 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _LONGEST_TIMEOUT = 1e9
 # A small graph runs in the caller's thread if it is fed with no more than this.
 _SMALL_BYTES = 1 << 16
+_AT_ONCE = contextlib.nullcontext()
+_IN_CALLER = pywrap_tf_session.TF_NewBufferFromString(
+    config_pb2.RunOptions(inter_op_thread_pool=-1).SerializeToString()
+)
 
 
 class Session:
@@ -110,15 +115,22 @@ class Session:
             raise _not_found(next(n for n in (*feeds, *fetches) if not self._outputs.get(n)))
         size = sum([array.nbytes for array in feeds.values()])
         small = size <= _SMALL_BYTES and self._small.issuperset(fetches)
-        options = _options(timeout, in_caller=small)
+        # Nothing ends a run in the caller's thread early, which it has no time to need.
+        options = _IN_CALLER if small else _options(timeout)
         try:
-            results = pywrap_tf_session.TF_SessionRun_wrapper(
-                self._session._session, options, inputs, outputs, [], None
-            )
+            with _AT_ONCE if small else pool.waiting():
+                results = pywrap_tf_session.TF_SessionRun_wrapper(
+                    self._session._session, options, inputs, outputs, [], None
+                )
         except tf.errors.OpError as error:
             raise _serving_error(error) from error
+        except UnicodeDecodeError as error:
+            # TensorFlow's wrapper fails to make an exception of a text that quotes bytes of the
+            # request, and loses its code. It is the request that is wrong then.
+            text = bytes(error.object).decode("utf-8", "replace")
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, text) from error
         finally:
-            if options is not None:
+            if options is not None and not small:
                 pywrap_tf_session.TF_DeleteBuffer(options)
         # A single string comes as bytes, of which NumPy's own type would cut zero bytes off.
         return [
@@ -170,16 +182,11 @@ def _not_found(name: str) -> ServingError:
     )
 
 
-def _options(timeout: float | None, *, in_caller: bool) -> Any:
+def _options(timeout: float | None) -> Any:
     """Returns RunOptions in a buffer that is to be deleted, or None for the runtime's own."""
-    timed = timeout is not None and timeout < _LONGEST_TIMEOUT
-    if not timed and not in_caller:
+    if timeout is None or timeout >= _LONGEST_TIMEOUT:
         return None
-    proto = config_pb2.RunOptions()
-    if timed and timeout is not None:
-        proto.timeout_in_ms = max(1, int(timeout * 1000))
-    if in_caller:
-        proto.inter_op_thread_pool = -1  # The thread of the caller.
+    proto = config_pb2.RunOptions(timeout_in_ms=max(1, int(timeout * 1000)))
     return pywrap_tf_session.TF_NewBufferFromString(proto.SerializeToString())
 
 
@@ -203,6 +210,10 @@ def _checked(path: Path, tags: Sequence[str]) -> saved_model_pb2.SavedModel | No
         raise ServingError(
             grpc.StatusCode.DATA_LOSS, f"Can't parse {proto} as binary proto"
         ) from error
+    except OSError as error:
+        denied = isinstance(error, PermissionError)
+        code = grpc.StatusCode.PERMISSION_DENIED if denied else grpc.StatusCode.FAILED_PRECONDITION
+        raise ServingError(code, f"{proto}; {error.strerror}") from error
     graphs = saved_model.meta_graphs
     if not any(set(graph.meta_info_def.tags) == set(tags) for graph in graphs):
         raise ServingError(

@@ -29,6 +29,7 @@ import grpc
 import numpy as np
 
 from serving.errors import ServingError
+from serving.server import pool
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import; the process that starts has none yet.
     from tensorflow.core.protobuf import config_pb2
@@ -152,6 +153,16 @@ class Sandbox:
                 loaded or the process not started, RESOURCE_EXHAUSTED if it was killed.
             AbortError: The request ended the process.
         """
+        with pool.waiting():
+            return self._run(path, feeds, fetches, timeout)
+
+    def _run(
+        self,
+        path: Path,
+        feeds: Mapping[str, np.ndarray],
+        fetches: Sequence[str],
+        timeout: float | None,
+    ) -> list[np.ndarray]:
         endless = timeout is None or timeout > _FOREVER
         deadline = None if endless or timeout is None else time.monotonic() + timeout
         if not self._turn.acquire(timeout=-1 if deadline is None else max(0.0, _left(deadline))):

@@ -76,7 +76,15 @@ class Served:
             )
             if known is None or again:
                 self.versions[number] = Version(number, path)
+            elif known.state is State.UNLOADING:
+                known.path = path
         for number, version in self.versions.items():
             if version.state is State.START and number not in paths:
                 version.state = State.END
         self.aspired = set(paths)
+
+    def unloaded(self, version: Version) -> None:
+        """Ends a version; one that is wanted again meanwhile begins anew."""
+        version.state = State.END
+        if version.number in self.aspired:
+            self.versions[version.number] = Version(version.number, version.path)

@@ -7,11 +7,14 @@ counts do not fall when a process ends and another takes its place.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from pathlib import Path
 
 from serving.server.metrics import Metrics, Snapshot, merge, page
+
+log = logging.getLogger(__name__)
 
 
 class SharedMetrics:
@@ -50,13 +53,23 @@ class SharedMetrics:
         return merge([self._before, self._metrics.snapshot()])
 
     def _write_on(self) -> None:
-        partial = self._file.with_suffix(".partial")
+        failed = False
         while True:
             last = self._stop.wait(self._every_seconds)
-            partial.write_text(json.dumps(self._own()))
-            os.replace(partial, self._file)
+            try:
+                self._write()
+                failed = False
+            except OSError as error:
+                if not failed:
+                    log.error("counts cannot be shared with other workers: %s", error)
+                failed = True
             if last:
                 return
+
+    def _write(self) -> None:
+        partial = self._file.with_suffix(".partial")
+        partial.write_text(json.dumps(self._own()))
+        os.replace(partial, self._file)
 
 
 def _read(path: Path) -> Snapshot:

@@ -22,6 +22,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.errors import ServingError
+from serving.server import pool
 from serving.server.predict import DEFAULT_SIGNATURE, PREDICT
 from serving.server.tflite_metadata import metadata_map
 
@@ -134,13 +135,15 @@ class TfLiteSession:
         _check(subgraph, feeds)
         patience = None if timeout is None or timeout > _LONGEST_WAIT else max(0.0, timeout)
         try:
-            interpreter = self._idle.get(timeout=patience)
+            with pool.waiting():
+                interpreter = self._idle.get(timeout=patience)
         except queue.Empty as error:
             raise ServingError(
                 grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification"
             ) from error
         try:
-            outputs = subgraph.run(interpreter, feeds)
+            with pool.waiting():
+                outputs = subgraph.run(interpreter, feeds)
         except (RuntimeError, ValueError) as error:
             # It may be left with memory of the wrong size.
             interpreter = _interpreter(self._content)

@@ -10,8 +10,8 @@ from pipelines import question_answering
 from pipelines.__main__ import main
 from pipelines.datasets import questions, sotu_cloze
 from serving.client import Client
-from serving.deploy import deploy
 from serving.server.versions import Model
+from tests.end_to_end.deploying import deploy
 from tests.serving.saved_models import serving
 
 SMALL = (

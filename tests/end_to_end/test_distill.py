@@ -13,8 +13,8 @@ from pipelines import PIPELINES, distillation, pipeline, training
 from pipelines.__main__ import main
 from pipelines.distillation import Teacher
 from serving.client import Client
-from serving.deploy import deploy
 from serving.server.versions import Model
+from tests.end_to_end.deploying import deploy
 from tests.pipelines import written
 from tests.serving.saved_models import serving
 

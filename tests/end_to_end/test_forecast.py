@@ -11,9 +11,9 @@ import pytest
 
 from pipelines.__main__ import main
 from serving.client import Client
-from serving.deploy import deploy
 from serving.errors import ServingError
 from serving.server.versions import Model
+from tests.end_to_end.deploying import deploy
 from tests.serving.saved_models import serving
 
 SMALL = ("--epochs", "20", "--model.units", "[8]", "--history", "24", "--horizon", "6")

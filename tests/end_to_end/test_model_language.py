@@ -17,8 +17,8 @@ from pipelines.__main__ import main
 from pipelines.datasets import running_text
 from pipelines.datasets.running_text import RunningText
 from serving.client import Client
-from serving.deploy import deploy
 from serving.server.versions import Model
+from tests.end_to_end.deploying import deploy
 from tests.pipelines import spoken
 from tests.serving.saved_models import serving
 

@@ -16,8 +16,8 @@ from pipelines.__main__ import main
 from pipelines.datasets import segments
 from pipelines.encoders import dense
 from serving.client import Client
-from serving.deploy import deploy
 from serving.server.versions import Model
+from tests.end_to_end.deploying import deploy
 from tests.pipelines import pretrained, written
 from tests.serving.saved_models import serving
 

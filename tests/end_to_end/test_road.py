@@ -86,8 +86,9 @@ def server(folder: Folder) -> Iterator[str]:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     process = folder.start(
-        *(sys.executable, "-m", "serving.server", f"--port={port}", "--model_name=digits"),
-        "--model_base_path=models/digits",
+        *(sys.executable, "-m", "serving.server", f"--port={port}"),
+        "--model_config_file=models/models.config",
+        "--allow_version_labels_for_unavailable_models",
     )
     # Nobody may leave the pipe unread: a full one would stop the server.
     reader = threading.Thread(target=process.communicate, daemon=True)
@@ -187,7 +188,9 @@ def test_a_new_version_takes_over_without_a_failed_request(folder, first_run, se
         asking = [threading.Thread(target=ask_on_and_on) for _ in range(3)]
         for thread in asking:
             thread.start()
-        printed = folder.python("serving", "deploy", "digits", "--version", "2")
+        printed = folder.python(
+            *("serving", "deploy", "digits", "--version", "2", "--address", address)
+        )
         assert "digits version 2 deployed" in printed
         assert client.wait_until_ready("digits", version=2, timeout=60) == 2
         _until(lambda: [s.state for s in client.status("digits")] == ["AVAILABLE", "END"])

@@ -10,8 +10,8 @@ from PIL import Image
 
 from pipelines.__main__ import main
 from serving.client import Client
-from serving.deploy import deploy
 from serving.server.versions import Model
+from tests.end_to_end.deploying import deploy
 from tests.serving.saved_models import serving
 
 SMALL = (

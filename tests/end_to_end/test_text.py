@@ -15,9 +15,9 @@ from architectures.bert import transformer_layers
 from pipelines import encoders
 from pipelines.__main__ import main
 from serving.client import Client
-from serving.deploy import deploy
 from serving.server.versions import Model
 from serving.server.warmup import WARMUP_FILE
+from tests.end_to_end.deploying import deploy
 from tests.pipelines import written
 from tests.serving.saved_models import serving
 

@@ -15,8 +15,8 @@ from pipelines.__main__ import main
 from pipelines.beam_search import Beam
 from pipelines.datasets import parallel_texts
 from serving.client import Client
-from serving.deploy import deploy
 from serving.server.versions import Model
+from tests.end_to_end.deploying import deploy
 from tests.pipelines import translated
 from tests.pipelines.test_beam_search import plain
 from tests.serving.saved_models import serving

@@ -91,9 +91,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines import validation
 
     def run(command: list[str], **options) -> subprocess.CompletedProcess[str]:
-        *_, saved, records, contract = command
+        *_, saved, records, contract, golden = command
         report = validation._report(
-            Path(saved), Path(records), json.loads(Path(contract).read_text())
+            Path(saved), Path(records), json.loads(Path(contract).read_text()), Path(golden)
         )
         return subprocess.CompletedProcess(command, 0, json.dumps(report), "")
 

@@ -63,7 +63,7 @@ def test_a_run_carries_its_environment(store):
 def test_a_run_carries_the_code_version(store):
     with tracking.run("classify_images", CONFIG) as tracked:
         pass
-    commit, changes = tracking._code_version()
+    commit, changes = tracking.code_version()
     tags = mlflow.get_run(tracked.id).data.tags
     assert tags["code.commit"] == commit
     assert tags["code.changed"] == str(bool(changes))
@@ -75,19 +75,19 @@ def test_the_code_version_is_the_commit_with_what_changed_since(tmp_path, monkey
     module = tmp_path / "pipelines" / "tracking.py"
     module.parent.mkdir()
     monkeypatch.setattr(tracking, "__file__", str(module))
-    assert tracking._code_version() == ("unknown", "")
+    assert tracking.code_version() == ("unknown", "")
 
     repository = git.Repo.init(tmp_path)
-    assert tracking._code_version() == ("unknown", "")
+    assert tracking.code_version() == ("unknown", "")
 
     module.write_text("first = 1\n")
     repository.index.add([str(module)])
     author = git.Actor("Somebody", "somebody@example.org")
     commit = repository.index.commit("First", author=author, committer=author)
-    assert tracking._code_version() == (commit.hexsha, "")
+    assert tracking.code_version() == (commit.hexsha, "")
 
     module.write_text("second = 2\n")
-    found, changes = tracking._code_version()
+    found, changes = tracking.code_version()
     assert found == commit.hexsha
     assert "-first = 1" in changes
     assert "+second = 2" in changes

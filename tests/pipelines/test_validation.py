@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pipelines import export, validation
 from pipelines.errors import ValidationError
 from pipelines.export import Signature
 from pipelines.ops import ops
+from serving import golden
 from tests.pipelines import samples
 
 
@@ -32,6 +34,50 @@ def test_a_good_export_passes_in_a_fresh_process(linear_model, signatures):
     assert 0 <= report["differences"]["text"]["y"] < 1e-5
     assert report["ops"] == ops(linear_model)
     assert report["text_ops"] == []
+
+
+def copied(folder: Path, target: Path) -> Path:
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns("golden*"))
+    return target
+
+
+def test_what_it_answered_is_recorded_for_whoever_serves_it(
+    at_once, linear_model, signatures, tmp_path
+):
+    folder = copied(linear_model, tmp_path / "saved_model")
+    assert golden.read(folder) == []
+    validation.validate(folder, signatures)
+    recorded = golden.read(folder)
+    assert [(g.signature, len(next(iter(g.inputs.values())))) for g in recorded] == [
+        (name, size) for name in ("serving_default", "text") for size in (1, 4)
+    ]
+    loaded = tf.saved_model.load(str(folder))
+    for found, signature in zip(recorded, [s for s in signatures for _ in range(2)], strict=True):
+        assert (found.absolute, found.relative) == (signature.absolute, signature.relative)
+        inputs = {name: tf.constant(value) for name, value in found.inputs.items()}
+        answer = loaded.signatures[found.signature](**inputs)
+        assert golden.check(found, {name: value.numpy() for name, value in answer.items()})
+        for name, value in found.inputs.items():
+            np.testing.assert_array_equal(value, signature.examples[name][: len(value)])
+
+
+def test_golden_requests_that_would_be_large_hold_one_example(
+    at_once, linear_model, signatures, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(validation, "_GOLDEN_BYTES", 10)
+    folder = copied(linear_model, tmp_path / "saved_model")
+    validation.validate(folder, signatures)
+    sizes = [len(next(iter(found.inputs.values()))) for found in golden.read(folder)]
+    assert sizes == [1, 1]
+
+
+def test_what_is_refused_gets_no_golden_requests(at_once, linear_model, signatures, tmp_path):
+    folder = copied(linear_model, tmp_path / "saved_model")
+    default, text = signatures
+    shifted = {**default.expected, "y": default.expected["y"] + np.float32(1)}
+    with pytest.raises(ValidationError):
+        validation.validate(folder, [replace(default, expected=shifted), text])
+    assert golden.read(folder) == []
 
 
 def test_what_does_not_load_fails_in_a_fresh_process(tmp_path, signatures):

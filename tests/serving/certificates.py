@@ -1,4 +1,4 @@
-"""Certificates for tests of encryption."""
+"""Certificates for encrypted servers and their clients, valid for an hour."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 from typing import Any, NamedTuple
 
+import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -47,3 +48,11 @@ def certified(name: str, by: Pair | None = None) -> Pair:
 
 def named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+
+
+def encrypted(server: Pair, clients: Pair | None = None) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(server.key, server.certificate)],
+        root_certificates=clients.certificate if clients else None,
+        require_client_auth=clients is not None,
+    )

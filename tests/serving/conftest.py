@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,3 +57,14 @@ def rest_address(repository: Path) -> Iterator[str]:
     models = [Model(folder.name, folder) for folder in repository.iterdir()]
     with serving_rest(*models) as where:
         yield where
+
+
+@pytest.fixture(params=["Client", "AsyncClient"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Makes clients of either kind, of which the methods return answers, and closes them."""
+    from serving.client import Client
+    from tests.serving.clients import Awaited
+
+    kind = {"Client": Client, "AsyncClient": Awaited}[request.param]
+    with ExitStack() as stack:
+        yield lambda *arguments, **options: stack.enter_context(kind(*arguments, **options))

@@ -258,10 +258,10 @@ def request(
 
 
 @contextmanager
-def managed(*models: Model, poll_seconds: float = 0.05) -> Iterator[Core]:
+def managed(*models: Model, poll_seconds: float = 0.05, **options: Any) -> Iterator[Core]:
     """Loads models as the server does, and yields what answers for them."""
     sandbox = Sandbox()
-    manager = Manager(models, Loader(sandbox), poll_seconds=poll_seconds, load_retries=0)
+    manager = Manager(models, Loader(sandbox), poll_seconds=poll_seconds, load_retries=0, **options)
     try:
         manager.start()
         yield Core(manager)
@@ -272,10 +272,10 @@ def managed(*models: Model, poll_seconds: float = 0.05) -> Iterator[Core]:
 
 @contextmanager
 def serving(
-    *models: Model, port: int = 0, threads: int = 8, poll_seconds: float = 0.05
+    *models: Model, port: int = 0, threads: int = 8, poll_seconds: float = 0.05, **options: Any
 ) -> Iterator[str]:
-    """Serves models in this process and yields the address."""
-    with managed(*models, poll_seconds=poll_seconds) as core:
+    """Serves models in this process and yields the address; `options` are the manager's."""
+    with managed(*models, poll_seconds=poll_seconds, **options) as core:
         server, port = grpc_front.serve(core, Listeners(port), threads=threads)
         try:
             yield f"127.0.0.1:{port}"

@@ -18,6 +18,7 @@ import pytest
 from serving.client import Client, ModelConfig, TensorInfo, VersionStatus
 from serving.errors import ServingError
 from serving.server.versions import Model
+from tests.serving.recording import Recorder, bare_server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -171,8 +172,10 @@ def test_models_are_reloaded_and_labels_lead_to_their_versions(repository, tmp_p
         assert client.wait_until_ready("m", version=2) == 2
         labelled = ModelConfig("m", str(base), [1, 2], {"stable": 1, "canary": 2})
         client.reload([labelled])
-        assert client.predict("m", x)["y"] == 6
+        assert client.predict("m", x, label="")["y"] == 6
+        assert client.predict("m", x)["y"] == 3
         assert client.predict("m", x, label="stable")["y"] == 3
+        assert client.version("m", label="canary") == 2
         assert client.predict("m", x, version=1)["y"] == 3
         assert "serving_default" in client.metadata("m", label="canary")
         error = refused(client.predict, "m", x, label="gone")
@@ -211,6 +214,25 @@ def test_the_status_lists_the_versions(client):
     assert client.status("half_plus_two", version=1) == [VersionStatus(1, "AVAILABLE", "")]
     error = refused(client.status, "half_plus_two", version=2)
     assert error.message == "Could not find version 2 of model half_plus_two"
+
+
+def test_closing_a_client_cancels_the_calls_that_wait():
+    arrived, release = threading.Event(), threading.Event()
+
+    def wait(_):
+        arrived.set()
+        release.wait(60)
+
+    recorder = Recorder(Predict=wait)
+    with bare_server(recorder) as address, ThreadPoolExecutor(1) as pool:
+        client = Client(address, timeout=60)
+        waits = pool.submit(client.predict, "m", {"x": 1})
+        assert arrived.wait(20)
+        client.close()
+        error = waits.exception(20)
+        release.set()
+    assert isinstance(error, ServingError)
+    assert error.code is grpc.StatusCode.CANCELLED
 
 
 def test_threads_share_a_client(client):

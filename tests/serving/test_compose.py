@@ -1,4 +1,4 @@
-"""The Compose file keeps to its schema, serves as the other engines do, and pins its images once."""
+"""The Compose file keeps to its schema, reserves a GPU, and pins its images once."""
 
 from __future__ import annotations
 

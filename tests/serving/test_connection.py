@@ -1,83 +1,28 @@
-"""Addresses, retries, balancing and encryption, for both clients."""
+"""Addresses, retries, balancing and sizes, for both clients."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-import tensorflow as tf
-from tensorflow_serving.apis import get_model_status_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    predict_pb2,
+)
 
 from serving import connection
-from serving.async_client import AsyncClient
-from serving.client import TLS, Client
 from serving.errors import ServingError, UserError
-from tests.serving.certificates import Pair, certified
+from tests.serving.clients import after_failures, ask, free_port, response
 from tests.serving.recording import Recorder, bare_server
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
-INVALID = grpc.StatusCode.INVALID_ARGUMENT
-
-
-class Awaited:
-    """An AsyncClient whose methods are waited for, so that tests of Client can use it."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._runner = asyncio.Runner()
-        self._client = self._runner.run(self._create(*arguments, **options))
-
-    async def _create(self, *arguments: Any, **options: Any) -> AsyncClient:
-        return AsyncClient(*arguments, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-        return lambda *arguments, **options: self._runner.run(method(*arguments, **options))
-
-    def __enter__(self) -> Awaited:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._runner.run(self._client.close())
-        self._runner.close()
-
-
-@pytest.fixture(params=[Client, Awaited], ids=["Client", "AsyncClient"])
-def connect(request) -> Iterator[Any]:
-    """Makes clients of either kind and closes them."""
-    with ExitStack() as stack:
-        yield lambda *arguments, **options: stack.enter_context(
-            request.param(*arguments, **options)
-        )
-
-
-def response(*values: float) -> predict_pb2.PredictResponse:
-    message = predict_pb2.PredictResponse()
-    message.outputs["y"].CopyFrom(tf.make_tensor_proto(values, tf.float32))
-    return message
-
-
-def after_failures(count: int, code: grpc.StatusCode) -> Any:
-    """Answers `count` times with the code, then well."""
-    left = iter([(code, "not now")] * count)
-    return lambda _: next(left, response(1))
-
-
-def ask(client: Any, **options: Any) -> list[float]:
-    return client.predict("m", {"x": np.array([1], np.float32)}, **options)["y"].tolist()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 # Addresses
@@ -227,6 +172,50 @@ def test_a_server_that_dies_and_returns_is_survived(connect):
         thread.join()
 
 
+SERVER = """
+import sys, time, grpc
+from concurrent.futures import ThreadPoolExecutor
+
+class Handler(grpc.GenericRpcHandler):
+    def service(self, details):
+        return grpc.unary_unary_rpc_method_handler(never)
+
+def never(request, context):
+    print("asked", flush=True)
+    time.sleep(120)
+
+server = grpc.server(ThreadPoolExecutor(1), handlers=[Handler()])
+server.add_insecure_port(sys.argv[1])
+server.start()
+server.wait_for_termination(120)
+"""
+
+
+def test_a_server_that_is_killed_during_a_call_is_survived_too(connect):
+    address = f"127.0.0.1:{free_port()}"
+    client = connect(address, timeout=60)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        subprocess.Popen([sys.executable, "-c", SERVER, address], stdout=subprocess.PIPE) as dies,
+    ):
+        while not _listens(address):
+            assert dies.poll() is None
+            time.sleep(0.05)
+        waits = pool.submit(ask, client)
+        assert dies.stdout is not None
+        assert dies.stdout.readline() == b"asked\n"
+        dies.kill()
+        dies.wait()
+        with bare_server(Recorder(Predict=response(2)), address):
+            assert waits.result(60) == [2]
+
+
+def _listens(address: str) -> bool:
+    host, port = address.split(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
 # Several servers
 
 
@@ -282,92 +271,23 @@ def test_labels_are_shared_out_by_weight_and_key(connect):
     ]
 
 
-# Encryption
+# Answers
 
 
-@pytest.fixture(scope="module")
-def authority() -> Pair:
-    return certified("authority")
+def test_an_answer_that_is_no_message_is_an_error_like_any_other(connect):
+    class Garbage(grpc.GenericRpcHandler):
+        def service(self, handler_call_details):
+            return grpc.unary_unary_rpc_method_handler(lambda request, context: b"\xff\xff")
 
-
-def encrypted(server: Pair, clients: Pair | None = None) -> grpc.ServerCredentials:
-    return grpc.ssl_server_credentials(
-        [(server.key, server.certificate)],
-        root_certificates=clients.certificate if clients else None,
-        require_client_auth=clients is not None,
-    )
-
-
-def test_an_encrypted_server_is_trusted_by_its_authority(connect, authority, tmp_path):
-    path = tmp_path / "authority.pem"
-    path.write_bytes(authority.certificate)
-    credentials = encrypted(certified("127.0.0.1", authority))
-    with bare_server(Recorder(Predict=response(5)), credentials=credentials) as address:
-        for root in (path, str(path), authority.certificate):
-            assert ask(connect(address, timeout=10, tls=TLS(root_certificates=root))) == [5]
-
-
-def test_a_server_that_is_not_trusted_gets_no_request(connect, authority):
-    recorder = Recorder(Predict=response(5))
-    stranger = certified("stranger")
-    credentials = encrypted(certified("127.0.0.1", authority))
-    with bare_server(recorder, credentials=credentials) as address:
-        for tls in (TLS(root_certificates=stranger.certificate), TLS(), None):
-            with pytest.raises(ServingError) as raised:
-                ask(connect(address, timeout=10, tls=tls, attempts=1))
-            assert raised.value.code is UNAVAILABLE
-    assert recorder.received == []
-
-
-def test_the_name_in_the_certificate_may_be_another(connect, authority):
-    recorder = Recorder(Predict=response(5))
-    credentials = encrypted(certified("models.internal", authority))
-    trust = {"root_certificates": authority.certificate}
-    with bare_server(recorder, credentials=credentials) as address:
-        with pytest.raises(ServingError):
-            ask(connect(address, timeout=10, attempts=1, tls=TLS(**trust)))
-        tls = TLS(authority.certificate, server_name="models.internal")
-        assert ask(connect(address, timeout=10, tls=tls)) == [5]
-        assert ask(connect([address, address], timeout=10, tls=tls)) == [5]
-
-
-def test_a_server_may_ask_for_the_clients_certificate(connect, authority, tmp_path):
-    credentials = encrypted(certified("127.0.0.1", authority), clients=authority)
-    client = certified("client", authority)
-    key = tmp_path / "key.pem"
-    key.write_bytes(client.key)
-    with bare_server(Recorder(Predict=response(5)), credentials=credentials) as address:
-        known = TLS(authority.certificate, client.certificate, key)
-        assert ask(connect(address, timeout=10, tls=known)) == [5]
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Garbage()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
         with pytest.raises(ServingError) as raised:
-            ask(connect(address, timeout=10, attempts=1, tls=TLS(authority.certificate)))
-        assert raised.value.code is UNAVAILABLE
-
-
-@pytest.mark.parametrize(
-    ("tls", "address", "sentence"),
-    [
-        (
-            TLS(certificate=b"pem"),
-            "a:1",
-            "a client's certificate and its key go together; one is missing",
-        ),
-        (TLS(key=b"pem"), "a:1", "a client's certificate and its key go together; one is missing"),
-        (TLS(Path("gone.pem")), "a:1", "cannot read gone.pem: No such file or directory"),
-        (
-            TLS(),
-            "127.0.0.1:1,127.0.0.1:2",
-            "several addresses with TLS need the server_name of their certificate",
-        ),
-    ],
-)
-def test_encryption_that_cannot_work_is_refused_in_a_sentence(connect, tls, address, sentence):
-    with pytest.raises(UserError) as raised:
-        connect(address, tls=tls)
-    assert str(raised.value) == sentence
-
-
-# Sizes
+            ask(connect(f"127.0.0.1:{port}", timeout=10))
+        assert raised.value.code is grpc.StatusCode.INTERNAL
+    finally:
+        server.stop(0).wait()
 
 
 def test_messages_beyond_grpcs_own_limit_pass_in_both_directions(connect):
@@ -381,60 +301,3 @@ def test_messages_beyond_grpcs_own_limit_pass_in_both_directions(connect):
     with bare_server(server) as address:
         answer = connect(address, timeout=20).predict("m", {"x": large})
     assert np.array_equal(answer["y"], large)
-
-
-def test_waiting_for_a_label_asks_until_it_is_assigned(connect):
-    from tensorflow_serving.apis import get_model_metadata_pb2
-
-    assigned = get_model_metadata_pb2.GetModelMetadataResponse()
-    assigned.model_spec.version.value = 4
-    text = "Unrecognized servable version label: canary"
-    answers = iter([(INVALID, text), (grpc.StatusCode.NOT_FOUND, "not found"), assigned, assigned])
-    recorder = Recorder(GetModelMetadata=lambda _: next(answers))
-    with bare_server(recorder) as address:
-        client = connect(address, timeout=10, labels={"canary": 1, "stable": 1})
-        assert client.wait_until_ready("m", timeout=10) == 4
-    labels = [r.model_spec.version_label for r in recorder.requests("GetModelMetadata")]
-    assert labels == ["canary", "canary", "canary", "stable"]
-
-
-def test_waiting_for_a_label_ends_with_what_waiting_does_not_change(connect):
-    recorder = Recorder(GetModelMetadata=(INVALID, "ModelSpec has no name specified."))
-    with bare_server(recorder) as address, pytest.raises(ServingError, match="has no name"):
-        connect(address, label="stable").wait_until_ready("", timeout=10)
-    assert recorder.counts() == {"GetModelMetadata": 1}
-
-
-def test_waiting_for_a_version_takes_its_status(connect):
-    starts = get_model_status_pb2.GetModelStatusResponse()
-    starts.model_version_status.add(version=3, state=20)
-    stands = get_model_status_pb2.GetModelStatusResponse()
-    stands.model_version_status.add(version=3, state=30)
-    answers = iter([(UNAVAILABLE, "starting"), starts, stands])
-    recorder = Recorder(GetModelStatus=lambda _: next(answers))
-    with bare_server(recorder) as address:
-        assert connect(address).wait_until_ready("m", version=3, timeout=10) == 3
-    assert recorder.counts() == {"GetModelStatus": 3}
-
-
-def test_health_is_what_the_server_says_of_itself(connect):
-    from grpc_health.v1 import health_pb2
-
-    unknown = (grpc.StatusCode.NOT_FOUND, "unknown service")
-
-    def check(request: health_pb2.HealthCheckRequest) -> Any:
-        answers = {"": "SERVING", "ModelService": "NOT_SERVING"}
-        status = answers.get(request.service)
-        return health_pb2.HealthCheckResponse(status=status) if status else unknown
-
-    with bare_server(Recorder(Check=check)) as address:
-        client = connect(address, timeout=10)
-        assert client.healthy() is True
-        assert client.healthy("ModelService") is False
-        with pytest.raises(ServingError, match="unknown service"):
-            client.healthy("Other")
-    with bare_server(Recorder()) as address:
-        with pytest.raises(ServingError) as raised:
-            connect(address, timeout=10).healthy()
-        assert raised.value.code is grpc.StatusCode.UNIMPLEMENTED
-    assert connect(f"127.0.0.1:{free_port()}").healthy() is False

@@ -8,9 +8,13 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from serving.server.versions import Model
 from tests.serving.contract import rest
 from tests.serving.contract.rest import RestCase
+from tests.serving.saved_models import serving_rest
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +63,65 @@ def test_metadata_are_the_signatures(connection):
         }
     }
     assert signature["defaults"] == {}
+
+
+def test_a_model_that_takes_too_long_is_given_up(repository):
+    model = Model("count", repository / "count")
+    with serving_rest(model, threads=1, timeout_seconds=0.2) as address:
+        connection = http.client.HTTPConnection(address, timeout=30)
+        for number, status in ((2**62, 504), (3, 200)):
+            connection.request("POST", "/v1/models/count:predict", f'{{"inputs": {number}}}')
+            response = connection.getresponse()
+            answer = json.loads(response.read())
+            assert (response.status, answer) == (
+                status,
+                {"outputs": 3}
+                if status == 200
+                else {"error": "Timed out waiting for notification"},
+            )
+        connection.close()
+
+
+VALUES = st.recursive(
+    st.integers(-3, 3)
+    | st.sampled_from([2**31, 2**63, 2**64, 1e39])
+    | st.floats()
+    | st.booleans()
+    | st.none()
+    | st.text(max_size=2)
+    | st.sampled_from([{"b64": "YQ=="}, {"b64": "?"}, {"b64": 1}, {}]),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(["x", "a", "b", "text", "images", "factor", "float32", "string", "no"])
+OBJECTS = st.dictionaries(NAMES, VALUES, max_size=3)
+BODIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "instances": st.lists(VALUES | OBJECTS, max_size=3) | VALUES,
+        "inputs": VALUES | OBJECTS,
+        "examples": st.lists(OBJECTS, max_size=3) | VALUES,
+        "context": OBJECTS,
+        "signature_name": st.sampled_from(["", "only_sum", "regress_x_to_y", "no"]) | VALUES,
+    },
+)
+MODELS = [
+    *("half_plus_two", "sum_and_difference", "echo", "flatten", "scale", "every_dtype"),
+    *("classifier", "half_plus_two_of_examples", "nobody"),
+]
+
+
+@settings(max_examples=200)
+@given(
+    model=st.sampled_from(MODELS),
+    method=st.sampled_from(["predict", "predict", "classify", "regress"]),
+    body=BODIES,
+)
+def test_requests_of_any_content_end_with_a_status_of_the_contract(connection, model, method, body):
+    content = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    connection.request("POST", f"/v1/models/{model}:{method}", content)
+    response = connection.getresponse()
+    answer = json.loads(response.read())
+    assert response.status in (200, 400, 404, 501), answer
+    (key,) = answer
+    assert (key != "error") == (response.status == 200)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from typing import Any
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving import labels, requests
+from serving.errors import ServingError
 from serving.labels import Split
 
 KEYS = [f"user {number}" for number in range(4000)]
@@ -98,3 +103,70 @@ def test_all_that_requests_may_get_is_waited_for():
     assert [spec.version_label for spec in split.specs("m", None, None)] == ["stable", "canary"]
     assert [spec.version_label for spec in split.specs("m", None, "old")] == ["old"]
     assert [spec.version.value for spec in split.specs("m", 7, None)] == [7]
+
+
+def unrecognized(label: str) -> ServingError:
+    text = f"Unrecognized servable version label: {label}"
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)
+
+
+def asked(split: Split, model: str = "m") -> Any:
+    return requests.predict(split.spec(model, None, None, None), {}, ()).request
+
+
+def test_by_default_stable_is_asked_for_and_gives_way_to_no_label():
+    split = Split.of(None, None, 0)
+    request = asked(split)
+    assert request.model_spec.version_label == "stable"
+    assert split.give_way(request, unrecognized("stable"))
+    assert request.model_spec.version_label == ""
+    assert asked(split).model_spec.version_label == "", "the answer is remembered"
+    assert asked(split, "other").model_spec.version_label == "stable", "for this model only"
+
+
+def test_the_answer_is_not_remembered_for_ever(monkeypatch):
+    split = Split.of(None, None, 0)
+    assert split.give_way(asked(split), unrecognized("stable"))
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + labels.UNKNOWN_SECONDS + 1)
+    assert asked(split).model_spec.version_label == "stable"
+
+
+def test_all_tasks_of_a_request_give_way_together():
+    split = Split.of(None, None, 0)
+    spec = split.spec("m", None, None, None)
+    tasks = requests.multi_inference(spec, [], {"a": "classify", "b": "regress"}, None).request
+    assert split.give_way(tasks, unrecognized("stable"))
+    assert [task.model_spec.version_label for task in tasks.tasks] == ["", ""]
+
+
+def test_a_canary_that_has_ended_leaves_its_share_to_stable():
+    split = Split.of(None, {"canary": 1, "stable": 1e-9}, 0)
+    request = asked(split)
+    assert split.give_way(request, unrecognized("canary"))
+    assert request.model_spec.version_label == "stable"
+    assert asked(split).model_spec.version_label == "stable"
+
+
+@pytest.mark.parametrize(
+    ("split", "error"),
+    [
+        (Split.of("stable", None, 0), unrecognized("stable")),
+        (Split.of(None, {"stable": 1.0}, 0), unrecognized("stable")),
+        (Split.of(None, {"canary": 1.0}, 0), unrecognized("canary")),
+        (Split.of(None, None, 0), unrecognized("another")),
+        (Split.of(None, None, 0), ServingError(grpc.StatusCode.INVALID_ARGUMENT, "no")),
+    ],
+)
+def test_a_label_that_somebody_asked_for_gives_way_to_nothing(split, error):
+    request = asked(split)
+    before = request.SerializeToString()
+    assert not split.give_way(request, error)
+    assert request.SerializeToString() == before
+
+
+def test_a_server_that_was_told_of_labels_is_asked_anew():
+    split = Split.of(None, None, 0)
+    assert split.give_way(asked(split), unrecognized("stable"))
+    split.forget()
+    assert asked(split).model_spec.version_label == "stable"

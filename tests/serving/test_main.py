@@ -1,10 +1,11 @@
-"""`python -m serving query | status`: what it prints and its exit codes; `deploy` has its own."""
+"""`python -m serving query`: what it prints and its exit codes; rollouts have their own."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from PIL import Image
 
 from serving import __main__ as command_line
 from serving import query
+from tests.serving.certificates import certified, encrypted
+from tests.serving.recording import Recorder, bare_server, echoed, signatures
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -143,8 +146,9 @@ def test_answers_before_a_bad_line_are_printed(asked, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--json", "gone.jsonl"], "there is no file gone.jsonl"),
-        (["gone.txt"], "there is no file gone.txt"),
+        (["--json", "gone.jsonl"], "cannot read gone.jsonl: No such file or directory"),
+        (["--json", "."], "cannot read .: Is a directory"),
+        (["gone.txt"], "cannot read gone.txt: No such file or directory"),
         (["--json", "-", "--picture", "a.png"], "--picture draws images, and --json has none"),
         (["--text", "a", "--picture", "a.png"], "--picture draws images, not texts"),
         (["a.txt", "b.png"], "there is no file a.txt"),
@@ -157,11 +161,15 @@ def test_choices_that_cannot_work_are_refused_in_a_sentence(
     assert asked("query", "echo", *arguments) == (2, "", f"error: {sentence}\n")
 
 
-def test_a_json_file_must_be_text(asked, tmp_path):
+def test_json_lines_must_be_text(asked, tmp_path, monkeypatch):
     (tmp_path / "requests.jsonl").write_bytes(b"\xff\xfe")
     code, _, errors = asked("query", "echo", "--json", tmp_path / "requests.jsonl")
     assert code == 2
     assert "requests.jsonl is no text in UTF-8" in errors
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8"))
+    code, _, errors = asked("query", "echo", "--json", "-")
+    assert code == 2
+    assert "the standard input is no text in UTF-8" in errors
 
 
 def test_a_query_may_name_a_label(asked, tmp_path):
@@ -238,8 +246,8 @@ def test_what_cannot_work_is_refused_before_anyone_is_asked(run, tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    [["status", "m"], ["query", "m", "FILE"], ["query", "m", "FILE", "--wait", "0.3"]],
-    ids=["status", "query", "wait"],
+    [["query", "m", "FILE"], ["query", "m", "FILE", "--wait", "0.3"]],
+    ids=["query", "wait"],
 )
 def test_without_a_server_one_sentence_says_how_to_start_one(run, tmp_path, command):
     file = draw(tmp_path / "1.png")
@@ -251,35 +259,57 @@ def test_without_a_server_one_sentence_says_how_to_start_one(run, tmp_path, comm
     )
 
 
-def test_the_status_has_a_line_for_each_version(asked):
-    assert asked("status", "half_plus_two") == (0, "half_plus_two version 1 AVAILABLE\n", "")
-    code, printed, errors = asked("status", "nobody")
-    assert (code, printed) == (1, "")
-    assert errors == "error: Could not find any versions of model nobody\n"
+def test_an_encrypted_server_is_asked_with_the_files_that_are_named(run, tmp_path):
+    authority = certified("authority")
+    client = certified("client", authority)
+    for name, content in [
+        ("authority.pem", authority.certificate),
+        ("client.pem", client.certificate),
+        ("client.key", client.key),
+    ]:
+        (tmp_path / name).write_bytes(content)
+    recorder = Recorder(
+        GetModelMetadata=signatures(serving_default={"x": "string"}),
+        Predict=echoed,
+    )
+    credentials = encrypted(certified("models", authority), clients=authority)
+    with bare_server(recorder, credentials=credentials) as address:
+        code, printed, errors = run(
+            *("query", "m", "--text", "a word", "--address", address, "--server_name", "models"),
+            *("--root_certificates", tmp_path / "authority.pem"),
+            *("--certificate", tmp_path / "client.pem", "--key", tmp_path / "client.key"),
+        )
+        assert (code, errors) == (0, "")
+        assert "a word" in printed
+        code, _, errors = run(
+            *("query", "m", "--text", "a word", "--address", address, "--certificate", "gone.pem")
+        )
+    assert code == 2
+    assert errors == "error: a client's certificate and its key go together; one is missing\n"
 
 
-def test_the_status_prints_the_error_of_a_version_as_it_is(run, repository, tmp_path, monkeypatch):
-    from serving.client import Client
-    from serving.errors import ServingError
-    from serving.server.versions import Model
-    from tests.serving.saved_models import publish, serving
-
-    base = tmp_path / "m"
-    base.mkdir()
-    publish(repository / "half_plus_two" / "1", base, 1)
-    with serving(Model("m", base)) as address, Client(address) as client:
-        broken = publish(repository / "half_plus_two" / "1", tmp_path, 2)
-        (broken / "variables" / "variables.data-00000-of-00001").write_bytes(b"")
-        broken.rename(base / "2")
-        with pytest.raises(ServingError):
-            client.wait_until_ready("m", version=2)
-        monkeypatch.setattr(command_line.console, "width", 40)
-        _, printed, _ = run("status", "m", "--address", address)
-    first, second, third = printed.splitlines()
-    assert first == "m version 2 END Read less bytes than requested"
-    assert second.strip().startswith("[[{{")
-    assert second.endswith("{{node RestoreV2}}]]")
-    assert third == "m version 1 AVAILABLE"
+def test_ctrl_c_ends_a_query_whose_answers_do_not_come(address):
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "serving", "query", "count", "--json", "-"),
+            *("--address", address, "--timeout", "100"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    lines = [*(["1\n"] * 8), *([f"{2**61}\n"] * 4)]
+    process.stdin.writelines(lines)
+    process.stdin.flush()
+    # The first answer shows that the query is under way.
+    assert process.stdout.readline() == '{"counted": 1}\n'
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "interrupted\n")
 
 
 def test_an_interruption_ends_without_a_traceback(run, tmp_path, monkeypatch):
@@ -312,7 +342,7 @@ def test_a_command_line_that_cannot_be_read_shows_the_usage(run, capsys, argumen
 
 def test_the_exit_code_is_the_processes_own(tmp_path):
     process = subprocess.run(
-        [sys.executable, "-m", "serving", "status", "m", "--address", "127.0.0.1:1"],
+        [sys.executable, "-m", "serving", "query", "m", "--text", "a", "--address", "127.0.0.1:1"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
         capture_output=True,

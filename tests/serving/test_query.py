@@ -182,6 +182,11 @@ def test_the_server_says_what_is_wrong_with_a_file(client, tmp_path):
     assert "Unknown image file format" in raised.value.message
 
 
+def test_a_file_that_vanishes_is_said_in_a_sentence(client, tmp_path):
+    with pytest.raises(UserError, match=r"cannot read .*gone.png: No such file or directory"):
+        list(ask_about_images(client, Model("brightness"), [(tmp_path / "gone.png", "")]))
+
+
 def test_texts_are_the_lines_of_files(tmp_path):
     (tmp_path / "a.txt").write_text("one\n\n  \ntwo é\n")
     (tmp_path / "b.TXT").write_text("three")
@@ -190,8 +195,9 @@ def test_texts_are_the_lines_of_files(tmp_path):
     assert not are_texts([])
     assert not are_texts([*paths, tmp_path / "c.png"])
     assert texts(paths) == ["one", "two é", "three"]
-    with pytest.raises(UserError, match="there is no file"):
-        texts([tmp_path / "gone.txt"])
+    for unreadable in (tmp_path / "gone.txt", tmp_path):
+        with pytest.raises(UserError, match=f"cannot read {unreadable}: "):
+            texts([unreadable])
     (tmp_path / "c.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="is no text in UTF-8"):
         texts([tmp_path / "c.txt"])

@@ -19,6 +19,8 @@ and, built in `inference_models.py`:
     classifier                   feature chance -> labels and scores of two classes
     malformed                    signatures that are named after what is wrong with them
 
+The REST API has a table of its own, in `rest.py`.
+
 Sources: tensorflow/serving and tensorflow at 2.20; the comments name files of theirs.
 """
 

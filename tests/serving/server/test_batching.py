@@ -21,8 +21,10 @@ from serving.server import batching
 from serving.server.batch_passage import Passage
 from serving.server.batching import BatchingSession
 from serving.server.configuration import BatchingParameters
+from serving.server.manager import Manager
 from serving.server.runtime import Session
-from tests.serving.saved_models import floats, stateless, tensor
+from serving.server.versions import Model, State
+from tests.serving.saved_models import floats, publish, stateless, tensor
 
 # A batch closes when it is full, long before this.
 LONG = "batch_timeout_micros { value: 20000000 }"
@@ -92,13 +94,18 @@ def tensorflow_1(path: Path) -> Path:
         finally:
             v1.enable_control_flow_v2()
         outputs = {"looped": looped, "second": tf.squeeze(parts[1], 1), "chosen": chosen}
+        total = v1.get_variable("total", initializer=0.0, use_resource=False)
+        added = {"x": x + 0.0 * v1.assign_add(total, tf.reduce_sum(x))}
         session.run(v1.global_variables_initializer())
         info = v1.saved_model.build_tensor_info
-        signature = v1.saved_model.build_signature_def(
-            {"x": info(x)}, {name: info(output) for name, output in outputs.items()}
-        )
+        signatures = {
+            key: v1.saved_model.build_signature_def(
+                {"x": info(x)}, {name: info(output) for name, output in named.items()}
+            )
+            for key, named in {"serving_default": outputs, "changes_a_variable": added}.items()
+        }
         builder = v1.saved_model.Builder(str(path))
-        builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature})
+        builder.add_meta_graph_and_variables(session, ["serve"], signatures)
         builder.save()
     return path
 
@@ -320,19 +327,32 @@ def test_large_requests_are_split(opened, text, largest):
     assert max(size for size, _ in batches) <= largest
 
 
-def test_a_split_request_that_fails_answers_with_its_error(opened):
+def test_a_split_request_that_fails_in_a_part_answers_with_its_error(opened):
+    """The batch op, if it splits, ends the process where one part fails and another does not."""
     session = opened(
         "odd",
         f"{SHORT} enable_large_batch_splitting {{ value: true }} "
         "max_execution_batch_size { value: 2 }",
         8,
     )
-    bad, good = {"x": floats(1, 2, -3, 4, 5)}, {"x": floats(1, 2, 3)}
+    bad, good = {"x": floats(1, 2, 3, 4, -5)}, {"x": floats(1, 2, 3)}
     for _ in range(5):
         error, answer = session.together(bad, good, signature="positive")
         assert error.code is grpc.StatusCode.INVALID_ARGUMENT
         assert "not positive" in error.message
         same(answer, [floats(1, 2, 3)])
+
+
+def test_parts_that_are_filled_up_to_several_lengths_are_run_as_one(opened):
+    session = opened(
+        "half_plus_two",
+        "batch_timeout_micros { value: 200000 } enable_large_batch_splitting { value: true } "
+        "max_execution_batch_size { value: 2 } pad_variable_length_inputs: true",
+        4,
+    )
+    wide, narrow = np.ones((1, 4), np.float32), np.ones((3, 2), np.float32)
+    answers = session.together({"x": wide}, {"x": narrow})
+    assert [len(answer) for (answer,) in answers] == [1, 3]
 
 
 def test_a_bad_request_spoils_no_neighbour(opened):
@@ -488,6 +508,17 @@ def test_what_cannot_be_run_is_refused_as_without_batching(opened, signature):
     refused(alone.value.code, alone.value.message, lambda: session.ask(signature, x=floats(1)))
 
 
+def test_what_cannot_become_a_function_runs_alone(opened, caplog):
+    """TensorFlow Serving batches it."""
+    session = opened("tensorflow_1", SHORT, 4)
+    for _ in range(2):
+        same(session.ask("changes_a_variable", x=floats(1, 2)), [floats(1, 2)])
+    assert session.passages == []
+    assert caplog.text.count("are not batched: AssignAdd changes a variable in place") == 1
+    same(session.ask(x=floats(1)), session.expected(x=floats(1)))
+    assert len(session.passages) == 1
+
+
 def test_outputs_come_in_the_order_that_is_asked_for(opened):
     session = opened("sum_and_difference", SHORT, 4)
     feeds, (difference, total) = session.arguments(
@@ -544,6 +575,41 @@ def test_queues_are_added_while_others_run(opened):
     stop.set()
     for thread in threads:
         thread.join()
+    assert failures == []
+
+
+def test_versions_come_and_go_while_requests_are_batched(models, tmp_path):
+    publish(models["half_plus_two"], tmp_path, 1)
+    manager = Manager(
+        [Model("m", tmp_path)],
+        lambda path: BatchingSession(Session(path), parameters(SHORT, 4)),
+        poll_seconds=0.02,
+    )
+    manager.start()
+    failures: list[BaseException] = []
+    stop = threading.Event()
+
+    def keep_asking() -> None:
+        try:
+            while not stop.is_set():
+                with manager.acquire("m") as (_, session):
+                    definition = session.signatures["serving_default"]
+                    feeds = {definition.inputs["x"].name: floats(1)}
+                    same(session.run(feeds, [definition.outputs["y"].name]), [floats(2.5)])
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=keep_asking) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for number in range(2, 6):
+        publish(models["half_plus_two"], tmp_path, number)
+        while manager.status("m", number - 1)[0].state is not State.END:
+            time.sleep(0.01)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    manager.stop()
     assert failures == []
 
 

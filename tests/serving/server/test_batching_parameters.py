@@ -62,15 +62,29 @@ def test_parameters_that_cannot_be_are_refused(text, problem):
 
 def test_numbers_beyond_the_op_s_are_its_largest():
     found = options(parameters(f"batch_timeout_micros {{ value: {2**40} }}"))
-    assert found["batch_timeout_micros"] == 2**31 - 1
+    assert found.attributes["batch_timeout_micros"] == 2**31 - 1
 
 
 def test_what_parameters_leave_out_has_tensorflow_serving_s_defaults():
     found = options(BatchingParameters())
-    assert (found["max_batch_size"], found["batch_timeout_micros"]) == (1000, 0)
-    assert found["max_enqueued_batches"] == 10
-    assert found["num_batch_threads"] >= 1
-    assert not found["enable_large_batch_splitting"]
+    assert (found.largest_batch, found.largest_request) == (1000, 1000)
+    attributes = found.attributes
+    assert (attributes["max_batch_size"], attributes["batch_timeout_micros"]) == (1000, 0)
+    assert attributes["max_enqueued_batches"] == 10
+    assert attributes["num_batch_threads"] >= 1
+    assert attributes["allowed_batch_sizes"] == []
+
+
+def test_requests_that_are_split_may_be_larger_than_batches():
+    text = (
+        "max_batch_size { value: 8 } enable_large_batch_splitting { value: true } "
+        "max_execution_batch_size { value: 5 }"
+    )
+    found = options(parameters(text))
+    assert (found.largest_batch, found.largest_request) == (5, 8)
+    assert found.attributes["allowed_batch_sizes"] == []
+    found = options(parameters(f"{text} allowed_batch_sizes: [3, 6, 8]"))
+    assert found.attributes["allowed_batch_sizes"] == [3, 5]
 
 
 def test_a_model_brings_its_own_parameters(tmp_path):

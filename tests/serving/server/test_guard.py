@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -20,6 +21,7 @@ from serving.errors import ServingError
 from serving.server.guard import GuardedSession
 from serving.server.runtime import Session
 from serving.server.sandbox import AbortError, Sandbox
+from tests.serving import saved_models
 from tests.serving.saved_models import floats
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
@@ -206,6 +208,38 @@ def test_closing_frees_the_model_here_and_in_the_sandbox():
     assert recorded.forgotten == [PATH]
 
 
+def test_images_of_free_size_are_tried_until_as_small_a_one_went_well():
+    recorded = Recorded(serving_default=signature(x=(-1, -1, -1, 3)))
+    guarded = recorded.guarded()
+    sent = [(1, 9, 9, 3), (4, 9, 30, 3), (1, 5, 50, 3), (1, 5, 10, 3), (1, 7, 10, 3), (1, 6, 9, 3)]
+    for shape in sent:
+        run(guarded, *shape)
+    assert recorded.tried == [(1, 9, 9, 3), (1, 5, 50, 3), (1, 5, 10, 3), (1, 6, 9, 3)]
+    assert recorded.here == [(4, 9, 30, 3), (1, 7, 10, 3)]
+
+
+def test_an_image_that_is_too_small_is_refused_although_it_fits():
+    recorded = Recorded(serving_default=signature(x=(-1, -1, -1, 3)))
+    guarded = recorded.guarded()
+    run(guarded, 1, 9, 9, 3)
+    recorded.failure = AbortError("SIGFPE")
+    for _ in range(2):
+        text = refused(grpc.StatusCode.INVALID_ARGUMENT, lambda: run(guarded, 1, 1, 1, 3))
+        assert text == (
+            "TensorFlow aborts (SIGFPE) on these inputs: x has shape [1,1,1,3] where the "
+            "signature declares [-1,-1,-1,3]"
+        )
+    run(guarded, 1, 9, 9, 3)
+    assert recorded.tried == [(1, 9, 9, 3), (1, 1, 1, 3)]
+    assert recorded.here == [(1, 9, 9, 3)]
+
+
+def test_sequences_of_free_length_run_at_once():
+    recorded = Recorded(serving_default=signature(x=(-1, -1)))
+    run(recorded.guarded(), 1, 1)
+    assert recorded.tried == []
+
+
 # From here on: with TensorFlow itself, and kernels that abort.
 
 UNGUARDED = """
@@ -284,3 +318,26 @@ def test_other_requests_are_answered_while_one_ends_the_sandbox(guarded):
         answered += 1
     assert answered > 1
     assert len(aborted) == 1
+
+
+def test_a_small_image_for_a_network_of_free_size_ends_the_sandbox_only(sandbox, tmp_path):
+    def pooled(images):
+        filtered = tf.nn.relu(tf.nn.conv2d(images, tf.ones([7, 7, 3, 4]), 2, "SAME"))
+        return {"pooled": tf.nn.max_pool2d(filtered, 3, 2, "VALID")}
+
+    path = saved_models.stateless(
+        tmp_path / "1", saved_models.tensor(tf.float32, None, None, None, 3), serving_default=pooled
+    )
+    guarded = GuardedSession(Session(path), sandbox, path)
+    definition = guarded.signatures["serving_default"]
+    (fed,), (fetched,) = definition.inputs.values(), definition.outputs.values()
+
+    def ask(size: int) -> tuple[int, ...]:
+        images = np.ones((1, size, size, 3), np.float32)
+        return guarded.run({fed.name: images}, [fetched.name], 60)[0].shape
+
+    assert ask(20) == ask(20) == (1, 4, 4, 4)
+    text = refused(grpc.StatusCode.INVALID_ARGUMENT, lambda: ask(1))
+    assert text.startswith("TensorFlow aborts (SIG")
+    assert ask(30) == (1, 7, 7, 4)
+    guarded.close()

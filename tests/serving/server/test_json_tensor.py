@@ -213,7 +213,7 @@ def test_a_value_that_does_not_fit_is_shown_with_the_type_it_should_have(name, v
         )
 
 
-@pytest.mark.parametrize("text", ["aGVsbG8=", "aGVs\\nbG8 =", "aGVsbG8", "aGVsbG8."])
+@pytest.mark.parametrize("text", ["aGVsbG8=", "aGVs\\nbG8 =", "aGVsbG8", "aGVsbG8.", "aGVsbG9="])
 def test_base64_may_have_white_space_and_lack_its_padding(text):
     body = f'{{"instances": [{{"b64": "{text}"}}]}}'.encode()
     assert filled(body, x="string")[1]["x"].tolist() == [b"hello"]

@@ -646,6 +646,23 @@ def test_a_reload_replaces_the_models_and_waits_for_the_new_ones(started, tmp_pa
     assert served(manager, name="a") == 1
 
 
+def test_a_model_that_is_configured_again_while_it_unloads_is_waited_for(started, base):
+    """Also where the folders are looked at once."""
+    publish(base, 1)
+    model = Model("m", base)
+    manager = started(model, poll_seconds=0)
+    with manager.acquire("m"):
+        manager.reload([])
+        eventually(lambda: states(manager) == {1: "UNLOADING"})
+        reloading = in_background(lambda: manager.reload([model], timeout=10))
+        eventually(lambda: manager.models() == [model])
+        time.sleep(0.05)
+        assert reloading.is_alive()
+    reloading.join(10)
+    assert served(manager) == 1
+    assert states(manager) == {1: "AVAILABLE"}
+
+
 def test_a_reload_may_move_a_model_to_another_folder(started, tmp_path):
     publish(tmp_path / "one", 1)
     publish(tmp_path / "two", 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -21,7 +20,8 @@ from tensorflow_serving.apis import (
 
 from serving import tensors
 from serving.errors import ServingError
-from serving.server import rest_api
+from serving.server import core, rest_api
+from serving.server.observing import Observation
 from serving.server.rest_api import Request, Response
 
 STATUSES = {
@@ -45,10 +45,13 @@ STATUSES = {
 PREDICT = Request("POST", "/v1/models/m:predict", {}, b'{"instances": [1.5]}')
 
 
-class Core:
+class Core(core.Core):
     """Answers `x + 1` to whatever it is asked, or raises; remembers what it was asked."""
 
     def __init__(self, error: Exception | None = None) -> None:
+        self.observations: list[Observation] = []
+        no_models: Any = None
+        super().__init__(no_models, observers=[self.observations.append])
         self.asked: list[Any] = []
         self.timeouts: list[float | None] = []
         self._error = error
@@ -90,8 +93,11 @@ class Core:
             ]
         )
 
+    def metadata(self, request):
+        raise ServingError(grpc.StatusCode.NOT_FOUND, "no metadata")
 
-def answer(core: Any, request: Request, **options: Any) -> Response:
+
+def answer(core: Core, request: Request, **options: Any) -> Response:
     return rest_api.answer(core, request, **options)
 
 
@@ -197,6 +203,22 @@ def test_an_unforeseen_exception_ends_one_request_and_is_logged(caplog):
     assert "Traceback" in caplog.text
 
 
+def test_what_is_asked_of_a_model_is_observed():
+    core = Core(ServingError(grpc.StatusCode.UNAVAILABLE, "busy"))
+    answer(core, Request("POST", "/v1/models/m%201/labels/l:predict", {}, PREDICT.body, "peer"))
+    answer(core, Request("GET", "/v1/models/m/metadata"))
+    answer(core, Request("POST", "/v1/models/m:regress", {}, b""))
+    answer(core, Request("GET", "/v1/nothing"))
+    seen = [(each.api, each.model, each.label, each.code) for each in core.observations]
+    assert seen == [
+        ("Predict", "m 1", "l", "UNAVAILABLE"),
+        ("GetModelMetadata", "m", "", "NOT_FOUND"),
+        ("Regress", "m", "", "INVALID_ARGUMENT"),
+    ]
+    assert core.observations[0].entrypoint == "REST"
+    assert core.observations[0].peer() == "peer"
+
+
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
@@ -262,14 +284,7 @@ PIECES = (
     cors=st.booleans(),
 )
 def test_any_request_is_answered(method, path, headers, body, cors):
-    core: Any = SimpleNamespace(
-        **{
-            name: getattr(Core(), name) for name in ("signatures", "predict", "classify", "regress")
-        },
-        status=Core().status,
-        metadata=Core(ServingError(grpc.StatusCode.NOT_FOUND, "none"))._note,
-    )
-    response = answer(core, Request(method, path, headers, body), cors=cors)
+    response = answer(Core(), Request(method, path, headers, body), cors=cors)
     assert response.status in (200, 400, 404)
     if response.status != 200:
         assert error_of(response)

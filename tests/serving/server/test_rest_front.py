@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import os
 import random
 import socket
 import threading
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from serving.errors import UserError
@@ -85,6 +87,19 @@ def test_a_connection_serves_many_requests(connection):
         own = connection.sock.getsockname()
         assert asked(connection, "GET", "/nowhere", b"")[0] == 404
         assert connection.sock.getsockname() == own
+
+
+def test_answers_are_sent_at_once(connection):
+    """Head and body of an answer go in two packets, and no packet waits for the one before it."""
+    asked(connection)
+    ours = connection.sock.getsockname()
+    (theirs,) = (
+        each
+        for each in psutil.Process().net_connections("tcp4")
+        if each.laddr.port == connection.port and each.raddr == ours
+    )
+    with socket.socket(fileno=os.dup(theirs.fd)) as duplicate:
+        assert duplicate.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_requests_sent_at_once_are_answered_in_order(port):

@@ -143,6 +143,20 @@ def test_no_time_is_a_millisecond(opened, timeout):
     assert text == "Timed out waiting for notification"
 
 
+def test_an_error_that_quotes_bytes_of_the_request_is_told_all_the_same(tmp_path):
+    path = saved_models.stateless(
+        tmp_path / "1",
+        saved_models.tensor(tf.string, None),
+        serving_default=lambda x: {"y": tf.strings.to_number(x)},
+    )
+    session = Session(path)
+    text = refused(
+        grpc.StatusCode.INVALID_ARGUMENT, lambda: ask(session, x=np.array([b"\xb8\xff"], object))
+    )
+    session.close()
+    assert "StringToNumberOp could not correctly convert string" in text
+
+
 def test_a_config_sets_up_the_session(repository):
     session = Session(
         repository / "half_plus_two" / "1", config=config_pb2.ConfigProto(device_count={"CPU": 3})

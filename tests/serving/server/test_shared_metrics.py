@@ -61,3 +61,20 @@ def test_counts_outlive_their_process(tmp_path):
     assert count(successor) == 6
     other.shared.stop()
     successor.shared.stop()
+
+
+def test_a_folder_that_cannot_be_written_ends_no_counting(tmp_path, caplog):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    process = Process(folder, 0)
+    folder.rename(tmp_path / "elsewhere")
+    process.answer(2)
+    for _ in range(1000):
+        if "counts cannot be shared with other workers" in caplog.text:
+            break
+        time.sleep(0.01)
+    assert caplog.text.count("counts cannot be shared with other workers") == 1
+    assert count(process) == 2
+    folder.mkdir()
+    process.shared.stop()
+    assert (folder / "metrics.0.json").exists()

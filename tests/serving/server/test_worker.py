@@ -59,19 +59,3 @@ def test_requests_are_batched_counted_and_logged(repository, tmp_path):
     assert [(line["api"], line["code"], line["batch_size"]) for line in lines] == [
         ("Predict", "OK", 1)
     ] * 4
-
-
-def test_batching_parameters_that_cannot_be_end_the_start(repository, tmp_path):
-    batching = tmp_path / "batching"
-    batching.write_text("max_batch_size { value: 8 } allowed_batch_sizes: 4")
-    with started(
-        f"--model_base_path={repository / 'half_plus_two'}",
-        f"--port={free_port()}",
-        "--enable_batching",
-        f"--batching_parameters_file={batching}",
-    ) as server:
-        assert server.exit_code() == 1
-    assert (
-        "Failed to start server. Error: INVALID_ARGUMENT: Last entry in allowed_batch_sizes must "
-        "match max_batch_size; last entry was 4; expected 8" in server.log
-    )

@@ -1,0 +1,218 @@
+"""What is compared with what, under which loads.
+
+Contenders take turns, round by round, so that what slows the machine slows them all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks import contenders
+from benchmarks.contenders import Contender, ModelServer
+from benchmarks.load import Load
+from benchmarks.models import CONVNET, DENSE, HALF_PLUS_TWO, RESNET50, Model
+from benchmarks.samples import Row
+
+TRIVIAL = "half_plus_two"
+BATCHING = "dense network"
+IMAGES = "convnet, one image 32x32x3"
+RESNET_ONE = "ResNet-50, one image 224x224x3"
+RESNET_EIGHT = "ResNet-50, eight images 224x224x3"
+
+CONCURRENCY = (1, 8, 32, 64)
+SHARES = (0.25, 0.5, 0.75, 0.9)
+"""Loads of open loops, as shares of what the contender answered in a closed loop."""
+_OPEN_CALLERS = 64
+_FEWEST = 5
+_WARMUP_SECONDS = 0.3
+
+# One thread: TensorFlow spreads a batch over the processors, and meanwhile the next one fills.
+_BATCHING = """
+max_batch_size { value: 64 }
+batch_timeout_micros { value: 2000 }
+num_batch_threads { value: 1 }
+max_enqueued_batches { value: 1000 }
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What experiments need.
+
+    Attributes:
+        base: Folder of the SavedModels and of the servers' files.
+        tensorflow: A process that has TensorFlow.
+        loader: A process that puts loads on servers.
+        seconds: Length of one measurement.
+        rounds: How often each one is repeated.
+        workers: Processes of the server that has several.
+        mlflow: Whether `mlflow models serve` takes part.
+        real: TensorFlow Serving's own program; empty if there is none.
+        tell: Called with each result.
+    """
+
+    base: Path
+    tensorflow: Executor
+    loader: Executor
+    seconds: float
+    rounds: int
+    workers: int
+    mlflow: bool
+    real: Sequence[str]
+    tell: Callable[[Row], None]
+
+    def compare(
+        self,
+        experiment: str,
+        answering: Sequence[Contender],
+        load: Load | Callable[[Contender], Load],
+    ) -> list[Row]:
+        """Measures contenders in turns, all under one load or each under its own."""
+        loads = [load if isinstance(load, Load) else load(contender) for contender in answering]
+        rows = [
+            Row(experiment, contender.name, chosen, ())
+            for contender, chosen in zip(answering, loads, strict=True)
+        ]
+        for contender, chosen in zip(answering, loads, strict=True):
+            # The first requests wait for threads, queues and memory that later ones find.
+            contender.measure(Load(chosen.callers, min(_WARMUP_SECONDS, self.seconds)))
+        for turn in range(self.rounds):
+            for index, contender in enumerate(answering):
+                sample, served = contender.measure(replace(loads[index], seed=turn))
+                row = rows[index]
+                rows[index] = replace(row, rounds=(*row.rounds, sample), served=row.served + served)
+        for row in rows:
+            self.tell(row)
+        return rows
+
+    def closed(self, callers: int) -> Load:
+        return Load(callers, self.seconds, least=_FEWEST)
+
+    def sweep(
+        self, experiment: str, answering: Sequence[Contender], concurrency: Sequence[int]
+    ) -> list[Row]:
+        """Measures closed loops."""
+        return [
+            row
+            for callers in concurrency
+            for row in self.compare(experiment, answering, self.closed(callers))
+        ]
+
+    def open_loops(
+        self, experiment: str, answering: Sequence[Contender], closed: Sequence[Row]
+    ) -> list[Row]:
+        """Measures open loops, at shares of what each contender answered in a closed loop."""
+        capacity = {
+            contender.name: max(row.rate for row in closed if row.contender == contender.name)
+            for contender in answering
+        }
+        rows: list[Row] = []
+        for share in SHARES:
+            able = [contender for contender in answering if capacity[contender.name]]
+            rows += self.compare(
+                experiment,
+                able,
+                lambda contender, share=share: Load(  # type: ignore[misc]
+                    _OPEN_CALLERS, self.seconds, rate=share * capacity[contender.name]
+                ),
+            )
+        return rows
+
+    def serve(self, model: Model, **choices) -> contextlib.AbstractContextManager[ModelServer]:
+        return contenders.model_server(model, self.base, self.loader, **choices)
+
+    @contextlib.contextmanager
+    def real_servers(self, model: Model, *, batching: str = "") -> Iterator[list[ModelServer]]:
+        """Runs TensorFlow Serving's own program, if there is one."""
+        if not self.real:
+            yield []
+            return
+        name = f"{contenders.REAL}, batching" if batching else contenders.REAL
+        with self.serve(model, command=self.real, name=name, batching=batching) as server:
+            yield [server]
+
+    @contextlib.contextmanager
+    def mlflow_servers(self, model: Model, batch: int) -> Iterator[list[Contender]]:
+        """Runs `mlflow models serve`, unless it is left out."""
+        if not self.mlflow:
+            yield []
+            return
+        with contenders.mlflow_server(
+            model, batch, self.base, self.tensorflow, self.loader
+        ) as server:
+            yield [server]
+
+
+def trivial(bench: Bench) -> list[Row]:
+    """A model that costs nothing: what is measured is the server alone."""
+    model, batch = HALF_PLUS_TWO, 3
+    several = max(2, bench.workers)
+    with (
+        bench.serve(model) as one,
+        bench.serve(model, workers=several) as many,
+        contenders.echo(model, batch, bench.base, bench.loader) as echo,
+        bench.real_servers(model) as real,
+    ):
+        servers = [one, many, *real]
+        over_grpc = [*(server.predict(model, batch) for server in servers), echo]
+        closed = bench.sweep(TRIVIAL, over_grpc, CONCURRENCY)
+        alone = contenders.in_process(model, batch, bench.base, bench.tensorflow)
+        others = bench.sweep(TRIVIAL, [one.rest(model, batch), alone], CONCURRENCY[:2])
+        return [*closed, *others, *bench.open_loops(TRIVIAL, over_grpc, closed)]
+
+
+def batching(bench: Bench) -> list[Row]:
+    """A network for which 64 rows cost little more than one."""
+    with (
+        bench.serve(DENSE) as off,
+        bench.serve(DENSE, batching=_BATCHING) as on,
+        bench.real_servers(DENSE) as real_off,
+        bench.real_servers(DENSE, batching=_BATCHING) as real_on,
+    ):
+        both = [server.predict(DENSE, 1) for server in (off, on, *real_off, *real_on)]
+        closed = bench.sweep(BATCHING, both, CONCURRENCY)
+        return [*closed, *bench.open_loops(BATCHING, both, closed)]
+
+
+def images(bench: Bench) -> list[Row]:
+    """Small images: gRPC, REST and MLflow's server."""
+    with (
+        bench.serve(CONVNET) as server,
+        bench.mlflow_servers(CONVNET, 1) as mlflow,
+        bench.real_servers(CONVNET) as real,
+    ):
+        over_grpc = [own.predict(CONVNET, 1) for own in (server, *real)]
+        answering = [*over_grpc, server.rest(CONVNET, 1), *mlflow]
+        alone = contenders.in_process(CONVNET, 1, bench.base, bench.tensorflow)
+        return bench.sweep(IMAGES, [alone, *answering], CONCURRENCY[:2])
+
+
+def resnet50(bench: Bench) -> list[Row]:
+    """A large network: what is measured should be TensorFlow alone."""
+    rows: list[Row] = []
+    with (
+        bench.serve(RESNET50) as server,
+        bench.mlflow_servers(RESNET50, 1) as mlflow,
+        bench.real_servers(RESNET50) as real,
+    ):
+        for experiment, batch, others in (
+            (RESNET_ONE, 1, [server.rest(RESNET50, 1), *mlflow]),
+            (RESNET_EIGHT, 8, []),
+        ):
+            alone = contenders.in_process(RESNET50, batch, bench.base, bench.tensorflow)
+            over_grpc = [own.predict(RESNET50, batch) for own in (server, *real)]
+            rows += bench.sweep(experiment, [alone, *over_grpc, *others], CONCURRENCY[:1])
+    return rows
+
+
+EXPERIMENTS: dict[str, tuple[Callable[[Bench], list[Row]], Model]] = {
+    "trivial": (trivial, HALF_PLUS_TWO),
+    "batching": (batching, DENSE),
+    "images": (images, CONVNET),
+    "resnet50": (resnet50, RESNET50),
+}
+"""What `--only` chooses from, with the model that it needs."""

@@ -1,0 +1,126 @@
+"""Processes that are started for a measurement and ended after it, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+_GRACE_SECONDS = 15
+_PAUSE = 0.1
+_LAST_LINES = 20
+_SWITCH_SECONDS = 0.0002
+
+
+class ProcessFailedError(Exception):
+    """A process ended, or did not get ready; the text says which, with the end of its log."""
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str],
+    log: Path,
+    ready: Callable[[], bool],
+    *,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 180.0,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a program until the end of the block.
+
+    Args:
+        command: The program and its arguments.
+        log: File for what it prints.
+        ready: Asked again and again until it returns True.
+        environment: Variables on top of this process' own.
+        timeout: Seconds within which it must be ready.
+
+    Raises:
+        ProcessFailedError: It ended, or was not ready in time.
+    """
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+            # A group of its own: Ctrl-C reaches this process alone, which then ends the group.
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + timeout
+        while not ready():
+            code = process.poll()
+            if code is not None:
+                raise ProcessFailedError(_failure(command, f"ended with code {code}", log))
+            if time.monotonic() > deadline:
+                raise ProcessFailedError(_failure(command, f"not ready in {timeout:.0f} s", log))
+            time.sleep(_PAUSE)
+        yield process
+    finally:
+        _end(process)
+
+
+@contextlib.contextmanager
+def isolated(log: Path) -> Iterator[Executor]:
+    """Yields a process of its own that calls functions, one after the other.
+
+    Args:
+        log: File for what native libraries print; exceptions are raised here.
+    """
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        1, mp_context=context, initializer=_set_up, initargs=(log,)
+    ) as executor:
+        try:
+            yield executor
+        except BaseException:
+            # What it does now would be waited for.
+            for child in set(multiprocessing.active_children()) - before:
+                child.kill()
+            raise
+
+
+def free_port() -> int:
+    """Returns a TCP port that nobody listens to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _set_up(log: Path) -> None:
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), 2)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent's affair, which then ends this one.
+    # A caller whose answer has come waits for the interpreter; by default up to 5 ms.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process and what it has started."""
+    _signal(process, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE_SECONDS)
+    _signal(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _failure(command: Sequence[str], what: str, log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+    return "\n".join([f"{' '.join(command)}: {what}; the end of its log:", *lines])

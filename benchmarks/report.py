@@ -1,0 +1,186 @@
+"""What a run says in the end: tables on the terminal, and everything in MLflow."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import psutil
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from benchmarks.aims import Aim
+from benchmarks.figures import PERCENTILES, figures
+from benchmarks.samples import Row, bars
+from pipelines import tracking
+from serving.errors import UserError
+
+_PACKAGES = ("grpcio", "mlflow", "numpy", "tensorflow", "uvicorn")
+
+
+def results_table(rows: Sequence[Row]) -> Table:
+    """Returns the measurements: times in milliseconds, the last four the mean request's."""
+    numbers = ("requests/s", "p50", "p90", "p99", "errors")
+    split = ("queue", "codec", "runtime", "transport")
+    table = Table("", "load", *numbers, "batches", *split, box=None, pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    experiment = ""
+    for row in rows:
+        if row.experiment != experiment:
+            experiment = row.experiment
+            table.add_row(f"[bold]{experiment}[/bold]")
+        times = [_short(row.milliseconds(percentile)) for percentile in PERCENTILES]
+        parts = [_short(getattr(row.split, name)) if row.split else "" for name in split]
+        errors = str(row.errors) if row.errors else ""
+        rate = _short(row.rate)
+        table.add_row(row.contender, row.asked, rate, *times, errors, _batches(row), *parts)
+    return table
+
+
+def aims_table(aims: Sequence[Aim]) -> Table:
+    """Returns what was to be reached beside what was."""
+    table = Table("", "aim", "measured", "rounds from … to", "", box=None, pad_edge=False)
+    for aim in aims:
+        unit = "x" if aim.unit == "x" else f" {aim.unit}"
+        table.add_row(
+            aim.text,
+            f">= {aim.required:g}{unit}",
+            f"{_short(aim.measured)}{unit}",
+            f"{_short(aim.lowest)} … {_short(aim.highest)}",
+            "reached" if aim.reached else "not reached",
+        )
+    return table
+
+
+def frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """Returns the measurements, a line for each row of the table; times in milliseconds."""
+    return pd.DataFrame([_record(row) for row in rows])
+
+
+def log(
+    rows: Sequence[Row], aims: Sequence[Aim], options: Mapping[str, Any], folder: Path
+) -> tuple[str, str]:
+    """Logs everything as one MLflow run of the experiment `benchmarks`.
+
+    Args:
+        rows: The measurements.
+        aims: What was to be reached.
+        options: Choices of the run.
+        folder: Where to write tables before they are logged.
+
+    Returns:
+        The run's URI and the store's.
+
+    Raises:
+        UserError: The tracking store cannot be used.
+    """
+    uri = tracking.tracking_uri()
+    try:
+        tracking.open_store()
+        experiment = tracking.experiment("benchmarks", uri)
+        with mlflow.start_run(experiment_id=experiment, run_name="serving") as run:
+            _log(rows, aims, options, folder)
+    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
+    return f"runs:/{run.info.run_id}", uri
+
+
+def _log(
+    rows: Sequence[Row], aims: Sequence[Aim], options: Mapping[str, Any], folder: Path
+) -> None:
+    mlflow.log_params({**options, **machine()})
+    mlflow.log_metrics(metrics(rows, aims))
+    results = frame(rows)
+    results.to_csv(folder / "results.csv", index=False)
+    results.to_json(folder / "results.json", orient="records", indent=2)
+    reached = pd.DataFrame([{**vars(aim), "reached": aim.reached} for aim in aims])
+    reached.to_csv(folder / "aims.csv", index=False)
+    for name in ("results.csv", "results.json", "aims.csv"):
+        mlflow.log_artifact(str(folder / name))
+    for name, figure in figures(rows).items():
+        mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
+    commit, changes = tracking.code_version()
+    mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
+
+
+def machine() -> dict[str, Any]:
+    """Returns what the numbers depend on."""
+    return {
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in _PACKAGES},
+    }
+
+
+def metrics(rows: Sequence[Row], aims: Sequence[Aim]) -> dict[str, float]:
+    """Returns what MLflow compares between runs, by name."""
+    values = {f"aim/{aim.name}": aim.measured for aim in aims}
+    for row in rows:
+        # Rates of open loops differ from run to run: they are in the tables alone.
+        if row.load.rate:
+            continue
+        place = f"{_slug(row.experiment)}/{_slug(row.contender)}/{row.load.callers}"
+        values |= {f"{place}/requests_per_second": row.rate, f"{place}/errors": row.errors}
+        values |= {f"{place}/p{p}_ms": row.milliseconds(p) for p in PERCENTILES}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _record(row: Row) -> dict[str, Any]:
+    batches = row.served.batches
+    sizes = batches.sizes() if batches else {}
+    split = vars(row.split) if row.split else {}
+    return {
+        "experiment": row.experiment,
+        "contender": row.contender,
+        "loop": "open" if row.load.rate else "closed",
+        "clients": row.load.callers,
+        "offered_per_second": row.load.rate or None,
+        "requests_per_second": row.rate,
+        "best_requests_per_second": row.best,
+        **{f"p{p}_ms": row.milliseconds(p) for p in PERCENTILES},
+        "answers": sum(len(sample.latencies) for sample in row.rounds),
+        "errors": row.errors,
+        "error": row.error,
+        "mean_batch": batches.mean if batches and batches.count else None,
+        "batches": " ".join(f"{size}:{count:g}" for size, count in sizes.items()),
+        **{f"{name}_ms": split.get(name) for name in ("queue", "codec", "runtime", "transport")},
+    }
+
+
+def _batches(row: Row) -> str:
+    batches = row.served.batches
+    if not batches or not batches.count:
+        return ""
+    return f"{bars(list(batches.sizes().values()))} mean {batches.mean:.1f}"
+
+
+def _short(value: float) -> str:
+    """Returns three significant digits, or all before the point."""
+    if not math.isfinite(value):
+        return "–"
+    digits = 2 - math.floor(math.log10(abs(value))) if value else 2
+    return f"{value:,.{min(max(digits, 0), 3)}f}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def _processor() -> str:
+    """Returns the processor's name, where the system tells it."""
+    with open("/proc/cpuinfo") if Path("/proc/cpuinfo").exists() else open(os.devnull) as lines:
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,152 @@
+"""The benchmark of the model server: what it is run with, and what it leaves behind."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import contenders, models
+from benchmarks.experiments import EXPERIMENTS, Bench
+from benchmarks.processes import isolated
+from benchmarks.samples import Row
+from serving.errors import UserError
+
+_NARROWEST = 150
+
+console = Console(highlight=False, emoji=False)
+if console.width < _NARROWEST:  # A table that runs over is better than one with its words cut.
+    console = Console(highlight=False, emoji=False, width=_NARROWEST)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the benchmark."""
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=list(EXPERIMENTS),
+        default=list(EXPERIMENTS),
+        metavar="NAME",
+        help=f"experiments to run, of {', '.join(EXPERIMENTS)} (default: all)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, help="length of one measurement (default: 2)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="how often each one is repeated (default: 3)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=max(2, os.cpu_count() or 1),
+        help="processes of the server that has several (default: one per processor)",
+    )
+    parser.add_argument(
+        "--skip-mlflow",
+        action="store_true",
+        help="leave out the reference `mlflow models serve`, which takes long",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measures, prints the tables and logs the run with MLflow.
+
+    Raises:
+        UserError: An option is out of its range.
+        ProcessFailedError: A server did not start.
+    """
+    _check(options)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    real = contenders.real_server()
+    with tempfile.TemporaryDirectory(prefix="foundry-benchmark-") as folder:
+        rows = measure(options, real, Path(folder))
+        _report(rows, options, real, Path(folder))
+
+
+def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> list[Row]:
+    """Runs the chosen experiments.
+
+    Args:
+        options: The command line.
+        real: TensorFlow Serving's own program; empty if there is none.
+        folder: Where models and logs go.
+    """
+    chosen = {name: EXPERIMENTS[name] for name in options.only}
+    rows: list[Row] = []
+    with (
+        isolated(folder / "tensorflow.log") as tensorflow,
+        isolated(folder / "loader.log") as loader,
+    ):
+        with console.status("saving the models"):
+            needed = [model for _, model in chosen.values()]
+            tensorflow.submit(models.save_all, needed, folder).result()
+        with console.status("") as status:
+
+            def tell(row: Row) -> None:
+                status.update(f"{row.experiment}: {row.contender}")
+                console.print(_line(row), soft_wrap=True)
+
+            bench = Bench(
+                folder,
+                tensorflow,
+                loader,
+                options.seconds,
+                options.rounds,
+                options.workers,
+                not options.skip_mlflow,
+                real,
+                tell,
+            )
+            for name, (experiment, _) in chosen.items():
+                status.update(f"{name}: starting the servers")
+                rows += experiment(bench)
+    return rows
+
+
+def _report(
+    rows: Sequence[Row], options: argparse.Namespace, real: Sequence[str], folder: Path
+) -> None:
+    """Prints the tables, then logs the run: what was measured is not lost with the store."""
+    with console.status("drawing"):
+        from benchmarks import report
+        from benchmarks.aims import aims
+    reached = aims(rows, options.workers)
+    console.print()
+    console.print(report.results_table(rows))
+    for row in rows:
+        if row.error:
+            console.print(f"{row.contender}, {row.asked}: {row.error}", soft_wrap=True)
+    if reached:
+        console.print()
+        console.print(report.aims_table(reached))
+    console.print()
+    if not real:
+        console.print("no tensorflow_model_server on the PATH or in $TENSORFLOW_MODEL_SERVER")
+    chosen = {
+        "seconds": options.seconds,
+        "rounds": options.rounds,
+        "workers": options.workers,
+        "only": ",".join(options.only),
+        "tensorflow_model_server": bool(real),
+    }
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    run, store = report.log(rows, reached, chosen, folder)
+    console.print(f"run        {run} in {store}", soft_wrap=True)
+
+
+def _line(row: Row) -> str:
+    said = f"{row.rate:.1f} requests/s, p50 {row.milliseconds(50):.2f} ms"
+    errors = f", {row.errors} errors: {row.error}" if row.errors else ""
+    return f"{row.experiment}: {row.contender}, {row.asked}: {said}{errors}"
+
+
+def _check(options: argparse.Namespace) -> None:
+    for name, least in (("seconds", 0.1), ("rounds", 1), ("workers", 2)):
+        value = getattr(options, name)
+        if not value >= least:
+            raise UserError(f"--{name} must be at least {least}, not {value}")

@@ -1,0 +1,252 @@
+"""Promote, roll back, undeploy: labels move, versions come and go.
+
+At every step on the way label `stable` has a version that answers. A rollout that fails leaves all
+as it was; one that is killed leaves them in order, and is completed by running it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving import models_config, repository, telling
+from serving.client import TLS, Client
+from serving.errors import RolloutError, ServingError, UserError
+from serving.golden import Proof
+from serving.labels import STABLE
+from serving.models_config import CANARY, Entry
+from serving.repository import Repository
+
+WAIT = 120.0
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What a command did.
+
+    Attributes:
+        name: Served name.
+        version: The version that it was about.
+        path: Where that is.
+        before: What was served of the model.
+        after: What is served now.
+        servers: How many running servers were told.
+        proof: How the candidate answered, where one was tried.
+    """
+
+    name: str
+    version: int
+    path: Path
+    before: Entry
+    after: Entry
+    servers: int
+    proof: Proof | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where rollouts happen.
+
+    Attributes:
+        repository: The model repository.
+        address: Servers to tell: HOST:PORT, several by commas; None for the usual one, if it serves
+            this repository.
+        wait: Seconds that a server may take for a version.
+        tls: Encryption of the connections to them.
+    """
+
+    repository: Repository
+    address: str | None = None
+    wait: float = WAIT
+    tls: TLS | None = None
+
+
+def promote(
+    place: Place,
+    name: str,
+    *,
+    label: str = STABLE,
+    version: int | None = None,
+    source: str = CANARY,
+) -> Rollout:
+    """Moves a label to a version, by default `stable` to the canary, which then is none any more.
+
+    Args:
+        place: The repository and its servers.
+        name: Served name.
+        label: The label to move.
+        version: The version, which must be in the repository; None takes `source`'s.
+        source: The label whose version it is.
+
+    Raises:
+        UserError: There is no such version, or none would be stable.
+        ServingError: A running server refuses it.
+    """
+    files = place.repository
+    with files.locked():
+        config = files.config()
+        before = models_config.entry(config, name)
+        if version is None:
+            if source not in before.labels:
+                raise UserError(f"{name} has no {source} to promote{_labels(before)}")
+            version = before.labels[source]
+        if fault := files.fault(name, version):
+            raise UserError(
+                f"{name} version {version} cannot be served, as {fault}; deploy it: "
+                f"python -m serving deploy {name} --version {version}"
+            )
+        kept = {k: n for k, n in before.labels.items() if k != source or n != version}
+        after = Entry.of({**kept, label: version})
+        if STABLE not in after.labels:
+            raise UserError(
+                f"{name} would have no stable version, and callers ask for that; promote or deploy "
+                "one to stable first"
+            )
+        with telling.servers(place.address, models_config.names(config), place.tls) as servers:
+            move(place, servers, name, after)
+            unload(place, servers, name, before.versions - after.versions)
+    return Rollout(name, version, files.version(name, version), before, after, len(servers))
+
+
+def rollback(place: Place, name: str) -> Rollout:
+    """Moves `stable` back to the version that had it before, and unloads the newer one.
+
+    Raises:
+        UserError: No version was stable before, or it is gone.
+        ServingError: A running server refuses it.
+    """
+    files = place.repository
+    with files.locked():
+        config = files.config()
+        before = models_config.entry(config, name)
+        if STABLE not in before.labels:
+            raise UserError(f"{name} has no stable version{_labels(before)}")
+        current = before.labels[STABLE]
+        history = repository.upto(files.history(name), current)
+        if len(history) < 2:
+            raise UserError(f"no version of {name} was stable before version {current}")
+        version = history[-2]
+        if fault := files.fault(name, version):
+            raise UserError(
+                f"version {version} of {name}, which was stable before, cannot be served, as "
+                f"{fault}; deploy it: python -m serving deploy {name} --version {version}"
+            )
+        others = {k: n for k, n in before.labels.items() if n != current}
+        after = Entry.of({**others, STABLE: version})
+        with telling.servers(place.address, models_config.names(config), place.tls) as servers:
+            move(place, servers, name, after, history[:-1])
+            unload(place, servers, name, before.versions - after.versions)
+    return Rollout(name, version, files.version(name, version), before, after, len(servers))
+
+
+def undeploy(
+    place: Place, name: str, *, version: int | None = None, force: bool = False
+) -> list[int]:
+    """Stops serving versions and deletes them; returns which.
+
+    Args:
+        place: The repository and its servers.
+        name: Served name.
+        version: The version; None for all.
+        force: Whether versions with labels may go; their labels go with them.
+
+    Raises:
+        UserError: There is no such version, or it has a label.
+        ServingError: A running server refuses, and nothing is deleted.
+    """
+    files = place.repository
+    with files.locked():
+        config = files.config()
+        before = models_config.entry(config, name)
+        there = set(files.versions(name)) | before.versions
+        gone = there if version is None else there & {version}
+        if not gone:
+            what = "" if version is None else f" version {version}"
+            raise UserError(f"there is no {name}{what} in {files.path}")
+        labelled = {label: n for label, n in before.labels.items() if n in gone}
+        if labelled and not force:
+            label, number = next(iter(labelled.items()))
+            raise UserError(
+                f"{name} version {number} is {label}; move the label first, or give --force"
+            )
+        rest = {k: n for k, n in before.labels.items() if n not in gone}
+        with telling.servers(place.address, models_config.names(config), place.tls) as servers:
+            move(place, servers, name, Entry.of(rest))
+            unload(place, servers, name, gone)
+        for number in gone & set(files.versions(name)):
+            files.remove(name, number)
+        if not files.versions(name):
+            files.write_history(name, [])
+    return sorted(gone)
+
+
+def move(
+    place: Place,
+    servers: Sequence[Client],
+    name: str,
+    after: Entry,
+    history: Sequence[int] | None = None,
+) -> None:
+    """Changes what is served of a model, step by step; back again if a server refuses.
+
+    Without servers, only the files change: one that starts later reads their final state.
+    """
+    files = place.repository
+    original = files.config()
+    before = models_config.entry(original, name)
+    base_path = str((files.path / name).absolute())
+    old_history = files.history(name)
+    current, new = before.labels.get(STABLE), after.labels.get(STABLE)
+    if history is None:
+        history = repository.since(old_history, current, new) if new is not None else old_history
+        # First, so that no label moves without its history. Until it has moved, what was stable
+        # is found in front of the last one.
+        _write_history(files, name, history)
+    # All are told, even if the file says it already: a rollout that was killed may not have come
+    # to tell the server.
+    way = models_config.steps(before, after) if servers else [after]
+    try:
+        for number, step in enumerate(way):
+            config = models_config.changed(original, name, base_path, step)
+            files.write_config(config)
+            for server in servers:
+                told = config
+                if number == 0:  # Labels that the server has otherwise cannot move yet.
+                    own = telling.labels(server, name, {*before.labels, *after.labels})
+                    versions = step.versions.union(own.values())
+                    told = models_config.changed(original, name, base_path, Entry(versions, own))
+                telling.tell(server, told, name, step.versions, place.wait)
+    except (ServingError, OSError, KeyboardInterrupt) as error:
+        with contextlib.suppress(OSError):
+            files.write_config(original)
+            _write_history(files, name, old_history)
+        for server in servers:
+            with contextlib.suppress(ServingError):
+                telling.tell(server, original, name, (), place.wait)
+        if isinstance(error, OSError):
+            raise RolloutError(f"{files.config_file} cannot be written: {error}") from error
+        raise
+    _write_history(files, name, history)
+
+
+def unload(place: Place, servers: Sequence[Client], name: str, gone: Collection[int]) -> None:
+    """Waits until servers have unloaded versions that are not to be served any more.
+
+    Raises:
+        ServingError: That takes too long, for instance as requests are still under way.
+    """
+    for server in servers:
+        telling.wait_until_ended(server, name, gone, place.wait)
+
+
+def _write_history(files: Repository, name: str, history: Sequence[int]) -> None:
+    if list(history) != files.history(name):
+        files.write_history(name, history)
+
+
+def _labels(entry: Entry) -> str:
+    if not entry.labels:
+        return "; it is not served"
+    return "; its labels are: " + ", ".join(f"{k} {n}" for k, n in sorted(entry.labels.items()))

@@ -1,0 +1,51 @@
+"""One image without its batch dimension, for the network on which that ends TensorFlow Serving."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import psutil
+import pytest
+
+import architectures
+from serving.client import Client
+from serving.errors import ServingError
+from tests.serving.server.processes import free_port, started
+
+
+def test_resnet50_outlives_an_image_of_rank_3_and_answers_others_meanwhile(tmp_path):
+    network = architectures.build("resnet50")
+    network.export(str(tmp_path / "1"), verbose=False)
+    images = np.random.default_rng(0).uniform(size=(1, 224, 224, 3)).astype(np.float32)
+    with started(
+        f"--port={free_port()}",
+        "--model_name=resnet50",
+        f"--model_base_path={tmp_path}",
+        "--grpc_max_threads=4",
+    ) as server:
+        address = f"127.0.0.1:{server.wait_for(r'ModelServer at 0.0.0.0:([0-9]+)')[1]}"
+        with Client(address, timeout=120) as client, ThreadPoolExecutor(1) as pool:
+            name, first = next(iter(client.predict("resnet50", {"images": images}).items()))
+            bad = pool.submit(client.predict, "resnet50", {"images": images[0]})
+            meanwhile = 0
+            while not bad.done():
+                answer = client.predict("resnet50", {"images": images})[name]
+                np.testing.assert_allclose(answer, first, rtol=1e-4, atol=1e-5)
+                meanwhile += 1
+            assert meanwhile
+            for call in (bad.result, lambda: client.predict("resnet50", {"images": images[0]})):
+                with pytest.raises(ServingError) as raised:
+                    call()
+                assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
+                assert raised.value.message == (
+                    "TensorFlow aborts (SIGABRT) on these inputs: images has shape [224,224,3] "
+                    "where the signature declares [-1,224,224,3]"
+                )
+            answer = client.predict("resnet50", {"images": images})[name]
+            np.testing.assert_allclose(answer, first, rtol=1e-4, atol=1e-5)
+        expected = np.asarray(network(images, training=False))
+        np.testing.assert_allclose(first, expected, rtol=1e-3, atol=1e-4)
+        assert psutil.Process(server.process.pid).is_running()
+        assert "is started anew" not in server.log
