@@ -59,8 +59,8 @@ ui: install ## Open the MLflow UI on the project's store.
 			$(BIN)/mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI) --port $(UI_PORT);; \
 	esac
 
-serve: install ## Serve the deployed model over gRPC.
-	$(SERVER)
+serve: install ## Serve the model repository on the best engine there is.
+	$(BIN)/python -m serving up --repository $(REPOSITORY) --port $(PORT)
 
 install: $(INSTALLED) ## Create .venv with the pinned and hashed requirements.
 

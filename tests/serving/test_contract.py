@@ -1,21 +1,63 @@
-"""The embedded server keeps the contract, case by case, over gRPC."""
+"""Every engine that is here keeps the contract, case by case, over gRPC."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from serving.engines import choose
+from serving.errors import UserError
 from tests.serving import contract
 from tests.serving.contract import CASES, Case
+from tests.serving.server.processes import free_port
+
+IN_PROCESS = "embedded in this process"
 
 
-@pytest.fixture(scope="module")
-def channel(address):
-    with grpc.insecure_channel(address) as channel:
-        yield channel
+@pytest.fixture(scope="module", params=[IN_PROCESS, "embedded", "binary", "docker"])
+def channel(
+    request: pytest.FixtureRequest, repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[grpc.Channel]:
+    """A connection to a server of the repository, on one engine after the other."""
+    with ExitStack() as stack:
+        if request.param == IN_PROCESS:
+            where = request.getfixturevalue("address")
+        else:
+            try:
+                engine = choose(request.param)
+            except UserError as error:
+                pytest.skip(str(error))
+            folder = tmp_path_factory.mktemp("engine")
+            config = folder / "models.config"
+            entries = "".join(
+                f'config {{ name: "{model.name}" base_path: "{model}" '
+                'model_platform: "tensorflow" } '
+                for model in repository.iterdir()
+            )
+            config.write_text(f"model_config_list {{ {entries} }}")
+            running = stack.enter_context(
+                engine.start(
+                    repository,
+                    config=config,
+                    port=free_port(),
+                    rest_port=free_port(),
+                    log=folder / "server.log",
+                    # The contract is that of the defaults, and its reloads are not to be undone.
+                    options=(
+                        "--allow_version_labels_for_unavailable_models=false",
+                        "--model_config_file_poll_wait_seconds=0",
+                    ),
+                )
+            )
+            running.wait_until_ready(120)
+            where = running.address
+        yield stack.enter_context(grpc.insecure_channel(where))
 
 
 def asked(case: Case, channel: grpc.Channel) -> tuple[str, str, Any]:
