@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from serving import command_options, rollout_commands
+from serving import command_options, rollout_commands, up
 from serving.errors import RolloutError, ServingError, UserError
 from serving.telling import DEFAULT_ADDRESS
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         text = error.message
         if error.code is grpc.StatusCode.UNAVAILABLE and "connect" in text:
             address = options.address or DEFAULT_ADDRESS
-            text = f"no model server answers at {address}; start one with: make serve"
+            text = f"no model server answers at {address}; start one: python -m serving up"
         print(f"error: {text}", file=sys.stderr)
         return 1
     except BrokenPipeError:
@@ -201,6 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
     )
     command_options.add_encryption(query)
+    up.add_commands(commands)
     return parser
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from serving import command_options
+from serving import command_options, server_record
 from serving.errors import UserError
 from serving.labels import STABLE
 from serving.models_config import ALIASES, CANARY
@@ -115,7 +115,8 @@ def _command(
     parser.add_argument(
         "--address",
         help="servers to talk to: HOST:PORT, several by commas "
-        "(default: localhost:8500, and to change something, only if it serves this repository)",
+        "(default: the one that `up` has started; else localhost:8500, and to change something, "
+        "only if it serves this repository)",
     )
     command_options.add_encryption(parser)
     return parser
@@ -126,7 +127,8 @@ def _place(options: argparse.Namespace) -> Place:
     from serving.rollout import Place
 
     tls = command_options.tls(options)
-    return Place(Repository(options.repository), options.address, tls=tls)
+    address = options.address or server_record.address(options.repository)
+    return Place(Repository(options.repository), address, tls=tls)
 
 
 def _deploy(options: argparse.Namespace) -> None:
@@ -194,7 +196,7 @@ def _say(done: Rollout, how: str) -> None:
     console.print(f"{done.name} version {done.version} {how}: {done.path}", soft_wrap=True)
     console.print(f"labels: {labels}", soft_wrap=True)
     if not done.servers:
-        console.print("no running server serves this repository; start one with: make serve")
+        console.print("no running server serves this repository; start one: python -m serving up")
     try:
         Registry().follow(done.name, done.after.labels)
     except UserError as error:  # What is served has changed all the same.
@@ -219,13 +221,15 @@ def _status(options: argparse.Namespace) -> int:
         registered = {name: registry.versions(name) for name in names}
     except UserError:  # The table says so.
         registered = None
-    address = options.address or DEFAULT_ADDRESS
+    address = options.address or server_record.address(options.repository) or DEFAULT_ADDRESS
     tls = command_options.tls(options)
     with Client(address, timeout=options.timeout, attempts=1, label="", tls=tls) as client:
         found = [
             standing.look(files, name, None if registered is None else registered[name], client)
             for name in names
         ]
+    if running := server_record.read(options.repository):
+        console.print(running.line, soft_wrap=True)
     _print(standing.table(found))
     lines = list(
         dict.fromkeys(line for each in found for line in standing.differences(each, address))
@@ -242,7 +246,7 @@ def _compare(options: argparse.Namespace) -> None:
     from serving.telling import DEFAULT_ADDRESS
 
     one, other = options.labels
-    address = options.address or DEFAULT_ADDRESS
+    address = options.address or server_record.address(options.repository) or DEFAULT_ADDRESS
     tls = command_options.tls(options)
     with Client(address, timeout=options.timeout, tls=tls) as client:
         if options.json:

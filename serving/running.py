@@ -25,7 +25,7 @@ class Running:
 
     Attributes:
         engine: "docker", "binary" or "embedded".
-        process: The process.
+        process: The process; None if a container has outlived it.
         port: TCP port of gRPC.
         rest_port: TCP port of the REST API; 0 for none.
         log: File with what the server writes.
@@ -33,7 +33,7 @@ class Running:
     """
 
     engine: str
-    process: psutil.Process
+    process: psutil.Process | None
     port: int
     rest_port: int
     log: Path
@@ -54,6 +54,15 @@ class Running:
     def rest_address(self) -> str:
         """Where the REST API is; empty if it is nowhere."""
         return f"localhost:{self.rest_port}" if self.rest_port else ""
+
+    @property
+    def line(self) -> str:
+        """What it is and where, for people."""
+        rest = f", REST http://{self.rest_address}" if self.rest_port else ""
+        container = f", container {self.container}" if self.container else ""
+        process = f", process {self.process.pid}" if self.process else ""
+        where = f"gRPC {self.address}{rest}{container}{process}"
+        return f"engine {self.engine}, {where}, log {self.log}"
 
     @property
     def alive(self) -> bool:
@@ -102,10 +111,12 @@ class Running:
                 server, none in TensorFlow Serving.
         """
         deadline = time.monotonic() + timeout
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if self.container:
-                containers.stop(self.container, timeout)
-            else:
+        if self.container:
+            containers.stop(self.container, timeout)
+        if self.process is None:
+            return
+        if not self.container:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 self.process.terminate()
         while not _ended(self.process):
             if time.monotonic() > deadline:
@@ -113,7 +124,9 @@ class Running:
             time.sleep(_PAUSE / 2)
 
 
-def _ended(process: psutil.Process) -> bool:
+def _ended(process: psutil.Process | None) -> bool:
+    if process is None:
+        return True
     try:
         if not process.is_running():  # Compares the time of creation: process ids are used again.
             return True

@@ -271,6 +271,7 @@ def test_a_deaf_server_is_killed(path, models):
         threading.Event().wait(0.05)
     running.stop(0.2)
     assert not running.alive
+    assert running.process is not None
     assert not psutil.pid_exists(running.process.pid)
 
 

@@ -254,7 +254,9 @@ def test_without_a_server_one_sentence_says_how_to_start_one(run, tmp_path, comm
     arguments = [str(file) if word == "FILE" else word for word in command]
     code, printed, errors = run(*arguments, "--address", "127.0.0.1:1")
     assert (code, printed) == (1, "")
-    assert errors == ("error: no model server answers at 127.0.0.1:1; start one with: make serve\n")
+    assert errors == (
+        "error: no model server answers at 127.0.0.1:1; start one: python -m serving up\n"
+    )
 
 
 def test_an_encrypted_server_is_asked_with_the_files_that_are_named(run, tmp_path):
@@ -350,4 +352,4 @@ def test_the_exit_code_is_the_processes_own(tmp_path):
     assert process.returncode == 1
     assert process.stdout == ""
     assert process.stderr.count("\n") == 1
-    assert "start one with: make serve" in process.stderr
+    assert "start one: python -m serving up" in process.stderr

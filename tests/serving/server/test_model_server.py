@@ -91,7 +91,7 @@ def test_all_options_together(repository, tmp_path, authority):
             process.wait_for("Exporting HTTP/REST API")
         tls = TLS(authority.certificate, client.certificate, client.key)
         for _ in range(6):
-            with Client(f"localhost:{port}", tls=tls, timeout=20) as asking:
+            with Client(f"localhost:{port}", tls=tls, timeout=20, label="") as asking:
                 assert asking.predict("half", X)["y"].tolist() == [2.5, 3]
                 with pytest.raises(ServingError) as refused:
                     asking.predict("half", {})

@@ -1,0 +1,136 @@
+"""`REPOSITORY/.server.json`: which server of a model repository runs, for commands that come later.
+
+The name begins with a dot, so no server takes the file for a model's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from serving.engines import Engine
+from serving.errors import UserError
+from serving.running import Running
+
+NAME = ".server.json"
+LOG = "server.log"
+
+# A process's time of creation is counted from the machine's start, whose own time may be adjusted.
+_SAME_SECONDS = 2.0
+
+
+def start(
+    engine: Engine, repository: Path, *, port: int, rest_port: int, options: list[str]
+) -> Running:
+    """Starts an engine, as `Engine.start` does, and records it.
+
+    Raises:
+        UserError: A server of this repository runs or is being started, or as `Engine.start`.
+    """
+    if not repository.is_dir():
+        raise UserError(
+            f"there is no folder {repository}; deploy a model first: "
+            f"python -m serving deploy MODEL --repository {repository}"
+        )
+    with _locked(repository):
+        if (running := read(repository)) is not None:
+            raise UserError(
+                f"a server of {repository} runs already: {running.engine} at {running.address}; "
+                f"stop it with: python -m serving down --repository {repository}"
+            )
+        running = engine.start(
+            repository, port=port, rest_port=rest_port, log=repository / LOG, options=options
+        )
+        try:
+            _write(repository, running)
+        except BaseException:
+            running.stop()
+            raise
+        return running
+
+
+def address(repository: Path) -> str | None:
+    """Returns where the repository's server answers, if one was started and still runs."""
+    running = read(repository)
+    return running.address if running else None
+
+
+def read(repository: Path) -> Running | None:
+    """Returns the recorded server if it still runs.
+
+    A record of a process that has ended, or whose number now belongs to another one, counts for
+    nothing; the next start writes over it.
+
+    Raises:
+        UserError: The record cannot be read.
+    """
+    file = repository / NAME
+    try:
+        record = json.loads(file.read_text())
+        process = _process(record["process"], record["created"])
+        container = record["container"]
+        running = Running(
+            *(record["engine"], process, record["port"], record["rest_port"]),
+            *(Path(record["log"]), container),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is no record of a server; remove it: {error!r}") from error
+    return running if running.alive else None
+
+
+def forget(repository: Path, running: Running) -> None:
+    """Removes the record of a server that has ended; another server's record stays."""
+    file = repository / NAME
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        record = json.loads(file.read_text())
+        same = running.process is not None and record["process"] == running.process.pid
+        if same or (running.container and record["container"] == running.container):
+            file.unlink()
+
+
+def _write(repository: Path, running: Running) -> None:
+    assert running.process is not None  # It was started just now.
+    record = {
+        "engine": running.engine,
+        "process": running.process.pid,
+        "created": running.process.create_time(),
+        "container": running.container,
+        "port": running.port,
+        "rest_port": running.rest_port,
+        "log": str(running.log),
+    }
+    with tempfile.TemporaryDirectory(dir=repository, prefix=".server.") as folder:
+        partial = Path(folder) / NAME
+        partial.write_text(json.dumps(record, indent=2) + "\n")
+        os.replace(partial, repository / NAME)
+
+
+def _process(pid: int, created: float) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - created) < _SAME_SECONDS
+    except psutil.NoSuchProcess:
+        return None
+    return process if same else None
+
+
+@contextlib.contextmanager
+def _locked(repository: Path) -> Iterator[None]:
+    """Lets one command at a time start a server; the lock ends with the process."""
+    with open(repository / ".server.lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another command is starting a server of {repository}; wait for it"
+            ) from error
+        yield
