@@ -67,6 +67,7 @@ def _add_deploy(commands: Any) -> None:
     )
     deploy.add_argument(
         "--latency-budget",
+        "--latency_budget",
         type=_positive,
         default=5000.0,
         metavar="MS",

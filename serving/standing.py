@@ -152,7 +152,7 @@ def _of_registry(found: Standing) -> Iterable[str]:
 def _of_server(found: Standing, address: str) -> Iterable[str]:
     name, entry, server = found.name, found.entry, found.server
     if server is None:
-        yield f"no model server answers at {address}: make serve"
+        yield f"no model server answers at {address}: python -m serving up"
         return
     for label, number in sorted(entry.labels.items()):
         answers = server.labels.get(label)

@@ -107,7 +107,7 @@ def test_a_rollout_from_the_first_version_to_the_last_without_a_failed_request(r
     assert printed.splitlines()[1:] == [
         "digits version 1 deployed: models/digits/1",
         "labels: stable 1",
-        "no running server serves this repository; start one with: make serve",
+        "no running server serves this repository; start one: python -m serving up",
     ]
     record = json.loads((repository / NAME / "1/assets.extra/deployment.json").read_text())
     assert record["golden"]["engine"] == "embedded"
@@ -190,7 +190,7 @@ def test_tables_are_whole_where_they_go_to_no_terminal(run, monkeypatch):
     code, printed, _ = run("status", NAME, "--address", "127.0.0.1:1")
     assert code == 1
     assert "models.config" in printed.splitlines()[1]
-    assert "no model server answers at 127.0.0.1:1: make serve" in printed.splitlines()
+    assert "no model server answers at 127.0.0.1:1: python -m serving up" in printed.splitlines()
 
 
 PAGE = Path(command_line.__file__).parent.parent / "docs" / "rollout.md"

@@ -101,7 +101,7 @@ DIFFERENCES = {
     ),
     "no server": (
         replace(AGREED, server=None),
-        "no model server answers at localhost:8500: make serve",
+        "no model server answers at localhost:8500: python -m serving up",
     ),
     "a label elsewhere": (
         replace(
