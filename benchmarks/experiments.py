@@ -33,7 +33,7 @@ _WARMUP_SECONDS = 0.3
 # One thread: TensorFlow spreads a batch over the processors, and meanwhile the next one fills.
 _BATCHING = """
 max_batch_size { value: 64 }
-batch_timeout_micros { value: 2000 }
+batch_timeout_micros { value: 8000 }
 num_batch_threads { value: 1 }
 max_enqueued_batches { value: 1000 }
 """

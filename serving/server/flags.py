@@ -101,8 +101,8 @@ class Flags:
     """File with an SSLConfig in text form: TLS for gRPC."""
     grpc_channel_arguments: str = ""
     """Options of gRPC, as KEY=VALUE, separated by commas."""
-    grpc_max_threads: int = 4 * _CPUS
-    """gRPC requests worked on at the same time; more wait."""
+    grpc_max_threads: int = 0
+    """gRPC requests worked on at once; more wait. 0 for 4 per processor, with batching 128."""
     enable_grpc_healthcheck_service: bool = False
     """Whether grpc.health.v1.Health answers."""
     version: bool = False
@@ -117,14 +117,14 @@ _RANGES = {
     **dict.fromkeys(("port", "rest_api_port"), (0, 2**16 - 1)),
     **dict.fromkeys(
         (
-            *("grpc_max_threads", "rest_api_num_threads", "rest_api_timeout_in_ms", "workers"),
+            *("rest_api_num_threads", "rest_api_timeout_in_ms", "workers"),
             *("num_tflite_pools", "num_tflite_interpreters_per_pool"),
         ),
         (1, 2**31 - 1),
     ),
     **dict.fromkeys(
         (
-            "num_request_iterations_for_warmup",
+            *("num_request_iterations_for_warmup", "grpc_max_threads"),
             *("num_load_threads", "num_unload_threads", "model_config_file_poll_wait_seconds"),
             *("tensorflow_session_parallelism", "tensorflow_intra_op_parallelism"),
             *("tensorflow_inter_op_parallelism", "per_process_gpu_memory_fraction"),

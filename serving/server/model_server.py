@@ -34,6 +34,7 @@ from serving.server.shared_metrics import SharedMetrics
 log = logging.getLogger("serving.server")
 
 DRAIN_SECONDS = 10
+_BATCHING_THREADS = 128
 
 
 def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[], None]) -> None:
@@ -140,6 +141,13 @@ def _manager(flags: Flags, peers: Peers, loader: Loader) -> Manager:
     )
 
 
+def _grpc_threads(flags: Flags) -> int:
+    """Returns how many requests are worked on; those that wait for a batch are worked on, too."""
+    if flags.grpc_max_threads:
+        return flags.grpc_max_threads
+    return _BATCHING_THREADS if flags.enable_batching else 4 * (os.cpu_count() or 1)
+
+
 def _start_grpc(stack: contextlib.ExitStack, flags: Flags, peers: Peers, core: Core) -> grpc.Server:
     credentials = None
     if flags.ssl_config_file:
@@ -150,7 +158,7 @@ def _start_grpc(stack: contextlib.ExitStack, flags: Flags, peers: Peers, core: C
     server, port = grpc_front.serve(
         core,
         grpc_front.Listeners(flags.port or None, socket_path, peers.socket_path(), reuse_port=True),
-        threads=flags.grpc_max_threads,
+        threads=_grpc_threads(flags),
         credentials=credentials,
         options=channel_options(flags.grpc_channel_arguments),
         health=flags.enable_grpc_healthcheck_service,

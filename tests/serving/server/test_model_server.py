@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
@@ -19,7 +20,7 @@ from serving.client import TLS, Client
 from serving.errors import ServingError, UserError
 from serving.server import configuration
 from serving.server.flags import parse
-from serving.server.model_server import serve
+from serving.server.model_server import _grpc_threads, serve
 from serving.server.peers import Peers
 from tests.serving.certificates import Pair, certified
 from tests.serving.saved_models import publish, record_warmup, recorded, request
@@ -172,6 +173,18 @@ def test_a_file_that_is_no_configuration_ends_the_start(repository, tmp_path, st
     base = repository / "half_plus_two"
     with pytest.raises(UserError, match=f"{tmp_path}/config, line 1, is not a"):
         start(f"--model_base_path={base}", f"--{flag}={tmp_path}/config")
+
+
+@pytest.mark.parametrize(
+    ("flags", "threads"),
+    [
+        ([], 4 * (os.cpu_count() or 1)),
+        (["--enable_batching"], 128),
+        (["--grpc_max_threads=3", "--enable_batching"], 3),
+    ],
+)
+def test_requests_that_wait_for_a_batch_need_more_threads(flags, threads):
+    assert _grpc_threads(parse(flags)) == threads
 
 
 def test_a_signal_ends_the_wait_for_a_first_version(tmp_path):
