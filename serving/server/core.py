@@ -194,9 +194,12 @@ class Core:
         config: model_server_config_pb2.ModelServerConfig,
         timeout: float | None = None,
         wanted: Callable[[], bool] = lambda: True,
+        *,
+        check_labels: bool = True,
     ) -> None:
         """Serves the models of a configuration and no others, in this process."""
-        self._manager.reload(models_of(config, self._manager.models()), timeout, wanted)
+        listed = models_of(config, self._manager.models())
+        self._manager.reload(listed, timeout, wanted, check_labels=check_labels)
 
     def signatures(self, spec: model_pb2.ModelSpec) -> dict[str, meta_graph_pb2.SignatureDef]:
         """Returns the signatures, by key, of the version that a spec asks for."""

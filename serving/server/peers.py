@@ -47,6 +47,17 @@ class Peers:
             return None
         return model_server_config_pb2.ModelServerConfig.FromString(path.read_bytes())
 
+    def note_ready(self) -> None:
+        """Notes that this worker answers, for the one that may have to take its place."""
+        self._ready_file().touch()
+
+    def was_ready(self) -> bool:
+        """Whether this worker takes the place of one that answered."""
+        return self._ready_file().exists()
+
+    def _ready_file(self) -> Path:
+        return self.folder / f"{self.index}.ready"
+
     def reload(
         self,
         request: model_management_pb2.ReloadConfigRequest,

@@ -9,17 +9,21 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 from google.protobuf import text_format
+from tensorflow_serving.apis import model_management_pb2
 
 from serving.client import TLS, Client
 from serving.errors import ServingError, UserError
 from serving.server import configuration
 from serving.server.flags import parse
+from serving.server.manager import Manager
 from serving.server.model_server import _grpc_threads, serve
 from serving.server.peers import Peers
 from tests.serving.certificates import Pair, certified
@@ -185,6 +189,98 @@ def test_a_file_that_is_no_configuration_ends_the_start(repository, tmp_path, st
 )
 def test_requests_that_wait_for_a_batch_need_more_threads(flags, threads):
     assert _grpc_threads(parse(flags)) == threads
+
+
+@pytest.fixture
+def serve_until_ready(tmp_path):
+    """Runs the first of two workers in this process, and ends it once it was ready and asked.
+
+    Returns the code of the answer for each model.
+    """
+    shared = tmp_path / "shared"
+    shared.mkdir()
+
+    def run(*flags: str, ask: Mapping[str, str]) -> dict[str, str]:
+        stop = threading.Event()
+        peers = Peers(shared, 0, 2)
+        outcomes = {}
+
+        def ready() -> None:
+            with Client(f"unix:{peers.socket_path()}", timeout=20, attempts=1) as client:
+                for name, label in ask.items():
+                    try:
+                        client.predict(name, X, label=label)
+                        outcomes[name] = "OK"
+                    except ServingError as error:
+                        outcomes[name] = error.code.name
+            stop.set()
+
+        arguments = [f"--port={free_port()}", "--workers=2", "--max_num_load_retries=0", *flags]
+        serve(parse(arguments), peers, stop, ready)
+        return outcomes
+
+    return run
+
+
+def reload_request(*entries: tuple[str, Path, Mapping[str, int]]) -> Any:
+    message = model_management_pb2.ReloadConfigRequest()
+    for name, base, labels in entries:
+        message.config.model_config_list.config.add(
+            name=name, base_path=str(base), model_platform="tensorflow", version_labels=labels
+        )
+    return message
+
+
+def test_a_reload_while_a_worker_starts_reaches_it(
+    repository, tmp_path, serve_until_ready, monkeypatch
+):
+    half = repository / "half_plus_two"
+    start = Manager.start
+    message = reload_request(("half", half, {}), ("late", half, {"stable": 1}))
+
+    def start_and_miss_a_reload(manager: Manager, **options: Any) -> None:
+        start(manager, **options)
+        Peers(tmp_path / "shared", 1, 2).reload(message, timeout=20)
+
+    monkeypatch.setattr(Manager, "start", start_and_miss_a_reload)
+    base = f"--model_base_path={half}"
+    asked = serve_until_ready(base, "--model_name=half", ask={"half": "", "late": "stable"})
+    assert asked == {"half": "OK", "late": "OK"}
+
+
+def test_a_worker_takes_over_a_reload_with_labels_and_without_what_cannot_be_loaded(
+    repository, tmp_path, serve_until_ready, caplog
+):
+    half, damaged = repository / "half_plus_two", tmp_path / "damaged"
+    (damaged / "1").mkdir(parents=True)
+    message = reload_request(("half", half, {"stable": 1}), ("damaged", damaged, {}))
+    Peers(tmp_path / "shared", 1, 2).reload(message, timeout=20)
+    asked = serve_until_ready(
+        f"--model_base_path={half}", ask={"half": "stable", "damaged": "", "default": ""}
+    )
+    assert asked == {"half": "OK", "damaged": "NOT_FOUND", "default": "NOT_FOUND"}
+    assert "1 servable(s) did not become available" in caplog.text
+
+
+def test_labels_of_the_file_are_refused_until_a_worker_was_ready(
+    repository, tmp_path, serve_until_ready
+):
+    """Later they came by looking at the file again."""
+    half = repository / "half_plus_two"
+    file = tmp_path / "models.config"
+    flag = f"--model_config_file={file}"
+
+    def write(labels: Mapping[str, int]) -> None:
+        written(file, reload_request(("half", half, labels)).config)
+
+    write({"stable": 1})
+    with pytest.raises(ServingError) as raised:
+        serve_until_ready(flag, ask={})
+    assert raised.value.code is grpc.StatusCode.FAILED_PRECONDITION
+    write({})
+    assert serve_until_ready(flag, ask={"half": ""}) == {"half": "OK"}
+    write({"stable": 1})
+    assert serve_until_ready(flag, ask={"half": "stable"}) == {"half": "OK"}
 
 
 def test_a_signal_ends_the_wait_for_a_first_version(tmp_path):
