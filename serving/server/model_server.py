@@ -35,6 +35,8 @@ from serving.server.shared_metrics import SharedMetrics
 log = logging.getLogger("serving.server")
 
 DRAIN_SECONDS = 10
+# The supervisor's patience is for requests in flight.
+_JOIN_SECONDS = 2
 _BATCHING_THREADS = 128
 
 
@@ -89,11 +91,12 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
             tensor_content=flags.enable_serialization_as_tensor_content,
             observers=observers,
         )
+        if flags.model_config_file and flags.model_config_file_poll_wait_seconds:
+            # Before the fronts, which are stopped in reverse order: they must not wait for it.
+            _poll_config(stack, flags, core, stop)
         server = _start_grpc(stack, flags, peers, core)
         _start_rest(stack, flags, core, page)
         _catch_up(peers, core, reloaded, stop)
-        if flags.model_config_file and flags.model_config_file_poll_wait_seconds:
-            _poll_config(stack, flags, core, stop)
         peers.note_ready()
         ready()
         stop.wait()
@@ -227,20 +230,21 @@ def _catch_up(
 def _poll_config(
     stack: contextlib.ExitStack, flags: Flags, core: Core, stop: threading.Event
 ) -> None:
-    """Loads the configuration file again and again; one that is wrong changes nothing."""
+    """Loads the configuration file again and again; one that is not allowed changes nothing."""
+    seconds = flags.model_config_file_poll_wait_seconds
     said = ""
 
     def poll() -> None:
         nonlocal said
         try:
-            core.configure(model_configs.config_of(flags))
+            core.configure(model_configs.config_of(flags), seconds, lambda: not stop.is_set())
             said = ""
         except (UserError, ServingError) as error:
-            if str(error) != said:
+            if str(error) != said and not stop.is_set():
                 log.error("Reloading %s failed: %s", flags.model_config_file, error)
             said = str(error)
 
-    _repeat(stack, stop, flags.model_config_file_poll_wait_seconds, poll)
+    _repeat(stack, stop, seconds, poll)
 
 
 def _repeat(
@@ -254,7 +258,7 @@ def _repeat(
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    stack.callback(thread.join, DRAIN_SECONDS)
+    stack.callback(thread.join, _JOIN_SECONDS)
     stack.callback(stop.set)
 
 

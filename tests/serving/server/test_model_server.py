@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,13 @@ from tensorflow_serving.apis import model_management_pb2
 from serving.client import TLS, Client
 from serving.errors import ServingError, UserError
 from serving.server import configuration
+from serving.server.core import Core
 from serving.server.flags import parse
 from serving.server.manager import Manager
 from serving.server.model_server import _grpc_threads, serve
 from serving.server.peers import Peers
 from tests.serving.certificates import Pair, certified
+from tests.serving.fronts import eventually
 from tests.serving.saved_models import publish, record_warmup, recorded, request
 from tests.serving.server.processes import free_port, started
 
@@ -281,6 +285,79 @@ def test_labels_of_the_file_are_refused_until_a_worker_was_ready(
     assert serve_until_ready(flag, ask={"half": ""}) == {"half": "OK"}
     write({"stable": 1})
     assert serve_until_ready(flag, ask={"half": "stable"}) == {"half": "OK"}
+
+
+@contextmanager
+def serving_in_thread(
+    folder: Path, *flags: str
+) -> Iterator[tuple[threading.Event, threading.Thread]]:
+    """Yields, when a server in this process is ready, what stops it and what it runs in."""
+    stop, ready = threading.Event(), threading.Event()
+    arguments = parse([f"--port={free_port()}", "--max_num_load_retries=0", *flags])
+    thread = threading.Thread(target=serve, args=(arguments, Peers(folder, 0, 1), stop, ready.set))
+    thread.start()
+    try:
+        eventually(lambda: ready.is_set() or not thread.is_alive())
+        assert ready.is_set()
+        yield stop, thread
+    finally:
+        stop.set()
+        thread.join(60)
+
+
+def test_a_file_with_a_folder_that_is_missing_is_looked_at_again(repository, tmp_path, caplog):
+    half, file = repository / "half_plus_two", tmp_path / "file.config"
+    rest_port = free_port()
+    written(file, reload_request(("half", half, {})).config)
+    with serving_in_thread(
+        tmp_path,
+        f"--model_config_file={file}",
+        "--model_config_file_poll_wait_seconds=1",
+        f"--rest_api_port={rest_port}",
+    ) as (stop, thread):
+        written(file, reload_request(("half", half, {}), ("no", tmp_path / "no", {})).config)
+        eventually(lambda: "The models did not become available in time" in caplog.text)
+        written(file, reload_request(("half", half, {}), ("other", half, {})).config)
+        url = f"http://localhost:{rest_port}/v1/models/other"
+        eventually(lambda: get(url)[0] == 200)
+        written(file, reload_request(("no again", tmp_path / "no", {})).config)
+        eventually(lambda: get(url)[0] != 200 or "END" in get(url)[1])
+        said = caplog.text
+        stop.set()
+        thread.join(60)
+        assert "Reloading" not in caplog.text.removeprefix(said)
+
+
+def test_requests_are_refused_at_once_when_the_server_stops_in_the_middle_of_a_reload(
+    repository, tmp_path, monkeypatch
+):
+    half, file = repository / "half_plus_two", tmp_path / "file.config"
+    rest_port, reloading, disk = free_port(), threading.Event(), threading.Event()
+    written(file, reload_request(("half", half, {})).config)
+
+    def read_slowly(*_: Any) -> None:
+        reloading.set()
+        assert disk.wait(60)
+
+    monkeypatch.setattr(Core, "configure", read_slowly)
+    with serving_in_thread(
+        tmp_path,
+        f"--model_config_file={file}",
+        "--model_config_file_poll_wait_seconds=1",
+        f"--rest_api_port={rest_port}",
+    ) as (stop, thread):
+        try:
+            assert reloading.wait(60)
+            stop.set()
+            eventually(lambda: not listens(rest_port))
+            assert thread.is_alive()
+        finally:
+            disk.set()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_signal_ends_the_wait_for_a_first_version(tmp_path):
