@@ -114,7 +114,7 @@ class Registry:
         """Tags a version as `blessed`, and with `blessed.NAME` for each of `tags`.
 
         Raises:
-            RolloutError: The registry does not do it.
+            UserError: The registry does not do it.
         """
         try:
             for name, value in tags.items():
@@ -122,27 +122,33 @@ class Registry:
             self._tag(found, BLESSED, "true")
         except mlflow.MlflowException as error:
             reason = str(error).partition("\n")[0]
-            raise RolloutError(
-                f"{found.name} version {found.version} is deployed, but the registry does not take "
-                f"its tags: {reason}; deploy it again to repeat that"
+            raise UserError(
+                f"the registry {self.uri} does not take the tags of {found.name} version "
+                f"{found.version}: {reason}; deploy it again to repeat that"
             ) from error
 
-    def follow(self, name: str, labels: Mapping[str, int]) -> None:
-        """Makes the aliases say what the labels say: stable is champion, canary challenger.
+    def follow(self, name: str, labels: Mapping[str, int], moved: str) -> None:
+        """Makes an alias say what a label says: stable is champion, canary challenger.
 
         A challenger that is no canary stays one, unless it has become the champion.
+
+        Args:
+            name: Registered name.
+            labels: Version by label, as they are now.
+            moved: The label that has moved; what the others stand for stays as it is.
 
         Raises:
             UserError: The registry does not do it.
         """
         try:
-            for label, alias in ALIASES.items():
-                if label in labels:
-                    self._client.set_registered_model_alias(name, alias, str(labels[label]))
-            challenger = ALIASES[CANARY]
-            aliases = self._client.get_registered_model(name).aliases
-            if CANARY not in labels and str(aliases.get(challenger)) == str(labels.get(STABLE)):
-                self._client.delete_registered_model_alias(name, challenger)
+            if moved in ALIASES and moved in labels:
+                alias, number = ALIASES[moved], str(labels[moved])
+                self._client.set_registered_model_alias(name, alias, number)
+            if moved == STABLE and CANARY not in labels:
+                challenger = ALIASES[CANARY]
+                aliases = self._client.get_registered_model(name).aliases
+                if str(aliases.get(challenger)) == str(labels.get(STABLE)):
+                    self._client.delete_registered_model_alias(name, challenger)
         except mlflow.MlflowException as error:
             reason = str(error).partition("\n")[0]
             raise UserError(f"the registry {self.uri} refuses the aliases: {reason}") from error

@@ -197,8 +197,17 @@ def _say(done: Rollout, how: str) -> None:
     console.print(f"labels: {labels}", soft_wrap=True)
     if not done.servers:
         console.print("no running server serves this repository; start one: python -m serving up")
+    if done.loaded:
+        numbers = ", ".join(map(str, done.loaded))
+        print(
+            f"warning: {done.name} version {numbers} is still loaded; the server unloads it when "
+            "its last request has ended",
+            file=sys.stderr,
+        )
+    if done.unblessed:
+        print(f"warning: {done.unblessed}", file=sys.stderr)
     try:
-        Registry().follow(done.name, done.after.labels)
+        Registry().follow(done.name, done.after.labels, done.label)
     except UserError as error:  # What is served has changed all the same.
         print(f"warning: the registry's aliases stay as they were: {error}", file=sys.stderr)
 
