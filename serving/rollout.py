@@ -1,8 +1,8 @@
 """Promote, roll back, undeploy: labels move, versions come and go.
 
 At every step on the way label `stable` has a version that answers. A rollout that fails leaves all
-as it was; one that is killed leaves them in order. Running it again completes it or, where the label
-of a promotion or a rollback has moved already, promoting that version: `promote NAME --version N`.
+as it was; one that is killed leaves them in order. Running it again completes it or, where the
+label of a promotion or a rollback has moved already, `promote NAME --version N`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from serving import command_options, server_record
+from serving import command_options, server_record, signals
 from serving.errors import UserError
 from serving.labels import STABLE
 from serving.models_config import ALIASES, CANARY
@@ -137,17 +137,18 @@ def _deploy(options: argparse.Namespace) -> None:
     from serving.registry import Registry
 
     alias = options.alias if options.version is None else ""
-    done = deploy(
-        _place(options),
-        Registry(),
-        options.model,
-        lambda: engines.choose(options.engine),
-        alias=alias,
-        version=options.version,
-        label=options.label or _LABELS.get(alias, STABLE),
-        budget=options.latency_budget,
-        unverified=options.unverified,
-    )
+    with signals.as_ctrl_c():  # The candidate's server ends with the command.
+        done = deploy(
+            _place(options),
+            Registry(),
+            options.model,
+            lambda: engines.choose(options.engine),
+            alias=alias,
+            version=options.version,
+            label=options.label or _LABELS.get(alias, STABLE),
+            budget=options.latency_budget,
+            unverified=options.unverified,
+        )
     if done.proof is not None and done.proof.requests:
         console.print(
             f"{done.proof.requests} golden requests answered within tolerance, "

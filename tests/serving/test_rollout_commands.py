@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
 import numpy as np
+import psutil
 import pytest
 
 from serving import __main__ as command_line
@@ -18,7 +23,7 @@ from serving import engines, rollout_commands
 from serving.client import Client
 from serving.isolation import free_ports
 from serving.registry import Registry
-from tests.serving import rollouts, saved_models
+from tests.serving import fake_programs, rollouts, saved_models
 from tests.serving.rollouts import NAME
 
 pytestmark = pytest.mark.xdist_group("registry")  # Creating the database takes seconds.
@@ -191,6 +196,42 @@ def test_tables_are_whole_where_they_go_to_no_terminal(run, monkeypatch):
     assert code == 1
     assert "models.config" in printed.splitlines()[1]
     assert "no model server answers at 127.0.0.1:1: python -m serving up" in printed.splitlines()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_server_of_the_candidate_too(store, tmp_path, number):
+    path = tmp_path / "bin"
+    program = fake_programs.small_server(path, fake_programs.NEVER_READY)
+    fake_programs.tensorflow_model_server(path, program)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "serving", "deploy", NAME, "--engine", "binary"],
+        cwd=tmp_path,
+        env={
+            **(os.environ | {"PYTHONPATH": str(PAGE.parent.parent), "PATH": str(path)}),
+            "MLFLOW_TRACKING_URI": store,
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def servers() -> list[psutil.Process]:
+        return [
+            each
+            for each in psutil.process_iter(["cmdline"])
+            if str(tmp_path / "models") in " ".join(each.info["cmdline"] or ())
+            and each.status() != psutil.STATUS_ZOMBIE
+        ]
+
+    with process:
+        while not servers():
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            threading.Event().wait(0.1)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.endswith("interrupted\n")
+    assert servers() == []
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [".lock"]
 
 
 PAGE = Path(command_line.__file__).parent.parent / "docs" / "rollout.md"
