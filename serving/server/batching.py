@@ -23,7 +23,13 @@ import numpy as np
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.errors import ServingError
-from serving.server import batch_function, batching_parameters, configuration, observing
+from serving.server import (
+    batch_function,
+    batching_parameters,
+    configuration,
+    observing,
+    pool,
+)
 from serving.server.batch_function import BEGIN, END, PADDING, ROW, SIZE, Batched
 from serving.server.batch_passage import Passage
 from serving.server.runtime import Session
@@ -166,7 +172,8 @@ class BatchingSession:
             )
             for first in range(0, rows, most)
         ]
-        wait(parts)
+        with pool.waiting():
+            wait(parts)
         results = [part.result() for part in parts]
         return [np.concatenate(pieces) for pieces in zip(*results, strict=True)]
 

@@ -76,12 +76,8 @@ class GrowingPool(futures.Executor):
             self._tasks.append(task)
             if self._busy < self._few:
                 self._add_thread()
-            elif not self._queued.is_set():
-                self._queued.set()
-                if not self._watched:
-                    self._watched = True
-                    name = f"{self._name} watcher"
-                    threading.Thread(target=self._watch, name=name, daemon=True).start()
+            else:
+                self._look_after()
         return task.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -123,6 +119,8 @@ class GrowingPool(futures.Executor):
                     self._threads.discard(thread)
                     return None
                 self._idle.append(thread)
+                if self._tasks:
+                    self._look_after()
             if not thread.sleep(_IDLE_SECONDS):
                 with self._lock:
                     if thread in self._idle:  # Nobody has woken it in the meantime.
@@ -134,13 +132,27 @@ class GrowingPool(futures.Executor):
     def _add_thread(self) -> None:
         """Wakes the thread that fell asleep last, or starts one. The lock is held."""
         if self._idle:
-            self._busy += 1
             self._idle.pop().wake()
         elif len(self._threads) < self._most:
-            self._busy += 1
             thread = _Thread(self, f"{self._name}-{len(self._threads)}")
+            try:
+                thread.start()  # It waits for the lock first.
+            except RuntimeError:
+                if not self._threads:
+                    raise
+                return  # The machine has no more threads; those that are here go on.
             self._threads.add(thread)
-            thread.start()
+        else:
+            return
+        self._busy += 1
+
+    def _look_after(self) -> None:
+        """Has the watcher look after the tasks that wait. The lock is held."""
+        self._queued.set()
+        if not self._watched:
+            self._watched = True
+            name = f"{self._name} watcher"
+            threading.Thread(target=self._watch, name=name, daemon=True).start()
 
     def _watch(self) -> None:
         """Gives company to threads that take long, as long as tasks wait."""
@@ -156,8 +168,12 @@ class GrowingPool(futures.Executor):
                             return
                     self._queued.clear()
                 elif time.monotonic() - self._taken > _PATIENCE_SECONDS:
-                    self._company += 1
+                    self._company = min(self._company + 1, self._most)
                     self._add_thread()
+                else:
+                    self._company = max(self._company - 1, 0)
+                    if self._busy < self._few:
+                        self._add_thread()
 
 
 class _Task:

@@ -117,6 +117,30 @@ def test_a_task_that_computes_for_long_is_given_company(gate):
     assert pool.submit(str, 7).result(10) == "7"
 
 
+def test_a_task_is_taken_although_others_came_back_before_its_thread(gate, monkeypatch):
+    """A thread that is woken for it finds more than few at work, and must not leave it to them."""
+    pool = GrowingPool(4, few=1)
+    pool.step_in()  # As one that comes back from its wait at this very moment.
+    held = pool.submit(gate.hold, waits=False)
+    assert not held.done()
+    pool.step_back()
+    assert pool.submit(str, 7).result(10) == "7"
+    gate.open.set()
+    held.result(10)
+
+
+def test_a_machine_without_more_threads_goes_on_with_those_it_has(monkeypatch, gate):
+    pool = GrowingPool(4, few=2)
+    assert pool.submit(str, 1).result(10) == "1"
+    monkeypatch.setattr(module._Thread, "start", refuse)
+    tasks = [pool.submit(str, number) for number in range(10)]
+    assert [task.result(10) for task in tasks] == [str(number) for number in range(10)]
+
+
+def refuse(self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_threads_without_work_end(monkeypatch):
     monkeypatch.setattr(module, "_IDLE_SECONDS", 0.05)
     before = set(threading.enumerate())

@@ -1,0 +1,120 @@
+"""Deploys in processes of their own that are killed before each of their file operations."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from serving import models_config, repository
+from serving.models_config import Entry
+from serving.repository import Repository
+from tests.serving.test_killed_rollouts import ROOT
+
+# Imports once and works in children, of which each is killed before a later operation. The
+# registry is a folder, and the candidate's proof is none: neither is what is tried here.
+PROGRAM = """
+import os, shutil, signal, sys
+from pathlib import Path
+from types import SimpleNamespace
+from serving import deploy, isolation, telling
+from serving.golden import Proof
+from serving.registry import Registered
+from serving.repository import Repository
+from serving.rollout import Place
+
+telling.DEFAULT_ADDRESS = "127.0.0.1:1"
+isolation.prove = lambda *_, **__: Proof(0, {}, {})
+place = Place(Repository(Path(sys.argv[1])))
+
+class Registry:
+    def find(self, name, *, alias, version):
+        return Registered(name, 2, "run", "source", "commit", (), {})
+
+    def download(self, found, folder):
+        return Path(shutil.copytree(sys.argv[2], folder / "saved_model"))
+
+    def bless(self, found, tags):
+        pass
+
+def count(event, arguments):
+    global left
+    if event.startswith(("open", "os.", "shutil.")) and sys.argv[1] in str(arguments):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+for line in sys.stdin:
+    left = int(line)
+    if os.fork() == 0:
+        sys.addaudithook(count)
+        engine = SimpleNamespace(name="none")
+        deploy.deploy(place, Registry(), "digits", lambda: engine, unverified=True)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
+
+def test_killed_before_any_file_operation_the_repository_can_be_served(tmp_path):
+    source = tmp_path / "source"
+    (source / "variables").mkdir(parents=True)
+    for name in ("saved_model.pb", "variables/variables.index", "fingerprint.pb"):
+        (source / name).write_bytes(name.encode())
+    files = Repository(tmp_path / "models")
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(files.path), str(source)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def deploy(operations: int) -> int:
+        assert process.stdin
+        assert process.stdout
+        print(operations, file=process.stdin, flush=True)
+        return int(process.stdout.readline())
+
+    seen = set()
+    with process:
+        assert process.stdin
+        for moment in range(1, 300):
+            prepare(files, source)
+            code = deploy(moment)
+            seen.add(served(files))
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL
+            if moment % 5 == 0:  # The next one completes it, and leaves nothing of this one.
+                assert deploy(10**6) == 0
+                assert served(files) == (frozenset({2}), (("stable", 2),))
+                left = {path.name for path in files.path.iterdir()}
+                assert left <= {"digits", "models.config", ".lock"}
+        process.stdin.close()
+    assert moment > 20
+    assert len(seen) == 2, "before and after"
+
+
+def served(files: Repository) -> tuple[frozenset[int], tuple[tuple[str, int], ...]]:
+    """Returns versions and labels of the configuration, of which all must be whole."""
+    entry = models_config.entry(files.config(), "digits")
+    for number in files.versions("digits"):
+        assert files.fault("digits", number) == "", "no server may meet a version in part"
+    assert entry.versions <= set(files.versions("digits"))
+    assert entry.labels["stable"] in entry.versions
+    return entry.versions, tuple(sorted(entry.labels.items()))
+
+
+def prepare(files: Repository, source: Path) -> None:
+    """Makes a repository whose version 1 is stable."""
+    shutil.rmtree(files.path, ignore_errors=True)
+    folder = files.version("digits", 1)
+    shutil.copytree(source, folder)
+    repository.write_record(folder, {"digest": repository.digest(folder), "verified": False})
+    files.write_history("digits", [1])
+    entry = Entry.of({"stable": 1})
+    base_path = str(files.path / "digits")
+    files.write_config(models_config.changed(files.config(), "digits", base_path, entry))
