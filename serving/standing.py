@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -73,6 +73,12 @@ def look(
         entry,
         _server(client, name, {*entry.labels, *ALIASES}),
     )
+
+
+def seen_from(found: Standing, client: Client) -> Standing:
+    """Returns how a model stands on another server; nothing else is looked at anew."""
+    labels = {*found.entry.labels, *ALIASES}
+    return replace(found, server=_server(client, found.name, labels))
 
 
 def _server(client: Client, name: str, labels: set[str]) -> Server | None:
