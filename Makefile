@@ -20,9 +20,10 @@ OPEN_STORE = $(BIN)/python -c "from pipelines.tracking import open_store; open_s
 demo: install ## Train, track, export, validate, register, deploy, serve, ask.
 	@$(BIN)/python -m pipelines classify_images --name $(MODEL)
 	@if $(BIN)/python -m serving status $(MODEL) $(AT) 2>/dev/null | grep -q AVAILABLE; then \
-		$(BIN)/python -m serving deploy $(MODEL) $(AT) || exit; \
+		$(BIN)/python -m serving deploy $(MODEL) --engine embedded $(AT) || exit; \
 	else \
-		$(BIN)/python -m serving deploy $(MODEL) --repository $(REPOSITORY) || exit; \
+		$(BIN)/python -m serving deploy $(MODEL) --engine embedded \
+			--repository $(REPOSITORY) || exit; \
 		echo "starting a model server on port $(PORT)"; \
 		$(SERVER) >$(REPOSITORY)/server.log 2>&1 & \
 		trap "kill $$! 2>/dev/null; wait $$!" EXIT; \

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     except ServingError as error:
         text = error.message
         if error.code is grpc.StatusCode.UNAVAILABLE and "connect" in text:
-            address = options.address or DEFAULT_ADDRESS
+            address = getattr(options, "address", None) or DEFAULT_ADDRESS
             text = f"no model server answers at {address}; start one: python -m serving up"
         print(f"error: {text}", file=sys.stderr)
         return 1
@@ -82,7 +82,9 @@ def _query(options: argparse.Namespace) -> None:
         files = query.images(options.files)
     sizes = {"batch_size": options.batch_size, "concurrency": options.concurrency}
     with Client(
-        options.address, timeout=options.timeout, tls=command_options.tls(options)
+        command_options.address(options),
+        timeout=options.timeout,
+        tls=command_options.tls(options),
     ) as client:
         if options.wait:
             client.wait_until_ready(
@@ -181,21 +183,25 @@ def _parser() -> argparse.ArgumentParser:
         "--signature", default="", help="signature (default: the one that takes such input)"
     )
     query.add_argument(
-        "--concurrency", type=_positive, default=4, help="requests at the same time (default: 4)"
+        "--concurrency",
+        type=command_options.positive,
+        default=4,
+        help="requests at the same time (default: 4)",
     )
     query.add_argument(
         "--batch_size",
-        type=_positive,
+        type=command_options.positive,
         default=32,
         help="images or texts in a request (default: 32)",
     )
     query.add_argument("--wait", type=float, default=0, help="seconds to wait for the model")
     query.add_argument("--picture", type=Path, help="file to draw images and answers into")
 
+    query.add_argument("--repository", type=Path, default=Path("models"), help="(default: models)")
     query.add_argument(
         "--address",
-        default="localhost:8500",
-        help="HOST:PORT, several by commas, or unix:PATH (default: localhost:8500)",
+        help="HOST:PORT, several by commas, or unix:PATH "
+        "(default: the one that `up` has started, else localhost:8500)",
     )
     query.add_argument(
         "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
@@ -203,13 +209,6 @@ def _parser() -> argparse.ArgumentParser:
     command_options.add_encryption(query)
     up.add_commands(commands)
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, not {number}")
-    return number
 
 
 if __name__ == "__main__":

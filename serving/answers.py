@@ -84,7 +84,7 @@ def picture(answers: Sequence[Answer], title: str, target: Path) -> None:
     """Draws the images with the answers, and the truth where it is known, as a PNG file.
 
     Raises:
-        UserError: The answers are not classes with probabilities.
+        UserError: The answers are not classes with probabilities, or the file cannot be written.
     """
     from matplotlib.figure import Figure
     from PIL import Image
@@ -107,10 +107,13 @@ def picture(answers: Sequence[Answer], title: str, target: Path) -> None:
         if answer.truth:
             caption += f"\ntrue {answer.truth}"
         axes.set_title(caption, fontsize=10, color="tab:red" if wrong else "black")
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
-    figure.savefig(partial, dpi=120, format="png")
-    partial.replace(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(partial, dpi=120, format="png")
+        partial.replace(target)
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {error}") from error
 
 
 def _readable(value: object) -> str:

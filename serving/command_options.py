@@ -1,10 +1,31 @@
-"""Options that commands share: how a connection is encrypted."""
+"""Options that commands share: which server is asked, how its connection is encrypted."""
 
 from __future__ import annotations
 
 import argparse
 
+from serving import server_record
 from serving.connection import TLS
+from serving.telling import DEFAULT_ADDRESS
+
+
+def address(options: argparse.Namespace) -> str:
+    """Returns whom to ask: `--address`, else the server that `up` has started, else the usual one.
+
+    The options keep it, so that a sentence about it names the same one when it has ended.
+    """
+    options.address = (
+        options.address or server_record.address(options.repository) or DEFAULT_ADDRESS
+    )
+    return str(options.address)
+
+
+def positive(text: str) -> int:
+    """Returns a number of things, of which there must be one."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {number}")
+    return number
 
 
 def add_encryption(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -34,8 +35,9 @@ def without_gpu() -> str:
 
 
 def name_of(repository: Path, port: int) -> str:
-    """Returns a container's name; the port keeps those of one repository apart."""
-    return f"keras-foundry-{re.sub('[^a-zA-Z0-9_.-]+', '-', repository.name)}-{port}"
+    """Returns a container's name: that of the folder, a hash of its path, and the port."""
+    path = hashlib.sha256(str(repository.absolute()).encode()).hexdigest()[:8]
+    return f"keras-foundry-{re.sub('[^a-zA-Z0-9_.-]+', '-', repository.name)}-{path}-{port}"
 
 
 def command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,12 +84,20 @@ def deploy(
                 move(place, servers, name, after)
             except (Exception, KeyboardInterrupt):
                 if fresh:
-                    files.remove(name, number)
-                    files.write_history(name, files.history(name))
+                    with contextlib.suppress(OSError):
+                        files.remove(name, number)
+                        files.write_history(name, files.history(name))
                 raise
-            unload(place, servers, name, before.versions - after.versions)
-        _bless(files, registry, found)
-    return Rollout(name, number, files.version(name, number), before, after, len(servers), proof)
+            left = unload(place, servers, name, before.versions - after.versions)
+        unblessed = ""
+        try:
+            _bless(files, registry, found)
+        except UserError as error:  # It is served all the same.
+            unblessed = str(error)
+    path = files.version(name, number)
+    return Rollout(
+        *(name, number, path, before, after, len(servers), label, left, proof, unblessed)
+    )
 
 
 def _admit(

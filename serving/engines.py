@@ -100,14 +100,18 @@ class Engine:
             command = [*self.command, *flags]
         process = _started(command, log.absolute())
         container = containers.name_of(repository, port) if self.image else ""
-        return Running(self.name, process, port, rest_port, log.absolute(), container)
+        encrypted = any(option.startswith("--ssl_config_file=") for option in options)
+        return Running(
+            self.name, process, port, rest_port, log.absolute(), container, encrypted=encrypted
+        )
 
 
 def choose(name: str = "auto", *, gpu: bool = False) -> Engine:
     """Returns the engine of that name, or the best one there is.
 
     Args:
-        name: One of `NAMES`, or "auto": Docker, else the binary, else the embedded server.
+        name: One of `NAMES`, or "auto": Docker if its image is here or can be pulled, else the
+            binary, else the embedded server.
         gpu: Whether a GPU is a must. Without it, Docker still uses one that is there.
 
     Raises:
@@ -121,6 +125,11 @@ def choose(name: str = "auto", *, gpu: bool = False) -> Engine:
     lacking: list[str] = []
     for candidate in NAMES if name == "auto" else (name,):
         found = _FIND[candidate](no_gpu, gpu)
+        if isinstance(found, Engine) and found.image and name == "auto":
+            try:
+                containers.pull(found.image)
+            except UserError:
+                found = "its image cannot be pulled"
         if isinstance(found, Engine):
             return dataclasses.replace(found, reason="; ".join([found.reason, *lacking]))
         lacking.append(f"{candidate} is missing: {found}")
@@ -155,7 +164,7 @@ def _binary(no_gpu: str, must: bool) -> Engine | str:
 
 def _embedded(no_gpu: str, must: bool) -> Engine | str:
     if must and not _tensorflow_sees_a_gpu():
-        return "TensorFlow sees no GPU; install its libraries: pip install 'keras-foundry[gpu]'"
+        return "TensorFlow sees no GPU; install its libraries: pip install '.[gpu]'"
     return Engine(
         "embedded", "it is part of this project", (sys.executable, "-m", "serving.server")
     )

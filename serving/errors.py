@@ -1,4 +1,4 @@
-"""The one error that serving raises, on the server's side and on the client's."""
+"""The errors that serving raises: of a request, of a user's choice, of a rollout."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import grpc
 
 
 class ServingError(Exception):
-    """A request that failed.
+    """A request that failed, on the server's side or on the client's.
 
     Attributes:
         code: The gRPC status code.

@@ -10,6 +10,7 @@ from pathlib import Path
 import mlflow
 import yaml
 from mlflow.entities.model_registry import ModelVersion
+from sqlalchemy.exc import SQLAlchemyError
 
 from serving.errors import RolloutError, UserError
 from serving.labels import STABLE
@@ -17,6 +18,10 @@ from serving.models_config import ALIASES, CANARY
 
 DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
 BLESSED = "blessed"
+
+# MLflow passes on what a database says when it is opened.
+_ERRORS = (mlflow.MlflowException, SQLAlchemyError)
+_MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Registry:
     """The registry behind MLFLOW_TRACKING_URI, or else the one in `mlruns/`.
 
     Raises:
-        UserError: There is none.
+        UserError: There is none, or it cannot be opened.
     """
 
     def __init__(self) -> None:
@@ -59,19 +64,24 @@ class Registry:
         if scheme == "sqlite" and not Path(file).exists():  # MLflow would create an empty one.
             raise UserError(f"there is no tracking store {self.uri} here; train a model first")
         mlflow.set_tracking_uri(self.uri)
-        self._client = mlflow.MlflowClient()
+        try:
+            self._client = mlflow.MlflowClient()
+        except _ERRORS as error:
+            raise self._unreadable(error) from error
 
     def find(self, name: str, *, alias: str = "champion", version: int | None = None) -> Registered:
         """Returns the version that an alias names, or the one of that number.
 
         Raises:
-            UserError: There is no such model, alias or version.
+            UserError: There is no such model, alias or version, or the registry cannot be read.
         """
         try:
             if version is None:
                 version = int(self._client.get_model_version_by_alias(name, alias).version)
             return self._registered(self._client.get_model_version(name, str(version)))
-        except mlflow.MlflowException as error:
+        except _ERRORS as error:
+            if getattr(error, "error_code", "") not in _MISSING:
+                raise self._unreadable(error) from error
             wanted = f"version {version}" if version is not None else f"alias {alias!r}"
             raise UserError(f"no model {name!r} with {wanted} in {self.uri}") from error
 
@@ -83,9 +93,8 @@ class Registry:
         """
         try:
             found = self._client.search_model_versions(f"name = '{name}'")
-        except mlflow.MlflowException as error:
-            reason = str(error).partition("\n")[0]
-            raise UserError(f"the registry {self.uri} cannot be read: {reason}") from error
+        except _ERRORS as error:
+            raise self._unreadable(error) from error
         numbers = sorted(int(version.version) for version in found)
         # A search leaves the aliases out.
         return [self.find(name, version=number) for number in numbers]
@@ -99,9 +108,8 @@ class Registry:
         """
         try:
             model = Path(mlflow.artifacts.download_artifacts(found.uri, dst_path=str(folder)))
-        except (mlflow.MlflowException, OSError) as error:
-            reason = str(error).partition("\n")[0]
-            raise RolloutError(f"{found.uri} cannot be downloaded: {reason}") from error
+        except (*_ERRORS, OSError) as error:
+            raise RolloutError(f"{found.uri} cannot be downloaded: {_first_line(error)}") from error
         flavors = yaml.safe_load((model / "MLmodel").read_text())["flavors"]
         inside = flavors.get("tensorflow", {}).get("saved_model_dir", "")
         if not (model / inside / "saved_model.pb").exists():
@@ -114,38 +122,47 @@ class Registry:
         """Tags a version as `blessed`, and with `blessed.NAME` for each of `tags`.
 
         Raises:
-            RolloutError: The registry does not do it.
+            UserError: The registry does not do it.
         """
         try:
             for name, value in tags.items():
                 self._tag(found, f"{BLESSED}.{name}", value)
             self._tag(found, BLESSED, "true")
-        except mlflow.MlflowException as error:
-            reason = str(error).partition("\n")[0]
-            raise RolloutError(
-                f"{found.name} version {found.version} is deployed, but the registry does not take "
-                f"its tags: {reason}; deploy it again to repeat that"
+        except _ERRORS as error:
+            raise UserError(
+                f"the registry {self.uri} does not take the tags of {found.name} version "
+                f"{found.version}: {_first_line(error)}; deploy it again to repeat that"
             ) from error
 
-    def follow(self, name: str, labels: Mapping[str, int]) -> None:
-        """Makes the aliases say what the labels say: stable is champion, canary challenger.
+    def follow(self, name: str, labels: Mapping[str, int], moved: str) -> None:
+        """Makes an alias say what a label says: stable is champion, canary challenger.
 
         A challenger that is no canary stays one, unless it has become the champion.
+
+        Args:
+            name: Registered name.
+            labels: Version by label, as they are now.
+            moved: The label that has moved; what the others stand for stays as it is.
 
         Raises:
             UserError: The registry does not do it.
         """
         try:
-            for label, alias in ALIASES.items():
-                if label in labels:
-                    self._client.set_registered_model_alias(name, alias, str(labels[label]))
-            challenger = ALIASES[CANARY]
-            aliases = self._client.get_registered_model(name).aliases
-            if CANARY not in labels and str(aliases.get(challenger)) == str(labels.get(STABLE)):
-                self._client.delete_registered_model_alias(name, challenger)
-        except mlflow.MlflowException as error:
-            reason = str(error).partition("\n")[0]
-            raise UserError(f"the registry {self.uri} refuses the aliases: {reason}") from error
+            if moved in ALIASES and moved in labels:
+                alias, number = ALIASES[moved], str(labels[moved])
+                self._client.set_registered_model_alias(name, alias, number)
+            if moved == STABLE and CANARY not in labels:
+                challenger = ALIASES[CANARY]
+                aliases = self._client.get_registered_model(name).aliases
+                if str(aliases.get(challenger)) == str(labels.get(STABLE)):
+                    self._client.delete_registered_model_alias(name, challenger)
+        except _ERRORS as error:
+            raise UserError(
+                f"the registry {self.uri} refuses the aliases: {_first_line(error)}"
+            ) from error
+
+    def _unreadable(self, error: Exception) -> UserError:
+        return UserError(f"the registry {self.uri} cannot be read: {_first_line(error)}")
 
     def _tag(self, found: Registered, key: str, value: str) -> None:
         self._client.set_model_version_tag(found.name, str(found.version), key, value)
@@ -165,5 +182,9 @@ class Registry:
     def _commit(self, run_id: str) -> str:
         try:
             return self._client.get_run(run_id).data.tags.get("code.commit", "") if run_id else ""
-        except mlflow.MlflowException:  # Runs may be deleted; their models stay.
+        except _ERRORS:  # Runs may be deleted; their models stay.
             return ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -16,11 +17,6 @@ from typing import Any
 
 from serving import models_config
 from serving.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks.
-    fcntl = None  # type: ignore[assignment]
 
 RECORD = "assets.extra/deployment.json"
 _CANDIDATE = ".candidate."
@@ -46,13 +42,14 @@ class Repository:
         The lock ends with the process, whatever ends that.
 
         Raises:
-            UserError: Another one is under way.
+            UserError: Another one is under way, or this user may not write here.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "a+") as file:
-            if fcntl is None:
-                yield
-                return
+        with contextlib.ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(open(self.path / ".lock", "a+"))
+            except OSError as error:
+                raise UserError(f"{self.path} cannot be written: {error}") from error
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -63,7 +60,14 @@ class Repository:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
+            self._sweep()
             yield
+
+    def _sweep(self) -> None:
+        """Removes files that a killed rollout had not renamed yet."""
+        for pattern in (".models.config.*", "*/..history.json.*"):
+            for left in self.path.glob(pattern):
+                left.unlink(missing_ok=True)
 
     def config(self) -> Any:
         """Returns the ModelServerConfig; an empty one if there is none yet.
@@ -75,6 +79,8 @@ class Repository:
             text = self.config_file.read_text(encoding="utf-8")
         except FileNotFoundError:
             text = ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{self.config_file} cannot be read: {error}") from error
         return models_config.parse(text, str(self.config_file))
 
     def write_config(self, config: Any) -> None:
@@ -82,9 +88,16 @@ class Repository:
         write(self.config_file, models_config.text(config))
 
     def models(self) -> list[str]:
-        """Returns the names of all folders that hold versions."""
-        folders = [p for p in self.path.iterdir() if p.is_dir()] if self.path.is_dir() else []
-        return sorted(p.name for p in folders if p.name[0] != "." and self.versions(p.name))
+        """Returns the names of all folders that hold versions.
+
+        Raises:
+            UserError: The folder cannot be read.
+        """
+        try:
+            folders = [p for p in self.path.iterdir() if p.is_dir()] if self.path.is_dir() else []
+            return sorted(p.name for p in folders if p.name[0] != "." and self.versions(p.name))
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be read: {error}") from error
 
     def versions(self, name: str) -> list[int]:
         """Returns the versions of a model that are there, in order."""

@@ -1,7 +1,8 @@
 """Promote, roll back, undeploy: labels move, versions come and go.
 
 At every step on the way label `stable` has a version that answers. A rollout that fails leaves all
-as it was; one that is killed leaves them in order, and is completed by running it again.
+as it was; one that is killed leaves them in order. Running it again completes it or, where the
+label of a promotion or a rollback has moved already, `promote NAME --version N`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import grpc
 
 from serving import models_config, repository, telling
 from serving.client import TLS, Client
@@ -33,7 +36,11 @@ class Rollout:
         before: What was served of the model.
         after: What is served now.
         servers: How many running servers were told.
+        label: The label that it moved.
+        loaded: Versions that are served no more, and that a server had not unloaded in time.
         proof: How the candidate answered, where one was tried.
+        unblessed: Why the registry does not take that the version has proven itself; empty if it
+            does.
     """
 
     name: str
@@ -42,7 +49,10 @@ class Rollout:
     before: Entry
     after: Entry
     servers: int
+    label: str = STABLE
+    loaded: Sequence[int] = ()
     proof: Proof | None = None
+    unblessed: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,8 @@ def promote(
     source: str = CANARY,
 ) -> Rollout:
     """Moves a label to a version, by default `stable` to the canary, which then is none any more.
+
+    If it stops when the label has moved, promoting that very version completes it.
 
     Args:
         place: The repository and its servers.
@@ -106,12 +118,16 @@ def promote(
             )
         with telling.servers(place.address, models_config.names(config), place.tls) as servers:
             move(place, servers, name, after)
-            unload(place, servers, name, before.versions - after.versions)
-    return Rollout(name, version, files.version(name, version), before, after, len(servers))
+            left = unload(place, servers, name, before.versions - after.versions)
+    path = files.version(name, version)
+    return Rollout(name, version, path, before, after, len(servers), label, left)
 
 
 def rollback(place: Place, name: str) -> Rollout:
     """Moves `stable` back to the version that had it before, and unloads the newer one.
+
+    Rolling back again goes one further. If it stops when the label has moved, promoting the version
+    that is stable now completes it.
 
     Raises:
         UserError: No version was stable before, or it is gone.
@@ -137,8 +153,9 @@ def rollback(place: Place, name: str) -> Rollout:
         after = Entry.of({**others, STABLE: version})
         with telling.servers(place.address, models_config.names(config), place.tls) as servers:
             move(place, servers, name, after, history[:-1])
-            unload(place, servers, name, before.versions - after.versions)
-    return Rollout(name, version, files.version(name, version), before, after, len(servers))
+            left = unload(place, servers, name, before.versions - after.versions)
+    path = files.version(name, version)
+    return Rollout(name, version, path, before, after, len(servers), loaded=left)
 
 
 def undeploy(
@@ -154,7 +171,7 @@ def undeploy(
 
     Raises:
         UserError: There is no such version, or it has a label.
-        ServingError: A running server refuses, and nothing is deleted.
+        ServingError: A running server refuses or goes on using one, and nothing is deleted.
     """
     files = place.repository
     with files.locked():
@@ -174,7 +191,12 @@ def undeploy(
         rest = {k: n for k, n in before.labels.items() if n not in gone}
         with telling.servers(place.address, models_config.names(config), place.tls) as servers:
             move(place, servers, name, Entry.of(rest))
-            unload(place, servers, name, gone)
+            if left := unload(place, servers, name, gone):
+                raise ServingError(
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                    f"{name} version {left[0]} is served no more, but still loaded after "
+                    f"{place.wait:g} seconds, so nothing is deleted; undeploy it again",
+                )
         for number in gone & set(files.versions(name)):
             files.remove(name, number)
         if not files.versions(name):
@@ -199,15 +221,17 @@ def move(
     base_path = str((files.path / name).absolute())
     old_history = files.history(name)
     current, new = before.labels.get(STABLE), after.labels.get(STABLE)
-    if history is None:
-        history = repository.since(old_history, current, new) if new is not None else old_history
-        # First, so that no label moves without its history. Until it has moved, what was stable
-        # is found in front of the last one.
-        _write_history(files, name, history)
     # All are told, even if the file says it already: a rollout that was killed may not have come
     # to tell the server.
     way = models_config.steps(before, after) if servers else [after]
     try:
+        if history is None:
+            history = (
+                repository.since(old_history, current, new) if new is not None else old_history
+            )
+            # First, so that no label moves without its history. Until it has moved, what was
+            # stable is found in front of the last one.
+            _write_history(files, name, history)
         for number, step in enumerate(way):
             config = models_config.changed(original, name, base_path, step)
             files.write_config(config)
@@ -226,19 +250,29 @@ def move(
             with contextlib.suppress(ServingError):
                 telling.tell(server, original, name, (), place.wait)
         if isinstance(error, OSError):
-            raise RolloutError(f"{files.config_file} cannot be written: {error}") from error
+            raise RolloutError(f"{files.path} cannot be written: {error}") from error
         raise
-    _write_history(files, name, history)
+    # One that gets shorter does so last: until the label has moved, its end is needed. What stands
+    # behind the present version counts for nothing, so it may as well stay.
+    with contextlib.suppress(OSError):
+        _write_history(files, name, history)
 
 
-def unload(place: Place, servers: Sequence[Client], name: str, gone: Collection[int]) -> None:
+def unload(place: Place, servers: Sequence[Client], name: str, gone: Collection[int]) -> list[int]:
     """Waits until servers have unloaded versions that are not to be served any more.
 
-    Raises:
-        ServingError: That takes too long, for instance as requests are still under way.
+    Returns:
+        Those that a server still has after `place.wait` seconds, for instance as requests are still
+        under way. It unloads them when these have ended.
     """
+    left = set()
     for server in servers:
-        telling.wait_until_ended(server, name, gone, place.wait)
+        try:
+            telling.wait_until_ended(server, name, gone, place.wait)
+        except ServingError:
+            states = {entry.version: entry.state for entry in telling.states(server, name)}
+            left |= {number for number in gone if states.get(number, "END") != "END"}
+    return sorted(left)
 
 
 def _write_history(files: Repository, name: str, history: Sequence[int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from serving import command_options, server_record
+from serving import command_options, engines, server_record, signals
 from serving.errors import UserError
 from serving.labels import STABLE
 from serving.models_config import ALIASES, CANARY
 
 if TYPE_CHECKING:
     from serving.registry import Registered
+    from serving.repository import Repository
     from serving.rollout import Place, Rollout
+    from serving.standing import Standing
 
 console = Console(highlight=False, markup=False, emoji=False)
 
@@ -62,8 +65,9 @@ def _add_deploy(commands: Any) -> None:
     )
     deploy.add_argument(
         "--engine",
+        choices=("auto", *engines.NAMES),
         default="auto",
-        help="what the candidate is tried on: auto, docker, binary or embedded",
+        help="what the candidate is tried on (default: auto)",
     )
     deploy.add_argument(
         "--latency-budget",
@@ -96,7 +100,10 @@ def _add_compare(commands: Any) -> None:
     )
     compare.add_argument("--signature", default="", help="signature that the lines are for")
     compare.add_argument(
-        "--repeats", type=int, default=5, help="how often each request is sent (default: 5)"
+        "--repeats",
+        type=command_options.positive,
+        default=5,
+        help="how often each request is sent (default: 5)",
     )
     compare.add_argument("--timeout", type=float, default=30.0, help="seconds for an answer")
 
@@ -127,27 +134,27 @@ def _place(options: argparse.Namespace) -> Place:
     from serving.rollout import Place
 
     tls = command_options.tls(options)
-    address = options.address or server_record.address(options.repository)
-    return Place(Repository(options.repository), address, tls=tls)
+    options.address = options.address or server_record.address(options.repository)
+    return Place(Repository(options.repository), options.address, tls=tls)
 
 
 def _deploy(options: argparse.Namespace) -> None:
-    from serving import engines
     from serving.deploy import deploy
     from serving.registry import Registry
 
     alias = options.alias if options.version is None else ""
-    done = deploy(
-        _place(options),
-        Registry(),
-        options.model,
-        lambda: engines.choose(options.engine),
-        alias=alias,
-        version=options.version,
-        label=options.label or _LABELS.get(alias, STABLE),
-        budget=options.latency_budget,
-        unverified=options.unverified,
-    )
+    with signals.as_ctrl_c():  # The candidate's server ends with the command.
+        done = deploy(
+            _place(options),
+            Registry(),
+            options.model,
+            lambda: engines.choose(options.engine),
+            alias=alias,
+            version=options.version,
+            label=options.label or _LABELS.get(alias, STABLE),
+            budget=options.latency_budget,
+            unverified=options.unverified,
+        )
     if done.proof is not None and done.proof.requests:
         console.print(
             f"{done.proof.requests} golden requests answered within tolerance, "
@@ -197,58 +204,94 @@ def _say(done: Rollout, how: str) -> None:
     console.print(f"labels: {labels}", soft_wrap=True)
     if not done.servers:
         console.print("no running server serves this repository; start one: python -m serving up")
+    if done.loaded:
+        numbers = ", ".join(map(str, done.loaded))
+        print(
+            f"warning: {done.name} version {numbers} is still loaded; the server unloads it when "
+            "its last request has ended",
+            file=sys.stderr,
+        )
+    if done.unblessed:
+        print(f"warning: {done.unblessed}", file=sys.stderr)
     try:
-        Registry().follow(done.name, done.after.labels)
+        Registry().follow(done.name, done.after.labels, done.label)
     except UserError as error:  # What is served has changed all the same.
         print(f"warning: the registry's aliases stay as they were: {error}", file=sys.stderr)
 
 
 def _status(options: argparse.Namespace) -> int:
     from serving import models_config, standing
-    from serving.client import Client
     from serving.registry import Registry
     from serving.repository import Repository
-    from serving.telling import DEFAULT_ADDRESS
 
     files = Repository(options.repository)
+    running = server_record.read(options.repository)
     listed = {*files.models(), *models_config.names(files.config())}
     names = [options.model] if options.model else sorted(listed)
-    if not names:
+    if not names and running is None:
         raise UserError(f"{files.path} holds no models; deploy one: python -m serving deploy MODEL")
-    registered: dict[str, list[Registered]] | None
-    try:
-        registry = Registry()
-        registered = {name: registry.versions(name) for name in names}
-    except UserError:  # The table says so.
-        registered = None
-    address = options.address or server_record.address(options.repository) or DEFAULT_ADDRESS
-    tls = command_options.tls(options)
-    with Client(address, timeout=options.timeout, attempts=1, label="", tls=tls) as client:
-        found = [
-            standing.look(files, name, None if registered is None else registered[name], client)
-            for name in names
-        ]
-    if running := server_record.read(options.repository):
+    if running:
         console.print(running.line, soft_wrap=True)
-    _print(standing.table(found))
-    lines = list(
-        dict.fromkeys(line for each in found for line in standing.differences(each, address))
-    )
+    registered: dict[str, list[Registered] | None] = dict.fromkeys(names)
+    with contextlib.suppress(UserError):  # The table says so.
+        registry = Registry()
+        registered |= {name: registry.versions(name) for name in names}
+    found: dict[str, list[Standing]] = {}
+    lines: list[str] = []
+    for name in names:
+        try:
+            for address, each in _standings(options, files, name, registered[name]).items():
+                found.setdefault(address, []).append(each)
+                lines += standing.differences(each, address)
+        except UserError as error:  # Served by another policy, which says nothing of the others.
+            if options.model:
+                raise
+            lines.append(str(error))
+    for address, standings in found.items():
+        if len(found) > 1:
+            console.print(f"server {address}", soft_wrap=True)
+        _print(standing.table(standings))
+    lines = list(dict.fromkeys(lines))
     for line in lines:
         console.print(line, soft_wrap=True)
     return 1 if lines else 0
+
+
+def _standings(
+    options: argparse.Namespace, files: Repository, name: str, registered: list[Registered] | None
+) -> dict[str, Standing]:
+    """Returns how a model stands, by the address of each server that was asked.
+
+    Raises:
+        UserError: It is served by another policy than specific versions, or nothing knows it.
+    """
+    from serving import standing
+    from serving.client import Client
+
+    found: dict[str, Standing] = {}
+    tls = command_options.tls(options)
+    for address in command_options.address(options).split(","):
+        with Client(address, timeout=options.timeout, attempts=1, label="", tls=tls) as client:
+            found[address] = (
+                standing.seen_from(next(iter(found.values())), client)
+                if found
+                else standing.look(files, name, registered, client)
+            )
+    if not any(each.versions for each in found.values()):
+        raise UserError(
+            f"no model {name!r} is in {files.path}, nor in the registry or on a server that answers"
+        )
+    return found
 
 
 def _compare(options: argparse.Namespace) -> None:
     from serving import compare, golden
     from serving.client import Client
     from serving.repository import Repository
-    from serving.telling import DEFAULT_ADDRESS
 
     one, other = options.labels
-    address = options.address or server_record.address(options.repository) or DEFAULT_ADDRESS
     tls = command_options.tls(options)
-    with Client(address, timeout=options.timeout, tls=tls) as client:
+    with Client(command_options.address(options), timeout=options.timeout, tls=tls) as client:
         if options.json:
             try:
                 lines = Path(options.json).read_text(encoding="utf-8").splitlines()

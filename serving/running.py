@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import socket
+import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ import grpc
 import psutil
 
 from serving import containers
-from serving.errors import ServingError
+from serving.errors import ServingError, UserError
 
 STOP_SECONDS = 30.0
 _PAUSE = 0.1
@@ -30,6 +32,7 @@ class Running:
         rest_port: TCP port of the REST API; 0 for none.
         log: File with what the server writes.
         container: Name of the container; empty without Docker.
+        encrypted: Whether gRPC is answered over TLS.
     """
 
     engine: str
@@ -38,6 +41,7 @@ class Running:
     rest_port: int
     log: Path
     container: str = ""
+    encrypted: bool = False
 
     def __enter__(self) -> Running:
         return self
@@ -80,7 +84,8 @@ class Running:
                 carries the end of the log.
         """
         deadline = time.monotonic() + timeout
-        while not (_answers_grpc(self.address) and _answers_rest(self.rest_address)):
+        answers_grpc = _answers_tls if self.encrypted else _answers_grpc
+        while not (answers_grpc(self.address) and _answers_rest(self.rest_address)):
             if not self.alive:
                 raise ServingError(
                     grpc.StatusCode.ABORTED,
@@ -102,6 +107,23 @@ class Running:
         except OSError as error:
             return f"({error})"
         return "\n".join(text.splitlines()[-_LINES:])
+
+    def check_own(self) -> None:
+        """Raises unless this user may stop it.
+
+        Raises:
+            UserError: The process is another user's.
+        """
+        if self.process is None or self.container:
+            return
+        try:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.process.send_signal(0)
+        except psutil.AccessDenied as error:
+            raise UserError(
+                f"the model server at {self.address}, process {self.process.pid}, is another "
+                "user's, who alone may stop it"
+            ) from error
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
         """Asks the server to end and waits; kills it, and what it started, if it does not.
@@ -153,6 +175,24 @@ def _answers_grpc(address: str) -> bool:
             grpc.channel_ready_future(channel).result(timeout=1)
         except grpc.FutureTimeoutError:
             return False
+    return True
+
+
+def _answers_tls(address: str) -> bool:
+    """Tells if a server answers with its certificate, whoever has signed it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1) as connection:
+            context.wrap_socket(connection, server_hostname=host).close()
+    except ssl.SSLEOFError:  # Docker's proxy, without a server behind it.
+        return False
+    except ssl.SSLError:  # It asks for a client's certificate.
+        return True
+    except OSError:
+        return False
     return True
 
 

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,21 +81,29 @@ def read(repository: Path) -> Running | None:
             *(record["engine"], process, record["port"], record["rest_port"]),
             *(Path(record["log"]), container),
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except PermissionError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is no record of a server; remove it: {error!r}") from error
     return running if running.alive else None
 
 
 def forget(repository: Path, running: Running) -> None:
-    """Removes the record of a server that has ended; another server's record stays."""
-    file = repository / NAME
+    """Removes the record of a server; another server's record stays."""
+    if knows(repository, running):
+        with contextlib.suppress(OSError):
+            (repository / NAME).unlink()
+
+
+def knows(repository: Path, running: Running) -> bool:
+    """Tells if the record is that of a server, whether it still runs or not."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        record = json.loads(file.read_text())
+        record = json.loads((repository / NAME).read_text())
         same = running.process is not None and record["process"] == running.process.pid
-        if same or (running.container and record["container"] == running.container):
-            file.unlink()
+        return same or bool(running.container and record["container"] == running.container)
+    return False
 
 
 def _write(repository: Path, running: Running) -> None:
@@ -126,11 +135,17 @@ def _process(pid: int, created: float) -> psutil.Process | None:
 @contextlib.contextmanager
 def _locked(repository: Path) -> Iterator[None]:
     """Lets one command at a time start a server; the lock ends with the process."""
-    with open(repository / ".server.lock", "w") as file:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(repository / ".server.lock", "w"))
+        except OSError as error:
+            raise UserError(f"{repository} cannot be written: {error}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
                 f"another command is starting a server of {repository}; wait for it"
             ) from error
+        for left in repository.glob(".server.*/"):  # Of a command that was killed.
+            shutil.rmtree(left, ignore_errors=True)
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -75,6 +75,12 @@ def look(
     )
 
 
+def seen_from(found: Standing, client: Client) -> Standing:
+    """Returns how a model stands on another server; nothing else is looked at anew."""
+    labels = {*found.entry.labels, *ALIASES}
+    return replace(found, server=_server(client, found.name, labels))
+
+
 def _server(client: Client, name: str, labels: set[str]) -> Server | None:
     try:
         states = {entry.version: entry for entry in client.status(name)}
@@ -102,6 +108,10 @@ def _of_files(found: Standing) -> Iterable[str]:
             f"{name} version {number} is to be served, but its folder is missing: "
             f"python -m serving deploy {name} --version {number}"
         )
+    stable = found.entry.labels.get(STABLE)
+    for number in sorted(found.entry.versions - set(found.entry.labels.values())):
+        mend = f"deploy {name}" if stable is None else f"promote {name} --version {stable}"
+        yield f"{name} version {number} is to be served without a label: python -m serving {mend}"
     for number, fault in found.faults.items():
         if fault:
             yield (
@@ -119,9 +129,15 @@ def _of_registry(found: Standing) -> Iterable[str]:
     champion, stable = aliases.get(ALIASES[STABLE]), labels.get(STABLE)
     if champion is not None and champion != stable:
         is_stable = f"version {stable} is stable" if stable else "no version is stable"
+        follow = (
+            f" to serve it, or python -m serving promote {name} --version {stable} to let the "
+            "registry follow"
+            if stable
+            else ""
+        )
         yield (
             f"the champion of {name} is version {champion}, but {is_stable}: "
-            f"python -m serving deploy {name}"
+            f"python -m serving deploy {name}{follow}"
         )
     elif champion is None and stable is not None:
         yield (

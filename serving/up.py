@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +12,19 @@ from typing import Any
 
 import grpc
 
-from serving import engines, server_record
+from serving import engines, server_record, signals
 from serving.errors import ServingError, UserError
 from serving.running import Running
 
 _PAUSE = 0.2
+# Flags that would have the server elsewhere than this program looks for it, and what sets them.
+_OWN = {
+    "--port": "--port",
+    "--rest_api_port": "--rest-port",
+    "--model_config_file": "--repository",
+    "--model_base_path": "--repository",
+    "--model_name": "--repository",
+}
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,9 +69,12 @@ def _up(options: argparse.Namespace) -> None:
     for flag in options.flags:
         if not flag.startswith("--"):
             raise UserError(f"flags of TensorFlow Serving begin with --, unlike {flag!r}")
+        name = flag.partition("=")[0]
+        if name in _OWN:
+            raise UserError(f"{name} is set by up itself; give {_OWN[name]} before the --")
     engine = engines.choose(options.engine, gpu=options.gpu)
     _say(f"engine {engine.name}: {engine.reason}")
-    with _signals_as_ctrl_c():
+    with signals.as_ctrl_c():
         running = server_record.start(
             engine,
             options.repository,
@@ -82,6 +92,8 @@ def _up(options: argparse.Namespace) -> None:
                 _say(_welcome(options.repository, running, detached=False))
                 while running.alive:
                     time.sleep(_PAUSE)
+                if not server_record.knows(options.repository, running):
+                    return  # `down` has stopped it.
                 raise ServingError(
                     grpc.StatusCode.ABORTED,
                     f"the model server ended by itself; its log, {running.log}, ends with:\n"
@@ -94,6 +106,9 @@ def _down(options: argparse.Namespace) -> None:
     if running is None:
         _say(f"no server of {options.repository} runs")
         return
+    running.check_own()
+    # First, so that an `up` that waits for its end knows who ended it.
+    server_record.forget(options.repository, running)
     _stop(options.repository, running)
     _say(f"{running.engine} at {running.address} is stopped")
 
@@ -143,25 +158,6 @@ def _stop(repository: Path, running: Running) -> None:
         raise
     finally:
         server_record.forget(repository, running)
-
-
-@contextlib.contextmanager
-def _signals_as_ctrl_c() -> Iterator[None]:
-    """Treats what ends a command from outside, or with its terminal, as Ctrl-C."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    if before[signal.SIGHUP] is signal.SIG_IGN:  # As nohup has it.
-        del before[signal.SIGHUP]
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

@@ -131,6 +131,12 @@ def test_a_picture_that_fails_leaves_the_old_one_as_it_was(tmp_path, monkeypatch
         raise OSError("no space left")
 
     monkeypatch.setattr(Figure, "savefig", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(UserError, match=r"answers\.png cannot be written: no space"):
         picture([answer(file, "")], "a title", target)
     assert target.read_bytes() == b"the old one"
+
+
+def test_a_picture_in_a_place_that_is_no_folder_is_refused(tmp_path):
+    file = draw(tmp_path / "1.png")
+    with pytest.raises(UserError, match=r"1\.png/answers\.png cannot be written: "):
+        picture([answer(file, "")], "a title", file / "answers.png")

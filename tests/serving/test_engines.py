@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from serving import engines, images
+from serving import containers, engines, images
 from serving.engines import choose
 from serving.errors import ServingError, UserError
 from serving.running import Running
@@ -96,6 +96,21 @@ def test_a_docker_without_a_daemon_is_missing_and_the_binary_is_next(path):
     )
 
 
+def test_a_docker_without_its_image_is_missing_and_the_next_engine_is_taken(path):
+    fake_programs.docker(path, pullable=False)
+    engine = choose()
+    assert engine.name == "embedded"
+    assert "docker is missing: its image cannot be pulled" in engine.reason
+    assert choose("docker").name == "docker", "who asks for it is told by its start"
+
+
+def test_containers_of_folders_of_the_same_name_have_names_of_their_own():
+    one, other = (containers.name_of(Path(f"/srv/{who}/models"), 8500) for who in "ab")
+    assert one != other
+    assert one.startswith("keras-foundry-models-")
+    assert one.endswith("-8500")
+
+
 def test_the_variable_names_a_binary_elsewhere(path, tmp_path, monkeypatch):
     fake_programs.tensorflow_model_server(path)
     other = fake_programs.tensorflow_model_server(tmp_path / "elsewhere")
@@ -175,7 +190,7 @@ def test_every_engine_gets_the_same_flags_and_options_come_last(path, models):
     port, rest_port = (flag.partition("=")[2] for flag in flags["docker"][:2])
     monitoring = engines.MONITORING_CONFIG
     assert run == [
-        *("run", "--rm", "--name", f"keras-foundry-models-{port}"),
+        *("run", "--rm", "--name", containers.name_of(models, int(port))),
         *("--label", f"keras-foundry.repository={models}", "--init"),
         *("--user", f"{os.getuid()}:{os.getgid()}", "--gpus", "all"),
         *("--publish", f"{port}:{port}", "--publish", f"{rest_port}:{rest_port}"),

@@ -10,13 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 from PIL import Image
 
 from serving import __main__ as command_line
-from serving import query
+from serving import query, up
+from serving.errors import ServingError
 from tests.serving.certificates import certified, encrypted
 from tests.serving.recording import Recorder, bare_server, echoed, signatures
+from tests.serving.test_server_record import record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -257,6 +260,29 @@ def test_without_a_server_one_sentence_says_how_to_start_one(run, tmp_path, comm
     assert errors == (
         "error: no model server answers at 127.0.0.1:1; start one: python -m serving up\n"
     )
+
+
+def test_a_query_asks_the_server_that_up_has_started(run, address, tmp_path):
+    port = int(address.rpartition(":")[2])
+    record(tmp_path, port=port)
+    code, printed, errors = run("query", "echo", "--text", "one", "--repository", tmp_path)
+    assert (code, errors) == (0, "")
+    assert "one" in printed
+    record(tmp_path, port=1)
+    code, _, errors = run("query", "echo", "--text", "one", "--repository", tmp_path)
+    assert code == 1
+    assert errors.startswith("error: no model server answers at localhost:1; start one")
+
+
+@pytest.mark.parametrize("command", ["up", "down", "logs"])
+def test_a_command_without_an_address_fails_in_a_sentence_too(run, monkeypatch, command):
+    def fail(*_: object) -> None:
+        raise ServingError(grpc.StatusCode.UNAVAILABLE, "failed to connect")
+
+    monkeypatch.setattr(up, f"_{command}", fail)
+    code, _, errors = run(command)
+    assert code == 1
+    assert errors.startswith("error: no model server answers at localhost:8500")
 
 
 def test_an_encrypted_server_is_asked_with_the_files_that_are_named(run, tmp_path):

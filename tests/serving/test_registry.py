@@ -97,6 +97,28 @@ def test_a_missing_store_is_refused_and_none_is_made(tmp_path, monkeypatch, uri)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("scheme", ["sqlite", "gopher"])
+def test_what_is_no_registry_is_refused_in_a_sentence(tmp_path, monkeypatch, scheme):
+    (tmp_path / "mlflow.db").write_text("This is a text and not a database. " * 100)
+    uri = f"{scheme}:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError) as raised:
+        Registry().find("digits")
+    assert str(raised.value).startswith(f"the registry {uri} cannot be read: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_registry_out_of_reach_is_no_missing_model(store, monkeypatch):
+    def unreachable(*_: object) -> None:
+        raise mlflow.MlflowException("connection refused\nand more")
+
+    registry = Registry()
+    monkeypatch.setattr(mlflow.MlflowClient, "get_model_version_by_alias", unreachable)
+    with pytest.raises(UserError) as raised:
+        registry.find("digits")
+    assert str(raised.value) == f"the registry {store} cannot be read: connection refused"
+
+
 def test_without_a_variable_the_store_of_the_working_folder_is_used(store, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     (tmp_path / "mlruns").mkdir()

@@ -124,3 +124,38 @@ def test_a_history_survives_and_goes_with_the_model(files):
     assert files.history("digits") == []
     files.write_history("digits", [])
     assert list(files.path.iterdir()) == []
+
+
+def test_a_configuration_that_cannot_be_read_is_named(files):
+    files.path.mkdir()
+    files.config_file.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"models\.config cannot be read: .*utf-8"):
+        files.config()
+    nowhere = Repository(files.config_file)
+    with pytest.raises(
+        UserError, match=r"models\.config/models\.config cannot be read: .*Not a dir"
+    ):
+        nowhere.config()
+    with pytest.raises(UserError, match=r"models\.config cannot be written: "), nowhere.locked():
+        pass
+
+
+def test_folders_that_cannot_be_listed_are_named(files, monkeypatch):
+    version(files)
+
+    def denied(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    with pytest.raises(UserError, match=r"models cannot be read: .*Permission denied"):
+        files.models()
+
+
+def test_files_that_a_killed_rollout_had_not_renamed_go(files):
+    files.write_history("digits", [1])
+    left = [files.path / ".models.config.123", files.path / "digits" / "..history.json.123"]
+    for path in left:
+        path.touch()
+    with files.locked():
+        assert not any(path.exists() for path in left)
+    assert files.history("digits") == [1]

@@ -19,6 +19,7 @@ from serving.errors import RolloutError, ServingError, UserError
 from serving.models_config import Entry
 from serving.registry import Registry
 from serving.repository import Repository
+from serving.requests import VersionStatus
 from serving.rollout import Place, Rollout
 from tests.serving import rollouts, saved_models
 from tests.serving.rollouts import NAME, InProcess
@@ -449,15 +450,77 @@ def test_a_server_that_was_left_behind_catches_up(site, monkeypatch):
     assert site.available() == {2}
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_version_that_is_not_unloaded_in_time_is_named_and_fails_nothing(
+    site, monkeypatch, change
+):
+    site.deploy(1)
+    site.deploy(2, "canary") if change == "promote" else site.deploy(2)
+    old, wanted = {"deploy": (2, 3), "promote": (1, 2), "rollback": (2, 1)}[change]
+    late = ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "did not become END in 120 seconds")
+    busy = [VersionStatus(old, "UNLOADING", "")]
+    with nth_call(monkeypatch, telling, "wait_until_ended", 1, late):
+        monkeypatch.setattr(telling, "states", lambda *_: busy)
+        monkeypatch.setattr(telling, "tell", lambda *_: None)
+        done = CHANGES[change](site)
+    assert isinstance(done, Rollout)
+    assert list(done.loaded) == [old]
+    assert site.entry() == Entry.of({"stable": wanted})
+    if change == "deploy":
+        assert Registry().find(NAME, version=3).tags["blessed"] == "true"
+
+
+def test_nothing_is_deleted_that_a_server_still_uses(site, monkeypatch):
+    site.deploy(1)
+    late = ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "did not become END in 120 seconds")
+    with nth_call(monkeypatch, telling, "wait_until_ended", 1, late), monkeypatch.context() as busy:
+        busy.setattr(telling, "states", lambda *_: [VersionStatus(1, "UNLOADING", "")])
+        busy.setattr(telling, "tell", lambda *_: None)
+        with pytest.raises(ServingError, match="still loaded after 20 seconds, so nothing is del"):
+            rollout.undeploy(site.place, NAME, force=True)
+    assert site.files.versions(NAME) == [1]
+    assert rollout.undeploy(site.place, NAME) == [1]
+    assert site.files.versions(NAME) == []
+
+
+def test_a_history_that_cannot_be_written_stops_a_deployment_and_no_rollback(site, monkeypatch):
+    site.deploy(1)
+    site.deploy(2)
+    before = snapshot(site)
+    denied = OSError(13, "Permission denied")
+    with (
+        nth_call(monkeypatch, Repository, "write_history", 1, denied),
+        pytest.raises(RolloutError, match=r"models cannot be written: .*Permission denied"),
+    ):
+        site.deploy(3)
+    assert snapshot(site) == before
+    with nth_call(monkeypatch, Repository, "write_history", 1, denied):
+        assert rollout.rollback(site.place, NAME).version == 1
+    with pytest.raises(UserError, match="no version of digits was stable before version 1"):
+        rollout.rollback(site.place, NAME)
+
+
+def test_a_registry_that_takes_no_tags_is_a_warning(site, monkeypatch):
+    refusal = mlflow.MlflowException("no tags today")
+    with nth_call(monkeypatch, mlflow.MlflowClient, "set_model_version_tag", 1, refusal):
+        done = site.deploy(1)
+    assert "does not take the tags of digits version 1: no tags today" in done.unblessed
+    assert site.who() == 1
+    assert site.deploy(1).unblessed == ""
+
+
 def test_aliases_follow_labels(site):
     registry = Registry()
     site.deploy(1)
-    registry.follow(NAME, {"stable": 1, "canary": 2})
+    for label in ("stable", "canary"):
+        registry.follow(NAME, {"stable": 1, "canary": 2}, label)
     assert registry.find(NAME, alias="champion").version == 1
     assert registry.find(NAME, alias="challenger").version == 2
-    registry.follow(NAME, {"stable": 2})
+    registry.follow(NAME, {"stable": 3, "canary": 2}, "canary")
+    assert registry.find(NAME, alias="champion").version == 1, "stable is not what moved"
+    registry.follow(NAME, {"stable": 2}, "stable")
     assert registry.find(NAME, alias="champion").version == 2
     with pytest.raises(UserError):
         registry.find(NAME, alias="challenger")
     with pytest.raises(UserError, match="refuses the aliases"):
-        registry.follow("nobody", {"stable": 2})
+        registry.follow("nobody", {"stable": 2}, "stable")

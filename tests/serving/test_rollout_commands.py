@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
 import numpy as np
+import psutil
 import pytest
 
 from serving import __main__ as command_line
-from serving import engines, rollout_commands
+from serving import deploy, engines, rollout_commands
 from serving.client import Client
 from serving.isolation import free_ports
 from serving.registry import Registry
-from tests.serving import rollouts, saved_models
+from tests.serving import fake_programs, rollouts, saved_models
 from tests.serving.rollouts import NAME
 
 pytestmark = pytest.mark.xdist_group("registry")  # Creating the database takes seconds.
@@ -153,11 +158,14 @@ def test_a_rollout_from_the_first_version_to_the_last_without_a_failed_request(r
     [
         (["deploy", "nobody"], "no model 'nobody' with alias 'champion' in STORE"),
         (["deploy", NAME, "--version", "9"], "no model 'digits' with version 9 in STORE"),
-        (["deploy", NAME, "--engine", "abacus"], "no engine 'abacus'; there are: auto, docker,"),
         (["promote", NAME], "digits has no canary to promote; it is not served"),
         (["promote", NAME, "--version", "1"], "digits version 1 cannot be served, as its folder"),
         (["rollback", NAME], "digits has no stable version; it is not served"),
         (["undeploy", NAME], "there is no digits in models"),
+        (
+            ["status", "nobody"],
+            "no model 'nobody' is in models, nor in the registry or on a server",
+        ),
         (["status"], "models holds no models; deploy one: python -m serving deploy MODEL"),
     ],
 )
@@ -165,6 +173,55 @@ def test_what_cannot_work_is_refused_in_a_sentence(run, store, arguments, senten
     code, printed, errors = run(*arguments)
     assert (code, printed) == (2, "")
     assert errors.startswith("error: " + sentence.replace("STORE", store))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["deploy", NAME, "--engine", "abacus"], ["compare", NAME, "--repeats", "0"]]
+)
+def test_a_choice_that_is_none_is_refused_with_the_usage(run, arguments):
+    with pytest.raises(SystemExit) as raised:
+        run(*arguments)
+    assert raised.value.code == 2
+
+
+def test_each_address_of_a_status_is_looked_at(run):
+    with rollouts.running(Path("models")) as one, rollouts.running(Path("models")) as other:
+        code, printed, errors = run("status", NAME, "--address", f"{one},{other},127.0.0.1:1")
+    assert (code, errors) == (1, "")
+    for address in (one, other, "127.0.0.1:1"):
+        assert f"server {address}" in printed.splitlines()
+    assert printed.count("no model server answers at") == 1
+
+
+def test_a_model_with_a_policy_of_its_own_does_not_hide_the_others(run):
+    assert run("deploy", NAME, "--engine", "embedded")[0] == 0
+    config = Path("models/models.config")
+    more = 'config { name: "flowers" base_path: "/flowers" model_platform: "tensorflow" }'
+    config.write_text(config.read_text().rstrip().removesuffix("}") + more + "\n}\n")
+    code, printed, errors = run("status", "--address", "127.0.0.1:1")
+    assert (code, errors) == (1, "")
+    assert "models.config serves flowers by another policy than `specific` versions" in printed
+    assert any(NAME in line and "champion" in line for line in printed.splitlines())
+    assert run("status", "flowers", "--address", "127.0.0.1:1")[0] == 2
+
+
+def test_the_candidate_canary_leaves_the_champion_of_the_registry_alone(run, store):
+    for alias in ("champion", "challenger"):
+        assert run("deploy", NAME, "--alias", alias, "--engine", "embedded")[0] == 0
+        # A later run's gate: version 2 is the better one.
+        mlflow.MlflowClient(store, store).set_registered_model_alias(NAME, "champion", "2")
+        assert run("promote", NAME, "--label", "canary", "--version", "1")[0] == 0
+        assert Registry().find(NAME, alias="champion").version == 2
+
+
+def test_a_version_that_is_still_loaded_is_a_warning(run, monkeypatch):
+    monkeypatch.setattr(deploy, "unload", lambda *_: [1])
+    code, _, errors = run("deploy", NAME, "--engine", "embedded")
+    assert code == 0
+    assert errors == (
+        "warning: digits version 1 is still loaded; the server unloads it when its last request "
+        "has ended"
+    )
 
 
 def test_a_server_that_is_not_there_ends_a_rollout_and_a_comparison(run):
@@ -191,6 +248,42 @@ def test_tables_are_whole_where_they_go_to_no_terminal(run, monkeypatch):
     assert code == 1
     assert "models.config" in printed.splitlines()[1]
     assert "no model server answers at 127.0.0.1:1: python -m serving up" in printed.splitlines()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_server_of_the_candidate_too(store, tmp_path, number):
+    path = tmp_path / "bin"
+    program = fake_programs.small_server(path, fake_programs.NEVER_READY)
+    fake_programs.tensorflow_model_server(path, program)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "serving", "deploy", NAME, "--engine", "binary"],
+        cwd=tmp_path,
+        env={
+            **(os.environ | {"PYTHONPATH": str(PAGE.parent.parent), "PATH": str(path)}),
+            "MLFLOW_TRACKING_URI": store,
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def servers() -> list[psutil.Process]:
+        return [
+            each
+            for each in psutil.process_iter(["cmdline"])
+            if str(tmp_path / "models") in " ".join(each.info["cmdline"] or ())
+            and each.status() != psutil.STATUS_ZOMBIE
+        ]
+
+    with process:
+        while not servers():
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            threading.Event().wait(0.1)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.endswith("interrupted\n")
+    assert servers() == []
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [".lock"]
 
 
 PAGE = Path(command_line.__file__).parent.parent / "docs" / "rollout.md"

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from serving import server_record
+from serving.engines import choose
 from serving.errors import UserError
 from serving.running import Running
 
@@ -83,3 +84,23 @@ def test_only_the_own_record_is_removed(tmp_path):
     server_record.forget(tmp_path, running)
     assert not file.exists()
     server_record.forget(tmp_path, running)
+
+
+def test_a_repository_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / ".server.lock").mkdir()
+    with pytest.raises(UserError, match=f"^{tmp_path} cannot be written: "):
+        server_record.start(choose("embedded"), tmp_path, port=1, rest_port=0, options=[])
+
+
+def test_what_a_killed_command_left_goes_with_the_next(tmp_path):
+    left = tmp_path / ".server.abc"
+    left.mkdir()
+    (left / ".server.json").touch()
+    with pytest.raises(UserError, match="deploy a model first"):
+        server_record.start(choose("embedded"), tmp_path, port=1, rest_port=0, options=[])
+    assert not left.exists()
+
+
+def test_a_file_is_no_repository_with_a_server(tmp_path):
+    (tmp_path / "models").touch()
+    assert server_record.read(tmp_path / "models") is None

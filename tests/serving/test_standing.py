@@ -65,8 +65,33 @@ DIFFERENCES = {
                 3: registered(3, "champion"),
             },
         ),
-        "the champion of digits is version 3, but version 1 is stable: "
+        "the champion of digits is version 3, but version 1 is stable: python -m serving deploy "
+        "digits to serve it, or python -m serving promote digits --version 1 to let the registry "
+        "follow",
+    ),
+    "a champion and nothing stable": (
+        replace(AGREED, entry=Entry(), server=served({}, v1="END", v2="END", v3="END")),
+        "the champion of digits is version 1, but no version is stable: "
         "python -m serving deploy digits",
+    ),
+    "a version without a label": (
+        replace(
+            AGREED,
+            entry=Entry(frozenset({1, 2, 3}), LABELS),
+            server=served(LABELS, v1="AVAILABLE", v2="AVAILABLE", v3="AVAILABLE"),
+        ),
+        "digits version 3 is to be served without a label: "
+        "python -m serving promote digits --version 1",
+    ),
+    "a version without a label where none is stable": (
+        replace(
+            AGREED,
+            registered={1: registered(1)},
+            faults={1: ""},
+            entry=Entry(frozenset({1})),
+            server=served({}, v1="AVAILABLE"),
+        ),
+        "digits version 1 is to be served without a label: python -m serving deploy digits",
     ),
     "no champion": (
         replace(AGREED, registered={1: registered(1), 2: registered(2, "challenger")}),

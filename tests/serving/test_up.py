@@ -15,9 +15,31 @@ import psutil
 import pytest
 
 from serving import __main__ as command_line
-from serving import server_record
+from serving import containers, server_record
 from tests.serving import fake_programs
+from tests.serving.certificates import certified
 from tests.serving.server.processes import ENVIRONMENT, ROOT, free_port
+
+# A server over TLS that may ask for clients' certificates, with files beside its configuration.
+ENCRYPTED = """
+import signal, sys
+from concurrent import futures
+from pathlib import Path
+import grpc
+flags = dict(flag[2:].partition("=")[::2] for flag in sys.argv[1:])
+config = Path(flags["ssl_config_file"])
+key, own, authority = (
+    (config.parent / name).read_bytes() for name in ("server.key", "server.pem", "authority.pem")
+)
+verify = "client_verify" in config.read_text()
+server = grpc.server(futures.ThreadPoolExecutor(1))
+server.add_secure_port(
+    "0.0.0.0:" + flags["port"],
+    grpc.ssl_server_credentials([(key, own)], authority if verify else None, verify),
+)
+server.start()
+signal.pause()
+"""
 
 
 @pytest.fixture
@@ -111,7 +133,7 @@ def test_a_container_is_stopped_by_its_name(run, path, models):
     fake_programs.docker(path, server=fake_programs.small_server(path))
     arguments = up(models, "--detach", "--engine", "docker")
     assert run(*arguments)[0] == 0
-    name = f"keras-foundry-models-{arguments[4]}"
+    name = containers.name_of(models, int(str(arguments[4])))
     assert f"container {name}, process" in run("status", "--repository", models)[1]
     assert run("down", "--repository", models)[0] == 0
     assert ["stop", "-t", "30", name] in fake_programs.calls(path, "docker")
@@ -226,6 +248,59 @@ def test_a_server_that_ends_by_itself_ends_the_command(foreground, models):
     assert foreground.wait(60) == 1
     assert "error: the model server ended by itself; its log, " in foreground.stderr.read()
     assert not (models / ".server.json").exists()
+
+
+def test_down_ends_an_up_in_the_foreground_without_a_complaint(run, foreground, models):
+    assert run("down", "--repository", models)[0] == 0
+    assert foreground.wait(60) == 0
+    assert foreground.stderr.read() == ""
+
+
+def test_another_users_server_stays_and_so_does_its_record(run, path, models, monkeypatch):
+    assert run(*up(models, "--detach"))[0] == 0
+
+    def denied(process: psutil.Process, _: int) -> None:
+        raise psutil.AccessDenied(process.pid)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(psutil.Process, "send_signal", denied)
+        code, printed, errors = run("down", "--repository", models)
+    assert (code, printed) == (2, "")
+    assert "is another user's, who alone may stop it" in errors
+    assert server_record.read(models) is not None
+
+
+@pytest.mark.parametrize(
+    ("flag", "instead"),
+    [
+        ("--port=9000", "--port"),
+        ("--rest_api_port=9001", "--rest-port"),
+        ("--model_config_file=/etc/models", "--repository"),
+    ],
+)
+def test_flags_that_up_sets_itself_are_refused(run, models, flag, instead):
+    code, _, errors = run(*up(models, "--", flag))
+    assert code == 2
+    name = flag.partition("=")[0]
+    assert errors == f"error: {name} is set by up itself; give {instead} before the --\n"
+
+
+@pytest.mark.parametrize("clients", ["", "client_verify: true\n"])
+def test_an_encrypted_server_becomes_ready(run, path, models, tmp_path, clients):
+    fake_programs.small_server(path, ENCRYPTED)
+    authority = certified("authority")
+    server = certified("localhost", authority)
+    (tmp_path / "server.key").write_bytes(server.key)
+    (tmp_path / "server.pem").write_bytes(server.certificate)
+    (tmp_path / "authority.pem").write_bytes(authority.certificate)
+    config = tmp_path / "ssl.config"
+    config.write_text(clients)
+    code, printed, errors = run(
+        *("up", "--repository", models, "--port", free_port(), "--rest-port", "0", "--detach"),
+        *("--timeout", "60", "--", f"--ssl_config_file={config}"),
+    )
+    assert (code, errors) == (0, "")
+    assert "ready, serving" in printed
 
 
 def test_the_log_is_followed_until_the_server_ends(run, path, models):
