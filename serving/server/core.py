@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -30,6 +31,16 @@ from serving.server.predict import predict
 
 log = logging.getLogger(__name__)
 
+# Refusals of a reload after which its configuration is in force.
+_CHANGED_ALL_THE_SAME = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+# Others get this time to hear of a reload whose own time is over.
+_TELLING_SECONDS = 2.0
 _UNOBSERVED: AbstractContextManager[None] = nullcontext()
 
 
@@ -175,7 +186,8 @@ class Core:
     ) -> model_management_pb2.ReloadConfigResponse:
         """Serves the models of a configuration and no others; waits for the new ones.
 
-        The other processes of this server do the same, unless one of them has `forwarded` it.
+        The other processes of this server do the same, unless one of them has `forwarded` it;
+        also if a model could not be loaded, or not in time, as all others are served then.
         Nobody waits on if the answer is `wanted` no more.
         """
         if request.config.WhichOneof("config") != "model_config_list":
@@ -184,9 +196,22 @@ class Core:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported",
             )
-        self.configure(request.config, timeout, wanted)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        failure = None
+        try:
+            self.configure(request.config, timeout, wanted)
+        except ServingError as error:
+            if error.code not in _CHANGED_ALL_THE_SAME:
+                raise
+            failure = error
         if self._peers and not forwarded:
-            self._peers.reload(request, timeout, wanted)
+            left = None if deadline is None else max(_TELLING_SECONDS, deadline - time.monotonic())
+            try:
+                self._peers.reload(request, left, wanted)
+            except ServingError as error:
+                failure = failure or error
+        if failure:
+            raise failure
         return model_management_pb2.ReloadConfigResponse(status={})
 
     def configure(
@@ -194,9 +219,12 @@ class Core:
         config: model_server_config_pb2.ModelServerConfig,
         timeout: float | None = None,
         wanted: Callable[[], bool] = lambda: True,
+        *,
+        check_labels: bool = True,
     ) -> None:
         """Serves the models of a configuration and no others, in this process."""
-        self._manager.reload(models_of(config, self._manager.models()), timeout, wanted)
+        listed = models_of(config, self._manager.models())
+        self._manager.reload(listed, timeout, wanted, check_labels=check_labels)
 
     def signatures(self, spec: model_pb2.ModelSpec) -> dict[str, meta_graph_pb2.SignatureDef]:
         """Returns the signatures, by key, of the version that a spec asks for."""

@@ -89,15 +89,20 @@ class Manager:
         self._unloaders = ThreadPoolExecutor(unload_threads, thread_name_prefix="unload")
         self._thread = threading.Thread(target=self._watch, name="manager", daemon=True)
 
-    def start(self) -> None:
+    def start(self, *, check_labels: bool = True) -> None:
         """Starts to watch and returns when every model is available.
 
+        Args:
+            check_labels: Whether labels are refused, as nothing is available yet. Those of a
+                configuration that was in use already are not.
+
         Raises:
-            ServingError: A model could not be loaded, or a label names a version although
-                none is available yet.
+            ServingError: FAILED_PRECONDITION for a label; UNKNOWN if a model could not be loaded,
+                while the others are served.
         """
-        with self._lock:
-            self._check_labels([served.model for served in self._served.values()], known={})
+        if check_labels:
+            with self._lock:
+                self._check_labels([served.model for served in self._served.values()], known={})
         self._thread.start()
         self._wait(list(self._served.values()), "servable(s)")
 
@@ -106,6 +111,8 @@ class Manager:
         models: Sequence[Model],
         timeout: float | None = None,
         wanted: Callable[[], bool] = lambda: True,
+        *,
+        check_labels: bool = True,
     ) -> None:
         """Serves these models from now on, and no others; waits until the new ones are there.
 
@@ -113,6 +120,7 @@ class Manager:
             models: What to serve.
             timeout: Seconds to wait; None for as long as it takes.
             wanted: Whether anyone waits still; asked now and then.
+            check_labels: As for `start`.
 
         Raises:
             ServingError: A label names a version that is not available, and nothing has
@@ -120,7 +128,8 @@ class Manager:
         """
         with self._changed:
             known = {name: s.model.labels for name, s in self._served.items() if s.listed}
-            self._check_labels(models, known)
+            if check_labels:
+                self._check_labels(models, known)
             listed = {model.name for model in models}
             for name, served in self._served.items():
                 if served.listed and name not in listed:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import grpc
 from tensorflow.core.protobuf import config_pb2
+from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError, UserError
 from serving.server import (
@@ -34,6 +35,8 @@ from serving.server.shared_metrics import SharedMetrics
 log = logging.getLogger("serving.server")
 
 DRAIN_SECONDS = 10
+# The supervisor's patience is for requests in flight.
+_JOIN_SECONDS = 2
 _BATCHING_THREADS = 128
 
 
@@ -56,7 +59,9 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
     with contextlib.ExitStack() as stack:
         sandbox = Sandbox(_tags(flags), options)
         stack.callback(sandbox.close)
-        manager = _manager(flags, peers, _loader(flags, sandbox, options, counts))
+        reloaded = peers.config()
+        config = reloaded or model_configs.config_of(flags)
+        manager = _manager(flags, config, _loader(flags, sandbox, options, counts))
         stack.callback(manager.stop)
         observers = []
         page = None
@@ -69,8 +74,16 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
             access_log = AccessLog(flags.access_log)
             stack.callback(access_log.close)
             observers.append(access_log.write)
-        if not _until(stop, manager.start):
-            return
+        # What was in use already is taken as it is.
+        check_labels = reloaded is None and not peers.was_ready()
+        try:
+            if not _until(stop, lambda: manager.start(check_labels=check_labels)):
+                return
+        except ServingError as error:
+            # The other workers serve what can be loaded of it, too.
+            if reloaded is None or error.code is not grpc.StatusCode.UNKNOWN:
+                raise
+            log.error("%s", error)
         core = Core(
             manager,
             peers,
@@ -78,10 +91,13 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
             tensor_content=flags.enable_serialization_as_tensor_content,
             observers=observers,
         )
+        if flags.model_config_file and flags.model_config_file_poll_wait_seconds:
+            # Before the fronts, which are stopped in reverse order: they must not wait for it.
+            _poll_config(stack, flags, core, stop)
         server = _start_grpc(stack, flags, peers, core)
         _start_rest(stack, flags, core, page)
-        if flags.model_config_file and flags.model_config_file_poll_wait_seconds:
-            _poll_config(stack, flags, core, stop)
+        _catch_up(peers, core, reloaded, stop)
+        peers.note_ready()
         ready()
         stop.wait()
         log.info("Stopping: requests in flight have %d s to end", DRAIN_SECONDS)
@@ -128,9 +144,11 @@ def _loader(
     )
 
 
-def _manager(flags: Flags, peers: Peers, loader: Loader) -> Manager:
+def _manager(
+    flags: Flags, config: model_server_config_pb2.ModelServerConfig, loader: Loader
+) -> Manager:
     return Manager(
-        model_configs.models_of(peers.config() or model_configs.config_of(flags)),
+        model_configs.models_of(config),
         loader,
         poll_seconds=flags.file_system_poll_wait_seconds,
         load_retries=flags.max_num_load_retries,
@@ -193,23 +211,40 @@ def _start_rest(
         log.info("Exporting HTTP/REST API at:localhost:%d ...", server.port)
 
 
+def _catch_up(
+    peers: Peers,
+    core: Core,
+    known: model_server_config_pb2.ModelServerConfig | None,
+    stop: threading.Event,
+) -> None:
+    """Loads the configuration that other workers got while this one could not be told."""
+    while not stop.is_set() and (latest := peers.config()) and latest != known:
+        known = latest
+        try:
+            core.configure(latest, wanted=lambda: not stop.is_set(), check_labels=False)
+        except ServingError as error:
+            if not stop.is_set():
+                log.error("The configuration that was loaded meanwhile: %s", error)
+
+
 def _poll_config(
     stack: contextlib.ExitStack, flags: Flags, core: Core, stop: threading.Event
 ) -> None:
-    """Loads the configuration file again and again; one that is wrong changes nothing."""
+    """Loads the configuration file again and again; one that is not allowed changes nothing."""
+    seconds = flags.model_config_file_poll_wait_seconds
     said = ""
 
     def poll() -> None:
         nonlocal said
         try:
-            core.configure(model_configs.config_of(flags))
+            core.configure(model_configs.config_of(flags), seconds, lambda: not stop.is_set())
             said = ""
         except (UserError, ServingError) as error:
-            if str(error) != said:
+            if str(error) != said and not stop.is_set():
                 log.error("Reloading %s failed: %s", flags.model_config_file, error)
             said = str(error)
 
-    _repeat(stack, stop, flags.model_config_file_poll_wait_seconds, poll)
+    _repeat(stack, stop, seconds, poll)
 
 
 def _repeat(
@@ -223,7 +258,7 @@ def _repeat(
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    stack.callback(thread.join, DRAIN_SECONDS)
+    stack.callback(thread.join, _JOIN_SECONDS)
     stack.callback(stop.set)
 
 

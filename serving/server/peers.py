@@ -47,6 +47,17 @@ class Peers:
             return None
         return model_server_config_pb2.ModelServerConfig.FromString(path.read_bytes())
 
+    def note_ready(self) -> None:
+        """Notes that this worker answers, for the one that may have to take its place."""
+        self._ready_file().touch()
+
+    def was_ready(self) -> bool:
+        """Whether this worker takes the place of one that answered."""
+        return self._ready_file().exists()
+
+    def _ready_file(self) -> Path:
+        return self.folder / f"{self.index}.ready"
+
     def reload(
         self,
         request: model_management_pb2.ReloadConfigRequest,
@@ -56,7 +67,7 @@ class Peers:
         """Has the others load a configuration, and those that start later.
 
         Raises:
-            ServingError: One of them refused or failed.
+            ServingError: One of them refused or failed; all of them were asked.
         """
         # Reloads may come at the same time.
         descriptor, partial = tempfile.mkstemp(dir=self.folder, prefix=".models.config.")
@@ -73,26 +84,25 @@ class Peers:
             )
             for channel in with_channels
         ]
-        try:
-            for call in calls:
-                try:
-                    _result(call, wanted)
-                except grpc.RpcError as error:
-                    # One that is not there reads the file when it starts.
-                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                        raise ServingError(error.code(), error.details() or "") from error
-        finally:
-            for channel in with_channels:
-                channel.close()
+        failures = [failure for call in calls if (failure := _failure(call, wanted))]
+        for channel in with_channels:
+            channel.close()
+        if failures:
+            raise failures[0]
 
 
-def _result(call: Any, wanted: Callable[[], bool]) -> None:
-    """Waits for a call's end, or cancels it when its answer is wanted no more."""
+def _failure(call: Any, wanted: Callable[[], bool]) -> ServingError | None:
+    """Returns why a call has failed, if it has; cancels it when its answer is wanted no more."""
     while True:
         try:
             call.result(timeout=_LOOK_SECONDS)
-            return
+            return None
         except grpc.FutureTimeoutError:
             if not wanted():
                 call.cancel()
-                raise ServingError(grpc.StatusCode.CANCELLED, "The client has left") from None
+                return ServingError(grpc.StatusCode.CANCELLED, "The client has left")
+        except grpc.RpcError as error:
+            # One that is not there reads the file when it starts.
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                return None
+            return ServingError(error.code(), error.details() or "")

@@ -5,24 +5,32 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 from google.protobuf import text_format
+from tensorflow_serving.apis import model_management_pb2
 
 from serving.client import TLS, Client
 from serving.errors import ServingError, UserError
 from serving.server import configuration
+from serving.server.core import Core
 from serving.server.flags import parse
+from serving.server.manager import Manager
 from serving.server.model_server import _grpc_threads, serve
 from serving.server.peers import Peers
 from tests.serving.certificates import Pair, certified
+from tests.serving.fronts import eventually
 from tests.serving.saved_models import publish, record_warmup, recorded, request
 from tests.serving.server.processes import free_port, started
 
@@ -185,6 +193,171 @@ def test_a_file_that_is_no_configuration_ends_the_start(repository, tmp_path, st
 )
 def test_requests_that_wait_for_a_batch_need_more_threads(flags, threads):
     assert _grpc_threads(parse(flags)) == threads
+
+
+@pytest.fixture
+def serve_until_ready(tmp_path):
+    """Runs the first of two workers in this process, and ends it once it was ready and asked.
+
+    Returns the code of the answer for each model.
+    """
+    shared = tmp_path / "shared"
+    shared.mkdir()
+
+    def run(*flags: str, ask: Mapping[str, str]) -> dict[str, str]:
+        stop = threading.Event()
+        peers = Peers(shared, 0, 2)
+        outcomes = {}
+
+        def ready() -> None:
+            with Client(f"unix:{peers.socket_path()}", timeout=20, attempts=1) as client:
+                for name, label in ask.items():
+                    try:
+                        client.predict(name, X, label=label)
+                        outcomes[name] = "OK"
+                    except ServingError as error:
+                        outcomes[name] = error.code.name
+            stop.set()
+
+        arguments = [f"--port={free_port()}", "--workers=2", "--max_num_load_retries=0", *flags]
+        serve(parse(arguments), peers, stop, ready)
+        return outcomes
+
+    return run
+
+
+def reload_request(*entries: tuple[str, Path, Mapping[str, int]]) -> Any:
+    message = model_management_pb2.ReloadConfigRequest()
+    for name, base, labels in entries:
+        message.config.model_config_list.config.add(
+            name=name, base_path=str(base), model_platform="tensorflow", version_labels=labels
+        )
+    return message
+
+
+def test_a_reload_while_a_worker_starts_reaches_it(
+    repository, tmp_path, serve_until_ready, monkeypatch
+):
+    half = repository / "half_plus_two"
+    start = Manager.start
+    message = reload_request(("half", half, {}), ("late", half, {"stable": 1}))
+
+    def start_and_miss_a_reload(manager: Manager, **options: Any) -> None:
+        start(manager, **options)
+        Peers(tmp_path / "shared", 1, 2).reload(message, timeout=20)
+
+    monkeypatch.setattr(Manager, "start", start_and_miss_a_reload)
+    base = f"--model_base_path={half}"
+    asked = serve_until_ready(base, "--model_name=half", ask={"half": "", "late": "stable"})
+    assert asked == {"half": "OK", "late": "OK"}
+
+
+def test_a_worker_takes_over_a_reload_with_labels_and_without_what_cannot_be_loaded(
+    repository, tmp_path, serve_until_ready, caplog
+):
+    half, damaged = repository / "half_plus_two", tmp_path / "damaged"
+    (damaged / "1").mkdir(parents=True)
+    message = reload_request(("half", half, {"stable": 1}), ("damaged", damaged, {}))
+    Peers(tmp_path / "shared", 1, 2).reload(message, timeout=20)
+    asked = serve_until_ready(
+        f"--model_base_path={half}", ask={"half": "stable", "damaged": "", "default": ""}
+    )
+    assert asked == {"half": "OK", "damaged": "NOT_FOUND", "default": "NOT_FOUND"}
+    assert "1 servable(s) did not become available" in caplog.text
+
+
+def test_labels_of_the_file_are_refused_until_a_worker_was_ready(
+    repository, tmp_path, serve_until_ready
+):
+    """Later they came by looking at the file again."""
+    half = repository / "half_plus_two"
+    file = tmp_path / "models.config"
+    flag = f"--model_config_file={file}"
+
+    def write(labels: Mapping[str, int]) -> None:
+        written(file, reload_request(("half", half, labels)).config)
+
+    write({"stable": 1})
+    with pytest.raises(ServingError) as raised:
+        serve_until_ready(flag, ask={})
+    assert raised.value.code is grpc.StatusCode.FAILED_PRECONDITION
+    write({})
+    assert serve_until_ready(flag, ask={"half": ""}) == {"half": "OK"}
+    write({"stable": 1})
+    assert serve_until_ready(flag, ask={"half": "stable"}) == {"half": "OK"}
+
+
+@contextmanager
+def serving_in_thread(
+    folder: Path, *flags: str
+) -> Iterator[tuple[threading.Event, threading.Thread]]:
+    """Yields, when a server in this process is ready, what stops it and what it runs in."""
+    stop, ready = threading.Event(), threading.Event()
+    arguments = parse([f"--port={free_port()}", "--max_num_load_retries=0", *flags])
+    thread = threading.Thread(target=serve, args=(arguments, Peers(folder, 0, 1), stop, ready.set))
+    thread.start()
+    try:
+        eventually(lambda: ready.is_set() or not thread.is_alive())
+        assert ready.is_set()
+        yield stop, thread
+    finally:
+        stop.set()
+        thread.join(60)
+
+
+def test_a_file_with_a_folder_that_is_missing_is_looked_at_again(repository, tmp_path, caplog):
+    half, file = repository / "half_plus_two", tmp_path / "file.config"
+    rest_port = free_port()
+    written(file, reload_request(("half", half, {})).config)
+    with serving_in_thread(
+        tmp_path,
+        f"--model_config_file={file}",
+        "--model_config_file_poll_wait_seconds=1",
+        f"--rest_api_port={rest_port}",
+    ) as (stop, thread):
+        written(file, reload_request(("half", half, {}), ("no", tmp_path / "no", {})).config)
+        eventually(lambda: "The models did not become available in time" in caplog.text)
+        written(file, reload_request(("half", half, {}), ("other", half, {})).config)
+        url = f"http://localhost:{rest_port}/v1/models/other"
+        eventually(lambda: get(url)[0] == 200)
+        written(file, reload_request(("no again", tmp_path / "no", {})).config)
+        eventually(lambda: get(url)[0] != 200 or "END" in get(url)[1])
+        said = caplog.text
+        stop.set()
+        thread.join(60)
+        assert "Reloading" not in caplog.text.removeprefix(said)
+
+
+def test_requests_are_refused_at_once_when_the_server_stops_in_the_middle_of_a_reload(
+    repository, tmp_path, monkeypatch
+):
+    half, file = repository / "half_plus_two", tmp_path / "file.config"
+    rest_port, reloading, disk = free_port(), threading.Event(), threading.Event()
+    written(file, reload_request(("half", half, {})).config)
+
+    def read_slowly(*_: Any) -> None:
+        reloading.set()
+        assert disk.wait(60)
+
+    monkeypatch.setattr(Core, "configure", read_slowly)
+    with serving_in_thread(
+        tmp_path,
+        f"--model_config_file={file}",
+        "--model_config_file_poll_wait_seconds=1",
+        f"--rest_api_port={rest_port}",
+    ) as (stop, thread):
+        try:
+            assert reloading.wait(60)
+            stop.set()
+            eventually(lambda: not listens(rest_port))
+            assert thread.is_alive()
+        finally:
+            disk.set()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_signal_ends_the_wait_for_a_first_version(tmp_path):
