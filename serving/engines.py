@@ -100,7 +100,8 @@ class Engine:
             command = [*self.command, *flags]
         process = _started(command, log.absolute())
         container = containers.name_of(repository, port) if self.image else ""
-        encrypted = any(option.startswith("--ssl_config_file=") for option in options)
+        given = [option.partition("=")[::2] for option in options]
+        encrypted = any(name == "--ssl_config_file" and file for name, file in given)
         return Running(
             self.name, process, port, rest_port, log.absolute(), container, encrypted=encrypted
         )

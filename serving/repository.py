@@ -64,7 +64,9 @@ class Repository:
             yield
 
     def _sweep(self) -> None:
-        """Removes files that a killed rollout had not renamed yet."""
+        """Removes what a killed rollout left: its candidate, files that it had not renamed yet."""
+        for left in self.path.glob(f"{_CANDIDATE}*"):
+            shutil.rmtree(left, ignore_errors=True)
         for pattern in (".models.config.*", "*/..history.json.*"):
             for left in self.path.glob(pattern):
                 left.unlink(missing_ok=True)
@@ -131,10 +133,8 @@ class Repository:
     def candidate(self) -> Iterator[Path]:
         """Yields a hidden folder of this file system, and removes it with what is left in it.
 
-        What a killed rollout left is removed too; the caller has the lock.
+        The caller has the lock.
         """
-        for left in self.path.glob(f"{_CANDIDATE}*"):
-            shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(
             dir=self.path, prefix=_CANDIDATE, ignore_cleanup_errors=True
         ) as folder:

@@ -120,6 +120,8 @@ def _logs(options: argparse.Namespace) -> None:
         file = log.open(errors="replace")
     except FileNotFoundError as error:
         raise UserError(f"there is no log {log}; start a server: python -m serving up") from error
+    except OSError as error:
+        raise UserError(f"{log} cannot be read: {error.strerror}") from error
     with file:
         while True:
             # A line that was written before the end is read after it.

@@ -52,3 +52,17 @@ def test_a_missing_program_is_named(tmp_path, programs, sentence):
     assert done.returncode == 2
     assert done.stdout.strip() == sentence
     assert not (tmp_path / ".venv").exists()
+
+
+def test_the_demo_depends_on_no_registry_of_images():
+    done = subprocess.run(
+        ["make", "--dry-run", "--assume-old=install", "demo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    text = done.stdout.replace("\\\n", " ")
+    deploys = [line for line in text.splitlines() if "serving deploy" in line]
+    assert deploys
+    assert all("--engine embedded" in line for line in deploys)

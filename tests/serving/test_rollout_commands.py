@@ -287,13 +287,13 @@ def test_a_signal_ends_the_server_of_the_candidate_too(store, tmp_path, number):
 
 
 PAGE = Path(command_line.__file__).parent.parent / "docs" / "rollout.md"
-COMMANDS = re.findall(
-    r"^python -m serving (.*?)(?: +#.*)?$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
-)
+README = PAGE.parent.parent / "README.md"
+COMMAND = re.compile(r"^python -m serving (.*?)(?: +#.*)?$", re.MULTILINE)
+COMMANDS = COMMAND.findall(PAGE.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_commands_of_the_page_have_options_that_exist(command):
+@pytest.mark.parametrize("command", [*COMMANDS, *COMMAND.findall(README.read_text("utf-8"))])
+def test_the_commands_of_the_pages_have_options_that_exist(command):
     assert command_line._parser().parse_args(shlex.split(command)).command
 
 

@@ -321,6 +321,12 @@ def test_the_log_is_followed_until_the_server_ends(run, path, models):
     assert printed.endswith("a later line\n")
 
 
+def test_a_log_that_cannot_be_read_is_named(run, models):
+    (models / "server.log").mkdir()
+    code, _, errors = run("logs", "--repository", models)
+    assert (code, errors) == (2, f"error: {models}/server.log cannot be read: Is a directory\n")
+
+
 def test_without_a_log_the_sentence_names_up(run, models):
     code, _, errors = run("logs", "--repository", models)
     assert code == 2
