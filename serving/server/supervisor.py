@@ -32,7 +32,8 @@ def supervise(flags: Flags, arguments: Sequence[str]) -> int:
     """Runs `flags.workers` workers until a signal comes; returns the exit code.
 
     A worker that fails before it was ever ready ends the server with its own code. One that was
-    ready is started again, after a pause that doubles from half a second to half a minute.
+    ready is started again, after a pause that doubles from half a second to half a minute as long
+    as it ends soon.
 
     Raises:
         UserError: A port is taken.

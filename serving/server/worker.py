@@ -40,9 +40,12 @@ def main(arguments: Sequence[str]) -> int:
     from serving.server.model_server import serve
     from serving.server.peers import Peers
 
+    def ready() -> None:
+        os.write(told, b"ready\n")
+
     peers = Peers(Path(folder), int(index), flags.workers)
     try:
-        serve(flags, peers, stop, ready=lambda: os.write(told, b"ready\n"))
+        serve(flags, peers, stop, ready)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

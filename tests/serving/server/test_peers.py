@@ -86,7 +86,7 @@ def test_a_reload_that_nobody_waits_for_ends_in_all_workers(repository, tmp_path
 def refusal(ask: Any, request: Any, timeout: float) -> grpc.StatusCode:
     with pytest.raises(grpc.RpcError) as raised:
         ask(request, timeout=timeout)
-    return raised.value.code()  # type: ignore[attr-defined]
+    return raised.value.code()
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,7 @@ def test_a_reload_with_a_model_that_does_not_come_changes_all_workers(
     asked = configuration(("bad", bad), ("b", half))
     with workers(Model("m", half), tmp_path, count=3) as pairs:
         assert refusal(pairs[1][1].HandleReloadConfigRequest, asked, timeout) is code
-        for core, _ in pairs:
-            eventually(lambda core=core: names(core) == ["bad", "b"])
+        eventually(lambda: all(names(core) == ["bad", "b"] for core, _ in pairs))
     kept = Peers(tmp_path, 0, 3).config()
     assert kept == asked.config
 
