@@ -48,7 +48,6 @@ message tensorflow.serving.MonitoringConfig
 _CLASSES = schema.classes(_SCHEMA)
 BatchingParameters = _CLASSES["BatchingParameters"]
 SSLConfig = _CLASSES["SSLConfig"]
-PrometheusConfig = _CLASSES["PrometheusConfig"]
 MonitoringConfig = _CLASSES["MonitoringConfig"]
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)

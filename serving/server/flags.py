@@ -34,7 +34,7 @@ class Flags:
     rest_api_num_threads: int = 4 * _CPUS
     """REST requests worked on at the same time."""
     rest_api_timeout_in_ms: int = 30_000
-    """Milliseconds that a REST request may take."""
+    """Milliseconds that a model may take for a REST request."""
     rest_api_enable_cors_support: bool = False
     """Whether browsers may ask from pages of other origins."""
     model_name: str = "default"

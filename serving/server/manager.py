@@ -151,7 +151,7 @@ class Manager:
             self._changed.notify_all()
         if self._thread.is_alive():
             self._thread.join()
-        self._loaders.shutdown()
+        self._loaders.shutdown(cancel_futures=True)
         self._unloaders.shutdown()
         for served in self._served.values():
             for version in served.versions.values():

@@ -41,6 +41,9 @@ log = logging.getLogger(__name__)
 # A request without a deadline must not keep all others of its kind waiting for ever.
 _LONGEST_RUN_SECONDS = 60.0
 _FOREVER = 1e6
+# Each that waits holds a thread which others need.
+_MOST_WAITING = 4
+_LATE = ("DEADLINE_EXCEEDED", "Timed out waiting for notification")
 # Nobody knows what these two interrupted; the request need not have been the reason.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
 
@@ -95,8 +98,8 @@ class _Child:
 class Sandbox:
     """Runs requests in another process, started by the first one and again after one that kills it.
 
-    Threads may share it: they wait their turn. It has no GPU, whose memory belongs to the server;
-    its other kernels are the server's.
+    Threads may share it: a few wait their turn, more are refused. It has no GPU, whose memory
+    belongs to the server; its other kernels are the server's.
 
     Args:
         tags: Tags of the graph in the SavedModels.
@@ -124,6 +127,7 @@ class Sandbox:
             idle_seconds,
         )
         self._turn = threading.Lock()
+        self._places = threading.BoundedSemaphore(_MOST_WAITING)
         self._numbers = itertools.count(1)
         self._child: _Child | None = None
 
@@ -150,7 +154,8 @@ class Sandbox:
 
         Raises:
             ServingError: With the runtime's code and text; UNAVAILABLE if the model cannot be
-                loaded or the process not started, RESOURCE_EXHAUSTED if it was killed.
+                loaded or the process not started, RESOURCE_EXHAUSTED if it was killed or too
+                many requests wait already.
             AbortError: The request ended the process.
         """
         with pool.waiting():
@@ -165,8 +170,7 @@ class Sandbox:
     ) -> list[np.ndarray]:
         endless = timeout is None or timeout > _FOREVER
         deadline = None if endless or timeout is None else time.monotonic() + timeout
-        if not self._turn.acquire(timeout=-1 if deadline is None else max(0.0, _left(deadline))):
-            raise _late()
+        self._take_turn(deadline)
         try:
             for _ in range(2):  # One that ended while it had nothing to do deserves another.
                 with contextlib.suppress(_EndedIdleError):
@@ -177,6 +181,21 @@ class Sandbox:
             )
         finally:
             self._turn.release()
+
+    def _take_turn(self, deadline: float | None) -> None:
+        if self._turn.acquire(blocking=False):
+            return
+        if not self._places.acquire(blocking=False):
+            raise ServingError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "too many requests that do not fit their signature wait to be tried",
+            )
+        try:
+            left = -1 if deadline is None else max(0.0, _left(deadline))
+            if not self._turn.acquire(timeout=left):
+                raise _late()
+        finally:
+            self._places.release()
 
     def forget(self, path: Path) -> None:
         """Unloads a SavedModel, once the request that may be using it has ended."""
@@ -288,12 +307,17 @@ def _ended(child: _Child, number: int) -> Exception:
 
 
 def _late() -> ServingError:
-    return ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification")
+    code, text = _LATE
+    return ServingError(grpc.StatusCode[code], text)
 
 
 def _left(deadline: float) -> float:
     """Returns the seconds until a time of the monotonic clock, which all processes share."""
     return deadline - time.monotonic()
+
+
+def _is_over(deadline: float | None) -> bool:
+    return deadline is not None and _left(deadline) <= 0
 
 
 # From here on: the other process.
@@ -325,6 +349,9 @@ def main(descriptor: int) -> None:
                 session.close()
             continue
         number, path, feeds, fetches, deadline = content
+        if _is_over(deadline):  # Its caller has gone, and others wait.
+            connection.send(("answer", number, "refused", _LATE))
+            continue
         try:
             session = sessions.pop(path, None) or Session(Path(path), setup.tags, proto)
         except Exception as error:
@@ -333,6 +360,9 @@ def main(descriptor: int) -> None:
         sessions[path] = session
         while len(sessions) > setup.models:
             sessions.pop(next(iter(sessions))).close()
+        if _is_over(deadline):
+            connection.send(("answer", number, "refused", _LATE))
+            continue
         connection.send(("running", number))
         left = _LONGEST_RUN_SECONDS if deadline is None else max(0.0, _left(deadline))
         left = min(left, _LONGEST_RUN_SECONDS)

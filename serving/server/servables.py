@@ -74,7 +74,9 @@ class Served:
                 and known.state is State.END
                 and (known.error is None or number not in self.aspired)
             )
-            if known is None or again:
+            # What failed elsewhere, or is to be loaded from there, begins anew.
+            moved = known and known.state in (State.START, State.END) and known.path != path
+            if known is None or again or moved:
                 self.versions[number] = Version(number, path)
             elif known.state is State.UNLOADING:
                 known.path = path

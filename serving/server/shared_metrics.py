@@ -1,7 +1,7 @@
 """The counts of all processes of a server on one page, by files in the folder that they share.
 
-Each process writes its counts every second, and goes on from those of the process before it; so
-counts do not fall when a process ends and another takes its place.
+Each process writes its counts every second, and goes on from those of the process whose place it
+takes. What one counted in the last second before it crashed, at most, is lost.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 
 from serving.errors import UserError
@@ -23,14 +24,16 @@ log = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 20
 _READY = b"ready\n"
-_LONGEST_PAUSE = 30.0
+# Seconds. A process that lived for longer than the longest pause starts with the shortest.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
 
 def supervise(flags: Flags, arguments: Sequence[str]) -> int:
     """Runs `flags.workers` workers until a signal comes; returns the exit code.
 
     A worker that fails before it was ever ready ends the server with its own code. One that was
-    ready is started again, after a pause that doubles from half a second to half a minute.
+    ready is started again, after a pause that doubles from half a second to half a minute as long
+    as it ends soon.
 
     Raises:
         UserError: A port is taken.
@@ -50,7 +53,10 @@ def supervise(flags: Flags, arguments: Sequence[str]) -> int:
             worker.start()
         stop.wait()
         for worker in workers:
-            worker.end()
+            worker.terminate()
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        for worker in workers:
+            worker.end(deadline)
         return max(worker.exit_code for worker in workers)
 
 
@@ -72,42 +78,62 @@ class Worker(threading.Thread):
         self._stop = stop
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._was_ready = False
         self.exit_code = 0
 
     def run(self) -> None:
-        was_ready = False
-        pause = 0.5
+        pause = _SHORTEST_PAUSE
         while True:
-            with self._lock:
-                if self._stop.is_set():
-                    return
-                # The worker ends itself when its standard input does, that is, with this process.
-                self._process = process = subprocess.Popen(
-                    self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-                )
-            assert process.stdout
-            if process.stdout.readline() == _READY:
-                was_ready, pause = True, 0.5
-            code = process.wait()
+            begun = time.monotonic()
+            code = self._run_once()
             if self._stop.is_set():
                 return
-            if not was_ready:
+            if not self._was_ready:
                 self.exit_code = code if code >= 0 else 1
                 self._stop.set()
                 return
             log.error("%s ended %s; it is started anew", self.name, _reason(code))
+            if time.monotonic() - begun > _LONGEST_PAUSE:
+                pause = _SHORTEST_PAUSE
             self._stop.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def end(self) -> None:
-        """Ends the process when its requests in flight have ended, or after a while."""
+    def _run_once(self) -> int:
+        """Runs a process and returns its exit code; 1 if the system has none to give."""
+        with self._lock:
+            if self._stop.is_set():
+                return 0
+            try:
+                # The worker ends itself when its standard input does, that is, with this process.
+                self._process = process = subprocess.Popen(
+                    self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                )
+            except OSError as error:
+                log.error("%s could not be started: %s", self.name, error)
+                return 1
+        assert process.stdin
+        assert process.stdout
+        if process.stdout.readline() == _READY:
+            self._was_ready = True
+        code = process.wait()
+        process.stdin.close()
+        process.stdout.close()
+        return code
+
+    def terminate(self) -> None:
+        """Asks the process to end when its requests in flight have ended; `stop` is set."""
+        with self._lock:
+            if self._process:
+                self._process.terminate()
+
+    def end(self, deadline: float) -> None:
+        """Waits for the end of the process, and kills it at a time of the monotonic clock."""
         with self._lock:
             process = self._process
         if process is None:
             return
-        process.terminate()
         try:
-            process.wait(_DRAIN_SECONDS)
+            process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -23,6 +23,9 @@ from serving.server.session_options import set_environment
 def main(arguments: Sequence[str]) -> int:
     """Answers until SIGTERM or the supervisor's end; returns the exit code."""
     index, folder, *rest = arguments
+    # The supervisor reads one line, and models may print: that goes where the log goes.
+    told = os.dup(1)
+    os.dup2(2, 1)
     # The supervisor has named what it does not know, once for all workers.
     logging.getLogger("serving.server.flags").setLevel(logging.CRITICAL)
     flags = parse(rest)
@@ -37,9 +40,12 @@ def main(arguments: Sequence[str]) -> int:
     from serving.server.model_server import serve
     from serving.server.peers import Peers
 
+    def ready() -> None:
+        os.write(told, b"ready\n")
+
     peers = Peers(Path(folder), int(index), flags.workers)
     try:
-        serve(flags, peers, stop, ready=lambda: print("ready", flush=True))
+        serve(flags, peers, stop, ready)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -474,6 +475,24 @@ def test_stopping_closes_every_session_also_one_that_just_loads(started, base, l
     assert set(threading.enumerate()) <= before
 
 
+def test_stopping_does_not_wait_for_loads_that_have_not_begun(made, tmp_path, loader):
+    models = [Model(name, tmp_path / name) for name in "ab"]
+    for number, model in enumerate(models):
+        publish(model.base_path, number)
+        loader.gates[str(number)] = threading.Event()
+    manager = made(*models, load_threads=1)
+    starting = in_background(manager.start)
+    eventually(lambda: states(manager, "a") == {0: "LOADING"} and len(loader.calls) == 1)
+    eventually(lambda: states(manager, "b") == {1: "LOADING"})
+    stopping = in_background(manager.stop)
+    eventually(lambda: manager._loaders._shutdown)
+    loader.gates["0"].set()
+    stopping.join(10)
+    assert not stopping.is_alive()
+    starting.join(10)
+    assert [version for version, _ in loader.calls] == ["0"]
+
+
 def test_a_session_that_cannot_be_closed_holds_up_nothing(started, base, loader, caplog):
     def fail():
         raise RuntimeError("cannot close")
@@ -669,6 +688,29 @@ def test_a_reload_may_move_a_model_to_another_folder(started, tmp_path):
     manager = started(Model("m", tmp_path / "one"))
     manager.reload([Model("m", tmp_path / "two")])
     eventually(lambda: states(manager) == {2: "AVAILABLE", 1: "END"})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"load_retries": 1, "retry_seconds": 60.0}],
+    ids=["given up", "before its retry"],
+)
+def test_a_reload_may_correct_the_folder_of_a_version_that_failed(made, tmp_path, loader, options):
+    publish(tmp_path / "wrong", 1)
+    publish(tmp_path / "right", 1)
+    loader.fail("1")
+    manager = made(Model("m", tmp_path / "wrong"), **options)
+
+    def start() -> None:
+        with contextlib.suppress(ServingError):
+            manager.start()
+
+    starting = in_background(start)
+    eventually(lambda: states(manager) == {1: "START" if options else "END"} and loader.calls)
+    manager.reload([Model("m", tmp_path / "right")])
+    eventually(lambda: states(manager) == {1: "AVAILABLE"})
+    assert manager.status("m")[0].path == tmp_path / "right" / "1"
+    starting.join(10)
 
 
 def test_a_reload_says_which_new_model_failed(started, tmp_path, loader):

@@ -24,7 +24,7 @@ from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
 from serving.errors import ServingError
 from serving.server.runtime import Session
-from serving.server.sandbox import AbortError, Sandbox
+from serving.server.sandbox import AbortError, Sandbox, _start
 from tests.serving import saved_models
 from tests.serving.saved_models import floats
 
@@ -204,6 +204,42 @@ def test_a_deadline_counts_while_another_request_runs(shared, repository):
     assert refused(lambda: ask(shared, path, timeout=0.2, number=np.int64(1))) == LATE
     assert time.monotonic() - begun < 2
     other.join()
+
+
+def test_only_some_requests_may_wait_so_that_threads_are_left_for_others(shared, repository):
+    path = repository / "count" / "1"
+    ask(shared, path, number=np.int64(1))
+    with ThreadPoolExecutor(8) as pool:
+        asked = [
+            pool.submit(refused, lambda: ask(shared, path, timeout=2, number=ENDLESS))
+            for _ in range(8)
+        ]
+        answers = [answer.result(60) for answer in asked]
+    too_many = (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "too many requests that do not fit their signature wait to be tried",
+    )
+    assert answers.count(LATE) == 5
+    assert answers.count(too_many) == 3
+    assert ask(shared, path, timeout=60, number=np.int64(2))["counted"] == 2
+
+
+@pytest.mark.parametrize("version", ["1", "none"], ids=["not run", "not loaded"])
+def test_a_request_whose_time_is_over_is_not_begun(repository, version):
+    path = repository / "count" / version
+    fed, fetched = names(repository / "count" / "1")
+    sandbox = Sandbox()
+    child = _start(sandbox._setup)
+    try:
+        feeds, over = {fed["number"]: np.int64(1)}, time.monotonic() - 1
+        child.send(("run", 1, str(path), feeds, [fetched["counted"]], over))
+        assert child.connection.recv() == ("ready",)
+        code, text = LATE
+        assert child.connection.recv() == ("answer", 1, "refused", (code.name, text))
+    finally:
+        child.process.kill()
+        child.process.wait()
+        child.connection.close()
 
 
 def test_a_model_that_cannot_be_loaded_again_is_unavailable(shared, repository, tmp_path):

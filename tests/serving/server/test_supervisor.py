@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +21,10 @@ from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from serving.client import Client
 from serving.errors import ServingError, UserError
-from serving.server.supervisor import _reserved
+from serving.server import supervisor
+from serving.server.supervisor import Worker, _reserved
 from tests.serving.saved_models import publish
-from tests.serving.server.processes import Process, free_port, started
+from tests.serving.server.processes import ENVIRONMENT, ROOT, Process, free_port, started
 
 X = {"x": np.array([1.0, 2.0], np.float32)}
 
@@ -169,6 +173,106 @@ def test_a_configuration_file_is_looked_at_again_and_workers_end_with_their_supe
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait(10)
         eventually(lambda: not worker.is_running())
+
+
+class Pauses(threading.Event):
+    """Notes how long it is waited for, and is set after some times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.noted: list[float | None] = []
+        self._times = times
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.noted.append(timeout)
+        if len(self.noted) == self._times:
+            self.set()
+        return self.is_set()
+
+
+def worker_that(program: str, stop: threading.Event) -> Worker:
+    worker = Worker([], stop, name="worker 0")
+    worker._command = [sys.executable, "-c", program]
+    return worker
+
+
+READY = "print('ready', flush=True)"
+
+
+def test_a_worker_that_ends_as_soon_as_it_is_ready_is_started_less_and_less_often():
+    stop = Pauses(4)
+    worker = worker_that(READY, stop)
+    worker.run()
+    assert stop.noted == [0.5, 1, 2, 4]
+    assert worker.exit_code == 0
+
+
+def test_a_worker_that_has_lived_for_long_is_started_at_once_again(monkeypatch):
+    monkeypatch.setattr(supervisor, "_LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(supervisor, "_SHORTEST_PAUSE", 0.25)
+    stop = Pauses(3)
+    worker_that(READY, stop).run()
+    assert stop.noted[0] == 0.25
+    assert set(stop.noted[1:]) == {0.25}
+
+
+@pytest.mark.parametrize("was_ready", [True, False])
+def test_a_process_that_cannot_be_started_is_one_that_ended(tmp_path, was_ready, caplog):
+    stop = Pauses(2)
+    worker = worker_that(READY, stop)
+    worker._was_ready = was_ready
+    worker._command = [str(tmp_path / "missing")]
+    worker.run()
+    assert stop.is_set()
+    assert worker.exit_code == (0 if was_ready else 1)
+    assert stop.noted == ([0.5, 1] if was_ready else [])
+    assert "worker 0 could not be started: [Errno 2]" in caplog.text
+
+
+def test_what_a_model_prints_is_neither_taken_for_ready_nor_in_the_way(tmp_path):
+    """More than a pipe holds, before and after the worker is ready."""
+    (tmp_path / "printing.py").write_text(
+        "import os, sys\n"
+        "from serving.server import model_server, worker\n"
+        "def serve(flags, peers, stop, ready):\n"
+        "    os.write(1, b'ready\\n' * 50_000)\n"
+        "    ready()\n"
+        "    os.write(1, b'printed\\n' * 50_000)\n"
+        "model_server.serve = serve\n"
+        "sys.exit(worker.main(['0', sys.argv[1], '--port=1', '--model_base_path=/m']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "printing.py"), str(tmp_path)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.wait(120) == 0
+        assert process.stdout
+        assert process.stdout.read() == b"ready\n"
+
+
+def test_workers_are_asked_to_end_at_the_same_time():
+    stop = threading.Event()
+    program = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: None); "
+        f"{READY}; signal.pause(); time.sleep(60)"
+    )
+    workers = [worker_that(program, stop) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    eventually(lambda: all(worker._was_ready for worker in workers))
+    stop.set()
+    for worker in workers:
+        worker.terminate()
+    deadline = time.monotonic() + 0.2
+    for worker in workers:
+        worker.end(deadline)
+        assert worker._process
+        assert worker._process.returncode == -signal.SIGKILL
+    assert time.monotonic() < deadline + 30
 
 
 def test_a_port_is_held_for_the_workers_alone():
