@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import grpc
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -102,43 +103,36 @@ class Core:
         self, request: predict_pb2.PredictRequest, timeout: float | None = None
     ) -> predict_pb2.PredictResponse:
         """Runs a signature on tensors; `timeout` is the time left, in seconds."""
-        spec = models.spec_of(request)
-        with self._acquire(spec) as (number, session):
-            session = observing.timed(session, number)
-            response = predict(
-                session,
-                request,
-                timeout,
-                check_method_name=self._check_method_name,
-                tensor_content=self._tensor_content,
-            )
-        response.model_spec.name = spec.name
-        response.model_spec.version.value = number
-        return response
+        return self._answer(predict, request, timeout, tensor_content=self._tensor_content)
 
     def classify(
         self, request: classification_pb2.ClassificationRequest, timeout: float | None = None
     ) -> classification_pb2.ClassificationResponse:
         """Runs a signature on examples and returns classes; `timeout` as for `predict`."""
-        spec = models.spec_of(request)
-        with self._acquire(spec) as (number, session):
-            session = observing.timed(session, number)
-            response = inference.classify(
-                session, request, timeout, check_method_name=self._check_method_name
-            )
-        response.model_spec.name = spec.name
-        response.model_spec.version.value = number
-        return response
+        return self._answer(inference.classify, request, timeout)
 
     def regress(
         self, request: regression_pb2.RegressionRequest, timeout: float | None = None
     ) -> regression_pb2.RegressionResponse:
         """Runs a signature on examples and returns values; `timeout` as for `predict`."""
+        return self._answer(inference.regress, request, timeout)
+
+    def _answer(
+        self,
+        infer: Callable[..., Any],
+        request: Any,
+        timeout: float | None,
+        **options: bool,
+    ) -> Any:
+        """Runs one signature of the version that a request asks for, which the answer names."""
         spec = models.spec_of(request)
         with self._acquire(spec) as (number, session):
-            session = observing.timed(session, number)
-            response = inference.regress(
-                session, request, timeout, check_method_name=self._check_method_name
+            response = infer(
+                observing.timed(session, number),
+                request,
+                timeout,
+                check_method_name=self._check_method_name,
+                **options,
             )
         response.model_spec.name = spec.name
         response.model_spec.version.value = number
