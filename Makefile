@@ -18,7 +18,7 @@ OPEN_STORE = $(BIN)/python -c "from pipelines.tracking import open_store; open_s
 .PHONY: demo test check ui serve install lock clean
 
 demo: install ## Train, track, export, validate, register, deploy, serve, ask.
-	@$(BIN)/python -m pipelines classify_images --name $(MODEL)
+	@$(BIN)/python -m pipelines image_classification --name $(MODEL)
 	@if $(BIN)/python -m serving status $(MODEL) $(AT) 2>/dev/null | grep -q AVAILABLE; then \
 		$(BIN)/python -m serving deploy $(MODEL) --engine embedded $(AT) || exit; \
 	else \
@@ -42,8 +42,8 @@ demo: install ## Train, track, export, validate, register, deploy, serve, ask.
 	@echo "  the same run through MLflow projects:"
 	@echo "               . $(BIN)/activate"
 	@echo "               export MLFLOW_TRACKING_URI=$(MLFLOW_TRACKING_URI)"
-	@echo "               mlflow run . -e classify_images --env-manager=local \\"
-	@echo "                   --experiment-name classify_images -P epochs=3"
+	@echo "               mlflow run . -e image_classification --env-manager=local \\"
+	@echo "                   --experiment-name image_classification -P epochs=3"
 
 test: install ## Run the whole test suite.
 	$(BIN)/python -m pytest

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from architectures.registry import ARCHITECTURES, Architecture
+from architectures.catalog import ARCHITECTURES, Architecture
 
 if TYPE_CHECKING:
     import keras

@@ -11,11 +11,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import contenders
-from benchmarks.contenders import Contender, ModelServer
+from benchmarks import systems
 from benchmarks.load import Load
 from benchmarks.models import CONVNET, DENSE, HALF_PLUS_TWO, RESNET50, Model
 from benchmarks.samples import Row
+from benchmarks.systems import Contender, ModelServer
 
 TRIVIAL = "half_plus_two"
 BATCHING = "dense network"
@@ -123,7 +123,7 @@ class Bench:
         return rows
 
     def serve(self, model: Model, **choices) -> contextlib.AbstractContextManager[ModelServer]:
-        return contenders.model_server(model, self.base, self.loader, **choices)
+        return systems.model_server(model, self.base, self.loader, **choices)
 
     @contextlib.contextmanager
     def real_servers(self, model: Model, *, batching: str = "") -> Iterator[list[ModelServer]]:
@@ -131,7 +131,7 @@ class Bench:
         if not self.real:
             yield []
             return
-        name = f"{contenders.REAL}, batching" if batching else contenders.REAL
+        name = f"{systems.REAL}, batching" if batching else systems.REAL
         with self.serve(model, command=self.real, name=name, batching=batching) as server:
             yield [server]
 
@@ -141,9 +141,7 @@ class Bench:
         if not self.mlflow:
             yield []
             return
-        with contenders.mlflow_server(
-            model, batch, self.base, self.tensorflow, self.loader
-        ) as server:
+        with systems.mlflow_server(model, batch, self.base, self.tensorflow, self.loader) as server:
             yield [server]
 
 
@@ -154,13 +152,13 @@ def trivial(bench: Bench) -> list[Row]:
     with (
         bench.serve(model) as one,
         bench.serve(model, workers=several) as many,
-        contenders.echo(model, batch, bench.base, bench.loader) as echo,
+        systems.echo(model, batch, bench.base, bench.loader) as echo,
         bench.real_servers(model) as real,
     ):
         servers = [one, many, *real]
         over_grpc = [*(server.predict(model, batch) for server in servers), echo]
         closed = bench.sweep(TRIVIAL, over_grpc, CONCURRENCY)
-        alone = contenders.in_process(model, batch, bench.base, bench.tensorflow)
+        alone = systems.in_process(model, batch, bench.base, bench.tensorflow)
         others = bench.sweep(TRIVIAL, [one.rest(model, batch), alone], CONCURRENCY[:2])
         return [*closed, *others, *bench.open_loops(TRIVIAL, over_grpc, closed)]
 
@@ -187,7 +185,7 @@ def images(bench: Bench) -> list[Row]:
     ):
         over_grpc = [own.predict(CONVNET, 1) for own in (server, *real)]
         answering = [*over_grpc, server.rest(CONVNET, 1), *mlflow]
-        alone = contenders.in_process(CONVNET, 1, bench.base, bench.tensorflow)
+        alone = systems.in_process(CONVNET, 1, bench.base, bench.tensorflow)
         return bench.sweep(IMAGES, [alone, *answering], CONCURRENCY[:2])
 
 
@@ -203,7 +201,7 @@ def resnet50(bench: Bench) -> list[Row]:
             (RESNET_ONE, 1, [server.rest(RESNET50, 1), *mlflow]),
             (RESNET_EIGHT, 8, []),
         ):
-            alone = contenders.in_process(RESNET50, batch, bench.base, bench.tensorflow)
+            alone = systems.in_process(RESNET50, batch, bench.base, bench.tensorflow)
             over_grpc = [own.predict(RESNET50, batch) for own in (server, *real)]
             rows += bench.sweep(experiment, [alone, *over_grpc, *others], CONCURRENCY[:1])
     return rows

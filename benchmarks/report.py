@@ -17,8 +17,8 @@ import psutil
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
-from benchmarks.aims import Aim
 from benchmarks.figures import PERCENTILES, figures
+from benchmarks.goals import Aim
 from benchmarks.samples import Row, bars
 from pipelines import tracking
 from serving.errors import UserError

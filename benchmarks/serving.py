@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import contenders, models
+from benchmarks import models, systems
 from benchmarks.experiments import EXPERIMENTS, Bench
 from benchmarks.processes import isolated
 from benchmarks.samples import Row
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     """
     _check(options)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    real = contenders.real_server()
+    real = systems.real_server()
     with tempfile.TemporaryDirectory(prefix="foundry-benchmark-") as folder:
         rows = measure(options, real, Path(folder))
         _report(rows, options, real, Path(folder))
@@ -114,7 +114,7 @@ def _report(
     """Prints the tables, then logs the run: what was measured is not lost with the store."""
     with console.status("drawing"):
         from benchmarks import report
-        from benchmarks.aims import aims
+        from benchmarks.goals import aims
     reached = aims(rows, options.workers)
     console.print()
     console.print(report.results_table(rows))

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from pipelines import PIPELINES, make_task
+from pipelines.catalog import PIPELINES, make_task
+from pipelines.cli import parse
+from pipelines.config import Config, check
 from pipelines.errors import UserError, ValidationError
-from pipelines.options import parse
 from pipelines.progress import console, quiet
-from pipelines.recipe import Config, check
 
 if TYPE_CHECKING:
-    from pipelines.pipeline import Result
+    from pipelines.run import Result
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,7 +51,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _list_pipelines() -> None:
-    table = Table("pipeline", "task", "default data set", "default architecture", box=None)
+    table = Table(box=None)
+    table.add_column("pipeline", no_wrap=True)
+    for header in ("task", "default data set", "default architecture"):
+        table.add_column(header)
     for name, pipeline in PIPELINES.items():
         defaults = pipeline.defaults
         table.add_row(name, pipeline.summary, defaults.dataset, defaults.architecture)
@@ -65,7 +68,7 @@ def _run(pipeline: str, config: Config) -> Result:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with console.status("loading TensorFlow"), quiet():
         task = make_task(pipeline)
-        road = importlib.import_module("pipelines.pipeline")
+        road = importlib.import_module("pipelines.run")
     # What libraries say in passing would tear the bars apart.
     for library in ("absl", "mlflow", "urllib3"):
         logging.getLogger(library).setLevel(logging.ERROR)

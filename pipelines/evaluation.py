@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 if TYPE_CHECKING:
-    from pipelines.pipeline import Data, Task
+    from pipelines.run import Data, Task
 
 Scores = dict[str, float]
 

@@ -20,15 +20,16 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines import PIPELINES, figures
+from pipelines import figures
+from pipelines.catalog import PIPELINES
+from pipelines.config import Config
 from pipelines.errors import UserError
-from pipelines.recipe import Config
 
 if TYPE_CHECKING:
     import keras
 
     from pipelines.baselines import Baseline
-    from pipelines.pipeline import Data
+    from pipelines.run import Data
 
 STORE = Path("mlruns")
 DEFAULT_TRACKING_URI = f"sqlite:///{STORE}/mlflow.db"

@@ -12,12 +12,12 @@ import tensorflow as tf
 from keras import ops
 
 from pipelines import evaluation
+from pipelines.config import Config, Optimizer, Recipe
 from pipelines.evaluation import Predictions, Scores
 from pipelines.progress import stage
-from pipelines.recipe import Config, Optimizer, Recipe
 
 if TYPE_CHECKING:
-    from pipelines.pipeline import Data, Task
+    from pipelines.run import Data, Task
     from pipelines.tracking import TrackedRun
 
 # Decoded examples up to this size are kept in memory after the first epoch.

@@ -21,9 +21,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from serving import command_options, rollout_commands, up
+from serving.commands import options as command_options
+from serving.commands import rollout, up
 from serving.errors import RolloutError, ServingError, UserError
-from serving.telling import DEFAULT_ADDRESS
+from serving.rollout.servers import DEFAULT_ADDRESS
 
 Item = TypeVar("Item")
 
@@ -62,8 +63,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _query(options: argparse.Namespace) -> None:
-    from serving import answers, query
     from serving.client import Client
+    from serving.query import ask as query
+    from serving.query import display as answers
 
     kinds = [bool(options.files), bool(options.text), options.json is not None]
     if sum(kinds) != 1:
@@ -157,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    rollout_commands.add(commands)
+    rollout.add(commands)
 
     query = commands.add_parser(
         "query", help="ask a served model about images, texts or JSON lines"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines import PIPELINES
-from pipelines.options import parse
+from pipelines.catalog import PIPELINES
+from pipelines.cli import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
@@ -35,11 +35,14 @@ def test_defaults_are_the_pipelines_own(pipeline):
 
 
 def test_main_does_the_job_of_the_demo():
-    assert parse(command("main")) == ("classify_images", PIPELINES["classify_images"].defaults)
+    assert parse(command("main")) == (
+        "image_classification",
+        PIPELINES["image_classification"].defaults,
+    )
 
 
 def test_parameters_reach_the_pipeline_and_so_do_others():
-    arguments = command("classify_images", epochs="3", learning_rate="1e-2")
+    arguments = command("image_classification", epochs="3", learning_rate="1e-2")
     _, config = parse([*arguments, "--model.dropout", "0.3", "--patience", "5"])
     assert config.recipe.epochs == 3
     assert config.recipe.optimizer.learning_rate == 0.01

@@ -9,7 +9,7 @@ import pytest
 
 from architectures import ARCHITECTURES
 from architectures.__main__ import markdown
-from pipelines import PIPELINES
+from pipelines.catalog import PIPELINES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines import datasets
+from pipelines.datasets import loading
 from pipelines.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -35,7 +35,7 @@ def is_folder_of_tables(dataset: str) -> bool:
 
 def name(folder: Path) -> str:
     """Returns the folder's name; what MLflow's registry does not take of it becomes "_"."""
-    return datasets.registrable(folder.resolve().name)
+    return loading.registrable(folder.resolve().name)
 
 
 def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], tuple[str, ...], str]:

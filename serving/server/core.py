@@ -23,12 +23,14 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError
-from serving.server import inference, models, observing
-from serving.server.manager import Lease, Manager
-from serving.server.model_configs import models_of
-from serving.server.observing import Observation, Observed
+from serving.server.handlers import classify_regress
+from serving.server.handlers import metadata as models
+from serving.server.handlers.predict import predict
+from serving.server.lifecycle.manager import Lease, Manager
+from serving.server.lifecycle.model_configs import models_of
+from serving.server.monitoring import observation as observing
+from serving.server.monitoring.observation import Observation, Observed
 from serving.server.peers import Peers
-from serving.server.predict import predict
 
 log = logging.getLogger(__name__)
 
@@ -109,13 +111,13 @@ class Core:
         self, request: classification_pb2.ClassificationRequest, timeout: float | None = None
     ) -> classification_pb2.ClassificationResponse:
         """Runs a signature on examples and returns classes; `timeout` as for `predict`."""
-        return self._answer(inference.classify, request, timeout)
+        return self._answer(classify_regress.classify, request, timeout)
 
     def regress(
         self, request: regression_pb2.RegressionRequest, timeout: float | None = None
     ) -> regression_pb2.RegressionResponse:
         """Runs a signature on examples and returns values; `timeout` as for `predict`."""
-        return self._answer(inference.regress, request, timeout)
+        return self._answer(classify_regress.regress, request, timeout)
 
     def _answer(
         self,
@@ -145,7 +147,7 @@ class Core:
         spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
         with self._acquire(spec) as (number, session):
             session = observing.timed(session, number)
-            response = inference.multi_inference(
+            response = classify_regress.multi_inference(
                 session, request, timeout, check_method_name=self._check_method_name
             )
         for result in response.results:

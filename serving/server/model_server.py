@@ -13,24 +13,21 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError, UserError
-from serving.server import (
-    batching_parameters,
-    configuration,
-    grpc_front,
-    metrics,
-    model_configs,
-    rest_front,
-)
-from serving.server.access_log import AccessLog
+from serving.server import config_files, grpc_services
+from serving.server.batching import parameters
 from serving.server.core import Core
 from serving.server.flags import Flags, channel_options
-from serving.server.loader import Loader
-from serving.server.manager import Manager
-from serving.server.metrics import Metrics
+from serving.server.lifecycle import model_configs
+from serving.server.lifecycle.loader import Loader
+from serving.server.lifecycle.manager import Manager
+from serving.server.monitoring import metrics
+from serving.server.monitoring.access_log import AccessLog
+from serving.server.monitoring.metrics import Metrics
+from serving.server.monitoring.shared_metrics import SharedMetrics
 from serving.server.peers import Peers
-from serving.server.sandbox import Sandbox
-from serving.server.session_options import session_config
-from serving.server.shared_metrics import SharedMetrics
+from serving.server.rest import app as rest_front
+from serving.server.servables.sandbox import Sandbox
+from serving.server.servables.session_options import session_config
 
 log = logging.getLogger("serving.server")
 
@@ -111,7 +108,7 @@ def _tags(flags: Flags) -> tuple[str, ...]:
 def _options(flags: Flags) -> config_pb2.ConfigProto:
     base = config_pb2.ConfigProto()
     if flags.tensorflow_session_config_file:
-        base = configuration.read(flags.tensorflow_session_config_file, config_pb2.ConfigProto)
+        base = config_files.read(flags.tensorflow_session_config_file, config_pb2.ConfigProto)
     return session_config(flags, base)
 
 
@@ -119,7 +116,7 @@ def _prometheus(flags: Flags) -> str:
     """Returns the path of the page for monitoring; empty without one."""
     if not flags.monitoring_config_file:
         return ""
-    config = configuration.read(flags.monitoring_config_file, configuration.MonitoringConfig)
+    config = config_files.read(flags.monitoring_config_file, config_files.MonitoringConfig)
     if not config.prometheus_config.enable:
         return ""
     return config.prometheus_config.path or metrics.DEFAULT_PATH
@@ -134,7 +131,7 @@ def _loader(
         sandbox,
         _tags(flags),
         options,
-        batching_parameters.common(flags),
+        parameters.common(flags),
         batching_per_model=flags.enable_per_model_batching_parameters,
         warmup_iterations=iterations if flags.enable_model_warmup else 0,
         check_method_name=flags.enable_signature_method_name_check,
@@ -169,13 +166,15 @@ def _grpc_threads(flags: Flags) -> int:
 def _start_grpc(stack: contextlib.ExitStack, flags: Flags, peers: Peers, core: Core) -> grpc.Server:
     credentials = None
     if flags.ssl_config_file:
-        ssl = configuration.read(flags.ssl_config_file, configuration.SSLConfig)
-        credentials = grpc_front.credentials(ssl)
+        ssl = config_files.read(flags.ssl_config_file, config_files.SSLConfig)
+        credentials = grpc_services.credentials(ssl)
     # A path has one listener; the port is shared.
     socket_path = flags.grpc_socket_path if peers.index == 0 else ""
-    server, port = grpc_front.serve(
+    server, port = grpc_services.serve(
         core,
-        grpc_front.Listeners(flags.port or None, socket_path, peers.socket_path(), reuse_port=True),
+        grpc_services.Listeners(
+            flags.port or None, socket_path, peers.socket_path(), reuse_port=True
+        ),
         threads=_grpc_threads(flags),
         credentials=credentials,
         options=channel_options(flags.grpc_channel_arguments),

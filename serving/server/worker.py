@@ -17,7 +17,7 @@ from pathlib import Path
 from serving.errors import ServingError, UserError
 from serving.server.__main__ import set_up_logging
 from serving.server.flags import parse
-from serving.server.session_options import set_environment
+from serving.server.servables.session_options import set_environment
 
 
 def main(arguments: Sequence[str]) -> int:

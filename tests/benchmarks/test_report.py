@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from benchmarks import experiments, report
-from benchmarks.aims import aims
-from benchmarks.contenders import ECHO, IN_PROCESS, MLFLOW, SERVER, server_name
 from benchmarks.figures import figures
+from benchmarks.goals import aims
 from benchmarks.load import Load, Sample
 from benchmarks.samples import Histogram, Row, Served
+from benchmarks.systems import ECHO, IN_PROCESS, MLFLOW, SERVER, server_name
 from serving.errors import UserError
 
 

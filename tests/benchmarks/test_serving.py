@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import contenders, experiments, serving
+from benchmarks import experiments, serving, systems
 from benchmarks.__main__ import main
 from benchmarks.experiments import Bench
 from benchmarks.load import Load, Sample
@@ -25,14 +25,14 @@ def small(bench: Bench) -> list[Row]:
     model = HALF_PLUS_TWO
     with (
         bench.serve(model, batching=BATCHING) as server,
-        contenders.echo(model, 3, bench.base, bench.loader) as echo,
+        systems.echo(model, 3, bench.base, bench.loader) as echo,
         bench.real_servers(model) as real,
         bench.mlflow_servers(model, 3) as mlflow_server,
     ):
         assert not real
         assert not mlflow_server
         over_grpc = [server.predict(model, 3), echo]
-        alone = contenders.in_process(model, 3, bench.base, bench.tensorflow)
+        alone = systems.in_process(model, 3, bench.base, bench.tensorflow)
         closed = bench.sweep("small", [*over_grpc, server.rest(model, 3), alone], [1, 2])
         return [*closed, *bench.open_loops("small", over_grpc, closed)]
 
@@ -110,12 +110,12 @@ def test_help_names_what_there_is(arguments, capsys):
 def test_contenders_take_turns_with_seeds_of_their_own(tmp_path):
     asked: list[tuple[str, int, float]] = []
 
-    def contender(name: str) -> contenders.Contender:
+    def contender(name: str) -> systems.Contender:
         def measure(load: Load) -> tuple[Sample, Served]:
             asked.append((name, load.seed, load.seconds))
             return Sample(1.0, np.ones(3)), Served()
 
-        return contenders.Contender(name, measure)
+        return systems.Contender(name, measure)
 
     told: list[Row] = []
     executor = None

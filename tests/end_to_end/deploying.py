@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serving import deploy as module
-from serving import engines
-from serving.registry import Registry
-from serving.repository import Repository
-from serving.rollout import Place, Rollout
+from serving.engines import engine as engines
+from serving.rollout import deploy as module
+from serving.rollout.model_registry import Registry
+from serving.rollout.model_repository import Repository
+from serving.rollout.promote import Place, Rollout
 
 
 def deploy(name: str, repository: Path, *, version: int = 1) -> Rollout:

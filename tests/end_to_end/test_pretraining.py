@@ -11,12 +11,14 @@ import pytest
 import tensorflow as tf
 
 from architectures.layers import SequencePooling
-from pipelines import encoders, guessing, training
+from pipelines import training
 from pipelines.__main__ import main
-from pipelines.datasets import segments
-from pipelines.encoders import dense
+from pipelines.tasks.pretraining import data as segments
+from pipelines.tasks.pretraining import masked_lm
+from pipelines.text import task as encoders
+from pipelines.text.task import dense
 from serving.client import Client
-from serving.server.versions import Model
+from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
 from tests.pipelines import pretrained, written
 from tests.serving.saved_models import serving
@@ -83,7 +85,7 @@ def goes_on(run: str, architecture: str, data_dir: Path) -> None:
     """Trains a classifier on the run's encoder, frozen, which has to come out as it went in."""
     options = ("--architecture", architecture, "--encoder", f"runs:/{run}", "--freeze_layers", "1")
     short = ("--dataset", "topics", "--epochs", "1", "--batch_size", "8", "--max_length", "24")
-    second = train("classify_text", data_dir, *short, *options, "--model.pooling", "mean")
+    second = train("text_classification", data_dir, *short, *options, "--model.pooling", "mean")
     folders = [encoders.find(f"runs:/{one}") for one in (run, second)]
     assert encoders.read_vocabulary(folders[0]) == encoders.read_vocabulary(folders[1])
     family = encoders.family(architecture)
@@ -110,11 +112,11 @@ def test_masks_are_filled_and_pairs_judged_as_by_the_trained_model(
     store, workplace, data_dir, at_once, monkeypatch
 ):
     kept = Kept(monkeypatch)
-    run = train("pretrain_bert", data_dir, "--dataset", "shores", *SMALL)
+    run = train("bert_pretraining", data_dir, "--dataset", "shores", *SMALL)
     second = [*TEXTS[1:], "a ship"]
     plain = [text.replace("[MASK]", "reef") for text in TEXTS]
     answers = ask(
-        "pretrain_bert",
+        "bert_pretraining",
         workplace,
         fill_mask={"text": TEXTS},
         serving_default={"text": TEXTS},
@@ -122,14 +124,14 @@ def test_masks_are_filled_and_pairs_judged_as_by_the_trained_model(
         next_sentence={"text": plain, "text_pair": second},
     )
     ((data,), (model,)) = kept.data, kept.models
-    inputs, masks = guessing.with_masks(data.tokenizer, tf.constant(TEXTS))
+    inputs, masks = masked_lm.with_masks(data.tokenizer, tf.constant(TEXTS))
     given = {k: x.numpy() for k, x in dense({**inputs, "mask_positions": masks}).items()}
     logits = model.predict(given, verbose=0)["masked_lm"]
-    expected = guessing.best_arrays(logits, given["mask_positions"])
+    expected = masked_lm.best_arrays(logits, given["mask_positions"])
     filled = answers["fill_mask"]
     np.testing.assert_allclose(filled["scores"], expected["scores"], rtol=1e-4, atol=1e-6)
     vocabulary = ["", *data.tokenizer.vocabulary[1:]]
-    certain = guessing.decided(logits, given["mask_positions"])
+    certain = masked_lm.decided(logits, given["mask_positions"])
     for row in np.flatnonzero(certain):
         found = [[token.decode() for token in place] for place in filled["tokens"][row]]
         assert found == [[vocabulary[i] for i in place] for place in expected["guesses"][row]]
@@ -159,9 +161,9 @@ def test_replaced_words_are_told_as_by_the_trained_model(
 ):
     kept = Kept(monkeypatch)
     options = ("--generator_divisor", "2", "--model.embedding", "8")
-    run = train("pretrain_electra", data_dir, "--dataset", "shores", *SMALL, *options)
+    run = train("electra_pretraining", data_dir, "--dataset", "shores", *SMALL, *options)
     texts = ["The reef and a ship.", "", "moss of a Häher, a tree"]
-    answers = ask("pretrain_electra", workplace, detect={"text": texts}, embed={"text": texts})
+    answers = ask("electra_pretraining", workplace, detect={"text": texts}, embed={"text": texts})
     ((data,), (model,)) = kept.data, kept.models
     ids = {k: x.numpy() for k, x in dense(data.tokenizer(tf.constant(texts))).items()}
     alike(answers["embed"], vectors(encoders.read(encoders.find(f"runs:/{run}"), "electra"), ids))

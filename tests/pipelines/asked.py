@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.answer_questions import AnswerQuestions
-from pipelines.datasets import questions
-from pipelines.recipe import Recipe, TextConfig
+from pipelines.config import Recipe, TextConfig
+from pipelines.tasks.question_answering import data as questions
+from pipelines.tasks.question_answering.task import QuestionAnswering
 
 SIZES = {"train": 48, "validation": 12, "test": 16}
 _NAMES = ("Ann", "Bob", "Zoë", "Dan")
@@ -59,7 +59,7 @@ def config(architecture: str = "bert_tiny", **options: Any) -> TextConfig:
     return TextConfig(architecture=architecture, **{**defaults, **options})
 
 
-def loaded(task: AnswerQuestions, chosen: TextConfig, sizes: Mapping[str, int] = SIZES) -> Any:
+def loaded(task: QuestionAnswering, chosen: TextConfig, sizes: Mapping[str, int] = SIZES) -> Any:
     """The data set as the task would load it."""
     task.choose(chosen)
     return questions.questions(

@@ -21,7 +21,9 @@ def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
     database = folder / "mlflow.db"
     store = SqlAlchemyStore(f"sqlite:///{database}", str(folder / "ARTIFACTS"))
-    store.create_experiment("classify_images", str(folder / "ARTIFACTS" / "classify_images"))
+    store.create_experiment(
+        "image_classification", str(folder / "ARTIFACTS" / "image_classification")
+    )
     store.engine.dispose()
     return database
 
@@ -66,29 +68,31 @@ def store(workplace: Path, store_template: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture(scope="session")
 def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A TFDS folder with the embedded digits in it."""
-    from pipelines import datasets
+    from pipelines.datasets import loading
 
     folder = tmp_path_factory.mktemp("tfds")
-    datasets.prepared("digits", data_dir=str(folder))
+    loading.prepared("digits", data_dir=str(folder))
     return folder
 
 
 @pytest.fixture(scope="session")
 def linear_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The SavedModel of `samples.linear()`."""
-    from pipelines import export
+    from pipelines.export import saved_model
     from tests.pipelines import samples
 
     model = samples.linear()
     folder = tmp_path_factory.mktemp("linear") / "saved_model"
     examples = {"left/0.txt": b"1 2 3", "right/1.txt": b"4 5 6"}
-    return export.saved_model(model, samples.linear_signatures(model), folder, examples=examples)
+    return saved_model.saved_model(
+        model, samples.linear_signatures(model), folder, examples=examples
+    )
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets validation run in this process; a fresh one takes seconds to import TensorFlow."""
-    from pipelines import validation
+    from pipelines.export import validation
 
     def run(command: list[str], **options) -> subprocess.CompletedProcess[str]:
         *_, saved, records, contract, golden = command

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pipelines.recipe import BertConfig, PretrainingConfig
+from pipelines.config import BertConfig, PretrainingConfig
 from tests.pipelines import written
 from tests.pipelines.written import RECIPE, TEXT, TOPICS
 

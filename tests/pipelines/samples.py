@@ -13,11 +13,11 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from pipelines.baselines import Baseline, scored
-from pipelines.datasets.images import LabelledImages
+from pipelines.config import Augmentation, Config, ImageConfig, Recipe
 from pipelines.evaluation import Predictions, Scores
-from pipelines.export import Signature
-from pipelines.pipeline import Task
-from pipelines.recipe import Augmentation, Config, ImageConfig, Recipe
+from pipelines.export.saved_model import Signature
+from pipelines.run import Task
+from pipelines.tasks.image_classification.data import LabelledImages
 
 SHAPE = (8, 8, 1)
 CLASSES = ("low", "middle", "top")

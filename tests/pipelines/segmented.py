@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines.datasets.masks import VOID, SegmentedImages
-from pipelines.recipe import Augmentation, ImageConfig, Recipe
+from pipelines.config import Augmentation, ImageConfig, Recipe
+from pipelines.tasks.image_segmentation.data import VOID, SegmentedImages
 
 SHAPE = (16, 16, 1)
 CLASSES = ("background", "gray", "white")

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.datasets.windows import SeriesData
-from pipelines.recipe import Recipe, SeriesConfig
+from pipelines.config import Recipe, SeriesConfig
+from pipelines.tasks.forecasting.data import SeriesData
 
 
 def series(values: np.ndarray | None = None, **choices: Any) -> SeriesData:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.datasets.running_text import RunningText, running_text
-from pipelines.recipe import LanguageConfig, Optimizer, Recipe
-from pipelines.reversible_tokenizers import learn
+from pipelines.config import LanguageConfig, Optimizer, Recipe
+from pipelines.tasks.language_modeling.data import RunningText, running_text
+from pipelines.text.reversible_tokenizers import learn
 
 SIZES = {"train": 60, "validation": 12, "test": 14}
 _WHO = ("Ann", "Bob", "Zoë", "Mr. Stone")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pipelines import baselines
 from pipelines.baselines import Baseline, logistic_regression, scored, strongest, tfidf
-from pipelines.classify_images import ClassifyImages
 from pipelines.evaluation import Predictions, Scores
+from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
 
 
@@ -70,7 +70,7 @@ def test_each_split_has_its_own_score():
 
 
 def test_the_baseline_of_images_has_the_scores_of_the_network():
-    task = ClassifyImages()
+    task = ImageClassification()
     (baseline,) = task.baselines(samples.striped())
     assert baseline.name == "logistic regression"
     for scores in (baseline.validation, baseline.test):

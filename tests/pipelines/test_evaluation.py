@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pipelines import evaluation
-from pipelines.classify_images import ClassifyImages
 from pipelines.evaluation import Predictions, Scores, intervals, joined, predict
+from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
 
 TASK = samples.Doubles()
@@ -97,7 +97,7 @@ def test_what_scores_need_may_depend_on_the_target(model):
 
 def test_images_and_labels_are_predicted_as_they_are():
     """What has one shape is not padded, and dropout is off."""
-    task, data = ClassifyImages(), samples.striped()
+    task, data = ImageClassification(), samples.striped()
     network = task.model(samples.config(dropout=0.9), data)
     predictions = predict(task, network, data, "test", 7)
     ((images, labels),) = data.test.batch(100).as_numpy_iterator()

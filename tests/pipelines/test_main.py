@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import PIPELINES, recipe
+from pipelines import config as recipe
 from pipelines.__main__ import main
+from pipelines.catalog import PIPELINES
+from pipelines.cli import parse
+from pipelines.config import Config
 from pipelines.errors import UserError
-from pipelines.options import parse
-from pipelines.recipe import Config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HEAVY = ("tensorflow", "keras", "mlflow", "sklearn", "matplotlib", "tensorflow_datasets")
@@ -91,12 +92,12 @@ def test_help_names_every_option_with_its_meaning_and_default(pipeline, monkeypa
 
 def test_a_task_knows_only_the_options_that_it_understands():
     known = {name: meanings(pipeline.defaults) for name, pipeline in PIPELINES.items()}
-    assert "augmentation.flip" in known["classify_images"]
-    assert "augmentation.flip" not in known["classify_text"]
-    assert "horizon" in known["forecast"]
-    assert "horizon" not in known["classify_images"]
+    assert "augmentation.flip" in known["image_classification"]
+    assert "augmentation.flip" not in known["text_classification"]
+    assert "horizon" in known["forecasting"]
+    assert "horizon" not in known["image_classification"]
     with pytest.raises(UserError, match="--horizon"):
-        parse(["classify_images", "--horizon", "3"])
+        parse(["image_classification", "--horizon", "3"])
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -120,34 +121,34 @@ def test_the_list_of_pipelines_imports_no_tensorflow(arguments):
 
 
 def test_help_imports_no_tensorflow():
-    done, heavy = command("classify_images", "--help")
+    done, heavy = command("image_classification", "--help")
     assert done.returncode == 0
     assert "--optimizer.learning_rate" in done.stdout
     assert heavy == ""
 
 
 MISTAKES = [
-    (["resnet"], "unknown pipeline 'resnet'; known are: .*classify_images"),
+    (["resnet"], "unknown pipeline 'resnet'; known are: .*image_classification"),
     (["--epochs", "3"], "unknown pipeline '--epochs'"),
-    (["classify_images", "--nonsense", "3"], "--nonsense"),
-    (["classify_images", "nonsense"], "nonsense"),
-    (["classify_images", "--optimizer.nonsense", "3"], "--optimizer.nonsense"),
-    (["classify_images", "--epochs", "many"], "--epochs: .*int.*many"),
-    (["classify_images", "--epochs", "1.5"], "--epochs: .*int.*1.5"),
-    (["classify_images", "--epochs"], "--epochs: expected one argument"),
-    (["classify_images", "--epochs", "0"], "--epochs must be between 1 and 100000, not 0"),
-    (["classify_images", "--precision", "float8"], "--precision: .*mixed_bfloat16.*float8"),
-    (["classify_images", "--augmentation.flip", "maybe"], "--augmentation.flip: .*maybe"),
-    (["classify_images", "--history", "3"], "--history"),
-    (["forecast", "--augmentation.flip", "true"], "--augmentation.flip"),
-    (["forecast", "--horizon", "0"], "--horizon must be between 1 and 10000, not 0"),
-    (["classify_text", "--text_signature", "3"], "--text_signature: .*3"),
-    (["classify_images", "--model", "3"], "--model: .*3"),
+    (["image_classification", "--nonsense", "3"], "--nonsense"),
+    (["image_classification", "nonsense"], "nonsense"),
+    (["image_classification", "--optimizer.nonsense", "3"], "--optimizer.nonsense"),
+    (["image_classification", "--epochs", "many"], "--epochs: .*int.*many"),
+    (["image_classification", "--epochs", "1.5"], "--epochs: .*int.*1.5"),
+    (["image_classification", "--epochs"], "--epochs: expected one argument"),
+    (["image_classification", "--epochs", "0"], "--epochs must be between 1 and 100000, not 0"),
+    (["image_classification", "--precision", "float8"], "--precision: .*mixed_bfloat16.*float8"),
+    (["image_classification", "--augmentation.flip", "maybe"], "--augmentation.flip: .*maybe"),
+    (["image_classification", "--history", "3"], "--history"),
+    (["forecasting", "--augmentation.flip", "true"], "--augmentation.flip"),
+    (["forecasting", "--horizon", "0"], "--horizon must be between 1 and 10000, not 0"),
+    (["text_classification", "--text_signature", "3"], "--text_signature: .*3"),
+    (["image_classification", "--model", "3"], "--model: .*3"),
     (
-        ["classify_images", "--architecture", "resnet9"],
+        ["image_classification", "--architecture", "resnet9"],
         "'resnet9'; `python -m architectures` lists them",
     ),
-    (["classify_images", "--config", "nowhere.yaml"], "--config: .*nowhere.yaml"),
+    (["image_classification", "--config", "nowhere.yaml"], "--config: .*nowhere.yaml"),
 ]
 
 
@@ -163,5 +164,5 @@ def test_a_mistake_ends_with_code_2_and_one_sentence(arguments, message, workpla
 @pytest.mark.parametrize("text", ["[1, 2", "epochs: many", "nonsense: 3", "- 1\n- 2\n"])
 def test_a_file_that_holds_no_choices_is_refused(text, workplace, capsys):
     Path("config.yaml").write_text(text)
-    assert main(["classify_images", "--config", "config.yaml"]) == 2
+    assert main(["image_classification", "--config", "config.yaml"]) == 2
     assert re.fullmatch(r"error: \S.*\n", capsys.readouterr().err)

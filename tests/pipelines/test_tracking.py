@@ -16,10 +16,11 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 
-from pipelines import PIPELINES, tracking
+from pipelines import tracking
 from pipelines.baselines import Baseline
+from pipelines.catalog import PIPELINES
+from pipelines.config import Config
 from pipelines.errors import UserError
-from pipelines.recipe import Config
 from tests.pipelines import samples
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -30,26 +31,26 @@ def text(run_id: str, path: str) -> str:
     return mlflow.artifacts.load_text(f"runs:/{run_id}/{path}")
 
 
-def only_run(experiment: str = "classify_images") -> mlflow.entities.Run:
+def only_run(experiment: str = "image_classification") -> mlflow.entities.Run:
     (run,) = mlflow.search_runs(experiment_names=[experiment], output_format="list")
     assert isinstance(run, mlflow.entities.Run)
     return run
 
 
 def test_a_run_carries_its_choices(store):
-    with tracking.run("classify_images", CONFIG) as tracked:
+    with tracking.run("image_classification", CONFIG) as tracked:
         assert tracked.store == store
     run = only_run()
     assert tracked.uri == f"runs:/{run.info.run_id}"
     assert run.info.run_name == "convnet on striped"
-    chosen = {"pipeline": "classify_images", **CONFIG.parameters()}
+    chosen = {"pipeline": "image_classification", **CONFIG.parameters()}
     assert run.data.params == {name: str(value) for name, value in chosen.items()}
-    assert run.data.tags["pipeline"] == "classify_images"
+    assert run.data.tags["pipeline"] == "image_classification"
     assert yaml.safe_load(text(run.info.run_id, "config.yaml")) == CONFIG.options()
 
 
 def test_a_run_carries_its_environment(store):
-    with tracking.run("classify_images", CONFIG) as tracked:
+    with tracking.run("image_classification", CONFIG) as tracked:
         pass
     environment = json.loads(text(tracked.id, "environment.json"))
     assert environment["python"] == sys.version
@@ -61,7 +62,7 @@ def test_a_run_carries_its_environment(store):
 
 
 def test_a_run_carries_the_code_version(store):
-    with tracking.run("classify_images", CONFIG) as tracked:
+    with tracking.run("image_classification", CONFIG) as tracked:
         pass
     commit, changes = tracking.code_version()
     tags = mlflow.get_run(tracked.id).data.tags
@@ -105,7 +106,7 @@ def test_a_run_carries_data_network_and_results(store, workplace):
     intervals = {"accuracy": (0.65, 0.8), "loss": (0.5, 1.25)}
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="the_layer")])
     report = {"failure": "", "ops": ["MatMul"], "differences": {"serve": {"y": 1e-7}}}
-    with tracking.run("classify_images", CONFIG) as tracked:
+    with tracking.run("image_classification", CONFIG) as tracked:
         tracked.data(samples.striped())
         tracked.model(model, device="CPU")
         tracked.metrics({"train_loss": 3.0}, step=1)
@@ -179,7 +180,7 @@ def test_a_run_carries_data_network_and_results(store, workplace):
     ids=lambda part: type(part).__name__ if isinstance(part, BaseException) else "",
 )
 def test_a_failed_run_is_closed_and_says_why(store, error, status, failure):
-    with pytest.raises(type(error)) as caught, tracking.run("classify_images", CONFIG):
+    with pytest.raises(type(error)) as caught, tracking.run("image_classification", CONFIG):
         raise error
     assert caught.value is error
     run = only_run()
@@ -192,13 +193,13 @@ def test_a_run_whose_choices_cannot_be_logged_is_closed_as_failed(store, monkeyp
         raise OSError("no space left")
 
     monkeypatch.setattr(mlflow, "log_dict", fail)
-    with pytest.raises(OSError, match="no space"), tracking.run("classify_images", CONFIG):
+    with pytest.raises(OSError, match="no space"), tracking.run("image_classification", CONFIG):
         pytest.fail("the body must not run")
     assert only_run().info.status == "FAILED"
 
 
 def test_a_finished_run_has_no_failure(store):
-    with tracking.run("classify_images", CONFIG):
+    with tracking.run("image_classification", CONFIG):
         assert only_run().info.status == "RUNNING"
     run = only_run()
     assert run.info.status == "FINISHED"
@@ -208,7 +209,7 @@ def test_a_finished_run_has_no_failure(store):
 def test_a_run_joins_the_one_that_was_started_for_it(store, monkeypatch):
     """`mlflow run` has logged what its user typed, as it was typed."""
     client = mlflow.MlflowClient()
-    experiment = mlflow.get_experiment_by_name("classify_images")
+    experiment = mlflow.get_experiment_by_name("image_classification")
     assert experiment is not None
     started = client.create_run(experiment.experiment_id)
     typed = {"optimizer.learning_rate": "1e-3", "epochs": "02", "own": "parameter"}
@@ -216,31 +217,31 @@ def test_a_run_joins_the_one_that_was_started_for_it(store, monkeypatch):
         client.log_param(started.info.run_id, name, value)
     monkeypatch.setenv("MLFLOW_RUN_ID", started.info.run_id)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment.experiment_id)
-    with tracking.run("classify_images", CONFIG) as tracked:
+    with tracking.run("image_classification", CONFIG) as tracked:
         pass
     assert tracked.id == started.info.run_id
     run = only_run()
     assert run.info.status == "FINISHED"
-    chosen = {"pipeline": "classify_images", **CONFIG.parameters()}
+    chosen = {"pipeline": "image_classification", **CONFIG.parameters()}
     assert run.data.params == {name: str(value) for name, value in chosen.items()} | typed
 
 
 def test_a_run_goes_into_the_experiment_that_was_chosen_for_it(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", mlflow.create_experiment("mine"))
-    with tracking.run("classify_images", CONFIG) as tracked:
+    with tracking.run("image_classification", CONFIG) as tracked:
         pass
     assert only_run("mine").info.run_id == tracked.id
 
 
 def test_each_pipeline_of_one_process_has_its_own_experiment(store):
-    for pipeline in ("classify_images", "another", "classify_images"):
+    for pipeline in ("image_classification", "another", "image_classification"):
         with tracking.run(pipeline, CONFIG) as tracked:
             pass
         assert mlflow.get_experiment(tracked.experiment_id).name == pipeline
 
 
 def test_another_store_is_used_if_the_environment_names_it(store, workplace):
-    with tracking.run("classify_images", CONFIG):
+    with tracking.run("image_classification", CONFIG):
         pass
     assert tracking.tracking_uri() == store
     assert not Path("mlruns").exists()
@@ -262,7 +263,7 @@ tracking.open_store()
 made = sorted(path.name for path in Path("mlruns").iterdir())
 kept = {e.name: e.artifact_location for e in mlflow.search_experiments()}
 for _ in range(2):
-    with tracking.run("classify_images", Config(architecture="convnet")) as tracked:
+    with tracking.run("image_classification", Config(architecture="convnet")) as tracked:
         pass
 with tracking.run("another", Config(architecture="convnet")):
     pass
@@ -294,7 +295,7 @@ def test_the_store_is_created_whole_with_an_experiment_per_pipeline(workplace):
     assert found["kept"] == {name: str(artifacts / name) for name in PIPELINES}
     assert len(found["artifacts"]) == 3
     for uri in found["artifacts"]:
-        assert uri.startswith((f"{artifacts}/classify_images/", f"{artifacts}/another/"))
+        assert uri.startswith((f"{artifacts}/image_classification/", f"{artifacts}/another/"))
     assert sorted(path.name for path in workplace.iterdir()) == ["mlruns"]
     assert sorted(path.name for path in (workplace / "mlruns").iterdir()) == [
         "artifacts",
@@ -328,7 +329,7 @@ def no_database(monkeypatch) -> None:
 
 
 def a_deleted_experiment(monkeypatch) -> None:
-    experiment = mlflow.get_experiment_by_name("classify_images")
+    experiment = mlflow.get_experiment_by_name("image_classification")
     assert experiment is not None
     mlflow.delete_experiment(experiment.experiment_id)
 
@@ -343,7 +344,7 @@ def test_a_store_that_cannot_be_used_is_the_users_mistake(fault, store, monkeypa
     message = "^the tracking store .* cannot be used: ."
     with (
         pytest.raises(UserError, match=message) as caught,
-        tracking.run("classify_images", Config()),
+        tracking.run("image_classification", Config()),
     ):
         pytest.fail("the body must not run")
     assert "\n" not in str(caught.value)

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import evaluation, training
-from pipelines.classify_images import ClassifyImages
-from pipelines.datasets.images import LabelledImages
-from pipelines.recipe import Augmentation, Config, Optimizer, Recipe
+from pipelines.config import Augmentation, Config, Optimizer, Recipe
+from pipelines.tasks.image_classification.data import LabelledImages
+from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
 from tests.pipelines.samples import Record
 
-TASK = ClassifyImages()
+TASK = ImageClassification()
 RECIPE = Recipe(epochs=2, batch_size=16, seed=3)
 AUGMENTATION = Augmentation(shift=0.1, flip=True)
 
@@ -285,7 +285,7 @@ def test_each_epoch_has_every_training_example_once_in_another_order():
     assert np.any(first != second)
 
 
-class Relabelling(ClassifyImages):
+class Relabelling(ImageClassification):
     """Augments images and labels together."""
 
     def augment(self, config):

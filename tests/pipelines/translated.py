@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.datasets import parallel_texts
-from pipelines.datasets.parallel_texts import ParallelTexts
-from pipelines.recipe import Recipe, TranslationConfig
-from pipelines.translate import Translate
+from pipelines.config import Recipe, TranslationConfig
+from pipelines.tasks.translation import data as parallel_texts
+from pipelines.tasks.translation.data import ParallelTexts
+from pipelines.tasks.translation.task import Translation
 
 SIZES = {"train": 120, "validation": 16, "test": 24}
 _WORDS = {
@@ -65,7 +65,7 @@ def config(architecture: str = "transformer_base", **options: Any) -> Translatio
 
 
 def loaded(
-    task: Translate, chosen: TranslationConfig, sizes: Mapping[str, int] = SIZES
+    task: Translation, chosen: TranslationConfig, sizes: Mapping[str, int] = SIZES
 ) -> ParallelTexts:
     """The data set as the task would load it."""
     task.choose(chosen)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from serving.async_client import AsyncClient
+from serving.client import AsyncClient
 
 
 class Awaited:

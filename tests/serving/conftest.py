@@ -40,7 +40,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def address(repository: Path) -> Iterator[str]:
     """Where all models of the repository are served."""
-    from serving.server.versions import Model
+    from serving.server.lifecycle.version_policy import Model
     from tests.serving.saved_models import serving
 
     models = [Model(folder.name, folder) for folder in repository.iterdir()]
@@ -51,7 +51,7 @@ def address(repository: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def rest_address(repository: Path) -> Iterator[str]:
     """Where all models of the repository are served over HTTP."""
-    from serving.server.versions import Model
+    from serving.server.lifecycle.version_policy import Model
     from tests.serving.saved_models import serving_rest
 
     models = [Model(folder.name, folder) for folder in repository.iterdir()]

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from serving.server import grpc_front, rest_front
+from serving.server import grpc_services
 from serving.server.core import Core
-from serving.server.grpc_front import Listeners
-from serving.server.loader import Loader
-from serving.server.manager import Manager
-from serving.server.sandbox import Sandbox
-from serving.server.versions import Model
+from serving.server.grpc_services import Listeners
+from serving.server.lifecycle.loader import Loader
+from serving.server.lifecycle.manager import Manager
+from serving.server.lifecycle.version_policy import Model
+from serving.server.rest import app as rest_front
+from serving.server.servables.sandbox import Sandbox
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def serving_both(
     try:
         manager.start()
         core = Core(manager)
-        server, port = grpc_front.serve(core, Listeners(), threads=threads)
+        server, port = grpc_services.serve(core, Listeners(), threads=threads)
         rest = rest_front.serve(core, 0, threads=threads, timeout_seconds=timeout_seconds)
         try:
             yield Fronts(core, f"127.0.0.1:{port}", rest.port)

@@ -17,8 +17,9 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving import golden
-from serving.server import configuration, model_configs
+from serving.rollout import golden
+from serving.server import config_files
+from serving.server.lifecycle import model_configs
 from tests.serving import saved_models
 
 NAME = "digits"
@@ -112,7 +113,7 @@ class InProcessServer:
 
 
 def configured(config: Path) -> list[Any]:
-    message = configuration.read(config, model_server_config_pb2.ModelServerConfig)
+    message = config_files.read(config, model_server_config_pb2.ModelServerConfig)
     return model_configs.models_of(message)
 
 

@@ -12,14 +12,15 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from serving.server import grpc_front, rest_front
+from serving.server import grpc_services
 from serving.server.core import Core
-from serving.server.grpc_front import Listeners
-from serving.server.loader import Loader
-from serving.server.manager import Manager
-from serving.server.sandbox import Sandbox
-from serving.server.versions import Model
-from serving.server.warmup import WARMUP_FILE
+from serving.server.grpc_services import Listeners
+from serving.server.lifecycle.loader import Loader
+from serving.server.lifecycle.manager import Manager
+from serving.server.lifecycle.version_policy import Model
+from serving.server.lifecycle.warmup import WARMUP_FILE
+from serving.server.rest import app as rest_front
+from serving.server.servables.sandbox import Sandbox
 
 
 def tensor(dtype: tf.DType, *shape: int | None) -> tf.TensorSpec:
@@ -276,7 +277,7 @@ def serving(
 ) -> Iterator[str]:
     """Serves models in this process and yields the address; `options` are the manager's."""
     with managed(*models, poll_seconds=poll_seconds, **options) as core:
-        server, port = grpc_front.serve(core, Listeners(port), threads=threads)
+        server, port = grpc_services.serve(core, Listeners(port), threads=threads)
         try:
             yield f"127.0.0.1:{port}"
         finally:

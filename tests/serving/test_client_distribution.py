@@ -32,21 +32,26 @@ def imported(module: str) -> set[str]:
     while left:
         name = left.pop()
         found.add(name)
-        path = ROOT / f"{name.replace('.', '/')}.py"
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module == "serving":
-                names = {f"serving.{alias.name}" for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("serving."):
-                names = {str(node.module)}
-            else:
-                continue
-            left |= names - found
+        for node in ast.walk(ast.parse(file_of(name).read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "serving":
+                inner = (f"{node.module}.{alias.name}" for alias in node.names)
+                left |= {m if file_of(m).exists() else str(node.module) for m in inner} - found
     return found
+
+
+def file_of(module: str) -> Path:
+    """Returns where the source of a module would be; that of a package is its `__init__`."""
+    path = ROOT / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def test_it_holds_the_clients_and_what_they_import():
     assert sorted(MODULES) == MODULES
-    needed = imported("serving.client") | imported("serving.async_client") | {"serving.__init__"}
+    needed = (
+        imported("serving.client.client")
+        | imported("serving.client.async_client")
+        | {"serving.__init__", "serving.client.__init__", "serving.protocol.__init__"}
+    )
     assert set(MODULES) == needed
 
 
@@ -100,7 +105,7 @@ def test_alone_it_asks_a_model_without_tensorflow(installed, address):
         installed,
         "import sys, asyncio, importlib.util, numpy as np\n"
         "from serving.client import Client\n"
-        "from serving.async_client import AsyncClient\n"
+        "from serving.client import AsyncClient\n"
         f"with Client({address!r}, timeout=20) as client:\n"
         "    print(client.wait_until_ready('half_plus_two', timeout=20))\n"
         "    print(client.predict('half_plus_two', {'x': np.ones(1, np.float32)})['y'])\n"
@@ -121,7 +126,7 @@ def test_its_import_is_short_beside_that_of_its_requirements(installed):
         "begun = time.process_time()\n"
         "import numpy, grpc, google.protobuf.message_factory\n"
         "between = time.process_time()\n"
-        "import serving.client, serving.async_client\n"
+        "import serving.client.client, serving.client.async_client\n"
         "print(between - begun, time.process_time() - between)\n"
     )
     runs = [map(float, python(installed, code)[0].split()) for _ in range(5)]

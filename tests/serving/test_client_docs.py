@@ -17,7 +17,7 @@ TEXT = PAGE.read_text()
 
 
 def test_the_examples_answer_as_printed(repository, tmp_path, monkeypatch):
-    from serving.server.versions import Model
+    from serving.server.lifecycle.version_policy import Model
     from tests.serving.saved_models import half_plus_two, publish, serving
 
     versions = tmp_path / "models"

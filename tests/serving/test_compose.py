@@ -14,7 +14,8 @@ import pytest
 import yaml
 from mlflow.server import security_utils
 
-from serving import engines, images
+from serving.engines import engine as engines
+from serving.engines import images
 from serving.server import flags
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from serving.engines import choose
+from serving.engines.engine import choose
 from serving.errors import UserError
 from tests.serving import contract
 from tests.serving.contract import CASES, Case

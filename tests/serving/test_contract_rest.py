@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.server.versions import Model
+from serving.server.lifecycle.version_policy import Model
 from tests.serving.contract import rest
 from tests.serving.contract.rest import RestCase
 from tests.serving.saved_models import serving_rest

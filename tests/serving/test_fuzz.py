@@ -19,9 +19,9 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 import architectures
 from serving.errors import ServingError
-from serving.server.guard import GuardedSession
-from serving.server.runtime import Session
-from serving.server.sandbox import Sandbox
+from serving.server.servables.guard import GuardedSession
+from serving.server.servables.sandbox import Sandbox
+from serving.server.servables.session import Session
 from tests.architectures.tiny import TINY
 from tests.checks import Tiny
 from tests.serving import saved_models

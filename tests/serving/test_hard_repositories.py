@@ -20,8 +20,8 @@ from tensorflow_serving.apis import (
 
 from serving.errors import ServingError
 from serving.server.core import Core
+from serving.server.lifecycle.version_policy import Model, Policy, State
 from serving.server.peers import Peers
-from serving.server.versions import Model, Policy, State
 from tests.serving.fronts import Http, eventually, serving_both
 from tests.serving.saved_models import floats, managed, publish, request
 

@@ -25,8 +25,8 @@ from tensorflow_serving.apis import (
 )
 
 from serving.errors import ServingError
-from serving.server import configuration
-from serving.server.versions import Model, State
+from serving.server import config_files
+from serving.server.lifecycle.version_policy import Model, State
 from tests.serving.fronts import Fronts, Http, eventually, serving_both
 from tests.serving.saved_models import (
     floats,
@@ -37,7 +37,7 @@ from tests.serving.saved_models import (
     tensor,
 )
 
-BATCHING = configuration.BatchingParameters(
+BATCHING = config_files.BatchingParameters(
     max_batch_size={"value": 4},
     batch_timeout_micros={"value": 1000},
     max_enqueued_batches={"value": 100},
@@ -257,7 +257,7 @@ def test_a_request_past_its_deadline_ends_and_its_thread_is_free_again(counting,
 
 
 def test_beyond_a_full_queue_requests_are_refused_and_the_others_answered(counting):
-    one = configuration.BatchingParameters(
+    one = config_files.BatchingParameters(
         max_batch_size={"value": 1},
         max_enqueued_batches={"value": 1},
         num_batch_threads={"value": 1},

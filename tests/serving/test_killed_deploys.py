@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serving import models_config, repository
-from serving.models_config import Entry
-from serving.repository import Repository
+from serving.rollout import model_repository, models_config
+from serving.rollout.model_repository import Repository
+from serving.rollout.models_config import Entry
 from tests.serving.test_killed_rollouts import ROOT
 
 # Imports once and works in children, of which each is killed before a later operation. The
@@ -113,7 +113,9 @@ def prepare(files: Repository, source: Path) -> None:
     shutil.rmtree(files.path, ignore_errors=True)
     folder = files.version("digits", 1)
     shutil.copytree(source, folder)
-    repository.write_record(folder, {"digest": repository.digest(folder), "verified": False})
+    model_repository.write_record(
+        folder, {"digest": model_repository.digest(folder), "verified": False}
+    )
     files.write_history("digits", [1])
     entry = Entry.of({"stable": 1})
     base_path = str(files.path / "digits")

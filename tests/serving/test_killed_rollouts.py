@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from serving import models_config, repository
-from serving.models_config import Entry
-from serving.repository import Repository
+from serving.rollout import model_repository, models_config
+from serving.rollout.model_repository import Repository
+from serving.rollout.models_config import Entry
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -82,7 +82,7 @@ def test_killed_before_any_file_operation_stable_has_its_version(
                 continue
             # Going back must still be possible, and mean the version that was stable before.
             stable = before.labels["stable"]
-            assert repository.upto(files.history("digits"), stable) == history
+            assert model_repository.upto(files.history("digits"), stable) == history
         process.stdin.close()
     assert moment > 10
     assert killed_after_it_moved
@@ -97,7 +97,7 @@ def prepare(files: Repository, entry: Entry, history: list[int]) -> None:
         folder = files.version("digits", number)
         folder.mkdir(parents=True)
         (folder / "saved_model.pb").write_bytes(b"graph")
-        repository.write_record(folder, {"digest": repository.digest(folder)})
+        model_repository.write_record(folder, {"digest": model_repository.digest(folder)})
     files.write_history("digits", history)
     base_path = str(files.path / "digits")
     files.write_config(models_config.changed(files.config(), "digits", base_path, entry))

@@ -21,7 +21,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from serving import engines, images
+from serving.engines import engine as engines
+from serving.engines import images
 from serving.server import flags
 from tests.serving.server.processes import free_port
 

@@ -15,11 +15,12 @@ import pytest
 from PIL import Image
 
 from serving import __main__ as command_line
-from serving import query, up
+from serving.commands import up
 from serving.errors import ServingError
+from serving.query import ask as query
 from tests.serving.certificates import certified, encrypted
+from tests.serving.engines.test_record import record
 from tests.serving.recording import Recorder, bare_server, echoed, signatures
-from tests.serving.test_server_record import record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -12,9 +12,11 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.server import access_log, batching_parameters, configuration, flags
-from serving.server.model_configs import models_of
-from serving.server.observing import Observation
+from serving.server import config_files, flags
+from serving.server.batching import parameters as batching_parameters
+from serving.server.lifecycle.model_configs import models_of
+from serving.server.monitoring import access_log
+from serving.server.monitoring.observation import Observation
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEXT = (ROOT / "docs" / "serving.md").read_text()
@@ -54,9 +56,9 @@ def test_the_configuration_files_can_be_read():
     assert digits.labels == {"stable": 6, "canary": 7}
     assert digits.policy.versions == {6, 7}
     assert flowers.policy.count == 2
-    parameters = text_format.Parse(batching, configuration.BatchingParameters())
+    parameters = text_format.Parse(batching, config_files.BatchingParameters())
     assert batching_parameters.options(parameters).attributes["allowed_batch_sizes"] == [8, 16, 32]
-    assert text_format.Parse(monitoring, configuration.MonitoringConfig()).prometheus_config.enable
+    assert text_format.Parse(monitoring, config_files.MonitoringConfig()).prometheus_config.enable
 
 
 def test_a_line_of_the_access_log_has_the_fields_that_are_shown():

@@ -25,7 +25,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.server.predict import CLASSIFY, REGRESS
+from serving.server.handlers.predict import CLASSIFY, REGRESS
 from tests.serving import tflite_models
 from tests.serving.fronts import Http, eventually
 from tests.serving.inference_models import classification, examples, regression, tasks

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from serving import images
+from serving.engines import images
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
-from serving.server.tflite import TFLITE_FILE
+from serving.server.servables.tflite import TFLITE_FILE
 from tests.serving import inference_models, saved_models
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines import datasets
-from tests.pipelines.datasets.conftest import Examples
+from pipelines.datasets import loading
+from tests.pipelines.datasets.builders.conftest import Examples
 
 # Fingerprints of the examples: when one changes, the set needs a new version.
 SETS = {
@@ -53,7 +53,7 @@ def _bytes(value: Any) -> list[bytes]:
 
 
 def test_every_embedded_set_is_tested():
-    assert set(SETS) | OPTIONAL | {"digits"} == set(datasets.EMBEDDED)
+    assert set(SETS) | OPTIONAL | {"digits"} == set(loading.EMBEDDED)
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -72,13 +72,13 @@ def test_a_set_is_prepared_without_a_network(name, tmp_path, monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    assert datasets.prepared(name, data_dir=str(tmp_path)).is_prepared()
+    assert loading.prepared(name, data_dir=str(tmp_path)).is_prepared()
 
 
 @pytest.mark.parametrize("name", ["sunspots", "us_addresses"])
 def test_a_second_preparation_has_the_same_digest(name, embedded, tmp_path):
-    again = datasets.prepared(name, data_dir=str(tmp_path))
-    assert datasets.digest(again) == datasets.digest(embedded(name))
+    again = loading.prepared(name, data_dir=str(tmp_path))
+    assert loading.digest(again) == loading.digest(embedded(name))
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -87,12 +87,12 @@ def test_a_set_says_where_it_comes_from(name, embedded):
     assert info.description
     assert info.homepage.startswith("https://")
     assert info.redistribution_info.license
-    assert datasets.splits(embedded(name)) == datasets.Splits("train", "validation", "test")
+    assert loading.splits(embedded(name)) == loading.Splits("train", "validation", "test")
 
 
 def test_naming_the_sets_loads_none_of_what_they_come_from():
     code = (
-        "import sys; from pipelines import datasets; "
+        "import sys; from pipelines.datasets import loading as datasets; "
         "print([name for name in ('statsmodels', 'sklearn', 'pandas') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

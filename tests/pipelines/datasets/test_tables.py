@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.datasets import tables, texts
+from pipelines.config import TextConfig
+from pipelines.datasets import tables
 from pipelines.errors import UserError
-from pipelines.recipe import TextConfig
-from pipelines.tokenizers import Words
+from pipelines.tasks.text_classification import data as texts
+from pipelines.text.tokenizers import Words
 
 ROWS = {
     "train": [("so good", "yes"), ("NA", "no"), ("bad, bad", "no")],

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tensorflow_serving.apis import model_management_pb2
 
-from serving import messages, tensors
+from serving.protocol import messages, tensors
 
 PREDICT = "PredictionService/Predict"
 METADATA = "PredictionService/GetModelMetadata"

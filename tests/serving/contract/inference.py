@@ -11,8 +11,8 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.server.predict import CLASSIFY as CLASSIFIES
-from serving.server.predict import REGRESS as REGRESSES
+from serving.server.handlers.predict import CLASSIFY as CLASSIFIES
+from serving.server.handlers.predict import REGRESS as REGRESSES
 from tests.serving.contract.cases import Case
 from tests.serving.inference_models import (
     classification,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serving import messages
+from serving.protocol import messages
 from tests.serving.contract.cases import METADATA, RELOAD, STATUS, Case, metadata, reload, status
 
 # servables/tensorflow/get_model_metadata_impl.cc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from serving import messages
+from serving.protocol import messages
 from tests.serving.contract.cases import PREDICT, Case, answered, predict
 
 X = [1.0, 2.0]

@@ -23,10 +23,10 @@ from tensorflow_serving.apis import model_management_pb2
 
 from serving.client import TLS, Client
 from serving.errors import ServingError, UserError
-from serving.server import configuration
+from serving.server import config_files
 from serving.server.core import Core
 from serving.server.flags import parse
-from serving.server.manager import Manager
+from serving.server.lifecycle.manager import Manager
 from serving.server.model_server import _grpc_threads, serve
 from serving.server.peers import Peers
 from tests.serving.certificates import Pair, certified
@@ -69,18 +69,18 @@ def authority() -> Pair:
 
 def test_all_options_together(repository, tmp_path, authority):
     server, client = certified("localhost", authority), certified("client", authority)
-    ssl = configuration.SSLConfig(
+    ssl = config_files.SSLConfig(
         server_key=server.key,
         server_cert=server.certificate,
         custom_ca=authority.certificate,
         client_verify=True,
     )
-    batching = configuration.BatchingParameters(
+    batching = config_files.BatchingParameters(
         max_batch_size={"value": 8},
         batch_timeout_micros={"value": 1000},
         allowed_batch_sizes=[4, 8],
     )
-    monitoring = configuration.MonitoringConfig(
+    monitoring = config_files.MonitoringConfig(
         prometheus_config={"enable": True, "path": "/metrics"}
     )
     (tmp_path / "session.config").write_text("inter_op_parallelism_threads: 1")

@@ -14,11 +14,11 @@ import pytest
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from serving.errors import ServingError
-from serving.server import grpc_front
+from serving.server import grpc_services
 from serving.server.core import Core
-from serving.server.grpc_front import Listeners
+from serving.server.grpc_services import Listeners
+from serving.server.lifecycle.version_policy import Model
 from serving.server.peers import Peers
-from serving.server.versions import Model
 from tests.serving.fronts import eventually
 from tests.serving.saved_models import managed
 
@@ -35,7 +35,7 @@ def workers(
             peers = Peers(folder, index, count)
             core = Core(manager, peers)
             listeners = Listeners(0, "", peers.socket_path())
-            server, port = grpc_front.serve(core, listeners, threads=threads)
+            server, port = grpc_services.serve(core, listeners, threads=threads)
             stack.callback(_stop, server)
             channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{port}"))
             pairs.append((core, model_service_pb2_grpc.ModelServiceStub(channel)))

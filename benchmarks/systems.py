@@ -1,0 +1,300 @@
+"""Who answers: the model server, and the references beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import numpy as np
+
+from benchmarks import load
+from benchmarks.load import Load, Sample, Target
+from benchmarks.models import Model
+from benchmarks.processes import free_port, started
+from benchmarks.samples import Served
+from serving.client import Client, calls
+from serving.errors import ServingError, UserError
+
+SERVER = "server"
+ECHO = "gRPC echo"
+IN_PROCESS = "TensorFlow in process"
+MLFLOW = "mlflow models serve"
+REAL = "tensorflow_model_server"
+
+# More than any load has callers: else requests wait for a thread, where no batch can find them.
+_THREADS = 128
+_PAGE = "/monitoring/prometheus/metrics"
+_MONITORING = f'prometheus_config {{ enable: true path: "{_PAGE}" }}\n'
+
+
+def server_name(*, workers: int = 1, batching: bool = False, rest: bool = False) -> str:
+    """Returns what tables call the model server when it is started or asked so."""
+    words = [f"{workers} workers"] if workers > 1 else []
+    words += ["batching"] * batching + ["REST"] * rest
+    return ", ".join([SERVER, *words])
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Somebody who answers a request.
+
+    Attributes:
+        name: What tables and pictures call it.
+        measure: Puts a load on it; returns what came of it, and what its own metrics say of that.
+    """
+
+    name: str
+    measure: Callable[[Load], tuple[Sample, Served]]
+
+
+@dataclass(frozen=True)
+class ModelServer:
+    """A running server that speaks TensorFlow Serving's protocol.
+
+    Attributes:
+        name: What tables call it.
+        address: HOST:PORT of gRPC.
+        rest_address: HOST:PORT of REST.
+        loader: The process that asks it.
+        monitored: Whether its page of metrics can be compared before and after a load. Several
+            workers tell each other of their counts with a delay.
+    """
+
+    name: str
+    address: str
+    rest_address: str
+    loader: Executor
+    monitored: bool = True
+
+    def predict(self, model: Model, batch: int) -> Contender:
+        """Returns it as somebody who is asked over gRPC."""
+        call = calls.predict(
+            calls.model_spec(model.name, None, ""), {model.input: model.inputs(batch)}, []
+        )
+        body = call.request.SerializeToString()
+        target = Target("grpc", self.address, call.method.path, body)
+        return Contender(self.name, self._measured(target, model))
+
+    def rest(self, model: Model, batch: int) -> Contender:
+        """Returns it as somebody who is asked over REST."""
+        path = f"/v1/models/{model.name}:predict"
+        target = Target("http", self.rest_address, path, _columns(model, batch))
+        return Contender(f"{self.name}, REST", self._measured(target, model))
+
+    def _measured(self, target: Target, model: Model) -> Callable[[Load], tuple[Sample, Served]]:
+        rest_address = self.rest_address if self.monitored else ""
+        return lambda chosen: self.loader.submit(
+            _generate, target, chosen, rest_address, model.name
+        ).result()
+
+
+@contextlib.contextmanager
+def model_server(
+    model: Model,
+    base: Path,
+    loader: Executor,
+    *,
+    command: Sequence[str] = (),
+    name: str = "",
+    workers: int = 1,
+    batching: str = "",
+) -> Iterator[ModelServer]:
+    """Runs a model server until the end of the block.
+
+    Args:
+        model: What it serves.
+        base: Folder of the SavedModels; files about the server go there, too.
+        loader: The process that puts loads on it.
+        command: The program; empty for the project's server.
+        name: What it is called; empty for what its flags say.
+        workers: Processes that answer; other programs have no such flag.
+        batching: BatchingParameters in text form; empty turns batching off.
+
+    Raises:
+        ProcessFailedError: It does not start.
+    """
+    name = name or server_name(workers=workers, batching=bool(batching))
+    folder = Path(tempfile.mkdtemp(dir=base, prefix="server."))
+    files = {"models": _model_config(model, base), "monitoring": _MONITORING, "batching": batching}
+    for file, text in files.items():
+        (folder / file).write_text(text)
+    port, rest_port = free_port(), free_port()
+    flags = [
+        *(f"--port={port}", f"--rest_api_port={rest_port}", f"--grpc_max_threads={_THREADS}"),
+        f"--model_config_file={folder / 'models'}",
+        f"--monitoring_config_file={folder / 'monitoring'}",
+    ]
+    if batching:
+        flags += ["--enable_batching", f"--batching_parameters_file={folder / 'batching'}"]
+    if workers > 1:
+        flags.append(f"--workers={workers}")
+    running = ModelServer(
+        name, f"127.0.0.1:{port}", f"127.0.0.1:{rest_port}", loader, monitored=workers == 1
+    )
+    command = command or [sys.executable, "-m", "serving.server"]
+    with (
+        Client(running.address, timeout=5, attempts=1) as client,
+        started([*command, *flags], folder / "log", lambda: _available(client, model)),
+    ):
+        yield running
+
+
+def real_server() -> list[str]:
+    """Returns TensorFlow Serving's own program, empty if there is none.
+
+    Raises:
+        UserError: $TENSORFLOW_MODEL_SERVER names what cannot be run.
+    """
+    named = os.environ.get("TENSORFLOW_MODEL_SERVER", "")
+    found = shutil.which(named or "tensorflow_model_server")
+    if named and not found:
+        raise UserError(f"$TENSORFLOW_MODEL_SERVER is {named}, which is no program")
+    return [found] if found else []
+
+
+@contextlib.contextmanager
+def echo(model: Model, batch: int, folder: Path, loader: Executor) -> Iterator[Contender]:
+    """Runs a bare gRPC server, which is sent the same bytes as a model server."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    command = [sys.executable, "-m", "benchmarks.echo", str(port), str(_THREADS)]
+    with started(command, folder / "echo.log", lambda: _listens(port)):
+        yield ModelServer(ECHO, address, "", loader, monitored=False).predict(model, batch)
+
+
+@contextlib.contextmanager
+def mlflow_server(
+    model: Model, batch: int, base: Path, tensorflow: Executor, loader: Executor
+) -> Iterator[Contender]:
+    """Logs the same SavedModel with MLflow and runs `mlflow models serve` on it."""
+    path = base / f"{model.name}.mlflow"
+    if not path.exists():
+        tensorflow.submit(_save_with_mlflow, model.path(base), path).result()
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    command = [
+        *(sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(path)),
+        *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)),
+    ]
+    # MLflow starts uvicorn by its name.
+    path_of_programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    with started(
+        command,
+        base / f"{model.name}.mlflow.log",
+        lambda: _answers(address, "/ping"),
+        environment={"PATH": path_of_programs},
+    ):
+        target = Target("http", address, "/invocations", _columns(model, batch))
+        yield Contender(MLFLOW, lambda chosen: loader.submit(_generate, target, chosen).result())
+
+
+def in_process(model: Model, batch: int, base: Path, tensorflow: Executor) -> Contender:
+    """Returns TensorFlow's session itself, without a server and without messages."""
+
+    def measure(chosen: Load) -> tuple[Sample, Served]:
+        inputs = model.inputs(batch)
+        sample = tensorflow.submit(_run_in_process, model.path(base), inputs, chosen).result()
+        return sample, Served()
+
+    return Contender(IN_PROCESS, measure)
+
+
+def _generate(
+    target: Target, chosen: Load, monitored: str = "", model: str = ""
+) -> tuple[Sample, Served]:
+    """Puts a load on a server, and reads its page of metrics before and after, if it has one."""
+
+    def served() -> Served:
+        # A server that is gone shows in the errors of the sample.
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return Served.of(_get(monitored, _PAGE), model) if monitored else Served()
+        return Served()
+
+    before: list[Served] = []
+    sample = load.generate(target, chosen, lambda: before.append(served()))
+    return sample, served().since(before[0])
+
+
+def _columns(model: Model, batch: int) -> bytes:
+    """Returns the JSON that TensorFlow Serving and MLflow understand alike."""
+    return json.dumps({"inputs": {model.input: model.inputs(batch).tolist()}}).encode()
+
+
+def _model_config(model: Model, base: Path) -> str:
+    path = base / model.name
+    return (
+        f'model_config_list {{ config {{ name: "{model.name}" base_path: "{path}" '
+        'model_platform: "tensorflow" } }\n'
+    )
+
+
+def _available(client: Client, model: Model) -> bool:
+    try:
+        return any(version.state == "AVAILABLE" for version in client.status(model.name))
+    except ServingError as error:
+        if error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            return False
+        raise
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _answers(address: str, path: str) -> bool:
+    try:
+        _get(address, path)
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def _get(address: str, path: str) -> str:
+    """Returns the page; empty if the server has none."""
+    with contextlib.closing(http.client.HTTPConnection(address, timeout=10)) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        text = response.read().decode()
+        return text if response.status == 200 else ""
+
+
+def _save_with_mlflow(saved_model: Path, path: Path) -> None:
+    """Writes what this project registers: the SavedModel as it is, for MLflow's own loader."""
+    import mlflow.models
+
+    from pipelines import model_registry
+
+    path.mkdir()
+    model_registry.save_model(str(path), mlflow.models.Model(), saved_model)
+
+
+def _run_in_process(path: Path, inputs: np.ndarray, chosen: Load) -> Sample:
+    run = _session(path)
+    return load.drive([lambda: run(inputs)] * chosen.callers, chosen)
+
+
+@functools.cache
+def _session(path: Path) -> Callable[[np.ndarray], object]:
+    """Returns the default signature as a function of its only input."""
+    import tensorflow as tf
+
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph)
+    with graph.as_default():
+        loaded = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(path))
+    signature = loaded.signature_def["serving_default"]
+    (fed,), (fetched,) = signature.inputs.values(), signature.outputs.values()
+    return session.make_callable([fetched.name], feed_list=[fed.name])

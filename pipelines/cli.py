@@ -1,0 +1,67 @@
+"""From a command line, or from the file of an earlier run, to the choices of a pipeline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+
+import jsonargparse
+
+from pipelines.catalog import PIPELINES
+from pipelines.config import Config, Recipe
+from pipelines.errors import UserError
+
+
+def parse(arguments: Sequence[str]) -> tuple[str, Config]:
+    """Returns the pipeline's name and the choices for it; prints its help and exits if asked to.
+
+    Args:
+        arguments: The pipeline's name, then its options.
+
+    Raises:
+        UserError: An unknown pipeline or option, or a value of the wrong type.
+    """
+    name, *options = arguments
+    if name not in PIPELINES:
+        raise UserError(f"unknown pipeline {name!r}; known are: {', '.join(PIPELINES)}")
+    parser = _parser(name)
+    try:
+        chosen = parser.parse_args(options)
+        if chosen.architecture != PIPELINES[name].defaults.architecture:
+            # The default hyperparameters are the default architecture's.
+            parser.set_defaults({"model": {}})
+            chosen = parser.parse_args(options)
+    except jsonargparse.ArgumentError as error:
+        raise UserError(_one_sentence(str(error))) from error
+    values = parser.instantiate(chosen).as_dict()
+    kind = type(PIPELINES[name].defaults)
+    own, recipe = ({f.name: values.get(f.name) for f in fields(c)} for c in (kind, Recipe))
+    return name, kind(**own | {"recipe": Recipe(**recipe)})
+
+
+def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
+    """Returns a parser whose options are the fields of the dataclasses, with their docstrings."""
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = jsonargparse.ArgumentParser(
+        prog=f"python -m pipelines {pipeline}",
+        description=PIPELINES[pipeline].summary,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--config", action="config", help="File of options, as a run's config.yaml."
+    )
+    parser.add_class_arguments(type(PIPELINES[pipeline].defaults), skip={"recipe"})
+    parser.add_class_arguments(Recipe)
+    parser.set_defaults(PIPELINES[pipeline].defaults.options())
+    return parser
+
+
+def _one_sentence(message: str) -> str:
+    """Turns the parser's message into `--option: what was expected, what was given`."""
+    message = re.sub(r"^Parser key \"([^\"]+)\":", r"--\1:", message)
+    message = re.sub(r"<class '(\w+)'>", r"\1", message)
+    message = message.replace(" Expected a typing.Literal", " must be one of ")
+    message = message.replace(" Expected a ", " must be of type ").replace(". Got value:", ", not")
+    return " ".join(message.split())

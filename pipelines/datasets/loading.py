@@ -1,0 +1,204 @@
+"""Data sets: public ones by their TFDS name, embedded ones that need no network, own folders.
+
+Importing this package registers the embedded builders with TFDS, so that
+`tfds.load("digits")` works too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import read_only_builder
+from tensorflow_datasets.core.download import downloader
+
+from pipelines.datasets.builders.bible_en_es import BibleEnEs
+from pipelines.datasets.builders.brain_slices import BrainSlices
+from pipelines.datasets.builders.cmudict import Cmudict
+from pipelines.datasets.builders.digits import Digits
+from pipelines.datasets.builders.digits_canvas import DigitsCanvas
+from pipelines.datasets.builders.hironsan import Hironsan
+from pipelines.datasets.builders.series import Births, Co2, Elnino, Sunspots
+from pipelines.datasets.builders.sotu_cloze import SotuCloze
+from pipelines.datasets.builders.sotu_era import SotuEra
+from pipelines.datasets.builders.sotu_sentences import SotuSentences
+from pipelines.datasets.builders.sotu_text import SotuText
+from pipelines.datasets.builders.us_addresses import UsAddresses
+from pipelines.datasets.builders.wordnet_glosses import WordnetGlosses
+from pipelines.datasets.debian import SYSTEM
+from pipelines.errors import UserError
+
+EMBEDDED = {
+    builder.name: builder
+    for builder in (
+        Digits,
+        BrainSlices,
+        DigitsCanvas,
+        SotuEra,
+        WordnetGlosses,
+        SotuCloze,
+        SotuSentences,
+        SotuText,
+        UsAddresses,
+        Hironsan,
+        BibleEnEs,
+        Cmudict,
+        Elnino,
+        Sunspots,
+        Co2,
+        Births,
+    )
+}
+
+# Sets whose test split has no labels: their validation split is what models are reported on.
+_UNLABELLED_TEST = {"glue", "imagenet2012"}
+
+# Larger sets are told apart by the names and sizes of their files, not by their bytes.
+_DIGEST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Splits:
+    """TFDS split expressions. Choices look at validation; test is reported once."""
+
+    train: str
+    validation: str
+    test: str
+
+
+def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.core.DatasetBuilder:
+    """Returns the builder of `name` with its data on disk, preparing it first if need be.
+
+    Args:
+        name: An embedded set, a TFDS name with optional config and version
+            (`cifar10`, `ag_news_subset/1.0.0`), or a folder laid out as SPLIT/CLASS/IMAGE.
+        data_dir: Folder of prepared data; empty takes TFDS' default.
+        manual_dir: Folder of files to use instead of downloads, under the names that TFDS
+            records for them.
+
+    Raises:
+        UserError: The set is unknown, cannot be downloaded here, or came damaged.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir() and (folder.is_absolute() or "/" in name):
+        builder = tfds.ImageFolder(str(folder))
+        if not builder.info.splits:
+            raise UserError(f"{folder} holds no images as SPLIT/CLASS/IMAGE")
+        return builder
+    try:
+        builder = tfds.builder(name, data_dir=data_dir or None)
+    except (AssertionError, ValueError) as error:
+        # Of a known set, TFDS says which version or configuration there is not.
+        _, known, reason = str(error).partition('}": ')
+        if known:
+            raise UserError(f"{name}: {reason.partition('. Here are')[0]}") from error
+        raise UserError(
+            f"unknown data set {name!r}; embedded here are: {', '.join(EMBEDDED)}; "
+            "any TFDS name or a folder FOLDER/SPLIT/CLASS/IMAGE works too"
+        ) from error
+    if not builder.is_prepared():
+        with contextlib.ExitStack() as stack:
+            files = SYSTEM.get(builder.name)
+            if not manual_dir and files and files.exist():
+                manual_dir = str(stack.enter_context(files.restored()))
+            _prepare(builder, manual_dir)
+    return builder
+
+
+def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: str) -> None:
+    if builder.name in EMBEDDED:  # A moment's work; TFDS would announce a download.
+        tfds.disable_progress_bar()
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
+        tfds.enable_progress_bar()
+        return
+    try:
+        with _few_retries():
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None)
+            )
+    except requests.exceptions.RequestException as error:
+        raise UserError(
+            f"{builder.name} is not prepared in {builder.data_path} and could not be downloaded; "
+            "connect to a network, or put its files into a folder and pass it as --manual_dir, "
+            f"or use an embedded set: {', '.join(EMBEDDED)}"
+        ) from error
+    except tfds.download.DownloadError as error:
+        raise UserError(f"{builder.name} came damaged: {str(error).splitlines()[0]}") from error
+    except AssertionError as error:  # TFDS' answer to a missing manual download.
+        raise UserError(f"{builder.name}: {str(error).splitlines()[0]}") from error
+
+
+@contextlib.contextmanager
+def _few_retries() -> Iterator[None]:
+    """Lets a missing network show after seconds; TFDS' ten retries take minutes."""
+    retries = downloader.MAX_RETRIES
+    downloader.MAX_RETRIES = 2
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES = retries
+
+
+def splits(builder: tfds.core.DatasetBuilder) -> Splits:
+    """Returns fixed, disjoint splits: the set's own where it has them, else shares of train."""
+    own = set(builder.info.splits)
+    if builder.name in _UNLABELLED_TEST:
+        own -= {"test"}
+    if {"train", "validation", "test"} <= own:
+        return Splits("train", "validation", "test")
+    if isinstance(builder, tfds.ImageFolder):
+        raise UserError(
+            f"{builder.data_path} needs the folders train, validation and test; "
+            f"it has: {', '.join(sorted(own))}"
+        )
+    if "train" not in own:
+        raise UserError(f"{builder.name} has no train split; it has: {', '.join(sorted(own))}")
+    if held_out := own & {"validation", "test"}:
+        return Splits("train[:90%]", "train[90%:]", held_out.pop())
+    return Splits("train[:80%]", "train[80%:90%]", "train[90%:]")
+
+
+def features(builder: tfds.core.DatasetBuilder) -> dict[str, tfds.features.FeatureConnector]:
+    """Returns the set's features by name: in its builder's order, or else in the alphabet's."""
+    own = dict(builder.info.features.items())
+    # Files alone keep no order: it would be another one in every process.
+    read = isinstance(builder, read_only_builder.ReadOnlyBuilder)
+    return {name: own[name] for name in sorted(own)} if read else own
+
+
+def name(builder: tfds.core.DatasetBuilder) -> str:
+    """Returns the name of a set; a folder of images is called like the folder.
+
+    Of the folder's name, what MLflow's registry does not take becomes "_".
+    """
+    if isinstance(builder, tfds.ImageFolder):
+        return registrable(Path(builder.data_path).resolve().name)
+    return builder.name
+
+
+def registrable(name: str) -> str:
+    """Returns a name in which what MLflow's registry does not take has become "_"."""
+    return re.sub(r"[^\w.-]|^\W", "_", name)
+
+
+def digest(builder: tfds.core.DatasetBuilder) -> str:
+    """Returns 12 hexadecimal digits that change when the prepared data change."""
+    sha = hashlib.sha256(builder.info.full_name.encode())
+    files = sorted(path for path in Path(builder.data_path).rglob("*") if path.is_file())
+    sizes = [path.stat().st_size for path in files]
+    small = sum(sizes) < _DIGEST_BYTES
+    for path, size in zip(files, sizes, strict=True):
+        if path.suffix == ".json":  # TFDS' own records, with dates in them.
+            continue
+        sha.update(f"{path.relative_to(builder.data_path)} {size}".encode())
+        if small:
+            sha.update(path.read_bytes())
+    return sha.hexdigest()[:12]

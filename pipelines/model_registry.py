@@ -1,0 +1,193 @@
+"""The MLflow model registry, where a SavedModel passes from training to serving.
+
+This module is also the MLflow flavour that logs a SavedModel directory as it is: the stock
+`tensorflow` flavour loads what it writes, so `mlflow.pyfunc.load_model` and `mlflow models
+serve` work without this project.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import mlflow
+import mlflow.models
+import mlflow.tensorflow
+import numpy as np
+import tensorflow as tf
+from mlflow.models.signature import ModelSignature
+from mlflow.types import Schema, TensorSpec
+from tensorflow.core.protobuf import saved_model_pb2
+
+from pipelines.baselines import Baseline
+from pipelines.export.ops import ops, text_ops
+
+if TYPE_CHECKING:
+    from pipelines.run import Task
+
+Alias = Literal["champion", "challenger", ""]
+CHAMPION: Alias = "champion"
+CHALLENGER: Alias = "challenger"
+_FOLDER = "saved_model"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered model version and how it came by its alias.
+
+    Attributes:
+        name: Registered name, which is also the name it is served under.
+        number: Registered version, which is also the version it is served as.
+        alias: "champion", "challenger" or none.
+        reason: The comparison that decided, in one sentence.
+        saved_model: Where the SavedModel is, a path or an artifact URI.
+    """
+
+    name: str
+    number: int
+    alias: Alias
+    reason: str
+    saved_model: str
+
+
+def register(
+    saved_model: Path,
+    name: str,
+    task: Task,
+    metrics: Mapping[str, float],
+    baseline: Baseline,
+    digest: str,
+) -> Version:
+    """Logs the SavedModel with the active run, registers it and lets the gate give its alias.
+
+    Args:
+        saved_model: The validated SavedModel directory.
+        name: Name to register it under.
+        task: Names the metric that the gate compares on validation, and says what is better.
+        metrics: The model's metrics, with `validation_METRIC` among them.
+        baseline: What it has to beat.
+        digest: Digest of the data; values of another data set do not compare.
+    """
+    client = mlflow.MlflowClient()
+    champion = _champion(client, name)
+    metric = task.metric
+    value = metrics[f"validation_{metric}"]
+    alias, reason = gate(
+        metric,
+        value,
+        baseline.validation[metric],
+        champion_value=_float(champion.tags.get(f"validation_{metric}")) if champion else None,
+        champion_version=int(champion.version) if champion else None,
+        same_data=champion is not None and champion.tags.get("data.digest") == digest,
+        greater_is_better=task.greater_is_better,
+    )
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    logged = mlflow.models.Model.log(
+        artifact_path=None,
+        name="model",
+        flavor=sys.modules[__name__],
+        saved_model=saved_model,
+    )
+    version = client.create_model_version(
+        name,
+        source=logged.model_uri,
+        run_id=logged.run_id,
+        model_id=logged.model_id,
+        tags={f"validation_{metric}": str(value), "data.digest": digest},
+    )
+    if alias:
+        client.set_registered_model_alias(name, alias, version.version)
+    location = f"{logged.artifact_path}/{_FOLDER}".removeprefix("file://")
+    return Version(name, int(version.version), alias, reason, location)
+
+
+def gate(
+    metric: str,
+    value: float,
+    baseline: float,
+    *,
+    champion_value: float | None,
+    champion_version: int | None,
+    same_data: bool,
+    greater_is_better: bool = True,
+) -> tuple[Alias, str]:
+    """Decides a candidate's alias from validation metrics.
+
+    Differences below a millionth do not count: one side computes in float32.
+
+    Returns:
+        The alias and the comparison in one sentence.
+    """
+    sign = 1 if greater_is_better else -1
+    value, baseline = round(value, 6), round(baseline, 6)
+    own = f"validation {metric} {value:.4f}"
+    if not sign * value > sign * baseline:
+        return "", f"no alias: {own} does not beat the baseline's {baseline:.4f}"
+    beats = f"{own} beats the baseline's {baseline:.4f}"
+    if champion_version is None:
+        return CHAMPION, f"champion: {beats}, and there was no champion yet"
+    if not same_data or champion_value is None:
+        return CHALLENGER, (
+            f"challenger: {beats}; champion version {champion_version} was measured on other "
+            "data, so the two do not compare"
+        )
+    against = f"{champion_value:.4f} of champion version {champion_version}"
+    if sign * value >= sign * round(champion_value, 6):
+        return CHAMPION, f"champion: {beats} and is no worse than the {against}"
+    return CHALLENGER, f"challenger: {beats} but not the {against}"
+
+
+def save_model(path: str, mlflow_model: mlflow.models.Model, saved_model: Path) -> None:
+    """Writes the SavedModel as an MLflow model; MLflow calls this with a folder of its own."""
+    shutil.copytree(saved_model, Path(path, _FOLDER))
+    mlflow_model.signature = _signature(saved_model)
+    requirements = Path(path, "requirements.txt")
+    needed = [f"mlflow=={mlflow.__version__}", f"tensorflow=={tf.__version__}"]
+    if text_ops(ops(saved_model)):  # Import tensorflow_text before loading such a model.
+        needed.append(f"tensorflow-text=={metadata.version('tensorflow-text')}")
+    requirements.write_text("\n".join([*needed, ""]))
+    mlflow_model.add_flavor(
+        "tensorflow",
+        model_type="tf1-estimator",
+        saved_model_dir=_FOLDER,
+        meta_graph_tags=["serve"],
+        signature_def_key="serving_default",
+    )
+    mlflow_model.add_flavor("python_function", loader_module="mlflow.tensorflow", env={})
+    mlflow_model.save(str(Path(path, "MLmodel")))
+
+
+def _signature(saved_model: Path) -> ModelSignature:
+    proto = saved_model_pb2.SavedModel.FromString((saved_model / "saved_model.pb").read_bytes())
+    default = proto.meta_graphs[0].signature_def["serving_default"]
+
+    def dtype(number: int) -> np.dtype:
+        own = tf.as_dtype(number)
+        return np.dtype(str if own == tf.string else own.as_numpy_dtype)
+
+    def schema(tensors) -> Schema:
+        return Schema(
+            [
+                TensorSpec(dtype(info.dtype), [dim.size for dim in info.tensor_shape.dim], name)
+                for name, info in sorted(tensors.items())
+            ]
+        )
+
+    return ModelSignature(schema(default.inputs), schema(default.outputs))
+
+
+def _champion(client: mlflow.MlflowClient, name: str):
+    try:
+        return client.get_model_version_by_alias(name, CHAMPION)
+    except mlflow.MlflowException:
+        return None
+
+
+def _float(text: str | None) -> float | None:
+    return None if text is None else float(text)

@@ -1,0 +1,41 @@
+"""From a choice of the user's to a network, with the user's mistakes told in one sentence."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+import architectures
+from pipelines.config import Config
+from pipelines.errors import UserError
+
+
+def build(
+    config: Config, refusal: str, fits: Callable[[keras.Model], bool], **given: Any
+) -> keras.Model:
+    """Builds the architecture that was chosen.
+
+    Args:
+        config: Names the architecture and its hyperparameters.
+        refusal: What is said of an architecture that is for another task.
+        fits: Whether the network's output is the task's.
+        **given: Hyperparameters that follow from the data set.
+
+    Raises:
+        UserError: The architecture is for another task, or a hyperparameter cannot be chosen.
+    """
+    if fixed := given.keys() & config.model.keys():
+        raise UserError(f"--model.{fixed.pop()} cannot be chosen: it follows from the data set")
+    options = inspect.signature(architectures.builder(config.architecture)).parameters
+    if not given.keys() <= options.keys():
+        raise UserError(f"{config.architecture} {refusal}")
+    try:
+        model = architectures.build(config.architecture, **given, **config.model)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if not fits(model):
+        raise UserError(f"{config.architecture} {refusal}")
+    return model

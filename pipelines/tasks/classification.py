@@ -1,0 +1,155 @@
+"""What all classifiers share: scores, pictures, and the entry that model servers classify with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from pipelines import figures
+from pipelines.evaluation import Predictions, Scores
+from pipelines.export.saved_model import Signature
+
+
+def loss() -> keras.Loss:
+    """Returns cross-entropy of logits with integer labels."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def accuracy() -> keras.Metric:
+    """Returns the share of right answers, to follow in training."""
+    return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+
+
+def probabilities(logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Turns logits [batch, classes] into probabilities."""
+    return {"probabilities": tf.nn.softmax(logits)}
+
+
+def scores(predictions: Predictions) -> Scores:
+    """Scores "probabilities" [examples, classes] against "target" [examples].
+
+    Returns:
+        accuracy; macro_f1; auc, the mean over classes of the area under the ROC curve of each
+        against all others (of classes that occur); log_loss; calibration_error.
+    """
+    truth = predictions.examples["target"]
+    chance = predictions.answers["probabilities"].astype(np.float64)
+    chance = chance / chance.sum(-1, keepdims=True)
+    predicted = chance.argmax(-1)
+    right = predicted == truth
+    # By hand: scikit-learn's checks of its arguments would take most of the bootstrap's time.
+    counts, answered, hits = (
+        np.bincount(labels, minlength=chance.shape[-1])
+        for labels in (truth, predicted, truth[right])
+    )
+    present = np.flatnonzero(counts)
+    areas = [
+        _area(chance[truth == label, label], chance[truth != label, label])
+        for label in present
+        if len(present) > 1
+    ]
+    own = np.maximum(chance[np.arange(len(truth)), truth], np.finfo(np.float64).eps)
+    return {
+        "accuracy": float(right.mean()),
+        "macro_f1": float(np.mean((2 * hits / np.maximum(counts + answered, 1))[present])),
+        "auc": float(np.mean(areas)) if areas else float("nan"),
+        "log_loss": float(-np.log(own).mean()),
+        "calibration_error": calibration_error(chance.max(-1), right),
+    }
+
+
+def _area(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Returns how often a positive example is above a negative one; a tie counts half."""
+    negative = np.sort(negative)
+    below = np.searchsorted(negative, positive, "left")
+    not_above = np.searchsorted(negative, positive, "right")
+    return float((below + not_above).mean() / (2 * len(negative)))
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """Returns the expected calibration error.
+
+    Guo et al., "On Calibration of Modern Neural Networks", 2017, equation 3: the mean over bins
+    of equal width of |accuracy - confidence|, weighted by the examples in each.
+
+    Args:
+        confidence: float [examples], probability of the predicted class.
+        right: bool [examples], whether the prediction was right.
+        bins: Number of bins.
+    """
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(index, weights=right - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+def pictures(test: Predictions, class_names: Sequence[str]) -> Iterator[tuple[str, Figure]]:
+    """Yields the confusion matrix and the reliability diagram of predictions on test."""
+    truth, chance = test.examples["target"], test.answers["probabilities"]
+    predicted = chance.argmax(-1)
+    yield "confusion_matrix", figures.confusion_matrix(truth, predicted, class_names)
+    yield "reliability", figures.reliability(chance.max(-1), predicted == truth)
+
+
+def named(chance: tf.Tensor, class_names: Sequence[str]) -> dict[str, tf.Tensor]:
+    """Returns the probabilities with the name of the most probable class, as served."""
+    return {
+        "probabilities": chance,
+        "classes": tf.gather(tf.constant(class_names), tf.argmax(chance, -1)),
+    }
+
+
+def named_arrays(chance: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Returns what `named` should answer, worked out without a graph."""
+    return {
+        "probabilities": chance,
+        "classes": np.array([class_names[i].encode() for i in chance.argmax(-1)], object),
+    }
+
+
+def classify(
+    answer: Callable[[tf.Tensor], tf.Tensor],
+    feature: str,
+    values: np.ndarray,
+    chance: np.ndarray,
+    class_names: Sequence[str],
+    **options,
+) -> Signature:
+    """Returns the signature `classify`, which reads `tf.Example` messages.
+
+    Args:
+        answer: From a string feature [batch] to probabilities [batch, classes].
+        feature: The feature's name in the `tf.Example`.
+        values: bytes [examples] of the feature, to prove the signature with.
+        chance: float32 [examples, classes], the Keras model's probabilities for them.
+        class_names: In the order of the labels.
+        **options: Further attributes of the signature.
+    """
+    names = tf.constant(class_names)
+
+    def function(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(inputs, {feature: tf.io.FixedLenFeature([], tf.string)})
+        chance = answer(parsed[feature])
+        return {"classes": tf.broadcast_to(names, tf.shape(chance)), "scores": chance}
+
+    every_name = np.array([name.encode() for name in class_names], object)
+    return Signature(
+        "classify",
+        function,
+        {"inputs": tf.TensorSpec([None], tf.string)},
+        {"inputs": np.array([tf_example({feature: value}) for value in values], object)},
+        {"classes": np.broadcast_to(every_name, chance.shape), "scores": chance},
+        **options,
+    )
+
+
+def tf_example(features: Mapping[str, bytes]) -> bytes:
+    """Returns a serialized `tf.Example` with a string for each feature."""
+    wrapped = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        for name, value in features.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=wrapped)).SerializeToString()

@@ -1,0 +1,86 @@
+"""Probing: what each layer of a frozen encoder knows, read by a linear classifier.
+
+Tenney et al., "BERT Rediscovers the Classical NLP Pipeline", 2019, and Devlin et al. 2019, section
+5.3 (features from a fixed encoder): hidden states of a layer are pooled to one vector for each
+text, and logistic regression on the training split is scored on validation. The encoder learns
+nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from architectures.bert import transformer_layers
+from pipelines import figures
+from pipelines.tasks.text_classification.data import LabelledTexts
+
+POOLINGS = ("cls", "mean", "max")
+_MOST_TRAINING = 2000
+_MOST_VALIDATION = 1000
+_BATCH = 64
+
+
+def probe(encoder: keras.Model, data: LabelledTexts) -> dict[str, list[float]]:
+    """Returns the validation accuracy of each layer's features, by pooling.
+
+    The first value is that of the embeddings, the last that of the last layer. At most 2,000
+    training and 1,000 validation texts are used.
+    """
+    hidden = _hidden(encoder)
+    train, labels = _pooled(hidden, data.train.take(_MOST_TRAINING))
+    validation, truth = _pooled(hidden, data.validation.take(_MOST_VALIDATION))
+    scores: dict[str, list[float]] = {pooling: [] for pooling in POOLINGS}
+    for layer in range(train.shape[1]):
+        for index, pooling in enumerate(POOLINGS):
+            classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300))
+            classifier.fit(train[:, layer, index], labels)
+            scores[pooling].append(float(classifier.score(validation[:, layer, index], truth)))
+    return scores
+
+
+def figure(encoder: keras.Model, data: LabelledTexts) -> Figure:
+    """Draws `probe`: accuracy over layers, a line for each pooling."""
+    return figures.lines(
+        probe(encoder, data),
+        x_label="layer (0: embeddings)",
+        y_label="validation accuracy of a linear probe",
+        title="What the frozen layers know, by pooling",
+    )
+
+
+def _hidden(encoder: keras.Model) -> keras.Model:
+    """Returns a model over the same layers to the embeddings and to what each layer gives."""
+    states: list[Any] = []
+    layers = transformer_layers(encoder)
+
+    # Seen call by call, as ALBERT's one layer is called again and again.
+    def call(layer, *args, **kwargs):
+        output = layer(*args, **kwargs)
+        if layer in layers:
+            states.extend([output] if states else [args[0], output])
+        return output
+
+    twin = keras.models.clone_model(encoder, clone_function=lambda layer: layer, call_function=call)
+    return keras.Model(twin.input, states)
+
+
+def _pooled(hidden: keras.Model, examples) -> tuple[np.ndarray, np.ndarray]:
+    """Returns features [texts, layers, poolings, width] and labels [texts]."""
+    features, labels = [], []
+    for inputs, target in examples.padded_batch(_BATCH):
+        # [batch, layers, tokens, width]
+        read = {name: inputs[name] for name in hidden.input}
+        states = np.stack(hidden(read, training=False), axis=1)
+        real = inputs["padding_mask"].numpy().astype(bool)[:, np.newaxis, :, np.newaxis]
+        mean = (states * real).sum(2) / real.sum(2)
+        largest = np.where(real, states, -np.inf).max(2)
+        features.append(np.stack([states[:, :, 0], mean, largest], axis=2))
+        labels.append(target.numpy())
+    return np.concatenate(features), np.concatenate(labels)

@@ -1,0 +1,240 @@
+"""Writing and scoring text with a language model, in the graph that is served.
+
+Each row has parameters of its own, and random numbers that depend on its seed alone: what a row
+gets depends neither on the batch it came in nor on its neighbours. A token is chosen from
+softmax(logits / temperature), of which `top_k` keeps the likeliest so many (Fan et al. 2018), and
+`top_p` of these the likeliest whose probabilities add up to so much (Holtzman et al., "The Curious
+Case of Neural Text Degeneration", 2020). Kept tokens stand in the order of their ids, and the first
+is taken up to which the probabilities add up to more than a uniform random number: the k-th token
+that a row writes takes the k-th number of its stream. Padding and [UNK] are never written.
+
+Text begins behind [END], which also ends it; the answer is without. Networks with positions have
+room for `context` tokens, [END] and prompt included: there, `length` is at most one less, and of a
+prompt that leaves too little room the beginning is cut off. No text is longer than `LONGEST`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from architectures import decoder, recurrent_decoding
+from pipelines.text.reversible_tokenizers import END, PAD, UNKNOWN
+
+# Tokens that one request may write.
+LONGEST = 1024
+PARAMETERS = {
+    "length": tf.TensorSpec([None], tf.int32),
+    "temperature": tf.TensorSpec([None], tf.float32),
+    "top_k": tf.TensorSpec([None], tf.int32),
+    "top_p": tf.TensorSpec([None], tf.float32),
+    "seed": tf.TensorSpec([None], tf.int32),
+}
+DEFAULTS: dict[str, Any] = {
+    "length": 64,
+    "temperature": 0.8,
+    "top_k": 0,
+    "top_p": 0.95,
+    "seed": 0,
+}
+_NEVER = -1e9
+
+
+def parameters(batch: Any, **chosen: Any) -> dict[str, tf.Tensor]:
+    """Returns the parameters of `batch` rows, each [batch]: those chosen over `DEFAULTS`."""
+    return {
+        name: tf.fill([batch], tf.constant((DEFAULTS | chosen)[name], spec.dtype))
+        for name, spec in PARAMETERS.items()
+    }
+
+
+def is_positional(model: keras.Model) -> bool:
+    """Returns whether a model has room for so many tokens and no more."""
+    return model.name == "decoder"
+
+
+def generate(
+    model: keras.Model,
+    prompts: tf.RaggedTensor,
+    context: int,
+    *,
+    length: tf.Tensor,
+    temperature: tf.Tensor,
+    top_k: tf.Tensor,
+    top_p: tf.Tensor,
+    seed: tf.Tensor,
+) -> dict[str, tf.Tensor]:
+    """Continues prompts.
+
+    Args:
+        model: A model of `decoder`, or one of `recurrent` that `recurrent_decoding.decodes`.
+        prompts: Ragged int32 [batch, tokens], possibly empty.
+        context: Tokens that the network reads at once.
+        length: int32 [batch], tokens to write at most.
+        temperature: float32 [batch]; 0, or less, takes the likeliest token.
+        top_k: int32 [batch]; 0, or less, keeps all tokens.
+        top_p: float32 [batch]; 1, or more, keeps all tokens; the likeliest one is always kept.
+        seed: int32 [batch], for random numbers.
+
+    Returns:
+        "token_ids", int32 [batch, longest], what was written, without [END], then padding;
+        "tokens", int32 [batch], how many these are.
+    """
+    room, length = _room(model, context, length)
+    prompts = _begun(prompts, room)
+    known = tf.cast(prompts.row_lengths(), tf.int32)
+    batch, size = tf.shape(known)[0], tf.reduce_max(known + length)
+    ids = prompts.to_tensor(shape=[None, None])
+    ids = tf.pad(ids, [[0, 0], [0, size - tf.shape(ids)[1]]])
+    numbers = uniform(seed)
+    first = tf.reduce_min(known)
+    cache, step = _decoding(model, ids, first)
+
+    def goes_on(index, ids, cache, ended):
+        return (index < size) & ~tf.reduce_all(ended)
+
+    def write(index, ids, cache, ended):
+        logits, _, cache = step(ids, cache, index)
+        place = tf.clip_by_value(index - known, 0, LONGEST - 1)
+        drawn = tf.gather(numbers, place, batch_dims=1)
+        token = sample(logits, drawn, temperature, top_k, top_p)
+        prompted = index < known
+        ended |= ~prompted & ((token == END) | (index >= known + length))
+        token = tf.where(prompted, ids[:, index], tf.where(ended, PAD, token))
+        column = tf.stack([tf.range(batch), tf.fill([batch], index)], -1)
+        return index + 1, tf.tensor_scatter_nd_update(ids, column, token), cache, ended
+
+    state = (first, ids, cache, length <= 0)
+    _, ids, _, _ = tf.while_loop(goes_on, write, state)
+    places = known[:, tf.newaxis] + tf.range(tf.reduce_max(length))
+    inside = places < (known + length)[:, tf.newaxis]
+    written = tf.gather(ids, tf.minimum(places, size - 1), batch_dims=1)
+    written = tf.where(inside, written, PAD)
+    tokens = tf.math.count_nonzero(written, -1, dtype=tf.int32)
+    return {"token_ids": written[:, : tf.reduce_max(tokens)], "tokens": tokens}
+
+
+def sample(
+    logits: tf.Tensor, drawn: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor
+) -> tf.Tensor:
+    """Chooses a token for each row.
+
+    Args:
+        logits: float32 [batch, vocabulary].
+        drawn: float32 [batch], random numbers in [0, 1).
+        temperature: float32 [batch].
+        top_k: int32 [batch].
+        top_p: float32 [batch].
+
+    Returns:
+        int32 [batch].
+    """
+    never = tf.reduce_any(tf.range(tf.shape(logits)[1]) == [[PAD], [UNKNOWN]], 0)
+    logits = tf.where(never, _NEVER, logits)
+    greedy = temperature <= 0
+    scaled = logits / tf.where(greedy, 1.0, temperature)[:, tf.newaxis]
+    chance = tf.nn.softmax(scaled)
+    ranked = tf.sort(chance, direction="DESCENDING")
+    vocabulary = tf.shape(ranked)[1]
+    most = tf.where((top_k <= 0) | (top_k > vocabulary), vocabulary, top_k)
+    ranked = tf.where(tf.range(vocabulary) < most[:, tf.newaxis], ranked, 0.0)
+    # What the likelier ones add up to, of all that top_k kept.
+    before = tf.cumsum(ranked, axis=1, exclusive=True) / tf.reduce_sum(ranked, 1, keepdims=True)
+    enough = tf.where(top_p >= 1, 2.0, tf.maximum(top_p, 1e-9))[:, tf.newaxis]
+    kept = tf.where((before < enough) & (ranked > 0), ranked, 1.0)
+    chance = tf.where(chance >= tf.reduce_min(kept, 1, keepdims=True), chance, 0.0)
+    sums = tf.cumsum(chance, axis=1)
+    chosen = tf.argmax(tf.cast(sums > drawn[:, tf.newaxis] * sums[:, -1:], tf.int32), 1, tf.int32)
+    return tf.where(greedy, tf.argmax(logits, 1, tf.int32), chosen)
+
+
+def uniform(seed: tf.Tensor) -> tf.Tensor:
+    """Returns each row's stream of random numbers, float32 [batch, LONGEST], from its seed."""
+    return tf.map_fn(
+        lambda one: tf.random.stateless_uniform([LONGEST], tf.stack([one, 0]), alg="philox"),
+        seed,
+        fn_output_signature=tf.TensorSpec([LONGEST], tf.float32),
+    )
+
+
+def score(model: keras.Model, texts: tf.RaggedTensor, context: int) -> dict[str, tf.Tensor]:
+    """Returns how likely texts are, read in windows that overlap by half, as in evaluation.
+
+    Args:
+        model: From {"token_ids", "padding_mask"} to logits.
+        texts: Ragged int32 [batch, tokens], without [END].
+        context: Tokens that the network reads at once.
+
+    Returns:
+        "log_probability", float32 [batch], the natural logarithm of the probability that a text
+        begins so; "perplexity", float32 [batch], per token, 1 of no token; "tokens", int32
+        [batch].
+    """
+    tokens = tf.cast(texts.row_lengths(), tf.int32)
+    ids = _begun(texts, None).to_tensor(shape=[None, None])
+    stride = max(1, context // 2)
+    count = tf.maximum(0, tf.reduce_max(tokens) - context + stride - 1) // stride + 1
+    starts = tf.range(count) * stride
+    # [windows, context + 1], the places that each window reads, and the last one's next.
+    places = starts[:, tf.newaxis] + tf.range(context + 1)
+    ids = tf.pad(ids, [[0, 0], [0, context + stride]])
+    # One window after the other, for logits are large.
+    likely = tf.map_fn(
+        lambda window: log_probabilities(model, tf.gather(ids, window, axis=1)),
+        places,
+        fn_output_signature=tf.TensorSpec([None, context], tf.float32),
+    )
+    done = tf.concat([[0], starts[:-1] + context], 0)[:, tf.newaxis]
+    read = places[:, tf.newaxis, :-1]
+    counts = (read >= done[..., tf.newaxis]) & (read < tokens[:, tf.newaxis])
+    total = tf.reduce_sum(tf.where(counts, likely, 0.0), [0, 2])
+    perplexity = tf.exp(-total / tf.cast(tf.maximum(tokens, 1), tf.float32))
+    return {"log_probability": total, "perplexity": perplexity, "tokens": tokens}
+
+
+def log_probabilities(model: keras.Model, tokens: tf.Tensor) -> tf.Tensor:
+    """Returns the natural logarithm of each next token's probability.
+
+    Args:
+        model: From {"token_ids", "padding_mask"} to logits.
+        tokens: int32 [batch, length + 1].
+
+    Returns:
+        float32 [batch, length].
+    """
+    read = tokens[:, :-1]
+    inputs = {"token_ids": read, "padding_mask": tf.cast(read != PAD, tf.int32)}
+    likely = tf.nn.log_softmax(model(inputs, training=False))
+    return tf.gather(likely, tokens[:, 1:], batch_dims=2)
+
+
+def _begun(texts: tf.RaggedTensor, room: tf.Tensor | None) -> tf.RaggedTensor:
+    """Puts [END] before each text, and keeps its last `room` [batch] tokens, if given."""
+    texts = tf.concat([tf.fill([texts.nrows(), 1], END), texts], axis=1)
+    if room is None:
+        return texts
+    left = tf.cast(texts.row_lengths(), tf.int32) - room
+    return tf.ragged.boolean_mask(
+        texts, tf.ragged.range(texts.row_lengths()) >= tf.cast(left, tf.int64)[:, tf.newaxis]
+    )
+
+
+def _room(
+    model: keras.Model, context: int, length: tf.Tensor
+) -> tuple[tf.Tensor | None, tf.Tensor]:
+    """Returns the tokens of [END] and prompt that fit, [batch] or None for all; and lengths."""
+    if not is_positional(model):
+        return None, tf.clip_by_value(length, 0, LONGEST)
+    length = tf.clip_by_value(length, 0, min(LONGEST, context - 1))
+    return context - length, length
+
+
+def _decoding(model: keras.Model, ids: tf.Tensor, first: tf.Tensor) -> tuple[Any, Callable]:
+    """Returns the cache of the tokens before the last of the `first` ones, and the step."""
+    if is_positional(model):
+        return decoder.prefill(model, ids), decoder.next_token(model)
+    cache = recurrent_decoding.prefill(model, ids, first)
+    return cache, recurrent_decoding.next_token(model)

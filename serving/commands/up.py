@@ -1,0 +1,168 @@
+"""`python -m serving up | down | logs`: a server of the model repository, on the best engine."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from serving.commands import signals
+from serving.engines import engine as engines
+from serving.engines import record as server_record
+from serving.engines.process import Running
+from serving.errors import ServingError, UserError
+
+_PAUSE = 0.2
+# Flags that would have the server elsewhere than this program looks for it, and what sets them.
+_OWN = {
+    "--port": "--port",
+    "--rest_api_port": "--rest-port",
+    "--model_config_file": "--repository",
+    "--model_base_path": "--repository",
+    "--model_name": "--repository",
+}
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds `up`, `down` and `logs` to the command line."""
+    up = commands.add_parser("up", help="serve the model repository on the best engine there is")
+    up.set_defaults(command=_up)
+    up.add_argument(
+        "--engine",
+        choices=("auto", *engines.NAMES),
+        default="auto",
+        help="(default: auto: docker, else binary, else embedded)",
+    )
+    up.add_argument("--gpu", action="store_true", help="refuse to serve without a GPU")
+    _add_repository(up)
+    up.add_argument("--port", type=int, default=8500, help="gRPC's (default: 8500)")
+    up.add_argument(
+        "--rest-port", type=int, default=8501, help="REST's; 0 for none (default: 8501)"
+    )
+    up.add_argument("--detach", action="store_true", help="return when ready, leave it running")
+    up.add_argument(
+        "--timeout", type=float, default=300.0, help="seconds until ready (default: 300)"
+    )
+    up.add_argument(
+        "flags", nargs="*", help="TensorFlow Serving's flags, after --, as in -- --enable_batching"
+    )
+
+    down = commands.add_parser("down", help="stop the server that up started")
+    down.set_defaults(command=_down)
+    _add_repository(down)
+
+    logs = commands.add_parser("logs", help="show what the server writes")
+    logs.set_defaults(command=_logs)
+    _add_repository(logs)
+    logs.add_argument("--follow", action="store_true", help="go on until the server ends")
+
+
+def _add_repository(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repository", type=Path, default=Path("models"), help="(default: models)")
+
+
+def _up(options: argparse.Namespace) -> None:
+    for flag in options.flags:
+        if not flag.startswith("--"):
+            raise UserError(f"flags of TensorFlow Serving begin with --, unlike {flag!r}")
+        name = flag.partition("=")[0]
+        if name in _OWN:
+            raise UserError(f"{name} is set by up itself; give {_OWN[name]} before the --")
+    engine = engines.choose(options.engine, gpu=options.gpu)
+    _say(f"engine {engine.name}: {engine.reason}")
+    with signals.as_ctrl_c():
+        running = server_record.start(
+            engine,
+            options.repository,
+            port=options.port,
+            rest_port=options.rest_port,
+            options=options.flags,
+        )
+        with _stopped_at_the_end(options.repository, running) as keep:
+            running.wait_until_ready(options.timeout)
+            if options.detach:
+                keep()
+                _say(_welcome(options.repository, running, detached=True))
+                return
+            with contextlib.suppress(KeyboardInterrupt):
+                _say(_welcome(options.repository, running, detached=False))
+                while running.alive:
+                    time.sleep(_PAUSE)
+                if not server_record.knows(options.repository, running):
+                    return  # `down` has stopped it.
+                raise ServingError(
+                    grpc.StatusCode.ABORTED,
+                    f"the model server ended by itself; its log, {running.log}, ends with:\n"
+                    f"{running.log_end()}",
+                )
+
+
+def _down(options: argparse.Namespace) -> None:
+    running = server_record.read(options.repository)
+    if running is None:
+        _say(f"no server of {options.repository} runs")
+        return
+    running.check_own()
+    # First, so that an `up` that waits for its end knows who ended it.
+    server_record.forget(options.repository, running)
+    _stop(options.repository, running)
+    _say(f"{running.engine} at {running.address} is stopped")
+
+
+def _logs(options: argparse.Namespace) -> None:
+    running = server_record.read(options.repository)
+    log = running.log if running else options.repository / server_record.LOG
+    try:
+        file = log.open(errors="replace")
+    except FileNotFoundError as error:
+        raise UserError(f"there is no log {log}; start a server: python -m serving up") from error
+    except OSError as error:
+        raise UserError(f"{log} cannot be read: {error.strerror}") from error
+    with file:
+        while True:
+            # A line that was written before the end is read after it.
+            goes_on = options.follow and running is not None and running.alive
+            for line in file:
+                print(line, end="", flush=True)
+            if not goes_on:
+                return
+            time.sleep(_PAUSE)
+
+
+def _welcome(repository: Path, running: Running, *, detached: bool) -> str:
+    at = "" if repository == Path("models") else f" --repository {repository}"
+    rest = f"\n  REST  http://{running.rest_address}/v1/models/MODEL" if running.rest_port else ""
+    end = f"  python -m serving down{at}" if detached else "  Ctrl-C stops the server"
+    return (
+        f"ready, serving {repository}\n  gRPC  {running.address}{rest}\nnext:\n"
+        f"  python -m serving status{at}\n  python -m serving logs{at}\n{end}"
+    )
+
+
+@contextlib.contextmanager
+def _stopped_at_the_end(repository: Path, running: Running) -> Iterator[Callable[[], Any]]:
+    """Stops the server with the block, whatever ends it; yields what leaves the server running."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(_stop, repository, running)
+        yield stack.pop_all
+
+
+def _stop(repository: Path, running: Running) -> None:
+    """Stops the server; who is interrupted in that has no patience, so it is killed."""
+    try:
+        running.stop()
+    except KeyboardInterrupt:
+        running.stop(0)
+        raise
+    finally:
+        server_record.forget(repository, running)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stdout, flush=True)

@@ -1,0 +1,235 @@
+"""The programs that can serve a model repository, and the choice among them.
+
+All take TensorFlow Serving's flags and the repository's one configuration file:
+
+- docker: TensorFlow Serving's image, the one for GPUs where there is a GPU.
+- binary: a `tensorflow_model_server` on the PATH or in `$TENSORFLOW_MODEL_SERVER`.
+- embedded: this project's own server in Python, which is always there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from serving.engines import docker, images
+from serving.engines.process import Running
+from serving.errors import UserError
+
+NAMES = ("docker", "binary", "embedded")
+
+MODELS_CONFIG = "models.config"
+MONITORING_CONFIG = Path(__file__).parent.parent / "docker" / "monitoring.config"
+POLL_SECONDS = 2
+# The default, four times the processors, answers RESOURCE_EXHAUSTED under concurrency.
+MAX_THREADS = 128
+
+_PROGRAM = "tensorflow_model_server"
+_VARIABLE = "TENSORFLOW_MODEL_SERVER"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A program that can serve.
+
+    Attributes:
+        name: One of `NAMES`.
+        reason: Why it was taken, in one sentence.
+        command: The program, without flags; empty with Docker.
+        image: The container's image; empty without Docker.
+        gpu: Whether the container gets the GPUs.
+    """
+
+    name: str
+    reason: str
+    command: tuple[str, ...] = ()
+    image: str = ""
+    gpu: bool = False
+
+    def start(
+        self,
+        repository: Path,
+        *,
+        config: Path | None = None,
+        port: int,
+        rest_port: int,
+        log: Path,
+        options: Sequence[str] = (),
+    ) -> Running:
+        """Starts the server and returns at once; `Running.wait_until_ready` waits.
+
+        The server outlives this process unless it is stopped.
+
+        Args:
+            repository: The model repository.
+            config: File with a ModelServerConfig; the repository's `models.config` by default.
+            port: TCP port for gRPC, which must be free.
+            rest_port: TCP port for REST and the page for Prometheus; 0 for none.
+            log: File for what the server writes; it is written anew.
+            options: Further flags of TensorFlow Serving. They come last, so they win.
+
+        Raises:
+            UserError: There is no configuration, a port is taken, or the image is out of reach.
+        """
+        repository = repository.absolute()
+        config = repository / MODELS_CONFIG if config is None else config.absolute()
+        if not config.is_file():
+            raise UserError(
+                f"there is no {config}; deploy a model first: "
+                f"python -m serving deploy MODEL --repository {repository}"
+            )
+        ports = [port, rest_port] if rest_port else [port]
+        if len(set(ports)) < len(ports):
+            raise UserError(f"gRPC and REST cannot share port {port}; choose another one")
+        for each in ports:
+            _check_free(each)
+        flags = _flags(config, port, rest_port, options)
+        if self.image:
+            docker.pull(self.image)
+            command = docker.command(self.image, flags, repository, ports=ports, gpu=self.gpu)
+        else:
+            command = [*self.command, *flags]
+        process = _started(command, log.absolute())
+        container = docker.name_of(repository, port) if self.image else ""
+        given = [option.partition("=")[::2] for option in options]
+        encrypted = any(name == "--ssl_config_file" and file for name, file in given)
+        return Running(
+            self.name, process, port, rest_port, log.absolute(), container, encrypted=encrypted
+        )
+
+
+def choose(name: str = "auto", *, gpu: bool = False) -> Engine:
+    """Returns the engine of that name, or the best one there is.
+
+    Args:
+        name: One of `NAMES`, or "auto": Docker if its image is here or can be pulled, else the
+            binary, else the embedded server.
+        gpu: Whether a GPU is a must. Without it, Docker still uses one that is there.
+
+    Raises:
+        UserError: The engine, or the GPU, is missing.
+    """
+    if name not in ("auto", *NAMES):
+        raise UserError(f"no engine {name!r}; there are: auto, {', '.join(NAMES)}")
+    no_gpu = _without_gpu()
+    if gpu and no_gpu:
+        raise UserError(f"there is no GPU: {no_gpu}")
+    lacking: list[str] = []
+    for candidate in NAMES if name == "auto" else (name,):
+        found = _FIND[candidate](no_gpu, gpu)
+        if isinstance(found, Engine) and found.image and name == "auto":
+            try:
+                docker.pull(found.image)
+            except UserError:
+                found = "its image cannot be pulled"
+        if isinstance(found, Engine):
+            return dataclasses.replace(found, reason="; ".join([found.reason, *lacking]))
+        lacking.append(f"{candidate} is missing: {found}")
+    raise UserError(f"the engine {'; '.join(lacking)}")
+
+
+def _docker(no_gpu: str, must: bool) -> Engine | str:
+    """Returns the engine, or why it is missing, as all of `_FIND` do."""
+    if missing := docker.missing():
+        return missing
+    no_gpu = no_gpu or docker.without_gpu()
+    if must and no_gpu:
+        return no_gpu
+    found = "docker answers and there is a GPU" if not no_gpu else f"docker answers; {no_gpu}"
+    image = images.tensorflow_serving(gpu=not no_gpu)
+    return Engine("docker", found, image=image, gpu=not no_gpu)
+
+
+def _binary(no_gpu: str, must: bool) -> Engine | str:
+    given = os.environ.get(_VARIABLE, "")
+    program = shutil.which(given or _PROGRAM)
+    if program is None:
+        return (
+            f"${_VARIABLE} is {given!r}, which is no program"
+            if given
+            else f"{_PROGRAM} is neither on the PATH nor in ${_VARIABLE}"
+        )
+    where = f"${_VARIABLE}" if given else "the PATH"
+    build = "; its build decides whether it uses the GPU" if must else ""
+    return Engine("binary", f"{program} is there, from {where}{build}", (os.path.abspath(program),))
+
+
+def _embedded(no_gpu: str, must: bool) -> Engine | str:
+    if must and not _tensorflow_sees_a_gpu():
+        return "TensorFlow sees no GPU; install its libraries: pip install '.[gpu]'"
+    return Engine(
+        "embedded", "it is part of this project", (sys.executable, "-m", "serving.server")
+    )
+
+
+_FIND = {"docker": _docker, "binary": _binary, "embedded": _embedded}
+
+
+def _without_gpu() -> str:
+    """Returns why there is no GPU; empty if there is one."""
+    if shutil.which("nvidia-smi") is None:
+        return "nvidia-smi is not on the PATH"
+    done = subprocess.run(
+        ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False
+    )
+    return "" if done.returncode == 0 and done.stdout.strip() else "nvidia-smi lists no GPU"
+
+
+def _tensorflow_sees_a_gpu() -> bool:
+    program = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    return done.returncode == 0 and int(done.stdout.strip().splitlines()[-1]) > 0
+
+
+def _flags(config: Path, port: int, rest_port: int, options: Sequence[str]) -> list[str]:
+    return [
+        f"--port={port}",
+        f"--rest_api_port={rest_port}",
+        f"--model_config_file={config}",
+        f"--model_config_file_poll_wait_seconds={POLL_SECONDS}",
+        "--allow_version_labels_for_unavailable_models=true",
+        f"--monitoring_config_file={MONITORING_CONFIG}",
+        f"--grpc_max_threads={MAX_THREADS}",
+        *options,
+    ]
+
+
+def _started(command: Sequence[str], log: Path) -> psutil.Process:
+    """Starts a process whose group and terminal are its own, so that Ctrl-C is not meant for it."""
+    package = Path(__file__).parent.parent.parent
+    path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = psutil.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+    return process
+
+
+def _check_free(port: int) -> None:
+    if not 0 < port < 2**16:
+        raise UserError(f"a port is a number from 1 to {2**16 - 1}, not {port}")
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("0.0.0.0", port))
+    except OSError as error:
+        raise UserError(
+            f"port {port} cannot be bound: it is in use or not allowed; choose another one"
+        ) from error

@@ -1,0 +1,210 @@
+"""A model server that was started here or by an earlier command: wait for it, look, stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import psutil
+
+from serving.engines import docker
+from serving.errors import ServingError, UserError
+
+STOP_SECONDS = 30.0
+_PAUSE = 0.1
+_LINES = 20
+
+
+@dataclass(frozen=True)
+class Running:
+    """A model server's process; with Docker, the client's, which lives as long as the container.
+
+    Attributes:
+        engine: "docker", "binary" or "embedded".
+        process: The process; None if a container has outlived it.
+        port: TCP port of gRPC.
+        rest_port: TCP port of the REST API; 0 for none.
+        log: File with what the server writes.
+        container: Name of the container; empty without Docker.
+        encrypted: Whether gRPC is answered over TLS.
+    """
+
+    engine: str
+    process: psutil.Process | None
+    port: int
+    rest_port: int
+    log: Path
+    container: str = ""
+    encrypted: bool = False
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def address(self) -> str:
+        """Where gRPC is answered."""
+        return f"localhost:{self.port}"
+
+    @property
+    def rest_address(self) -> str:
+        """Where the REST API is; empty if it is nowhere."""
+        return f"localhost:{self.rest_port}" if self.rest_port else ""
+
+    @property
+    def line(self) -> str:
+        """What it is and where, for people."""
+        rest = f", REST http://{self.rest_address}" if self.rest_port else ""
+        container = f", container {self.container}" if self.container else ""
+        process = f", process {self.process.pid}" if self.process else ""
+        where = f"gRPC {self.address}{rest}{container}{process}"
+        return f"engine {self.engine}, {where}, log {self.log}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server runs; a container may outlive the client that started it."""
+        return not _ended(self.process) or docker.is_running(self.container)
+
+    def wait_until_ready(self, timeout: float) -> None:
+        """Returns when requests are answered, which is when all configured models are available.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Raises:
+            ServingError: ABORTED, the server ended. DEADLINE_EXCEEDED, the time is over. The text
+                carries the end of the log.
+        """
+        deadline = time.monotonic() + timeout
+        answers_grpc = _answers_tls if self.encrypted else _answers_grpc
+        while not (answers_grpc(self.address) and _answers_rest(self.rest_address)):
+            if not self.alive:
+                raise ServingError(
+                    grpc.StatusCode.ABORTED,
+                    f"the model server ended before it was ready; its log, {self.log}, "
+                    f"ends with:\n{self.log_end()}",
+                )
+            if time.monotonic() > deadline:
+                raise ServingError(
+                    grpc.StatusCode.DEADLINE_EXCEEDED,
+                    f"the model server is not ready after {timeout:g} s; its log, {self.log}, "
+                    f"ends with:\n{self.log_end()}",
+                )
+            time.sleep(_PAUSE)
+
+    def log_end(self) -> str:
+        """Returns the last lines of the log."""
+        try:
+            text = self.log.read_text(errors="replace")
+        except OSError as error:
+            return f"({error})"
+        return "\n".join(text.splitlines()[-_LINES:])
+
+    def check_own(self) -> None:
+        """Raises unless this user may stop it.
+
+        Raises:
+            UserError: The process is another user's.
+        """
+        if self.process is None or self.container:
+            return
+        try:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.process.send_signal(0)
+        except psutil.AccessDenied as error:
+            raise UserError(
+                f"the model server at {self.address}, process {self.process.pid}, is another "
+                "user's, who alone may stop it"
+            ) from error
+
+    def stop(self, timeout: float = STOP_SECONDS) -> None:
+        """Asks the server to end and waits; kills it, and what it started, if it does not.
+
+        Args:
+            timeout: Seconds until it is killed. Requests in flight have 10 s in the embedded
+                server, none in TensorFlow Serving.
+        """
+        deadline = time.monotonic() + timeout
+        if self.container:
+            docker.stop(self.container, timeout)
+        if self.process is None:
+            return
+        if not self.container:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self.process.terminate()
+        while not _ended(self.process):
+            if time.monotonic() > deadline:
+                _kill(self.process)
+            time.sleep(_PAUSE / 2)
+
+
+def _ended(process: psutil.Process | None) -> bool:
+    if process is None:
+        return True
+    try:
+        if not process.is_running():  # Compares the time of creation: process ids are used again.
+            return True
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        with contextlib.suppress(psutil.TimeoutExpired):
+            process.wait(0)  # Buries it, if it is a child.
+    except psutil.NoSuchProcess:
+        pass
+    return True
+
+
+def _kill(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for each in (*process.children(recursive=True), process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
+def _answers_grpc(address: str) -> bool:
+    """Tells if a gRPC server answers; an open port alone may be Docker's own proxy."""
+    with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=1)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
+
+
+def _answers_tls(address: str) -> bool:
+    """Tells if a server answers with its certificate, whoever has signed it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1) as connection:
+            context.wrap_socket(connection, server_hostname=host).close()
+    except ssl.SSLEOFError:  # Docker's proxy, without a server behind it.
+        return False
+    except ssl.SSLError:  # It asks for a client's certificate.
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _answers_rest(address: str) -> bool:
+    if not address:
+        return True
+    connection = http.client.HTTPConnection(address, timeout=1)
+    try:
+        connection.request("GET", "/v1/models")
+        connection.getresponse()  # Without a model's name it is a 400, and an answer.
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True

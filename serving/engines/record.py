@@ -1,0 +1,151 @@
+"""`REPOSITORY/.server.json`: which server of a model repository runs, for commands that come later.
+
+The name begins with a dot, so no server takes the file for a model's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from serving.engines.engine import Engine
+from serving.engines.process import Running
+from serving.errors import UserError
+
+NAME = ".server.json"
+LOG = "server.log"
+
+# A process's time of creation is counted from the machine's start, whose own time may be adjusted.
+_SAME_SECONDS = 2.0
+
+
+def start(
+    engine: Engine, repository: Path, *, port: int, rest_port: int, options: list[str]
+) -> Running:
+    """Starts an engine, as `Engine.start` does, and records it.
+
+    Raises:
+        UserError: A server of this repository runs or is being started, or as `Engine.start`.
+    """
+    if not repository.is_dir():
+        raise UserError(
+            f"there is no folder {repository}; deploy a model first: "
+            f"python -m serving deploy MODEL --repository {repository}"
+        )
+    with _locked(repository):
+        if (running := read(repository)) is not None:
+            raise UserError(
+                f"a server of {repository} runs already: {running.engine} at {running.address}; "
+                f"stop it with: python -m serving down --repository {repository}"
+            )
+        running = engine.start(
+            repository, port=port, rest_port=rest_port, log=repository / LOG, options=options
+        )
+        try:
+            _write(repository, running)
+        except BaseException:
+            running.stop()
+            raise
+        return running
+
+
+def address(repository: Path) -> str | None:
+    """Returns where the repository's server answers, if one was started and still runs."""
+    running = read(repository)
+    return running.address if running else None
+
+
+def read(repository: Path) -> Running | None:
+    """Returns the recorded server if it still runs.
+
+    A record of a process that has ended, or whose number now belongs to another one, counts for
+    nothing; the next start writes over it.
+
+    Raises:
+        UserError: The record cannot be read.
+    """
+    file = repository / NAME
+    try:
+        record = json.loads(file.read_text())
+        process = _process(record["process"], record["created"])
+        container = record["container"]
+        running = Running(
+            *(record["engine"], process, record["port"], record["rest_port"]),
+            *(Path(record["log"]), container),
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is no record of a server; remove it: {error!r}") from error
+    return running if running.alive else None
+
+
+def forget(repository: Path, running: Running) -> None:
+    """Removes the record of a server; another server's record stays."""
+    if knows(repository, running):
+        with contextlib.suppress(OSError):
+            (repository / NAME).unlink()
+
+
+def knows(repository: Path, running: Running) -> bool:
+    """Tells if the record is that of a server, whether it still runs or not."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        record = json.loads((repository / NAME).read_text())
+        same = running.process is not None and record["process"] == running.process.pid
+        return same or bool(running.container and record["container"] == running.container)
+    return False
+
+
+def _write(repository: Path, running: Running) -> None:
+    assert running.process is not None  # It was started just now.
+    record = {
+        "engine": running.engine,
+        "process": running.process.pid,
+        "created": running.process.create_time(),
+        "container": running.container,
+        "port": running.port,
+        "rest_port": running.rest_port,
+        "log": str(running.log),
+    }
+    with tempfile.TemporaryDirectory(dir=repository, prefix=".server.") as folder:
+        partial = Path(folder) / NAME
+        partial.write_text(json.dumps(record, indent=2) + "\n")
+        os.replace(partial, repository / NAME)
+
+
+def _process(pid: int, created: float) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - created) < _SAME_SECONDS
+    except psutil.NoSuchProcess:
+        return None
+    return process if same else None
+
+
+@contextlib.contextmanager
+def _locked(repository: Path) -> Iterator[None]:
+    """Lets one command at a time start a server; the lock ends with the process."""
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(repository / ".server.lock", "w"))
+        except OSError as error:
+            raise UserError(f"{repository} cannot be written: {error}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another command is starting a server of {repository}; wait for it"
+            ) from error
+        for left in repository.glob(".server.*/"):  # Of a command that was killed.
+            shutil.rmtree(left, ignore_errors=True)
+        yield

@@ -1,0 +1,261 @@
+"""Ask a served model about images, texts or JSON lines, many at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote
+
+import numpy as np
+
+from serving.client import Client
+from serving.client.calls import Signature
+from serving.errors import ServingError, UserError
+from serving.query import json_lines
+from serving.query.display import Answer
+
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp"}
+_TEXT_SUFFIX = ".txt"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which model to ask, and how: its name, version or label, and signature, as in `predict`."""
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+    signature: str = ""
+
+    def signatures(self, client: Client) -> dict[str, Signature]:
+        """Asks for the signatures that can be called.
+
+        Raises:
+            ServingError: The server refused, failed, or could not be reached.
+            UserError: The chosen signature is not among them.
+        """
+        found = client.metadata(self.name, version=self.version, label=self.label)
+        found.pop("__saved_model_init_op", None)
+        if self.signature and self.signature not in found:
+            known = ", ".join(found)
+            raise UserError(f"{self.name} has no signature {self.signature!r}; it has: {known}")
+        return found
+
+    def predict(
+        self, client: Client, signature: str, inputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        return client.predict(
+            self.name, inputs, signature=signature, version=self.version, label=self.label
+        )
+
+
+def images(paths: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Returns image files with their true class, as far as it is known.
+
+    Args:
+        paths: Image files, and folders laid out as CLASS/IMAGE.
+
+    Raises:
+        UserError: A path is missing, no image file, or a folder without images.
+    """
+    found: list[tuple[Path, str]] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(
+                (p for p in path.glob("*/*") if p.is_file() and p.suffix.lower() in _SUFFIXES),
+                key=lambda p: (p.stem.zfill(12), p.parent.name),
+            )
+            if not inside:
+                raise UserError(f"{path} holds no images as CLASS/IMAGE")
+            found += [(p, unquote(p.parent.name)) for p in inside]
+        elif not path.exists():
+            raise UserError(f"there is no file {path}")
+        elif path.suffix.lower() not in _SUFFIXES:
+            raise UserError(f"{path} is no image file; known are: {', '.join(sorted(_SUFFIXES))}")
+        else:
+            found.append((path, ""))
+    return found
+
+
+def are_texts(paths: Sequence[Path]) -> bool:
+    """Returns whether the files hold texts rather than images."""
+    return bool(paths) and all(path.suffix.lower() == _TEXT_SUFFIX for path in paths)
+
+
+def texts(paths: Sequence[Path]) -> list[str]:
+    """Returns the lines of text files that are not blank.
+
+    Raises:
+        UserError: A file cannot be read or is no text in UTF-8.
+    """
+    lines: list[str] = []
+    for path in paths:
+        try:
+            lines += _content(path).decode().splitlines()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is no text in UTF-8: {error}") from error
+    return [line for line in lines if line.strip()]
+
+
+def ask_about_images(
+    client: Client,
+    model: Model,
+    files: Sequence[tuple[Path, str]],
+    *,
+    batch_size: int = 32,
+    concurrency: int = 4,
+) -> Iterator[Answer]:
+    """Sends image files as they are, and yields the answers in the files' order.
+
+    The signature is `image_bytes`, unless the model names one or has another for strings.
+
+    Args:
+        client: The connection.
+        model: Whom to ask.
+        files: Image files with their true class, as `images` returns them.
+        batch_size: Files in one request.
+        concurrency: Requests under way at the same time.
+
+    Raises:
+        ServingError: The server refused, failed, or could not be reached.
+        UserError: No signature takes one string for each image, or a file cannot be read.
+    """
+    key, name = _string_signature(model, model.signatures(client), ("image_bytes",), "images")
+
+    def send(batch: Sequence[tuple[Path, str]]) -> list[Answer]:
+        encoded = np.array([_content(path) for path, _ in batch], object)
+        outputs = model.predict(client, key, {name: encoded})
+        return [
+            Answer(str(path), _row(outputs, index, len(batch)), truth)
+            for index, (path, truth) in enumerate(batch)
+        ]
+
+    for answers in in_order(send, _batches(files, batch_size), concurrency):
+        yield from answers
+
+
+def ask_about_texts(
+    client: Client,
+    model: Model,
+    lines: Sequence[str],
+    *,
+    batch_size: int = 32,
+    concurrency: int = 4,
+) -> Iterator[Answer]:
+    """As `ask_about_images`, for texts; the signature is one that takes a string."""
+    signatures = model.signatures(client)
+    if not model.signature:
+        signatures.pop("image_bytes", None)
+    key, name = _string_signature(model, signatures, (), "text")
+
+    def send(batch: Sequence[str]) -> list[Answer]:
+        outputs = model.predict(client, key, {name: np.array(batch, object)})
+        return [Answer(text, _row(outputs, index, len(batch))) for index, text in enumerate(batch)]
+
+    for answers in in_order(send, _batches(lines, batch_size), concurrency):
+        yield from answers
+
+
+def ask_json(
+    client: Client, model: Model, lines: Iterable[str], *, concurrency: int = 4
+) -> Iterator[str]:
+    """Sends each line as a request, and yields an answer line for each, in order.
+
+    Args:
+        client: The connection.
+        model: Whom to ask; without a signature it is `serving_default`, or the only one.
+        lines: As `json_lines.inputs` reads them; blank ones are left out.
+        concurrency: Requests under way at the same time.
+
+    Raises:
+        ServingError: As `ask_about_images`, with the number of the line.
+        UserError: A line does not fit the signature, or the model must be told which one.
+    """
+    signatures = model.signatures(client)
+    only = next(iter(signatures)) if len(signatures) == 1 else "serving_default"
+    key = model.signature or only
+    if key not in signatures:
+        raise UserError(f"choose a signature of {model.name}: {', '.join(signatures)}")
+
+    def send(numbered: tuple[int, str]) -> str:
+        number, line = numbered
+        arrays, one = json_lines.inputs(line, signatures[key], f"line {number}")
+        try:
+            outputs = model.predict(client, key, arrays)
+        except ServingError as error:
+            raise ServingError(error.code, f"line {number}: {error.message}") from error
+        return json_lines.outputs(outputs, one)
+
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    yield from in_order(send, numbered, concurrency)
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], concurrency: int
+) -> Iterator[Result]:
+    """Yields the results in the order of the items, of which few are read ahead.
+
+    The first error ends it: what has not begun then never does.
+    """
+    pool = ThreadPoolExecutor(concurrency)
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            while pending and (pending[0].done() or len(pending) >= 2 * concurrency):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _string_signature(
+    model: Model, signatures: Mapping[str, Signature], preferred: Sequence[str], what: str
+) -> tuple[str, str]:
+    """Returns the key and the input of a signature that takes one string for each example."""
+    if model.signature:
+        signatures = {model.signature: signatures[model.signature]}
+    fitting = {
+        key: next(iter(signature.inputs))
+        for key, signature in signatures.items()
+        if [info.dtype for info in signature.inputs.values()] == ["string"]
+    }
+    # Beside the default, an input of the name "inputs" takes tf.Example and no plain string.
+    plain = [key for key, name in fitting.items() if name != "inputs" or model.signature]
+    for key in (*preferred, "serving_default", *plain):
+        if key in fitting:
+            return key, fitting[key]
+    takes = "; ".join(
+        f"{key} takes " + ", ".join(f"{name} {i.dtype}" for name, i in signature.inputs.items())
+        for key, signature in signatures.items()
+    )
+    raise UserError(
+        f"no signature of {model.name} takes {what} as one string ({takes}); ask it with --json"
+    )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _row(outputs: Mapping[str, np.ndarray], index: int, count: int) -> dict[str, np.ndarray]:
+    """Returns one example's part of the outputs; what has no batch dimension is of all."""
+    return {
+        name: array[index, ...] if array.ndim and len(array) == count else array
+        for name, array in sorted(outputs.items())
+    }

@@ -1,0 +1,190 @@
+"""The MLflow model registry as serving uses it: versions, aliases, tags, files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import yaml
+from mlflow.entities.model_registry import ModelVersion
+from sqlalchemy.exc import SQLAlchemyError
+
+from serving.client.traffic import STABLE
+from serving.errors import RolloutError, UserError
+from serving.rollout.models_config import ALIASES, CANARY
+
+DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
+BLESSED = "blessed"
+
+# MLflow passes on what a database says when it is opened.
+_ERRORS = (mlflow.MlflowException, SQLAlchemyError)
+_MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered version.
+
+    Attributes:
+        name: Registered name, which is also the served name.
+        version: Registered version, which is also the served one.
+        run_id: The run that made it; empty if the registry does not know.
+        source: Where the registry says its files are.
+        commit: Code version of the run; empty if it has none.
+        aliases: Its aliases.
+        tags: Its tags.
+    """
+
+    name: str
+    version: int
+    run_id: str
+    source: str
+    commit: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.name}/{self.version}"
+
+
+class Registry:
+    """The registry behind MLFLOW_TRACKING_URI, or else the one in `mlruns/`.
+
+    Raises:
+        UserError: There is none, or it cannot be opened.
+    """
+
+    def __init__(self) -> None:
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
+        scheme, _, file = self.uri.partition("?")[0].partition(":///")
+        if scheme == "sqlite" and not Path(file).exists():  # MLflow would create an empty one.
+            raise UserError(f"there is no tracking store {self.uri} here; train a model first")
+        mlflow.set_tracking_uri(self.uri)
+        try:
+            self._client = mlflow.MlflowClient()
+        except _ERRORS as error:
+            raise self._unreadable(error) from error
+
+    def find(self, name: str, *, alias: str = "champion", version: int | None = None) -> Registered:
+        """Returns the version that an alias names, or the one of that number.
+
+        Raises:
+            UserError: There is no such model, alias or version, or the registry cannot be read.
+        """
+        try:
+            if version is None:
+                version = int(self._client.get_model_version_by_alias(name, alias).version)
+            return self._registered(self._client.get_model_version(name, str(version)))
+        except _ERRORS as error:
+            if getattr(error, "error_code", "") not in _MISSING:
+                raise self._unreadable(error) from error
+            wanted = f"version {version}" if version is not None else f"alias {alias!r}"
+            raise UserError(f"no model {name!r} with {wanted} in {self.uri}") from error
+
+    def versions(self, name: str) -> list[Registered]:
+        """Returns all versions of a model, in order; none if it is not registered.
+
+        Raises:
+            UserError: The registry cannot be read.
+        """
+        try:
+            found = self._client.search_model_versions(f"name = '{name}'")
+        except _ERRORS as error:
+            raise self._unreadable(error) from error
+        numbers = sorted(int(version.version) for version in found)
+        # A search leaves the aliases out.
+        return [self.find(name, version=number) for number in numbers]
+
+    def download(self, found: Registered, folder: Path) -> Path:
+        """Downloads a version and returns its SavedModel, within `folder`.
+
+        Raises:
+            UserError: It holds no SavedModel.
+            RolloutError: It cannot be downloaded.
+        """
+        try:
+            model = Path(mlflow.artifacts.download_artifacts(found.uri, dst_path=str(folder)))
+        except (*_ERRORS, OSError) as error:
+            raise RolloutError(f"{found.uri} cannot be downloaded: {_first_line(error)}") from error
+        flavors = yaml.safe_load((model / "MLmodel").read_text())["flavors"]
+        inside = flavors.get("tensorflow", {}).get("saved_model_dir", "")
+        if not (model / inside / "saved_model.pb").exists():
+            raise UserError(
+                f"the model holds no SavedModel; its flavours are: {', '.join(flavors)}"
+            )
+        return model / inside
+
+    def bless(self, found: Registered, tags: Mapping[str, str]) -> None:
+        """Tags a version as `blessed`, and with `blessed.NAME` for each of `tags`.
+
+        Raises:
+            UserError: The registry does not do it.
+        """
+        try:
+            for name, value in tags.items():
+                self._tag(found, f"{BLESSED}.{name}", value)
+            self._tag(found, BLESSED, "true")
+        except _ERRORS as error:
+            raise UserError(
+                f"the registry {self.uri} does not take the tags of {found.name} version "
+                f"{found.version}: {_first_line(error)}; deploy it again to repeat that"
+            ) from error
+
+    def follow(self, name: str, labels: Mapping[str, int], moved: str) -> None:
+        """Makes an alias say what a label says: stable is champion, canary challenger.
+
+        A challenger that is no canary stays one, unless it has become the champion.
+
+        Args:
+            name: Registered name.
+            labels: Version by label, as they are now.
+            moved: The label that has moved; what the others stand for stays as it is.
+
+        Raises:
+            UserError: The registry does not do it.
+        """
+        try:
+            if moved in ALIASES and moved in labels:
+                alias, number = ALIASES[moved], str(labels[moved])
+                self._client.set_registered_model_alias(name, alias, number)
+            if moved == STABLE and CANARY not in labels:
+                challenger = ALIASES[CANARY]
+                aliases = self._client.get_registered_model(name).aliases
+                if str(aliases.get(challenger)) == str(labels.get(STABLE)):
+                    self._client.delete_registered_model_alias(name, challenger)
+        except _ERRORS as error:
+            raise UserError(
+                f"the registry {self.uri} refuses the aliases: {_first_line(error)}"
+            ) from error
+
+    def _unreadable(self, error: Exception) -> UserError:
+        return UserError(f"the registry {self.uri} cannot be read: {_first_line(error)}")
+
+    def _tag(self, found: Registered, key: str, value: str) -> None:
+        self._client.set_model_version_tag(found.name, str(found.version), key, value)
+
+    def _registered(self, version: ModelVersion) -> Registered:
+        run_id = version.run_id or ""
+        return Registered(
+            version.name,
+            int(version.version),
+            run_id,
+            version.source or "",
+            self._commit(run_id),
+            tuple(version.aliases),
+            dict(version.tags),
+        )
+
+    def _commit(self, run_id: str) -> str:
+        try:
+            return self._client.get_run(run_id).data.tags.get("code.commit", "") if run_id else ""
+        except _ERRORS:  # Runs may be deleted; their models stay.
+            return ""
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

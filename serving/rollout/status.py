@@ -1,0 +1,247 @@
+"""How a model stands: in the registry, in the repository, in `models.config`, on the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from serving.client import Client
+from serving.client.calls import VersionStatus
+from serving.client.traffic import STABLE
+from serving.errors import ServingError
+from serving.rollout import models_config, servers
+from serving.rollout.model_repository import Repository
+from serving.rollout.models_config import ALIASES, CANARY, Entry
+
+if TYPE_CHECKING:
+    from serving.rollout.model_registry import Registered
+
+
+@dataclass(frozen=True)
+class Server:
+    """What a server says of a model: the state of each version, and who answers to labels."""
+
+    states: Mapping[int, VersionStatus]
+    labels: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What each place says of a model.
+
+    Attributes:
+        name: Served and registered name.
+        registered: Registered versions by number; None where the registry cannot be read.
+        faults: By version in the repository, what is wrong with its files; empty if nothing is.
+        unverified: Versions that were deployed without golden requests.
+        entry: What is to be served.
+        server: What is served; None where no server answers.
+    """
+
+    name: str
+    registered: Mapping[int, Registered] | None
+    faults: Mapping[int, str]
+    unverified: frozenset[int]
+    entry: Entry
+    server: Server | None
+
+    @property
+    def versions(self) -> list[int]:
+        """All versions that any of them knows."""
+        known = {*(self.registered or ()), *self.faults, *self.entry.versions}
+        return sorted(known | set(self.server.states if self.server else ()))
+
+
+def look(
+    files: Repository, name: str, registered: Iterable[Registered] | None, client: Client
+) -> Standing:
+    """Returns how a model stands; digests of all its files are worked out anew.
+
+    Raises:
+        UserError: `models.config` cannot be read.
+    """
+    entry = models_config.entry(files.config(), name)
+    there = files.versions(name)
+    return Standing(
+        name,
+        None if registered is None else {found.version: found for found in registered},
+        {number: files.fault(name, number) for number in there},
+        frozenset(n for n in there if not (files.record(name, n) or {}).get("verified")),
+        entry,
+        _server(client, name, {*entry.labels, *ALIASES}),
+    )
+
+
+def seen_from(found: Standing, client: Client) -> Standing:
+    """Returns how a model stands on another server; nothing else is looked at anew."""
+    labels = {*found.entry.labels, *ALIASES}
+    return replace(found, server=_server(client, found.name, labels))
+
+
+def _server(client: Client, name: str, labels: set[str]) -> Server | None:
+    try:
+        states = {entry.version: entry for entry in client.status(name)}
+    except ServingError as error:
+        return Server({}, {}) if error.code.name == "NOT_FOUND" else None
+    try:
+        return Server(states, servers.labels(client, name, labels))
+    except ServingError:
+        return None
+
+
+def differences(found: Standing, address: str) -> list[str]:
+    """Returns a sentence for everything on which two places differ, with what mends it.
+
+    A version in the repository that is not served is none, as rolling back needs it, and neither
+    is a challenger that is no canary.
+    """
+    return [*_of_files(found), *_of_registry(found), *_of_server(found, address)]
+
+
+def _of_files(found: Standing) -> Iterable[str]:
+    name = found.name
+    for number in sorted(found.entry.versions - set(found.faults)):
+        yield (
+            f"{name} version {number} is to be served, but its folder is missing: "
+            f"python -m serving deploy {name} --version {number}"
+        )
+    stable = found.entry.labels.get(STABLE)
+    for number in sorted(found.entry.versions - set(found.entry.labels.values())):
+        mend = f"deploy {name}" if stable is None else f"promote {name} --version {stable}"
+        yield f"{name} version {number} is to be served without a label: python -m serving {mend}"
+    for number, fault in found.faults.items():
+        if fault:
+            yield (
+                f"{name} version {number} is damaged, as {fault}: "
+                f"python -m serving undeploy {name} --version {number} --force"
+            )
+
+
+def _of_registry(found: Standing) -> Iterable[str]:
+    name, labels = found.name, found.entry.labels
+    if found.registered is None:
+        yield "the registry cannot be read: set MLFLOW_TRACKING_URI"
+        return
+    aliases = {alias: v.version for v in found.registered.values() for alias in v.aliases}
+    champion, stable = aliases.get(ALIASES[STABLE]), labels.get(STABLE)
+    if champion is not None and champion != stable:
+        is_stable = f"version {stable} is stable" if stable else "no version is stable"
+        follow = (
+            f" to serve it, or python -m serving promote {name} --version {stable} to let the "
+            "registry follow"
+            if stable
+            else ""
+        )
+        yield (
+            f"the champion of {name} is version {champion}, but {is_stable}: "
+            f"python -m serving deploy {name}{follow}"
+        )
+    elif champion is None and stable is not None:
+        yield (
+            f"version {stable} of {name} is stable, but the registry has no champion: "
+            f"python -m serving promote {name} --version {stable}"
+        )
+    challenger, canary = aliases.get(ALIASES[CANARY]), labels.get(CANARY)
+    if canary is not None and challenger != canary:
+        is_challenger = f"version {challenger}" if challenger else "none"
+        yield (
+            f"the canary of {name} is version {canary}, but the registry's challenger is "
+            f"{is_challenger}: python -m serving promote {name} --label canary --version {canary}"
+        )
+    for label, number in sorted(labels.items()):
+        registered = found.registered.get(number)
+        if registered is None:
+            yield (
+                f"version {number} of {name} is {label}, but it is not registered: "
+                f"python -m serving undeploy {name} --version {number} --force"
+            )
+        elif number not in found.unverified and registered.tags.get("blessed") != "true":
+            yield (
+                f"version {number} of {name} has proven itself, but the registry does not say so: "
+                f"python -m serving deploy {name} --version {number} --label {label}"
+            )
+
+
+def _of_server(found: Standing, address: str) -> Iterable[str]:
+    name, entry, server = found.name, found.entry, found.server
+    if server is None:
+        yield f"no model server answers at {address}: python -m serving up"
+        return
+    for label, number in sorted(entry.labels.items()):
+        answers = server.labels.get(label)
+        if answers != number:
+            who = f"version {answers}" if answers else "no version"
+            yield (
+                f"{label} of {name} is version {number}, but {who} answers to it: python -m "
+                f"serving promote {name} --label {label} --version {number} --address {address}"
+            )
+    for label in sorted(set(server.labels) - set(entry.labels)):
+        yield (
+            f"version {server.labels[label]} of {name} answers to {label}, which models.config "
+            f"does not have: {_tell(found, address)}"
+        )
+    available = {n for n, state in server.states.items() if state.state == "AVAILABLE"}
+    for number in sorted(entry.versions - available - set(entry.labels.values())):
+        yield f"{name} version {number} is to be served and is not: {_tell(found, address)}"
+    for number in sorted(available - entry.versions):
+        yield f"{name} version {number} is served and should not be: {_tell(found, address)}"
+
+
+def _tell(found: Standing, address: str) -> str:
+    """Returns the command that tells a server what is in `models.config`."""
+    name, stable = found.name, found.entry.labels.get(STABLE)
+    if stable is None:
+        return f"restart the server at {address}"
+    return f"python -m serving promote {name} --version {stable} --address {address}"
+
+
+def table(standings: Iterable[Standing]) -> Table:
+    """Returns a row for each version of each model, and a column for each place."""
+    result = Table("model", "version", "registry", "repository", "models.config", "server")
+    for found in standings:
+        for number in found.versions:
+            result.add_row(
+                found.name,
+                str(number),
+                _registry_cell(found, number),
+                _repository_cell(found, number),
+                _config_cell(found.entry, number),
+                _server_cell(found.server, number),
+            )
+    return result
+
+
+def _registry_cell(found: Standing, number: int) -> str:
+    if found.registered is None:
+        return "?"
+    registered = found.registered.get(number)
+    if registered is None:
+        return "-"
+    words = [*registered.aliases, *(["blessed"] if registered.tags.get("blessed") else [])]
+    return ", ".join(words) or "registered"
+
+
+def _repository_cell(found: Standing, number: int) -> str:
+    if number not in found.faults:
+        return "-"
+    unverified = ", unverified" if number in found.unverified else ""
+    return found.faults[number] or f"deployed{unverified}"
+
+
+def _config_cell(entry: Entry, number: int) -> str:
+    if number not in entry.versions:
+        return "-"
+    return ", ".join(sorted(k for k, n in entry.labels.items() if n == number)) or "served"
+
+
+def _server_cell(server: Server | None, number: int) -> str:
+    if server is None:
+        return "?"
+    if number not in server.states:
+        return "-"
+    labels = sorted(label for label, n in server.labels.items() if n == number)
+    state = server.states[number]
+    return ", ".join([state.state, *labels, *([state.error] if state.error else [])])

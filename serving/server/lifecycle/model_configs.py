@@ -1,0 +1,114 @@
+"""From a ModelServerConfig to the models that it lists.
+
+Source of checks, their order and texts: tensorflow_serving/model_servers/server_core.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving.errors import ServingError
+from serving.server.config_files import read
+from serving.server.flags import Flags
+from serving.server.lifecycle.version_policy import Model, Policy
+
+PLATFORM = "tensorflow"
+_TENSORFLOW = model_server_config_pb2.ModelType.Value("TENSORFLOW")
+
+
+def config_of(flags: Flags) -> model_server_config_pb2.ModelServerConfig:
+    """Returns the configuration that the command line names, from its file or of one model.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    if flags.model_config_file:
+        return read(flags.model_config_file, model_server_config_pb2.ModelServerConfig)
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.config.add(
+        name=flags.model_name,
+        base_path=str(Path(flags.model_base_path).absolute()),
+        model_platform=PLATFORM,
+    )
+    return config
+
+
+def models_of(
+    config: model_server_config_pb2.ModelServerConfig, known: Sequence[Model] = ()
+) -> list[Model]:
+    """Returns the models of a configuration.
+
+    Args:
+        config: With a `model_config_list`.
+        known: The models that are configured so far; all of them are TensorFlow's.
+
+    Raises:
+        ServingError: The configuration is not allowed, with TensorFlow Serving's code and text.
+    """
+    configs = config.model_config_list.config
+    names: set[str] = set()
+    for entry in configs:
+        if entry.name in names:
+            raise _invalid(f"Illegal to list model {entry.name} multiple times in config list")
+        names.add(entry.name)
+    for entry in configs:
+        if not entry.base_path.startswith("/"):
+            raise _invalid(
+                f"Expected model {entry.name} to have an absolute path or URI; "
+                f"got base_path()={entry.base_path}"
+            )
+    platforms = {entry.name: _platform(entry) for entry in configs}
+    for model in known:
+        platform = platforms.get(model.name, PLATFORM)
+        if platform != PLATFORM:
+            raise _invalid(
+                f"Illegal to change a model's platform. For model {model.name} platform was "
+                f"{PLATFORM} and new platform requested is {platform}"
+            )
+    for name, platform in platforms.items():
+        if platform != PLATFORM:
+            raise _invalid(f"Model {name} requests unsupported platform {platform}")
+    return [
+        Model(
+            entry.name,
+            Path(entry.base_path),
+            _policy(entry.model_version_policy),
+            dict(entry.version_labels),
+        )
+        for entry in configs
+    ]
+
+
+def _platform(entry: model_server_config_pb2.ModelConfig) -> str:
+    if entry.model_type and entry.model_platform:
+        raise _invalid(
+            "Illegal setting both ModelServerConfig::model_type (deprecated) and "
+            "ModelServerConfig::model_platform."
+        )
+    if entry.model_type:
+        if entry.model_type != _TENSORFLOW:
+            raise _invalid(f"ModelServerConfig::model_type {entry.model_type} not supported.")
+        return PLATFORM
+    if not entry.model_platform:
+        raise _invalid(
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+            f"ModelServerConfig::model_platform, model name is {entry.name}"
+        )
+    return entry.model_platform
+
+
+def _policy(policy) -> Policy:
+    kind = policy.WhichOneof("policy_choice")
+    if kind == "all":
+        return Policy("all")
+    if kind == "specific":
+        return Policy("specific", versions=frozenset(policy.specific.versions))
+    return Policy("latest", max(1, policy.latest.num_versions))
+
+
+def _invalid(text: str) -> ServingError:
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)

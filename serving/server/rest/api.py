@@ -1,0 +1,241 @@
+"""The REST API: from an HTTP request to an HTTP response, whatever server brought it.
+
+Sources: tensorflow_serving/model_servers/http_rest_api_handler.cc, http_rest_api_util.cc and
+http_server.cc.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+import grpc
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
+
+from serving.errors import ServingError
+from serving.server.core import Core
+from serving.server.monitoring import observation
+from serving.server.rest import json_examples, json_tensor, json_writer
+
+log = logging.getLogger(__name__)
+
+_Code = grpc.StatusCode
+_HTTP_STATUS = {
+    _Code.OK: 200,
+    _Code.CANCELLED: 499,
+    _Code.UNKNOWN: 500,
+    _Code.INVALID_ARGUMENT: 400,
+    _Code.DEADLINE_EXCEEDED: 504,
+    _Code.NOT_FOUND: 404,
+    _Code.ALREADY_EXISTS: 409,
+    _Code.PERMISSION_DENIED: 403,
+    _Code.RESOURCE_EXHAUSTED: 429,
+    _Code.FAILED_PRECONDITION: 400,
+    _Code.ABORTED: 409,
+    _Code.OUT_OF_RANGE: 400,
+    _Code.UNIMPLEMENTED: 501,
+    _Code.INTERNAL: 500,
+    _Code.UNAVAILABLE: 503,
+    _Code.DATA_LOSS: 500,
+    _Code.UNAUTHENTICATED: 401,
+}
+_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_INFERENCE = re.compile(
+    rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)",
+    re.IGNORECASE | re.ASCII,
+)
+_STATUS = re.compile(
+    rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<metadata>metadata))?",
+    re.IGNORECASE | re.ASCII,
+)
+_ANY_PATH = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
+_LARGEST_VERSION = 2**63 - 1
+_JSON = {"Content-Type": "application/json"}
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """An HTTP request.
+
+    Attributes:
+        method: As it was sent, in upper case.
+        path: As it was sent, percent signs and the query included.
+        headers: By their names in lower case.
+        body: Unpacked.
+        peer: Who sent it.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    peer: str = ""
+
+
+@dataclass(frozen=True)
+class Response:
+    """An HTTP response."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=lambda: dict(_JSON))
+
+
+def is_api(path: str) -> bool:
+    """Whether a path is the API's to answer; it answers mistakes in it with an error in JSON."""
+    return bool(_ANY_PATH.fullmatch(path))
+
+
+def answer(
+    core: Core, request: Request, *, timeout_seconds: float | None = None, cors: bool = False
+) -> Response:
+    """Answers a request; what goes wrong is answered with an error in JSON.
+
+    Args:
+        core: What answers.
+        request: What is asked.
+        timeout_seconds: Time that the model may take; None for any.
+        cors: Whether pages of other origins may ask, as browsers understand it.
+    """
+    try:
+        if cors and request.method == "OPTIONS":
+            _check_origin(request)
+            return Response(200, b"", _CORS)
+        body = _answer(core, request, timeout_seconds)
+        response = Response(200, body)
+    except ServingError as error:
+        response = error_response(error)
+    except Exception as error:
+        log.exception("a request failed unexpectedly")
+        response = error_response(ServingError(_Code.INTERNAL, f"{type(error).__name__}: {error}"))
+    if cors:
+        return Response(response.status, response.body, {**response.headers, **_CORS})
+    return response
+
+
+def error_response(error: ServingError) -> Response:
+    """Returns {"error": text} with the HTTP status of the error's code."""
+    body = json_writer.object_of([("error", json_writer.quoted(error.message))], 0)
+    return Response(_HTTP_STATUS[error.code], json_writer.encoded(body))
+
+
+def _check_origin(request: Request) -> None:
+    if not re.search("https?://", request.headers.get("origin", "")):
+        raise ServingError(_Code.FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
+
+
+def _answer(core: Core, request: Request, timeout: float | None) -> bytes:
+    pattern = {"POST": _INFERENCE, "GET": _STATUS}.get(request.method)
+    match = pattern.fullmatch(request.path) if pattern else None
+    api = _api(match) if match else None
+    if match is None or api is None:
+        raise json_tensor.invalid(f"Malformed request: {request.method} {request.path}")
+    with core.observed(api, "REST", lambda: request.peer):
+        spec = _spec(match)
+        observation.note(model=spec.name, label=spec.version_label)
+        match api:
+            case "Predict":
+                return _predict(core, spec, request.body, timeout)
+            case "Classify":
+                return _classify(core, spec, request.body, timeout)
+            case "Regress":
+                return _regress(core, spec, request.body, timeout)
+        if not spec.name:
+            raise json_tensor.invalid("Missing model name in request.")
+        return _metadata(core, spec) if api == "GetModelMetadata" else _status(core, spec)
+
+
+def _api(match: re.Match[str]) -> str | None:
+    """Returns the method that a path names; it matches in any case, its words only as here."""
+    asked = match.groupdict()
+    if "method" in asked:
+        return {"predict": "Predict", "classify": "Classify", "regress": "Regress"}.get(
+            asked["method"]
+        )
+    return "GetModelMetadata" if asked["metadata"] == "metadata" else "GetModelStatus"
+
+
+def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
+    """Returns model, version and label that a path names."""
+    spec = model_pb2.ModelSpec(name=_unquoted(match["name"] or ""))
+    if match["version"]:
+        # Leading zeros do not count, so that the length bounds the work.
+        digits = match["version"].lstrip("0") or "0"
+        if len(digits) > len(str(_LARGEST_VERSION)) or int(digits) > _LARGEST_VERSION:
+            raise json_tensor.invalid(f"Failed to convert version: {match['version']} to numeric.")
+        spec.version.value = int(digits)
+    if match["label"]:
+        spec.version_label = _unquoted(match["label"])
+    return spec
+
+
+def _unquoted(text: str) -> str:
+    """Returns a part of a path; what is not UTF-8 in it is no name of any model."""
+    return unquote_to_bytes(text).decode(errors="replace")
+
+
+def _predict(core: Core, spec: model_pb2.ModelSpec, body: bytes, timeout: float | None) -> bytes:
+    request = predict_pb2.PredictRequest(model_spec=spec)
+    rows = json_tensor.fill_predict_request(request, body, core.signatures)
+    return json_tensor.predict_response(core.predict(request, timeout).outputs, rows)
+
+
+def _classify(core: Core, spec: model_pb2.ModelSpec, body: bytes, timeout: float | None) -> bytes:
+    request = classification_pb2.ClassificationRequest(model_spec=spec)
+    json_examples.fill_examples_request(request, body)
+    return json_examples.classification_response(core.classify(request, timeout).result)
+
+
+def _regress(core: Core, spec: model_pb2.ModelSpec, body: bytes, timeout: float | None) -> bytes:
+    request = regression_pb2.RegressionRequest(model_spec=spec)
+    json_examples.fill_examples_request(request, body)
+    return json_examples.regression_response(core.regress(request, timeout).result)
+
+
+def _status(core: Core, spec: model_pb2.ModelSpec) -> bytes:
+    request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
+    return _json(_as_dict(core.status(request)))
+
+
+def _metadata(core: Core, spec: model_pb2.ModelSpec) -> bytes:
+    request = get_model_metadata_pb2.GetModelMetadataRequest(
+        model_spec=spec, metadata_field=["signature_def"]
+    )
+    response = core.metadata(request)
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(signatures)
+    return _json(
+        {
+            "model_spec": _as_dict(response.model_spec),
+            "metadata": {"signature_def": _as_dict(signatures)},
+        }
+    )
+
+
+def _as_dict(message: Message) -> dict:
+    """Returns a message by protobuf's rules for JSON: int64 as text, enums by their names."""
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+def _json(value: dict) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"

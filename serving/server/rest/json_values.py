@@ -1,0 +1,236 @@
+"""JSON values to the values of tensors.
+
+Whole nested lists are converted at once. Only where something does not fit are the values looked
+at one by one, which finds the first error and words it as TensorFlow Serving does.
+
+Source: tensorflow_serving/util/json_tensor.cc.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import grpc
+import numpy as np
+from tensorflow.core.framework import types_pb2
+
+from serving.errors import ServingError
+from serving.server.rest import json_reader, json_writer
+
+# NumPy's type of each dtype that REST takes and gives; the strings among them are objects.
+TYPES: dict[int, type] = {
+    types_pb2.DT_FLOAT: np.float32,
+    types_pb2.DT_DOUBLE: np.float64,
+    types_pb2.DT_INT8: np.int8,
+    types_pb2.DT_INT16: np.int16,
+    types_pb2.DT_INT32: np.int32,
+    types_pb2.DT_INT64: np.int64,
+    types_pb2.DT_UINT8: np.uint8,
+    types_pb2.DT_UINT32: np.uint32,
+    types_pb2.DT_UINT64: np.uint64,
+    types_pb2.DT_BOOL: np.bool_,
+    types_pb2.DT_STRING: np.object_,
+}
+# Small integers are read as int32 and cut to their type after that: 300 is a uint8 of 44.
+_READ_AS_INT32 = (np.int8, np.int16, np.uint8)
+# The largest rank that NumPy has; TensorFlow's is 254.
+_LARGEST_RANK = 64
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*")
+
+
+class TooBigError(Exception):
+    """A number of the document is too large for a double."""
+
+
+def dense(value: Any, dtype: int) -> np.ndarray | None:
+    """Returns the array of a nested list, or None if something in it needs a closer look."""
+    leaves, shape = [value], []
+    while leaves and type(leaves[0]) is list:
+        if set(map(type, leaves)) != {list} or len(set(map(len, leaves))) != 1:
+            return None
+        shape.append(len(leaves[0]))
+        leaves = list(chain.from_iterable(leaves))
+    if len(shape) > _LARGEST_RANK or not _regular(leaves, dtype):
+        return None
+    return packed(leaves, dtype).reshape(shape)
+
+
+def _regular(leaves: list[Any], dtype: int) -> bool:
+    """Whether every value is of the dtype beyond doubt."""
+    kinds, numpy_type = set(map(type, leaves)), TYPES.get(dtype)
+    if not leaves:
+        return True
+    if numpy_type is None:
+        return False
+    if numpy_type is np.object_:
+        return kinds == {str}
+    if numpy_type is np.bool_:
+        return kinds == {bool}
+    if issubclass(numpy_type, np.integer):
+        whole_limits = _limits(numpy_type)
+        return (
+            kinds == {int} and whole_limits.min <= min(leaves) and max(leaves) <= whole_limits.max
+        )
+    if not kinds <= {int, float, json_reader.Constant}:
+        return False
+    limits: Any = np.finfo(numpy_type)
+    if int in kinds:
+        whole = leaves if kinds == {int} else [each for each in leaves if type(each) is int]
+        if max(max(whole), -min(whole)) >= 2 ** (limits.nmant + 1):
+            return False
+    # What exceeds the type, and infinities, which may be numbers that exceed a double.
+    return bool(np.all(~(np.abs(np.array(leaves, np.float64)) > float(limits.max))))
+
+
+def packed(values: list[Any], dtype: int) -> np.ndarray:
+    """Returns values of one dtype as an array of one dimension."""
+    numpy_type = TYPES.get(dtype, np.float32)  # Of other dtypes there are only empty arrays.
+    if numpy_type is np.object_:
+        array = np.empty(len(values), np.object_)
+        array[:] = [
+            each if isinstance(each, bytes) else json_writer.encoded(each) for each in values
+        ]
+        return array
+    if issubclass(numpy_type, np.floating):
+        return np.array(values, np.float64).astype(numpy_type)
+    return np.array(values, np.int64 if numpy_type in _READ_AS_INT32 else numpy_type).astype(
+        numpy_type
+    )
+
+
+def shape_of(value: Any, alias: str) -> tuple[int, ...]:
+    """Returns the shape that the first value at each level has."""
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        value = value[0] if value else None
+    if len(shape) >= _LARGEST_RANK:
+        raise invalid(f"tensor parsing error: {alias}")
+    return tuple(shape)
+
+
+def collect(value: Any, level: int, shape: Sequence[int], dtype: int, values: list[Any]) -> None:
+    """Appends the values of a nested list, or raises at the first that does not fit."""
+    rank = len(shape)
+    if not isinstance(value, list):
+        if level != rank:
+            raise misshapen(
+                value,
+                f"found at incorrect level: {level + 1} in the JSON DOM. Expected at level: {rank}",
+            )
+        values.append(_element(value, dtype))
+        return
+    if level >= rank:
+        raise invalid(f"Encountered list at unexpected level: {level} expected < {rank}")
+    if len(value) != shape[level]:
+        raise invalid(
+            f"Encountered list at unexpected size: {len(value)} at level: {level} "
+            f"expected size: {shape[level]}"
+        )
+    for item in value:
+        collect(item, level + 1, shape, dtype, values)
+
+
+def _element(value: Any, dtype: int) -> Any:
+    numpy_type = TYPES.get(dtype)
+    if numpy_type is np.object_:
+        if isinstance(value, str):
+            return json_writer.encoded(value)
+        if isinstance(value, dict):
+            return decode_base64(value)
+    elif numpy_type is np.bool_:
+        if isinstance(value, bool):
+            return value
+    elif numpy_type is None:
+        if not isinstance(value, dict):
+            raise ServingError(
+                grpc.StatusCode.UNIMPLEMENTED,
+                f"Conversion of JSON Value: {json_writer.shown(value)} "
+                f"to type: {dtype_name(dtype)}",
+            )
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        if issubclass(numpy_type, np.floating):
+            return to_float(value, dtype)
+        limits = _limits(numpy_type)
+        if type(value) is int and limits.min <= value <= limits.max:
+            return value
+    raise misshapen(
+        _checked(value),
+        f"Type: {json_writer.kind(value)} is not of expected type: {dtype_name(dtype)}",
+    )
+
+
+def _checked(value: Any) -> Any:
+    """Returns a value, or raises if it is a number that no double can hold."""
+    try:
+        infinite = type(value) in (int, float) and math.isinf(value)
+    except OverflowError:
+        infinite = True
+    if infinite:
+        raise TooBigError
+    return value
+
+
+def _limits(numpy_type: type) -> np.iinfo:
+    return np.iinfo(np.int32 if numpy_type in _READ_AS_INT32 else numpy_type)
+
+
+def decode_base64(value: dict[str, Any]) -> bytes:
+    """Returns the bytes of {"b64": text}.
+
+    As for Abseil, white space may stand anywhere, and padding may be missing.
+    """
+    if not is_base64(value):
+        raise misshapen(value, "not formatted correctly for base64 data")
+    try:
+        return base64.b64decode(value["b64"], validate=True)
+    except ValueError:  # What strict rules refuse may be good all the same.
+        text = re.sub(r"[ \t\n\v\f\r]", "", value["b64"])
+    digits = text.rstrip("=.")
+    missing = -len(digits) % 4
+    if not _BASE64.fullmatch(digits) or missing == 3 or len(text) - len(digits) not in (0, missing):
+        raise invalid("Unable to base64 decode")
+    return base64.b64decode(digits + "=" * missing)
+
+
+def is_base64(value: Any) -> bool:
+    """Whether a value is an object with the one key "b64", and a string under it."""
+    return (
+        isinstance(value, dict)
+        and len(json_reader.members(value)) == 1
+        and isinstance(value.get("b64"), str)
+    )
+
+
+def to_float(value: Any, dtype: int) -> float:
+    """Returns a number as float or double, or raises if that loses precision."""
+    value = json_reader.number(_checked(value))
+    limits = np.finfo(TYPES[dtype])
+    if isinstance(value, int):
+        lossless = abs(value) < 2 ** (limits.nmant + 1)
+    else:
+        lossless = not math.isfinite(value) or abs(value) <= float(limits.max)
+    if not lossless:
+        raise invalid(
+            f"Cannot convert JSON value: {json_writer.shown(value)} to {dtype_name(dtype)} "
+            "without loss of precision."
+        )
+    return float(value)
+
+
+def invalid(text: str) -> ServingError:
+    """Returns an INVALID_ARGUMENT."""
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)
+
+
+def misshapen(value: Any, text: str) -> ServingError:
+    return invalid(f"JSON Value: {json_writer.shown(value)} {text}")
+
+
+def dtype_name(dtype: int) -> str:
+    return types_pb2.DataType.Name(dtype).removeprefix("DT_").lower()

@@ -1,0 +1,186 @@
+"""JSON text as TensorFlow Serving prints it.
+
+RapidJSON prints it there; the layout is that of its PrettyWriter with four spaces.
+
+Sources: tensorflow_serving/util/json_tensor.cc; RapidJSON's prettywriter.h and internal/dtoa.h.
+"""
+
+from __future__ import annotations
+
+import decimal
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+
+from serving.errors import ServingError
+from serving.server.rest.json_reader import members, number
+
+_ESCAPES = {code: f"\\u{code:04X}" for code in range(32)} | {
+    ord(plain): f"\\{name}" for plain, name in zip('"\\\b\f\n\r\t', '"\\bfnrt', strict=True)
+}
+_INDENT = "    "
+
+
+def kind(value: Any) -> str:
+    """Returns the name of a value's JSON type, as error texts give it."""
+    if isinstance(value, bool):
+        return str(value)
+    names = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number"}
+    return next((name for type_, name in names.items() if isinstance(value, type_)), "Null")
+
+
+def shown(value: Any) -> str:
+    """Returns a value as error texts show it."""
+    value = number(value)
+    if isinstance(value, float):
+        single = abs(value) <= float(np.finfo(np.float32).max)
+        return decimals(np.array([value], np.float32 if single else np.float64))[0]
+    try:
+        return _pretty(value, "\n")
+    except RecursionError:
+        raise ServingError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "JSON Parse error: The document is nested too deeply",
+        ) from None
+
+
+def quoted(text: str) -> str:
+    """Returns a JSON string."""
+    return f'"{text.translate(_ESCAPES)}"'
+
+
+def decimals(numbers: np.ndarray) -> list[str]:
+    """Returns floats as text that reads back as the same float.
+
+    Six digits where they are enough, else 9 for float32 and 17 for float64. A whole number ends
+    in ".0" unless it has an exponent.
+
+    Args:
+        numbers: float32 or float64, of one dimension.
+    """
+    full = "%.9g" if numbers.dtype == np.float32 else "%.17g"
+    short = _perhaps_short(numbers)
+    values = numbers[short]
+    texts = np.array(_formatted("%.6g", values), object)
+    with np.errstate(over="ignore"):
+        same = np.array(list(map(float, texts)), np.float64).astype(numbers.dtype) == values
+    for index in np.flatnonzero(~same & np.isfinite(values)).tolist():
+        texts[index] = full % values[index]
+    for index in np.flatnonzero(~np.isfinite(values)).tolist():
+        texts[index] = _constant(values[index])
+    cells = np.empty(len(numbers), object)
+    cells[short], cells[~short] = texts, _formatted(full, numbers[~short])
+    for index in np.flatnonzero(np.isfinite(numbers) & (numbers == np.trunc(numbers))).tolist():
+        if "e" not in cells[index]:
+            cells[index] += ".0"
+    return cells.tolist()
+
+
+def nested(
+    cells: Sequence[str],
+    shape: Sequence[int],
+    level: int,
+    *,
+    count: int = 1,
+    single_line: bool = False,
+) -> list[str]:
+    """Returns values set into lists.
+
+    Args:
+        cells: The text of each value, in row-major order, of one array after another.
+        shape: The shape of each array.
+        level: How many lists and objects are around an array.
+        count: How many arrays there are.
+        single_line: Whether lists stand in one line, not one value to a line.
+
+    Returns:
+        The text of each array.
+    """
+    texts = list(cells)
+    for axis in reversed(range(len(shape))):
+        size = shape[axis]
+        if size == 0:
+            texts = ["[]"] * (count * math.prod(shape[:axis]))
+            continue
+        inner, outer = (f"\n{_INDENT * (level + axis + more)}" for more in (1, 0))
+        if single_line:
+            start, comma, end = "[", ", ", "]"
+        else:
+            start, comma, end = f"[{inner}", f",{inner}", f"{outer}]"
+        texts = [
+            start + comma.join(texts[first : first + size]) + end
+            for first in range(0, len(texts), size)
+        ]
+    return texts
+
+
+def object_of(pairs: Sequence[tuple[str, str]], level: int) -> str:
+    """Returns an object, one member to a line, of keys and the text of their values."""
+    inner = f"\n{_INDENT * (level + 1)}"
+    lines = f",{inner}".join(f"{quoted(key)}: {text}" for key, text in pairs)
+    return f"{{{inner}{lines}\n{_INDENT * level}}}"
+
+
+def encoded(text: str) -> bytes:
+    """Returns the bytes of a text, those that never were UTF-8 as they came."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _formatted(pattern: str, numbers: np.ndarray) -> list[str]:
+    values = tuple(numbers.tolist())
+    return (" ".join([pattern] * len(values)) % values).split()
+
+
+def _perhaps_short(numbers: np.ndarray) -> np.ndarray:
+    """Returns which floats may be told by six digits; of the others it is sure."""
+    magnitude = np.abs(numbers.astype(np.float64))
+    with np.errstate(all="ignore"):
+        scale = 10.0 ** (5 - np.floor(np.log10(magnitude)))
+        off = np.abs(np.round(magnitude * scale) / scale - magnitude)
+        limits = np.finfo(numbers.dtype)
+        return ~(off > magnitude * 16 * limits.eps) | (magnitude < limits.tiny)
+
+
+def _constant(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _pretty(value: Any, line: str) -> str:
+    """Returns a value over several lines; `line` is a line feed with the indent so far."""
+    value = number(value)
+    inner = line + _INDENT
+    if isinstance(value, dict) and value:
+        pairs = [f"{quoted(key)}: {_pretty(item, inner)}" for key, item in members(value)]
+        return f"{{{inner}{f',{inner}'.join(pairs)}{line}}}"
+    if isinstance(value, list) and value:
+        return f"[{inner}{f',{inner}'.join([_pretty(item, inner) for item in value])}{line}]"
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, float):
+        return _double(value)
+    return json.dumps(value)
+
+
+def _double(value: float) -> str:
+    """Returns the shortest text of a double, laid out as RapidJSON does."""
+    if not math.isfinite(value):
+        return _constant(value)
+    sign = "-" if math.copysign(1, value) < 0 else ""
+    if value == 0:
+        return f"{sign}0.0"
+    parts = decimal.Decimal(repr(abs(value))).normalize().as_tuple()
+    digits = "".join(map(str, parts.digits))
+    point = len(digits) + int(parts.exponent)
+    if 0 < point <= 21:
+        whole = digits[:point].ljust(point, "0")
+        return f"{sign}{whole}.{digits[point:] or '0'}"
+    if -6 < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    fraction = f".{digits[1:]}" if digits[1:] else ""
+    return f"{sign}{digits[0]}{fraction}e{point - 1}"

@@ -1,0 +1,242 @@
+"""The whole road on real data, through the command lines that a user types, walked once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+
+from serving.client import Client
+from serving.query.ask import images
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Folder:
+    """An empty working folder in which the project's commands are run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "MLFLOW_TRACKING_URI": "",
+            "COLUMNS": "200",
+        }
+        self.store = f"sqlite:///{path}/mlruns/mlflow.db"
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command,
+            cwd=self.path,
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *command: str, **environment: str) -> str:
+        """Runs a command that must succeed, and returns what it printed."""
+        process = self.start(*command, **environment)
+        printed, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, printed + errors
+        return printed
+
+    def python(self, *arguments: str) -> str:
+        return self.run(sys.executable, "-m", *arguments)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Folder:
+    return Folder(tmp_path_factory.mktemp("road"))
+
+
+@pytest.fixture(scope="module")
+def first_run(folder) -> str:
+    return folder.python("pipelines", "image_classification", "--epochs", "24")
+
+
+@pytest.fixture(scope="module")
+def second_run(folder, first_run) -> str:
+    """The same pipeline with other parameters, through MLflow projects."""
+    return folder.run(
+        *("mlflow", "run", str(ROOT), "-e", "image_classification", "--env-manager=local"),
+        *("--experiment-name", "image_classification"),
+        *("-P", "epochs=3", "-P", "learning_rate=4e-3", "-P", "model.filters=[16,32]"),
+        MLFLOW_TRACKING_URI=folder.store,
+    )
+
+
+@contextmanager
+def server(folder: Folder) -> Iterator[str]:
+    """Runs the model server on a free port and yields its address."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    process = folder.start(
+        *(sys.executable, "-m", "serving.server", f"--port={port}"),
+        "--model_config_file=models/models.config",
+        "--allow_version_labels_for_unavailable_models",
+    )
+    # Nobody may leave the pipe unread: a full one would stop the server.
+    reader = threading.Thread(target=process.communicate, daemon=True)
+    reader.start()
+    try:
+        yield f"localhost:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        reader.join(30)
+        assert process.returncode == 0
+
+
+def test_a_run_says_what_it_made_and_where(first_run, folder):
+    for words in ("data", "baseline", "train", "evaluate", "export", "validate", "register"):
+        assert f"✓ {words}" in first_run
+    assert "champion: validation accuracy" in first_run
+    assert "models:/digits/1 @champion" in first_run
+    assert "python -m serving deploy digits" in first_run
+    saved_model = next(
+        line.split(maxsplit=1)[1] for line in first_run.splitlines() if line.startswith("Saved")
+    )
+    assert (folder.path / saved_model / "saved_model.pb").exists()
+
+
+def test_another_pipeline_runs_through_mlflow_projects(folder, first_run):
+    printed = folder.run(
+        *("mlflow", "run", str(ROOT), "-e", "forecasting", "--env-manager=local"),
+        *("--experiment-name", "forecasting"),
+        *("-P", "dataset=sunspots", "-P", "epochs=2", "-P", "model.units=[8]", "-P", "horizon=4"),
+        MLFLOW_TRACKING_URI=folder.store,
+    )
+    assert "signatures agree with the trained model" in printed
+    mlflow.set_tracking_uri(folder.store)
+    (run,) = mlflow.search_runs(experiment_names=["forecasting"], output_format="list")
+    assert run.info.status == "FINISHED"
+    assert (run.data.params["dataset"], run.data.params["horizon"]) == ("sunspots", "4")
+    assert {"test_mase", "baseline_test_mase", "test_mase_low"} <= set(run.data.metrics)
+    assert mlflow.MlflowClient().get_model_version("sunspots", "1").run_id == run.info.run_id
+
+
+def test_two_runs_can_be_compared(folder, first_run, second_run):
+    mlflow.set_tracking_uri(folder.store)
+    runs = mlflow.search_runs(
+        experiment_names=["image_classification"], order_by=["start_time"], output_format="list"
+    )
+    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+    first, second = (run.data for run in runs)
+    assert (first.params["epochs"], second.params["epochs"]) == ("24", "3")
+    assert first.params["optimizer.learning_rate"] == "0.002"
+    assert second.params["optimizer.learning_rate"] == "0.004"
+    assert second.params["model.filters"].strip("'") == "[16,32]"  # MLflow logs it quoted.
+    assert first.metrics["test_accuracy"] > first.metrics["baseline_test_accuracy"]
+    assert first.metrics["margin_test_accuracy"] > second.metrics["margin_test_accuracy"]
+    for run in runs:
+        assert run.inputs is not None
+        inputs = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
+        assert inputs == {
+            f"digits/{split}": first.params["data.digest"]
+            for split in ("train", "validation", "test")
+        }
+        assert Path(run.info.artifact_uri).is_relative_to(folder.path / "mlruns/artifacts")
+
+
+def test_a_new_version_takes_over_without_a_failed_request(folder, first_run, second_run):
+    printed = folder.python("serving", "deploy", "digits")
+    assert "digits version 1 deployed: models/digits/1" in printed
+    with server(folder) as address, Client(address, timeout=10) as client:
+        assert client.wait_until_ready("digits", timeout=60) == 1
+
+        examples = folder.path / "models/digits/1/assets.extra/examples"
+        picture = folder.path / "answers.png"
+        printed = folder.python(
+            *("serving", "query", "digits", str(examples)),
+            *("--address", address, "--picture", str(picture)),
+        )
+        assert "truth" in printed
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+        files = np.array([path.read_bytes() for path, _ in images([examples])], object)
+        before = client.predict("digits", {"image_bytes": files}, signature="image_bytes")
+        mlflow.set_tracking_uri(folder.store)
+        registered = mlflow.pyfunc.load_model("models:/digits@champion")
+        tensors = np.stack([_pixels(path) for path, _ in images([examples])])
+        direct = registered.predict({"images": tensors})
+        np.testing.assert_allclose(before["probabilities"], direct["probabilities"], atol=1e-6)
+
+        failures: list[Exception] = []
+        done = threading.Event()
+
+        def ask_on_and_on() -> None:
+            while not done.is_set():
+                try:
+                    client.predict("digits", {"images": tensors})
+                except Exception as error:
+                    failures.append(error)
+
+        asking = [threading.Thread(target=ask_on_and_on) for _ in range(3)]
+        for thread in asking:
+            thread.start()
+        printed = folder.python(
+            *("serving", "deploy", "digits", "--version", "2", "--address", address)
+        )
+        assert "digits version 2 deployed" in printed
+        assert client.wait_until_ready("digits", version=2, timeout=60) == 2
+        _until(lambda: [s.state for s in client.status("digits")] == ["AVAILABLE", "END"])
+        done.set()
+        for thread in asking:
+            thread.join()
+        assert failures == []
+        after = client.predict("digits", {"image_bytes": files}, signature="image_bytes")
+        assert np.abs(after["probabilities"] - before["probabilities"]).max() > 0.01
+
+
+def test_an_interrupted_run_is_closed_as_killed(folder, first_run):
+    mlflow.set_tracking_uri(folder.store)
+    process = folder.start(
+        *(sys.executable, "-m", "pipelines", "image_classification", "--epochs", "2000"),
+        *("--name", "interrupted"),
+    )
+
+    def training() -> list:
+        return mlflow.search_runs(
+            experiment_names=["image_classification"],
+            filter_string="params.name = 'interrupted' and metrics.train_loss > 0",
+            output_format="list",
+        )
+
+    _until(training)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == (
+        "interrupted: the run was closed as KILLED, nothing was registered"
+    )
+    assert "Traceback" not in errors
+    (run,) = training()
+    assert (run.info.status, run.data.tags["failure"]) == ("KILLED", "interrupted")
+    assert not mlflow.MlflowClient().search_registered_models("name = 'interrupted'")
+
+
+def _pixels(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(Image.open(path), np.uint8)[..., np.newaxis]
+
+
+def _until(condition, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)

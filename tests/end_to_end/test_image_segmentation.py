@@ -1,0 +1,61 @@
+"""From slices of a head to a server that colours the brain in a picture."""
+
+from __future__ import annotations
+
+import io
+
+import keras
+import numpy as np
+from PIL import Image
+
+from pipelines.__main__ import main
+from serving.client import Client
+from serving.server.lifecycle.version_policy import Model
+from tests.end_to_end.deploying import deploy
+from tests.serving.saved_models import serving
+
+SMALL = (
+    *("--image_size", "32", "--epochs", "2", "--model.filters", "4", "--model.depth", "1"),
+    *("--name", "brains"),
+)
+
+
+def test_a_served_model_colours_a_picture_as_the_trained_one_would(store, workplace, trained):
+    assert main(["image_segmentation", "--data_dir", str(workplace / "data"), *SMALL]) == 0
+    deployed = deploy("brains", workplace / "models", version=1)
+    examples = sorted((deployed.path / "assets.extra/examples").iterdir())
+    pictures = [Image.open(file) for file in examples]
+    images = np.stack([np.asarray(picture)[..., None] for picture in pictures])
+    assert images.shape == (8, 32, 32, 1)
+
+    photograph = io.BytesIO()
+    pictures[0].convert("RGB").resize((200, 150)).save(photograph, "JPEG")
+    bytes_of = {"image_bytes": [file.read_bytes() for file in examples]}
+    model_served = Model("brains", workplace / "models" / "brains")
+    with serving(model_served) as address, Client(address, timeout=30) as client:
+        client.wait_until_ready("brains", timeout=60)
+        tensors = client.predict("brains", {"images": images})
+        files = client.predict("brains", bytes_of, signature="image_bytes")
+        (overlay,) = client.predict(
+            "brains",
+            {"image_bytes": [photograph.getvalue()]},
+            signature="image_bytes",
+            outputs=["overlay"],
+        )["overlay"]
+
+    (model,) = trained
+    chance = keras.ops.softmax(model.predict(images / np.float32(255), verbose=0)).numpy()
+    for answer in (tensors, files):
+        np.testing.assert_allclose(answer["probabilities"], chance, rtol=1e-4, atol=1e-5)
+        assert answer["mask"].dtype == np.uint8
+        decided = np.abs(chance[..., 1] - chance[..., 0]) > 1e-3
+        assert decided.mean() > 0.9
+        np.testing.assert_array_equal(answer["mask"][decided], chance.argmax(-1)[decided])
+
+    for picture, mask, drawn in zip(images, files["mask"], files["overlay"], strict=True):
+        coloured = np.asarray(Image.open(io.BytesIO(drawn)))
+        assert coloured.shape == (32, 32, 3)
+        gray = np.broadcast_to(picture, coloured.shape)
+        np.testing.assert_array_equal((coloured != gray).any(-1), mask == 1)
+    with Image.open(io.BytesIO(overlay)) as drawn:
+        assert (drawn.format, drawn.mode, drawn.size) == ("PNG", "RGB", (200, 150))

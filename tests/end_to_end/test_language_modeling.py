@@ -1,0 +1,132 @@
+"""From a folder of text to a server that goes on with a prompt and scores a text."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import mlflow
+import numpy as np
+import pytest
+
+from pipelines import training
+from pipelines.__main__ import main
+from pipelines.tasks.language_modeling import data as running_text
+from pipelines.tasks.language_modeling import metrics as language_modeling
+from pipelines.tasks.language_modeling.data import RunningText
+from pipelines.text import generation
+from serving.client import Client
+from serving.server.lifecycle.version_policy import Model
+from tests.end_to_end.deploying import deploy
+from tests.pipelines import spoken
+from tests.serving.saved_models import serving
+
+SHORT = ("--epochs", "2", "--batch_size", "8", "--context", "24", "--vocabulary", "120")
+NETWORKS = {
+    "lstm": (
+        *("--architecture", "lstm", "--tokens", "words"),
+        *("--model.units", "[16]", "--model.embedding", "16", "--model.tie_embeddings", "true"),
+    ),
+    "char_gpt_small": (
+        *("--architecture", "char_gpt_small", "--tokens", "characters"),
+        *("--model.layers", "1", "--model.heads", "2", "--model.width", "16"),
+    ),
+}
+
+
+@pytest.fixture
+def folder(workplace) -> Path:
+    made = workplace / "own"
+    made.mkdir()
+    for split, speeches in spoken.speeches().items():
+        (made / f"{split}.txt").write_text("\n".join(speeches), encoding="utf-8")
+    return made
+
+
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_a_server_writes_and_scores_as_the_trained_model_would(
+    architecture, store, workplace, folder, monkeypatch, at_once
+):
+    kept: list[Any] = []
+    load, fit = running_text.load, training.fit
+
+    def kept_data(*arguments) -> RunningText:
+        kept.append(load(*arguments))
+        return kept[-1]
+
+    def kept_model(*arguments) -> keras.Model:
+        kept.append(fit(*arguments))
+        return kept[-1]
+
+    monkeypatch.setattr(running_text, "load", kept_data)
+    monkeypatch.setattr(training, "fit", kept_model)
+    options = (*NETWORKS[architecture], *SHORT, "--name", "spoken", "--dataset", str(folder))
+    assert main(["language_modeling", *options]) == 0
+    data, model = kept
+
+    (run,) = mlflow.search_runs(experiment_names=["language_modeling"], output_format="list")
+    artifacts = {file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
+    assert {"samples", "figures", "network"} <= artifacts
+    assert {"test_perplexity", "test_bits_per_character"} <= run.data.metrics.keys()
+
+    deployed = deploy("spoken", workplace / "models", version=1)
+    lines = (deployed.path / "assets.extra/examples/prompts.jsonl").read_text().splitlines()
+    prompts = [json.loads(line)["prompt"] for line in lines][:3]
+    greedy = {"length": 10, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0}
+    sampled = {"length": 12, "temperature": 1.0, "top_k": 0, "top_p": 0.95, "seed": 11}
+    chosen = [greedy] * 3 + [{**sampled, "seed": 11 + row} for row in range(3)]
+    columns: dict[str, Any] = {
+        "prompt": prompts * 2,
+        **{
+            name: np.array([choice[name] for choice in chosen], spec.dtype.as_numpy_dtype)
+            for name, spec in generation.PARAMETERS.items()
+        },
+    }
+    with (
+        serving(Model("spoken", workplace / "models" / "spoken")) as address,
+        Client(address, timeout=60) as client,
+    ):
+        client.wait_until_ready("spoken", timeout=120)
+        together = client.predict("spoken", columns, signature="generate")
+        again = client.predict("spoken", columns, signature="generate")
+        alone = [
+            client.predict(
+                "spoken",
+                {name: values[row : row + 1] for name, values in columns.items()},
+                signature="generate",
+            )
+            for row in range(6)
+        ]
+        default = client.predict("spoken", {"prompt": prompts})
+        texts = [*spoken.speeches()["test"][:3], "", prompts[0]]
+        score = client.predict("spoken", {"text": texts}, signature="score")
+
+    assert together["text"].tolist() == again["text"].tolist()
+    assert together["text"].tolist() == [answer["text"][0] for answer in alone]
+    assert len(set(together["text"].tolist())) > 3
+    ids = data.tokenizer(np.array([p.encode() for p in prompts * 2], object)).to_list()
+    written = language_modeling.written(model, ids, chosen, data.context)
+    for row, (tokens, gap) in enumerate(written):
+        if gap > 1e-4:
+            text = data.tokenizer.text(np.array([tokens], np.int32).reshape(1, -1)).numpy()[0]
+            assert together["text"][row] == text
+            assert together["tokens"][row] == len(tokens)
+    assert default["text"].shape == (3,)
+
+    ids = data.tokenizer(np.array([text.encode() for text in texts], object)).to_list()
+    expected = language_modeling.likelihoods(model, ids, data.context)
+    np.testing.assert_allclose(score["log_probability"], expected, rtol=1e-4, atol=1e-5)
+    assert score["tokens"].tolist() == [len(row) for row in ids]
+    for likely, perplexity, row in zip(expected, score["perplexity"], ids, strict=True):
+        assert perplexity == pytest.approx(math.exp(-likely / max(1, len(row))), rel=1e-4)
+
+
+def test_a_network_that_cannot_write_is_told_in_one_sentence(store, folder, capsys):
+    assert main(["language_modeling", "--dataset", str(folder), "--architecture", "bilstm"]) == 2
+    assert capsys.readouterr().err == (
+        "error: bilstm does not model language; decoders and recurrent networks in one direction "
+        "do\n"
+    )

@@ -1,0 +1,74 @@
+"""From questions about speeches to a server that answers them in words."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from pipelines.__main__ import main
+from pipelines.datasets.builders import sotu_cloze
+from pipelines.tasks.question_answering import data as questions
+from pipelines.tasks.question_answering import decoding as question_answering
+from serving.client import Client
+from serving.server.lifecycle.version_policy import Model
+from tests.end_to_end.deploying import deploy
+from tests.serving.saved_models import serving
+
+SMALL = (
+    *("--epochs", "1", "--max_length", "128", "--vocabulary", "500", "--name", "asked"),
+    *("--model.layers", "1", "--model.heads", "2", "--model.width", "16"),
+    *("--model.feed_forward", "16", "--optimizer.learning_rate", "0.01"),
+)
+
+
+def test_a_server_answers_questions_as_the_trained_model_would(
+    store, workplace, trained, monkeypatch
+):
+    loaded: list[questions.Questions] = []
+    load = questions.load
+
+    def kept_data(*arguments) -> questions.Questions:
+        loaded.append(load(*arguments))
+        return loaded[-1]
+
+    monkeypatch.setattr(questions, "load", kept_data)
+    monkeypatch.setattr(sotu_cloze, "SIZES", {"train": 200, "validation": 40, "test": 40})
+    monkeypatch.setattr(sotu_cloze, "LARGEST_SHARE", 0.1)
+    assert main(["question_answering", "--data_dir", str(workplace / "data"), *SMALL]) == 0
+    deployed = deploy("asked", workplace / "models", version=1)
+    lines = (deployed.path / "assets.extra/examples/questions.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == 8
+    asked = {name: [row[name] for row in rows] for name in ("question", "context")}
+    # Where an answer stands is told in characters, so what is before it may be any.
+    asked = {
+        "question": asked["question"] * 2,
+        "context": [*asked["context"], *(f"Größe 日本: {context}" for context in asked["context"])],
+    }
+
+    columns = {
+        name: np.array([text.encode() for text in texts], object) for name, texts in asked.items()
+    }
+    with (
+        serving(Model("asked", workplace / "models" / "asked")) as address,
+        Client(address, timeout=30) as client,
+    ):
+        client.wait_until_ready("asked", timeout=60)
+        answers = client.predict("asked", columns)
+
+    ((data,), (model,)) = loaded, trained
+    inputs, spans = questions.encoded(data.tokenizer, *columns.values())
+    logits = model.predict({k: x.to_tensor() for k, x in inputs.items()}, verbose=0)
+    expected = {name: x.numpy() for name, x in question_answering.decode(logits).items()}
+    np.testing.assert_allclose(answers["score"], expected["score"], rtol=1e-4, atol=1e-6)
+    two = np.sort(question_answering.joint(logits).numpy().reshape(len(spans), -1))[:, -2:]
+    decided = two[:, 1] - two[:, 0] > 1e-3
+    assert decided.mean() > 0.7
+    for row, context in enumerate(asked["context"]):
+        answer = answers["answer"][row].decode()
+        assert answer == context[answers["start"][row] : answers["end"][row]] != ""
+        if decided[row]:
+            start, end = (expected[name][row] for name in ("start", "end"))
+            place = slice(spans[row][start, 0], spans[row][end, 1])
+            assert answer == columns["context"][row][place].decode()

@@ -1,0 +1,215 @@
+"""Data sets by name: where they come from, how they are split, how they are told apart."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import requests
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from pipelines.datasets import loading
+from pipelines.errors import UserError
+
+
+class Numbers(tfds.core.GeneratorBasedBuilder):
+    """Numbers from 0 on, in as many splits as the configuration's name lists."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS: ClassVar = [
+        tfds.core.BuilderConfig(name=name)
+        for name in ("train", "train_test", "train_validation", "train_validation_test", "test")
+    ]
+
+    def _info(self):
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict({"number": tfds.features.Scalar(np.int64)})
+        )
+
+    def _split_generators(self, dl_manager):
+        names = self.builder_config.name.split("_")
+        return {name: self._generate_examples(100 * i) for i, name in enumerate(names)}
+
+    def _generate_examples(self, start):
+        for number in range(start, start + 100):
+            yield number, {"number": number}
+
+
+def numbers(config: str, folder: Path) -> tfds.core.DatasetBuilder:
+    builder = tfds.builder(f"numbers/{config}", data_dir=str(folder))
+    tfds.disable_progress_bar()
+    builder.download_and_prepare()
+    return builder
+
+
+def folder_of_images(root: Path, splits=("train", "validation", "test"), side: int = 6) -> Path:
+    for split in splits:
+        for shade, name in enumerate(("cat", "dog")):
+            (root / split / name).mkdir(parents=True)
+            for number in range(3):
+                image = Image.new("RGB", (side, side), (100 * shade, 40 * number, 7))
+                image.save(root / split / name / f"{number}.png")
+    return root
+
+
+OWN = [
+    ("train", ("train[:80%]", "train[80%:90%]", "train[90%:]"), (80, 10, 10), 100),
+    ("train_test", ("train[:90%]", "train[90%:]", "test"), (90, 10, 100), 200),
+    ("train_validation", ("train[:90%]", "train[90%:]", "validation"), (90, 10, 100), 200),
+    ("train_validation_test", ("train", "validation", "test"), (100, 100, 100), 300),
+]
+
+
+@pytest.mark.parametrize(("own", "expressions", "sizes", "total"), OWN)
+def test_splits_are_disjoint_and_leave_nothing_out(own, expressions, sizes, total, tmp_path):
+    builder = numbers(own, tmp_path)
+    splits = loading.splits(builder)
+    assert (splits.train, splits.validation, splits.test) == expressions
+    found = [
+        {int(example["number"]) for example in tfds.as_numpy(builder.as_dataset(split=split))}
+        for split in expressions
+    ]
+    assert tuple(map(len, found)) == sizes
+    assert set.union(*found) == set(range(total))
+
+
+def test_a_set_without_train_is_refused_with_what_it_has(tmp_path):
+    with pytest.raises(UserError, match="numbers has no train split; it has: test"):
+        loading.splits(numbers("test", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "test"), [("imagenet2012", "validation"), ("other_images", "test")]
+)
+def test_a_test_split_without_labels_is_not_reported_on(name, test):
+    own = dict.fromkeys(("train", "validation", "test"))
+    builder: Any = SimpleNamespace(name=name, info=SimpleNamespace(splits=own))
+    assert loading.splits(builder).test == test
+
+
+def test_a_second_preparation_has_the_same_digest(digits_dir, tmp_path):
+    first = loading.prepared("digits", data_dir=str(digits_dir))
+    second = loading.prepared("digits", data_dir=str(tmp_path))
+    assert first.data_path != second.data_path
+    assert loading.digest(first) == loading.digest(second)
+    assert len(loading.digest(first)) == 12
+
+
+def test_a_changed_byte_changes_the_digest(tmp_path):
+    builder = numbers("train", tmp_path)
+    before = loading.digest(builder)
+    (file,) = Path(builder.data_path).glob("*.tfrecord*")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert loading.digest(builder) != before
+
+
+def test_another_set_and_another_name_of_a_file_change_the_digest(tmp_path):
+    folder = folder_of_images(tmp_path / "pictures")
+    before = loading.digest(loading.prepared(str(folder)))
+    assert loading.digest(numbers("train", tmp_path)) != before
+    (folder / "train/cat/0.png").rename(folder / "train/cat/9.png")
+    assert loading.digest(loading.prepared(str(folder))) != before
+
+
+def test_a_folder_of_images_is_called_like_the_folder(tmp_path):
+    builder = loading.prepared(str(folder_of_images(tmp_path / "pets")))
+    assert loading.name(builder) == "pets"
+    assert loading.splits(builder) == loading.Splits("train", "validation", "test")
+
+
+def test_a_set_is_called_by_its_tfds_name(digits_dir):
+    assert loading.name(loading.prepared("digits", data_dir=str(digits_dir))) == "digits"
+
+
+def test_a_folder_that_lacks_validation_is_refused_with_what_it_has(tmp_path):
+    builder = loading.prepared(str(folder_of_images(tmp_path / "pets", ("train", "test"))))
+    with pytest.raises(
+        UserError, match=r"needs the folders train, validation and test; .* test, t"
+    ):
+        loading.splits(builder)
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no images as SPLIT/CLASS/IMAGE"):
+        loading.prepared(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nonsense", "unknown data set 'nonsense'; embedded here are: .*digits"),
+        ("./nowhere", "unknown data set './nowhere'; embedded here are: .*digits"),
+        ("two words", "unknown data set 'two words'; embedded here are: .*digits"),
+        ("", "unknown data set ''; embedded here are: .*digits"),
+        ("digits:9.9.9", "digits:9.9.9.* only: 1.0.0"),
+        ("digits/large", "digits/large.* large not found"),
+    ],
+)
+def test_an_unknown_set_is_refused_in_one_sentence(name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"^{message}") as caught:
+        loading.prepared(name, data_dir=str(tmp_path))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_public_set_without_a_network_is_refused_within_seconds(tmp_path, monkeypatch):
+    def unreachable(*arguments, **options):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    started = time.monotonic()
+    with pytest.raises(
+        UserError, match=r"mnist is not prepared in .* could not be downl"
+    ) as caught:
+        loading.prepared("mnist", data_dir=str(tmp_path))
+    assert time.monotonic() - started < 30
+    assert "\n" not in str(caught.value)
+    assert "--manual_dir" in str(caught.value)
+    assert "digits" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (requests.exceptions.ConnectionError("refused"), "mnist is not prepared in .*network"),
+        (requests.exceptions.ReadTimeout("slow"), "mnist is not prepared in .*network"),
+        (
+            tfds.download.DownloadError("wrong checksum of train.gz\nlong\nexplanation"),
+            "mnist came damaged: wrong checksum of train.gz$",
+        ),
+        (
+            AssertionError("put train.gz into DIR\nlong\nexplanation"),
+            "mnist: put train.gz into DIR$",
+        ),
+    ],
+)
+def test_a_failed_download_is_told_in_one_sentence(failure, message, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise failure
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    with pytest.raises(UserError, match=rf"^{message}") as caught:
+        loading.prepared("mnist", data_dir=str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_prepared_set_is_not_prepared_again(digits_dir, monkeypatch):
+    def fail(*arguments, **options):
+        raise AssertionError("prepared twice")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    assert loading.prepared("digits", data_dir=str(digits_dir)).is_prepared()
+
+
+def test_preparing_an_embedded_set_prints_nothing(tmp_path, capfd):
+    loading.prepared("digits", data_dir=str(tmp_path))
+    assert capfd.readouterr().out == ""

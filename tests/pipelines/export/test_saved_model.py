@@ -1,0 +1,167 @@
+"""Export: a whole SavedModel that answers as the network does, or nothing at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from pipelines.export import saved_model
+from pipelines.export.saved_model import Signature
+from tests.pipelines import samples
+
+
+@pytest.fixture
+def model() -> keras.Model:
+    return samples.linear()
+
+
+def logs(file: Path) -> list[prediction_log_pb2.PredictionLog]:
+    records = tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
+    return [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
+
+
+def test_the_saved_model_answers_as_the_network_does(linear_model, model):
+    loaded = tf.saved_model.load(linear_model)
+    x = np.random.default_rng(7).normal(size=(11, 3)).astype("float32")
+    answer = loaded.signatures["serving_default"](x=tf.constant(x))
+    np.testing.assert_allclose(answer["y"], model.predict(x, verbose=0), rtol=1e-6)
+    np.testing.assert_allclose(answer["y"], x @ samples.WEIGHTS + samples.BIAS, rtol=1e-5)
+    larger = np.where(
+        x @ (samples.WEIGHTS[:, 1] - samples.WEIGHTS[:, 0]) > 1.125, b"right", b"left"
+    )
+    np.testing.assert_array_equal(answer["larger"], larger)
+    answer = loaded.signatures["text"](line=tf.constant([b"1 2 3"]))
+    np.testing.assert_allclose(answer["y"], [[8.125, 3.75]])
+
+
+def test_signatures_keep_their_names_types_and_free_batch(linear_model):
+    signatures = tf.saved_model.load(linear_model).signatures
+    assert set(signatures) == {"serving_default", "text"}
+    _, inputs = signatures["serving_default"].structured_input_signature
+    assert inputs == {"x": tf.TensorSpec([None, 3], tf.float32, name="x")}
+    outputs = signatures["serving_default"].structured_outputs
+    assert {name: spec.dtype for name, spec in outputs.items()} == {
+        "y": tf.float32,
+        "larger": tf.string,
+    }
+    assert outputs["y"].shape.as_list() == [None, 2]
+
+
+def test_warmup_records_ask_each_signature_for_one_and_for_two(linear_model):
+    asked = []
+    for log in logs(linear_model / saved_model.WARMUP_FILE):
+        request, response = log.predict_log.request, log.predict_log.response
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        loaded = tf.saved_model.load(linear_model)
+        name = request.model_spec.signature_name
+        answers = loaded.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()})
+        assert set(answers) == set(response.outputs)
+        for key, value in response.outputs.items():
+            expected = tf.make_ndarray(value)
+            assert answers[key].shape == expected.shape
+            if expected.dtype != object:
+                np.testing.assert_allclose(answers[key], expected, rtol=1e-5, atol=1e-6)
+        asked.append((name, len(next(iter(inputs.values())))))
+    assert asked == [("serving_default", 1), ("serving_default", 2), ("text", 1), ("text", 2)]
+
+
+def test_examples_are_carried_along(linear_model):
+    folder = linear_model / saved_model.EXAMPLES_FOLDER
+    found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.txt")}
+    assert found == {"left/0.txt": b"1 2 3", "right/1.txt": b"4 5 6"}
+
+
+def test_a_log_holds_the_asked_range_of_the_examples(model):
+    default, _ = samples.linear_signatures(model)
+    predict = default.log(1, 4).predict_log
+    assert predict.request.model_spec.signature_name == "serving_default"
+    np.testing.assert_array_equal(
+        tf.make_ndarray(predict.request.inputs["x"]), default.examples["x"][1:4]
+    )
+    np.testing.assert_array_equal(
+        tf.make_ndarray(predict.response.outputs["larger"]), default.expected["larger"][1:4]
+    )
+
+
+class InjectedError(Exception):
+    """The fault."""
+
+
+def fail(*arguments, **options):
+    raise InjectedError
+
+
+# What writes for TensorFlow; the public class only chooses it.
+ARCHIVE: Any = type(keras.export.ExportArchive())
+
+
+def failing_signature(monkeypatch, model) -> list[Signature]:
+    default, text = samples.linear_signatures(model)
+    return [default, replace(text, function=fail)]
+
+
+def failing_write(monkeypatch, model) -> list[Signature]:
+    monkeypatch.setattr(ARCHIVE, "write_out", fail)
+    return samples.linear_signatures(model)
+
+
+def interrupted_write(monkeypatch, model) -> list[Signature]:
+    whole = ARCHIVE.write_out
+
+    def write_out(*arguments, **options):
+        whole(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ARCHIVE, "write_out", write_out)
+    return samples.linear_signatures(model)
+
+
+def failing_warmup(monkeypatch, model) -> list[Signature]:
+    monkeypatch.setattr(saved_model, "write_logs", fail)
+    return samples.linear_signatures(model)
+
+
+def failing_move(monkeypatch, model) -> list[Signature]:
+    monkeypatch.setattr(saved_model.os, "replace", fail)
+    return samples.linear_signatures(model)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [failing_signature, failing_write, interrupted_write, failing_warmup, failing_move],
+    ids=lambda fault: fault.__name__,
+)
+def test_a_fault_in_the_middle_leaves_nothing(fault, model, tmp_path, monkeypatch):
+    signatures = fault(monkeypatch, model)
+    with pytest.raises((InjectedError, KeyboardInterrupt)):
+        saved_model.saved_model(model, signatures, tmp_path / "saved_model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_export_after_a_killed_one_is_whole(model, tmp_path):
+    """A process that is killed cannot clean up; the next one does."""
+    leftover = tmp_path / ".saved_model.partial"
+    leftover.mkdir()
+    (leftover / "junk").touch()
+    folder = saved_model.saved_model(
+        model, samples.linear_signatures(model), tmp_path / "saved_model"
+    )
+    assert list(tmp_path.iterdir()) == [folder]
+    assert not (folder / "junk").exists()
+    assert (folder / "saved_model.pb").is_file()
+
+
+def test_a_folder_that_exists_is_not_replaced(model, tmp_path):
+    folder = tmp_path / "saved_model"
+    folder.mkdir()
+    (folder / "precious").touch()
+    with pytest.raises(OSError, match="not empty"):
+        saved_model.saved_model(model, samples.linear_signatures(model), folder)
+    assert [path.name for path in tmp_path.rglob("*")] == ["saved_model", "precious"]

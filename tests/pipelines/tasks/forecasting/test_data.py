@@ -1,0 +1,196 @@
+"""Windows of a series: nothing leaks, and each mistake about a file is told in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.config import SeriesConfig
+from pipelines.errors import UserError
+from pipelines.tasks.forecasting import data as windows
+from tests.pipelines.series import series
+
+
+@given(
+    count=st.integers(60, 200),
+    history=st.integers(1, 20),
+    horizon=st.integers(1, 8),
+    data=st.data(),
+)
+def test_windows_hold_what_was_known_and_what_came_and_share_no_target(
+    count, history, horizon, data
+):
+    train = data.draw(st.integers(history + horizon, count - 2 * horizon))
+    validation = data.draw(st.integers(train + horizon, count - horizon))
+    ends = {"train": train, "validation": validation, "test": count}
+    cut = series(np.arange(count), history=history, horizon=horizon, ends=ends)
+    seen: set[int] = set()
+    start = history
+    for split, end in ends.items():
+        histories, futures = cut.histories(split), cut.futures(split)
+        assert len(histories) == len(futures) == cut.sizes[split] == end - start - horizon + 1
+        # The values are the steps' own numbers: each window runs on without a gap.
+        whole = np.concatenate([histories, futures], axis=1)
+        np.testing.assert_array_equal(np.diff(whole), 1)
+        targets = {int(step) for step in futures.ravel()}
+        assert targets == set(range(start, end))
+        assert not targets & seen
+        seen |= targets
+        start = end
+
+
+def test_examples_are_the_windows():
+    cut = series()
+    for split in ("train", "validation", "test"):
+        pairs = list(getattr(cut, split).as_numpy_iterator())
+        assert len(pairs) == cut.sizes[split]
+        for (history, future), known, came in zip(
+            pairs, cut.histories(split), cut.futures(split), strict=True
+        ):
+            assert history.dtype == future.dtype == np.float32
+            np.testing.assert_array_equal(history, known)
+            np.testing.assert_array_equal(future, came)
+
+
+def test_the_scale_is_the_error_of_the_seasonal_naive_forecast_within_train():
+    values = np.array([0, 0, 1, 3, 2, 6, 1000, -1000])
+    ends = {"train": 6, "validation": 7, "test": 8}
+    cut = series(values, season=2, ends=ends)
+    assert cut.scale == pytest.approx((1 + 3 + 1 + 3) / 4)
+
+
+def test_windows_that_overlap_are_in_blocks_of_a_horizon():
+    columns = series(horizon=3).raw("test")
+    assert columns["block"].tolist()[:7] == [0, 0, 0, 1, 1, 1, 2]
+    assert set(columns["scale"]) == {series().scale}
+
+
+@pytest.fixture
+def months(tmp_path) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "month": pd.date_range("1990-01-01", periods=100, freq="MS").astype(str),
+            "sales": random.normal(100, 10, 100).round(3),
+        }
+    )
+
+
+def load(path: Path, **choices) -> windows.SeriesData:
+    return windows.load(SeriesConfig(dataset=str(path), history=8, horizon=3, **choices))
+
+
+def written(table: pd.DataFrame, path: Path) -> Path:
+    table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path)
+    return path
+
+
+def test_a_csv_file_and_a_parquet_file_of_the_same_are_the_same(tmp_path, months):
+    one = load(written(months, tmp_path / "our sales.csv"))
+    other = load(written(months, tmp_path / "our sales.parquet"))
+    dated = months.assign(month=pd.to_datetime(months["month"])).set_index("month")
+    indexed = load(written(dated, tmp_path / "indexed.parquet"))
+    assert one.name == other.name == "our_sales"
+    assert one.digest == other.digest
+    assert one.ends == {"train": 70, "validation": 85, "test": 100}
+    assert one.season == 1
+    for data in (one, other, indexed):
+        np.testing.assert_array_equal(data.values, months["sales"])
+        assert data.times[1] == np.datetime64("1990-02-01")
+
+
+def test_the_digest_changes_with_a_value_and_with_a_time(tmp_path, months):
+    before = load(written(months, tmp_path / "a.csv")).digest
+    assert load(written(months, tmp_path / "b.csv")).digest == before
+    value, time = months.copy(), months.copy()
+    value.loc[7, "sales"] += 0.001
+    time.loc[99, "month"] = "2000-01-01"
+    digests = {load(written(table, tmp_path / "a.csv")).digest for table in (months, value, time)}
+    assert len(digests) == 3
+
+
+def test_a_column_is_chosen_by_name_and_a_season_by_its_length(tmp_path, months):
+    months["returns"] = np.arange(100.0)
+    path = written(months, tmp_path / "sales.csv")
+    data = load(path, column="returns", season=12)
+    np.testing.assert_array_equal(data.values, np.arange(100))
+    assert data.season == 12
+
+
+def test_a_single_column_has_its_steps_counted(tmp_path, months):
+    data = load(written(months[["sales"]], tmp_path / "sales.csv"))
+    np.testing.assert_array_equal(data.times, np.arange(100))
+
+
+@pytest.mark.parametrize(
+    ("change", "choices", "message"),
+    [
+        ({}, {"column": "sale"}, "has no column 'sale'; it has: month, sales"),
+        ({}, {"column": "month"}, "column 'month' of .* is not numeric, as '1990-01-01'"),
+        ({"tax": 1.0}, {}, "has 2 numeric columns to forecast; choose one .*: month, sales, tax"),
+        ({"sales": "a"}, {}, "has 0 numeric columns"),
+        ({"sales": [1.0] * 4 + [None] * 96}, {}, "has 96 missing or infinite .* in row 5"),
+        ({"sales": [np.inf] + [0.0] * 99}, {}, "has 1 missing or infinite .* in row 1"),
+        ({"sales": 7}, {}, "repeats itself exactly every 1 steps"),
+        ({"sales": [1, 2] * 50}, {"season": 2}, "repeats itself exactly every 2 steps"),
+        ({}, {"season": 36}, "sales is too short: of its 100 steps train has 70"),
+        ({"month": "soon"}, {}, "first column of .* has to be the time; 'month' has 'soon'"),
+        ({"month": [1, 2, 3, 3, *range(4, 100)]}, {}, "'month' does not increase in row 4"),
+    ],
+)
+def test_a_file_that_cannot_be_forecast_is_the_users_mistake(
+    tmp_path, months, change, choices, message
+):
+    path = written(months.assign(**change), tmp_path / "sales.csv")
+    with pytest.raises(UserError, match=message) as raised:
+        load(path, **choices)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("steps", [11, 30])
+def test_a_series_shorter_than_its_windows_is_the_users_mistake(tmp_path, months, steps):
+    path = written(months.iloc[:steps], tmp_path / "sales.csv")
+    with pytest.raises(UserError, match=f"too short: of its {steps} steps"):
+        windows.load(SeriesConfig(dataset=str(path), history=8, horizon=5))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.csv", None, "there is no file"),
+        ("empty.csv", b"", "cannot be read as csv"),
+        ("binary.csv", b"\xff\xfe\x00\x81", "cannot be read as csv"),
+        ("text.parquet", b"month,sales\n", "cannot be read as parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_the_users_mistake(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message) as raised:
+        load(tmp_path / name)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_embedded_series_is_whole_in_order_and_knows_its_season(embedded):
+    folder = str(embedded("co2").data_path.parent.parent.parent)
+    chosen = SeriesConfig(dataset="co2", history=24, horizon=12, data_dir=folder)
+    data = windows.load(chosen)
+    assert (data.name, data.season, len(data.values)) == ("co2", 12, 526)
+    assert data.ends == {"train": 368, "validation": 447, "test": 526}
+    assert np.all(np.diff(data.times) > np.timedelta64(27, "D"))
+    assert data.values[0] == pytest.approx(316.1, abs=1.5)
+    assert windows.load(replace(chosen, season=6)).season == 6
+    with pytest.raises(UserError, match="--column is for CSV and Parquet files"):
+        windows.load(replace(chosen, column="value"))
+
+
+def test_a_set_that_is_no_series_is_the_users_mistake(embedded):
+    folder = str(embedded("digits").data_path.parent.parent.parent)
+    with pytest.raises(UserError, match="digits is no time series; there are: elnino, sunspots"):
+        windows.load(SeriesConfig(dataset="digits", data_dir=folder))

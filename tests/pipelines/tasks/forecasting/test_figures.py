@@ -1,0 +1,82 @@
+"""Pictures of forecasts: each line where its numbers are, and drawable for dates and numbers."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from pipelines.tasks.forecasting import figures as series_figures
+from pipelines.tasks.forecasting.figures import Fan
+
+LEVELS = (0.1, 0.5, 0.9)
+
+
+def drawn(figure: Figure) -> Figure:
+    """Draws it as MLflow does, which is where layouts fail."""
+    figure.savefig(io.BytesIO(), format="png", dpi=40)
+    return figure
+
+
+def lines(axes) -> dict[str, np.ndarray]:
+    return {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.lines}
+
+
+def fan(times: np.ndarray, start: float) -> Fan:
+    quantiles = start + np.array([[0.0, 1.0, 3.0], [0.0, 2.0, 5.0]])
+    return Fan(times[:3], np.full(3, start), times[3:], np.full(2, 7.0), quantiles, np.zeros(2))
+
+
+@pytest.mark.parametrize("times", [np.arange(5), np.datetime64("1700-01", "Y") + np.arange(5)])
+@pytest.mark.parametrize("count", [1, 4])
+def test_fans_show_each_forecast_in_a_panel(times, count):
+    charts = [fan(times, float(index)) for index in range(count)]
+    figure = drawn(series_figures.fans(charts, LEVELS, other="naive", title="Fans"))
+    assert figure.get_suptitle() == "Fans"
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert len(panels) == count
+    for chart, axes in zip(charts, panels, strict=True):
+        found = lines(axes)
+        assert set(found) == {"history", "median", "truth", "naive"}
+        np.testing.assert_array_equal(found["history"], chart.past)
+        np.testing.assert_array_equal(found["median"], chart.quantiles[:, 1])
+        np.testing.assert_array_equal(found["truth"], chart.truth)
+        np.testing.assert_array_equal(found["naive"], chart.other)
+        (band,) = axes.collections
+        assert band.get_label() == "0.1 … 0.9"
+        ys = np.asarray(band.get_paths()[0].vertices)[:, 1]
+        assert (ys.min(), ys.max()) == (chart.quantiles.min(), chart.quantiles.max())
+
+
+def test_a_stretch_shows_truth_median_and_bands():
+    quantiles = np.arange(12.0).reshape(4, 3)
+    figure = drawn(
+        series_figures.forecast_line(np.arange(4), np.zeros(4), quantiles, LEVELS, title="Steps")
+    )
+    (axes,) = figure.axes
+    assert axes.get_title() == "Steps"
+    np.testing.assert_array_equal(lines(axes)["median"], quantiles[:, 1])
+    np.testing.assert_array_equal(lines(axes)["truth"], np.zeros(4))
+
+
+@pytest.mark.parametrize("steps", [1, 6])
+def test_errors_start_at_the_first_step_and_at_zero(steps):
+    errors = {"network": np.full(steps, 2.0), "naive": np.full(steps, 3.0)}
+    figure = drawn(series_figures.error_by_step(errors, y_label="MASE", title="Error"))
+    (axes,) = figure.axes
+    assert (axes.get_ylabel(), axes.get_ylim()[0]) == ("MASE", 0)
+    for line, (name, values) in zip(axes.lines, errors.items(), strict=True):
+        assert line.get_label() == name
+        np.testing.assert_array_equal(line.get_xdata(), range(1, steps + 1))
+        np.testing.assert_array_equal(line.get_ydata(), values)
+
+
+def test_calibration_shows_shares_over_levels():
+    shares = {"network": np.array([0.2, 0.5, 0.8]), "naive": np.array([0.0, 0.4, 1.0])}
+    figure = drawn(series_figures.calibration(shares, LEVELS, title="Quantiles"))
+    found = lines(figure.axes[0])
+    assert list(found) == ["perfectly calibrated", "network", "naive"]
+    for name, values in shares.items():
+        np.testing.assert_array_equal(found[name], values)

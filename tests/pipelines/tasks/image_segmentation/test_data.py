@@ -1,0 +1,253 @@
+"""Images with masks: which features they are, what their values mean, how they move together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.config import Augmentation, ImageConfig
+from pipelines.errors import UserError
+from pipelines.tasks.image_classification import data as images
+from pipelines.tasks.image_segmentation import data as masks
+from pipelines.tasks.image_segmentation.data import VOID
+
+SPLITS = ("train", "validation", "test")
+IMAGE = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
+MASK = tfds.features.Image(shape=(None, None, 1), encoding_format="png")
+
+
+def store(folder: Path, name: str, features: dict[str, Any], *examples: Any, splits=SPLITS) -> str:
+    """Stores examples of images with masks as a TFDS data set and returns its name."""
+    tfds.disable_progress_bar()
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version="4.0.0",
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={split: list(enumerate(examples)) for split in splits},
+        data_dir=str(folder),
+        disable_shuffling=True,
+    )
+    return name
+
+
+def load(folder: Path, name: str, image_size: int = 0) -> masks.SegmentedImages:
+    return masks.load(ImageConfig(dataset=name, data_dir=str(folder), image_size=image_size))
+
+
+def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(height).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def pair(mask: Any) -> dict[str, np.ndarray]:
+    """Returns an example: a mask with a picture of its size."""
+    values = np.array(mask, np.uint8)[..., None]
+    return {"image": picture(*values.shape[:2]), "mask": values}
+
+
+def test_pets_have_three_named_classes_from_0_on_in_one_size(tmp_path):
+    """As in the published set: sizes differ, masks hold 1 to 3, the splits are train and test."""
+    builder = tfds.builder("oxford_iiit_pet", data_dir=str(tmp_path))
+    quarters = np.repeat(np.repeat([[1, 2], [3, 3]], 4, 0), 6, 1)
+    examples = [
+        {
+            "image": picture(*mask.shape),
+            "segmentation_mask": mask[..., None].astype(np.uint8),
+            "label": 0,
+            "species": 1,
+            "file_name": "a",
+            "head_bbox": tfds.features.BBox(0.0, 0.0, 1.0, 1.0),
+        }
+        for mask in [quarters, quarters.T] * 10
+    ]
+    features = dict(builder.info.features.items())
+    store(tmp_path, "oxford_iiit_pet", features, *examples, splits=("train", "test"))
+    data = load(tmp_path, "oxford_iiit_pet", image_size=4)
+    assert data.name == "oxford_iiit_pet"
+    assert data.class_names == ("pet", "background", "border")
+    assert data.sizes == {"train": 18, "validation": 2, "test": 20}
+    assert data.image_shape == (4, 4, 3)
+    assert data.example_bytes == 64
+    found = {mask.tobytes() for _, mask in data.test.as_numpy_iterator()}
+    small = np.repeat(np.repeat([[0, 1], [2, 2]], 2, 0), 2, 1).astype(np.uint8)
+    assert found == {small.tobytes(), np.ascontiguousarray(small.T).tobytes()}
+    with pytest.raises(UserError, match="differ in size; choose one, as --image_size 128"):
+        load(tmp_path, "oxford_iiit_pet")
+
+
+def test_images_and_masks_are_resized_each_in_its_way(tmp_path):
+    example = pair(np.indices((9, 12)).sum(0) % 2 * 7)
+    data = load(tmp_path, store(tmp_path, "checkered", {"image": IMAGE, "mask": MASK}, example), 5)
+    assert data.class_names == ("class 0", "class 7")
+    for split in (data.train, data.validation, data.test):
+        assert [tuple(spec.shape) for spec in split.element_spec] == [(5, 5, 3), (5, 5)]
+        ((image, mask),) = split.as_numpy_iterator()
+        assert (image.dtype, mask.dtype) == (np.uint8, np.uint8)
+        np.testing.assert_array_equal(
+            image, images.resize(tf.constant(example["image"]), (5, 5, 3))
+        )
+        rows, columns = (np.arange(5) + 0.5) * 9 // 5, (np.arange(5) + 0.5) * 12 // 5
+        expected = np.add.outer(rows.astype(int), columns.astype(int)) % 2
+        np.testing.assert_array_equal(mask, expected)
+
+
+def test_classes_are_the_values_that_occur_in_any_split(tmp_path):
+    examples = [pair([[3, 3], [9, VOID]]), pair([[3, 40], [3, 3]])]
+    name = store(tmp_path, "numbered", {"image": IMAGE, "mask": MASK}, *examples)
+    data = load(tmp_path, name, image_size=2)
+    assert data.class_names == ("class 3", "class 9", "class 40")
+    found = [mask.tolist() for _, mask in data.test.as_numpy_iterator()]
+    assert found == [[[0, 0], [1, VOID]], [[0, 2], [0, 0]]]
+
+
+def test_in_masks_of_black_and_white_white_is_a_class(tmp_path):
+    name = store(tmp_path, "stencils", {"image": IMAGE, "mask": MASK}, pair([[0, 255], [0, 0]]))
+    data = load(tmp_path, name, image_size=2)
+    assert data.class_names == ("class 0", "class 255")
+    assert next(data.test.as_numpy_iterator())[1].tolist() == [[0, 1], [0, 0]]
+
+
+def test_names_in_the_builder_are_the_classes_names(tmp_path):
+    names = ["background", "cell", "nucleus"]
+    features = {
+        "scan": tfds.features.Image(shape=(2, 2, 1)),
+        "truth": tfds.features.LabeledImage(labels=names, shape=(2, 2, 1)),
+    }
+    mask = np.array([[0, 1], [1, 0]], np.uint8)[..., None]
+    # The mask's name says nothing, but it is an image of labels.
+    data = load(tmp_path, store(tmp_path, "cells", features, {"scan": mask, "truth": mask}))
+    assert data.class_names == tuple(names)
+    assert data.image_shape == (2, 2, 1)
+
+
+class Paired(tfds.core.GeneratorBasedBuilder):
+    """Two images of which only the set itself says which is the mask."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First."}
+
+    def _info(self):
+        image = tfds.features.Image(shape=(2, 2, 1))
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict({"a": image, "b": image}),
+            supervised_keys=("b", "a"),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples() for split in SPLITS}
+
+    def _generate_examples(self):
+        mask = np.array([[0, 1], [1, 1]], np.uint8)[..., None]
+        yield 0, {"a": mask, "b": mask + np.uint8(200)}
+
+
+def test_the_sets_own_pair_decides_which_image_is_the_mask(tmp_path):
+    tfds.disable_progress_bar()
+    tfds.builder("paired", data_dir=str(tmp_path)).download_and_prepare()
+    ((image, mask),) = load(tmp_path, "paired").train.as_numpy_iterator()
+    assert mask.tolist() == [[0, 1], [1, 1]]
+    assert image.min() >= 200
+
+
+def test_the_image_is_found_among_other_pictures_whatever_their_order(tmp_path):
+    example = {**pair([[0, 1], [1, 1]]), "depth": picture(2, 2, 1)}
+    example["image_left"] = example.pop("image")
+    features = {"depth": MASK, "mask": MASK, "image_left": IMAGE}
+    data = load(tmp_path, store(tmp_path, "street", features, example), image_size=2)
+    ((image, mask),) = data.train.as_numpy_iterator()
+    np.testing.assert_array_equal(image, example["image_left"])
+    assert mask.tolist() == [[0, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "example", "message"),
+    [
+        (
+            "unmasked",
+            {"image": IMAGE, "depth": MASK},
+            {"image": picture(2, 2), "depth": picture(2, 2, 1)},
+            "unmasked has no image with a mask; its features are: depth, image",
+        ),
+        (
+            "coloured",
+            {"image": IMAGE, "mask": IMAGE},
+            {"image": picture(2, 2), "mask": picture(2, 2)},
+            "the masks of coloured are not uint8 with one channel",
+        ),
+        (
+            "uniform",
+            {"image": IMAGE, "mask": MASK},
+            pair([[4, 4], [4, 4]]),
+            "the masks of uniform hold no two classes",
+        ),
+    ],
+)
+def test_a_set_that_cannot_be_segmented_is_refused(name, features, example, message, tmp_path):
+    store(tmp_path, name, features, example)
+    with pytest.raises(UserError, match=message):
+        load(tmp_path, name, image_size=2)
+
+
+def test_a_set_of_labelled_images_is_refused(digits_dir):
+    with pytest.raises(UserError, match="digits has no image with a mask"):
+        load(digits_dir, "digits")
+
+
+SHARES = st.sampled_from([0.0, 0.2, 0.4])
+
+
+@settings(max_examples=20)
+@given(
+    choice=st.builds(Augmentation, shift=SHARES, rotation=SHARES, zoom=SHARES, flip=st.booleans()),
+    seed=st.integers(0, 1000),
+)
+def test_a_mask_moves_with_its_image(choice, seed):
+    """Where white is a class, a moved mask is the moved image read again, but for blended edges."""
+    change = images.augmentation(choice, seed)
+    if change is None:
+        return
+    mask = np.zeros((6, 40, 40), np.uint8)
+    mask[:, 4:20, 8:36] = mask[:, 20:34, 8:20] = 1
+    image = mask[..., None].astype(np.float32)
+    moved, classes = masks.moving_together(change)(tf.constant(image), tf.constant(mask))
+    assert moved.shape == image.shape
+    assert classes.dtype == tf.uint8
+    assert set(np.unique(classes)) <= {0, 1, VOID}
+    same = (moved.numpy()[..., 0] > 0.5) == (classes.numpy() == 1)
+    assert same.mean((1, 2)).min() > 0.94
+    assert np.any(classes.numpy() != mask)
+
+
+def test_what_moves_in_belongs_to_no_class():
+    change = images.augmentation(Augmentation(shift=0.5), 0)
+    assert change
+    ones = tf.ones((20, 8, 8, 1))
+    moved, classes = masks.moving_together(change)(ones, tf.fill((20, 8, 8), np.uint8(2)))
+    inside = moved.numpy()[..., 0] > 0.999
+    assert set(np.unique(classes.numpy()[inside])) == {2}
+    assert set(np.unique(classes.numpy()[moved.numpy()[..., 0] == 0])) == {VOID}
+
+
+def test_pixels_of_no_class_stay_of_no_class():
+    change = images.augmentation(Augmentation(flip=True), 0)
+    assert change
+    mask = tf.constant([[[VOID, 0], [1, 254]]] * 8, tf.uint8)
+    _, classes = masks.moving_together(change)(tf.zeros((8, 2, 2, 1)), mask)
+    for one in classes.numpy():
+        assert one.tolist() in ([[VOID, 0], [1, 254]], [[0, VOID], [254, 1]])
+
+
+def test_the_embedded_slices_come_as_they_are(tmp_path):
+    data = load(tmp_path, "brain_slices")
+    assert (data.name, data.class_names) == ("brain_slices", ("background", "brain"))
+    assert data.image_shape == (96, 112, 1)
+    for split, size in data.sizes.items():
+        examples = list(getattr(data, split).as_numpy_iterator())
+        assert len(examples) == size
+        assert set(np.unique([mask for _, mask in examples])) == {0, 1}

@@ -1,0 +1,189 @@
+"""Running text: every token predicted once, in windows, from sets, folders and files."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.errors import UserError
+from pipelines.tasks.language_modeling import data as running_text
+from pipelines.tasks.language_modeling.data import RunningText
+from pipelines.text.reversible_tokenizers import END, learn
+from tests.pipelines import spoken, written
+
+ABOUT = {"name": "words", "version": "1.0.0", "digest": "0123456789ab"}
+
+
+def of(documents: dict[str, list[str]], context: int = 6, size: int = 100) -> RunningText:
+    return running_text.running_text(
+        documents, lambda texts: learn("words", texts, size), context, **ABOUT
+    )
+
+
+def words(count: int) -> str:
+    return " ".join(f"w{number}" for number in range(count))
+
+
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=4),
+    st.integers(2, 9),
+    st.sampled_from(["train", "validation", "test"]),
+)
+def test_every_token_is_predicted_exactly_once_from_those_before(counts, context, split):
+    documents = [words(count) for count in counts]
+    data = of(dict.fromkeys(("train", "validation", "test"), documents), context)
+    row = data.rows[split].tokens
+    assert row[0] == row[-1] == END
+    predicted: list[int] = []
+    for inputs, target, weight in getattr(data, split).as_numpy_iterator():
+        assert inputs["token_ids"].shape == (context + 1,)
+        assert target.shape == weight.shape == (context,)
+        np.testing.assert_array_equal(inputs["token_ids"][1:], target)
+        np.testing.assert_array_equal(inputs["padding_mask"], inputs["token_ids"] > 0)
+        first = int(weight.argmax())
+        if split != "train" and predicted:
+            assert first >= context - max(1, context // 2)
+        predicted += target[weight > 0].tolist()
+    assert predicted == row[1:].tolist()
+    assert sum(data.sizes.values()) == sum(len(list(getattr(data, s))) for s in data.sizes)
+
+
+def test_characters_are_counted_where_tokens_count():
+    documents = spoken.speeches()
+    data = of(documents, 10, 12)
+    raw = data.raw("test")
+    assert raw["characters"].sum() == sum(map(len, documents["test"]))
+    row = data.rows["test"]
+    hidden = row.lengths[row.tokens == 1].sum()
+    assert hidden > 0
+    alphabet = len(set("".join(documents["train"])))
+    assert raw["spelling_bits"].sum() == pytest.approx(hidden * np.log2(alphabet + 1))
+
+
+def test_blocks_are_documents_or_parts_of_few():
+    many = of({split: [words(20)] * 12 for split in ("train", "validation", "test")}, 8)
+    block = many.raw("test")["block"]
+    assert (block[0], block[-1], len(set(block))) == (0, 11, 12)
+    assert (np.diff(block) >= 0).all()
+    one = of({split: [words(900)] for split in ("train", "validation", "test")}, 8)
+    assert len(set(one.raw("test")["block"])) == 50
+
+
+def test_a_document_without_tokens_is_left_out():
+    data = of({"train": ["a b", " ", "c"], "validation": ["a"], "test": ["b"]})
+    ids = data.rows["train"].tokens.tolist()
+    assert [data.tokenizer.vocabulary[i] for i in ids] == (
+        ["[END]", "a", "▁b", "[END]", "c", "[END]"]
+    )
+    with pytest.raises(UserError, match=r"^words has no text in its test split$"):
+        of({"train": ["a"], "validation": ["a"], "test": ["  "]})
+
+
+def stored(folder: Path, name: str, **splits: list[str]) -> str:
+    rows = {split: [{"text": text} for text in texts] for split, texts in splits.items()}
+    return written.store(folder, name, {"text": written.TEXT}, rows)
+
+
+def load(dataset: str, folder: Path, **options) -> RunningText:
+    config = replace(spoken.config(dataset=dataset, **options), data_dir=str(folder))
+    return running_text.load(config, lambda texts: learn(config.tokens, texts, config.vocabulary))
+
+
+def text(data: RunningText, split: str) -> str:
+    return data.tokenizer.text(data.rows[split].tokens[np.newaxis]).numpy()[0].decode()
+
+
+def test_sets_like_tiny_shakespeare_are_one_document_a_split(tmp_path):
+    name = stored(tmp_path, "plays", train=["To be,\nor\n\nnot"], validation=["be"], test=["or"])
+    data = load(name, tmp_path, tokens="characters")
+    assert (data.name, data.version) == ("plays", "2.0.0")
+    assert text(data, "train") == "To be,\nor\n\nnot"
+    assert (data.rows["train"].tokens == END).sum() == 2
+
+
+def test_sets_like_lm1b_give_validation_a_part_of_train(tmp_path):
+    sentences = [f"Sentence {number}." for number in range(20)]
+    data = load(
+        stored(tmp_path, "billion", train=sentences, test=["Ten."]), tmp_path, tokens="characters"
+    )
+    assert text(data, "validation") == "Sentence 18.Sentence 19."
+    assert text(data, "test") == "�en."
+    assert text(data, "train").startswith("Sentence 0.Sentence 1.")
+
+
+def test_sets_like_wiki40b_have_other_features_too(tmp_path):
+    features = {"wikidata_id": written.TEXT, "text": written.TEXT, "version_id": written.TEXT}
+    article = "\n_START_ARTICLE_\nOslo\n_START_PARAGRAPH_\nOslo is a city."
+    rows = [{"wikidata_id": "Q585", "text": article, "version_id": "1"}]
+    splits = dict.fromkeys(("train", "validation", "test"), rows)
+    data = load(written.store(tmp_path, "wiki/en", features, splits), tmp_path)
+    assert text(data, "train") == article.strip()
+
+
+def test_most_texts_are_read_where_so_chosen(tmp_path):
+    name = stored(tmp_path, "many", train=["a", "b", "c"], validation=["a", "b"], test=["c"])
+    data, all_of_it = load(name, tmp_path, max_texts=1), load(name, tmp_path)
+    assert (text(data, "train"), text(data, "validation")) == ("a", "a")
+    assert data.digest != all_of_it.digest
+    assert load(name, tmp_path, max_texts=1).digest == data.digest
+
+
+def test_a_set_without_text_is_refused(tmp_path):
+    features = {"one": written.TEXT, "two": written.TEXT}
+    rows = [{"one": "a", "two": "b"}]
+    name = written.store(tmp_path, "twins", features, {"train": rows})
+    with pytest.raises(UserError, match=r"^twins has no feature `text`; its features are: one"):
+        load(name, tmp_path)
+
+
+def test_own_text_is_a_folder_or_a_file(tmp_path):
+    folder = tmp_path / "my texts"
+    folder.mkdir()
+    for split in ("train", "validation", "test"):
+        (folder / f"{split}.txt").write_text(
+            f"{split} of train, validation, test: ë\n", encoding="utf-8"
+        )
+    data = load(str(folder), tmp_path, tokens="characters")
+    assert data.name == "my_texts"
+    assert [text(data, split) for split in data.rows] == [
+        f"{split} of train, validation, test: ë" for split in data.rows
+    ]
+    digest = data.digest
+    (folder / "test.txt").write_text("Other.")
+    assert load(str(folder), tmp_path).digest != digest
+
+    novel = tmp_path / "novel.txt"
+    novel.write_text("".join(f"line {number:02}\n" for number in range(20)))
+    data = load(str(novel), tmp_path, tokens="characters")
+    assert data.name == "novel"
+    lines = [text(data, split).split("\n") for split in data.rows]
+    assert list(itertools.chain(*lines)) == [f"line {number:02}" for number in range(20)]
+    assert [len(part) for part in lines] == [17, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"one line", "has too few lines to be split into three parts"),
+        (b"a\xff", "is not UTF-8 at byte 1"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_in_one_sentence(tmp_path, content, message):
+    file = tmp_path / "own.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match=f"^{file} {message}$"):
+        load(str(file), tmp_path)
+
+
+def test_a_folder_needs_all_three_files(tmp_path):
+    (tmp_path / "train.txt").write_text("a")
+    with pytest.raises(UserError, match=r"validation.txt cannot be read: No such file"):
+        load(str(tmp_path), tmp_path)

@@ -1,0 +1,123 @@
+"""Documents: of embedded sets, of wiki40b with its markers, and of own files of text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from pipelines.config import BertConfig
+from pipelines.errors import UserError
+from pipelines.tasks.pretraining import documents
+from tests.pipelines import pretrained, written
+
+ARTICLE = """
+_START_ARTICLE_
+Łódź
+_START_PARAGRAPH_
+Łódź is a city. It has 1.5 rivers, as Mr. Smith said._NEWLINE_It grew fast.
+_START_SECTION_
+History
+_START_PARAGRAPH_
+In 1423 it got rights.
+"""
+
+
+def config(dataset: str, **options) -> BertConfig:
+    return BertConfig(dataset=dataset, **options)
+
+
+def test_sentences_and_labels_are_taken_as_they_are(tmp_path):
+    pretrained.store_documents(tmp_path)
+    found = documents.load(config("shores", data_dir=str(tmp_path)))
+    for split, rows in pretrained.documents().items():
+        assert found.sentences[split] == [row["sentences"] for row in rows]
+        assert found.labels[split].tolist() == [row["topic"] for row in rows]
+    assert (found.name, found.version, found.class_names) == ("shores", "2.0.0", ("sea", "wood"))
+    assert len(found.digest) == 12
+
+
+def test_the_markers_and_headings_of_wiki40b_are_left_out(tmp_path):
+    text = written.TEXT
+    features = {"wikidata_id": text, "text": text, "version_id": text}
+    row = {"wikidata_id": "Q580", "text": ARTICLE, "version_id": "1"}
+    empty = {**row, "text": "\n_START_ARTICLE_\nNothing\n"}
+    rows = {"train": [row, empty, row], "validation": [row], "test": [row]}
+    name = written.store(tmp_path, "wiki_forty/en", features, rows)
+    found = documents.load(config(name, data_dir=str(tmp_path)))
+    assert found.sentences["train"] == 2 * [
+        [
+            "Łódź is a city.",
+            "It has 1.5 rivers, as Mr. Smith said.",
+            "It grew fast.",
+            "In 1423 it got rights.",
+        ]
+    ]
+    assert found.class_names == ()
+    assert found.labels["train"].tolist() == [0, 0]
+
+
+def test_text_without_markers_has_a_paragraph_a_line():
+    text = "One.  Two\tthree.\n\nFour"
+    assert list(documents.paragraphs(text)) == ["One.  Two\tthree.", "Four"]
+    assert documents.cut_up(text.encode()) == ["One.", "Two three.", "Four"]
+    assert documents.cut_up(np.array([b"a b", b" ", "é".encode()], object)) == ["a b", "é"]
+
+
+def write(folder: Path, **splits: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in splits.items():
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_blank_line_ends_a_document_of_one_s_own(tmp_path):
+    folder = write(
+        tmp_path / "my texts",
+        train="\ufeffOne  line.\nTwo.\n\n \nNext document.\n",
+        validation="A.",
+        test="B.",
+    )
+    found = documents.load(config(str(folder)))
+    assert found.sentences["train"] == [["One line.", "Two."], ["Next document."]]
+    assert found.name == "my_texts"
+    write(folder, train="Other.")
+    assert documents.load(config(str(folder))).digest != found.digest
+
+
+def test_a_folder_of_files_is_a_split(tmp_path):
+    folder = write(tmp_path, validation="A.", test="B.")
+    write(folder / "train", b="Of b.", a="Of a.\nMore of a.")
+    found = documents.load(config(str(folder)))
+    assert found.sentences["train"] == [["Of a.", "More of a."], ["Of b."]]
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"train": "a", "test": "b"}, r"needs validation\.txt or a folder validation with \.txt"),
+        ({"train": "a", "validation": " \n\n", "test": "b"}, "has no text in its validation split"),
+    ],
+)
+def test_folders_that_cannot_be_used_are_refused(tmp_path, splits, message):
+    with pytest.raises(UserError, match=message):
+        documents.load(config(str(write(tmp_path, **splits))))
+
+
+def test_files_of_another_encoding_are_refused(tmp_path):
+    folder = write(tmp_path, train="a", validation="b", test="c")
+    (folder / "test.txt").write_bytes("Łódź".encode("utf-16"))
+    with pytest.raises(UserError, match=r"test\.txt is not UTF-8"):
+        documents.load(config(str(folder)))
+
+
+def test_a_set_without_text_is_refused(tmp_path):
+    features = {"label": written.label("a", "b"), "tokens": tfds.features.Sequence(written.TEXT)}
+    rows = [{"label": 0, "tokens": ["a"]}]
+    name = written.store(
+        tmp_path, "without_text", features, {"train": rows, "validation": rows, "test": rows}
+    )
+    with pytest.raises(UserError, match=r"has no feature text, and no sentences, .*label, tokens"):
+        documents.load(config(name, data_dir=str(tmp_path)))

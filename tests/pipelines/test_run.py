@@ -1,0 +1,352 @@
+"""The road from a choice to a registered model, walked through the command line."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import signal
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import mlflow
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import run as pipeline
+from pipelines import training
+from pipelines.__main__ import _show, main
+from pipelines.baselines import Baseline
+from pipelines.config import Config, ImageConfig, Optimizer, Recipe
+from pipelines.model_registry import Version
+from pipelines.run import Result, Task
+from pipelines.tasks.image_classification import data as images
+from pipelines.tasks.image_classification.task import ImageClassification
+from tests.pipelines import samples
+
+# A network that is trained in a moment: one epoch, four filters, nothing random.
+SMALL = (
+    *("--epochs", "1", "--batch_size", "8", "--optimizer.learning_rate", "0.02"),
+    *("--model.filters", "[4]", "--model.convolutions", "1", "--model.units", "[]"),
+    *("--model.dropout", "0", "--model.stage_dropout", "0"),
+    *("--augmentation.shift", "0", "--augmentation.rotation", "0", "--augmentation.zoom", "0"),
+)
+
+
+@pytest.fixture
+def scratch(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which temporary files are made."""
+    folder = workplace / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def stripes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the pipeline learn from stripes, which takes a moment, whatever set it is told."""
+    monkeypatch.setattr(ImageClassification, "load", lambda task, config: samples.striped())
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch) -> list[Result]:
+    """What runs return."""
+    returned: list[Result] = []
+    run = pipeline.run
+
+    def kept(*arguments) -> Result:
+        returned.append(run(*arguments))
+        return returned[-1]
+
+    monkeypatch.setattr(pipeline, "run", kept)
+    return returned
+
+
+def only_run() -> mlflow.entities.Run:
+    (run,) = mlflow.search_runs(experiment_names=["image_classification"], output_format="list")
+    assert isinstance(run, mlflow.entities.Run)
+    return run
+
+
+def left(scratch: Path) -> list[str]:
+    """Returns the files there, without those that TensorFlow keeps while its process lives."""
+    return [path.name for path in scratch.iterdir() if "__autograph" not in path.name]
+
+
+def nothing_is_left(scratch: Path) -> None:
+    client = mlflow.MlflowClient()
+    assert client.search_registered_models() == []
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    assert client.search_logged_models(experiments) == []
+    assert left(scratch) == []
+    assert mlflow.active_run() is None
+
+
+def test_a_run_trains_proves_and_registers_a_model(
+    store, scratch, results, digits_dir, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["image_classification", "--data_dir", str(digits_dir), *SMALL]) == 0
+    (result,), run = results, only_run()
+    shown = capsys.readouterr().out
+
+    # Both splits of the model and of its baseline are in the result and in the run.
+    logged = run.data.metrics
+    assert logged | result.metrics == logged
+    names = {"accuracy", "macro_f1", "auc", "log_loss", "calibration_error"}
+    assert set(result.metrics) == {
+        f"{split}_{n}" for split in ("validation", "test") for n in names
+    }
+    assert set(result.intervals) == names
+    for name, (low, high) in result.intervals.items():
+        assert (logged[f"test_{name}_low"], logged[f"test_{name}_high"]) == (low, high)
+        assert low < high
+    assert result.metric == "accuracy"
+    assert result.baseline.name == "logistic regression"
+    for split, scores in (
+        ("validation", result.baseline.validation),
+        ("test", result.baseline.test),
+    ):
+        assert logged[f"baseline_{split}_accuracy"] == scores["accuracy"] > 0.8
+    assert run.info.status == "FINISHED"
+    assert run.data.params["data.train"] == "1157"
+
+    # The version is the run's, and its model lies in the run's experiment.
+    version = mlflow.MlflowClient().get_model_version("digits", str(result.version.number))
+    assert (result.version.name, result.version.number) == ("digits", 1)
+    assert version.run_id == run.info.run_id == result.run.id
+    (logged_model,) = mlflow.search_logged_models([run.info.experiment_id], output_format="list")
+    assert logged_model.source_run_id == run.info.run_id
+    assert float(version.tags["validation_accuracy"]) == result.metrics["validation_accuracy"]
+    beaten = logged["margin_validation_accuracy"] > 0
+    assert result.version.alias == ("champion" if beaten else "")
+
+    # What is registered computes the logged metric.
+    saved = tf.saved_model.load(result.version.saved_model)
+    data = images.load(ImageConfig(dataset="digits", data_dir=str(digits_dir)))
+    ((batch, labels),) = data.test.batch(397).as_numpy_iterator()
+    answer = saved.signatures["serving_default"](images=tf.constant(batch))
+    right = answer["classes"].numpy().astype(int) == labels
+    assert right.mean() == pytest.approx(result.metrics["test_accuracy"], abs=1e-6)
+
+    # So does the network that the run keeps, without what it takes to go on training it.
+    kept = f"runs:/{run.info.run_id}/network/model.keras"
+    network = keras.models.load_model(
+        mlflow.artifacts.download_artifacts(kept, dst_path=str(tmp_path))
+    )
+    logits = network.predict(batch / np.float32(255), verbose=0)
+    assert (logits.argmax(-1) == labels).mean() == right.mean()
+    assert not network.compiled
+
+    artifacts = mlflow.artifacts.list_artifacts(f"runs:/{run.info.run_id}/figures") or ()
+    assert {Path(file.path).name for file in artifacts} == {
+        "confusion_matrix.png",
+        "learning_curves.png",
+        "reliability.png",
+        "worst_mistakes.png",
+    }
+
+    number, column = r"[+-]?\d\.\d{4}", "[ │]+"
+    others = f"{column}{number}{column}{number}"
+    low, high = result.intervals["accuracy"]
+    own = result.metrics
+    for line in (
+        rf"validation accuracy{column}{own['validation_accuracy']:.4f}{others}",
+        rf"test accuracy{column}{own['test_accuracy']:.4f}{others}{column}{low:.4f} … {high:.4f}",
+        rf"test log_loss{column}{own['test_log_loss']:.4f}{column}.*",
+        re.escape(result.version.reason),
+        "baseline +logistic regression",
+        rf"run +runs:/{run.info.run_id} in {store}",
+        r"registered +models:/digits/1( @champion)?",
+        rf"SavedModel +{result.version.saved_model}",
+        r"next +python -m serving deploy digits( --version 1)?",
+    ):
+        assert re.search(rf"^[ │]*{line}[ │]*$", shown, re.MULTILINE), line
+    assert left(scratch) == []
+
+
+def test_a_task_of_sequences_takes_the_same_road(store, scratch, at_once):
+    """Where less is better: two baselines, weights, padding, a folder of the task's own."""
+    recipe = Recipe(epochs=6, batch_size=1, optimizer=Optimizer(learning_rate=0.2))
+    config = Config(dataset="sequences", architecture="gru", recipe=recipe)
+    result = pipeline.run("image_classification", samples.Doubles(), config)
+    run = only_run()
+    assert run.info.status == "FINISHED"
+    assert result.metric == "error"
+    logged = run.data.metrics
+    assert logged | result.metrics == logged
+
+    # Of 8 validation sequences from 1 to 8 thousands, 10 is nearer to the doubles than 0.
+    assert result.baseline.name == run.data.tags["baseline"] == "the middle"
+    every = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/baselines.json"))
+    assert every == {
+        baseline.name: {"validation": baseline.validation, "test": baseline.test}
+        for baseline in samples.Doubles().baselines(samples.sequences())
+    }
+    assert every["the middle"]["validation"]["error"] < every["nothing"]["validation"]["error"]
+    assert logged["baseline_validation_error"] == every["the middle"]["validation"]["error"]
+
+    # A margin below zero is a smaller error, and beats the baseline.
+    assert logged["margin_validation_error"] < 0
+    assert result.version.alias == "champion"
+    assert (
+        f"beats the baseline's {logged['baseline_validation_error']:.4f}" in result.version.reason
+    )
+    low, high = result.intervals["error"]
+    assert low <= result.metrics["test_error"] <= high
+    assert left(scratch) == []
+
+    # What is registered answers sequences of any length.
+    saved = tf.saved_model.load(result.version.saved_model)
+    answer = saved.signatures["serving_default"](numbers=tf.constant([[1000, 2000], [4000, 0]]))
+    assert answer["doubles"].shape == (2, 2, 1)
+    kernel = np.load(mlflow.artifacts.download_artifacts(f"{result.run.uri}/weights/kernel.npy"))
+    doubled = answer["doubles"][0, 1, 0] - answer["doubles"][0, 0, 0]
+    assert kernel[0, 0] == pytest.approx(float(doubled), rel=1e-5)
+
+
+def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkeypatch, capsys):
+    """Scores without an interval, as of baselines alone, have none beside them."""
+    monkeypatch.setenv("COLUMNS", "200")
+    result = Result(
+        run=SimpleNamespace(uri="runs:/7", store="the store"),  # type: ignore[arg-type]
+        metric="error",
+        metrics={
+            "validation_error": 0.25,
+            "validation_f1": 0.5,
+            "test_error": 0.125,
+            "test_f1": 0.75,
+            "test_auc": math.nan,
+        },
+        intervals={"error": (0.0625, 0.1875), "auc": (math.nan, math.nan)},
+        baseline=Baseline(
+            "the middle",
+            {"error": 0.5, "f1": 0.1},
+            {"error": 0.375, "f1": 0.8, "auc": 0.5},
+        ),
+        version=Version("numbers", 3, "challenger", "challenger: the reason", "/saved"),
+    )
+    _show(Config(architecture="gru"), result)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    rows = [re.split(r"\s*[│┃]\s*", line.strip("│┃ ")) for line in lines if line[:1] in ("│", "┃")]
+    assert rows == [
+        ["gru", "baseline", "margin", "95 % interval"],
+        ["validation error", "0.2500", "0.5000", "-0.2500"],
+        ["test error", "0.1250", "0.3750", "-0.2500", "0.0625 … 0.1875"],
+        ["test f1", "0.7500", "0.8000", "-0.0500"],
+        ["test auc", "nan", "0.5000", "+nan"],
+    ]
+    assert lines[-6:] == [
+        "challenger: the reason",
+        "baseline   the middle",
+        "run        runs:/7 in the store",
+        "registered models:/numbers/3 @challenger",
+        "SavedModel /saved",
+        "next       python -m serving deploy numbers --version 3",
+    ]
+
+
+def test_a_task_that_lacks_a_part_cannot_be_made():
+    class Half(Task):
+        metric = "error"
+
+        def load(self, config):
+            return None
+
+    with pytest.raises(TypeError, match=r"abstract method.*answers.*signatures"):
+        Half()  # type: ignore[abstract]
+
+
+def test_a_model_that_answers_otherwise_is_not_registered(
+    store, scratch, stripes, monkeypatch, capsys
+):
+    """The answers to prove are those of a network that is a little more certain."""
+    own = ImageClassification.signatures
+
+    def signatures(task, model, data):
+        default, *others = own(task, model, data)
+        expected = {
+            **default.expected,
+            "probabilities": default.expected["probabilities"] + np.float32(1e-3),
+        }
+        return [replace(default, expected=expected), *others]
+
+    monkeypatch.setattr(ImageClassification, "signatures", signatures)
+    assert main(["image_classification", *SMALL]) == 1
+    message = capsys.readouterr().err
+    assert re.fullmatch(
+        r"error: the SavedModel is not the trained model: serving_default/probabilities differs "
+        r"by up to 0\.001, where .* is allowed; nothing was registered\n",
+        message,
+    )
+    run = only_run()
+    assert run.info.status == "FAILED"
+    assert run.data.tags["failure"].startswith("ValidationError: the SavedModel is not")
+    nothing_is_left(scratch)
+
+
+def in_an_epoch(monkeypatch) -> None:
+    def end(callback, epoch, logs=None):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(training._Epochs, "on_epoch_end", end)
+
+
+def in_the_export(monkeypatch) -> None:
+    archive: Any = type(keras.export.ExportArchive())
+    whole = archive.write_out
+
+    def write_out(*arguments, **options):
+        whole(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(archive, "write_out", write_out)
+
+
+@pytest.mark.parametrize("where", [in_an_epoch, in_the_export], ids=lambda part: part.__name__)
+def test_an_interrupted_run_is_killed_and_leaves_nothing(
+    where, store, scratch, stripes, monkeypatch, capsys
+):
+    """`mlflow run` sends SIGTERM where a terminal sends SIGINT."""
+    where(monkeypatch)
+    assert main(["image_classification", *SMALL]) == 130
+    message = "interrupted: the run was closed as KILLED, nothing was registered\n"
+    assert capsys.readouterr().err == message
+    run = only_run()
+    assert (run.info.status, run.data.tags["failure"]) == ("KILLED", "interrupted")
+    nothing_is_left(scratch)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--dataset", "nonsense"), "unknown data set 'nonsense'; embedded here are: .*digits"),
+        (("--model.depth", "3"), "convnet has no hyperparameter 'depth'; it has: .*filters"),
+    ],
+)
+def test_a_choice_that_shows_as_wrong_in_the_run_ends_it_with_code_2(
+    options, message, store, scratch, digits_dir, capsys
+):
+    assert main(["image_classification", "--data_dir", str(digits_dir), *SMALL, *options]) == 2
+    assert re.fullmatch(rf"error: {message}.*\n", capsys.readouterr().err)
+    run = only_run()
+    assert run.info.status == "FAILED"
+    assert re.match(f"UserError: {message}", run.data.tags["failure"])
+    nothing_is_left(scratch)
+
+
+def test_a_fault_that_is_nobodys_choice_is_shown_as_it_is(store, scratch, stripes, monkeypatch):
+    def fail(*arguments):
+        raise ZeroDivisionError("a fault in the code")
+
+    monkeypatch.setattr(ImageClassification, "baselines", fail)
+    with pytest.raises(ZeroDivisionError, match="a fault in the code"):
+        main(["image_classification", *SMALL])
+    assert only_run().info.status == "FAILED"
+    nothing_is_left(scratch)

@@ -1,0 +1,151 @@
+"""Beam search: it agrees with a plain loop over the whole network, whatever the batch."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from architectures import seq2seq, transformer
+from pipelines.text import beam_search
+from pipelines.text.beam_search import Beam
+from tests.architectures import reference
+
+VOCABULARY, START, END = 12, 2, 3
+CHOICE = Beam(beams=3, length=9, alpha=0.6, start=START, end=END, banned=(0, 1, 2))
+LENGTHS = (6, 4, 5, 2, 1)
+SOURCE = np.random.default_rng(0).integers(0, VOCABULARY, (5, 6)).astype("int32")
+MASK = (np.arange(6) < np.array(LENGTHS)[:, None]).astype("int32")
+MODELS = {
+    "transformer": (transformer, {"layers": 2, "heads": 2, "width": 8, "feed_forward": 12}),
+    "seq2seq": (seq2seq, {"embedding": 8, "units": 8, "layers": 2}),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def network(request):
+    """A network of strong weights, and its module."""
+    module, options = MODELS[request.param]
+    build = getattr(module, request.param)
+    vocabularies = {f"{side}_vocabulary": VOCABULARY for side in ("source", "target")}
+    model = reference.shaken(build(**vocabularies, **options), seed=1)
+    model.set_weights([2 * weight for weight in model.get_weights()])
+    return module, model
+
+
+def searched(network, choice: Beam = CHOICE, source=SOURCE, mask=MASK):
+    module, model = network
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
+    def run(ids, mask):
+        cache = module.encode(model, ids, mask, choice.length)
+        return beam_search.search(module.next_token(model), cache, tf.shape(ids)[0], choice)
+
+    return [x.numpy() for x in run(source, mask)]
+
+
+@functools.cache
+def _compiled(model: keras.Model):
+    return tf.function(
+        lambda inputs: model(inputs, training=False),
+        input_signature=[{name: tf.TensorSpec([1, None], tf.int32) for name in model.input}],
+    )
+
+
+def plain(model: keras.Model, source: np.ndarray, choice: Beam) -> list[tuple[float, list[int]]]:
+    """Beam search over the whole network, one beginning at a time: (worth, tokens), best first."""
+
+    def chances(beginning: list[int]) -> np.ndarray:
+        inputs = {
+            "source_ids": source[np.newaxis],
+            "source_padding_mask": np.ones((1, len(source)), "int32"),
+            "target_ids": np.array([beginning], "int32"),
+            "target_padding_mask": np.ones((1, len(beginning)), "int32"),
+        }
+        logits = np.asarray(_compiled(model)(inputs), np.float64)[0, -1]
+        return logits - np.log(np.exp(logits).sum())
+
+    alive, finished = [(0.0, [choice.start])], []
+    for tokens in range(1, choice.length + 1):
+        further = []
+        for chance, beginning in alive:
+            next_one = chances(beginning)
+            allowed = set(range(len(next_one))) - {choice.end, *choice.banned}
+            penalty = ((5 + tokens) / 6) ** choice.alpha
+            if tokens > 1:
+                finished.append(((chance + next_one[choice.end]) / penalty, [*beginning[1:], END]))
+            further += [(chance + next_one[t], [*beginning, t]) for t in allowed]
+        finished = sorted(finished, reverse=True)[: choice.beams]
+        alive = sorted(further, reverse=True)[: choice.beams]
+        if len(finished) == choice.beams and finished[-1][0] >= alive[0][0] / penalty:
+            break
+    return finished
+
+
+@pytest.mark.parametrize(("beams", "alpha"), [(1, 0.6), (3, 0.6), (3, 0.0), (4, 1.5)])
+def test_it_agrees_with_a_plain_loop_over_the_whole_network(network, beams, alpha):
+    choice = replace(CHOICE, beams=beams, alpha=alpha)
+    tokens, worth, margin = searched(network, choice)
+    assert margin.min() > 1e-5
+    for row, length in enumerate(LENGTHS):
+        for beam, (value, text) in enumerate(plain(network[1], SOURCE[row, :length], choice)):
+            np.testing.assert_array_equal(
+                tokens[row, beam], [*text, *[0] * (choice.length - len(text))]
+            )
+            assert worth[row, beam] == pytest.approx(value, abs=1e-4)
+
+
+def test_texts_end_once_hold_nothing_banned_and_get_no_longer_than_they_may(network):
+    for length in (2, 5):
+        tokens, worth, _ = searched(network, replace(CHOICE, length=length))
+        assert tokens.shape == (5, 3, length)
+        assert worth.min() > beam_search.NEVER / 2
+        for text in tokens.reshape(-1, length):
+            (end,) = np.flatnonzero(text == END)
+            assert end > 0
+            assert not text[end + 1 :].any()
+            assert not np.isin(text[:end], [0, 1, 2]).any()
+
+
+def test_a_text_does_not_depend_on_its_batch(network):
+    tokens, worth, margin = searched(network)
+    for row, length in enumerate(LENGTHS):
+        alone = searched(
+            network, source=SOURCE[row : row + 1, :length], mask=MASK[row:, :length][:1]
+        )
+        np.testing.assert_array_equal(alone[0][0], tokens[row])
+        np.testing.assert_allclose(alone[1][0], worth[row], atol=1e-5)
+        np.testing.assert_allclose(alone[2][0], margin[row], atol=1e-4)
+
+
+def test_it_stops_as_soon_as_nothing_can_change():
+    """A step that ends with great certainty is taken a few times, not a hundred."""
+    taken = []
+
+    def step(prompt, cache, index):
+        taken.append(int(index))
+        logits = tf.one_hot(tf.fill([tf.shape(prompt)[0]], END), VOCABULARY, on_value=9.0)
+        return logits, None, cache
+
+    choice = replace(CHOICE, length=100)
+    tokens, worth, _ = beam_search.search(step, {"x": tf.zeros([2, 1])}, tf.constant(2), choice)
+    assert (tokens[:, 0, 1] == END).numpy().all()
+    assert worth[0, 0] > -20
+    assert max(taken) < 20
+
+
+def test_the_penalty_is_the_published_one():
+    assert beam_search.penalty(1.0, 0.6) == 1
+    assert beam_search.penalty(7.0, 0.6) == pytest.approx(2**0.6)
+    assert beam_search.penalty(7.0, 0.0) == 1
+
+
+def test_longer_texts_win_under_a_stronger_penalty(network):
+    lengths = [
+        (searched(network, replace(CHOICE, alpha=alpha))[0][:, 0] > 0).sum() for alpha in (0.0, 3.0)
+    ]
+    assert lengths[1] > lengths[0]

@@ -1,0 +1,57 @@
+"""TFRecords as TensorFlow writes them, and damaged ones."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.protocol import tfrecord
+
+RECORDS = [b"first", b"", b"\x00" * 300, bytes(range(256))]
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "records"
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for record in RECORDS:
+            writer.write(record)
+    return file
+
+
+def test_records_come_back_as_tensorflow_wrote_them(path):
+    assert list(tfrecord.read(path)) == RECORDS
+
+
+def test_an_empty_file_has_no_records(tmp_path):
+    (tmp_path / "none").write_bytes(b"")
+    assert list(tfrecord.read(tmp_path / "none")) == []
+
+
+def test_every_flipped_byte_is_noticed(path):
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises(ValueError, match=r"is damaged|is cut off"):
+            list(tfrecord.read(path))
+
+
+def test_every_cut_is_noticed_unless_it_is_between_records(path):
+    content = path.read_bytes()
+    ends = [0]
+    for record in RECORDS:
+        ends.append(ends[-1] + 16 + len(record))
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        if length in ends:
+            assert list(tfrecord.read(path)) == RECORDS[: ends.index(length)]
+        else:
+            with pytest.raises(ValueError, match="is cut off"):
+                list(tfrecord.read(path))
+
+
+@given(st.binary(max_size=100))
+def test_the_check_sum_tells_neighbours_apart(content):
+    assert tfrecord.masked_crc(content) != tfrecord.masked_crc(content + b"\0")

@@ -1,0 +1,142 @@
+"""Tables and pictures of answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from serving.errors import UserError
+from serving.query.display import Answer, picture, readable, table
+
+
+def draw(path: Path, color: str = "white") -> Path:
+    Image.new("RGB", (6, 4), color).save(path)
+    return path
+
+
+def answer(file: Path, truth: str = "") -> Answer:
+    chances = np.array([0.5, 0.25], np.float32)
+    classes = np.array(b"bright", object)
+    return Answer(str(file), {"classes": classes, "probabilities": chances}, truth)
+
+
+def printed(*answers: Answer) -> list[list[str]]:
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(table(answers, "text"))
+    return [
+        [cell.strip() for cell in line.strip("│┃").replace("┃", "│").split("│")]
+        for line in captured.get().splitlines()
+        if line.startswith(("│", "┃"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (np.array(b"yes", object), "yes"),
+        (np.array("é".encode(), object), "é"),
+        (np.array(b"\x89PNG\r\n" * 200, object), "1,200 bytes"),
+        (np.array([b"a", b"b"], object), "a, b"),
+        (np.float32(0.123456), "0.1235"),
+        (np.float32(1e-8), "1e-08"),
+        (np.int64(12345678), "12345678"),
+        (np.array([True, False]), "True, False"),
+        (np.arange(8, dtype=np.int32), "0, 1, 2, 3, 4, 5, 6, 7"),
+        (np.arange(9, dtype=np.int32), "int32 [9]"),
+        (np.zeros((2, 2), np.uint8), "uint8 [2, 2]"),
+        (np.full((3, 3), b"", object), "string [3, 3]"),
+        (np.zeros(0, np.float32), ""),
+    ],
+    ids=str,
+)
+def test_few_values_are_shown_and_many_described(array, text):
+    assert readable(np.asarray(array)) == text
+
+
+def test_a_class_is_shown_with_its_probability():
+    assert printed(answer(Path("a")), answer(Path("[b]b[/b]"))) == [
+        ["text", "answer", "probability"],
+        ["a", "bright", "0.5000"],
+        ["[b]b[/b]", "bright", "0.5000"],
+    ]
+    assert printed(answer(Path("a"), "dark"))[0] == ["text", "answer", "probability", "truth"]
+
+
+def test_any_other_outputs_have_a_column_each():
+    one = Answer("a", {"mask": np.zeros((4, 4), np.uint8), "score": np.asarray(np.float32(0.5))})
+    assert printed(one) == [["text", "mask", "score"], ["a", "uint8 [4, 4]", "0.5"]]
+
+
+def test_classes_of_pixels_are_no_class():
+    outputs = {
+        "classes": np.full((2, 2), b"sky", object),
+        "probabilities": np.zeros((2, 2, 3), np.float32),
+    }
+    assert not Answer("a", outputs).classifies
+    assert printed(Answer("a", outputs))[0] == ["text", "classes", "probabilities"]
+
+
+def test_a_picture_of_other_outputs_is_refused(tmp_path):
+    other = Answer("a.png", {"mask": np.zeros((4, 4)), "classes": np.array(b"cat", object)})
+    sentence = "a picture shows classes and probabilities; the model answers classes, mask"
+    with pytest.raises(UserError, match=sentence):
+        picture([other], "", tmp_path / "answers.png")
+
+
+def test_the_picture_is_a_png_that_grows_with_the_answers(tmp_path):
+    file = draw(tmp_path / "1.png", "green")
+    target = tmp_path / "new" / "folder" / "answers.png"
+
+    def size(count: int) -> tuple[int, int]:
+        picture([answer(file, "dark")] * count, "a title", target)
+        with Image.open(target) as drawn:
+            drawn.load()
+            assert drawn.format == "PNG"
+            return drawn.size
+
+    (narrow, low), (wide, as_low), (as_wide, high) = size(1), size(8), size(19)
+    assert 300 < narrow < wide == as_wide
+    assert 200 < low == as_low < high
+    assert [path.name for path in target.parent.iterdir()] == ["answers.png"]
+
+
+def test_the_picture_shows_the_images_and_marks_mistakes_in_red(tmp_path):
+    file = draw(tmp_path / "1.png", "lime")
+
+    def colors(truth: str) -> set[object]:
+        picture([answer(file, truth)], "", tmp_path / "answers.png")
+        with Image.open(tmp_path / "answers.png") as drawn:
+            return {color for _, color in drawn.convert("RGB").getcolors(1 << 20) or []}
+
+    red = (214, 39, 40)
+    assert (0, 255, 0) in colors("")
+    assert red not in colors("")
+    assert red not in colors("bright")
+    assert red in colors("dark")
+
+
+def test_a_picture_that_fails_leaves_the_old_one_as_it_was(tmp_path, monkeypatch):
+    target = tmp_path / "answers.png"
+    target.write_bytes(b"the old one")
+    file = draw(tmp_path / "1.png")
+    from matplotlib.figure import Figure
+
+    def fail(self, path, **_):
+        Path(path).write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Figure, "savefig", fail)
+    with pytest.raises(UserError, match=r"answers\.png cannot be written: no space"):
+        picture([answer(file, "")], "a title", target)
+    assert target.read_bytes() == b"the old one"
+
+
+def test_a_picture_in_a_place_that_is_no_folder_is_refused(tmp_path):
+    file = draw(tmp_path / "1.png")
+    with pytest.raises(UserError, match=r"1\.png/answers\.png cannot be written: "):
+        picture([answer(file, "")], "a title", file / "answers.png")

@@ -1,0 +1,174 @@
+"""The registry as serving sees it: what is found, what is refused, what is downloaded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+import yaml
+
+from serving.errors import RolloutError, UserError
+from serving.rollout import deploy as deploying
+from serving.rollout.model_registry import Registry
+from serving.rollout.model_repository import Repository
+from serving.rollout.promote import Place
+from tests.serving import rollouts
+from tests.serving.rollouts import InProcess
+from tests.serving.saved_models import half_plus_two
+
+pytestmark = pytest.mark.xdist_group("registry")  # Creating the database takes seconds.
+
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> str:
+    """`digits` versions 1, 2 (champion) and 3, of which the last holds no SavedModel."""
+    folder = tmp_path_factory.mktemp("store")
+    uri = rollouts.store_of(folder)
+    saved = half_plus_two(folder / "made")
+    rollouts.record_golden(saved, 0.5, 2.0)
+    for _ in range(2):
+        rollouts.register(uri, folder, saved)
+    client = mlflow.MlflowClient(uri, uri)
+    pickled = folder / "pickled"
+    pickled.mkdir()
+    (pickled / "MLmodel").write_text(yaml.safe_dump({"flavors": {"sklearn": {}, "onnx": {}}}))
+    client.create_model_version("digits", pickled.as_uri())
+    client.set_registered_model_alias("digits", "champion", "2")
+    return uri
+
+
+@pytest.fixture(autouse=True)
+def workplace(store, tmp_path, monkeypatch):
+    """An empty working folder, and MLflow as in a new process afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    yield
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("choice", "version"),
+    [({}, 2), ({"alias": "champion"}, 2), ({"version": 1}, 1), ({"version": 1, "alias": "x"}, 1)],
+)
+def test_alias_or_version_can_be_chosen(choice, version):
+    found = Registry().find("digits", **choice)
+    assert (found.version, found.uri) == (version, f"models:/digits/{version}")
+
+
+def test_versions_come_in_order_with_their_aliases():
+    registry = Registry()
+    assert [(v.version, v.aliases) for v in registry.versions("digits")] == [
+        (1, ()),
+        (2, ("champion",)),
+        (3, ()),
+    ]
+    assert registry.versions("nobody") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "wanted"),
+    [
+        ("nobody", {}, "no model 'nobody' with alias 'champion'"),
+        ("digits", {"alias": "winner"}, "no model 'digits' with alias 'winner'"),
+        ("digits", {"version": 9}, "no model 'digits' with version 9"),
+        ("digits", {"version": -1}, "no model 'digits' with version -1"),
+        ("nobody", {"version": 1}, "no model 'nobody' with version 1"),
+    ],
+)
+def test_what_is_not_registered_is_refused_in_a_sentence(store, name, choice, wanted):
+    with pytest.raises(UserError) as raised:
+        Registry().find(name, **choice)
+    assert str(raised.value) == f"{wanted} in {store}"
+
+
+@pytest.mark.parametrize("uri", ["", "sqlite:///elsewhere/mlflow.db"])
+def test_a_missing_store_is_refused_and_none_is_made(tmp_path, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    named = uri or "sqlite:///mlruns/mlflow.db"
+    with pytest.raises(UserError) as raised:
+        Registry()
+    assert str(raised.value) == f"there is no tracking store {named} here; train a model first"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "gopher"])
+def test_what_is_no_registry_is_refused_in_a_sentence(tmp_path, monkeypatch, scheme):
+    (tmp_path / "mlflow.db").write_text("This is a text and not a database. " * 100)
+    uri = f"{scheme}:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError) as raised:
+        Registry().find("digits")
+    assert str(raised.value).startswith(f"the registry {uri} cannot be read: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_registry_out_of_reach_is_no_missing_model(store, monkeypatch):
+    def unreachable(*_: object) -> None:
+        raise mlflow.MlflowException("connection refused\nand more")
+
+    registry = Registry()
+    monkeypatch.setattr(mlflow.MlflowClient, "get_model_version_by_alias", unreachable)
+    with pytest.raises(UserError) as raised:
+        registry.find("digits")
+    assert str(raised.value) == f"the registry {store} cannot be read: connection refused"
+
+
+def test_without_a_variable_the_store_of_the_working_folder_is_used(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns" / "mlflow.db").symlink_to(store.removeprefix("sqlite:///"))
+    assert Registry().find("digits").version == 2
+
+
+def test_a_model_without_a_saved_model_is_refused(tmp_path):
+    registry = Registry()
+    with pytest.raises(UserError) as raised:
+        registry.download(registry.find("digits", version=3), tmp_path)
+    assert str(raised.value) == "the model holds no SavedModel; its flavours are: onnx, sklearn"
+
+
+def test_a_download_that_breaks_off_is_told_in_a_sentence(tmp_path, monkeypatch):
+    def break_off(uri: str, dst_path: str) -> str:
+        raise ConnectionError("the store is gone\nand more")
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", break_off)
+    registry = Registry()
+    with pytest.raises(RolloutError) as raised:
+        registry.download(registry.find("digits"), tmp_path)
+    assert str(raised.value) == "models:/digits/2 cannot be downloaded: the store is gone"
+
+
+def test_a_server_of_another_user_may_read_what_is_deployed(tmp_path):
+    place = Place(Repository(tmp_path / "models"))
+    done = deploying.deploy(place, Registry(), "digits", InProcess, version=1)
+    for folder in (tmp_path / "models", done.path.parent, done.path, done.path / "variables"):
+        assert folder.stat().st_mode & 0o055 == 0o055, folder
+    for file in (done.path / "saved_model.pb", tmp_path / "models" / "models.config"):
+        assert file.stat().st_mode & 0o044 == 0o044, file
+
+
+def test_rollouts_import_no_tensorflow(store, tmp_path):
+    program = (
+        "import sys\n"
+        "from serving import compare, deploy, engines, registry, standing\n"
+        "from serving.__main__ import main\n"
+        "assert main(['status', 'digits', '--address', '127.0.0.1:1']) == 1\n"
+        "assert 'mlflow' in sys.modules\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

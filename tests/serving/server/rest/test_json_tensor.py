@@ -1,0 +1,338 @@
+"""Predict requests and responses in JSON; the contract holds what a server answers to them."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import predict_pb2
+
+from serving.errors import ServingError
+from serving.protocol import tensors
+from serving.server.rest import json_values
+from serving.server.rest.json_tensor import fill_predict_request, predict_response
+
+NAMES = "float32 float64 int8 int16 int32 int64 uint8 uint32 uint64 bool string".split()
+# Types that JSON has no form for, with TensorFlow's own names.
+UNIMPLEMENTED = {
+    "float16": "half",
+    "bfloat16": "bfloat16",
+    "uint16": "uint16",
+    "complex64": "complex64",
+    "complex128": "complex128",
+}
+
+
+def filled(body: Any, **dtypes: str) -> tuple[bool, dict[str, np.ndarray]]:
+    """Returns whether a body came in rows, and its inputs; `dtypes` are the signature's."""
+    signature = meta_graph_pb2.SignatureDef()
+    for alias, name in dtypes.items():
+        signature.inputs[alias].dtype = tf.as_dtype(name).as_datatype_enum
+    request = predict_pb2.PredictRequest()
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    rows = fill_predict_request(request, content, lambda _: {"serving_default": signature})
+    for alias, proto in request.inputs.items():
+        assert proto.dtype == signature.inputs[alias].dtype
+    return rows, {alias: tensors.decode(proto) for alias, proto in request.inputs.items()}
+
+
+def printed(rows: bool, **outputs: np.ndarray) -> str:
+    response = predict_pb2.PredictResponse()
+    for alias, array in outputs.items():
+        tensors.encode(response.outputs[alias], array, typed=True)
+    return predict_response(response.outputs, rows).decode("utf-8", "surrogateescape")
+
+
+def refusal(body: Any, **dtypes: str) -> str:
+    with pytest.raises(ServingError) as raised:
+        filled(body, **dtypes)
+    return str(raised.value)
+
+
+def strings(*values: bytes) -> np.ndarray:
+    return np.array(values, object)
+
+
+def told(array: np.ndarray) -> np.ndarray:
+    """Returns an array in the shape that lists tell of it: an empty one has nothing within."""
+    shape = array.shape
+    return array.reshape(shape[: shape.index(0) + 1]) if 0 in shape else array
+
+
+@st.composite
+def any_arrays(draw, name: str, least: int = 0) -> np.ndarray:
+    shape = draw(st.lists(st.integers(0, 3), min_size=least, max_size=4))
+    if name != "string":
+        return draw(arrays.arrays(np.dtype(name), shape))
+    values = draw(st.lists(st.binary(max_size=4), min_size=0, max_size=math.prod(shape)))
+    array = np.full(math.prod(shape), b"", object)
+    array[: len(values)] = values
+    return array.reshape(shape)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+def test_any_array_of_any_dtype_makes_the_round_trip_in_columns(name, data):
+    array = data.draw(any_arrays(name))
+    alias = "x_bytes" if name == "string" else "x"
+    body = printed(False, **{alias: array}).replace('"outputs"', '"inputs"', 1).encode()
+    rows, inputs = filled(body, x=name)
+    assert not rows
+    np.testing.assert_array_equal(inputs["x"], told(array))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(data=st.data())
+def test_any_batch_of_any_dtype_makes_the_round_trip_in_rows(name, data):
+    array = data.draw(any_arrays(name, least=1).filter(lambda array: len(array)))
+    outputs = {"x_bytes" if name == "string" else "x": array, "index": np.arange(len(array))}
+    named = json.loads(printed(True, **outputs))["predictions"]
+    assert [row["index"] for row in named] == list(range(len(array)))
+    body = printed(True, **{next(iter(outputs)): array}).replace("predictions", "instances", 1)
+    rows, inputs = filled(body.encode(), x=name)
+    assert rows
+    np.testing.assert_array_equal(inputs["x"], told(array))
+    renamed = [{"x": row[next(iter(outputs))]} for row in named]
+    np.testing.assert_array_equal(filled({"instances": renamed}, x=name)[1]["x"], told(array))
+
+
+LEAVES = (
+    st.integers(-3, 3)
+    | st.sampled_from([2**24, 2**31, 2**53, 2**63, 2**64, -(2**63) - 1])
+    | st.floats()
+    | st.booleans()
+    | st.none()
+    | st.text(max_size=2)
+    | st.just({"b64": "YQ=="})
+    | st.just({"b64": 1})
+)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "float16"])
+@given(value=st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3), max_leaves=8))
+def test_the_fast_way_accepts_only_what_the_careful_way_does(name, value):
+    dtype = tf.as_dtype(name).as_datatype_enum
+    fast = json_values.dense(value, dtype)
+    if fast is None:
+        return
+    shape = json_values.shape_of(value, "x")
+    values: list[Any] = []
+    json_values.collect(value, 0, shape, dtype, values)
+    careful = json_values.packed(values, dtype).reshape(shape)
+    np.testing.assert_array_equal(fast, careful)
+
+
+def test_regular_values_go_the_fast_way():
+    for value, dtype in (
+        ([[1, 2], [3, 4]], types_pb2.DT_INT32),
+        ([[1, 2.5], [3, 4]], types_pb2.DT_FLOAT),
+        (["a", "b"], types_pb2.DT_STRING),
+        ([[True], [False]], types_pb2.DT_BOOL),
+        ([], types_pb2.DT_HALF),
+    ):
+        assert json_values.dense(value, dtype) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("float32", "[1, 2.0, 3, 5.003, 0.007]", [1, 2, 3, np.float32(5.003), np.float32(0.007)]),
+        ("float64", "[1.0, 2, 0.662, 1e300]", [1, 2, 0.662, 1e300]),
+        ("float32", "[16777215, -16777215, 1e9]", [16777215, -16777215, 1e9]),
+        ("float64", "[9007199254740991]", [9007199254740991]),
+        ("float32", "[100000000000000000000, 1]", [np.float32(1e20), 1]),
+        ("uint8", "[300, -1]", [44, 255]),
+        ("int8", "[200, 2147483647]", [-56, -1]),
+        ("int16", "[70000]", [4464]),
+        ("int32", "[2147483647, -2147483648]", [2**31 - 1, -(2**31)]),
+        ("int64", "[9223372036854775807, -9223372036854775808]", [2**63 - 1, -(2**63)]),
+        ("uint32", "[4294967295]", [2**32 - 1]),
+        ("uint64", "[18446744073709551615]", [2**64 - 1]),
+    ],
+)
+def test_numbers_take_the_type_of_the_signature(name, values, expected):
+    for key in ("instances", "inputs"):
+        array = filled(f'{{"{key}": {values}}}'.encode(), x=name)[1]["x"]
+        assert array.dtype == name
+        assert array.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("float32", "true", "JSON Value: true Type: True is not of expected type: float"),
+        ("float32", "null", "JSON Value: null Type: Null is not of expected type: float"),
+        ("float32", '{"a": 1}', 'JSON Value: {\n    "a": 1\n} Type: Object is not of expected …'),
+        ("float64", '"1"', 'JSON Value: "1" Type: String is not of expected type: double'),
+        ("int32", "2.0", "JSON Value: 2.0 Type: Number is not of expected type: int32"),
+        ("int32", "2147483648", "JSON Value: 2147483648 Type: Number is not of expected …: int32"),
+        ("int8", "-2147483649", "JSON Value: -2147483649 Type: Number is not of …: int8"),
+        ("int64", "9223372036854775808", "JSON Value: 9223372036854775808 Type: …: int64"),
+        ("uint32", "-1", "JSON Value: -1 Type: Number is not of expected type: uint32"),
+        ("uint64", "18446744073709551616", "JSON Value: 1.84467441e+19 Type: …: uint64"),
+        ("int32", "false", "JSON Value: false Type: False is not of expected type: int32"),
+        ("bool", "1", "JSON Value: 1 Type: Number is not of expected type: bool"),
+        ("string", "1", "JSON Value: 1 Type: Number is not of expected type: string"),
+        ("string", '{"a": "b"}', "JSON Value: {…} not formatted correctly for base64 data"),
+        ("string", '{"b64": "A"}', "Unable to base64 decode"),
+        ("string", '{"b64": "YQ="}', "Unable to base64 decode"),
+        ("string", '{"b64": "é"}', "Unable to base64 decode"),
+        ("float32", "1e39", "Cannot convert JSON value: 1e+39 to float without loss of …"),
+        ("float32", "-16777216", "Cannot convert JSON value: -16777216 to float without …"),
+        ("float64", "9007199254740993", "Cannot convert JSON value: 9007199254740993 to double …"),
+        ("float32", "1e999", "JSON Parse error: Number too big to be stored in double. at …: 14"),
+        *(
+            (name, "1", f"Conversion of JSON Value: 1 to type: {shown}")
+            for name, shown in UNIMPLEMENTED.items()
+        ),
+        ("float16", "{}", "JSON Value: {} Type: Object is not of expected type: half"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_shown_with_the_type_it_should_have(name, value, text):
+    column = f'{{"x": {value}}}' if value.startswith("{") else f"   {value}"
+    said = refusal(f'{{"inputs": {column}}}'.encode(), x=name)
+    code = "UNIMPLEMENTED" if text.startswith("Conversion") else "INVALID_ARGUMENT"
+    start, _, end = f"{code}: {text}".partition("…")
+    assert said.startswith(start)
+    assert said.endswith(end)
+    if "Parse" not in text:
+        key = " key: x" if value.startswith("{") else ""
+        row = f'{{"instances": [{{"x": {value}}}]}}' if key else f'{{"instances": [{value}]}}'
+        assert refusal(row.encode(), x=name) == (
+            "INVALID_ARGUMENT: "
+            f"Failed to process element: 0{key} of 'instances' list. Error: {said}"
+        )
+
+
+@pytest.mark.parametrize("text", ["aGVsbG8=", "aGVs\\nbG8 =", "aGVsbG8", "aGVsbG8.", "aGVsbG9="])
+def test_base64_may_have_white_space_and_lack_its_padding(text):
+    body = f'{{"instances": [{{"b64": "{text}"}}]}}'.encode()
+    assert filled(body, x="string")[1]["x"].tolist() == [b"hello"]
+
+
+def test_base64_and_strings_may_stand_side_by_side_at_any_depth():
+    body = {"instances": [[["é", {"b64": "/w=="}]], [[{"b64": ""}, "b"]]]}
+    assert filled(body, x="string")[1]["x"].tolist() == [[["é".encode(), b"\xff"]], [[b"", b"b"]]]
+
+
+def test_several_inputs_of_several_types():
+    instances = [
+        {"ints": [[1, 2]], "text": "a", "floats": [1.0, math.nan]},
+        {"text": "b", "floats": [2, math.inf], "ints": [[3, 4]]},
+    ]
+    dtypes = {"ints": "int32", "text": "string", "floats": "float32"}
+    rows, inputs = filled({"instances": instances}, **dtypes)
+    assert rows
+    assert inputs["ints"].tolist() == [[[1, 2]], [[3, 4]]]
+    assert inputs["text"].tolist() == [b"a", b"b"]
+    np.testing.assert_array_equal(inputs["floats"], np.array([[1, np.nan], [2, np.inf]]))
+    columns = {key: [row[key] for row in instances] for key in dtypes}
+    rows, again = filled({"inputs": columns}, **dtypes)
+    assert not rows
+    for alias, array in inputs.items():
+        np.testing.assert_array_equal(again[alias], array)
+
+
+def test_of_a_repeated_input_the_first_counts():
+    body = b'{"instances": [{"x": 1, "x": 2}, {"x": 3}]}'
+    assert filled(body, x="int32")[1]["x"].tolist() == [1, 3]
+    body = b'{"instances": [{"x": {"b64": "YQ=="}, "x": "b"}, {"x": "c"}]}'
+    assert filled(body, x="string")[1]["x"].tolist() == [b"a", b"c"]
+    assert filled(b'{"inputs": {"x": 1, "x": 2}}', x="int32")[1]["x"].tolist() == 1
+
+
+def test_the_signature_is_the_one_that_the_request_names():
+    signature = meta_graph_pb2.SignatureDef()
+    signature.inputs["x"].dtype = types_pb2.DT_INT32
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "m"
+    asked = []
+
+    def signatures(spec):
+        asked.append((spec.name, spec.signature_name))
+        return {"a": signature}
+
+    assert (
+        fill_predict_request(request, b'{"signature_name": "a", "inputs": 1}', signatures) is False
+    )
+    assert asked == [("m", "a")]
+    assert request.model_spec.signature_name == "a"
+
+
+@pytest.mark.parametrize("depth", [65, 70, 300, 900])
+@pytest.mark.parametrize("start", ['{"inputs":', '{"instances":', '{"instances":[1,'])
+def test_lists_deeper_than_any_tensor_are_refused(start, depth):
+    body = start + "[" * depth + "1" + "]" * depth + ("]}" if start[-1] == "," else "}")
+    said = refusal(body.encode(), x="int32")
+    assert "tensor parsing error: x" in said or "nested too deeply" in said
+
+
+def test_large_documents_with_an_error_are_shown_whole():
+    body = {"instances": list(range(1000)), "inputs": 1}
+    said = refusal(body, x="int32")
+    assert "        999\n    ]," in said
+
+
+@pytest.mark.parametrize(("name", "shown"), UNIMPLEMENTED.items())
+@pytest.mark.parametrize("rows", [False, True])
+def test_types_without_a_form_in_json_are_not_printed(name, shown, rows):
+    array = np.zeros(2, tf.as_dtype(name).as_numpy_dtype)
+    with pytest.raises(ServingError) as raised:
+        printed(rows, y=array)
+    assert raised.value.message == f"Failed to write JSON value for tensor type: {shown}"
+    assert json.loads(printed(rows, y=array[:0])) == {"predictions" if rows else "outputs": []}
+
+
+def test_rows_need_a_batch_of_one_size():
+    for outputs, text in (
+        ({}, "Cannot convert empty tensor map to JSON"),
+        ({"y": np.array(1)}, "Tensor name: y has no shape information "),
+        (
+            {"a": np.zeros(2), "y": np.zeros(3)},
+            "Tensor name: y has inconsistent batch size: 3 expecting: 2",
+        ),
+        (
+            {"a": np.zeros((0, 2)), "y": np.zeros(1)},
+            "Tensor name: y has inconsistent batch size: 1 expecting: 0",
+        ),
+    ):
+        with pytest.raises(ServingError) as raised:
+            printed(True, **outputs)
+        assert raised.value.message == text
+    empty = printed(True, a=np.zeros((0, 2)), y=np.zeros((0, 1, 3), np.int32))
+    assert json.loads(empty) == {"predictions": []}
+
+
+def test_the_layout_is_tensorflow_servings():
+    y = np.array([[2.5, 3], [4, 0.1]], np.float32)
+    assert printed(True, y=y[0]) == '{\n    "predictions": [2.5, 3.0\n    ]\n}'
+    assert printed(True, y=y) == '{\n    "predictions": [[2.5, 3.0], [4.0, 0.1]\n    ]\n}'
+    assert printed(True, y=y, z=np.array([1, 2])) == (
+        '{\n    "predictions": [\n'
+        '        {\n            "y": [2.5, 3.0],\n            "z": 1\n        },\n'
+        '        {\n            "y": [4.0, 0.1],\n            "z": 2\n        }\n    ]\n}'
+    )
+    assert printed(False, y=y[0]) == '{\n    "outputs": [\n        2.5,\n        3.0\n    ]\n}'
+    assert printed(False, y=y[0], z=np.array(True)) == (
+        '{\n    "outputs": {\n        "y": [\n            2.5,\n            3.0\n        ],\n'
+        '        "z": true\n    }\n}'
+    )
+
+
+def test_bytes_are_printed_by_the_name_of_their_output():
+    values = strings(b"a\xff", 'é"\n'.encode())
+    assert printed(True, text=values[1:]) == '{\n    "predictions": ["é\\"\\n"\n    ]\n}'
+    assert printed(True, text=values[:1]).encode("utf-8", "surrogateescape").count(b"\xff") == 1
+    for rows in (True, False):
+        (answer,) = json.loads(printed(rows, my_bytes=values)).values()
+        assert answer == [{"b64": "Yf8="}, {"b64": "w6kiCg=="}]
+    assert json.loads(printed(True, my_bytes=np.array([1]))) == {"predictions": [1]}
