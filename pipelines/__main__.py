@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from pipelines.catalog import PIPELINES, make_task
+from pipelines.catalog import PIPELINES
 from pipelines.cli import parse
 from pipelines.config import Config, check
 from pipelines.errors import UserError, ValidationError
@@ -64,15 +64,15 @@ def _list_pipelines() -> None:
 
 def _run(pipeline: str, config: Config) -> Result:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Files come from the store with bars of their own, in the middle of ours.
+    # MLflow's own progress bars for downloads would break into ours.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with console.status("loading TensorFlow"), quiet():
-        task = make_task(pipeline)
-        road = importlib.import_module("pipelines.run")
-    # What libraries say in passing would tear the bars apart.
+        module = importlib.import_module("pipelines.run")
+        importlib.import_module(PIPELINES[pipeline].task.partition(":")[0])
+    # Messages of libraries would break into the progress bars.
     for library in ("absl", "mlflow", "urllib3"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    return road.run(pipeline, task, config)
+    return module.run(pipeline, config)
 
 
 def _show(config: Config, result: Result) -> None:

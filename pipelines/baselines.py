@@ -1,33 +1,31 @@
-"""Baselines: what a model must beat to be worth its training."""
+"""Baselines: simple methods that a network has to beat to be worth its training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from pipelines.evaluation import Predictions, Scores
-
-# Beyond these the baseline would take longer than the network.
-_MOST_EXAMPLES = 10_000
-_MOST_TEXTS = 50_000
-_LARGEST_SIDE = 32
-_FEW_TEXTS = 100
+from pipelines.predictions import Predictions, Scores
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline's name and its scores on the validation and the test split."""
+    """A simple method that a network has to beat.
+
+    Attributes:
+        name: What it is called in tables and figures.
+        validation: Its scores on the validation split.
+        test: Its scores on the test split.
+        predictions: Its predictions on the test split, for figures.
+    """
 
     name: str
     validation: Scores
     test: Scores
+    predictions: Predictions
 
 
 def scored(
@@ -35,8 +33,9 @@ def scored(
     scores: Callable[[Predictions], Scores],
     predict: Callable[[str], Predictions],
 ) -> Baseline:
-    """Scores what `predict` answers to the validation and to the test split, given their names."""
-    return Baseline(name, scores(predict("validation")), scores(predict("test")))
+    """Returns a baseline with the scores of what `predict` returns for validation and for test."""
+    validation, test = predict("validation"), predict("test")
+    return Baseline(name, scores(validation), scores(test), test)
 
 
 def strongest(baselines: Sequence[Baseline], metric: str, greater_is_better: bool) -> Baseline:
@@ -45,70 +44,14 @@ def strongest(baselines: Sequence[Baseline], metric: str, greater_is_better: boo
     return choose(baselines, key=lambda baseline: baseline.validation[metric])
 
 
-def logistic_regression(
-    train: tf.data.Dataset, classes: int
-) -> Callable[[tf.data.Dataset], Predictions]:
-    """Fits multinomial logistic regression on pixels.
-
-    Images are shrunk to at most 32x32, and at most 10,000 training images are used.
+def class_probabilities(classifier: Any, inputs: Any, classes: int) -> np.ndarray:
+    """Returns a fitted scikit-learn classifier's probabilities, float32 [examples, classes].
 
     Args:
-        train: (uint8 [height, width, channels], int64 []) examples.
-        classes: Number of classes; those that `train` lacks are given no chance.
-
-    Returns:
-        A function from such examples to predictions: "probabilities", [examples, classes].
+        classifier: Fitted on integer labels.
+        inputs: [examples, ...], as it was fitted on.
+        classes: Number of classes; those that it was not fitted on get probability 0.
     """
-    classifier = make_pipeline(StandardScaler(with_std=False), LogisticRegression(max_iter=1000))
-    classifier.fit(*_pixels(train.take(_MOST_EXAMPLES)))
-
-    def predict(examples: tf.data.Dataset) -> Predictions:
-        pixels, labels = _pixels(examples)
-        return Predictions(
-            {"target": labels}, {"probabilities": _probabilities(classifier, pixels, classes)}
-        )
-
-    return predict
-
-
-def tfidf(
-    texts: np.ndarray, labels: np.ndarray, classes: int
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Fits multinomial logistic regression on the TF-IDF of words and pairs of words.
-
-    At most 50,000 texts are used.
-
-    Args:
-        texts: str [texts].
-        labels: int [texts].
-        classes: Number of classes.
-
-    Returns:
-        A function from texts to probabilities [texts, classes].
-    """
-    # What one text says can be left out where there are others enough to have words in common.
-    rarest = 2 if len(texts) >= _FEW_TEXTS else 1
-    classifier = make_pipeline(
-        TfidfVectorizer(ngram_range=(1, 2), min_df=rarest, sublinear_tf=True),
-        LogisticRegression(C=10.0, max_iter=1000),
-    )
-    classifier.fit(texts[:_MOST_TEXTS], labels[:_MOST_TEXTS])
-    return lambda texts: _probabilities(classifier, texts, classes)
-
-
-def _probabilities(classifier, inputs, classes: int) -> np.ndarray:
-    chance = np.zeros((len(inputs), classes), np.float32)
-    chance[:, classifier.classes_] = classifier.predict_proba(inputs)
-    return chance
-
-
-def _pixels(split: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    def shrink(image, label):
-        height, width = (min(side, _LARGEST_SIDE) for side in image.shape[:2])
-        image = tf.cast(image, tf.float32) / 255.0
-        if image.shape[:2] != (height, width):
-            image = tf.image.resize(image, (height, width), antialias=True)
-        return tf.reshape(image, [-1]), label
-
-    batches = list(split.map(shrink).batch(1024).as_numpy_iterator())
-    return np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])
+    probabilities = np.zeros((len(inputs), classes), np.float32)
+    probabilities[:, classifier.classes_] = classifier.predict_proba(inputs)
+    return probabilities

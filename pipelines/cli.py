@@ -1,4 +1,4 @@
-"""From a command line, or from the file of an earlier run, to the choices of a pipeline."""
+"""The command line: from options, or the file of an earlier run, to a pipeline's config."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import fields
 import jsonargparse
 
 from pipelines.catalog import PIPELINES
-from pipelines.config import Config, Recipe
+from pipelines.config import Config, Recipe, bounds
 from pipelines.errors import UserError
 
 
 def parse(arguments: Sequence[str]) -> tuple[str, Config]:
-    """Returns the pipeline's name and the choices for it; prints its help and exits if asked to.
+    """Returns a pipeline's name and its config; prints the help and exits if asked to.
 
     Args:
         arguments: The pipeline's name, then its options.
@@ -55,6 +55,10 @@ def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
     parser.add_class_arguments(type(PIPELINES[pipeline].defaults), skip={"recipe"})
     parser.add_class_arguments(Recipe)
     parser.set_defaults(PIPELINES[pipeline].defaults.options())
+    limits = bounds(type(PIPELINES[pipeline].defaults))
+    for action in parser._actions:
+        if between := limits.get(action.dest):
+            action.help = f"{(action.help or '').removesuffix('.')}; {between}."
     return parser
 
 

@@ -1,72 +1,67 @@
-"""Evaluation: what a model answers to a split, its scores, and how certain these are."""
+"""Evaluation: predictions for a split, their scores, and the confidence intervals of these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-if TYPE_CHECKING:
-    from pipelines.run import Data, Task
-
-Scores = dict[str, float]
+from pipelines.datasets.dataset import Dataset
+from pipelines.predictions import Predictions, Scores
+from pipelines.progress import stage
+from pipelines.task import Task
 
 _RESAMPLES = 200
-_FEWEST_RESAMPLES = 20
-# Beyond so many resampled numbers, scoring would take longer than training.
-_MOST_NUMBERS = 200_000_000
+_MIN_RESAMPLES = 20
+# Beyond N resampled numbers, scoring would take longer than training.
+_MAX_NUMBERS = 200_000_000
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """Examples of a split, in its order, and what was answered to them.
+def evaluate(
+    task: Task, model: keras.Model, data: Dataset
+) -> tuple[Scores, dict[str, tuple[float, float]], Predictions]:
+    """Scores a model on validation and, the only use of it, on test.
 
-    Attributes:
-        examples: Arrays [examples, ...] by name: "target", or the targets' own names; "weight"
-            where some positions are padding; and the raw columns of the data set. A raw column
-            "block", int [examples], numbers the examples that belong together.
-        answers: Arrays [examples, ...] by name, as a served model's.
+    Returns:
+        Each score as `validation_NAME` and `test_NAME`, the 95 % intervals of test's by NAME, and
+        the predictions on test.
     """
-
-    examples: Mapping[str, np.ndarray]
-    answers: Mapping[str, np.ndarray]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.examples.values())))
-
-    def take(self, indices: np.ndarray) -> Predictions:
-        """Returns the predictions at `indices`, int [n], which may repeat."""
-        return Predictions(
-            {name: column[indices] for name, column in self.examples.items()},
-            {name: column[indices] for name, column in self.answers.items()},
+    values: Scores = {}
+    with stage("evaluate", 2) as bar:
+        for split in ("validation", "test"):
+            predictions = predict(task, model, data, split)
+            scores = task.scores(predictions, data)
+            values |= {f"{split}_{name}": value for name, value in scores.items()}
+            bar.advance(f"{split} {task.metric} {scores[task.metric]:.4f}")
+        found = intervals(
+            lambda sample: task.scores(sample, data), predictions, seed=task.config.recipe.seed
         )
+    return values, found, predictions
 
 
-def predict(task: Task, model: keras.Model, data: Data, split: str, batch_size: int) -> Predictions:
-    """Returns what the model answers to each example of `split`, in the split's order."""
-    batches = getattr(data, split).padded_batch(batch_size)
+def predict(task: Task, model: keras.Model, data: Dataset, split: str) -> Predictions:
+    """Returns a model's predictions for each example of `split`, in the split's order."""
+    batches = data.split(split).padded_batch(task.config.recipe.batch_size)
 
     # With the signature, batches of all lengths share one graph.
     @tf.function(input_signature=batches.element_spec[:2])
-    def answer(inputs, target):
-        return task.assessed(model, inputs, target)
+    def predict_batch(inputs: object, target: object) -> dict[str, tf.Tensor]:
+        return task.predict_batch(model, inputs, target, data)
 
     examples: dict[str, list[np.ndarray]] = {}
-    answers: dict[str, list[np.ndarray]] = {}
+    predicted: dict[str, list[np.ndarray]] = {}
     for inputs, target, *weight in batches:
         targets = target if isinstance(target, dict) else {"target": target}
         if weight:
             targets = {**targets, "weight": weight[0]}
-        for columns, batch in ((examples, targets), (answers, answer(inputs, target))):
+        for columns, batch in ((examples, targets), (predicted, predict_batch(inputs, target))):
             for name, value in batch.items():
                 columns.setdefault(name, []).append(value.numpy())
     return Predictions(
         {name: joined(batches) for name, batches in examples.items()} | data.raw(split),
-        {name: joined(batches) for name, batches in answers.items()},
+        {name: joined(batches) for name, batches in predicted.items()},
     )
 
 
@@ -85,14 +80,14 @@ def intervals(
 ) -> dict[str, tuple[float, float]]:
     """Returns the 95 % interval of each score under resampling of examples, or of their blocks.
 
-    The percentile bootstrap (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993): it
-    tells how far the scores depend on which examples the split happens to hold, not on the seed
-    of the training. Examples that overlap, as neighbouring windows of a series do, would pass for
-    more evidence than they are; whole blocks of them are drawn instead.
+    The percentile bootstrap (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993) shows
+    how much the scores depend on the examples that the split happens to hold, not on the seed of
+    the training. Overlapping examples, as neighboring windows of a series, are not independent, so
+    whole blocks of them are resampled.
     """
     random = np.random.default_rng(seed)
-    numbers = sum(column.size for column in predictions.answers.values())
-    count = max(_FEWEST_RESAMPLES, min(_RESAMPLES, _MOST_NUMBERS // max(numbers, 1)))
+    numbers = sum(column.size for column in predictions.predicted.values())
+    count = max(_MIN_RESAMPLES, min(_RESAMPLES, _MAX_NUMBERS // max(numbers, 1)))
     draw = _draws(predictions, random)
     drawn = [scores(predictions.take(draw())) for _ in range(count)]
     return {

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import mlflow
 import mlflow.models
@@ -26,9 +26,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from pipelines.baselines import Baseline
 from pipelines.export.ops import ops, text_ops
-
-if TYPE_CHECKING:
-    from pipelines.run import Task
+from pipelines.task import Task
 
 Alias = Literal["champion", "challenger", ""]
 CHAMPION: Alias = "champion"

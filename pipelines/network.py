@@ -1,4 +1,4 @@
-"""From a choice of the user's to a network, with the user's mistakes told in one sentence."""
+"""The network of a config, with the user's mistakes told in one sentence."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from pipelines.errors import UserError
 
 
 def build(
-    config: Config, refusal: str, fits: Callable[[keras.Model], bool], **given: Any
+    config: Config, error_message: str, fits: Callable[[keras.Model], bool], **fixed: Any
 ) -> keras.Model:
     """Builds the architecture that was chosen.
 
     Args:
         config: Names the architecture and its hyperparameters.
-        refusal: What is said of an architecture that is for another task.
+        error_message: What follows the name of an architecture that is for another task.
         fits: Whether the network's output is the task's.
-        **given: Hyperparameters that follow from the data set.
+        **fixed: Hyperparameters that follow from the data set.
 
     Raises:
         UserError: The architecture is for another task, or a hyperparameter cannot be chosen.
     """
-    if fixed := given.keys() & config.model.keys():
-        raise UserError(f"--model.{fixed.pop()} cannot be chosen: it follows from the data set")
+    if both := fixed.keys() & config.model.keys():
+        raise UserError(f"--model.{both.pop()} cannot be chosen: it follows from the data set")
     options = inspect.signature(architectures.builder(config.architecture)).parameters
-    if not given.keys() <= options.keys():
-        raise UserError(f"{config.architecture} {refusal}")
+    if not fixed.keys() <= options.keys():
+        raise UserError(f"{config.architecture} {error_message}")
     try:
-        model = architectures.build(config.architecture, **given, **config.model)
+        model = architectures.build(config.architecture, **fixed, **config.model)
     except ValueError as error:
         raise UserError(str(error)) from error
     if not fits(model):
-        raise UserError(f"{config.architecture} {refusal}")
+        raise UserError(f"{config.architecture} {error_message}")
     return model

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import mlflow
 import psutil
 from matplotlib.figure import Figure
@@ -21,15 +22,11 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines import figures
+from pipelines.baselines import Baseline
 from pipelines.catalog import PIPELINES
 from pipelines.config import Config
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import UserError
-
-if TYPE_CHECKING:
-    import keras
-
-    from pipelines.baselines import Baseline
-    from pipelines.run import Data
 
 STORE = Path("mlruns")
 DEFAULT_TRACKING_URI = f"sqlite:///{STORE}/mlflow.db"
@@ -102,7 +99,7 @@ class TrackedRun:
             mlflow.log_text(changes, "uncommitted.diff")
         mlflow.log_dict(_environment(), "environment.json")
 
-    def data(self, data: Data) -> None:
+    def data(self, data: Dataset) -> None:
         """Logs name, version, digest and split sizes of the data set."""
         mlflow.log_params(
             {"data.version": data.version, "data.digest": data.digest}
@@ -212,28 +209,6 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
         mlflow.end_run("FAILED")
         raise
     mlflow.end_run("FINISHED")
-
-
-def run_id(uri: str) -> str:
-    """Returns the run that `runs:/ID`, `models:/NAME@ALIAS` or `models:/NAME/VERSION` leads to.
-
-    Raises:
-        MlflowException: There is no such version.
-        ValueError: It is no such address.
-    """
-    kind, _, name = uri.partition(":/")
-    name = name.strip("/")
-    if kind == "runs" and name:
-        return name
-    if kind != "models":
-        raise ValueError(f"{uri} is neither runs:/… nor models:/…")
-    client = mlflow.MlflowClient()
-    if "@" in name:
-        found = client.get_model_version_by_alias(*name.split("@", 1))
-    else:
-        name, _, number = name.partition("/")
-        found = client.get_model_version(name, number)
-    return found.run_id or ""
 
 
 def experiment(name: str, uri: str) -> str | None:

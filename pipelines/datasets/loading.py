@@ -10,15 +10,18 @@ import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypedDict
 
 import requests
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.download import downloader
 
+from pipelines.config import Config
 from pipelines.datasets.builders.bible_en_es import BibleEnEs
 from pipelines.datasets.builders.brain_slices import BrainSlices
 from pipelines.datasets.builders.cmudict import Cmudict
@@ -110,6 +113,54 @@ def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.cor
                 manual_dir = str(stack.enter_context(files.restored()))
             _prepare(builder, manual_dir)
     return builder
+
+
+class Identity(TypedDict):
+    """The fields that tell which data set a `Dataset` is."""
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that is prepared on disk, with its fixed splits.
+
+    Attributes:
+        builder: TFDS builder with its data on disk.
+        splits: TFDS split expressions of "train", "validation" and "test".
+    """
+
+    builder: tfds.core.DatasetBuilder
+    splits: Mapping[str, str]
+
+    def identity(self) -> Identity:
+        """Returns the fields `name`, `version` and `digest` of a `Dataset`."""
+        return {
+            "name": name(self.builder),
+            "version": str(self.builder.info.version),
+            "digest": digest(self.builder),
+        }
+
+    def sizes(self) -> dict[str, int]:
+        """Returns the number of examples in each split."""
+        infos = self.builder.info.splits
+        return {split: infos[chosen].num_examples for split, chosen in self.splits.items()}
+
+    def read(self, split: str, **options: Any) -> tf.data.Dataset:
+        """Returns the rows of a split, dicts of features; options are those of `as_dataset`."""
+        return self.builder.as_dataset(split=self.splits[split], **options)
+
+
+def open_dataset(config: Config) -> Source:
+    """Returns the data set that a config names, preparing it first if need be.
+
+    Raises:
+        UserError: The data set is unknown or cannot be had.
+    """
+    builder = prepared(config.dataset, data_dir=config.data_dir, manual_dir=config.manual_dir)
+    return Source(builder, asdict(splits(builder)))
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: str) -> None:

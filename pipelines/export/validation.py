@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import ValidationError
 
 if TYPE_CHECKING:
-    from pipelines.export.saved_model import Signature
+    from pipelines.export.signature import Signature
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 # Examples in each signature's golden requests, and bytes that such a request may have.

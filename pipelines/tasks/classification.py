@@ -1,17 +1,18 @@
-"""What all classifiers share: scores, pictures, and the entry that model servers classify with."""
+"""What all classifiers share: scores, figures, and the `classify` signature."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from pipelines import figures
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
+from pipelines import figures as plots
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions, Scores
 
 
 def loss() -> keras.Loss:
@@ -20,7 +21,7 @@ def loss() -> keras.Loss:
 
 
 def accuracy() -> keras.Metric:
-    """Returns the share of right answers, to follow in training."""
+    """Returns accuracy, to follow in training."""
     return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
 
 
@@ -37,28 +38,28 @@ def scores(predictions: Predictions) -> Scores:
         against all others (of classes that occur); log_loss; calibration_error.
     """
     truth = predictions.examples["target"]
-    chance = predictions.answers["probabilities"].astype(np.float64)
-    chance = chance / chance.sum(-1, keepdims=True)
-    predicted = chance.argmax(-1)
+    probabilities = predictions.predicted["probabilities"].astype(np.float64)
+    probabilities = probabilities / probabilities.sum(-1, keepdims=True)
+    predicted = probabilities.argmax(-1)
     right = predicted == truth
     # By hand: scikit-learn's checks of its arguments would take most of the bootstrap's time.
     counts, answered, hits = (
-        np.bincount(labels, minlength=chance.shape[-1])
+        np.bincount(labels, minlength=probabilities.shape[-1])
         for labels in (truth, predicted, truth[right])
     )
     present = np.flatnonzero(counts)
     areas = [
-        _area(chance[truth == label, label], chance[truth != label, label])
+        _area(probabilities[truth == label, label], probabilities[truth != label, label])
         for label in present
         if len(present) > 1
     ]
-    own = np.maximum(chance[np.arange(len(truth)), truth], np.finfo(np.float64).eps)
+    own = np.maximum(probabilities[np.arange(len(truth)), truth], np.finfo(np.float64).eps)
     return {
         "accuracy": float(right.mean()),
         "macro_f1": float(np.mean((2 * hits / np.maximum(counts + answered, 1))[present])),
         "auc": float(np.mean(areas)) if areas else float("nan"),
         "log_loss": float(-np.log(own).mean()),
-        "calibration_error": calibration_error(chance.max(-1), right),
+        "calibration_error": calibration_error(probabilities.max(-1), right),
     }
 
 
@@ -86,45 +87,45 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15)
     return float(np.abs(gap).sum() / len(confidence))
 
 
-def pictures(test: Predictions, class_names: Sequence[str]) -> Iterator[tuple[str, Figure]]:
+def figures(test: Predictions, class_names: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     """Yields the confusion matrix and the reliability diagram of predictions on test."""
-    truth, chance = test.examples["target"], test.answers["probabilities"]
-    predicted = chance.argmax(-1)
-    yield "confusion_matrix", figures.confusion_matrix(truth, predicted, class_names)
-    yield "reliability", figures.reliability(chance.max(-1), predicted == truth)
+    truth, probabilities = test.examples["target"], test.predicted["probabilities"]
+    predicted = probabilities.argmax(-1)
+    yield "confusion_matrix", plots.confusion_matrix(truth, predicted, class_names)
+    yield "reliability", plots.reliability(probabilities.max(-1), predicted == truth)
 
 
-def named(chance: tf.Tensor, class_names: Sequence[str]) -> dict[str, tf.Tensor]:
+def named(probabilities: tf.Tensor, class_names: Sequence[str]) -> dict[str, tf.Tensor]:
     """Returns the probabilities with the name of the most probable class, as served."""
     return {
-        "probabilities": chance,
-        "classes": tf.gather(tf.constant(class_names), tf.argmax(chance, -1)),
+        "probabilities": probabilities,
+        "classes": tf.gather(tf.constant(class_names), tf.argmax(probabilities, -1)),
     }
 
 
-def named_arrays(chance: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Returns what `named` should answer, worked out without a graph."""
+def named_arrays(probabilities: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Returns what `named` should return, computed without a graph."""
     return {
-        "probabilities": chance,
-        "classes": np.array([class_names[i].encode() for i in chance.argmax(-1)], object),
+        "probabilities": probabilities,
+        "classes": np.array([class_names[i].encode() for i in probabilities.argmax(-1)], object),
     }
 
 
 def classify(
-    answer: Callable[[tf.Tensor], tf.Tensor],
+    predict: Callable[[tf.Tensor], tf.Tensor],
     feature: str,
     values: np.ndarray,
-    chance: np.ndarray,
+    probabilities: np.ndarray,
     class_names: Sequence[str],
-    **options,
+    **options: Any,
 ) -> Signature:
     """Returns the signature `classify`, which reads `tf.Example` messages.
 
     Args:
-        answer: From a string feature [batch] to probabilities [batch, classes].
+        predict: From a string feature [batch] to probabilities [batch, classes].
         feature: The feature's name in the `tf.Example`.
-        values: bytes [examples] of the feature, to prove the signature with.
-        chance: float32 [examples, classes], the Keras model's probabilities for them.
+        values: bytes [examples] of the feature, to verify the signature with.
+        probabilities: float32 [examples, classes], the Keras model's probabilities for them.
         class_names: In the order of the labels.
         **options: Further attributes of the signature.
     """
@@ -132,8 +133,8 @@ def classify(
 
     def function(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(inputs, {feature: tf.io.FixedLenFeature([], tf.string)})
-        chance = answer(parsed[feature])
-        return {"classes": tf.broadcast_to(names, tf.shape(chance)), "scores": chance}
+        probabilities = predict(parsed[feature])
+        return {"classes": tf.broadcast_to(names, tf.shape(probabilities)), "scores": probabilities}
 
     every_name = np.array([name.encode() for name in class_names], object)
     return Signature(
@@ -141,7 +142,7 @@ def classify(
         function,
         {"inputs": tf.TensorSpec([None], tf.string)},
         {"inputs": np.array([tf_example({feature: value}) for value in values], object)},
-        {"classes": np.broadcast_to(every_name, chance.shape), "scores": chance},
+        {"classes": np.broadcast_to(every_name, probabilities.shape), "scores": probabilities},
         **options,
     )
 

@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from architectures.attention import attention_maps
-from pipelines.training import buckets
+from pipelines.batching import buckets
 
 _MOST_POINTS = 500
 _MOST_TOKENS = 32

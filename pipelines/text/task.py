@@ -16,12 +16,12 @@ import tensorflow as tf
 import architectures
 from architectures import checkpoints
 from architectures.bert import transformer_layers
-from pipelines.config import TextConfig
 from pipelines.errors import UserError
-from pipelines.export.saved_model import Signature
-from pipelines.run import Task
+from pipelines.export.signature import Signature
+from pipelines.run_uri import run_id
+from pipelines.task import Task
+from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import SPECIAL, WordPieces, Words, learn_word_pieces
-from pipelines.tracking import run_id
 
 FOLDER = "encoder"
 _VOCABULARY = "vocab.txt"

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import Recipe, TextConfig
+from pipelines.config import Recipe
 from pipelines.tasks.question_answering import data as questions
 from pipelines.tasks.question_answering.task import QuestionAnswering
+from pipelines.text.config import TextConfig
 
 SIZES = {"train": 48, "validation": 12, "test": 16}
 _NAMES = ("Ann", "Bob", "Zoë", "Dan")

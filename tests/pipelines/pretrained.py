@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pipelines.config import BertConfig, PretrainingConfig
+from pipelines.tasks.pretraining.config import BertPretrainingConfig, PretrainingConfig
 from tests.pipelines import written
 from tests.pipelines.written import RECIPE, TEXT, TOPICS
 
@@ -40,7 +40,7 @@ def store_documents(folder: Path) -> str:
 def config(
     folder: Path,
     architecture: str = "bert_tiny",
-    kind: type[PretrainingConfig] = BertConfig,
+    kind: type[PretrainingConfig] = BertPretrainingConfig,
     **options: Any,
 ) -> Any:
     """A network for them that trains in a moment."""

@@ -13,10 +13,11 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from pipelines.baselines import Baseline, scored
-from pipelines.config import Augmentation, Config, ImageConfig, Recipe
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
-from pipelines.run import Task
+from pipelines.config import Config, Recipe
+from pipelines.export.signature import Signature
+from pipelines.image.config import Augmentation, ImageConfig
+from pipelines.predictions import Predictions, Scores
+from pipelines.task import Task
 from pipelines.tasks.image_classification.data import LabelledImages
 
 SHAPE = (8, 8, 1)
@@ -131,7 +132,7 @@ class Doubles(Task):
 
     def scores(self, predictions: Predictions) -> Scores:
         """The mean absolute error over places that are no padding, and the largest."""
-        gap = np.abs(predictions.answers["doubles"] - predictions.examples["target"])[..., 0]
+        gap = np.abs(predictions.predicted["doubles"] - predictions.examples["target"])[..., 0]
         weight = predictions.examples["weight"]
         return {
             "error": float((gap * weight).sum() / weight.sum()),

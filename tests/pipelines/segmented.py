@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines.config import Augmentation, ImageConfig, Recipe
+from pipelines.config import Recipe
+from pipelines.image.config import Augmentation, ImageConfig
 from pipelines.tasks.image_segmentation.data import VOID, SegmentedImages
 
 SHAPE = (16, 16, 1)

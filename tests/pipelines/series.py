@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import Recipe, SeriesConfig
+from pipelines.config import Recipe
+from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.forecasting.data import SeriesData
 
 
@@ -33,9 +34,9 @@ def series(values: np.ndarray | None = None, **choices: Any) -> SeriesData:
     return SeriesData(values=np.asarray(values, np.float64), **given | choices)
 
 
-def config(architecture: str = "gru", scaling: Any = "series", **model: Any) -> SeriesConfig:
+def config(architecture: str = "gru", scaling: Any = "series", **model: Any) -> ForecastingConfig:
     """A network for it that trains in a moment."""
-    return SeriesConfig(
+    return ForecastingConfig(
         dataset="months",
         architecture=architecture,
         model={"units": [4], **model},

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import LanguageConfig, Optimizer, Recipe
+from pipelines.config import Optimizer, Recipe
+from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.language_modeling.data import RunningText, running_text
 from pipelines.text.reversible_tokenizers import learn
 
@@ -33,7 +34,7 @@ def speeches(sizes: Mapping[str, int] = SIZES) -> dict[str, list[str]]:
     return made
 
 
-def config(architecture: str = "lstm", **options: Any) -> LanguageConfig:
+def config(architecture: str = "lstm", **options: Any) -> LanguageModelingConfig:
     """A network for them that trains in a moment."""
     small: dict[str, Any] = {"units": [16], "embedding": 16, "dropout": 0.1}
     if architecture != "lstm":
@@ -46,10 +47,10 @@ def config(architecture: str = "lstm", **options: Any) -> LanguageConfig:
         "recipe": Recipe(epochs=1, batch_size=8, optimizer=Optimizer(learning_rate=0.01)),
         "model": small,
     }
-    return LanguageConfig(architecture=architecture, **{**defaults, **options})
+    return LanguageModelingConfig(architecture=architecture, **{**defaults, **options})
 
 
-def loaded(chosen: LanguageConfig, sizes: Mapping[str, int] = SIZES) -> RunningText:
+def loaded(chosen: LanguageModelingConfig, sizes: Mapping[str, int] = SIZES) -> RunningText:
     """The data set as the task would load it."""
     return running_text(
         speeches(sizes),

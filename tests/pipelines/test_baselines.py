@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from pipelines import baselines
 from pipelines.baselines import Baseline, logistic_regression, scored, strongest, tfidf
-from pipelines.evaluation import Predictions, Scores
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
 
 
 def accuracy(predictions: Predictions) -> Scores:
-    predicted = predictions.answers["probabilities"].argmax(-1)
+    predicted = predictions.predicted["probabilities"].argmax(-1)
     return {"accuracy": float(np.mean(predicted == predictions.examples["target"]))}
 
 
@@ -28,7 +28,7 @@ def test_what_is_linear_is_learned_from_images_of_any_size(shape):
     predict = logistic_regression(data.train, 3)
     for split in (data.validation, data.test):
         predictions = predict(split)
-        chance = predictions.answers["probabilities"]
+        chance = predictions.predicted["probabilities"]
         assert chance.shape == (len(split), 3)
         np.testing.assert_allclose(chance.sum(-1), 1, rtol=1e-5)
         ((_, labels),) = split.batch(100).as_numpy_iterator()
@@ -50,7 +50,7 @@ def test_noise_is_not_learned():
 def test_classes_that_training_lacks_get_no_chance():
     data = samples.striped()
     two = data.train.filter(lambda image, label: label != 1)
-    chance = logistic_regression(two, 4)(data.test).answers["probabilities"]
+    chance = logistic_regression(two, 4)(data.test).predicted["probabilities"]
     assert chance.shape == (30, 4)
     assert not np.any(chance[:, [1, 3]])
     np.testing.assert_allclose(chance.sum(-1), 1, rtol=1e-5)

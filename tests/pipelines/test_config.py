@@ -14,22 +14,15 @@ from hypothesis import strategies as st
 import architectures
 from pipelines.catalog import PIPELINES
 from pipelines.cli import parse
-from pipelines.config import (
-    Augmentation,
-    BertConfig,
-    Config,
-    DistillConfig,
-    ElectraConfig,
-    ImageConfig,
-    LanguageConfig,
-    Optimizer,
-    Recipe,
-    SeriesConfig,
-    TextConfig,
-    TranslationConfig,
-    check,
-)
+from pipelines.config import Config, Optimizer, Recipe, check
 from pipelines.errors import UserError
+from pipelines.image.config import Augmentation, ImageConfig
+from pipelines.tasks.distillation.config import DistillationConfig
+from pipelines.tasks.forecasting.config import ForecastingConfig
+from pipelines.tasks.language_modeling.config import LanguageModelingConfig
+from pipelines.tasks.pretraining.config import BertPretrainingConfig, ElectraPretrainingConfig
+from pipelines.tasks.translation.config import TranslationConfig
+from pipelines.text.config import TextConfig
 
 TEXT = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=12)
 NUMBER = st.floats(0, 1e6) | st.sampled_from([1e-3, 1e-5, 1e-12, 3e22])
@@ -75,11 +68,15 @@ OWN = {
         "augmentation": st.builds(Augmentation, NUMBER, NUMBER, NUMBER, st.booleans()),
     },
     TextConfig: TEXTS,
-    BertConfig: {
+    BertPretrainingConfig: {
         **PRETRAINING,
         "sentence_task": st.sampled_from(["auto", "none", "next_sentence", "sentence_order"]),
     },
-    ElectraConfig: {**PRETRAINING, "generator_divisor": SIZE, "detection_weight": NUMBER},
+    ElectraPretrainingConfig: {
+        **PRETRAINING,
+        "generator_divisor": SIZE,
+        "detection_weight": NUMBER,
+    },
     TranslationConfig: {
         "reverse": st.booleans(),
         **{
@@ -94,20 +91,20 @@ OWN = {
         "sampling": NUMBER,
         "text_signature": st.booleans(),
     },
-    LanguageConfig: {
+    LanguageModelingConfig: {
         "tokens": st.sampled_from(["characters", "words", "word_pieces"]),
         "vocabulary": SIZE,
         "context": SIZE,
         "max_texts": SIZE,
         "text_signature": st.booleans(),
     },
-    DistillConfig: {
+    DistillationConfig: {
         "teacher": TEXT,
         "temperature": NUMBER,
         "alpha": NUMBER,
         "inherit": st.booleans(),
     },
-    SeriesConfig: {
+    ForecastingConfig: {
         "column": TEXT,
         "season": SIZE,
         "history": SIZE,

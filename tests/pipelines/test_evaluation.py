@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pipelines import evaluation
-from pipelines.evaluation import Predictions, Scores, intervals, joined, predict
+from pipelines.evaluation import intervals, joined, predict
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
 
@@ -39,15 +40,15 @@ def test_predictions_are_in_the_order_of_the_split_and_padded_with_zeros(model, 
     predictions = predict(TASK, model, data, "test", batch_size)
     assert len(predictions) == len(LENGTHS)
     assert set(predictions.examples) == {"target", "weight", "length"}
-    assert set(predictions.answers) == {"doubles"}
+    assert set(predictions.predicted) == {"doubles"}
     np.testing.assert_array_equal(predictions.examples["length"], LENGTHS)
     target, weight = predictions.examples["target"], predictions.examples["weight"]
-    assert target.shape == predictions.answers["doubles"].shape == (7, 9, 1)
+    assert target.shape == predictions.predicted["doubles"].shape == (7, 9, 1)
     assert weight.shape == (7, 9)
     for index, length in enumerate(LENGTHS):
         own = numbers(index)
         np.testing.assert_allclose(target[index, :length, 0], 2 * own, rtol=1e-6)
-        answer = predictions.answers["doubles"][index, :length, 0]
+        answer = predictions.predicted["doubles"][index, :length, 0]
         np.testing.assert_allclose(answer, 3 * own - 1, rtol=1e-6)
         assert not np.any(target[index, length:])
         assert weight[index].tolist() == [1] * length + [0] * (9 - length)
@@ -90,9 +91,9 @@ def test_what_scores_need_may_depend_on_the_target(model):
     data = samples.sequences(test=LENGTHS)
     plain = predict(TASK, model, data, "test", 3)
     predictions = predict(Assessed(), model, data, "test", 3)
-    assert predictions.answers.keys() == {"gap"}
-    gap = plain.answers["doubles"] - plain.examples["target"]
-    np.testing.assert_allclose(predictions.answers["gap"], gap, atol=1e-6)
+    assert predictions.predicted.keys() == {"gap"}
+    gap = plain.predicted["doubles"] - plain.examples["target"]
+    np.testing.assert_allclose(predictions.predicted["gap"], gap, atol=1e-6)
 
 
 def test_images_and_labels_are_predicted_as_they_are():
@@ -104,7 +105,7 @@ def test_images_and_labels_are_predicted_as_they_are():
     np.testing.assert_array_equal(predictions.examples["target"], labels)
     logits = network.predict(images / np.float32(255), verbose=0)
     chance = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    np.testing.assert_allclose(predictions.answers["probabilities"], chance, rtol=1e-4)
+    np.testing.assert_allclose(predictions.predicted["probabilities"], chance, rtol=1e-4)
 
 
 COLUMNS = st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(1, 2)).flatmap(
@@ -136,7 +137,7 @@ def flips(right: np.ndarray) -> Predictions:
 
 
 def accuracy(predictions: Predictions) -> Scores:
-    return {"accuracy": float(np.mean(predictions.answers["answer"]))}
+    return {"accuracy": float(np.mean(predictions.predicted["answer"]))}
 
 
 def test_taken_examples_keep_their_answers_and_may_repeat():
@@ -148,7 +149,7 @@ def test_taken_examples_keep_their_answers_and_may_repeat():
     assert len(taken) == 3
     assert taken.examples["target"].tolist() == [3, 0, 3]
     assert taken.examples["name"].tolist() == ["d", "a", "d"]
-    assert taken.answers["answer"].tolist() == [[6, 7], [0, 1], [6, 7]]
+    assert taken.predicted["answer"].tolist() == [[6, 7], [0, 1], [6, 7]]
     assert len(predictions) == 4
 
 
@@ -158,7 +159,7 @@ def test_resampled_answers_stay_with_their_examples():
     def scores(predictions: Predictions) -> Scores:
         assert len(predictions) == 50
         np.testing.assert_array_equal(
-            predictions.examples["target"], predictions.answers["answer"] // 2
+            predictions.examples["target"], predictions.predicted["answer"] // 2
         )
         return {"distinct": float(len(np.unique(predictions.examples["target"])))}
 
@@ -201,7 +202,7 @@ def test_scores_that_some_draws_lack_get_their_interval_from_the_others():
     """With one positive in five examples, a third of all draws has none."""
 
     def scores(predictions: Predictions) -> Scores:
-        positive = predictions.answers["answer"]
+        positive = predictions.predicted["answer"]
         share = float(np.mean(positive))
         return {"share": share, "recall": 1.0 if share else np.nan, "never": np.nan}
 
@@ -233,12 +234,12 @@ def test_blocks_are_drawn_whole():
 
     def share(predictions: Predictions) -> Scores:
         drawn.append(predictions.examples["block"])
-        return {"share": float(predictions.answers["right"].mean())}
+        return {"share": float(predictions.predicted["right"].mean())}
 
     predictions = Predictions({"target": np.ones(50), "block": block}, {"right": right})
     low, high = intervals(share, predictions)["share"]
     for blocks in drawn:
         assert np.all(blocks.reshape(5, 10) == blocks[::10, None])
     alone = Predictions({"target": np.ones(50)}, {"right": right})
-    narrow = intervals(lambda p: {"share": float(p.answers["right"].mean())}, alone)["share"]
+    narrow = intervals(lambda p: {"share": float(p.predicted["right"].mean())}, alone)["share"]
     assert high - low > 1.5 * (narrow[1] - narrow[0])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipelines import model_registry
 from pipelines.baselines import Baseline
 from pipelines.model_registry import gate
-from pipelines.run import Task
+from pipelines.task import Task
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
 

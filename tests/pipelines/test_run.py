@@ -23,9 +23,11 @@ from pipelines import run as pipeline
 from pipelines import training
 from pipelines.__main__ import _show, main
 from pipelines.baselines import Baseline
-from pipelines.config import Config, ImageConfig, Optimizer, Recipe
+from pipelines.config import Config, Optimizer, Recipe
+from pipelines.image.config import ImageConfig
 from pipelines.model_registry import Version
-from pipelines.run import Result, Task
+from pipelines.run import Result
+from pipelines.task import Task
 from pipelines.tasks.image_classification import data as images
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples

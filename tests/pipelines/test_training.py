@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import evaluation, training
-from pipelines.config import Augmentation, Config, Optimizer, Recipe
+from pipelines.config import Config, Optimizer, Recipe
+from pipelines.image.config import Augmentation
 from pipelines.tasks.image_classification.data import LabelledImages
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
@@ -82,7 +83,7 @@ def test_the_evaluation_is_the_mean_over_every_example(fitted):
         assert scores[f"{split}_log_loss"] == pytest.approx(loss, rel=1e-4)
     # What is returned besides is of the test split, the last one.
     np.testing.assert_array_equal(test.examples["target"], labels)
-    np.testing.assert_allclose(test.answers["probabilities"], chance, rtol=1e-4)
+    np.testing.assert_allclose(test.predicted["probabilities"], chance, rtol=1e-4)
     assert {f"test_{name}" for name in intervals} == {
         name for name in scores if name.startswith("test_")
     }

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import Recipe, TranslationConfig
+from pipelines.config import Recipe
 from pipelines.tasks.translation import data as parallel_texts
+from pipelines.tasks.translation.config import TranslationConfig
 from pipelines.tasks.translation.data import ParallelTexts
 from pipelines.tasks.translation.task import Translation
 

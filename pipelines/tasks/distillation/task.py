@@ -49,14 +49,17 @@ from matplotlib.figure import Figure
 from architectures.bert import inherit
 from pipelines import baselines, evaluation, tracking, training
 from pipelines.baselines import Baseline
-from pipelines.config import BertConfig, Config, DistillConfig, TextConfig
+from pipelines.config import Config
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
-from pipelines.run import Data, Task
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions, Scores
+from pipelines.task import Data, Task
 from pipelines.tasks.distillation import distiller
+from pipelines.tasks.distillation.config import DistillationConfig
 from pipelines.tasks.distillation.distiller import Distiller, Teacher
 from pipelines.tasks.pretraining.bert import sentence_task
+from pipelines.tasks.pretraining.config import BertPretrainingConfig
+from pipelines.text.config import TextConfig
 
 # Where the data are is the machine's affair, and no run's.
 _FOLDERS = ("data_dir", "manual_dir")
@@ -65,7 +68,7 @@ _FOLDERS = ("data_dir", "manual_dir")
 class Distillation(Task):
     """The teacher's task, for another network."""
 
-    _choice: DistillConfig
+    _choice: DistillationConfig
     _teacher: Teacher
     _student: Config
     _alone: Baseline
@@ -78,13 +81,13 @@ class Distillation(Task):
     def greater_is_better(self) -> bool:  # type: ignore[override]
         return self._teacher.task.greater_is_better
 
-    def load(self, config: DistillConfig) -> Data:
+    def load(self, config: DistillationConfig) -> Data:
         if config.dataset:
             raise UserError(f"--dataset follows from the teacher, and cannot be {config.dataset}")
         self._choice, self._teacher = config, distiller.find(config.teacher)
         given = self._teacher.config
         given = replace(given, **{x: getattr(config, x) or getattr(given, x) for x in _FOLDERS})
-        if isinstance(given, BertConfig) and not sentence_task(config.architecture):
+        if isinstance(given, BertPretrainingConfig) and not sentence_task(config.architecture):
             given = replace(given, sentence_task="none")  # The hidden words are enough to learn.
         self._student = replace(
             given,
@@ -98,7 +101,7 @@ class Distillation(Task):
         # What the student reads is made as for the teacher, by its tokenizer.
         return self._teacher.task.load(given)
 
-    def model(self, config: DistillConfig, data: Data) -> keras.Model:
+    def model(self, config: DistillationConfig, data: Data) -> keras.Model:
         teacher, student = self._teacher.network, self._teacher.task.model(self._student, data)
         if self._choice.inherit:
             try:

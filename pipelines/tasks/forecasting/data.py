@@ -19,10 +19,10 @@ import pandas as pd
 import tensorflow as tf
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pipelines.config import SeriesConfig
 from pipelines.datasets import loading
 from pipelines.datasets.builders.series import ENDS, SEASONS
 from pipelines.errors import UserError
+from pipelines.tasks.forecasting.config import ForecastingConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ class SeriesData:
         return tf.data.Dataset.from_tensor_slices((self.histories(split), self.futures(split)))
 
 
-def load(config: SeriesConfig) -> SeriesData:
+def load(config: ForecastingConfig) -> SeriesData:
     """Opens the series that `config` names and cuts it into windows.
 
     Raises:

@@ -12,7 +12,7 @@ from keras import ops
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
-from pipelines.evaluation import Predictions, Scores
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.forecasting.data import SeriesData
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -107,8 +107,8 @@ def scores(predictions: Predictions) -> Scores:
     - pinball: mean over the levels, in the series' unit.
     - coverage: share of the truth between the outermost quantiles; 0.90 would be right.
     """
-    target, forecast = predictions.examples["target"], predictions.answers["forecast"]
-    quantiles, scale = predictions.answers["quantiles"], predictions.examples["scale"]
+    target, forecast = predictions.examples["target"], predictions.predicted["forecast"]
+    quantiles, scale = predictions.predicted["quantiles"], predictions.examples["scale"]
     error = np.abs(target - forecast)
     size = np.abs(target) + np.abs(forecast)
     inside = (target >= quantiles[..., 0]) & (target <= quantiles[..., -1])

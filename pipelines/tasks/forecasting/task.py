@@ -52,13 +52,13 @@ from matplotlib.figure import Figure
 
 from pipelines import network
 from pipelines.baselines import Baseline, scored, strongest
-from pipelines.config import SeriesConfig
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
-from pipelines.run import Task
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions, Scores
+from pipelines.task import Task
 from pipelines.tasks.forecasting import data as windows
 from pipelines.tasks.forecasting import figures as series_figures
 from pipelines.tasks.forecasting import metrics as forecasting
+from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.forecasting.data import SeriesData
 from pipelines.tasks.forecasting.metrics import LEVELS
 
@@ -72,12 +72,12 @@ class Forecasting(Task):
     greater_is_better = False
     scale = 1.0
 
-    def load(self, config: SeriesConfig) -> SeriesData:
+    def load(self, config: ForecastingConfig) -> SeriesData:
         data = windows.load(config)
         self.scale = data.scale
         return data
 
-    def model(self, config: SeriesConfig, data: SeriesData) -> keras.Model:
+    def model(self, config: ForecastingConfig, data: SeriesData) -> keras.Model:
         outputs = data.horizon * len(LEVELS)
         core = network.build(
             config,
@@ -112,7 +112,7 @@ class Forecasting(Task):
         """Yields fans, one-step forecasts, errors by step, and the calibration of quantiles."""
         best = strongest(self.baselines(data), self.metric, self.greater_is_better).name
         others = {name: forecaster("test") for name, forecaster in _references(data).items()}
-        origins, quantiles = data.origins("test"), test.answers["quantiles"]
+        origins, quantiles = data.origins("test"), test.predicted["quantiles"]
         past = min(data.history, 3 * data.horizon)  # More would leave no room for the forecast.
         chosen = np.unique(np.linspace(0, len(origins) - 1, 6).astype(int))
         where = f"the test split of {data.name}"
@@ -126,7 +126,7 @@ class Forecasting(Task):
                         times=data.times[origin : origin + data.horizon],
                         truth=data.values[origin : origin + data.horizon],
                         quantiles=quantiles[window],
-                        other=others[best].answers["forecast"][window],
+                        other=others[best].predicted["forecast"][window],
                     )
                     for window, origin in zip(chosen, origins[chosen], strict=True)
                 ],
@@ -151,7 +151,7 @@ class Forecasting(Task):
             "error_by_step",
             series_figures.error_by_step(
                 {
-                    name: np.abs(target - one.answers["forecast"]).mean(0) / data.scale
+                    name: np.abs(target - one.predicted["forecast"]).mean(0) / data.scale
                     for name, one in compared.items()
                 },
                 y_label="MASE",
@@ -162,7 +162,7 @@ class Forecasting(Task):
             "calibration",
             series_figures.calibration(
                 {
-                    name: (target[..., None] <= one.answers["quantiles"]).mean((0, 1))
+                    name: (target[..., None] <= one.predicted["quantiles"]).mean((0, 1))
                     for name, one in compared.items()
                 },
                 LEVELS,

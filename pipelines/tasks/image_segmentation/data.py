@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.config import ImageConfig
 from pipelines.datasets import loading
 from pipelines.errors import UserError
+from pipelines.image.config import ImageConfig
 from pipelines.tasks.image_classification import data as images
 
 # The value of pixels that belong to no class: nothing is learned from them, nor scored on them.

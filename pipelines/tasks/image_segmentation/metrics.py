@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipelines import figures
-from pipelines.evaluation import Predictions, Scores
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.image_classification import data as images
 from pipelines.tasks.image_segmentation import data as masks
 from pipelines.tasks.image_segmentation.data import VOID
@@ -155,7 +155,7 @@ def pictures(
         examples: The split itself, for its images.
         class_names: In the order of the classes.
     """
-    truth, mask, classes = test.examples["target"], test.answers["mask"], len(class_names)
+    truth, mask, classes = test.examples["target"], test.predicted["mask"], len(class_names)
     counts = total(truth, mask, classes)
     right = np.trace(counts) / max(counts.sum(), 1)
     title = f"{right:.1%} of all test pixels are right"

@@ -35,11 +35,11 @@ from matplotlib.figure import Figure
 
 from pipelines import network
 from pipelines.baselines import Baseline, scored
-from pipelines.config import ImageConfig
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
-from pipelines.run import Task
+from pipelines.export.signature import Signature
+from pipelines.image.config import ImageConfig
+from pipelines.predictions import Predictions, Scores
+from pipelines.task import Task
 from pipelines.tasks.image_classification import data as images
 from pipelines.tasks.image_classification.data import augmentation, decode
 from pipelines.tasks.image_segmentation import data as masks
@@ -103,7 +103,7 @@ class ImageSegmentation(Task):
         return segmentation.scores(self._confusion(predictions), self.class_names)
 
     def _confusion(self, predictions: Predictions) -> np.ndarray:
-        truth, predicted = predictions.examples["target"], predictions.answers["mask"]
+        truth, predicted = predictions.examples["target"], predictions.predicted["mask"]
         return segmentation.total(truth, predicted, len(self.class_names))
 
     def baselines(self, data: SegmentedImages) -> list[Baseline]:

@@ -22,9 +22,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.config import LanguageConfig
 from pipelines.datasets import loading
 from pipelines.errors import UserError
+from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.text_classification.data import SPLITS
 from pipelines.text.reversible_tokenizers import END, UNKNOWN, ReversibleTokenizer, chunks
 
@@ -152,7 +152,7 @@ class RunningText:
 
 
 def load(
-    config: LanguageConfig, learn: Callable[[Iterable[str]], ReversibleTokenizer]
+    config: LanguageModelingConfig, learn: Callable[[Iterable[str]], ReversibleTokenizer]
 ) -> RunningText:
     """Prepares and opens the data set that `config` names.
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from pipelines.evaluation import Predictions
+from pipelines.predictions import Predictions
 from pipelines.text.reversible_tokenizers import PAD
 
 # Of a monospaced letter of 9 points, in inches.
@@ -28,7 +28,7 @@ def by_position(test: Predictions) -> Figure:
         test: "log_probabilities" [windows, context] of the "target" [windows, context].
     """
     real = test.examples["target"] != PAD
-    likely = np.where(real, test.answers["log_probabilities"], 0.0)
+    likely = np.where(real, test.predicted["log_probabilities"], 0.0)
     perplexity = np.exp(-likely.sum(0) / np.maximum(real.sum(0), 1))
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()

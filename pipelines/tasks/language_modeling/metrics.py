@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.baselines import Baseline, scored
-from pipelines.evaluation import Predictions, Scores
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.tasks.language_modeling.ngrams import KneserNey
 from pipelines.text import generation
@@ -30,7 +30,7 @@ def scores(predictions: Predictions) -> Scores:
     """
     examples = predictions.examples
     weight = examples["weight"].astype(np.float64)
-    likely = (predictions.answers["log_probabilities"] * weight).sum()
+    likely = (predictions.predicted["log_probabilities"] * weight).sum()
     bits = examples["spelling_bits"].sum() - likely / np.log(2)
     return {
         "bits_per_character": float(bits / max(1, examples["characters"].sum())),

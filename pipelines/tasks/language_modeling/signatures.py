@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
 from pipelines.tasks.language_modeling import metrics as language_modeling
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.text import generation

@@ -50,15 +50,15 @@ import architectures
 from architectures import recurrent_decoding
 from pipelines import network
 from pipelines.baselines import Baseline
-from pipelines.config import LanguageConfig
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
-from pipelines.run import Task
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions, Scores
+from pipelines.task import Task
 from pipelines.tasks.language_modeling import data as running_text
 from pipelines.tasks.language_modeling import figures as language_figures
 from pipelines.tasks.language_modeling import metrics as language_modeling
 from pipelines.tasks.language_modeling import signatures as language_signatures
+from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.tasks.language_modeling.ngrams import KneserNey
 from pipelines.text import figures as text_figures
@@ -83,7 +83,7 @@ class LanguageModeling(Task):
     def __init__(self) -> None:
         self._write = tf.function(generation.generate)  # Traced once, not in every epoch.
 
-    def load(self, config: LanguageConfig) -> RunningText:
+    def load(self, config: LanguageModelingConfig) -> RunningText:
         if architectures.ARCHITECTURES[config.architecture].builder not in _BUILDERS:
             raise UserError(f"{config.architecture} {_REFUSAL}")
         self.reads_text = config.text_signature
@@ -91,7 +91,7 @@ class LanguageModeling(Task):
             config, lambda texts: learn(config.tokens, texts, config.vocabulary)
         )
 
-    def model(self, config: LanguageConfig, data: RunningText) -> keras.Model:
+    def model(self, config: LanguageModelingConfig, data: RunningText) -> keras.Model:
         vocabulary = len(data.tokenizer.vocabulary)
         if architectures.ARCHITECTURES[config.architecture].builder == "decoder:decoder":
             given: dict[str, Any] = {"max_length": config.context}
@@ -151,7 +151,7 @@ class LanguageModeling(Task):
         """Yields what context is worth, a text's surprisal, attention, and a map of tokens."""
         yield "perplexity_by_position", language_figures.by_position(test)
         counted = test.examples["weight"] > 0
-        likely = test.answers["log_probabilities"][counted]
+        likely = test.predicted["log_probabilities"][counted]
         if self._ngram is not None:
             other = self._ngram.log_probabilities(data.rows["test"].tokens)[1:]
             yield "mixture", language_figures.mixture(likely, other)

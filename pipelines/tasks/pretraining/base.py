@@ -13,18 +13,19 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from architectures.layers import SequencePooling
-from pipelines.config import PretrainingConfig, TextConfig
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions
 from pipelines.tasks.pretraining import data as segments
 from pipelines.tasks.pretraining import documents, masked_lm
+from pipelines.tasks.pretraining.config import PretrainingConfig
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.tasks.pretraining.masking import Masking
 from pipelines.tasks.text_classification import data as texts
 from pipelines.tasks.text_classification import probing
 from pipelines.tasks.text_classification.data import LabelledTexts
 from pipelines.text import figures as text_figures
+from pipelines.text.config import TextConfig
 from pipelines.text.task import TextTask, dense, is_encoder
 from pipelines.text.tokenizers import tokenized
 

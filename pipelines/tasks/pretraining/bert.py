@@ -39,9 +39,8 @@ from matplotlib.figure import Figure
 
 from architectures import heads
 from pipelines.baselines import Baseline, scored
-from pipelines.config import BertConfig
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.pretraining import masked_lm, sentence_pairs
 from pipelines.tasks.pretraining.base import (
     PROVEN,
@@ -50,6 +49,7 @@ from pipelines.tasks.pretraining.base import (
     encoder_inputs,
     first_sentences,
 )
+from pipelines.tasks.pretraining.config import BertPretrainingConfig
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.text.task import dense, family, is_encoder
 from pipelines.text.tokenizers import tokenized
@@ -64,14 +64,14 @@ class BertPretraining(PretrainingTask):
     metric = "masked_lm_accuracy"
     _sentence_task = ""
 
-    def load(self, config: BertConfig) -> Segments:
+    def load(self, config: BertPretrainingConfig) -> Segments:
         chosen = config.sentence_task
         self._sentence_task = sentence_task(config.architecture) if chosen == "auto" else chosen
         if chosen == "none":
             self._sentence_task = ""
         return self.prepare(config, self._sentence_task)
 
-    def model(self, config: BertConfig, data: Segments) -> keras.Model:
+    def model(self, config: BertPretrainingConfig, data: Segments) -> keras.Model:
         def head(encoder: keras.Model) -> keras.Model:
             model = heads.masked_lm(encoder, sentence_task=data.sentence_task or None)
             outputs = model.output if data.sentence_task else {"masked_lm": model.output}

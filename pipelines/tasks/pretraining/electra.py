@@ -39,12 +39,12 @@ from architectures import heads
 from architectures.electra import electra_generator, electra_pretraining
 from pipelines import figures
 from pipelines.baselines import Baseline, scored
-from pipelines.config import ElectraConfig
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.pretraining import masked_lm, replaced_tokens
 from pipelines.tasks.pretraining.base import PROVEN, PretrainingTask, as_default, first_sentences
+from pipelines.tasks.pretraining.config import ElectraPretrainingConfig
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.text.task import dense, family, is_encoder
 
@@ -57,7 +57,7 @@ class ElectraPretraining(PretrainingTask):
     _weight = 50.0
     _plain: np.ndarray
 
-    def load(self, config: ElectraConfig) -> Segments:
+    def load(self, config: ElectraPretrainingConfig) -> Segments:
         if not is_encoder(config.architecture) or family(config.architecture) != "electra":
             raise UserError(
                 f"{config.architecture} is no discriminator; electra_small, _base and _large are"
@@ -75,7 +75,7 @@ class ElectraPretraining(PretrainingTask):
         whole = {"replaced_token": inputs["token_ids"]}
         return super().masked(inputs, {**target, **whole}, seed)
 
-    def model(self, config: ElectraConfig, data: Segments) -> keras.Model:
+    def model(self, config: ElectraPretrainingConfig, data: Segments) -> keras.Model:
         def head(encoder: keras.Model) -> keras.Model:
             self._detector = heads.replaced_token_detector(encoder)
             generator = heads.masked_lm(
@@ -146,9 +146,9 @@ class ElectraPretraining(PretrainingTask):
     ) -> Iterator[tuple[str, Figure]]:
         """Yields what is told and guessed, where the network looks and what layers know."""
         yield from self.pictures(data, test)
-        original, judged = test.examples["replaced_token"], test.answers["judged"]
+        original, judged = test.examples["replaced_token"], test.predicted["judged"]
         counted = self._plain[original] & test.examples["given"][:, np.newaxis]
-        chance, truth = test.answers["replaced"][counted], (judged != original)[counted]
+        chance, truth = test.predicted["replaced"][counted], (judged != original)[counted]
         names = ("original", "replaced")
         yield "confusion_matrix", figures.confusion_matrix(truth * 1, (chance > 0.5) * 1, names)
         yield (

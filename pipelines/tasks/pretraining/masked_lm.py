@@ -11,7 +11,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from pipelines import figures
-from pipelines.evaluation import Predictions, Scores
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.tasks.pretraining.masking import MASK, split_masked
 from pipelines.tasks.pretraining.neighbour_counts import Neighbours
@@ -67,8 +67,8 @@ def scores(predictions: Predictions) -> Scores:
     """
     hidden = predictions.examples["masked_lm"]
     real = hidden != NOTHING
-    right = predictions.answers["guess"][real] == hidden[real]
-    surprise = -predictions.answers["log_probability"][real].mean(dtype=np.float64)
+    right = predictions.predicted["guess"][real] == hidden[real]
+    surprise = -predictions.predicted["log_probability"][real].mean(dtype=np.float64)
     return {
         "masked_lm_accuracy": float(right.mean()),
         "masked_lm_perplexity": float(np.exp(surprise)),
@@ -200,7 +200,7 @@ def by_frequency(data: Segments, test: Predictions) -> Figure:
     counts = np.bincount(data.tokens["train"].ids, minlength=len(data.tokenizer.vocabulary))
     hidden = test.examples["masked_lm"]
     real = hidden != NOTHING
-    right, often = (test.answers["guess"] == hidden)[real], counts[hidden[real]]
+    right, often = (test.predicted["guess"] == hidden)[real], counts[hidden[real]]
     bars = {}
     for low, high in ((0, 10), (10, 100), (100, 1000), (1000, 10_000), (10_000, 0)):
         within = (low <= often) & ((often < high) | (high == 0))
@@ -215,17 +215,17 @@ def mistakes(data: Segments, test: Predictions) -> Figure:
     """Draws the wrong guesses that the network is most certain of, and what is around them."""
     hidden, vocabulary = test.examples["masked_lm"], data.tokenizer.vocabulary
     inputs, _ = arrays(data, "test")
-    row, slot = np.nonzero((hidden != NOTHING) & (test.answers["guess"] != hidden))
-    order = np.argsort(-test.answers["score"][row, slot], kind="stable")[:_MOST_MISTAKES]
+    row, slot = np.nonzero((hidden != NOTHING) & (test.predicted["guess"] != hidden))
+    order = np.argsort(-test.predicted["score"][row, slot], kind="stable")[:_MOST_MISTAKES]
     shown, captions = [], []
     for one, other in zip(row[order], slot[order], strict=True):
         place = inputs["mask_positions"][one, other]
         tokens = test.examples["original"][one]
         around = range(max(1, place - _CONTEXT), min(len(tokens) - 1, place + _CONTEXT + 1))
         shown.append(spelled(vocabulary, tokens, around, {place: "____"}))
-        true, guess = (vocabulary[x[one, other]] for x in (hidden, test.answers["guess"]))
-        truly = np.exp(test.answers["log_probability"][one, other])
-        certainty = test.answers["score"][one, other]
+        true, guess = (vocabulary[x[one, other]] for x in (hidden, test.predicted["guess"]))
+        truly = np.exp(test.predicted["log_probability"][one, other])
+        certainty = test.predicted["score"][one, other]
         captions.append(f"{guess} {certainty:.2f}, true {true} {truly:.3f}")
     return text_figures.texts(
         shown, captions, title="Wrong guesses on the test split, the most certain first"

@@ -21,7 +21,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipelines.evaluation import Predictions, Scores
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.pretraining import masked_lm
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.tasks.pretraining.masked_lm import NOTHING
@@ -117,8 +117,8 @@ def scores(predictions: Predictions, plain: np.ndarray) -> Scores:
         replaced_token_auc, _f1 and _accuracy of what was put in for all runs alike; own_auc of
         what the run's own generator put in, and own_share, how much of the text that is.
     """
-    original, judged = predictions.examples["replaced_token"], predictions.answers["judged"]
-    chance, counted = predictions.answers["replaced"], plain[original]
+    original, judged = predictions.examples["replaced_token"], predictions.predicted["judged"]
+    chance, counted = predictions.predicted["replaced"], plain[original]
     found: Scores = {}
     for own in (False, True):
         rows = counted & (predictions.examples["given"] != own)[:, np.newaxis]
@@ -171,10 +171,10 @@ def _surprise(counts: Neighbours, ids: np.ndarray) -> np.ndarray:
 
 def mistakes(data: Segments, test: Predictions, plain: np.ndarray) -> Figure:
     """Draws the texts that the detector is most wrong about, with the tokens that misled it."""
-    original, judged = test.examples["replaced_token"], test.answers["judged"]
+    original, judged = test.examples["replaced_token"], test.predicted["judged"]
     truth, vocabulary = judged != original, data.tokenizer.vocabulary
     counted = plain[original] & test.examples["given"][:, np.newaxis]
-    gap = np.where(counted, np.abs(truth - test.answers["replaced"]), 0)
+    gap = np.where(counted, np.abs(truth - test.predicted["replaced"]), 0)
     worst = np.argsort(-np.sort(gap, axis=1)[:, -_MARKED:].mean(1), kind="stable")
     shown, captions = [], []
     for row in worst[:_MOST_MISTAKES]:
@@ -183,7 +183,7 @@ def mistakes(data: Segments, test: Predictions, plain: np.ndarray) -> Figure:
         for place in places:
             word = vocabulary[judged[row, place]]
             instead = f" for {vocabulary[original[row, place]]}" if truth[row, place] else ""
-            marked[place] = f"[{word}{instead} {test.answers['replaced'][row, place]:.2f}]"
+            marked[place] = f"[{word}{instead} {test.predicted['replaced'][row, place]:.2f}]"
         length = len(test.examples["original"][row])
         shown.append(masked_lm.spelled(vocabulary, judged[row, :length], instead=marked))
         captions.append(f"{len(places)} marked: probability of being replaced")

@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 
 from pipelines import figures
-from pipelines.evaluation import Predictions
+from pipelines.predictions import Predictions
 from pipelines.tasks.pretraining import masked_lm
 from pipelines.tasks.pretraining.data import Mask, Segments
 from pipelines.text import figures as text_figures
@@ -89,7 +89,7 @@ def words_in_common(
 
 def labels(predictions: Predictions) -> np.ndarray:
     """Returns what pairs were taken for: 0 where the second is to follow, int64 [examples]."""
-    return (predictions.answers["probability"] < 0.5).astype(np.int64)
+    return (predictions.predicted["probability"] < 0.5).astype(np.int64)
 
 
 def pictures(data: Segments, test: Predictions) -> Iterator[tuple[str, Figure]]:
@@ -97,7 +97,7 @@ def pictures(data: Segments, test: Predictions) -> Iterator[tuple[str, Figure]]:
     truth, given = test.examples[data.sentence_task], labels(test)
     names = _CLASSES[data.sentence_task]
     yield "confusion_matrix", figures.confusion_matrix(truth, given, names)
-    certainty = np.abs(test.answers["probability"] - 0.5) + 0.5
+    certainty = np.abs(test.predicted["probability"] - 0.5) + 0.5
     yield "reliability", figures.reliability(certainty, truth == given)
     wrong = np.flatnonzero(truth != given)
     wrong = wrong[np.argsort(-certainty[wrong], kind="stable")][:_MOST_MISTAKES]

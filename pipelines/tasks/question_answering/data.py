@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.config import TextConfig
 from pipelines.datasets import loading
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification.data import SPLITS, slices
+from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import Inputs, WordPieces, shortened
 
 _CHUNK = 1024

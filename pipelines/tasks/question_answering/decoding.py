@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import ops
 
 from architectures import heads
-from pipelines.evaluation import Predictions, Scores
+from pipelines.predictions import Predictions, Scores
 
 # Tokens of an answer at most, as in BERT's code.
 LONGEST = 30
@@ -109,7 +109,7 @@ def answer(
 def texts(predictions: Predictions) -> list[str]:
     """Returns the answers to questions with "context" and "spans", given "start" and "end"."""
     columns = (predictions.examples[name] for name in ("context", "spans"))
-    tokens = (predictions.answers[name] for name in ("start", "end"))
+    tokens = (predictions.predicted[name] for name in ("start", "end"))
     return [
         context[spans[start, 0] : spans[end, 1]].decode()
         for context, spans, start, end in zip(*columns, *tokens, strict=True)

@@ -42,14 +42,14 @@ from matplotlib.figure import Figure
 
 from pipelines import figures
 from pipelines.baselines import Baseline, scored
-from pipelines.config import TextConfig
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.question_answering import data as questions
 from pipelines.tasks.question_answering import decoding as question_answering
 from pipelines.tasks.question_answering.data import Questions
 from pipelines.text import figures as text_figures
+from pipelines.text.config import TextConfig
 from pipelines.text.task import TextTask, dense, is_encoder
 
 # How many questions prove the signatures.
@@ -118,7 +118,7 @@ class QuestionAnswering(TextTask):
     ) -> Iterator[tuple[str, Figure]]:
         """Yields reliability, scores by kind of answer and passage, answers, and attention."""
         f1, exact = question_answering.measured(test).T
-        chance = test.answers["score"]
+        chance = test.predicted["score"]
         yield "reliability", figures.reliability(chance, exact > 0)
         yield (
             "f1_by_kind",
@@ -209,7 +209,7 @@ def _shown(test: Predictions, title: str) -> Figure:
     captions = [
         f"{textwrap.shorten(answer, 60, placeholder=' …') or 'nothing'} {score:.2f}, true {truth}"
         for answer, score, truth in zip(
-            question_answering.texts(test), test.answers["score"], truths, strict=True
+            question_answering.texts(test), test.predicted["score"], truths, strict=True
         )
     ]
     asked = [question.decode() for question in test.examples["question"]]

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.config import TextConfig
 from pipelines.datasets import loading, tables
 from pipelines.errors import UserError
+from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import Tokenizer, tokenized
 
 SPLITS = ("train", "validation", "test")

@@ -45,14 +45,14 @@ from matplotlib.figure import Figure
 from architectures import heads
 from pipelines import network
 from pipelines.baselines import Baseline, scored, tfidf
-from pipelines.config import TextConfig
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks import classification
 from pipelines.tasks.text_classification import data as texts
 from pipelines.tasks.text_classification import probing
 from pipelines.tasks.text_classification.data import LabelledTexts
 from pipelines.text import figures as text_figures
+from pipelines.text.config import TextConfig
 from pipelines.text.task import TextTask, dense, is_encoder
 from pipelines.text.tokenizers import tokenized
 
@@ -109,7 +109,7 @@ class TextClassification(TextTask):
     ) -> Iterator[tuple[str, Figure]]:
         """Yields confusions, reliability, worst mistakes, and what the network makes of texts."""
         yield from classification.pictures(test, data.class_names)
-        truth, chance = test.examples["target"], test.answers["probabilities"]
+        truth, chance = test.examples["target"], test.predicted["probabilities"]
         wrong = np.flatnonzero(chance.argmax(-1) != truth)
         worst = wrong[np.argsort(chance[wrong, truth[wrong]])][:16]
         yield (

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.config import TextConfig
 from pipelines.datasets import loading
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification.data import SPLITS, slices
 from pipelines.tasks.token_classification import metrics as tagging
+from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import WordPieces
 
 # Where a set has several kinds of tags, which one is meant.

@@ -20,7 +20,7 @@ from seqeval import metrics
 from seqeval.metrics.sequence_labeling import get_entities
 
 from pipelines import figures
-from pipelines.evaluation import Predictions, Scores
+from pipelines.predictions import Predictions, Scores
 from pipelines.text import figures as text_figures
 
 OUTSIDE = "O"
@@ -42,7 +42,7 @@ def scores(predictions: Predictions) -> Scores:
         f1, precision and recall of entities, over all of them; word_accuracy.
     """
     truth = [list(tags) for tags in predictions.examples["tags"]]
-    given = [list(tags) for tags in predictions.answers["tags"]]
+    given = [list(tags) for tags in predictions.predicted["tags"]]
     return {
         "f1": float(metrics.f1_score(truth, given, zero_division=0)),
         "precision": float(metrics.precision_score(truth, given, zero_division=0)),
@@ -55,7 +55,7 @@ def f1_by_type(predictions: Predictions) -> dict[str, tuple[float, int]]:
     """Returns F1 and number of true entities of each type that occurs."""
     report = metrics.classification_report(
         [list(tags) for tags in predictions.examples["tags"]],
-        [list(tags) for tags in predictions.answers["tags"]],
+        [list(tags) for tags in predictions.predicted["tags"]],
         output_dict=True,
         zero_division=0,
     )
@@ -223,7 +223,7 @@ def pictures(test: Predictions) -> Iterator[tuple[str, Figure]]:
             title="Entities of test by type (and how many there are)",
         ),
     )
-    truth, given = test.examples["tags"], test.answers["tags"]
+    truth, given = test.examples["tags"], test.predicted["tags"]
     types = sorted({_type(tag) for row in (*truth, *given) for tag in row})
     true_types, given_types = (
         np.array([types.index(_type(tag)) for row in rows for tag in row])

@@ -39,13 +39,13 @@ from matplotlib.figure import Figure
 from architectures import heads
 from pipelines import figures, network
 from pipelines.baselines import Baseline, scored
-from pipelines.config import TextConfig
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.token_classification import data as tags
 from pipelines.tasks.token_classification import metrics as tagging
 from pipelines.tasks.token_classification.data import TaggedTexts, inputs_of
 from pipelines.text import figures as text_figures
+from pipelines.text.config import TextConfig
 from pipelines.text.task import TextTask, dense, is_encoder
 from pipelines.text.tokenizers import split_words
 
@@ -99,12 +99,12 @@ class TokenClassification(TextTask):
 
     def _of_words(self, predictions: Predictions) -> Predictions:
         """Turns answers for tokens into tags of words; words that were cut off are outside."""
-        if "tags" in predictions.answers:
+        if "tags" in predictions.predicted:
             return predictions
         rows = [
             [self._labels[tag] for tag in ids[weight > 0]] + [tagging.OUTSIDE] * len(truth)
             for ids, weight, truth in zip(
-                predictions.answers["tag_ids"],
+                predictions.predicted["tag_ids"],
                 predictions.examples["weight"],
                 predictions.examples["tags"],
                 strict=True,
@@ -140,8 +140,8 @@ class TokenClassification(TextTask):
         words = self._of_words(test)
         yield from tagging.pictures(words)
         places = test.examples["weight"] > 0
-        right = (test.answers["tag_ids"] == test.examples["target"])[places]
-        yield "reliability", figures.reliability(test.answers["probabilities"][places], right)
+        right = (test.predicted["tag_ids"] == test.examples["target"])[places]
+        yield "reliability", figures.reliability(test.predicted["probabilities"][places], right)
         yield "lengths", text_figures.lengths(data.train)
         first = {name: x[np.newaxis] for name, x in next(data.test.as_numpy_iterator())[0].items()}
         tokens = [data.tokenizer.vocabulary[index] for index in first["token_ids"][0]]

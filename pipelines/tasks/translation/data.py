@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.config import TranslationConfig
 from pipelines.datasets import loading, tables
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification.data import SPLITS, columns_of, slices, strings
+from pipelines.tasks.translation.config import TranslationConfig
 from pipelines.text.reversible import (
     END,
     START,

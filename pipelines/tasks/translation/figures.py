@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from architectures.attention import attention_maps
 from pipelines import figures
-from pipelines.evaluation import Predictions
+from pipelines.predictions import Predictions
 from pipelines.tasks.translation.data import ParallelTexts
 from pipelines.tasks.translation.metrics import sentence_chrf
 from pipelines.text import figures as text_figures
@@ -31,12 +31,12 @@ def translations(test: Predictions) -> Iterator[tuple[str, Figure]]:
         ("worst_translations", order[:_SHOWN], "The worst test translations"),
     ):
         rows = test.take(chosen)
-        columns = (rows.answers["translation"], rows.examples["target"])
+        columns = (rows.predicted["translation"], rows.examples["target"])
         shown = [f"{text.decode()}   |   true: {true}" for text, true in zip(*columns, strict=True)]
         captions = [
             f"chrF {value:.0f}, score {score:.2f}: {source}"
             for value, score, source in zip(
-                quality[chosen], rows.answers["score"], rows.examples["source"], strict=True
+                quality[chosen], rows.predicted["score"], rows.examples["source"], strict=True
             )
         ]
         yield name, text_figures.texts(shown, captions, title=title)

@@ -12,7 +12,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from pipelines.baselines import Baseline, scored
-from pipelines.evaluation import Predictions, Scores
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.translation.data import TEXTS, ParallelTexts
 
 _BLEU, _CHRF = BLEU(force=True), CHRF()
@@ -35,7 +35,7 @@ def scores(predictions: Predictions, *, symbols: bool) -> Scores:
         token_error_rate, edits per symbol of the targets, which of phones is the phone error rate;
         from a network, perplexity per target token, with the true and with a shuffled source.
     """
-    found = [text.decode() for text in predictions.answers["translation"]]
+    found = [text.decode() for text in predictions.predicted["translation"]]
     pairs = list(zip(found, predictions.examples["target"], strict=True))
     bleu, chrf = (np.sum(counts, 0) for counts in zip(*(_counts(*p) for p in pairs), strict=True))
     values = {
@@ -46,10 +46,10 @@ def scores(predictions: Predictions, *, symbols: bool) -> Scores:
     if symbols:
         edits, symbols_of_targets = np.sum([_edits(*pair) for pair in pairs], 0)
         values["token_error_rate"] = float(edits / symbols_of_targets)
-    if "log_likelihood" in predictions.answers:
-        tokens = predictions.answers["target_tokens"].sum()
+    if "log_likelihood" in predictions.predicted:
+        tokens = predictions.predicted["target_tokens"].sum()
         for name, column in (("perplexity", "log_likelihood"), ("shuffled_perplexity", "shuffled")):
-            values[name] = float(np.exp(-predictions.answers[column].sum() / tokens))
+            values[name] = float(np.exp(-predictions.predicted[column].sum() / tokens))
     return values
 
 
@@ -72,7 +72,7 @@ def _edits(translation: str, target: str) -> tuple[int, int]:
 
 def sentence_chrf(predictions: Predictions) -> np.ndarray:
     """Returns chrF of each translation, float [examples]."""
-    pairs = zip(predictions.answers["translation"], predictions.examples["target"], strict=True)
+    pairs = zip(predictions.predicted["translation"], predictions.examples["target"], strict=True)
     return np.array(
         [
             _CHRF._compute_score_from_stats(_counts(found.decode(), target)[1].tolist()).score

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
 from pipelines.tasks.translation import data as parallel_texts
 from pipelines.tasks.translation import decoding as translation
 from pipelines.tasks.translation.data import ParallelTexts

@@ -53,16 +53,16 @@ from matplotlib.figure import Figure
 
 from pipelines import network
 from pipelines.baselines import Baseline
-from pipelines.config import TranslationConfig
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions, Scores
-from pipelines.export.saved_model import Signature
-from pipelines.run import Task
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions, Scores
+from pipelines.task import Task
 from pipelines.tasks.translation import data as parallel_texts
 from pipelines.tasks.translation import decoding as translation
 from pipelines.tasks.translation import figures as translation_figures
 from pipelines.tasks.translation import metrics as translation_scores
 from pipelines.tasks.translation import signatures as translation_signatures
+from pipelines.tasks.translation.config import TranslationConfig
 from pipelines.tasks.translation.data import ParallelTexts
 from pipelines.text import figures as text_figures
 from pipelines.text import reversible

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.config import TextConfig
 from pipelines.datasets import tables
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification import data as texts
+from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import Words
 
 ROWS = {

@@ -17,7 +17,7 @@ from pipelines import model_registry
 from pipelines.errors import ValidationError
 from pipelines.export import saved_model, validation
 from pipelines.export.ops import TEXT_OPS, ops, text_ops, unservable
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
 from tests.pipelines import samples
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from pipelines.export import saved_model
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
 from tests.pipelines import samples
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 from pipelines.errors import ValidationError
 from pipelines.export import saved_model, validation
 from pipelines.export.ops import ops
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
 from serving.rollout import golden
 from tests.pipelines import samples
 

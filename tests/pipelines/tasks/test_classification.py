@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn import metrics
 
-from pipelines.evaluation import Predictions
+from pipelines.predictions import Predictions
 from pipelines.tasks import classification
 from pipelines.tasks.classification import calibration_error, scores
 

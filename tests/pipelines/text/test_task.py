@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 import architectures
 from architectures import heads
 from architectures.bert import transformer_layers
-from pipelines.config import Recipe, TextConfig
+from pipelines.config import Recipe
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification.task import TextClassification
 from pipelines.text import task as encoders
+from pipelines.text.config import TextConfig
 from pipelines.text.task import TextTask, find, freeze, read, read_vocabulary
 from pipelines.text.tokenizers import SPECIAL
 from tests.architectures import test_checkpoints as checkpoints

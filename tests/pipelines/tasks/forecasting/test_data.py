@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.config import SeriesConfig
 from pipelines.errors import UserError
 from pipelines.tasks.forecasting import data as windows
+from pipelines.tasks.forecasting.config import ForecastingConfig
 from tests.pipelines.series import series
 
 
@@ -83,7 +83,7 @@ def months(tmp_path) -> pd.DataFrame:
 
 
 def load(path: Path, **choices) -> windows.SeriesData:
-    return windows.load(SeriesConfig(dataset=str(path), history=8, horizon=3, **choices))
+    return windows.load(ForecastingConfig(dataset=str(path), history=8, horizon=3, **choices))
 
 
 def written(table: pd.DataFrame, path: Path) -> Path:
@@ -157,7 +157,7 @@ def test_a_file_that_cannot_be_forecast_is_the_users_mistake(
 def test_a_series_shorter_than_its_windows_is_the_users_mistake(tmp_path, months, steps):
     path = written(months.iloc[:steps], tmp_path / "sales.csv")
     with pytest.raises(UserError, match=f"too short: of its {steps} steps"):
-        windows.load(SeriesConfig(dataset=str(path), history=8, horizon=5))
+        windows.load(ForecastingConfig(dataset=str(path), history=8, horizon=5))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_read_is_the_users_mistake(tmp_path, name, content
 
 def test_an_embedded_series_is_whole_in_order_and_knows_its_season(embedded):
     folder = str(embedded("co2").data_path.parent.parent.parent)
-    chosen = SeriesConfig(dataset="co2", history=24, horizon=12, data_dir=folder)
+    chosen = ForecastingConfig(dataset="co2", history=24, horizon=12, data_dir=folder)
     data = windows.load(chosen)
     assert (data.name, data.season, len(data.values)) == ("co2", 12, 526)
     assert data.ends == {"train": 368, "validation": 447, "test": 526}
@@ -193,4 +193,4 @@ def test_an_embedded_series_is_whole_in_order_and_knows_its_season(embedded):
 def test_a_set_that_is_no_series_is_the_users_mistake(embedded):
     folder = str(embedded("digits").data_path.parent.parent.parent)
     with pytest.raises(UserError, match="digits is no time series; there are: elnino, sunspots"):
-        windows.load(SeriesConfig(dataset="digits", data_dir=folder))
+        windows.load(ForecastingConfig(dataset="digits", data_dir=folder))

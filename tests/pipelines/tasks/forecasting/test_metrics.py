@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
 import architectures
-from pipelines.evaluation import Predictions
+from pipelines.predictions import Predictions
 from pipelines.tasks.forecasting import metrics as forecasting
 from pipelines.tasks.forecasting.metrics import LEVELS, network, pinball, references, scores
 from tests.pipelines.series import series
@@ -154,7 +154,7 @@ def test_the_seasonal_naive_forecast_of_a_pure_season_is_right():
 
 def test_without_a_season_the_naive_forecast_is_the_last_value():
     data = series(season=1)
-    forecast = references(data)["seasonal naive"]("test").answers["forecast"]
+    forecast = references(data)["seasonal naive"]("test").predicted["forecast"]
     np.testing.assert_allclose(forecast, np.repeat(data.histories("test")[:, -1:], 3, 1), rtol=1e-6)
 
 
@@ -162,7 +162,7 @@ def test_the_seasonal_mean_is_that_of_train():
     values = np.tile([1.0, 5.0, 2.0, 8.0], 30)
     values[:84:4] += np.tile([1.0, 2.0, 3.0], 7)
     values[84:] = 99
-    forecast = references(series(values))["seasonal mean"]("validation").answers["forecast"]
+    forecast = references(series(values))["seasonal mean"]("validation").predicted["forecast"]
     np.testing.assert_allclose(forecast[0], [3, 5, 2])
     np.testing.assert_allclose(forecast[3], [8, 3, 5])
 
@@ -174,7 +174,7 @@ def test_exponential_smoothing_forecasts_as_statsmodels_from_each_origin(season,
     walk = np.cumsum(random.normal(size=120) * 0.3 + slope)
     values = 10 + 3 * np.sin(np.arange(120) * np.pi / 2) * (season > 1) + walk
     data = series(values, season=season, horizon=6)
-    forecast = references(data)["exponential smoothing"]("test").answers["forecast"]
+    forecast = references(data)["exponential smoothing"]("test").predicted["forecast"]
     seasonal = {"seasonal": "add", "seasonal_periods": 4} if season > 1 else {}
     train = values[: data.ends["train"]]
     fits = []
@@ -199,7 +199,7 @@ def test_no_reference_knows_what_comes_after_an_origin(later):
     for name in NAMES:
         one, other = before[name]("test"), after[name]("test")
         for answer in ("forecast", "quantiles"):
-            np.testing.assert_allclose(one.answers[answer][:5], other.answers[answer][:5])
+            np.testing.assert_allclose(one.predicted[answer][:5], other.predicted[answer][:5])
         assert np.any(one.examples["target"][4] != other.examples["target"][4])
 
 
@@ -210,6 +210,6 @@ def test_quantiles_of_references_cover_what_they_say():
     assert list(found) == NAMES
     for forecaster in found.values():
         answer = forecaster("test")
-        assert np.all(np.diff(answer.answers["quantiles"], axis=-1) >= 0)
-        below = answer.examples["target"][..., None] <= answer.answers["quantiles"]
+        assert np.all(np.diff(answer.predicted["quantiles"], axis=-1) >= 0)
+        below = answer.examples["target"][..., None] <= answer.predicted["quantiles"]
         np.testing.assert_allclose(below.mean((0, 1)), LEVELS, atol=0.05)

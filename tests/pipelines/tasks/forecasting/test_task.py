@@ -133,7 +133,7 @@ def test_figures_show_forecasts_beside_the_strongest_baseline(model, data):
     best = min(TASK.baselines(data), key=lambda baseline: baseline.validation["mase"])
     assert set(lines) == {"history", "median", "truth", best.name}
     assert len(lines["history"]) == 8
-    np.testing.assert_allclose(lines["median"], predictions.answers["forecast"][0], rtol=1e-5)
+    np.testing.assert_allclose(lines["median"], predictions.predicted["forecast"][0], rtol=1e-5)
     np.testing.assert_allclose(lines["truth"], data.futures("test")[0], rtol=1e-5)
 
 

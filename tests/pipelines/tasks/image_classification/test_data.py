@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from pipelines.config import ImageConfig
 from pipelines.errors import UserError
+from pipelines.image.config import ImageConfig
 from pipelines.tasks.image_classification import data as images
 from tests.pipelines.datasets.test_loading import folder_of_images, numbers
 

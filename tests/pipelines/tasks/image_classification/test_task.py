@@ -19,9 +19,11 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from pipelines import training
-from pipelines.config import Augmentation, Recipe
+from pipelines.config import Recipe
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions, predict
+from pipelines.evaluation import predict
+from pipelines.image.config import Augmentation
+from pipelines.predictions import Predictions
 from pipelines.tasks.image_classification import data as images
 from pipelines.tasks.image_classification.data import decode
 from pipelines.tasks.image_classification.task import ImageClassification
@@ -176,7 +178,7 @@ def test_the_network_sees_validation_and_test_images_as_they_are():
     expected = keras.ops.softmax(model(images / np.float32(255), training=False))
     for _ in range(2):
         predictions = predict(TASK, model, data, "test", 30)
-        np.testing.assert_allclose(predictions.answers["probabilities"], expected, rtol=1e-5)
+        np.testing.assert_allclose(predictions.predicted["probabilities"], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +274,7 @@ def test_the_figures_show_the_worst_mistakes_first(model):
         predicted, _, _, truth, _ = caption.split()
         assert predicted != truth
     # Each caption stands under the image that it is about.
-    labels, chance = test.examples["target"], test.answers["probabilities"]
+    labels, chance = test.examples["target"], test.predicted["probabilities"]
     wrong = np.flatnonzero(chance.argmax(-1) != labels)
     assert len(shown) == min(len(wrong), 24)
     worst = sorted(wrong, key=lambda index: chance[index, labels[index]])

@@ -12,8 +12,8 @@ import tensorflow_datasets as tfds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.config import Augmentation, ImageConfig
 from pipelines.errors import UserError
+from pipelines.image.config import Augmentation, ImageConfig
 from pipelines.tasks.image_classification import data as images
 from pipelines.tasks.image_segmentation import data as masks
 from pipelines.tasks.image_segmentation.data import VOID

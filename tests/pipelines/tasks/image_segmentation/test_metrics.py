@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from pipelines.evaluation import Predictions
+from pipelines.predictions import Predictions
 from pipelines.tasks.image_segmentation import metrics as segmentation
 from pipelines.tasks.image_segmentation.data import VOID
 from tests.pipelines import segmented
@@ -132,7 +132,7 @@ def test_logistic_regression_learns_what_a_pixel_shows():
     data = segmented.squares()
     predict = segmentation.logistic_regression(data.train, data.sizes["train"])
     predictions = segmentation.answered(data.test, predict)
-    truth, answer = predictions.examples["target"], predictions.answers["mask"]
+    truth, answer = predictions.examples["target"], predictions.predicted["mask"]
     assert answer.dtype == np.uint8
     assert answer.shape == truth.shape == (10, 16, 16)
     scores = segmentation.scores(segmentation.total(truth, answer, 3), data.class_names)

@@ -12,10 +12,10 @@ from PIL import Image
 
 from pipelines import training
 from pipelines.baselines import strongest
-from pipelines.config import Augmentation
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions
-from pipelines.run import Data
+from pipelines.image.config import Augmentation
+from pipelines.predictions import Predictions
+from pipelines.task import Data
 from pipelines.tasks.image_classification import data as images
 from pipelines.tasks.image_segmentation import metrics as segmentation
 from pipelines.tasks.image_segmentation.data import VOID
@@ -57,8 +57,8 @@ def test_a_model_learns_what_can_be_learned(task):
     assert scores["test_mean_iou"] > 0.75
     # What is followed in training is what is scored in the end.
     assert record.curves["val_mean_iou"][-1] == pytest.approx(scores["validation_mean_iou"], 1e-4)
-    assert test.answers.keys() == {"mask"}
-    assert test.answers["mask"].dtype == test.examples["target"].dtype == np.uint8
+    assert test.predicted.keys() == {"mask"}
+    assert test.predicted["mask"].dtype == test.examples["target"].dtype == np.uint8
     best = strongest(task.baselines(data), task.metric, task.greater_is_better)
     assert best.name == "logistic regression on pixels"
 

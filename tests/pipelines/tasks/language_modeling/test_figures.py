@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from pipelines.evaluation import Predictions
+from pipelines.predictions import Predictions
 from pipelines.tasks.language_modeling import figures as language_figures
 
 

@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from pipelines import training
 from pipelines.config import Optimizer, Recipe
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions, predict
+from pipelines.evaluation import predict
 from pipelines.export import ops
 from pipelines.export.saved_model import saved_model
 from pipelines.export.validation import validate
+from pipelines.predictions import Predictions
 from pipelines.tasks.language_modeling import metrics as language_modeling
 from pipelines.tasks.language_modeling import signatures as language_signatures
 from pipelines.tasks.language_modeling.data import RunningText
@@ -57,7 +58,7 @@ def test_a_model_learns_what_can_be_learned(task, data):
     assert ngram.test["perplexity"] < unigram.test["perplexity"]
     low, high = intervals["perplexity"]
     assert low < scores["test_perplexity"] < high
-    assert test.answers.keys() == {"log_probabilities"}
+    assert test.predicted.keys() == {"log_probabilities"}
 
 
 def test_scores_are_those_of_all_tokens(task, data, model):
@@ -67,7 +68,7 @@ def test_scores_are_those_of_all_tokens(task, data, model):
     likely = np.full(len(row.tokens), np.nan)
     for start, values, weight in zip(
         data.starts("test"),
-        predictions.answers["log_probabilities"],
+        predictions.predicted["log_probabilities"],
         predictions.examples["weight"] > 0,
         strict=True,
     ):

@@ -129,7 +129,7 @@ def test_a_shown_token_may_be_the_true_one(bert):
 
 def test_what_is_not_hidden_does_not_count(bert):
     predictions = predict(bert.task, bert.model, bert.data, "test", 3)
-    changed = {name: value.copy() for name, value in predictions.answers.items()}
+    changed = {name: value.copy() for name, value in predictions.predicted.items()}
     empty = predictions.examples["masked_lm"] == 0
     assert empty.any()
     changed["guess"][empty] = 0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from pipelines.config import BertConfig
 from pipelines.errors import UserError
 from pipelines.tasks.pretraining import documents
+from pipelines.tasks.pretraining.config import BertPretrainingConfig
 from tests.pipelines import pretrained, written
 
 ARTICLE = """
@@ -25,8 +25,8 @@ In 1423 it got rights.
 """
 
 
-def config(dataset: str, **options) -> BertConfig:
-    return BertConfig(dataset=dataset, **options)
+def config(dataset: str, **options) -> BertPretrainingConfig:
+    return BertPretrainingConfig(dataset=dataset, **options)
 
 
 def test_sentences_and_labels_are_taken_as_they_are(tmp_path):

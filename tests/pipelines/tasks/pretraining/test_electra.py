@@ -12,12 +12,13 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from pipelines import training
-from pipelines.config import ElectraConfig, Optimizer, Recipe
+from pipelines.config import Optimizer, Recipe
 from pipelines.errors import UserError
 from pipelines.evaluation import predict
 from pipelines.export.ops import ops, text_ops
 from pipelines.export.saved_model import saved_model
 from pipelines.export.validation import validate
+from pipelines.tasks.pretraining.config import ElectraPretrainingConfig
 from pipelines.tasks.pretraining.electra import ElectraPretraining
 from tests.pipelines import pretrained, samples
 
@@ -34,7 +35,7 @@ class Built:
 
     def __init__(self, folder: Path, **options: Any) -> None:
         self.config = pretrained.config(
-            folder, "electra_small", ElectraConfig, generator_divisor=2, **options
+            folder, "electra_small", ElectraPretrainingConfig, generator_divisor=2, **options
         )
         self.task = ElectraPretraining()
         self.data = self.task.load(self.config)
@@ -84,9 +85,9 @@ def test_what_the_generator_puts_in_is_scored_beside_what_all_runs_share(electra
         [x["token_ids"] for x, _ in electra.data.test.batch(4).as_numpy_iterator()]
     )
     # Where tokens are put in already, the joint model changes nothing.
-    np.testing.assert_array_equal(test.answers["judged"][given], inputs[given])
+    np.testing.assert_array_equal(test.predicted["judged"][given], inputs[given])
     mask = electra.data.tokenizer.vocabulary.index("[MASK]")
-    assert not (test.answers["judged"] == mask).any()
+    assert not (test.predicted["judged"] == mask).any()
     assert electra.task.scores(test).keys() == {
         *("replaced_token_auc", "replaced_token_f1", "replaced_token_accuracy"),
         *("own_auc", "own_share", "masked_lm_accuracy", "masked_lm_perplexity"),
@@ -131,7 +132,7 @@ def test_figures_show_what_is_told_and_guessed(electra):
     ],
 )
 def test_choices_that_cannot_be_built_are_refused(folder, options, message):
-    chosen = {"architecture": "electra_small", "kind": ElectraConfig, **options}
+    chosen = {"architecture": "electra_small", "kind": ElectraPretrainingConfig, **options}
     config = pretrained.config(folder, **chosen)
     task = ElectraPretraining()
     with pytest.raises(UserError, match=message):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.evaluation import Predictions, intervals
+from pipelines.evaluation import intervals
+from pipelines.predictions import Predictions
 from pipelines.tasks.pretraining import masked_lm
 from pipelines.text.tokenizers import SPECIAL, WordPieces
 

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
-from pipelines.config import ElectraConfig
-from pipelines.evaluation import Predictions
+from pipelines.predictions import Predictions
 from pipelines.tasks.pretraining import masked_lm, replaced_tokens
 from pipelines.tasks.pretraining.chunks import Tokens
+from pipelines.tasks.pretraining.config import ElectraPretrainingConfig
 from pipelines.tasks.pretraining.electra import ElectraPretraining
 from pipelines.text.tokenizers import SPECIAL, WordPieces
 from tests.pipelines import pretrained
@@ -83,7 +83,9 @@ def folder(tmp_path_factory):
 
 def load(folder, **options):
     task = ElectraPretraining()
-    return task, task.load(pretrained.config(folder, "electra_small", ElectraConfig, **options))
+    return task, task.load(
+        pretrained.config(folder, "electra_small", ElectraPretrainingConfig, **options)
+    )
 
 
 def test_every_example_comes_masked_and_with_tokens_put_in(folder):

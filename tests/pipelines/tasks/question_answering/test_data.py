@@ -9,11 +9,11 @@ import tensorflow_datasets as tfds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.config import TextConfig
 from pipelines.datasets import loading
 from pipelines.errors import UserError
 from pipelines.tasks.question_answering import data as questions
 from pipelines.tasks.question_answering.data import CUT_OFF
+from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import SPECIAL, WordPieces
 from tests.pipelines.asked import as_columns
 

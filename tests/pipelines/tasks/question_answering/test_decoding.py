@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import architectures
-from pipelines.evaluation import Predictions, intervals
+from pipelines.evaluation import intervals
+from pipelines.predictions import Predictions
 from pipelines.tasks.question_answering import decoding as question_answering
 from pipelines.tasks.question_answering.decoding import LONGEST
 

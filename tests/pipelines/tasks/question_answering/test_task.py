@@ -61,7 +61,7 @@ def test_a_model_learns_what_can_be_learned():
     low, high = intervals["f1"]
     assert low <= scores["test_f1"] <= high
     assert {"val_start_accuracy", "val_end_accuracy"} <= record.curves.keys()
-    assert test.answers.keys() == {"start", "end", "score"}
+    assert test.predicted.keys() == {"start", "end", "score"}
 
 
 def test_the_baseline_answers_with_the_sentence_most_like_the_question(task, data):
@@ -95,7 +95,7 @@ def test_a_served_model_answers_as_the_trained_one(task, data, model, tmp_path, 
     assert texts[: len(expected)] == question_answering.texts(expected)
     assert len(set(texts)) > 2
     np.testing.assert_allclose(
-        found["score"][: len(expected)], expected.answers["score"], rtol=1e-4, atol=1e-6
+        found["score"][: len(expected)], expected.predicted["score"], rtol=1e-4, atol=1e-6
     )
     for text, passage, start, end in zip(texts, context, found["start"], found["end"], strict=True):
         assert text == passage.decode()[start:end]

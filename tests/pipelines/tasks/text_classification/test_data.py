@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.config import TextConfig
 from pipelines.datasets import loading
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification import data as texts
 from pipelines.tasks.text_classification.data import LabelledTexts
+from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import WordPieces, Words, learn_word_pieces
 from tests.pipelines import written
 

@@ -14,14 +14,14 @@ import pytest
 import tensorflow as tf
 
 from pipelines import training
-from pipelines.config import TextConfig
 from pipelines.errors import UserError
 from pipelines.evaluation import predict
 from pipelines.export import saved_model
 from pipelines.export.ops import ops, text_ops
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
 from pipelines.tasks.text_classification.data import LabelledTexts
 from pipelines.tasks.text_classification.task import TextClassification, _joined
+from pipelines.text.config import TextConfig
 from tests.pipelines import samples, written
 
 SMALL = {
@@ -125,7 +125,7 @@ def test_the_entries_are_named_and_read_texts_by_name(words, paired):
 def test_what_is_expected_is_the_network_on_the_examples_of_the_data_set(built):
     """Serving tokenizes as training does."""
     test = predict(built.task, built.model, built.data, "test", batch_size=5)
-    chance = test.answers["probabilities"]
+    chance = test.predicted["probabilities"]
     for signature in built.signatures:
         expected = signature.expected.get("probabilities", signature.expected.get("scores"))
         np.testing.assert_allclose(expected, chance, rtol=1e-4, atol=1e-6)
@@ -256,7 +256,7 @@ def test_the_figures_come_out(built):
     of_encoders = ["attention_layers", "attention_heads", "probing"]
     assert list(figures) == NAMES + more.get(built.config.architecture, of_encoders)
     # The worst mistake is the text whose own class had the least chance.
-    truth, chance = test.examples["target"], test.answers["probabilities"]
+    truth, chance = test.examples["target"], test.predicted["probabilities"]
     own = chance[np.arange(len(truth)), truth]
     worst = int(np.argmin(np.where(chance.argmax(-1) != truth, own, 2)))
     title, caption, *lines = (text.get_text() for text in figures["worst_mistakes"].axes[0].texts)

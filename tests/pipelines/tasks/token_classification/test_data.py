@@ -11,12 +11,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.config import TextConfig
 from pipelines.datasets import loading
 from pipelines.errors import UserError
 from pipelines.tasks.token_classification import data as tags
 from pipelines.tasks.token_classification.data import TaggedTexts, inputs_of, punctuation_apart
 from pipelines.tasks.token_classification.metrics import column
+from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import SPECIAL, WordPieces
 from tests.pipelines import written
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from pipelines.evaluation import Predictions
+from pipelines.predictions import Predictions
 from pipelines.tasks.token_classification import metrics as tagging
 from pipelines.tasks.token_classification.metrics import (
     column,

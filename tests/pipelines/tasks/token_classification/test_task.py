@@ -15,15 +15,16 @@ import tensorflow as tf
 
 from pipelines import evaluation, training
 from pipelines.baselines import strongest
-from pipelines.config import TextConfig
 from pipelines.errors import UserError
-from pipelines.evaluation import Predictions, predict
+from pipelines.evaluation import predict
 from pipelines.export import saved_model
 from pipelines.export.ops import ops, text_ops
-from pipelines.export.saved_model import Signature
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions
 from pipelines.tasks.token_classification import metrics as tagging
 from pipelines.tasks.token_classification.data import TaggedTexts
 from pipelines.tasks.token_classification.task import TokenClassification
+from pipelines.text.config import TextConfig
 from tests.pipelines import samples, written
 
 BILSTM = {"embedding": 8, "units": [8], "dropout": 0.0}
@@ -121,11 +122,11 @@ def test_what_is_expected_are_the_tags_that_are_scored(built):
     test = predict(built.task, built.model, built.data, "test", batch_size=5)
     scored = built.task._of_words(test)
     answer = built.signatures[0].expected
-    assert {tag for row in scored.answers["tags"] for tag in row} > {"O"}
+    assert {tag for row in scored.predicted["tags"] for tag in row} > {"O"}
     for words, given, own, truth in zip(
         answer["words"],
         answer["tags"],
-        scored.answers["tags"],
+        scored.predicted["tags"],
         scored.examples["words"],
         strict=True,
     ):
@@ -265,7 +266,7 @@ def test_words_that_were_cut_off_are_outside():
         "weight": np.array([[0, 1, 0, 1, 0], [0, 1, 0, 0, 0]], np.float32),
     }
     answers = {"tag_ids": np.array([[2, 1, 2, 0, 2], [0, 1, 2, 2, 2]])}
-    of_words = task._of_words(Predictions(examples, answers)).answers["tags"]
+    of_words = task._of_words(Predictions(examples, answers)).predicted["tags"]
     assert of_words.tolist() == [("B-X", "O"), ("B-X", "O", "O")]
     scores = task.scores(Predictions(examples, answers))
     assert scores["f1"] == pytest.approx(1 / 2)

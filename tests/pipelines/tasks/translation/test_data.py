@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from pipelines.config import TranslationConfig
 from pipelines.datasets import loading
 from pipelines.errors import UserError
 from pipelines.tasks.translation import data as parallel_texts
+from pipelines.tasks.translation.config import TranslationConfig
 from pipelines.text.reversible import END, START, Symbols, learn_symbols
 
 ROWS = [("a b", "x y"), ("b", "y"), ("a b a b a b a", "x y x"), ("", "x"), ("a", " ")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.evaluation import Predictions
+from pipelines.predictions import Predictions
 from pipelines.tasks.translation import figures as translation_figures
 
 SOURCES = ["one two", "one two three", "one two three four", "one two three four five"]

@@ -10,7 +10,7 @@ import pytest
 import sacrebleu
 
 from pipelines import evaluation
-from pipelines.evaluation import Predictions
+from pipelines.predictions import Predictions
 from pipelines.tasks.translation import metrics as translation_scores
 
 TARGETS = ["Dijo Dios: Sea la luz.", "Y fué la luz.", "Bueno era.", "No."]

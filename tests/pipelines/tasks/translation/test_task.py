@@ -102,8 +102,8 @@ def test_a_served_model_answers_as_the_trained_one(architecture, tmp_path, at_on
     np.testing.assert_array_equal(found["score"], found["scores"][:, 0])
     assert (np.diff(found["scores"], axis=1) <= 0).all()
     expected = predict(task, model, data, "test", 7)
-    np.testing.assert_array_equal(found["translation"][:24], expected.answers["translation"])
-    np.testing.assert_allclose(found["score"][:24], expected.answers["score"], atol=1e-4)
+    np.testing.assert_array_equal(found["translation"][:24], expected.predicted["translation"])
+    np.testing.assert_allclose(found["score"][:24], expected.predicted["score"], atol=1e-4)
     assert len(set(found["translation"])) > 2
     for row in (24, 25):  # Of nothing, nothing.
         assert not any(found["translations"][row])
@@ -155,8 +155,8 @@ def test_evaluation_says_how_probable_targets_are(task, data, model):
     logits = np.asarray(model(given))[0]
     chances = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     expected = chances[np.arange(len(following)), following].sum()
-    assert test.answers["log_likelihood"][0] == pytest.approx(expected, rel=1e-4)
-    assert test.answers["target_tokens"][0] == weight.sum() == len(following)
+    assert test.predicted["log_likelihood"][0] == pytest.approx(expected, rel=1e-4)
+    assert test.predicted["target_tokens"][0] == weight.sum() == len(following)
 
 
 def test_scheduled_sampling_mixes_in_more_and_more_of_its_own_words(data):

@@ -9,13 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import rel_entr, softmax
-
-import architectures
-from architectures import heads
-from pipelines.catalog import PIPELINES
-from pipelines.errors import UserError
-from pipelines.tasks.distillation import distiller
 from pipelines.tasks.distillation.distiller import (
     Distiller,
     comparison,
@@ -23,6 +16,13 @@ from pipelines.tasks.distillation.distiller import (
     limited,
     soft_loss,
 )
+from scipy.special import rel_entr, softmax
+
+import architectures
+from architectures import heads
+from pipelines.catalog import PIPELINES
+from pipelines.errors import UserError
+from pipelines.tasks.distillation import distiller
 
 SMALL = {"layers": 2, "heads": 2, "width": 8, "feed_forward": 8, "vocabulary": 20}
 

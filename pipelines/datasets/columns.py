@@ -1,0 +1,30 @@
+"""Columns of a data set, and examples of varying length made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+_BATCH = 4096
+
+
+def read_columns(rows: tf.data.Dataset, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Returns features of fixed shape as whole columns, in the order of the rows."""
+    chosen = rows.map(lambda row: {name: row[name] for name in names})
+    batches = list(chosen.batch(_BATCH).as_numpy_iterator())
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in names}
+
+
+def decode_strings(column: np.ndarray) -> np.ndarray:
+    """Decodes UTF-8 bytes [texts] to str [texts]."""
+    return np.array([text.decode() for text in column], object)
+
+
+def ragged_examples(inputs: Mapping[str, tf.RaggedTensor], *targets: Any) -> tf.data.Dataset:
+    """Returns ragged inputs and their targets as unbatched examples."""
+    examples = tf.data.Dataset.from_tensor_slices((dict(inputs), *targets))
+    # A slice of a ragged tensor is a tensor, which its element spec does not say.
+    return examples.map(lambda *parts: tf.nest.map_structure(tf.identity, parts))

@@ -1,0 +1,51 @@
+"""The data set of a run, in three fixed splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """A data set in three fixed splits of examples; a task's own adds what it learned from them.
+
+    An example is (input, target) or (input, target, weight), as Keras' `fit` takes them in
+    batches. Where a dimension is unknown, batches are padded with zeros.
+
+    Attributes:
+        name: Name of the data set, of characters that MLflow's model registry takes.
+        version: Version of the data set.
+        digest: Fingerprint of the data, 12 hexadecimal digits.
+        sizes: Number of examples in each split.
+        train: Examples, unbatched, as in the other splits.
+        validation: What model selection uses.
+        test: What is reported, once.
+        columns: By split, columns [examples, ...] that scores and figures need and the network
+            does not.
+        example_bytes: Size of one example in memory, roughly; 0 where examples are in memory
+            already, None where every epoch draws others.
+    """
+
+    name: str
+    version: str
+    digest: str
+    sizes: Mapping[str, int]
+    train: tf.data.Dataset
+    validation: tf.data.Dataset
+    test: tf.data.Dataset
+    columns: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    example_bytes: int | None = 0
+
+    def split(self, name: str) -> tf.data.Dataset:
+        """Returns the examples of "train", "validation" or "test"."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
+    def raw(self, split: str) -> dict[str, np.ndarray]:
+        """Returns the columns of a split; none where there are none."""
+        return dict(self.columns.get(split, {}))

@@ -1,0 +1,79 @@
+"""Images: decoding, resizing and augmentation; training and the served graph call the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from pipelines.image.config import Augmentation
+
+
+def resize(image: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+    """Resizes images to `shape`, bilinear with antialiasing; images of that shape stay as they are.
+
+    Args:
+        image: uint8 [..., height, width, channels].
+        shape: (height, width, channels) of the result; the channels must already agree.
+
+    Returns:
+        uint8 [..., *shape].
+    """
+    if image.shape[-3:] == shape:
+        return image
+    resized = tf.image.resize(image, shape[:2], antialias=True)
+    resized = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+    resized.set_shape((*image.shape[:-3], *shape))
+    return resized
+
+
+def decode(encoded: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+    """Decodes PNG, JPEG, GIF or BMP strings [batch] to uint8 [batch, *shape], resizing."""
+
+    def one(string: tf.Tensor) -> tf.Tensor:
+        # GIF and BMP decode to colors only.
+        channels = max(shape[-1], 3)
+        image = tf.io.decode_image(string, channels=channels, expand_animations=False)
+        image.set_shape([None, None, channels])
+        if shape[-1] == 1:
+            image = tf.image.rgb_to_grayscale(image)
+        return resize(image, shape)
+
+    return tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+
+
+def augmentation(
+    options: Augmentation, seed: int, *, fill: float = 0.0
+) -> Callable[[Any], Any] | None:
+    """Returns random changes of preprocessed images, float32; empty borders become black.
+
+    They take a batch of images or, as Keras' layers do, {"images": …, "segmentation_masks": …};
+    masks, [batch, height, width, 1], change with their images, by nearest-neighbor interpolation.
+    """
+    shift, rotation, zoom = options.shift, options.rotation, options.zoom
+    layers = keras.layers
+    constant = {"fill_mode": "constant", "fill_value": fill}
+    steps = [
+        layers.RandomTranslation(shift, shift, seed=seed, **constant),
+        layers.RandomRotation(rotation, seed=seed + 1, **constant),
+        layers.RandomZoom(zoom, zoom, seed=seed + 2, **constant),
+        layers.RandomFlip("horizontal", seed=seed + 3),
+    ]
+    wanted = (shift, rotation, zoom, options.flip)
+    chosen = [step for step, want in zip(steps, wanted, strict=True) if want]
+    if not chosen:
+        return None
+
+    def change(images: Any) -> Any:
+        for step in chosen:
+            images = step(images, training=True)
+        return images
+
+    return change
+
+
+def scale(images: tf.Tensor) -> tf.Tensor:
+    """Scales uint8 images 0-255 to float32 0-1, what networks read."""
+    return tf.cast(images, tf.float32) / 255.0

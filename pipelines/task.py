@@ -1,0 +1,158 @@
+"""The contract of a task: what is learned, from the data set to the served signatures."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import keras
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from pipelines.baselines import Baseline
+from pipelines.config import Config
+from pipelines.datasets.dataset import Dataset
+from pipelines.export.signature import Signature
+from pipelines.predictions import Predictions, Scores
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+DataT = TypeVar("DataT", bound=Dataset)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and those of its parts that are used by themselves.
+
+    Attributes:
+        model: From preprocessed inputs to logits: what is trained, evaluated and exported.
+        parts: Networks that share their layers with `model`, by name, as "encoder".
+    """
+
+    model: keras.Model
+    parts: Mapping[str, keras.Model] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained network that a student learns from (Hinton, Vinyals & Dean 2015).
+
+    Attributes:
+        pipeline: Name of the pipeline that trained it.
+        task: Its task; the student's data set is what this one loads.
+        model: From preprocessed inputs to logits, with the trained weights.
+        temperature: What logits are divided by.
+        alpha: Weight of the distillation loss; 1 - alpha is that of the task's own loss.
+        inherit: Whether a student of BERT's family is initialized from the teacher's layers.
+    """
+
+    pipeline: str
+    task: Task
+    model: keras.Model
+    temperature: float
+    alpha: float
+    inherit: bool
+
+
+class Task(abc.ABC, Generic[ConfigT, DataT]):
+    """What is learned.
+
+    A task holds its config and nothing else: what it learns from data is in what `load` returns,
+    so methods can be called in any order, each with the values that it needs.
+
+    Attributes:
+        config: The choices.
+        teacher: A trained network to learn from as well; None to learn from targets alone.
+        metric: The score that is compared on validation.
+        greater_is_better: Whether a higher score of it is better.
+    """
+
+    metric: str
+    greater_is_better: bool = True
+
+    def __init__(self, config: ConfigT, teacher: Teacher | None = None) -> None:
+        self.config, self.teacher = config, teacher
+
+    @abc.abstractmethod
+    def load(self) -> DataT:
+        """Returns the data set, with what is learned from it, as a vocabulary.
+
+        Raises:
+            UserError: A choice cannot work, or the data set cannot be had.
+        """
+
+    @abc.abstractmethod
+    def network(self, data: DataT) -> Network:
+        """Returns an untrained network from preprocessed inputs to logits.
+
+        Raises:
+            UserError: The architecture is for another task, or a hyperparameter cannot be chosen.
+        """
+
+    @abc.abstractmethod
+    def loss(self, data: DataT) -> Any:
+        """Returns the loss as `keras.Model.compile` takes it."""
+
+    def metrics(self, data: DataT) -> Any:
+        """Returns the metrics to follow in training, as `keras.Model.compile` takes them."""
+        return []
+
+    def preprocess(self, inputs: Any) -> Any:
+        """Turns a batch of inputs into what the network reads; training and serving call it."""
+        return inputs
+
+    def augment(self, data: DataT) -> Callable[[Any, Any], tuple[Any, Any]] | None:
+        """Returns random changes of batches of (preprocessed inputs, target), or none."""
+        return None
+
+    def sampler(self, network: Network, data: DataT) -> Callable[[], str] | None:
+        """Returns a function that generates text for people to read after each epoch, or none."""
+        return None
+
+    @abc.abstractmethod
+    def postprocess(self, outputs: Any, data: DataT) -> dict[str, tf.Tensor]:
+        """Turns a batch of the network's outputs into predictions; training and serving call it."""
+
+    def predict_batch(
+        self, model: keras.Model, inputs: Any, target: Any, data: DataT
+    ) -> dict[str, tf.Tensor]:
+        """Returns what `scores` needs of a batch of the data set; by default, the predictions.
+
+        What is found step by step, or would be large without the target, is computed here.
+        """
+        return self.postprocess(model(self.preprocess(inputs), training=False), data)
+
+    @abc.abstractmethod
+    def scores(self, predictions: Predictions, data: DataT) -> Scores:
+        """Returns the scores of predictions by name, `metric` among them."""
+
+    @abc.abstractmethod
+    def baselines(self, data: DataT) -> list[Baseline]:
+        """Returns what the network has to beat, at least one."""
+
+    @abc.abstractmethod
+    def figures(
+        self, network: Network, data: DataT, test: Predictions, baselines: Sequence[Baseline]
+    ) -> Iterator[tuple[str, Figure]]:
+        """Yields figures by name.
+
+        Args:
+            network: The trained network.
+            data: The data set.
+            test: The network's predictions on the test split.
+            baselines: What `baselines` returned.
+        """
+
+    @abc.abstractmethod
+    def signatures(self, network: Network, data: DataT) -> list[Signature]:
+        """Returns the signatures of the SavedModel, `serving_default` first."""
+
+    def examples(self, data: DataT) -> Mapping[str, bytes]:
+        """Returns files to try a served model with, by relative path."""
+        return {}
+
+    def artifacts(self, network: Network, data: DataT) -> Mapping[str, Callable[[Path], None]]:
+        """Returns what else the run keeps: by the folder's name, a function that writes it."""
+        return {}

@@ -1,0 +1,49 @@
+"""The pipeline `distillation`: its options and defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pipelines.config import Between, Config, Optimizer, Pipeline, Recipe
+
+
+@dataclass(frozen=True)
+class DistillationConfig(Config):
+    """Knowledge distillation options; the data set is the teacher's."""
+
+    teacher: str = ""
+    """runs:/… or models:/… of your own run, or a pipeline, whose default run is made first."""
+    temperature: Annotated[float, Between(0.1, 100.0)] = 2.0
+    """Temperature that logits are divided by (Hinton et al. 2015)."""
+    alpha: Annotated[float, Between(0.0, 1.0)] = 0.9
+    """Weight of the distillation loss; 1 - alpha is that of the task's own loss."""
+    inherit: bool = False
+    """Initialize an encoder of BERT's family from its teacher's layers (Sanh et al. 2019)."""
+
+    @property
+    def title(self) -> str:
+        """The run's name in MLflow."""
+        return f"{self.architecture} from {self.teacher}"
+
+
+PIPELINE = Pipeline(
+    summary="Knowledge distillation",
+    task="pipelines.tasks.distillation.task:Distillation",
+    defaults=DistillationConfig(
+        architecture="tapped_delay_line",
+        model={
+            "embedding": 8,
+            "units": [16],
+            "length": 3,
+            "output": "attention",
+        },
+        name="distilled",
+        teacher="text_classification",
+        recipe=Recipe(
+            epochs=8,
+            batch_size=32,
+            optimizer=Optimizer(learning_rate=3e-3),
+        ),
+    ),
+)

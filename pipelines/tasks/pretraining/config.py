@@ -1,0 +1,72 @@
+"""The pipelines `bert_pretraining` and `electra_pretraining`: their options and defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pipelines.config import Between, Optimizer, Pipeline, Recipe
+from pipelines.text.config import TextConfig
+
+
+@dataclass(frozen=True)
+class PretrainingConfig(TextConfig):
+    """Encoder pre-training options."""
+
+    masked: Annotated[float, Between(0.01, 0.9)] = 0.15
+    """Fraction of tokens that are predicted."""
+    max_length: Annotated[int, Between(16, 8192)] = 128
+    """Maximum number of tokens; longer texts are split into several examples."""
+    whole_words: bool = False
+    """Mask whole words, with all their WordPieces."""
+
+
+@dataclass(frozen=True)
+class BertPretrainingConfig(PretrainingConfig):
+    """Options of masked language modeling, alone or with a sentence task."""
+
+    sentence_task: Literal["auto", "none", "next_sentence", "sentence_order"] = "auto"
+    """Sentence-pair objective; auto takes that of the architecture's paper."""
+
+
+@dataclass(frozen=True)
+class ElectraPretrainingConfig(PretrainingConfig):
+    """Options of replaced-token detection."""
+
+    generator_divisor: Annotated[int, Between(1, 64)] = 4
+    """Width of the discriminator divided by that of the generator."""
+    detection_weight: Annotated[float, Between(0.0, 1_000_000.0)] = 50.0
+    """Weight of the discriminator's loss; the generator's is 1."""
+
+
+BERT = Pipeline(
+    summary="Masked language modeling and sentence pairs",
+    task="pipelines.tasks.pretraining.bert:BertPretraining",
+    defaults=BertPretrainingConfig(
+        dataset="sotu_sentences",
+        architecture="bert_tiny",
+        name="bert",
+        max_length=128,
+        recipe=Recipe(
+            epochs=5,
+            batch_size=16,
+            optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+        ),
+    ),
+)
+ELECTRA = Pipeline(
+    summary="Replaced-token detection",
+    task="pipelines.tasks.pretraining.electra:ElectraPretraining",
+    defaults=ElectraPretrainingConfig(
+        dataset="sotu_sentences",
+        architecture="electra_small",
+        name="electra",
+        model={"layers": 2, "heads": 4, "width": 128, "feed_forward": 512},
+        max_length=128,
+        recipe=Recipe(
+            epochs=4,
+            batch_size=16,
+            optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+        ),
+    ),
+)

@@ -1,0 +1,26 @@
+"""Options of tasks on text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pipelines.config import Between, Config
+
+
+@dataclass(frozen=True)
+class TextConfig(Config):
+    """Text task options."""
+
+    vocabulary: Annotated[int, Between(100, 1_000_000)] = 8000
+    """Vocabulary size, built from the training split."""
+    max_length: Annotated[int, Between(4, 8192)] = 128
+    """Maximum number of tokens; longer texts are truncated."""
+    word_dropout: Annotated[float, Between(0.0, 0.9)] = 0.0
+    """Fraction of training tokens replaced with [UNK] (Iyyer et al. 2015)."""
+    encoder: str = ""
+    """Pre-trained encoder: a Hugging Face directory, or runs:/… or models:/… of your own run."""
+    freeze_layers: Annotated[int, Between(0, 1000)] = 0
+    """Freeze the encoder's embeddings and its first N layers; 0 trains all."""
+    text_signature: bool = True
+    """Export signatures that take strings; without them, token ids need no TF-Text ops."""
