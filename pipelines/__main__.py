@@ -9,11 +9,12 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from pipelines.catalog import PIPELINES
+from pipelines import catalog, mlproject
 from pipelines.cli import parse
 from pipelines.config import Config, check
 from pipelines.errors import UserError, ValidationError
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
         if not arguments or arguments[0] in ("-h", "--help"):
             _list_pipelines()
             return 0
+        if arguments[0] == "mlproject":
+            return _write_mlproject(arguments[1:])
         pipeline, config = parse(arguments)
         check(config)
         result = _run(pipeline, config)
@@ -55,11 +58,23 @@ def _list_pipelines() -> None:
     table.add_column("pipeline", no_wrap=True)
     for header in ("task", "default data set", "default architecture"):
         table.add_column(header)
-    for name, pipeline in PIPELINES.items():
+    for name, pipeline in catalog.pipelines().items():
         defaults = pipeline.defaults
         table.add_row(name, pipeline.summary, defaults.dataset, defaults.architecture)
     console.print("usage: python -m pipelines PIPELINE [--help] [--option value …]\n")
     console.print(table)
+    for problem in catalog.foreign().problems.values():
+        print(f"warning: {problem}", file=sys.stderr)
+
+
+def _write_mlproject(arguments: Sequence[str]) -> int:
+    if arguments:
+        raise UserError(f"mlproject takes no arguments, but {arguments[0]!r} was given")
+    partial = Path(".MLproject.partial")
+    partial.write_text(mlproject.text(), encoding="utf-8")
+    os.replace(partial, "MLproject")
+    print(f"wrote {Path('MLproject').resolve()}")
+    return 0
 
 
 def _run(pipeline: str, config: Config) -> Result:
@@ -68,7 +83,7 @@ def _run(pipeline: str, config: Config) -> Result:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with console.status("loading TensorFlow"), quiet():
         module = importlib.import_module("pipelines.run")
-        importlib.import_module(PIPELINES[pipeline].task.partition(":")[0])
+        importlib.import_module(catalog.get(pipeline).task.partition(":")[0])
     # Messages of libraries would break into the progress bars.
     for library in ("absl", "mlflow", "urllib3"):
         logging.getLogger(library).setLevel(logging.ERROR)

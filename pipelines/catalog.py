@@ -3,15 +3,20 @@
 One pipeline is one command and one MLflow run, `python -m pipelines PIPELINE [--option value]`.
 The table is all that the command line needs before TensorFlow is imported. Another package adds a
 pipeline by an entry point of the group `keras_foundry.pipelines`, whose name is the pipeline's and
-whose value is `module:PIPELINE`, a `Pipeline`.
+whose value is `module:PIPELINE`, a `Pipeline`; docs/adding-a-pipeline.md has an example.
 """
 
 from __future__ import annotations
 
+import difflib
+import functools
 import importlib
 from typing import TYPE_CHECKING
 
+from architectures import plugins
+from architectures.plugins import Plugins
 from pipelines.config import Config, Pipeline
+from pipelines.errors import UserError
 from pipelines.tasks.distillation import config as distillation
 from pipelines.tasks.forecasting import config as forecasting
 from pipelines.tasks.image_classification import config as image_classification
@@ -25,6 +30,8 @@ from pipelines.tasks.translation import config as translation
 
 if TYPE_CHECKING:
     from pipelines.task import Task
+
+GROUP = "keras_foundry.pipelines"
 
 PIPELINES: dict[str, Pipeline] = {
     "image_classification": image_classification.PIPELINE,
@@ -41,7 +48,60 @@ PIPELINES: dict[str, Pipeline] = {
 }
 
 
-def make_task(pipeline: str, config: Config) -> Task:
-    """Imports a pipeline's task, and with it TensorFlow, and returns it with `config`."""
-    module, name = PIPELINES[pipeline].task.split(":")
-    return getattr(importlib.import_module(module), name)(config)
+@functools.cache
+def foreign() -> Plugins[Pipeline]:
+    """Returns the pipelines that other installed packages add.
+
+    Raises:
+        UserError: A name is defined twice.
+    """
+    try:
+        return plugins.load(GROUP, Pipeline, PIPELINES)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def pipelines() -> dict[str, Pipeline]:
+    """Returns all pipelines by name: the project's own, then those of other packages.
+
+    Raises:
+        UserError: A name is defined twice.
+    """
+    return {**PIPELINES, **foreign().objects}
+
+
+def get(name: str) -> Pipeline:
+    """Returns the pipeline `name`.
+
+    Raises:
+        UserError: The name is unknown, or the package that defines it cannot be used.
+    """
+    known = pipelines()
+    if name in known:
+        return known[name]
+    if name in foreign().problems:
+        raise UserError(foreign().problems[name])
+    near = difflib.get_close_matches(name, known, n=1)
+    nearest = f"the nearest is {near[0]}; " if near else ""
+    raise UserError(f"unknown pipeline {name!r}; {nearest}known are: {', '.join(known)}")
+
+
+def make_task(name: str, config: Config) -> Task:
+    """Imports a pipeline's task, and with it TensorFlow, and returns it with `config`.
+
+    Raises:
+        UserError: A choice cannot work, or the package that defines the task cannot be used.
+    """
+    module, _, attribute = get(name).task.partition(":")
+    try:
+        make = getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        if name in PIPELINES:
+            raise
+        # Code of another package may raise anything.
+        package = foreign().distributions[name]
+        raise UserError(
+            f"the task {module}:{attribute} of {name}, from the package {package}, cannot be "
+            f"imported: {error}"
+        ) from error
+    return make(config)

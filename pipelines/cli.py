@@ -8,7 +8,7 @@ from dataclasses import fields
 
 import jsonargparse
 
-from pipelines.catalog import PIPELINES
+from pipelines import catalog
 from pipelines.config import Config, Recipe, bounds
 from pipelines.errors import UserError
 
@@ -23,19 +23,18 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
         UserError: An unknown pipeline or option, or a value of the wrong type.
     """
     name, *options = arguments
-    if name not in PIPELINES:
-        raise UserError(f"unknown pipeline {name!r}; known are: {', '.join(PIPELINES)}")
+    defaults = catalog.get(name).defaults
     parser = _parser(name)
     try:
         chosen = parser.parse_args(options)
-        if chosen.architecture != PIPELINES[name].defaults.architecture:
+        if chosen.architecture != defaults.architecture:
             # The default hyperparameters are the default architecture's.
             parser.set_defaults({"model": {}})
             chosen = parser.parse_args(options)
     except jsonargparse.ArgumentError as error:
         raise UserError(_one_sentence(str(error))) from error
     values = parser.instantiate(chosen).as_dict()
-    kind = type(PIPELINES[name].defaults)
+    kind = type(defaults)
     own, recipe = ({f.name: values.get(f.name) for f in fields(c)} for c in (kind, Recipe))
     return name, kind(**own | {"recipe": Recipe(**recipe)})
 
@@ -45,17 +44,17 @@ def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
         prog=f"python -m pipelines {pipeline}",
-        description=PIPELINES[pipeline].summary,
+        description=catalog.get(pipeline).summary,
         exit_on_error=False,
         allow_abbrev=False,
     )
     parser.add_argument(
         "--config", action="config", help="File of options, as a run's config.yaml."
     )
-    parser.add_class_arguments(type(PIPELINES[pipeline].defaults), skip={"recipe"})
+    parser.add_class_arguments(type(catalog.get(pipeline).defaults), skip={"recipe"})
     parser.add_class_arguments(Recipe)
-    parser.set_defaults(PIPELINES[pipeline].defaults.options())
-    limits = bounds(type(PIPELINES[pipeline].defaults))
+    parser.set_defaults(catalog.get(pipeline).defaults.options())
+    limits = bounds(type(catalog.get(pipeline).defaults))
     for action in parser._actions:
         if between := limits.get(action.dest):
             action.help = f"{(action.help or '').removesuffix('.')}; {between}."

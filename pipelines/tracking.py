@@ -21,9 +21,8 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines import figures
+from pipelines import catalog, figures
 from pipelines.baselines import Baseline
-from pipelines.catalog import PIPELINES
 from pipelines.config import Config
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import UserError
@@ -64,7 +63,7 @@ def _create_store(database: Path) -> None:
     would have to create would keep their artifacts elsewhere.
     """
     store = SqlAlchemyStore(f"sqlite:///{database}", str(_artifacts()))
-    for name in PIPELINES:
+    for name in catalog.pipelines():
         store.create_experiment(name, str(_artifacts() / name))
     store.engine.dispose()
 

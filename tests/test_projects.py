@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines import mlproject
 from pipelines.catalog import PIPELINES
 from pipelines.cli import parse
 
@@ -23,6 +24,10 @@ def command(entry_point: str, **given: str) -> list[str]:
     program, *arguments = shlex.split(entry["command"].format(**values | given))
     assert [program, *arguments[:2]] == ["python", "-m", "pipelines"]
     return arguments[2:]
+
+
+def test_it_is_what_the_command_writes():
+    assert (ROOT / "MLproject").read_text() == mlproject.text()
 
 
 def test_there_is_an_entry_point_for_each_pipeline_and_main():
