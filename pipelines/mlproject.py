@@ -53,7 +53,7 @@ def _entry_point(pipeline: str, defaults: Config) -> str:
 
 
 def _parameter(option: str) -> str:
-    """Returns an option's name as an MLflow parameter: "optimizer.learning_rate" without its group."""
+    """Returns an option's name as an MLflow parameter, without its group: "learning_rate"."""
     return option.rpartition(".")[2]
 
 

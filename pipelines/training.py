@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
@@ -14,7 +14,19 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.optimizers import optimizer
 from pipelines.progress import stage
 from pipelines.task import Network, Task
-from pipelines.tracking import TrackedRun
+
+
+class Log(Protocol):
+    """What training logs; an MLflow run keeps it."""
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Logs the metrics of one epoch."""
+
+    def samples(self, text: str, step: int) -> None:
+        """Logs the text that the network generated after an epoch."""
+
+    def history(self, history: Mapping[str, Sequence[float]]) -> None:
+        """Logs the learning curves of all epochs."""
 
 
 def build(task: Task, data: Dataset) -> Network:
@@ -38,13 +50,13 @@ def build(task: Task, data: Dataset) -> Network:
     return network
 
 
-def fit(task: Task, network: Network, data: Dataset, tracked: TrackedRun) -> Network:
+def fit(task: Task, network: Network, data: Dataset, log: Log) -> Network:
     """Trains a built network and returns it in float32, with its best weights if it stops early."""
     recipe, model = task.config.recipe, network.model
     with stage("train", recipe.epochs) as bar:
-        callbacks: list[keras.callbacks.Callback] = [_Epochs(tracked, bar, data.sizes["train"])]
+        callbacks: list[keras.callbacks.Callback] = [_Epochs(log, bar, data.sizes["train"])]
         if sample := task.sampler(network, data):
-            callbacks.append(_Samples(tracked, sample))
+            callbacks.append(_Samples(log, sample))
         if recipe.patience:
             callbacks.append(
                 keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True)
@@ -63,7 +75,7 @@ def fit(task: Task, network: Network, data: Dataset, tracked: TrackedRun) -> Net
             shuffle=False,  # The batches come shuffled.
             verbose=0,
         )
-    tracked.history(history.history)
+    log.history(history.history)
     if recipe.precision == "float32":
         return network
     # Mixed precision is for training: the exported model computes in float32.
@@ -96,9 +108,9 @@ def device() -> str:
 class _Epochs(keras.callbacks.Callback):
     """Logs each epoch's metrics and speed, and moves the progress bar."""
 
-    def __init__(self, tracked: TrackedRun, bar: Any, examples: int) -> None:
+    def __init__(self, log: Log, bar: Any, examples: int) -> None:
         super().__init__()
-        self._tracked, self._bar, self._examples = tracked, bar, examples
+        self._log, self._bar, self._examples = log, bar, examples
         self._started = self._trained = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -115,7 +127,7 @@ class _Epochs(keras.callbacks.Callback):
         values["learning_rate"] = float(self.model.optimizer.learning_rate)
         if epoch:  # The first epoch's time is mostly tracing.
             values["examples_per_second"] = self._examples / (self._trained - self._started)
-        self._tracked.metrics(values, step=epoch + 1)
+        self._log.metrics(values, step=epoch + 1)
         watched = [name for name in values if name.startswith("val_")]
         # Metrics say more than losses, where there are any.
         watched.sort(key=lambda name: name.endswith("loss"))
@@ -128,9 +140,9 @@ class _Epochs(keras.callbacks.Callback):
 class _Samples(keras.callbacks.Callback):
     """Logs the text that the network generates after each epoch."""
 
-    def __init__(self, tracked: TrackedRun, sample: Callable[[], str]) -> None:
+    def __init__(self, log: Log, sample: Callable[[], str]) -> None:
         super().__init__()
-        self._tracked, self._sample = tracked, sample
+        self._log, self._sample = log, sample
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._tracked.samples(self._sample(), step=epoch + 1)
+        self._log.samples(self._sample(), step=epoch + 1)

@@ -1,0 +1,190 @@
+"""A test kit for tasks: what each has to pass, from its data to a verified SavedModel.
+
+A package that adds a pipeline tests its task on tiny data in a few seconds:
+
+    from pipelines.testing import CHECKS, Trained, train
+
+    @pytest.fixture(scope="module")
+    def trained() -> Trained:
+        return train(MyTask(MyConfig(dataset="tiny", architecture="mlp")))
+
+    @pytest.mark.parametrize("check", CHECKS)
+    def test_my_task(check, trained, tmp_path):
+        check(trained, tmp_path)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import architectures
+from pipelines import evaluation, training
+from pipelines.baselines import Baseline
+from pipelines.datasets.dataset import SPLITS, Dataset
+from pipelines.export import saved_model, validation
+from pipelines.predictions import Predictions
+from pipelines.run import write_network
+from pipelines.task import Network, Task
+
+
+@dataclass
+class MemoryLog:
+    """A log of training in memory.
+
+    Attributes:
+        epochs: Metrics of each epoch, the first one at 1.
+        texts: What the network generated after each epoch.
+        curves: Learning curves by name.
+    """
+
+    epochs: dict[int, dict[str, float]] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        self.epochs[step] = dict(values)
+
+    def samples(self, text: str, step: int) -> None:
+        self.texts[step] = text
+
+    def history(self, history: Mapping[str, Sequence[float]]) -> None:
+        self.curves = {name: list(values) for name, values in history.items()}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A task with what training made of it; `train` returns it.
+
+    Attributes:
+        task: The task.
+        data: What it loaded.
+        network: The trained network.
+        test: The network's predictions on the test split.
+        baselines: The task's baselines.
+        log: What training logged.
+    """
+
+    task: Task
+    data: Dataset
+    network: Network
+    test: Predictions
+    baselines: list[Baseline]
+    log: MemoryLog
+
+
+def train(task: Task) -> Trained:
+    """Trains a task as its pipeline does, without an MLflow run."""
+    data, log = task.load(), MemoryLog()
+    network = training.fit(task, training.build(task, data), data, log)
+    test = evaluation.predict(task, network.model, data, "test")
+    return Trained(task, data, network, test, task.baselines(data), log)
+
+
+def splits_have_examples_of_one_structure(trained: Trained, folder: Path) -> None:
+    """Each split has the size that it states; validation and test have examples alike."""
+    data = trained.data
+    tf.nest.assert_same_structure(data.validation.element_spec, data.test.element_spec)
+    for split in SPLITS:
+        examples = data.split(split)
+        count = sum(1 for _ in examples)
+        assert count == data.sizes[split], f"{split} has {count} examples, not {data.sizes[split]}"
+        for name, column in data.raw(split).items():
+            assert len(column) == count, f"column {name} of {split} has {len(column)} rows"
+
+
+def a_seed_decides_the_initial_weights(trained: Trained, folder: Path) -> None:
+    one, two = (training.build(trained.task, trained.data).model for _ in range(2))
+    for first, second in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def training_logs_finite_metrics(trained: Trained, folder: Path) -> None:
+    assert list(trained.log.epochs) == list(range(1, len(trained.log.epochs) + 1))
+    for values in trained.log.epochs.values():
+        assert all(map(math.isfinite, values.values())), f"not all metrics are finite: {values}"
+
+
+def scores_are_those_of_a_task_without_state(trained: Trained, folder: Path) -> None:
+    """Another task with the same config predicts and scores the same; `metric` is a score."""
+    other = type(trained.task)(trained.task.config, trained.task.teacher)
+    test = evaluation.predict(other, trained.network.model, trained.data, "test")
+    for name, column in trained.test.predicted.items():
+        np.testing.assert_array_equal(test.predicted[name], column)
+    scores = trained.task.scores(trained.test, trained.data)
+    np.testing.assert_equal(other.scores(test, trained.data), scores)
+    assert trained.task.metric in scores
+    assert math.isfinite(scores[trained.task.metric])
+
+
+def every_test_example_is_predicted(trained: Trained, folder: Path) -> None:
+    assert len(trained.test) == trained.data.sizes["test"]
+    for name, column in trained.test.predicted.items():
+        assert len(column) == len(trained.test), f"{name} has {len(column)} predictions"
+
+
+def baselines_have_the_scores_of_the_network(trained: Trained, folder: Path) -> None:
+    """There is a baseline, and each has finite values of scores that the network has too."""
+    names = trained.task.scores(trained.test, trained.data).keys()
+    assert trained.baselines, "the task has no baseline"
+    for baseline in trained.baselines:
+        for scores in (baseline.validation, baseline.test):
+            assert math.isfinite(scores[trained.task.metric])
+            assert scores.keys() <= names
+        assert len(baseline.predictions) == trained.data.sizes["test"]
+
+
+def figures_have_names_of_their_own(trained: Trained, folder: Path) -> None:
+    task, data = trained.task, trained.data
+    figures = list(task.figures(trained.network, data, trained.test, trained.baselines))
+    names = [name for name, _ in figures]
+    assert sorted(set(names)) == sorted(names)
+    for name, figure in figures:
+        figure.savefig(folder / f"{name}.png")
+        assert (folder / f"{name}.png").stat().st_size > 0
+
+
+def the_network_comes_back_from_a_file(trained: Trained, folder: Path) -> None:
+    write_network(trained.network.model, folder / "network")
+    loaded = architectures.load(folder / "network" / "model.keras")
+    (inputs, *_), *_ = trained.data.test.padded_batch(4).take(1)
+    inputs = trained.task.preprocess(inputs)
+    expected = trained.network.model(inputs, training=False)
+    outputs = loaded(inputs, training=False)
+    for one, two in zip(keras.tree.flatten(outputs), keras.tree.flatten(expected), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
+
+
+def a_saved_model_answers_like_the_network(trained: Trained, folder: Path) -> None:
+    """All signatures, `serving_default` first, agree with the network in a separate process."""
+    signatures = trained.task.signatures(trained.network, trained.data)
+    names = [signature.name for signature in signatures]
+    assert names[0] == "serving_default"
+    assert len(set(names)) == len(names)
+    exported = saved_model.saved_model(
+        trained.network.model,
+        signatures,
+        folder / "saved_model",
+        examples=trained.task.examples(trained.data),
+    )
+    report = validation.validate(exported, signatures)
+    assert report["differences"].keys() == set(names)
+
+
+CHECKS: tuple[Callable[[Trained, Path], None], ...] = (
+    splits_have_examples_of_one_structure,
+    a_seed_decides_the_initial_weights,
+    training_logs_finite_metrics,
+    every_test_example_is_predicted,
+    scores_are_those_of_a_task_without_state,
+    baselines_have_the_scores_of_the_network,
+    figures_have_names_of_their_own,
+    the_network_comes_back_from_a_file,
+    a_saved_model_answers_like_the_network,
+)
