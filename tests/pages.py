@@ -1,0 +1,35 @@
+"""The packages that documentation pages hold: their code blocks, written out and installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def write_package(page: Path, folder: Path) -> list[str]:
+    """Writes each code block of a page whose fence names a file, and returns these names."""
+    blocks = re.findall(r"^```\w+ (\S+)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    for name, content in blocks:
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    return [name for name, _ in blocks]
+
+
+def install(package: Path, target: Path) -> dict[str, str]:
+    """Installs a package into a folder of its own, and returns the environment that finds it."""
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *("--no-index", "--no-deps", "--no-build-isolation", "--target", str(target)),
+            str(package),
+        ],
+        check=True,
+    )
+    path = os.pathsep.join([str(target), str(ROOT)])
+    return {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
