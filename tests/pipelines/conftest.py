@@ -7,8 +7,9 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,20 @@ def store(workplace: Path, store_template: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     mlflow.set_tracking_uri(uri)
     return uri
+
+
+@pytest.fixture
+def make_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function that lets runs of every pipeline make their task by the function it is given.
+
+    As in `make_task(samples.Doubles)`; a task is made from the run's config.
+    """
+    from pipelines import run
+
+    def use(task: Callable[..., Any]) -> None:
+        monkeypatch.setattr(run, "make_task", lambda pipeline, config: task(config))
+
+    return use
 
 
 @pytest.fixture(scope="session")

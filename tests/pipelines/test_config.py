@@ -88,7 +88,6 @@ OWN = {
         "beams": SIZE,
         "length_penalty": NUMBER,
         "label_smoothing": NUMBER,
-        "sampling": NUMBER,
         "text_signature": st.booleans(),
     },
     LanguageModelingConfig: {
@@ -249,7 +248,6 @@ BOUNDS: list[tuple[str, str, Any, Any]] = [
     ("translation", "length_penalty", 0.0, -0.1),
     ("translation", "label_smoothing", 0.0, -0.1),
     ("translation", "label_smoothing", 0.9, 1.0),
-    ("translation", "sampling", 1.0, 1.1),
     ("language_modeling", "vocabulary", 100, 99),
     ("language_modeling", "context", 2, 1),
     ("language_modeling", "context", 8192, 8193),

@@ -1,4 +1,4 @@
-"""Choices: a network that the task can train, or one sentence about what was chosen."""
+"""Building the network of a config, and one sentence about what cannot be built."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pipelines.config import Config
 from pipelines.errors import UserError
 from pipelines.network import build
 
-GIVEN = {"classes": 3, "input_shape": (8, 8, 1)}
-REFUSAL = "does not classify images"
+FIXED = {"classes": 3, "input_shape": (8, 8, 1)}
+MESSAGE = "does not classify images"
 
 
 def chosen(architecture: str, **model) -> Config:
@@ -21,8 +21,8 @@ def fits(model: keras.Model) -> bool:
     return model.output.shape == (None, 3)
 
 
-def test_the_network_has_what_was_chosen_and_what_was_given():
-    model = build(chosen("mlp", units=[7, 5]), REFUSAL, fits, **GIVEN)
+def test_the_network_has_the_chosen_and_the_fixed_hyperparameters():
+    model = build(chosen("mlp", units=[7, 5]), MESSAGE, fits, **FIXED)
     assert model.input.shape == (None, 8, 8, 1)
     assert model.output.shape == (None, 3)
     assert {kernel.shape for kernel in model.trainable_weights if len(kernel.shape) == 2} == {
@@ -32,15 +32,15 @@ def test_the_network_has_what_was_chosen_and_what_was_given():
     }
 
 
-def test_whether_it_fits_is_asked_of_the_network_itself():
-    asked = []
+def test_whether_it_fits_is_decided_by_the_network_itself():
+    checked = []
 
-    def remembered(model: keras.Model) -> bool:
-        asked.append(model)
+    def fits_always(model: keras.Model) -> bool:
+        checked.append(model)
         return True
 
-    model = build(chosen("mlp"), REFUSAL, remembered, **GIVEN)
-    assert asked == [model]
+    model = build(chosen("mlp"), MESSAGE, fits_always, **FIXED)
+    assert checked == [model]
 
 
 MISTAKES = [
@@ -48,10 +48,10 @@ MISTAKES = [
     (chosen("mlp", input_shape=[8, 8]), "--model.input_shape cannot be chosen: it follows .*"),
     (chosen("mlp", depth=3), "mlp has no hyperparameter 'depth'; it has: .*units.*"),
     (chosen("mlp", units=3), "mlp: units must be .*, not 3"),
-    # What has other hyperparameters is for another task, be they free or fixed.
+    # Architectures with other hyperparameters are for another task.
     (chosen("gru"), "gru does not classify images"),
     (chosen("bert_tiny"), "bert_tiny does not classify images"),
-    # What has the same ones answers with another shape.
+    # One with the same hyperparameters has outputs of another shape.
     (
         chosen("unet", filters=2, depth=2, padding="same"),
         "unet does not classify images",
@@ -60,12 +60,12 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("config", "message"), MISTAKES, ids=lambda part: str(part)[:40])
-def test_what_cannot_be_built_is_told_in_one_sentence(config, message):
+def test_a_config_that_cannot_be_built_is_an_error_of_one_sentence(config, message):
     with pytest.raises(UserError, match=rf"^{message}$") as caught:
-        build(config, REFUSAL, fits, **GIVEN)
+        build(config, MESSAGE, fits, **FIXED)
     assert "\n" not in str(caught.value)
 
 
-def test_what_follows_from_the_data_set_is_refused_before_the_architecture_is():
+def test_hyperparameters_that_follow_from_the_data_are_checked_before_the_architecture():
     with pytest.raises(UserError, match=r"--model.classes cannot be chosen"):
-        build(chosen("gru", classes=3), REFUSAL, fits, **GIVEN)
+        build(chosen("gru", classes=3), MESSAGE, fits, **FIXED)

@@ -1,0 +1,191 @@
+"""Batches: repeatable by their seed, complete, and padded to the longest of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines import batching
+from pipelines.config import Recipe
+from pipelines.image.config import Augmentation
+from pipelines.tasks.image_classification.task import ImageClassification
+from tests.pipelines import samples
+
+RECIPE = Recipe(epochs=2, batch_size=16, seed=3)
+
+
+def classification(seed: int = 3, augmentation: Augmentation = samples.NO_AUGMENTATION):
+    return ImageClassification(samples.config(replace(RECIPE, seed=seed), augmentation))
+
+
+def epoch(batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    inputs, targets = zip(*batches.as_numpy_iterator(), strict=True)
+    return np.concatenate(inputs), np.concatenate(targets)
+
+
+@pytest.mark.parametrize(
+    "augmentation", [Augmentation(), Augmentation(shift=0.2, rotation=0.1, zoom=0.1, flip=True)]
+)
+def test_batches_repeat_for_the_same_seed(augmentation):
+    data = samples.striped()
+    one, same, other = (
+        batching.training_batches(classification(seed, augmentation), data) for seed in (3, 3, 99)
+    )
+    for _ in range(2):  # The second epoch has another order, and repeats as well.
+        (first, labels), (second, names), (third, _) = map(epoch, (one, same, other))
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_array_equal(labels, names)
+        assert np.any(first != third)
+
+
+def test_the_seed_decides_how_an_image_is_augmented():
+    data = samples.striped()
+    lone = replace(data, train=data.train.take(1), sizes={**data.sizes, "train": 1})
+    augmentation = Augmentation(shift=0.3, rotation=0.2)
+    one, same, other = (
+        epoch(batching.training_batches(classification(seed, augmentation), lone))
+        for seed in (3, 3, 99)
+    )
+    np.testing.assert_array_equal(one[0], same[0])
+    assert np.any(one[0] != other[0])
+
+
+def test_each_epoch_has_every_training_example_once_in_another_order():
+    data = samples.striped()
+    batches = batching.training_batches(classification(), data)
+    assert [len(targets) for _, targets in batches] == [16, 16, 16, 2]
+    assert batching.steps_per_epoch(data, 16) == 4
+    (first, _), (second, _) = epoch(batches), epoch(batches)
+    images, _ = next(data.train.batch(100).as_numpy_iterator())
+    whole = sorted((images / np.float32(255)).reshape(50, -1).tolist())
+    assert sorted(first.reshape(50, -1).tolist()) == whole
+    assert sorted(second.reshape(50, -1).tolist()) == whole
+    assert np.any(first != second)
+
+
+class Relabeling(ImageClassification):
+    """Augments images and labels together."""
+
+    def augment(self, data):
+        return lambda images, labels: (images + 10.0, labels + 100)
+
+
+def test_augmentation_can_change_inputs_and_targets_of_training_only():
+    """It follows preprocessing, whose largest value is 1; validation stays as it is."""
+    data, task = samples.striped(), Relabeling(samples.config(RECIPE))
+    for images, labels in batching.training_batches(task, data):
+        assert np.all(images >= 10.0)
+        assert np.all(images <= 11.0)
+        assert set(labels.numpy()) <= {100, 101, 102}
+    for images, labels in batching.evaluation_batches(task, data.validation, 7):
+        assert np.all(images <= 1.0)
+        assert set(labels.numpy()) <= {0, 1, 2}
+
+
+# Short and long ones, two at a bucket's edge and one beyond the last.
+LENGTHS = (3, 7, 8, 11, 12, 1, 600, 5, 513, 40, 47, 2, 7, 30, 9, 45, 4, 6)
+
+
+def sequence_batches(
+    batch_size: int, lengths: Sequence[int] = LENGTHS, seed: int = 0
+) -> tf.data.Dataset:
+    recipe = Recipe(batch_size=batch_size, seed=seed)
+    task = samples.Doubles(samples.sequence_config(recipe))
+    return batching.training_batches(task, samples.sequences(train=lengths))
+
+
+def members(inputs: tf.Tensor) -> list[int]:
+    """Returns which examples a batch holds; each number tells."""
+    return [round(float(row[0, 0])) - 1 for row in inputs]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_sequences_are_padded_only_to_the_longest_of_a_batch(batch_size):
+    edges = [0, *batching._BUCKETS, 1000]
+    seen = []
+    for inputs, target, weight in sequence_batches(batch_size):
+        lengths = [LENGTHS[member] for member in members(inputs)]
+        assert len(lengths) <= batch_size
+        assert inputs.shape == target.shape == (*weight.shape, 1) == (len(lengths), max(lengths), 1)
+        assert weight.numpy().tolist() == [
+            [1.0] * length + [0.0] * (max(lengths) - length) for length in lengths
+        ]
+        for row, goal, member, length in zip(inputs, target, members(inputs), lengths, strict=True):
+            numbers = member + 1 + np.arange(length) / 1000
+            np.testing.assert_allclose(row[:length, 0], numbers, rtol=1e-5)
+            np.testing.assert_allclose(goal[:length, 0], 2 * numbers, rtol=1e-5)
+            assert not np.any(row[length:])
+            assert not np.any(goal[length:])
+        # All are between the same two edges.
+        assert len({int(np.searchsorted(edges, length, side="right")) for length in lengths}) == 1
+        seen += members(inputs)
+    assert sorted(seen) == list(range(len(LENGTHS)))
+
+
+def test_batches_of_sequences_repeat_for_the_same_seed():
+    def order(batches: tf.data.Dataset) -> list[list[int]]:
+        return [members(inputs) for inputs, *_ in batches]
+
+    one, same, other = (sequence_batches(2, seed=seed) for seed in (3, 3, 99))
+    for _ in range(2):
+        first = order(one)
+        assert first == order(same) != order(other)
+    assert first != order(one), "every epoch has an order of its own"
+
+
+class Unscaled(samples.Doubles):
+    def preprocess(self, inputs):
+        return inputs
+
+
+def test_the_longest_part_of_an_example_decides_its_bucket():
+    """Inputs may be several, and targets shorter than they, or single numbers."""
+    data = samples.sequences(train=LENGTHS)
+    task = Unscaled(samples.sequence_config(Recipe(batch_size=3)))
+    several = data.train.map(lambda x, y, weight: ({"short": x[:1], "long": x}, y[0, 0]))
+    found = []
+    for inputs, target in batching.training_batches(task, replace(data, train=several)):
+        lengths = np.count_nonzero(inputs["long"], axis=1)
+        assert inputs["long"].shape[1] == max(lengths)
+        assert inputs["short"].shape[1] == 1
+        assert len(set(np.searchsorted(batching._BUCKETS, lengths, side="right"))) == 1
+        np.testing.assert_allclose(target, inputs["short"][:, 0] / 500, rtol=1e-6)
+        found += lengths.tolist()
+    assert sorted(found) == sorted(LENGTHS)
+
+
+@settings(max_examples=5)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=20), st.integers(1, 6))
+def test_buckets_are_those_of_the_batches(lengths, batch_size):
+    buckets = batching.buckets(np.array(lengths))
+    assert sorted(np.concatenate(buckets)) == sorted(lengths)
+    count = sum(-(-len(bucket) // batch_size) for bucket in buckets)
+    assert len(list(sequence_batches(batch_size, lengths))) == count
+    assert batching.steps_per_epoch(samples.sequences(train=lengths), batch_size) == count
+
+
+@pytest.mark.parametrize(
+    ("example_bytes", "limit", "passes"),
+    [(64, 50 * 64, 1), (64, 50 * 64 - 1, 2), (0, 0, 1), (None, 50 * 64, 2)],
+    ids=["small", "large", "in memory already", "other examples in every epoch"],
+)
+def test_only_small_training_splits_are_kept_in_memory(example_bytes, limit, passes, monkeypatch):
+    monkeypatch.setattr(batching, "_CACHE_BYTES", limit)
+    read = tf.Variable(0)
+
+    def counted(image, label):
+        read.assign_add(1)
+        return image, label
+
+    data = samples.striped()
+    data = replace(data, train=data.train.map(counted), example_bytes=example_bytes)
+    batches = batching.training_batches(classification(), data)
+    for _ in range(2):
+        epoch(batches)
+    assert int(read) == passes * data.sizes["train"]
