@@ -20,7 +20,7 @@ from pipelines.datasets import loading
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification.data import SPLITS, slices
 from pipelines.text.config import TextConfig
-from pipelines.text.tokenizers import Inputs, WordPieces, shortened
+from pipelines.text.tokenizers import Inputs, WordPieces, truncate
 
 _CHUNK = 1024
 # The target where the answer was cut off with the end of its passage: nothing is learned from it.
@@ -157,7 +157,7 @@ def encode(
     spans = tf.cast(tf.stack([starts.values, ends.values], -1), tf.int32)
     within = pieces.merge_dims(1, 2).with_values(tf.repeat(spans, pieces.values.row_lengths(), 0))
     lengths = inputs["token_ids"].row_lengths()
-    kept = shortened(tf.concat([_nowhere(asked.row_lengths() + 2), within], 1), lengths - 1)
+    kept = truncate(tf.concat([_nowhere(asked.row_lengths() + 2), within], 1), lengths - 1)
     return inputs, tf.concat([kept, _nowhere(tf.ones_like(lengths))], 1)
 
 

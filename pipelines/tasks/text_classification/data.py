@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from pipelines.datasets import loading, tables
 from pipelines.errors import UserError
 from pipelines.text.config import TextConfig
-from pipelines.text.tokenizers import Tokenizer, tokenized
+from pipelines.text.tokenizers import Tokenizer, tokenize
 
 SPLITS = ("train", "validation", "test")
 TEXTS = ("text", "text_pair")
@@ -146,7 +146,7 @@ def slices(inputs: Mapping[str, tf.RaggedTensor], *targets) -> tf.data.Dataset:
 
 def _examples(tokenizer: Tokenizer, columns: Mapping[str, np.ndarray]) -> tf.data.Dataset:
     texts = [columns[name] for name in TEXTS if name in columns]
-    return slices(tokenized(tokenizer, *texts), columns["target"])
+    return slices(tokenize(tokenizer, *texts), columns["target"])
 
 
 def _features(builder: tfds.core.DatasetBuilder) -> tuple[tuple[str, ...], str]:

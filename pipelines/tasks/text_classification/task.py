@@ -54,7 +54,7 @@ from pipelines.tasks.text_classification.data import LabelledTexts
 from pipelines.text import figures as text_figures
 from pipelines.text.config import TextConfig
 from pipelines.text.task import TextTask, dense, is_encoder
-from pipelines.text.tokenizers import tokenized
+from pipelines.text.tokenizers import tokenize
 
 # Texts that each signature is proven with.
 _PROVEN = 128
@@ -136,7 +136,7 @@ class TextClassification(TextTask):
     def signatures(self, model: keras.Model, data: LabelledTexts) -> list[Signature]:
         names, tokenizer = data.class_names, data.tokenizer
         columns = [column[:_PROVEN] for column in data.raw("test").values()]
-        inputs = {key: x.numpy() for key, x in dense(tokenized(tokenizer, *columns)).items()}
+        inputs = {key: x.numpy() for key, x in dense(tokenize(tokenizer, *columns)).items()}
         chance = keras.ops.softmax(model.predict(inputs, verbose=0)).numpy()
         answer = classification.named_arrays(chance, names)
 
