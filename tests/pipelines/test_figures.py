@@ -1,4 +1,4 @@
-"""Figures: the right panels with the right words, and drawable in every case."""
+"""Figures: panels and labels, and that every figure can be rendered."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from pipelines import figures
 
 
-def drawn(figure: Figure) -> Figure:
-    """Draws it as MLflow does, which is where layouts fail."""
+def rendered(figure: Figure) -> Figure:
+    """Renders a figure as MLflow does, which is where layouts fail."""
     figure.savefig(io.BytesIO(), format="png", dpi=40)
     return figure
 
@@ -29,7 +29,7 @@ def test_learning_curves_show_training_beside_validation():
         "val_accuracy": [0.2, 0.3, 0.4],
         "learning_rate": [1.0, 0.5, 0.1],
     }
-    figure = drawn(figures.learning_curves(history))
+    figure = rendered(figures.learning_curves(history))
     assert [axes.get_title() for axes in figure.axes] == ["loss", "accuracy"]
     for axes in figure.axes:
         name = axes.get_title()
@@ -41,7 +41,7 @@ def test_learning_curves_show_training_beside_validation():
 
 
 def test_learning_curves_show_a_single_epoch():
-    figure = drawn(figures.learning_curves({"loss": [1.0], "val_loss": [2.0]}))
+    figure = rendered(figures.learning_curves({"loss": [1.0], "val_loss": [2.0]}))
     assert len(figure.axes) == 1
 
 
@@ -52,9 +52,9 @@ def test_learning_curves_show_a_single_epoch():
 def test_the_confusion_matrix_counts_true_labels_by_row(names, rotation):
     truth = np.array([0, 0, 0, 1, 1, 0])
     predicted = np.array([0, 0, 1, 1, 0, 0])
-    figure = drawn(figures.confusion_matrix(truth, predicted, names))
+    figure = rendered(figures.confusion_matrix(truth, predicted, names))
     (axes,) = figure.axes
-    assert axes.get_title() == "66.7% of 6 test examples are right"
+    assert axes.get_title() == "Accuracy 66.7% on 6 test examples"
     # The third class never comes up and has its row and column all the same.
     counts = [int(text.get_text()) for text in axes.texts]
     assert counts == [3, 1, 0, 1, 1, 0, 0, 0, 0]
@@ -67,20 +67,20 @@ def test_a_confusion_matrix_of_many_classes_stays_readable():
     names = [f"class {number}" for number in range(200)]
     labels = np.arange(200)
     figure = figures.confusion_matrix(labels, labels, names)
-    assert figure.axes[0].get_title() == "100.0% of 200 test examples are right"
+    assert figure.axes[0].get_title() == "Accuracy 100.0% on 200 test examples"
     assert len(figure.axes[0].texts) == 0
     assert max(figure.get_size_inches()) <= 24
 
 
-def test_reliability_shows_how_often_the_certain_are_right():
+def test_reliability_shows_accuracy_over_confidence():
     confidence = np.array([0.1, 0.15, 0.55, 0.65, 1.0])
     right = np.array([False, True, True, False, True])
-    figure = drawn(figures.reliability(confidence, right, bins=5))
+    figure = rendered(figures.reliability(confidence, right, bins=5))
     assert figure.get_suptitle() == "Reliability on 5 test examples"
     top, bottom = figure.axes
     lines = {str(line.get_label()): line for line in top.lines}
     np.testing.assert_array_equal(lines["perfectly calibrated"].get_xydata(), [[0, 0], [1, 1]])
-    # A point for each bin that holds examples: their mean certainty, their share that is right.
+    # A point for each bin that holds examples: their mean confidence, their accuracy.
     assert lines["model"].get_xdata() == pytest.approx([0.125, 0.55, 0.65, 1])
     assert lines["model"].get_ydata() == pytest.approx([0.5, 1, 0, 1])
     bars: Any = bottom.patches
@@ -98,19 +98,19 @@ def test_reliability_counts_every_example_once(confidence, seed):
     heights = np.array([bar.get_height() for bar in bars])
     assert heights.sum() == len(confidence)
     (line,) = (line for line in top.lines if line.get_label() == "model")
-    mean, share = np.array(line.get_xydata()).T
+    mean, accuracy = np.array(line.get_xydata()).T
     counts = heights[heights > 0]
     assert len(mean) == len(counts)
     assert np.dot(mean, counts) == pytest.approx(confidence.sum())
-    assert np.dot(share, counts) == pytest.approx(right.sum())
+    assert np.dot(accuracy, counts) == pytest.approx(right.sum())
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("count", [1, 8, 11])
 def test_an_image_grid_shows_each_image_under_its_caption(count, channels):
     images = [np.full((5, 4, channels), 10 * number, np.uint8) for number in range(count)]
-    captions = [f"picture {number}" for number in range(count)]
-    figure = drawn(figures.image_grid(images, captions, title="All of them"))
+    captions = [f"image {number}" for number in range(count)]
+    figure = rendered(figures.image_grid(images, captions, title="All of them"))
     assert figure.get_suptitle() == "All of them"
     shown = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in shown] == captions
@@ -121,20 +121,20 @@ def test_an_image_grid_shows_each_image_under_its_caption(count, channels):
 
 
 def test_an_image_grid_without_images_is_a_title():
-    figure = drawn(figures.image_grid([], [], title="No mistakes on test"))
+    figure = rendered(figures.image_grid([], [], title="No mistakes on test"))
     assert figure.get_suptitle() == "No mistakes on test"
     assert not any(axes.images for axes in figure.axes)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_picture_rows_show_what_belongs_together_in_one_column(channels):
+def test_image_rows_show_an_example_in_each_column(channels):
     rows = {
         name: np.full((3, 4, 6, channels), value, np.uint8) for name, value in (("a", 1), ("b", 2))
     }
     rows["a"][2] = 9
     legend = {"cell": np.array([255, 0, 51], np.uint8)}
     captions = ["first", "second", "third"]
-    figure = drawn(figures.picture_rows(rows, captions, legend=legend, title="All of them"))
+    figure = rendered(figures.image_rows(rows, captions, legend=legend, title="All of them"))
     assert figure.get_suptitle() == "All of them"
     assert [axes.get_title() for axes in figure.axes] == [*captions, "", "", ""]
     assert [axes.get_ylabel() for axes in figure.axes] == ["a", "", "", "b", "", ""]
@@ -145,9 +145,9 @@ def test_picture_rows_show_what_belongs_together_in_one_column(channels):
     assert patch.get_facecolor() == (1, 0, 0.2, 1)
 
 
-def test_shares_are_those_of_each_true_class():
+def test_a_normalized_confusion_matrix_has_fractions_of_each_true_class():
     counts = np.array([[3, 1, 0], [0, 0, 0], [5, 0, 5]])
-    figure = drawn(figures.shares(counts, ("a", "b", "c"), title="Pixels"))
+    figure = rendered(figures.normalized_confusion_matrix(counts, ("a", "b", "c"), title="Pixels"))
     (axes,) = figure.axes
     assert axes.get_title() == "Pixels"
     shown = ["0.75", "0.25", "0.00", "0.00", "0.00", "0.00", "0.50", "0.00", "0.50"]
@@ -156,7 +156,9 @@ def test_shares_are_those_of_each_true_class():
 
 
 def test_bars_are_as_long_as_their_numbers():
-    figure = drawn(figures.bars({"a": 0.25, "b": 1.0, "c": np.nan}, x_label="F1", title="Scores"))
+    figure = rendered(
+        figures.bars({"a": 0.25, "b": 1.0, "c": np.nan}, x_label="F1", title="Scores")
+    )
     (axes,) = figure.axes
     assert axes.get_xlabel() == "F1"
     ends = [bar.get_window_extent().transformed(axes.transData.inverted()) for bar in axes.patches]
