@@ -108,11 +108,14 @@ class Pipeline:
         summary: The task in a few words, for listings.
         task: `module:callable` that makes the task from a config; imported only to run it.
         defaults: The default choices; their class has the pipeline's options.
+        distillable: Whether its networks' outputs are logits over classes or tokens, so that a
+            student can learn from them.
     """
 
     summary: str
     task: str
     defaults: Config
+    distillable: bool = False
 
 
 def bounds(config: type) -> dict[str, Between]:

@@ -16,7 +16,7 @@ from pipelines.errors import UserError
 from pipelines.predictions import Scores
 from pipelines.task import Network, Task, Teacher
 
-WITHOUT_TEACHER = "student without a teacher"
+WITHOUT_TEACHER = "student trained without a teacher"
 
 
 class Distiller(keras.Model):

@@ -20,7 +20,8 @@ from pipelines.text.task import dense
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
-from tests.pipelines import pretrained, written
+from tests.pipelines import written
+from tests.pipelines.tasks.pretraining import examples
 from tests.serving.saved_models import serving
 
 SMALL = (
@@ -53,7 +54,7 @@ class Kept:
 
 @pytest.fixture
 def data_dir(workplace) -> Path:
-    pretrained.store_documents(workplace / "data")
+    examples.store_documents(workplace / "data")
     written.store_topics(workplace / "data")
     return workplace / "data"
 

@@ -1,7 +1,8 @@
-"""Distillation: what the loss is, who learns from whom, and which teachers there are."""
+"""The loss of distillation, which outputs a student learns from, and the bars that compare."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -9,20 +10,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.tasks.distillation.distiller import (
-    Distiller,
-    comparison,
-    in_place_of,
-    limited,
-    soft_loss,
-)
 from scipy.special import rel_entr, softmax
 
 import architectures
 from architectures import heads
-from pipelines.catalog import PIPELINES
+from architectures.bert import transformer_layers
+from pipelines.config import Config
+from pipelines.distiller import (
+    Distiller,
+    adapt,
+    comparison,
+    in_place_of,
+    limited,
+    soft_loss,
+    training_model,
+)
 from pipelines.errors import UserError
-from pipelines.tasks.distillation import distiller
+from pipelines.task import Network, Teacher
 
 SMALL = {"layers": 2, "heads": 2, "width": 8, "feed_forward": 8, "vocabulary": 20}
 
@@ -42,13 +46,13 @@ def test_the_soft_loss_is_the_divergence_at_that_temperature(seed, temperature, 
     )
 
 
-def test_who_thinks_as_the_teacher_loses_nothing():
+def test_equal_distributions_have_no_loss():
     same = logits(0, 4, 3)
     # A distribution does not change with what is added to all logits.
     assert float(soft_loss(same, same + 2, None, 2.0)) == pytest.approx(0, abs=1e-5)
 
 
-def test_what_weighs_nothing_teaches_nothing():
+def test_positions_of_no_weight_do_not_count():
     teacher, student = logits(0, 2, 4, 3), logits(1, 2, 4, 3)
     weight = np.array([[1, 1, 0, 0], [2, 0, 0, 0]], np.float32)
     other = np.where(weight[..., None] > 0, teacher, logits(5, 2, 4, 3))
@@ -62,7 +66,7 @@ def test_what_weighs_nothing_teaches_nothing():
     assert float(soft_loss(teacher, student, np.zeros((2, 4)), 2.0)) == 0
 
 
-def test_several_outputs_add_up_each_under_its_own_weight():
+def test_the_losses_of_several_outputs_add_up_each_with_its_weight():
     teacher = {"a": logits(0, 2, 3), "b": logits(1, 2, 4), "c": logits(2, 2, 4)}
     student = {"a": logits(3, 2, 3), "b": logits(4, 2, 4)}
     weight = {"a": np.array([1, 0], np.float32)}
@@ -78,36 +82,38 @@ def linear(seed: int, units: int = 3) -> keras.Model:
     return keras.Model(x, keras.layers.Dense(units)(x))
 
 
-def taught(alpha: float, truth: np.ndarray, epochs: int = 150) -> tuple[keras.Model, Distiller]:
-    """Returns a student of `linear(1)` that learned from it and from `truth`, and its learner."""
+def taught(alpha: float, truth: np.ndarray, steps: int = 150) -> tuple[keras.Model, Distiller]:
+    """Returns a student of `linear(1)` that learned from it and from `truth`, and its distiller."""
     student = linear(2)
-    learner = Distiller(linear(1), student, temperature=2.0, alpha=alpha)
-    learner.compile(
+    distiller = Distiller(linear(1), student, temperature=2.0, alpha=alpha)
+    distiller.compile(
         optimizer=keras.optimizers.Adam(0.05),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    learner.fit(logits(7, 64, 5), truth, batch_size=64, epochs=epochs, verbose=0)
-    return student, learner
+    x, y = np.tile(logits(7, 64, 5), (steps, 1)), np.tile(truth, steps)
+    distiller.fit(x, y, batch_size=64, shuffle=False, verbose=0)
+    return student, distiller
 
 
-def test_a_student_of_its_teacher_alone_comes_to_think_as_the_teacher_does():
-    """Whatever the truth is said to be."""
+def test_a_student_of_its_teacher_alone_learns_its_probabilities():
+    """Whatever the targets are."""
     x, wrong = logits(7, 64, 5), np.zeros(64, int)
-    student, learner = taught(1.0, wrong)
-    own, others = (softmax(model.predict(x, verbose=0), -1) for model in (student, learner.teacher))
+    student, distiller = taught(1.0, wrong)
+    networks = (student, distiller.teacher)
+    own, others = (softmax(network.predict(x, verbose=0), -1) for network in networks)
     np.testing.assert_allclose(own, others, atol=0.05)
 
 
-def test_the_teacher_stays_as_it_is():
-    _, learner = taught(0.5, np.zeros(64, int), epochs=2)
-    for one, other in zip(learner.teacher.get_weights(), linear(1).get_weights(), strict=True):
+def test_the_teacher_does_not_change():
+    _, distiller = taught(0.5, np.zeros(64, int), steps=2)
+    for one, other in zip(distiller.teacher.get_weights(), linear(1).get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert len(learner.trainable_variables) == 2
+    assert len(distiller.trainable_variables) == 2
 
 
-def test_without_a_share_for_the_teacher_the_student_learns_as_if_alone():
+def test_with_alpha_0_the_student_learns_as_without_a_teacher():
     truth = np.arange(64) % 3
-    student, _ = taught(0.0, truth, epochs=3)
+    student, _ = taught(0.0, truth, steps=3)
     alone = linear(2)
     alone.compile(
         optimizer=keras.optimizers.Adam(0.05),
@@ -122,39 +128,41 @@ def pretraining(architecture: str, **options: Any) -> keras.Model:
     return heads.masked_lm(architectures.build(architecture, **SMALL), **options)
 
 
-def test_places_without_a_hidden_word_teach_nothing():
-    """Whatever the teacher thinks there."""
+def test_padding_of_masked_positions_does_not_count():
+    """Whatever the teacher's outputs there are."""
     teacher, student = (
         keras.Model(model.input, {"masked_lm": model.output})
         for model in (pretraining("bert_tiny"), pretraining("distilbert_base"))
     )
-    learner = Distiller(teacher, student, temperature=2.0, alpha=1.0)
+    distiller = Distiller(teacher, student, temperature=2.0, alpha=1.0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    learner.compile(loss={"masked_lm": loss})
+    distiller.compile(loss={"masked_lm": loss})
     inputs = {name: np.ones((2, 5), np.int32) for name in teacher.input}
     inputs["mask_positions"] = np.array([[1, 3, 0], [2, 0, 0]], np.int32)
-    thought, given = (model({k: inputs[k] for k in model.input}) for model in (teacher, student))
+    expected_logits, found = (
+        model({k: inputs[k] for k in model.input}) for model in (teacher, student)
+    )
     real = inputs["mask_positions"] > 0
-    expected = soft_loss(thought["masked_lm"], given["masked_lm"], real, 2.0)
-    lost = learner.compute_loss(inputs, {"masked_lm": np.zeros((2, 3))}, given)
+    expected = soft_loss(expected_logits["masked_lm"], found["masked_lm"], real, 2.0)
+    lost = distiller.compute_loss(inputs, {"masked_lm": np.zeros((2, 3))}, found)
     assert float(lost) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_of_a_teacher_with_more_outputs_the_student_hears_its_own():
+def test_a_student_learns_from_those_of_its_teachers_outputs_that_it_has():
     teacher = pretraining("bert_tiny", sentence_task="next_sentence")
     student = pretraining("distilbert_base")
-    heard = limited(teacher, student)
-    assert heard.output.shape == student.output.shape
+    used = limited(teacher, student)
+    assert used.output.shape == student.output.shape
     inputs = {name: np.ones((2, 4), np.int32) for name in teacher.input}
     np.testing.assert_array_equal(
-        heard(inputs, training=False), teacher(inputs, training=False)["masked_lm"]
+        used(inputs, training=False), teacher(inputs, training=False)["masked_lm"]
     )
     both = pretraining("bert_tiny", sentence_task="next_sentence")
     assert set(limited(teacher, both).output) == {"masked_lm", "next_sentence"}
 
 
-def test_a_student_takes_the_place_of_its_teacher():
-    """Whoever asked the teacher can ask it in the same way."""
+def test_a_student_takes_the_inputs_of_its_teacher():
+    """Those that it does not use are ignored."""
     teacher = pretraining("bert_tiny", sentence_task="next_sentence")
     student = pretraining("distilbert_base")
     placed = in_place_of(teacher, student)
@@ -170,9 +178,9 @@ def test_a_student_takes_the_place_of_its_teacher():
     np.testing.assert_allclose(again(inputs, training=False), expected, atol=1e-6)
 
 
-def test_a_student_that_does_not_fit_its_teacher_is_refused():
+def test_a_student_that_does_not_fit_its_teacher_is_an_error():
     with pytest.raises(
-        UserError, match=r"the student answers \(None, 4\), its teacher \(None, 3\)"
+        UserError, match=r"the student's outputs are \(None, 4\), its teacher's \(None, 3\)"
     ):
         in_place_of(linear(1), linear(2, units=4))
     bert = heads.classifier(architectures.build("bert_tiny", **SMALL), classes=2)
@@ -183,27 +191,73 @@ def test_a_student_that_does_not_fit_its_teacher_is_refused():
         in_place_of(distilbert, bert)
 
 
-@pytest.mark.parametrize("teacher", ["", "digits", "runs:/nowhere", "models:/nothing@champion"])
-def test_who_is_no_teacher_is_told_in_one_sentence(teacher, store):
-    with pytest.raises(
-        UserError, match=f"--teacher must be a run .* or one of .*, not '{teacher}'"
-    ):
-        distiller.find(teacher)
+def teacher_of(model: keras.Model, **options: Any) -> Teacher:
+    task: Any = SimpleNamespace(config=Config(architecture="mlp"))
+    defaults: dict[str, Any] = {"temperature": 2.0, "alpha": 0.5, "inherit": False}
+    return Teacher("doubles", task, model, **{**defaults, **options})
 
 
-def test_a_task_without_logits_teaches_nobody(store):
-    with pytest.raises(
-        UserError, match=r"--teacher must be of image_classification, .* not of forecast"
-    ):
-        distiller.find("forecasting")
-    assert set(distiller.TEACHERS) <= set(PIPELINES)
+def test_a_student_may_begin_with_layers_of_its_teacher():
+    """Every other one, and only if it inherits."""
+    source = heads.classifier(architectures.build("bert_tiny", **{**SMALL, "layers": 4}), classes=2)
+
+    def student() -> keras.Model:
+        return heads.classifier(architectures.build("distilbert_base", **SMALL), classes=2)
+
+    network = adapt(teacher_of(source, inherit=True), Network(student(), {"own": source}))
+    assert network.parts == {"own": source}
+    own, others = transformer_layers(network.model), transformer_layers(source)
+    for layer, other in zip(own, (others[0], others[2]), strict=True):
+        for one, two in zip(layer.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, two)
+    alone = adapt(teacher_of(source), Network(student())).model
+    assert alone.input.keys() == source.input.keys()
+    first = (transformer_layers(model)[0].get_weights()[0] for model in (alone, source))
+    assert np.any(next(first) != next(first))
+
+
+INHERITING = [
+    ("electra_small", {"layers": 9}, "--inherit: the student must not have more layers than the"),
+    ("distilbert_base", {"width": 12}, "--inherit: transformer_layer_0 of the student has weights"),
+]
+
+
+@pytest.mark.parametrize(("architecture", "options", "message"), INHERITING)
+def test_layers_that_do_not_fit_are_an_error(architecture, options, message):
+    source = heads.classifier(architectures.build("bert_tiny", **SMALL), classes=2)
+    encoder = architectures.build(architecture, **{**SMALL, **options})
+    with pytest.raises(UserError, match=message):
+        adapt(teacher_of(source, inherit=True), Network(heads.classifier(encoder, classes=2)))
+
+
+def test_a_teacher_of_no_weight_is_not_part_of_the_training_model():
+    student, loss = linear(2), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    student.compile(optimizer="sgd", loss=loss)
+    model = training_model(teacher_of(linear(1), alpha=0.0), student, loss=loss, metrics=[])
+    assert model is student
+    fitted: Any = training_model(teacher_of(linear(1)), student, loss=loss, metrics=[])
+    assert (fitted.student, fitted.temperature, fitted.alpha) == (student, 2.0, 0.5)
+    assert fitted.optimizer is student.optimizer
 
 
 def test_bars_say_score_and_size():
-    figure = comparison("perplexity", {"teacher": (90.0, 1_000_000), "student": (120.0, 20)})
+    teacher = teacher_of(linear(1, units=4))
+    config = Config(architecture="perceptron")
+    task: Any = SimpleNamespace(config=config, teacher=teacher, metric="error")
+    figure = comparison(
+        task,
+        teacher_scores={"error": 90.0},
+        student_scores={"error": 120.0},
+        alone_scores={"error": 130.0},
+        student=linear(2),
+    )
     (axes,) = figure.axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert labels == ["teacher\n1,000,000 parameters", "student\n20 parameters"]
-    drawn: Any = axes.patches
-    assert [bar.get_width() for bar in drawn] == [90, 120]
-    assert axes.get_xlim()[1] > 120
+    assert labels == [
+        "teacher, mlp\n24 parameters",
+        "student, perceptron\n18 parameters",
+        "student trained without a teacher\n18 parameters",
+    ]
+    bars: Any = axes.patches
+    assert [bar.get_width() for bar in bars] == [90, 120, 130]
+    assert axes.get_xlim()[1] > 130

@@ -29,7 +29,7 @@ class DistillationConfig(Config):
 
 PIPELINE = Pipeline(
     summary="Knowledge distillation",
-    task="pipelines.tasks.distillation.task:Distillation",
+    task="pipelines.tasks.distillation.task:make_student",
     defaults=DistillationConfig(
         architecture="tapped_delay_line",
         model={

@@ -18,4 +18,5 @@ PIPELINE = Pipeline(
         ),
         augmentation=Augmentation(shift=0.1, rotation=0.04, zoom=0.1),
     ),
+    distillable=True,
 )

@@ -14,4 +14,5 @@ PIPELINE = Pipeline(
         model={"filters": 8, "padding": "same", "normalize": True},
         recipe=Recipe(epochs=20, batch_size=8, optimizer=Optimizer(learning_rate=5e-3)),
     ),
+    distillable=True,
 )

@@ -37,4 +37,5 @@ PIPELINE = Pipeline(
             optimizer=Optimizer(learning_rate=5e-3, warmup=0.05, clip_norm=1.0),
         ),
     ),
+    distillable=True,
 )

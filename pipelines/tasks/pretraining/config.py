@@ -53,6 +53,7 @@ BERT = Pipeline(
             optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
         ),
     ),
+    distillable=True,
 )
 ELECTRA = Pipeline(
     summary="Replaced-token detection",

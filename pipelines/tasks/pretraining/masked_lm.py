@@ -14,7 +14,7 @@ from pipelines import figures
 from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.tasks.pretraining.masking import MASK, split_masked
-from pipelines.tasks.pretraining.neighbour_counts import Neighbours
+from pipelines.tasks.pretraining.neighbor_counts import Neighbours
 from pipelines.text import figures as text_figures
 from pipelines.text.tokenizers import WordPieces
 

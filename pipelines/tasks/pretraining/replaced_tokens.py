@@ -25,7 +25,7 @@ from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.pretraining import masked_lm
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.tasks.pretraining.masked_lm import NOTHING
-from pipelines.tasks.pretraining.neighbour_counts import Neighbours
+from pipelines.tasks.pretraining.neighbor_counts import Neighbours
 from pipelines.text import figures as text_figures
 from pipelines.text.tokenizers import SPECIAL, WordPieces, shortened
 

@@ -25,4 +25,5 @@ PIPELINE = Pipeline(
             optimizer=Optimizer(learning_rate=1e-3, average=0.997),
         ),
     ),
+    distillable=True,
 )

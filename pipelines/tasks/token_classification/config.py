@@ -19,4 +19,5 @@ PIPELINE = Pipeline(
             optimizer=Optimizer(learning_rate=5e-3, clip_norm=1.0),
         ),
     ),
+    distillable=True,
 )

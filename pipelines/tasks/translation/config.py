@@ -52,4 +52,5 @@ PIPELINE = Pipeline(
             optimizer=Optimizer(learning_rate=2e-3, schedule="inverse_sqrt", warmup=0.2),
         ),
     ),
+    distillable=True,
 )

@@ -24,7 +24,8 @@ from pipelines.tasks.pretraining import masked_lm
 from pipelines.tasks.pretraining.bert import BertPretraining
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.text.tokenizers import SPECIAL
-from tests.pipelines import pretrained, samples
+from tests.pipelines import samples
+from tests.pipelines.tasks.pretraining import examples
 
 TASKS = {
     "bert_tiny": "next_sentence",
@@ -37,7 +38,7 @@ TASKS = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tfds")
-    pretrained.store_documents(folder)
+    examples.store_documents(folder)
     return folder
 
 
@@ -45,7 +46,7 @@ class Built:
     """A task with its data and its network, whose weights are strong, so that answers differ."""
 
     def __init__(self, folder: Path, architecture: str = "bert_tiny", **options: Any) -> None:
-        self.config = pretrained.config(folder, architecture, **options)
+        self.config = examples.config(folder, architecture, **options)
         self.task = BertPretraining()
         self.data: Segments = self.task.load(self.config)
         self.model: keras.Model = training.build(self.task, self.data, self.config)
@@ -208,12 +209,12 @@ def test_examples_are_sentences_of_test(bert):
 )
 def test_choices_that_do_not_go_together_are_refused(folder, architecture, options, message):
     with pytest.raises(UserError, match=message):
-        BertPretraining().load(pretrained.config(folder, architecture, **options))
+        BertPretraining().load(examples.config(folder, architecture, **options))
 
 
 @pytest.mark.parametrize("chosen", ["none", "sentence_order"])
 def test_the_question_about_pairs_can_be_chosen(folder, chosen):
-    task, config = BertPretraining(), pretrained.config(folder, sentence_task=chosen)
+    task, config = BertPretraining(), examples.config(folder, sentence_task=chosen)
     own = {"masked_lm", chosen} - {"none"}
     assert set(task.model(config, task.load(config)).output) == own
     assert task.loss().keys() == task.metrics().keys() == own

@@ -11,7 +11,8 @@ import tensorflow_datasets as tfds
 from pipelines.errors import UserError
 from pipelines.tasks.pretraining import documents
 from pipelines.tasks.pretraining.config import BertPretrainingConfig
-from tests.pipelines import pretrained, written
+from tests.pipelines import written
+from tests.pipelines.tasks.pretraining import examples
 
 ARTICLE = """
 _START_ARTICLE_
@@ -30,9 +31,9 @@ def config(dataset: str, **options) -> BertPretrainingConfig:
 
 
 def test_sentences_and_labels_are_taken_as_they_are(tmp_path):
-    pretrained.store_documents(tmp_path)
+    examples.store_documents(tmp_path)
     found = documents.load(config("shores", data_dir=str(tmp_path)))
-    for split, rows in pretrained.documents().items():
+    for split, rows in examples.documents().items():
         assert found.sentences[split] == [row["sentences"] for row in rows]
         assert found.labels[split].tolist() == [row["topic"] for row in rows]
     assert (found.name, found.version, found.class_names) == ("shores", "2.0.0", ("sea", "wood"))

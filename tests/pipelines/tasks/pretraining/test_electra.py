@@ -20,13 +20,14 @@ from pipelines.export.saved_model import saved_model
 from pipelines.export.validation import validate
 from pipelines.tasks.pretraining.config import ElectraPretrainingConfig
 from pipelines.tasks.pretraining.electra import ElectraPretraining
-from tests.pipelines import pretrained, samples
+from tests.pipelines import samples
+from tests.pipelines.tasks.pretraining import examples
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tfds")
-    pretrained.store_documents(folder)
+    examples.store_documents(folder)
     return folder
 
 
@@ -34,7 +35,7 @@ class Built:
     """A task with its data and its networks, whose weights are strong, so that answers differ."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
-        self.config = pretrained.config(
+        self.config = examples.config(
             folder, "electra_small", ElectraPretrainingConfig, generator_divisor=2, **options
         )
         self.task = ElectraPretraining()
@@ -133,7 +134,7 @@ def test_figures_show_what_is_told_and_guessed(electra):
 )
 def test_choices_that_cannot_be_built_are_refused(folder, options, message):
     chosen = {"architecture": "electra_small", "kind": ElectraPretrainingConfig, **options}
-    config = pretrained.config(folder, **chosen)
+    config = examples.config(folder, **chosen)
     task = ElectraPretraining()
     with pytest.raises(UserError, match=message):
         task.model(config, task.load(config))

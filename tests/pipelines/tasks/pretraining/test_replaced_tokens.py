@@ -17,7 +17,7 @@ from pipelines.tasks.pretraining.chunks import Tokens
 from pipelines.tasks.pretraining.config import ElectraPretrainingConfig
 from pipelines.tasks.pretraining.electra import ElectraPretraining
 from pipelines.text.tokenizers import SPECIAL, WordPieces
-from tests.pipelines import pretrained
+from tests.pipelines.tasks.pretraining import examples
 
 ORIGINAL = np.array([[2, 5, 6, 7, 3], [2, 8, 3, 0, 0]])
 JUDGED = np.array([[2, 9, 6, 6, 3], [2, 8, 3, 0, 0]])
@@ -77,14 +77,14 @@ def test_scores_tell_the_text_of_all_runs_from_one_s_own():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    pretrained.store_documents(folder)
+    examples.store_documents(folder)
     return folder
 
 
 def load(folder, **options):
     task = ElectraPretraining()
     return task, task.load(
-        pretrained.config(folder, "electra_small", ElectraPretrainingConfig, **options)
+        examples.config(folder, "electra_small", ElectraPretrainingConfig, **options)
     )
 
 
@@ -110,7 +110,7 @@ def test_every_example_comes_masked_and_with_tokens_put_in(folder):
         assert not (inputs["token_ids"][given] == mask).any()
         assert not target["masked_lm"][given].any()
         assert not inputs["mask_positions"][given].any()
-    again = load(folder, recipe=pretrained.RECIPE)[1]
+    again = load(folder, recipe=examples.RECIPE)[1]
     assert again.digest == data.digest
 
 

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from pipelines.tasks.pretraining import neighbour_counts
-from pipelines.tasks.pretraining.neighbour_counts import Neighbours
+from pipelines.tasks.pretraining import neighbor_counts
+from pipelines.tasks.pretraining.neighbor_counts import Neighbours
 
 SIZE = 7
 IDS = np.array([1, 2, 3, 1, 2, 4, 1, 2, 3, 5])
@@ -32,11 +32,11 @@ def by_hand(left: int, right: int) -> np.ndarray:
         before[one] += two == right
     for one, two, three in zip(IDS[:-2], IDS[1:-1], IDS[2:], strict=True):
         both[two] += one == left and three == right
-    product = smoothed(after, share, neighbour_counts._ONE) * smoothed(
-        before, share, neighbour_counts._ONE
+    product = smoothed(after, share, neighbor_counts._ONE) * smoothed(
+        before, share, neighbor_counts._ONE
     )
     product = product / share / (product / share).sum()
-    return smoothed(both, product, neighbour_counts._BOTH)
+    return smoothed(both, product, neighbor_counts._BOTH)
 
 
 def test_probabilities_are_those_of_the_formula(counts):
@@ -55,9 +55,9 @@ def test_of_neighbours_that_never_occur_nothing_is_learned(counts):
 
 
 def test_many_places_come_in_parts(counts):
-    left = np.resize(np.arange(SIZE), 2 * neighbour_counts._ROWS + 3)
+    left = np.resize(np.arange(SIZE), 2 * neighbor_counts._ROWS + 3)
     parts = list(counts.log_probabilities(left, left[::-1]))
-    assert [len(part) for part in parts] == [neighbour_counts._ROWS, neighbour_counts._ROWS, 3]
+    assert [len(part) for part in parts] == [neighbor_counts._ROWS, neighbor_counts._ROWS, 3]
 
 
 def test_draws_follow_the_probabilities(counts):
@@ -69,7 +69,7 @@ def test_draws_follow_the_probabilities(counts):
 
 def test_features_are_logarithms_of_each_neighbour_s_share(counts):
     (features,) = counts.features(np.array([1]), np.array([2]), np.array([3]))
-    share, weight = counts.share[2], neighbour_counts._ONE
+    share, weight = counts.share[2], neighbor_counts._ONE
     # 2 follows 1 all three times; 3 comes twice, both times behind 2.
     expected = [share, (3 + weight * share) / (3 + weight), (2 + weight * share) / (2 + weight)]
     np.testing.assert_allclose(features, np.log(expected))

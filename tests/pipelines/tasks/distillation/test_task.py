@@ -1,0 +1,101 @@
+"""Students: which runs can teach, and which choices are the student's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from pipelines import tracking
+from pipelines.catalog import PIPELINES
+from pipelines.config import Config, Recipe
+from pipelines.errors import UserError
+from pipelines.image.config import ImageConfig
+from pipelines.run import write_network
+from pipelines.tasks.distillation import task as distillation
+from pipelines.tasks.distillation.config import DistillationConfig
+from pipelines.tasks.distillation.task import find, make_student
+from pipelines.tasks.image_classification.task import ImageClassification
+
+IMAGES = ImageConfig(dataset="digits", architecture="convnet", data_dir="/there", image_size=12)
+STUDENT = DistillationConfig(
+    architecture="mlp",
+    model={"units": [3]},
+    name="little",
+    recipe=Recipe(epochs=3, seed=7),
+    temperature=3.0,
+    alpha=0.25,
+)
+
+
+def linear() -> keras.Model:
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+
+
+def log_run(folder: Path, pipeline: str, config: Config, model: keras.Model | None = None) -> str:
+    """Logs what a run of a pipeline would keep of its network."""
+    with tracking.run(pipeline, config) as tracked:
+        write_network(model or linear(), folder / "network")
+        tracked.folder(folder / "network")
+    return tracked.uri
+
+
+def test_a_student_has_its_own_network_and_the_task_of_its_teacher(store, tmp_path):
+    model = linear()
+    uri = log_run(tmp_path, "image_classification", IMAGES, model)
+    student = make_student(replace(STUDENT, teacher=uri))
+    assert type(student) is ImageClassification
+    assert student.config == replace(
+        IMAGES, architecture="mlp", model={"units": [3]}, name="little", recipe=STUDENT.recipe
+    )
+    teacher = student.teacher
+    assert teacher is not None
+    assert (teacher.pipeline, teacher.task.config) == ("image_classification", IMAGES)
+    assert (teacher.temperature, teacher.alpha, teacher.inherit) == (3.0, 0.25, False)
+    for one, other in zip(teacher.model.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # Where the data are may differ from machine to machine.
+    moved = make_student(replace(STUDENT, teacher=uri, data_dir="/here", manual_dir="/mine"))
+    assert (moved.config.data_dir, moved.config.manual_dir) == ("/here", "/mine")
+    assert moved.teacher is not None
+    assert moved.teacher.task.config == replace(IMAGES, data_dir="/here", manual_dir="/mine")
+
+
+def test_a_pipeline_stands_for_its_default_run_which_is_made_first(store, tmp_path, monkeypatch):
+    uri, made = log_run(tmp_path, "image_classification", IMAGES), []
+
+    def run(*arguments: Any) -> Any:
+        made.append(arguments)
+        return SimpleNamespace(run=SimpleNamespace(uri=uri))
+
+    monkeypatch.setattr(distillation, "run", run)
+    found = find("image_classification")
+    assert made == [("image_classification", PIPELINES["image_classification"].defaults)]
+    assert (found.pipeline, found.config) == ("image_classification", IMAGES)
+
+
+@pytest.mark.parametrize("teacher", ["", "digits", "runs:/nowhere", "models:/nothing@champion"])
+def test_what_is_no_teacher_is_an_error_of_one_sentence(teacher, store):
+    with pytest.raises(
+        UserError, match=f"--teacher must be a run .* or one of .*, not '{teacher}'"
+    ):
+        find(teacher)
+
+
+def test_a_pipeline_without_logits_has_no_students(store, tmp_path):
+    message = "--teacher must be of image_classification, .* not of forecasting"
+    with pytest.raises(UserError, match=message):
+        find("forecasting")
+    uri = log_run(tmp_path, "forecasting", PIPELINES["forecasting"].defaults)
+    with pytest.raises(UserError, match=message):
+        find(uri)
+
+
+def test_the_data_set_cannot_be_chosen():
+    with pytest.raises(UserError, match="--dataset follows from the teacher, and cannot be digits"):
+        make_student(replace(STUDENT, dataset="digits"))
