@@ -1,4 +1,4 @@
-"""What both clients ask and how they read the answers: calls as values, without a connection.
+"""Calls as values: a request, how its response is read, and its fallback. No connection.
 
 Arguments, results and errors of the calls are those of the methods of `serving.client.Client`.
 """
@@ -12,11 +12,20 @@ from typing import Any, Generic, Literal, TypeVar
 import grpc
 import numpy as np
 
+from serving.client.methods import (
+    CLASSIFY,
+    HEALTH,
+    METADATA,
+    MULTI_INFERENCE,
+    PREDICT,
+    REGRESS,
+    RELOAD,
+    STATUS,
+    Method,
+)
 from serving.errors import ServingError
 from serving.protocol import examples, messages, tensors
 
-_PREDICTION = "/tensorflow.serving.PredictionService"
-_MODEL = "/tensorflow.serving.ModelService"
 _STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _SERVING = 1
@@ -27,21 +36,21 @@ Classes = list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
-class Method:
-    """An RPC: its full name and the classes of its messages."""
-
-    path: str
-    request: Any
-    response: Any
-
-
-@dataclass(frozen=True)
 class Call(Generic[Result]):
-    """A request to a method, and the function that reads the response."""
+    """A request to a method.
+
+    Attributes:
+        method: The RPC.
+        request: The request message.
+        read: Reads the result out of the response message.
+        fallback: Called with the request and the error that it was answered with; changes the
+            request and returns True if it should be sent once more. None: errors are final.
+    """
 
     method: Method
     request: Any
     read: Callable[[Any], Result]
+    fallback: Callable[[Any, ServingError], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,9 @@ class TensorInfo:
     """An input or output of a signature.
 
     Attributes:
-        name: Of the tensor in the graph.
+        name: Name of the tensor in the graph.
         dtype: TensorFlow's name, such as "float32" or "string".
-        shape: Sizes, None where any will do; None if even the rank is open.
+        shape: Size of each dimension, None where it is variable; None if the rank is unknown.
     """
 
     name: str
@@ -70,7 +79,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a signature takes and answers, by alias, and the API it is meant for."""
+    """Inputs and outputs of a signature by alias, and the API that it is meant for."""
 
     inputs: dict[str, TensorInfo]
     outputs: dict[str, TensorInfo]
@@ -84,9 +93,9 @@ class ModelConfig:
     Attributes:
         name: Served name.
         base_path: Folder of the versions, absolute or a URI.
-        versions: How many of the latest; or their numbers; or "all".
-        labels: Version number of each label.
-        platform: What runs it.
+        versions: Number of latest versions; or a list of versions; or "all".
+        labels: Version by label.
+        platform: Model platform; "tensorflow" for a SavedModel.
     """
 
     name: str
@@ -96,37 +105,8 @@ class ModelConfig:
     platform: str = "tensorflow"
 
 
-PREDICT = Method(f"{_PREDICTION}/Predict", messages.PredictRequest, messages.PredictResponse)
-CLASSIFY = Method(
-    f"{_PREDICTION}/Classify", messages.ClassificationRequest, messages.ClassificationResponse
-)
-REGRESS = Method(f"{_PREDICTION}/Regress", messages.RegressionRequest, messages.RegressionResponse)
-MULTI_INFERENCE = Method(
-    f"{_PREDICTION}/MultiInference",
-    messages.MultiInferenceRequest,
-    messages.MultiInferenceResponse,
-)
-METADATA = Method(
-    f"{_PREDICTION}/GetModelMetadata",
-    messages.GetModelMetadataRequest,
-    messages.GetModelMetadataResponse,
-)
-STATUS = Method(
-    f"{_MODEL}/GetModelStatus", messages.GetModelStatusRequest, messages.GetModelStatusResponse
-)
-RELOAD = Method(
-    f"{_MODEL}/HandleReloadConfigRequest",
-    messages.ReloadConfigRequest,
-    messages.ReloadConfigResponse,
-)
-HEALTH = Method(
-    "/grpc.health.v1.Health/Check", messages.HealthCheckRequest, messages.HealthCheckResponse
-)
-METHODS = (PREDICT, CLASSIFY, REGRESS, MULTI_INFERENCE, METADATA, STATUS, RELOAD, HEALTH)
-
-
 def read(call: Call[Result], response: Any) -> Result:
-    """Returns what a response says; None stands for one that gRPC could not parse.
+    """Returns the result of a call; None stands for a response that gRPC could not parse.
 
     Raises:
         ServingError: INTERNAL, the response cannot be read; or the error that it holds.
@@ -222,7 +202,7 @@ def metadata(spec: Any) -> Call[dict[str, Signature]]:
 
 
 def version_of(spec: Any) -> Call[int]:
-    """Asks which version answers, for instance to a label, of which a status says nothing."""
+    """Asks for the version that is used, for example for a label, which no status contains."""
     return Call(METADATA, _metadata_request(spec), lambda r: r.model_spec.version.value)
 
 

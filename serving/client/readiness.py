@@ -8,8 +8,7 @@ from typing import Any
 
 import grpc
 
-from serving.client import calls
-from serving.client.calls import Call, VersionStatus
+from serving.client.calls import VersionStatus
 from serving.errors import ServingError
 
 PAUSE = 0.1
@@ -20,52 +19,30 @@ _PASSING = (
 )
 
 
-class Waiting:
-    """What to ask next, and what the answers mean; whoever has the connection asks.
+class Wait:
+    """A wait with a deadline, and what responses mean for it.
 
     Args:
-        specs: Model specs to wait for, one after the other: each with a version, with a label, or
-            without both, which is any version.
         timeout: Seconds to wait in all.
-        longest: Seconds that one call may take.
     """
 
-    def __init__(self, specs: Sequence[Any], timeout: float, longest: float) -> None:
-        self._specs, self._longest = list(specs), longest
+    def __init__(self, timeout: float) -> None:
         self._deadline = time.monotonic() + timeout
-        self._found: list[int] = []
-
-    @property
-    def call(self) -> Call[Any]:
-        """The next call; pause for `PAUSE` seconds between two."""
-        spec = self._specs[0]
-        # A status says nothing about labels.
-        return calls.version_of(spec) if spec.version_label else calls.status(spec)
 
     def left(self) -> float:
-        """Returns the seconds that the next call may take."""
-        return min(self._longest, max(self._deadline - time.monotonic(), 0.1))
+        """Returns the seconds until the deadline, 0.1 at least."""
+        return max(self._deadline - time.monotonic(), 0.1)
 
-    def answered(self, answer: int | list[VersionStatus]) -> int | None:
-        """Returns the version of the first spec when all are available; None if the wait goes on.
+    def available(self, spec: Any, states: Sequence[VersionStatus]) -> int | None:
+        """Returns the version that is available; None if the wait goes on.
+
+        Args:
+            spec: The ModelSpec that is waited for, with a version or with none.
+            states: Its status.
 
         Raises:
-            ServingError: The time is over, or the version failed to load.
+            ServingError: The deadline has passed, or the version failed to load.
         """
-        version = answer if isinstance(answer, int) else self._available(answer)
-        if version is not None:
-            self._found.append(version)
-            self._specs.pop(0)
-        return None if self._specs else self._found[0]
-
-    def refused(self, error: ServingError) -> None:
-        """Raises the error if the time is over or waiting would not change it."""
-        unlabelled = error.message.startswith("Unrecognized servable version label")
-        if self._over() or not (unlabelled or error.code in _PASSING):
-            raise error
-
-    def _available(self, states: list[VersionStatus]) -> int | None:
-        spec = self._specs[0]
         for entry in states:
             if entry.state == "AVAILABLE":
                 return entry.version
@@ -77,6 +54,12 @@ class Waiting:
                 + ", ".join(f"{s.version} {s.state} {s.error}".strip() for s in states),
             )
         return None
+
+    def check_error(self, error: ServingError) -> None:
+        """Raises the error if the deadline has passed or waiting would not change it."""
+        unlabelled = error.message.startswith("Unrecognized servable version label")
+        if self._over() or not (unlabelled or error.code in _PASSING):
+            raise error
 
     def _over(self) -> bool:
         return time.monotonic() > self._deadline

@@ -1,4 +1,4 @@
-"""Which version label a request asks for: traffic split by weight."""
+"""Version labels of requests: traffic split by weight, and labels that a server lacks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import math
 import random
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from serving.client import calls
+from serving.client.calls import Call, Result
 from serving.errors import ServingError
 
 STABLE = "stable"
@@ -18,16 +20,16 @@ _UNRECOGNIZED = "Unrecognized servable version label: "
 
 
 class Split:
-    """Shares requests out between version labels.
+    """Distributes requests over version labels.
 
     A request with a key always gets the same label, as long as labels, order and seed stay; when
-    a weight grows, only the keys that change sides move. Requests without a key are drawn from a
-    sequence that the seed determines.
+    a weight grows, only the keys that change sides move. The labels of requests without a key are a
+    random sequence that the seed determines.
 
     Args:
         weights: Weight of each label, in any unit; empty asks for no label.
-        seed: Of the draws, and of what keys mean.
-        by_default: Whether nobody asked for these labels: a server need not know them.
+        seed: Seed of the random choice, and of the label of a key.
+        by_default: Whether the labels are a default, which a server need not know.
 
     Raises:
         ValueError: A weight is negative or not finite, or none is positive.
@@ -40,7 +42,7 @@ class Split:
             raise ValueError(f"weights of labels must be finite and not negative: {dict(weights)}")
         self._weights = {label: weight for label, weight in weights.items() if weight > 0}
         if weights and not self._weights:
-            raise ValueError(f"one weight at least must be positive: {dict(weights)}")
+            raise ValueError(f"at least one weight must be positive: {dict(weights)}")
         self._seed = seed
         self._random = random.Random(seed)
         self._by_default = by_default
@@ -48,12 +50,12 @@ class Split:
 
     @classmethod
     def of(cls, label: str | None, labels: Mapping[str, float] | None, seed: int) -> Split:
-        """Returns the split of a client's arguments, of which one at most is given.
+        """Returns the split of a client's arguments `label` or `labels`.
 
         Without both it is `stable`, by default; an empty label is none.
 
         Raises:
-            ValueError: Both are, or weights are none.
+            ValueError: Both are set, or the weights are invalid.
         """
         if label and labels:
             raise ValueError(f"a client has a label or weights of labels, not {label!r} and those")
@@ -76,7 +78,7 @@ class Split:
             point -= weight
             if point < 0:
                 return label
-        return label  # What rounding left over.
+        return label  # Rounding.
 
     def spec(
         self,
@@ -94,7 +96,7 @@ class Split:
         if version is None and label is None:
             label = self.choose(key)
             if time.monotonic() < self._unknown.get((model, label), 0.0):
-                label = self._instead(label)
+                label = self._replacement(label)
         return calls.model_spec(model, version, label or "", signature)
 
     def specs(self, model: str, version: int | None, label: str | None) -> list[Any]:
@@ -103,14 +105,18 @@ class Split:
         labels = self.labels if own else [label or ""]
         return [calls.model_spec(model, version, name) for name in labels]
 
-    def give_way(self, request: Any, error: ServingError) -> bool:
-        """Gives a request another label, if the server does not know the one chosen for it.
+    def routed(self, call: Call[Result], version: int | None, label: str | None) -> Call[Result]:
+        """Returns the call with a fallback, if its label was chosen here and not by the caller."""
+        return replace(call, fallback=self.fallback) if version is None and label is None else call
 
-        The answer is remembered for `UNKNOWN_SECONDS`.
+    def fallback(self, request: Any, error: ServingError) -> bool:
+        """Replaces the label of a request, if the server does not know the one chosen for it.
+
+        The label counts as unknown for `UNKNOWN_SECONDS`.
 
         Args:
             request: The message that was sent; it is changed.
-            error: What the server answered.
+            error: The server's error.
 
         Returns:
             Whether the request has changed and may be sent again.
@@ -119,21 +125,21 @@ class Split:
         if not specs or error.message != f"{_UNRECOGNIZED}{specs[0].version_label}":
             return False
         model, label = specs[0].name, specs[0].version_label
-        instead = self._instead(label)
-        if instead is None:
+        replacement = self._replacement(label)
+        if replacement is None:
             return False
         self._unknown[model, label] = time.monotonic() + UNKNOWN_SECONDS
         for spec in specs:
             spec.ClearField("version_label")
-            spec.version_label = instead
+            spec.version_label = replacement
         return True
 
     def forget(self) -> None:
-        """Forgets which labels a server does not know; it has been told of others."""
+        """Forgets which labels a server does not know, since its labels have changed."""
         self._unknown.clear()
 
-    def _instead(self, label: str) -> str | None:
-        """Returns who takes the requests of a label that a server does not know."""
+    def _replacement(self, label: str) -> str | None:
+        """Returns the label that takes the requests of one that a server does not know."""
         if self._by_default:
             return ""
         return STABLE if label != STABLE and STABLE in self._weights else None

@@ -52,7 +52,14 @@ def _files(schema: str) -> list[descriptor_pb2.FileDescriptorProto]:
     return list(files.values())
 
 
-def _add_field(message, full_name: str, kind: str | None, type_name: str, name: str, number: int):
+def _add_field(
+    message: descriptor_pb2.DescriptorProto,
+    full_name: str,
+    kind: str | None,
+    type_name: str,
+    name: str,
+    number: int,
+) -> None:
     if kind == "map ":
         entry_name = f"{name.title().replace('_', '')}Entry"
         entry = message.nested_type.add(name=entry_name)

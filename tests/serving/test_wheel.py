@@ -50,10 +50,10 @@ def test_it_carries_the_deployment_files(installed, name):
 
 def test_an_engine_finds_its_image_and_its_files_there(installed):
     code = (
-        "from serving import engines, images\n"
-        "print(engines.__file__)\n"
+        "from serving.engines import engine, images\n"
+        "print(engine.__file__)\n"
         "print(images.tensorflow_serving(gpu=True))\n"
-        "print(engines.MONITORING_CONFIG.is_file())\n"
+        "print(engine.MONITORING_CONFIG.is_file())\n"
     )
     printed = subprocess.run(
         [sys.executable, "-c", code],
@@ -64,5 +64,5 @@ def test_an_engine_finds_its_image_and_its_files_there(installed):
         check=True,
         timeout=60,
     ).stdout.splitlines()
-    file = str(installed / "serving" / "engines.py")
+    file = str(installed / "serving" / "engines" / "engine.py")
     assert printed == [file, images.tensorflow_serving(gpu=True), "True"]

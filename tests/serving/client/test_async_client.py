@@ -18,14 +18,17 @@ def public(client: type) -> dict[str, str]:
     """Returns the signature of each method, constructor included."""
     return {
         name: str(inspect.signature(method)).replace(client.__name__, "")
-        for name, method in vars(client).items()
-        if inspect.isfunction(method) and (name == "__init__" or not name.startswith("_"))
+        for name, method in inspect.getmembers(client, inspect.isfunction)
+        if name == "__init__" or not name.startswith("_")
     }
 
 
 def test_both_clients_have_the_same_methods_with_the_same_arguments():
     assert public(AsyncClient) == public(Client)
-    assert {"predict", "classify", "regress", "multi_inference"} <= public(Client).keys()
+    assert {"__init__", "predict", "classify", "regress", "multi_inference"} <= public(
+        Client
+    ).keys()
+    assert "key: 'str | None' = None" in public(Client)["predict"]
 
 
 def test_a_model_answers(address):

@@ -247,21 +247,3 @@ def test_a_response_that_cannot_be_read_is_an_error_like_any_other():
         answer(call, response)
     assert raised.value.code is grpc.StatusCode.INTERNAL
     assert raised.value.message == "the answer cannot be read: dtype 20 is not supported"
-
-
-def test_the_methods_are_upstreams():
-    from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
-
-    services = [
-        prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"],
-        model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
-        health_pb2.DESCRIPTOR.services_by_name["Health"],
-    ]
-    theirs = {
-        f"/{service.full_name}/{method.name}": (method.input_type.name, method.output_type.name)
-        for service in services
-        for method in service.methods
-    }
-    for method in calls.METHODS:
-        ours = (method.request.DESCRIPTOR.name, method.response.DESCRIPTOR.name)
-        assert theirs[method.path] == ours

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 @pytest.fixture(scope="module")
 def client(address):
-    with Client(address, timeout=20) as client:
+    with Client(address, timeout=60) as client:
         yield client
 
 

@@ -114,11 +114,11 @@ def asked(split: Split, model: str = "m") -> Any:
     return calls.predict(split.spec(model, None, None, None), {}, ()).request
 
 
-def test_by_default_stable_is_asked_for_and_gives_way_to_no_label():
+def test_by_default_stable_is_asked_for_and_falls_back_to_no_label():
     split = Split.of(None, None, 0)
     request = asked(split)
     assert request.model_spec.version_label == "stable"
-    assert split.give_way(request, unrecognized("stable"))
+    assert split.fallback(request, unrecognized("stable"))
     assert request.model_spec.version_label == ""
     assert asked(split).model_spec.version_label == "", "the answer is remembered"
     assert asked(split, "other").model_spec.version_label == "stable", "for this model only"
@@ -126,24 +126,24 @@ def test_by_default_stable_is_asked_for_and_gives_way_to_no_label():
 
 def test_the_answer_is_not_remembered_for_ever(monkeypatch):
     split = Split.of(None, None, 0)
-    assert split.give_way(asked(split), unrecognized("stable"))
+    assert split.fallback(asked(split), unrecognized("stable"))
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + traffic.UNKNOWN_SECONDS + 1)
     assert asked(split).model_spec.version_label == "stable"
 
 
-def test_all_tasks_of_a_request_give_way_together():
+def test_all_tasks_of_a_request_fall_back_together():
     split = Split.of(None, None, 0)
     spec = split.spec("m", None, None, None)
     tasks = calls.multi_inference(spec, [], {"a": "classify", "b": "regress"}, None).request
-    assert split.give_way(tasks, unrecognized("stable"))
+    assert split.fallback(tasks, unrecognized("stable"))
     assert [task.model_spec.version_label for task in tasks.tasks] == ["", ""]
 
 
 def test_a_canary_that_has_ended_leaves_its_share_to_stable():
     split = Split.of(None, {"canary": 1, "stable": 1e-9}, 0)
     request = asked(split)
-    assert split.give_way(request, unrecognized("canary"))
+    assert split.fallback(request, unrecognized("canary"))
     assert request.model_spec.version_label == "stable"
     assert asked(split).model_spec.version_label == "stable"
 
@@ -158,15 +158,15 @@ def test_a_canary_that_has_ended_leaves_its_share_to_stable():
         (Split.of(None, None, 0), ServingError(grpc.StatusCode.INVALID_ARGUMENT, "no")),
     ],
 )
-def test_a_label_that_somebody_asked_for_gives_way_to_nothing(split, error):
+def test_a_label_that_somebody_asked_for_falls_back_to_nothing(split, error):
     request = asked(split)
     before = request.SerializeToString()
-    assert not split.give_way(request, error)
+    assert not split.fallback(request, error)
     assert request.SerializeToString() == before
 
 
 def test_a_server_that_was_told_of_labels_is_asked_anew():
     split = Split.of(None, None, 0)
-    assert split.give_way(asked(split), unrecognized("stable"))
+    assert split.fallback(asked(split), unrecognized("stable"))
     split.forget()
     assert asked(split).model_spec.version_label == "stable"
