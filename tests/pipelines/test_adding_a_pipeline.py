@@ -62,7 +62,7 @@ def test_its_command_registers_a_model_that_answers(environment, tmp_path):
     store = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     client = mlflow.MlflowClient(store, store)
     version = client.get_model_version("diabetes", "1")
-    run_of_it = client.get_run(version.run_id)
+    run_of_it = client.get_run(str(version.run_id))
     assert run_of_it.data.params["held_out"] == "0.2"
     assert "validation_mean_absolute_error" in run_of_it.data.metrics
     (saved,) = (tmp_path / "mlruns").rglob("saved_model.pb")

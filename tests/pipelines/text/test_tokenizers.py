@@ -20,9 +20,9 @@ from pipelines.text.tokenizers import (
     WordPieces,
     Words,
     is_lowercase,
-    train_word_pieces,
     split_words,
     tokenize,
+    train_word_pieces,
 )
 
 TEXTS = np.array(
