@@ -1,81 +1,54 @@
-"""The table of architectures: what each published name stands for.
+"""The table of this package's architectures: what each published name stands for.
 
-It imports neither Keras nor a builder, so that listing costs nothing. `parameters` is what Keras'
-`count_params()` gives, moving statistics of normalisations included; where papers count trainable
-parameters only, theirs are fewer. A test builds each entry and compares.
+`parameters` is what Keras' `count_params()` returns, moving statistics of normalizations included;
+papers that count trainable parameters only report fewer. A test builds each entry and compares.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """A published name.
-
-    Attributes:
-        builder: `module:function` below this package, imported on first use.
-        family: What kind of network it is.
-        source: The paper.
-        parameters: Parameters in the published configuration; None where there is none.
-        published: The hyperparameters that the name stands for, its published sizes among them.
-    """
-
-    builder: str
-    family: str
-    source: str
-    parameters: int | None = None
-    published: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def input(self) -> str:
-        """What one example is, as "image 224x224x3" or "tokens"."""
-        shape = self.published.get("input_shape")
-        if shape is None:
-            return _INPUTS[self.builder.split(":")[0]]
-        kind = "image " if len(shape) == 3 else ""
-        return kind + "x".join(map(str, shape))
+from architectures.architecture import Architecture, Kind
 
 
-_INPUTS = {
-    "mlp": "features",
-    "convnet": "image",
-    "resnet": "image",
-    "unet": "image",
-    "word_convnet": "tokens",
-    "recurrent": "tokens or features",
-    "transformer": "source and target tokens",
-    "seq2seq": "source and target tokens",
-    "decoder": "tokens",
-    "bert": "tokens",
-}
-
-
-def _family(builder: str, family: str, source: str, rows, **common: Any) -> dict[str, Architecture]:
-    """Returns the entries of a family: parameters and hyperparameters by name."""
+def _family(
+    builder_and_kind: tuple[str, Kind],
+    family: str,
+    source: str,
+    rows: Mapping[str, tuple[int | None, Mapping[str, Any]]],
+    **common: Any,
+) -> dict[str, Architecture]:
+    """Returns the entries of a family, from parameters and hyperparameters by name."""
     return {
-        name: Architecture(builder, family, source, parameters, {**common, **config})
+        name: Architecture(*builder_and_kind, family, source, parameters, {**common, **config})
         for name, (parameters, config) in rows.items()
     }
 
 
-_CIFAR = {"classes": 10, "input_shape": (32, 32, 3)}
-_IMAGENET = {"classes": 1000, "input_shape": (224, 224, 3)}
-_PLAIN_CONVOLUTIONS = {"normalize": False, "stage_dropout": 0.0}
+_CONVNET: tuple[str, Kind] = ("architectures.convnet:convnet", "image_classifier")
+_RESNET: tuple[str, Kind] = ("architectures.resnet:resnet", "image_classifier")
+_RECURRENT: tuple[str, Kind] = ("architectures.recurrent:recurrent", "recurrent")
+_DECODER: tuple[str, Kind] = ("architectures.decoder:decoder", "decoder")
+
+_CIFAR: dict[str, Any] = {"classes": 10, "input_shape": (32, 32, 3)}
+_IMAGENET: dict[str, Any] = {"classes": 1000, "input_shape": (224, 224, 3)}
+_PLAIN_CONVOLUTIONS: dict[str, Any] = {"normalize": False, "stage_dropout": 0.0}
 
 ARCHITECTURES: dict[str, Architecture] = {
     **_family(
-        "mlp:mlp",
+        ("architectures.mlp:mlp", "image_classifier"),
         "multilayer perceptron",
         "Rumelhart et al. 1986; Keras example mnist_mlp",
         {"mlp": (669_706, {"classes": 10, "input_shape": (784,)})},
     ),
-    "convnet": Architecture("convnet:convnet", "convolutional network", "LeCun et al. 1998"),
+    "convnet": Architecture(
+        *_CONVNET,
+        "convolutional network",
+        "LeCun et al. 1998",
+    ),
     **_family(
-        "convnet:convnet",
+        _CONVNET,
         "convolutional network",
         "Keras example mnist_convnet",
         {
@@ -89,7 +62,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         **_PLAIN_CONVOLUTIONS,
     ),
     **_family(
-        "convnet:convnet",
+        _CONVNET,
         "VGG",
         "Simonyan & Zisserman 2015",
         {
@@ -104,7 +77,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         **_PLAIN_CONVOLUTIONS,
     ),
     **_family(
-        "resnet:resnet",
+        _RESNET,
         "residual network",
         "He et al. 2015",
         {
@@ -117,7 +90,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         **_IMAGENET,
     ),
     **_family(
-        "resnet:resnet",
+        _RESNET,
         "residual network, pre-activation",
         "He et al. 2016",
         {
@@ -129,7 +102,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         **_IMAGENET,
     ),
     **_family(
-        "resnet:resnet",
+        _RESNET,
         "residual network for small images",
         "He et al. 2015",
         {
@@ -144,8 +117,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         **_CIFAR,
     ),
     **_family(
-        "resnet:resnet",
-        "plain twin of a residual network",
+        _RESNET,
+        "plain counterpart of a residual network",
         "He et al. 2015",
         {
             "plain18": (11_523_496, {"depth": 18, **_IMAGENET}),
@@ -158,7 +131,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         shortcut="none",
     ),
     **_family(
-        "unet:unet",
+        ("architectures.unet:unet", "image_segmenter"),
         "U-Net",
         "Ronneberger et al. 2015",
         {"unet": (31_030_658, {"classes": 2, "input_shape": (572, 572, 1)})},
@@ -166,13 +139,19 @@ ARCHITECTURES: dict[str, Architecture] = {
         normalize=False,
     ),
     "word_convnet": Architecture(
-        "word_convnet:word_convnet", "convolutional network over words", "Kim 2014"
+        "architectures.word_convnet:word_convnet",
+        "text_classifier",
+        "convolutional network over words",
+        "Kim 2014",
     ),
     "simple_rnn": Architecture(
-        "recurrent:recurrent", "recurrent network", "Elman 1990", published={"cell": "simple"}
+        *_RECURRENT,
+        "recurrent network",
+        "Elman 1990",
+        published={"cell": "simple"},
     ),
     **_family(
-        "recurrent:recurrent",
+        _RECURRENT,
         "recurrent network",
         "Hochreiter & Schmidhuber 1997",
         {
@@ -181,7 +160,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
     ),
     **_family(
-        "recurrent:recurrent",
+        _RECURRENT,
         "recurrent network",
         "Keras example bidirectional_lstm_imdb",
         {
@@ -194,7 +173,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         bidirectional=True,
     ),
     **_family(
-        "recurrent:recurrent",
+        _RECURRENT,
         "recurrent network",
         "Cho et al. 2014",
         {
@@ -203,13 +182,13 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
     ),
     **_family(
-        "recurrent:recurrent",
+        _RECURRENT,
         "higher-order recurrent network",
         "Soltani & Jiang 2016",
         {"hornn": (None, {"cell": "hornn"})},
     ),
     **_family(
-        "recurrent:recurrent",
+        _RECURRENT,
         "memory without recurrence",
         "Waibel et al. 1989; Bahdanau et al. 2015",
         {
@@ -218,7 +197,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
     ),
     **_family(
-        "transformer:transformer",
+        ("architectures.transformer:transformer", "encoder_decoder"),
         "Transformer encoder-decoder",
         "Vaswani et al. 2017",
         {
@@ -229,10 +208,13 @@ ARCHITECTURES: dict[str, Architecture] = {
         target_vocabulary=37_000,
     ),
     "lstm_seq2seq": Architecture(
-        "seq2seq:seq2seq", "LSTM encoder-decoder with attention", "Luong et al. 2015"
+        "architectures.seq2seq:seq2seq",
+        "encoder_decoder",
+        "LSTM encoder-decoder with attention",
+        "Luong et al. 2015",
     ),
     **_family(
-        "decoder:decoder",
+        _DECODER,
         "decoder-only Transformer",
         "Radford et al. 2019",
         {
@@ -243,7 +225,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
     ),
     **_family(
-        "decoder:decoder",
+        _DECODER,
         "decoder-only Transformer for characters",
         "Karpathy 2022, nanoGPT",
         {
@@ -253,7 +235,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         vocabulary=65,
     ),
     **_family(
-        "bert:bert",
+        ("architectures.bert:bert", "encoder"),
         "BERT encoder",
         "Devlin et al. 2019; small sizes: Turc et al. 2019",
         {
@@ -268,7 +250,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
     ),
     **_family(
-        "bert:roberta",
+        ("architectures.bert:roberta", "encoder"),
         "RoBERTa encoder",
         "Liu et al. 2019",
         {
@@ -277,7 +259,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
     ),
     **_family(
-        "bert:albert",
+        ("architectures.bert:albert", "encoder"),
         "ALBERT encoder",
         "Lan et al. 2020",
         {
@@ -288,7 +270,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
     ),
     **_family(
-        "bert:distilbert",
+        ("architectures.bert:distilbert", "encoder"),
         "DistilBERT encoder",
         "Sanh et al. 2019",
         {
@@ -297,7 +279,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         },
     ),
     **_family(
-        "bert:electra",
+        ("architectures.bert:electra", "encoder"),
         "ELECTRA encoder",
         "Clark et al. 2020",
         {
