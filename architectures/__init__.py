@@ -1,4 +1,4 @@
-"""The networks of the field, each in one readable file, each built by its published name.
+"""The networks of the literature, each in one readable file, each built by its published name.
 
 >>> import architectures
 >>> model = architectures.build("resnet50", classes=10, input_shape=(64, 64, 3))
@@ -8,7 +8,6 @@ Listing costs nothing: a builder's module, and with it Keras, is imported when i
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -16,57 +15,58 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from architectures.catalog import ARCHITECTURES, Architecture
+from architectures.architecture import Architecture
+from architectures.catalog import foreign, get, names
+from architectures.published import ARCHITECTURES
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["ARCHITECTURES", "Architecture", "build", "builder", "load", "names"]
-
-
-def names() -> tuple[str, ...]:
-    """Returns the registered names in alphabetical order."""
-    return tuple(sorted(ARCHITECTURES))
+__all__ = ["ARCHITECTURES", "Architecture", "build", "builder", "get", "load", "names"]
 
 
 def builder(name: str) -> Callable[..., keras.Model]:
     """Imports and returns the function that builds the architecture `name`.
 
     Raises:
-        ValueError: Unknown name.
+        ValueError: The name is unknown, or the package that defines it cannot be used.
     """
-    if name not in ARCHITECTURES:
-        near = difflib.get_close_matches(name, names(), cutoff=0.5)
-        nearest = f"the nearest are {', '.join(near)}; " if near else ""
+    architecture = get(name)
+    module, _, function = architecture.builder.partition(":")
+    if name in ARCHITECTURES:
+        return getattr(importlib.import_module(module), function)
+    try:
+        return getattr(importlib.import_module(module), function)
+    except Exception as error:  # Code of another package may raise anything.
         raise ValueError(
-            f"unknown architecture {name!r}; {nearest}`python -m architectures` lists all"
-        )
-    module, function = ARCHITECTURES[name].builder.split(":")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), function)
+            f"the builder {architecture.builder} of {name}, from the package "
+            f"{foreign().distributions[name]}, cannot be imported: {error}"
+        ) from error
 
 
 def build(name: str, **config: Any) -> keras.Model:
     """Builds the architecture `name`.
 
     Args:
-        name: A registered name, see `names()`.
+        name: The name of an architecture, see `names()`.
         **config: Hyperparameters of its builder; they override the published ones.
 
     Returns:
-        An untrained Functional model with freshly initialised weights.
+        An untrained Functional model with freshly initialized weights.
 
     Raises:
-        ValueError: Unknown name, unknown or missing hyperparameter, or a value the builder refuses.
+        ValueError: The name or a hyperparameter is unknown, a hyperparameter is missing, or the
+            builder rejects a value.
     """
     function = builder(name)
     known = inspect.signature(function).parameters
-    free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+    accepts_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
     unknown = sorted(set(config) - set(known))
-    if unknown and not free:
+    if unknown and not accepts_any:
         raise ValueError(
             f"{name} has no hyperparameter {unknown[0]!r}; it has: {', '.join(sorted(known))}"
         )
-    config = {**ARCHITECTURES[name].published, **config}
+    config = {**get(name).published, **config}
     missing = [
         option
         for option, parameter in known.items()
@@ -80,18 +80,34 @@ def build(name: str, **config: Any) -> keras.Model:
 
 
 def load(file: str | Path) -> keras.Model:
-    """Reads a network that Keras saved, as a run's `network/model.keras`, for use or more training.
+    """Loads a network saved by Keras, such as a run's `network/model.keras`, without compiling it.
 
     Raises:
-        ValueError: It cannot be read.
+        ValueError: The file cannot be read.
     """
     import keras
 
-    # Layers of this package make themselves known to Keras when they are imported.
-    for module in pkgutil.iter_modules(__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{__name__}.{module.name}")
+    problems = _register_layers()
     try:
         return keras.models.load_model(file, compile=False)
     except (OSError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} is no network that can be read: {error}") from error
+        reasons = "; ".join([str(error), *problems])
+        raise ValueError(f"{file} cannot be read as a Keras model: {reasons}") from error
+
+
+def _register_layers() -> list[str]:
+    """Imports every module that may register layers with Keras.
+
+    Returns:
+        One sentence for each package that cannot be imported.
+    """
+    for module in pkgutil.iter_modules(__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{__name__}.{module.name}")
+    problems = list(foreign().problems.values())
+    for name in foreign().objects:
+        try:
+            builder(name)
+        except ValueError as error:
+            problems.append(str(error))
+    return problems

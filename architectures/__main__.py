@@ -1,4 +1,4 @@
-"""`python -m architectures`: lists the architectures; `show NAME` prints and draws one."""
+"""Lists the architectures; `show NAME` prints a summary of one and draws its graph."""
 
 from __future__ import annotations
 
@@ -6,86 +6,97 @@ import argparse
 import ast
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from architectures import ARCHITECTURES, build, builder
+from architectures import ARCHITECTURES, Architecture, build, builder
+from architectures.catalog import foreign, table
 
 HEADER = ("name", "family", "source", "parameters", "input")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command line and returns its exit code: 0, or 2 for a choice that cannot work."""
+    """Runs the command line and returns its exit code: 0, or 2 for a user error."""
     parser = argparse.ArgumentParser(prog="python -m architectures", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="list | show")
     listing = commands.add_parser("list", help="list all architectures (the default)")
-    listing.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    listing.add_argument("--markdown", action="store_true", help="print a Markdown table")
     show = commands.add_parser("show", help="print a summary and draw the graph")
     show.add_argument("name", help="a name from the list")
     show.add_argument(
-        "hyperparameters", nargs="*", metavar="OPTION=VALUE", help="as classes=10 input_shape=8,8,1"
+        "hyperparameters",
+        nargs="*",
+        metavar="OPTION=VALUE",
+        help="hyperparameters, such as classes=10 input_shape=8,8,1",
     )
-    show.add_argument("--picture", type=Path, help="file to draw into (default: NAME.svg)")
+    show.add_argument("--figure", type=Path, help="SVG file to write (default: NAME.svg)")
     options = parser.parse_args(arguments)
-    if options.command == "show":
-        picture = options.picture or Path(f"{options.name}.svg")
-        return _show(options.name, options.hyperparameters, picture)
-    print(markdown() if options.command and options.markdown else _columns())
+    try:
+        if options.command == "show":
+            figure = options.figure or Path(f"{options.name}.svg")
+            _show(options.name, options.hyperparameters, figure)
+        else:
+            _list(as_markdown=options.command == "list" and options.markdown)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 
-def rows() -> Iterator[tuple[str, ...]]:
-    """Yields the cells of the table, in the registry's order."""
-    for name, entry in ARCHITECTURES.items():
+def rows(architectures: Mapping[str, Architecture] = ARCHITECTURES) -> Iterator[tuple[str, ...]]:
+    """Yields the cells of the listing, by default of this package's own architectures."""
+    for name, entry in architectures.items():
         count = "" if entry.parameters is None else f"{entry.parameters:,}"
         yield name, entry.family, entry.source, count, entry.input
 
 
-def markdown() -> str:
-    """Returns the table as Markdown."""
+def markdown(architectures: Mapping[str, Architecture] = ARCHITECTURES) -> str:
+    """Returns the listing as a Markdown table, by default of this package's own architectures."""
     lines = [f"| {' | '.join(HEADER)} |", "|---|---|---|---:|---|"]
-    lines += [f"| `{name}` | {' | '.join(cells)} |" for name, *cells in rows()]
+    lines += [f"| `{name}` | {' | '.join(cells)} |" for name, *cells in rows(architectures)]
     return "\n".join(lines)
 
 
-def _columns() -> str:
-    table = [HEADER, *rows()]
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEADER))]
+def _list(*, as_markdown: bool) -> None:
+    print(markdown(table()) if as_markdown else _columns(table()))
+    for problem in foreign().problems.values():
+        print(f"warning: {problem}", file=sys.stderr)
+
+
+def _columns(architectures: Mapping[str, Architecture]) -> str:
+    cells = [HEADER, *rows(architectures)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADER))]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if column == 3 else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in table
+        for row in cells
     )
 
 
-def _show(name: str, hyperparameters: Sequence[str], picture: Path) -> int:
+def _show(name: str, hyperparameters: Sequence[str], figure: Path) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        config = dict(map(_hyperparameter, hyperparameters))
-        builder(name)
-        import keras
+    config = dict(map(_hyperparameter, hyperparameters))
+    builder(name)
+    from architectures.counting import abstract
+    from architectures.drawing import draw
 
-        from architectures.drawing import draw
-
-        # Shapes without memory: the largest networks show as fast as the smallest.
-        with keras.StatelessScope(initialize_variables=False):
-            model = build(name, **config)
-            model.summary()
-            draw(model, picture)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"picture {picture.absolute()}")
-    return 0
+    # Without allocating weights, the largest networks are shown as fast as the smallest.
+    with abstract():
+        model = build(name, **config)
+        model.summary()
+        draw(model, figure)
+    print(f"figure {figure.absolute()}")
 
 
 def _hyperparameter(text: str) -> tuple[str, Any]:
     option, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"{text!r} is no hyperparameter: write OPTION=VALUE, as classes=10")
+        raise ValueError(
+            f"{text!r} is not a hyperparameter: write OPTION=VALUE, such as classes=10"
+        )
     try:
         return option, ast.literal_eval(value)
     except (SyntaxError, ValueError):

@@ -32,7 +32,7 @@ import keras
 import keras_hub
 from keras import layers
 
-from architectures.checks import check_choice, check_counts, check_shares
+from architectures.checks import check_choice, check_counts, check_rates
 
 # What keras_hub calls the hyperparameters, in the order of the sizes below.
 _NAMES = {
@@ -250,7 +250,7 @@ def _config(builder, sizes, size, vocabulary, overrides) -> dict[str, Any]:
     config.update(overrides)
     counts = {option: [value] for option, value in config.items() if option != "dropout"}
     check_counts(builder, vocabulary=[vocabulary], **counts)
-    check_shares(builder, dropout=config["dropout"])
+    check_rates(builder, dropout=config["dropout"])
     if config["width"] % config["heads"]:
         raise ValueError(
             f"{builder}: heads must divide the width, which is {config['width']}, and "

@@ -17,7 +17,7 @@ def check_counts(builder: str, **options: Sequence[int]) -> None:
                 raise ValueError(f"{builder}: {option} must be positive integers, not {value!r}")
 
 
-def check_shares(builder: str, **options: float) -> None:
+def check_rates(builder: str, **options: float) -> None:
     """Raises ValueError unless every option is a number in [0, 1)."""
     for option, share in options.items():
         if not isinstance(share, int | float) or not 0 <= share < 1:

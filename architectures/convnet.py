@@ -22,7 +22,7 @@ from architectures.checks import (
     check_choice,
     check_counts,
     check_image_shape,
-    check_shares,
+    check_rates,
 )
 
 _POOLINGS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
@@ -94,7 +94,7 @@ def convnet(
     check_choice("convnet", "padding", padding, ("same", "valid"))
     check_choice("convnet", "pooling", pooling, tuple(_POOLINGS))
     check_choice("convnet", "head", head, tuple(_HEADS))
-    check_shares("convnet", stage_dropout=stage_dropout, dropout=dropout)
+    check_rates("convnet", stage_dropout=stage_dropout, dropout=dropout)
     check_activation("convnet", activation)
     _check_stages(input_shape, filters, depths, kernel_size, padding, pool_size)
 

@@ -22,7 +22,7 @@ import keras_hub
 from keras import layers, ops
 
 from architectures.bert import encode, transformer_layers, truncated_normal
-from architectures.checks import check_choice, check_counts, check_shares
+from architectures.checks import check_choice, check_counts, check_rates
 from architectures.layers import SequencePooling
 
 # What follows the first token before the classifier, where the encoder has no pooler itself.
@@ -178,7 +178,7 @@ def _pooled(encoder):
 
 
 def _logits(head, x, units, dropout):
-    check_shares(head, dropout=dropout)
+    check_rates(head, dropout=dropout)
     if dropout:
         x = layers.Dropout(dropout, name="head_dropout")(x)
     return layers.Dense(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from architectures.checks import check_activation, check_counts, check_shares
+from architectures.checks import check_activation, check_counts, check_rates
 
 
 def mlp(
@@ -45,7 +45,7 @@ def mlp(
         ValueError: A hyperparameter is out of range.
     """
     check_counts("mlp", classes=[classes], input_shape=input_shape, units=units)
-    check_shares("mlp", dropout=dropout)
+    check_rates("mlp", dropout=dropout)
     check_activation("mlp", activation)
 
     regularizer = keras.regularizers.L2(l2) if l2 else None

@@ -41,7 +41,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from architectures.checks import check_choice, check_counts, check_shares
+from architectures.checks import check_choice, check_counts, check_rates
 from architectures.layers import (
     POOLINGS,
     TAPS,
@@ -166,7 +166,7 @@ def recurrent(
     )
     check_counts("recurrent", outputs=[outputs], embedding=[embedding], units=units)
     check_choice("recurrent", "output", output, (*POOLINGS, "attention", "sequence"))
-    check_shares("recurrent", dropout=dropout)
+    check_rates("recurrent", dropout=dropout)
     if not units:
         raise ValueError("recurrent: units needs at least one layer")
     if bidirectional and cell in _MEMORIES:

@@ -27,7 +27,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from architectures.checks import check_counts, check_shares
+from architectures.checks import check_counts, check_rates
 from architectures.transformer_layer import by_name, sampler_step, stack
 
 
@@ -67,7 +67,7 @@ def seq2seq(
         units=[units],
         layers=[layers],
     )
-    check_shares("seq2seq", dropout=dropout)
+    check_rates("seq2seq", dropout=dropout)
     if units % 2:
         raise ValueError(f"seq2seq: units must be an even number, not {units}")
     parts = _parts(source_vocabulary, target_vocabulary, embedding, units, layers, dropout)

@@ -13,7 +13,7 @@ import keras
 from keras import layers, ops
 
 from architectures.attention import Attention, MatrixInitializer
-from architectures.checks import check_choice, check_counts, check_shares
+from architectures.checks import check_choice, check_counts, check_rates
 
 
 def _gelu_tanh(x):
@@ -250,7 +250,7 @@ def check_size(
     """
     check_choice(builder, "size", size, tuple(sizes))
     config = {**sizes[size], **{key: x for key, x in changed.items() if x is not None}}
-    check_shares(builder, dropout=config["dropout"])
+    check_rates(builder, dropout=config["dropout"])
     check_counts(builder, **{key: [x] for key, x in config.items() if key != "dropout"})
     width, heads = config["width"], config["heads"]
     if width % heads:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from architectures.checks import check_choice, check_counts, check_image_shape, check_shares
+from architectures.checks import check_choice, check_counts, check_image_shape, check_rates
 
 
 def unet(
@@ -52,7 +52,7 @@ def unet(
     check_image_shape("unet", input_shape)
     check_counts("unet", classes=[classes], filters=[filters], depth=[depth])
     check_choice("unet", "padding", padding, ("valid", "same"))
-    check_shares("unet", dropout=dropout)
+    check_rates("unet", dropout=dropout)
     for size in input_shape[:2]:
         _check_size(size, depth, padding)
 

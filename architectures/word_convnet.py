@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from architectures.checks import check_counts, check_shares
+from architectures.checks import check_counts, check_rates
 from architectures.layers import SequencePooling
 
 
@@ -55,7 +55,7 @@ def word_convnet(
         filters=[filters],
         widths=widths,
     )
-    check_shares("word_convnet", dropout=dropout)
+    check_rates("word_convnet", dropout=dropout)
     if not widths:
         raise ValueError("word_convnet: widths needs at least one width")
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")

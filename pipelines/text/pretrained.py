@@ -23,12 +23,12 @@ _WITH_SEGMENTS = {"albert", "bert", "electra"}
 
 def is_encoder(architecture: str) -> bool:
     """Returns whether an architecture is of BERT's family."""
-    return architectures.ARCHITECTURES[architecture].builder.startswith("bert:")
+    return architectures.get(architecture).kind == "encoder"
 
 
 def family(architecture: str) -> str:
     """Returns an encoder's family, as "roberta"."""
-    return architectures.ARCHITECTURES[architecture].builder.partition(":")[2]
+    return architectures.get(architecture).model_type
 
 
 def reads_segments(architecture: str) -> bool:

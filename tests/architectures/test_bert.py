@@ -8,6 +8,7 @@ import pytest
 
 from architectures import bert
 from architectures.attention import attention_maps
+from architectures.counting import count_parameters
 from architectures.heads import classifier, masked_lm
 from tests.architectures.encoder_reference import (
     FAMILIES,
@@ -19,7 +20,6 @@ from tests.architectures.encoder_reference import (
     linear,
     tiny,
 )
-from tests.counting import count_parameters
 
 PUBLISHED = [
     (bert.bert, "tiny", 30522, 4_385_920),

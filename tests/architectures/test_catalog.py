@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 import architectures
+from architectures.counting import abstract
+from architectures.testing import CHECKS
 from tests.architectures.tiny import TINY
-from tests.checks import CHECKS
-from tests.counting import abstract
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("tiny", TINY, ids=lambda tiny: tiny.name)
-def test_an_architecture(tiny, check, tmp_path):
-    check(tiny, tmp_path)
+@pytest.mark.parametrize("small", TINY, ids=lambda small: small.name)
+def test_an_architecture(small, check, tmp_path):
+    check(small, tmp_path)
 
 
 def test_every_builder_is_checked():
@@ -76,7 +76,9 @@ def test_the_published_configuration_has_the_published_number_of_parameters(name
 
 def test_published_hyperparameters_apply_and_can_be_overridden(monkeypatch):
     small = {"classes": 2, "input_shape": (4, 4, 1), "filters": (3,)}
-    entry = architectures.Architecture("convnet:convnet", "small", "none", published=small)
+    entry = architectures.Architecture(
+        "architectures.convnet:convnet", "image_classifier", "small", "none", published=small
+    )
     monkeypatch.setitem(architectures.ARCHITECTURES, "small", entry)
     assert architectures.build("small").get_layer("conv1_1").filters == 3
     assert architectures.build("small", filters=(5,)).get_layer("conv1_1").filters == 5

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import architectures
 from architectures.convnet import convnet
-from tests.counting import abstract
+from architectures.counting import abstract
 
 
 @pytest.mark.parametrize(("name", "layers"), [("vgg11", 11), ("vgg13", 13), ("vgg16", 16)])

@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from architectures.attention import attention_maps
+from architectures.counting import count_parameters
 from architectures.decoder import decoder, next_token, prefill
 from tests.architectures import reference
-from tests.counting import count_parameters
 
 SMALL: dict[str, Any] = {"vocabulary": 11, "max_length": 8, "layers": 2, "heads": 2, "width": 8}
 RANDOM = np.random.default_rng(0)

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from architectures import bert
+from architectures.counting import abstract
 from architectures.electra import _Corrupt, electra_generator, electra_pretraining
 from architectures.heads import masked_lm, replaced_token_detector
 from tests.architectures.encoder_reference import TINY, ask, batch, scramble, tiny
-from tests.counting import abstract
 
 EMBEDDINGS = {
     "token_embedding/embeddings",

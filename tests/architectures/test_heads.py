@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from architectures import bert, heads
+from architectures.counting import count_parameters
 from tests.architectures.encoder_reference import (
     FAMILIES,
     TINY,
@@ -22,7 +23,6 @@ from tests.architectures.encoder_reference import (
     scramble,
     tiny,
 )
-from tests.counting import count_parameters
 
 
 def over(head, encoder_builder=bert.bert, size: str = "base", **options) -> int:

@@ -43,17 +43,17 @@ def test_the_markdown_table_has_the_same_rows():
 
 
 def test_show_draws_each_layer_and_each_shortcut(tmp_path, capsys):
-    picture = tmp_path / "net.svg"
-    arguments = ["resnet20", "depth=8", "input_shape=16,16,3", "--picture", str(picture)]
+    figure = tmp_path / "net.svg"
+    arguments = ["resnet20", "depth=8", "input_shape=16,16,3", "--figure", str(figure)]
     assert main(["show", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "conv2_1_add" in printed
-    assert printed.rstrip().endswith(f"picture {picture}")
-    names = {element.text for element in ElementTree.parse(picture).iter() if element.text}
+    assert printed.rstrip().endswith(f"figure {figure}")
+    names = {element.text for element in ElementTree.parse(figure).iter() if element.text}
     with_names = architectures.build("resnet20", depth=8, input_shape=(16, 16, 3))
     assert {layer.name for layer in with_names.layers} <= names
     # Three residuals go around their layers.
-    paths = [e.get("d", "") for e in ElementTree.parse(picture).iter() if e.tag.endswith("path")]
+    paths = [e.get("d", "") for e in ElementTree.parse(figure).iter() if e.tag.endswith("path")]
     assert sum("C" in path for path in paths) >= 3
     assert not list(tmp_path.glob(".*"))
 
@@ -63,13 +63,16 @@ def test_show_draws_each_layer_and_each_shortcut(tmp_path, capsys):
     [
         (["resnet51"], "unknown architecture 'resnet51'; the nearest are resnet"),
         (["lstm"], "lstm needs a value for outputs"),
-        (["mlp", "units"], "'units' is no hyperparameter: write OPTION=VALUE, as classes=10"),
+        (
+            ["mlp", "units"],
+            "'units' is not a hyperparameter: write OPTION=VALUE, such",
+        ),
         (["mlp", "depth=3"], "mlp has no hyperparameter 'depth'"),
         (["mlp", "units=0"], "mlp: units must be a list of integers, not 0"),
     ],
 )
 def test_a_wrong_choice_gets_one_sentence_and_exit_code_2(arguments, sentence, tmp_path, capsys):
-    assert main(["show", *arguments, "--picture", str(tmp_path / "net.svg")]) == 2
+    assert main(["show", *arguments, "--figure", str(tmp_path / "net.svg")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {sentence}")
     assert not list(tmp_path.iterdir())

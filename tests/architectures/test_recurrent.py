@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from architectures.attention import attention_maps
+from architectures.counting import abstract, count_parameters
 from architectures.recurrent import recurrent
 from tests.architectures import equations
-from tests.counting import abstract, count_parameters
 
 RECURRENT = ("simple", "lstm", "gru", "hornn")
 MEMORIES = ("tapped_delay_line", "attention_memory")

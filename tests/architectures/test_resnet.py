@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from architectures.counting import abstract, count_parameters
 from architectures.resnet import resnet
-from tests.counting import abstract, count_parameters
 
 IMAGENET: dict[str, Any] = {"classes": 1000, "input_shape": (224, 224, 3)}
 CIFAR: dict[str, Any] = {"classes": 10, "input_shape": (32, 32, 3), "stem": "cifar"}

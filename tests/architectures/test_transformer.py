@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from architectures.attention import attention_maps
+from architectures.counting import count_parameters
 from architectures.transformer import encode, next_token, transformer
 from tests.architectures import reference
-from tests.counting import count_parameters
 
 VOCABULARY = {"source_vocabulary": 37_000, "target_vocabulary": 37_000}
 SMALL: dict[str, Any] = {

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from architectures.counting import abstract, count_parameters
 from architectures.unet import output_size, unet
-from tests.counting import abstract, count_parameters
 
 PUBLISHED: dict[str, Any] = {
     "classes": 2,

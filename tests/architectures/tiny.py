@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.checks import Tiny
+from architectures.testing import SmallModel
 
 
 def _images(height: int, width: int, channels: int):
@@ -74,15 +74,15 @@ def _recurrent_layers(i: int, u: int):
     yield "attention_memory", 2 * i * 4 + dense, {"key_dim": 4}
 
 
-TINY: tuple[Tiny, ...] = (
-    Tiny(
+TINY: tuple[SmallModel, ...] = (
+    SmallModel(
         "mlp",
         {"classes": 3, "input_shape": (5,), "units": (7, 6), "dropout": 0.0},
         parameters=(5 * 7 + 7) + (7 * 6 + 6) + (6 * 3 + 3),
         inputs=_features(5),
         output_shape=(3,),
     ),
-    Tiny(
+    SmallModel(
         "convnet",
         {
             "classes": 3,
@@ -106,7 +106,7 @@ TINY: tuple[Tiny, ...] = (
         output_shape=(3,),
     ),
     *(
-        Tiny(
+        SmallModel(
             name,
             {"depth": 8, "stem": "cifar", "classes": 3, "input_shape": (8, 12, 2)},
             parameters=sum(
@@ -132,7 +132,7 @@ TINY: tuple[Tiny, ...] = (
         )
     ),
     *(
-        Tiny(
+        SmallModel(
             "unet",
             {
                 "classes": 3,
@@ -157,7 +157,7 @@ TINY: tuple[Tiny, ...] = (
         )
         for padding, side, size in (("same", 8, 8), ("valid", 44, 4))
     ),
-    Tiny(
+    SmallModel(
         "word_convnet",
         {
             "outputs": 3,
@@ -172,7 +172,7 @@ TINY: tuple[Tiny, ...] = (
         output_shape=(3,),
     ),
     *(
-        Tiny(
+        SmallModel(
             name,
             {
                 "outputs": 3,
@@ -189,21 +189,21 @@ TINY: tuple[Tiny, ...] = (
         )
         for name, layer, options in _recurrent_layers(5, 6)
     ),
-    Tiny(
+    SmallModel(
         "bilstm",
         {"outputs": 2, "input_size": 3, "units": (6, 5), "output": "sequence"},
         parameters=2 * 4 * (3 * 6 + 6 * 6 + 6) + 2 * 4 * (12 * 5 + 5 * 5 + 5) + (10 * 2 + 2),
         inputs=_sequences(3),
         output_shape=(7, 2),
     ),
-    Tiny(
+    SmallModel(
         "bigru",
         {"outputs": 2, "input_size": 3, "units": (6,), "output": "last"},
         parameters=2 * 3 * (3 * 6 + 6 * 6 + 2 * 6) + (12 * 2 + 2),
         inputs=_sequences(3),
         output_shape=(2,),
     ),
-    Tiny(
+    SmallModel(
         "transformer_base",
         {
             "source_vocabulary": 11,
@@ -219,7 +219,7 @@ TINY: tuple[Tiny, ...] = (
         inputs=_tokens(11, "source", "target"),
         output_shape=(7, 11),
     ),
-    Tiny(
+    SmallModel(
         "lstm_seq2seq",
         {
             "source_vocabulary": 11,
@@ -240,7 +240,7 @@ TINY: tuple[Tiny, ...] = (
         inputs=_tokens(11, "source", "target"),
         output_shape=(7, 11),
     ),
-    Tiny(
+    SmallModel(
         "char_gpt_small",
         {
             "vocabulary": 11,
@@ -255,7 +255,7 @@ TINY: tuple[Tiny, ...] = (
         output_shape=(7, 11),
     ),
     *(
-        Tiny(
+        SmallModel(
             f"{family}_base",
             {
                 "vocabulary": 13,

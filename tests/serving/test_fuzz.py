@@ -18,12 +18,12 @@ from PIL import Image
 from tensorflow.core.protobuf import meta_graph_pb2
 
 import architectures
+from architectures.testing import SmallModel
 from serving.errors import ServingError
 from serving.server.servables.guard import GuardedSession
 from serving.server.servables.sandbox import Sandbox
 from serving.server.servables.session import Session
 from tests.architectures.tiny import TINY
-from tests.checks import Tiny
 from tests.serving import saved_models
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "10"))
@@ -200,15 +200,15 @@ def fuzz(guarded: GuardedSession, *, fitting: bool, seed: int = 0) -> None:
             return
 
 
-def tiny_of(name: str) -> Tiny:
+def tiny_of(name: str) -> SmallModel:
     """Returns a tiny configuration of an architecture, or of another one of the same builder."""
     builder = architectures.ARCHITECTURES[name].builder
     alike = [tiny for tiny in TINY if architectures.ARCHITECTURES[tiny.name].builder == builder]
     named = [tiny for tiny in alike if tiny.name == name]
     tiny = (named or alike)[0]
-    # Tiny images do not outlast convolutions that trim them.
+    # Small images do not outlast convolutions that trim them.
     own = {"padding": "same"} if "padding" in architectures.ARCHITECTURES[name].published else {}
-    return Tiny(
+    return SmallModel(
         name, {**own, **tiny.config}, 0, tiny.inputs, tiny.output_shape, tiny.output, tiny.logits
     )
 

@@ -66,7 +66,7 @@ from pipelines.text import generation
 from pipelines.text.reversible_tokenizers import SPECIAL, learn
 
 _REFUSAL = "does not model language; decoders and recurrent networks in one direction do"
-_BUILDERS = ("decoder:decoder", "recurrent:recurrent")
+_KINDS = ("decoder", "recurrent")
 # Tokens of the test text that is drawn, and tokens on the map.
 _SHOWN = 400
 _MOST_VECTORS = 300
@@ -84,7 +84,7 @@ class LanguageModeling(Task):
         self._write = tf.function(generation.generate)  # Traced once, not in every epoch.
 
     def load(self, config: LanguageModelingConfig) -> RunningText:
-        if architectures.ARCHITECTURES[config.architecture].builder not in _BUILDERS:
+        if architectures.get(config.architecture).kind not in _KINDS:
             raise UserError(f"{config.architecture} {_REFUSAL}")
         self.reads_text = config.text_signature
         return running_text.load(
@@ -93,7 +93,7 @@ class LanguageModeling(Task):
 
     def model(self, config: LanguageModelingConfig, data: RunningText) -> keras.Model:
         vocabulary = len(data.tokenizer.vocabulary)
-        if architectures.ARCHITECTURES[config.architecture].builder == "decoder:decoder":
+        if architectures.get(config.architecture).kind == "decoder":
             given: dict[str, Any] = {"max_length": config.context}
         else:
             given = {"outputs": vocabulary, "output": "sequence"}

@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from architectures import ARCHITECTURES, seq2seq, transformer
+import architectures
+from architectures import seq2seq, transformer
 from pipelines.text import beam_search
 from pipelines.text.beam_search import Beam
 from pipelines.text.reversible import Reversible
@@ -86,7 +87,7 @@ class ScheduledSampling(keras.Model):
 
 def translates(architecture: str) -> bool:
     """Returns whether an architecture reads one text and writes another."""
-    return ARCHITECTURES[architecture].builder.partition(":")[0] in DECODERS
+    return architectures.get(architecture).kind == "encoder_decoder"
 
 
 def translator(

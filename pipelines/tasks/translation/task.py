@@ -51,6 +51,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+import architectures
 from pipelines import network
 from pipelines.baselines import Baseline
 from pipelines.errors import UserError
@@ -125,7 +126,7 @@ class Translation(Task):
             f"{side}_vocabulary": len(tokenizer.vocabulary)
             for side, tokenizer in zip(("source", "target"), tokenizers, strict=True)
         }
-        if config.architecture.startswith("transformer"):
+        if architectures.get(config.architecture).model_type == "transformer":
             given["share_embeddings"] = tokenizers[0] is tokenizers[1]
         self._steps = config.recipe.epochs * -(-data.sizes["train"] // config.recipe.batch_size)
         return network.build(config, "does not translate", lambda model: True, **given)
