@@ -22,7 +22,7 @@ from serving.errors import ServingError
 from serving.server.core import Core
 from serving.server.lifecycle.version_policy import Model, Policy, State
 from serving.server.peers import Peers
-from tests.serving.fronts import Http, eventually, serving_both
+from tests.serving.in_process import Http, eventually, serving_both
 from tests.serving.saved_models import floats, managed, publish, request
 
 
