@@ -1,6 +1,6 @@
-"""Configuration files: messages of TensorFlow Serving in protobuf's text form.
+"""Configuration files: TensorFlow Serving's messages in protobuf's text format.
 
-The table describes those that tensorflow-serving-api does not bring. Sources:
+The table describes the messages that tensorflow-serving-api lacks. Sources:
 tensorflow_serving/servables/tensorflow/session_bundle_config.proto, config/ssl_config.proto and
 config/monitoring_config.proto.
 """
@@ -54,14 +54,14 @@ AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
 def read(path: Path | str, message_class: type[AnyMessage]) -> AnyMessage:
-    """Returns the message that a file holds in protobuf's text form.
+    """Returns the message in a file of protobuf's text format.
 
     Args:
         path: The file.
-        message_class: A class of this module, or any other: `ModelServerConfig`, `ConfigProto`.
+        message_class: A class of this module or any other: `ModelServerConfig`, `ConfigProto`.
 
     Raises:
-        UserError: The file cannot be read, or does not describe such a message.
+        UserError: The file cannot be read, or is not such a message.
     """
     name = message_class.DESCRIPTOR.name
     try:
@@ -69,7 +69,7 @@ def read(path: Path | str, message_class: type[AnyMessage]) -> AnyMessage:
     except OSError as error:
         raise UserError(f"{path}, a {name}, cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a {name} in protobuf's text form: not UTF-8") from error
+        raise UserError(f"{path} is not a {name} in protobuf's text format: not UTF-8") from error
     try:
         return text_format.Parse(text, message_class())
     except text_format.ParseError as error:
@@ -79,5 +79,5 @@ def read(path: Path | str, message_class: type[AnyMessage]) -> AnyMessage:
             what = what.removeprefix(f"{line}:{error.GetColumn()} : ")
         where = f"{path}, line {line}," if line is not None else str(path)
         raise UserError(
-            f"{where} is not a {name} in protobuf's text form: {' '.join(what.split())}"
+            f"{where} is not a {name} in protobuf's text format: {' '.join(what.split())}"
         ) from error

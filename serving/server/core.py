@@ -1,4 +1,7 @@
-"""What both fronts call: requests in, responses out, whatever transport brought them."""
+"""The server core, which both transports call: request messages in, response messages out.
+
+Counterpart: tensorflow_serving/model_servers/server_core.cc.
+"""
 
 from __future__ import annotations
 
@@ -23,27 +26,31 @@ from tensorflow_serving.apis import (
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError
-from serving.server.handlers import classify_regress
-from serving.server.handlers import metadata as models
+from serving.server.handlers.classify_regress import classify, regress
+from serving.server.handlers.metadata import check_fields, metadata
+from serving.server.handlers.multi_inference import multi_inference
 from serving.server.handlers.predict import predict
-from serving.server.lifecycle.manager import Lease, Manager
+from serving.server.lifecycle.manager import Manager
 from serving.server.lifecycle.model_configs import models_of
-from serving.server.monitoring import observation as observing
+from serving.server.lifecycle.served_model import Lease
+from serving.server.lifecycle.status import status
+from serving.server.monitoring import observation
 from serving.server.monitoring.observation import Observation, Observed
 from serving.server.peers import Peers
 
 log = logging.getLogger(__name__)
 
-# Refusals of a reload after which its configuration is in force.
-_CHANGED_ALL_THE_SAME = frozenset(
+_INVALID = grpc.StatusCode.INVALID_ARGUMENT
+# Errors of a reload whose configuration is in force nevertheless.
+_IN_FORCE_DESPITE = frozenset(
     {
         grpc.StatusCode.UNKNOWN,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.CANCELLED,
     }
 )
-# Others get this time to hear of a reload whose own time is over.
-_TELLING_SECONDS = 2.0
+# Seconds for forwarding a reload to the other processes after its own deadline.
+_MIN_FORWARD_SECONDS = 2.0
 _UNOBSERVED: AbstractContextManager[None] = nullcontext()
 
 
@@ -53,11 +60,11 @@ class Core:
     Every method raises ServingError with TensorFlow Serving's code and text.
 
     Args:
-        manager: Hands out the versions that answer.
+        manager: Provides the versions that answer.
         peers: The other processes of this server.
-        check_method_name: Whether signatures must be declared for the method that runs them.
-        tensor_content: Whether Predict answers with `tensor_content` and not with typed fields.
-        observers: Told of each request when it has ended.
+        check_method_name: Whether signatures must be declared for the methods that run them.
+        tensor_content: Whether Predict answers with `tensor_content` instead of typed fields.
+        observers: Called with each request when it has ended.
     """
 
     def __init__(
@@ -78,28 +85,28 @@ class Core:
     def observed(
         self, api: str, entrypoint: str, peer: Callable[[], str]
     ) -> AbstractContextManager[Observation | None]:
-        """Returns a context in which a request is answered, and after which observers know of it.
+        """Returns a context for answering a request; observers are called at its end.
 
         Args:
             api: The method: Predict, GetModelStatus …
             entrypoint: GRPC or REST.
-            peer: Returns who called.
+            peer: Returns the address of the caller.
         """
         if not self._observers:
             return _UNOBSERVED
-        return Observed(Observation(api, entrypoint, peer), self._tell)
+        return Observed(Observation(api, entrypoint, peer), self._notify_observers)
 
-    def _tell(self, observation: Observation) -> None:
+    def _notify_observers(self, request: Observation) -> None:
         for observe in self._observers:
             try:
-                observe(observation)
+                observe(request)
             except Exception:
-                log.exception("a request was answered, but could not be told of")
+                log.exception("an answered request could not be counted or logged")
 
     def _acquire(self, spec: model_pb2.ModelSpec) -> Lease:
-        """Returns a context in which the version that a spec asks for may be used."""
-        observing.note_spec(spec.name, spec.version_label, spec.signature_name)
-        return self._manager.acquire(spec.name, models.version_of(spec))
+        """Returns a context for using the version that a spec asks for."""
+        observation.record_spec(spec.name, spec.version_label, spec.signature_name)
+        return self._manager.acquire(spec.name, version_of(spec))
 
     def predict(
         self, request: predict_pb2.PredictRequest, timeout: float | None = None
@@ -111,13 +118,13 @@ class Core:
         self, request: classification_pb2.ClassificationRequest, timeout: float | None = None
     ) -> classification_pb2.ClassificationResponse:
         """Runs a signature on examples and returns classes; `timeout` as for `predict`."""
-        return self._answer(classify_regress.classify, request, timeout)
+        return self._answer(classify, request, timeout)
 
     def regress(
         self, request: regression_pb2.RegressionRequest, timeout: float | None = None
     ) -> regression_pb2.RegressionResponse:
         """Runs a signature on examples and returns values; `timeout` as for `predict`."""
-        return self._answer(classify_regress.regress, request, timeout)
+        return self._answer(regress, request, timeout)
 
     def _answer(
         self,
@@ -126,11 +133,11 @@ class Core:
         timeout: float | None,
         **options: bool,
     ) -> Any:
-        """Runs one signature of the version that a request asks for, which the answer names."""
-        spec = models.spec_of(request)
+        """Runs one signature of the version that a request asks for; the response names both."""
+        spec = spec_of(request)
         with self._acquire(spec) as (number, session):
             response = infer(
-                observing.timed(session, number),
+                observation.timed(session, number),
                 request,
                 timeout,
                 check_method_name=self._check_method_name,
@@ -146,8 +153,8 @@ class Core:
         """Runs several signatures of the version that the first task asks for."""
         spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
         with self._acquire(spec) as (number, session):
-            session = observing.timed(session, number)
-            response = classify_regress.multi_inference(
+            session = observation.timed(session, number)
+            response = multi_inference(
                 session, request, timeout, check_method_name=self._check_method_name
             )
         for result in response.results:
@@ -158,19 +165,19 @@ class Core:
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """Returns the signatures of a version."""
-        spec = models.spec_of(request)
-        models.check_metadata_fields(request)
+        spec = spec_of(request)
+        check_fields(request)
         with self._acquire(spec) as (number, session):
-            session = observing.timed(session, number)
-            return models.metadata(spec.name, number, session)
+            session = observation.timed(session, number)
+            return metadata(spec.name, number, session)
 
     def status(
         self, request: get_model_status_pb2.GetModelStatusRequest
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        """Returns the state of each version that the server knows or knew."""
-        spec = models.spec_of(request)
-        observing.note(model=spec.name)
-        return models.status(self._manager, spec)
+        """Returns the state of each version that the server serves or has served."""
+        spec = spec_of(request)
+        observation.record(model=spec.name)
+        return status(self._manager, spec)
 
     def reload(
         self,
@@ -178,32 +185,39 @@ class Core:
         timeout: float | None = None,
         *,
         forwarded: bool = False,
-        wanted: Callable[[], bool] = lambda: True,
+        is_active: Callable[[], bool] = lambda: True,
     ) -> model_management_pb2.ReloadConfigResponse:
         """Serves the models of a configuration and no others; waits for the new ones.
 
-        The other processes of this server do the same, unless one of them has `forwarded` it;
-        also if a model could not be loaded, or not in time, as all others are served then.
-        Nobody waits on if the answer is `wanted` no more.
+        The request is forwarded to the other processes of this server, also if a model could not
+        be loaded, or not in time, as all others are served then.
+
+        Args:
+            request: The configuration.
+            timeout: Seconds to wait; None for as long as it takes.
+            forwarded: Whether another process of this server has forwarded the request.
+            is_active: Whether the caller still waits; the wait ends when it does not.
         """
         if request.config.WhichOneof("config") != "model_config_list":
             raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
+                _INVALID,
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported",
             )
         deadline = None if timeout is None else time.monotonic() + timeout
         failure = None
         try:
-            self.configure(request.config, timeout, wanted)
+            self.configure(request.config, timeout, is_active)
         except ServingError as error:
-            if error.code not in _CHANGED_ALL_THE_SAME:
+            if error.code not in _IN_FORCE_DESPITE:
                 raise
             failure = error
         if self._peers and not forwarded:
-            left = None if deadline is None else max(_TELLING_SECONDS, deadline - time.monotonic())
+            left = (
+                None if deadline is None else max(_MIN_FORWARD_SECONDS, deadline - time.monotonic())
+            )
             try:
-                self._peers.reload(request, left, wanted)
+                self._peers.reload(request, left, is_active)
             except ServingError as error:
                 failure = failure or error
         if failure:
@@ -214,15 +228,35 @@ class Core:
         self,
         config: model_server_config_pb2.ModelServerConfig,
         timeout: float | None = None,
-        wanted: Callable[[], bool] = lambda: True,
+        is_active: Callable[[], bool] = lambda: True,
         *,
         check_labels: bool = True,
     ) -> None:
-        """Serves the models of a configuration and no others, in this process."""
-        listed = models_of(config, self._manager.models())
-        self._manager.reload(listed, timeout, wanted, check_labels=check_labels)
+        """Serves the models of a configuration and no others, in this process; see `reload`."""
+        models = models_of(config, self._manager.models())
+        self._manager.reload(models, timeout, is_active, check_labels=check_labels)
 
     def signatures(self, spec: model_pb2.ModelSpec) -> dict[str, meta_graph_pb2.SignatureDef]:
         """Returns the signatures, by key, of the version that a spec asks for."""
-        with self._manager.acquire(spec.name, models.version_of(spec)) as (_, session):
+        with self._manager.acquire(spec.name, version_of(spec)) as (_, session):
             return session.signatures
+
+
+def spec_of(request: Any) -> model_pb2.ModelSpec:
+    """Returns the request's `model_spec`, or raises if it has none."""
+    if not request.HasField("model_spec"):
+        raise ServingError(_INVALID, "Missing ModelSpec")
+    return request.model_spec
+
+
+def version_of(spec: model_pb2.ModelSpec) -> int | str | None:
+    """Returns the version or label that a spec asks for, None for the latest version.
+
+    Raises:
+        ServingError: The spec names no model.
+    """
+    if not spec.name:
+        raise ServingError(_INVALID, "ModelSpec has no name specified.")
+    if spec.WhichOneof("version_choice") == "version_label":
+        return spec.version_label
+    return spec.version.value if spec.HasField("version") else None

@@ -1,7 +1,9 @@
-"""The command line of tensorflow_model_server.
+"""The command line flags of tensorflow_model_server.
 
-Source: tensorflow_serving/model_servers/main.cc and server.h. Every flag of the original is
-known; those that this server does not act on yet are named in one log line.
+Every flag of the original is known; each one that this server does not support is named in a log
+line.
+
+Counterparts: tensorflow_serving/model_servers/main.cc and server.h.
 """
 
 from __future__ import annotations
@@ -17,62 +19,61 @@ from serving.errors import UserError
 
 log = logging.getLogger(__name__)
 
-
 _CPUS = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class Flags:
-    """The flags that this server acts on, with the original's defaults."""
+    """The supported flags, with the original's defaults."""
 
     port: int = 8500
     """TCP port for gRPC; 0 for none."""
     grpc_socket_path: str = ""
-    """UNIX socket for gRPC, beside the port or instead of it."""
+    """UNIX socket for gRPC, in addition to the port or instead of it."""
     rest_api_port: int = 0
     """TCP port for REST; 0 for none."""
     rest_api_num_threads: int = 4 * _CPUS
-    """REST requests worked on at the same time."""
+    """Number of REST requests processed at the same time."""
     rest_api_timeout_in_ms: int = 30_000
     """Milliseconds that a model may take for a REST request."""
     rest_api_enable_cors_support: bool = False
-    """Whether browsers may ask from pages of other origins."""
+    """Whether browsers may send requests from pages of other origins."""
     model_name: str = "default"
     """Name of the model to serve."""
     model_base_path: str = ""
     """Folder that holds one folder per version of the model."""
     model_config_file: str = ""
-    """File with a ModelServerConfig in text form: many models, instead of the one above."""
+    """File with a ModelServerConfig in text format: many models, instead of the one above."""
     model_config_file_poll_wait_seconds: int = 0
-    """Seconds between two looks at that file; 0 looks once."""
+    """Seconds between two reads of that file; 0 reads it once."""
     file_system_poll_wait_seconds: int = 1
-    """Seconds between two looks at the base paths; 0 looks once, a negative number never."""
+    """Seconds between two polls of the base paths; 0 polls once, a negative number never."""
     max_num_load_retries: int = 5
-    """Further attempts to load a version that failed."""
+    """Number of further attempts to load a version that failed."""
     load_retry_interval_micros: int = 60_000_000
     """Microseconds between two attempts."""
     num_load_threads: int = 0
-    """Versions loaded at the same time; 0 for as many as there are processors."""
+    """Number of versions loaded at the same time; 0 for the number of processors."""
     num_unload_threads: int = 0
-    """Versions unloaded at the same time; 0 for one."""
+    """Number of versions unloaded at the same time; 0 for one."""
     allow_version_labels_for_unavailable_models: bool = False
-    """Whether a new label may be given to a version that is not available yet."""
+    """Whether a new label may name a version that is not available yet."""
     saved_model_tags: str = "serve"
     """Tags of the graph to load, separated by commas."""
     enable_model_warmup: bool = True
     """Whether recorded requests are run before a version becomes available."""
     num_request_iterations_for_warmup: int = 0
-    """How often each of them is run; 0 for once."""
+    """Number of times that each of them is run; 0 for once."""
     enable_signature_method_name_check: bool = False
-    """Whether Classify and Regress insist on the method names of TensorFlow 1."""
+    """Whether Classify and Regress require the method names of TensorFlow 1."""
     enable_serialization_as_tensor_content: bool = False
-    """Whether Predict answers with `tensor_content` and not with typed fields."""
+    """Whether Predict answers with `tensor_content` instead of typed fields."""
     enable_batching: bool = False
-    """Whether requests are put together into batches."""
+    """Whether requests are batched."""
     batching_parameters_file: str = ""
-    """File with BatchingParameters in text form."""
+    """File with BatchingParameters in text format."""
     enable_per_model_batching_parameters: bool = False
-    """Whether a version's own `batching_params.pbtxt` counts."""
+    """Whether a version's own `batching_params.pbtxt` is used."""
     tensorflow_session_parallelism: int = 0
     """Threads within and between operations; 0 leaves them to TensorFlow."""
     tensorflow_intra_op_parallelism: int = 0
@@ -80,9 +81,9 @@ class Flags:
     tensorflow_inter_op_parallelism: int = 0
     """Threads between operations."""
     tensorflow_session_config_file: str = ""
-    """File with a ConfigProto in text form, on top of which the other flags come."""
+    """File with a ConfigProto in text format, which the other flags override."""
     per_process_gpu_memory_fraction: float = 0.0
-    """Share of a GPU's memory to take at once; 0 leaves it to TensorFlow."""
+    """Fraction of a GPU's memory to allocate at the start; 0 leaves it to TensorFlow."""
     xla_cpu_compilation_enabled: bool = False
     """Whether graphs are compiled by XLA on a CPU."""
     xla_gpu_compilation_enabled: bool = False
@@ -90,25 +91,25 @@ class Flags:
     mixed_precision: str = ""
     """Precision of matrix products and convolutions: `bfloat16` or `float16`; empty as saved."""
     prefer_tflite_model: bool = False
-    """Whether `model.tflite` is taken where a version has it."""
+    """Whether `model.tflite` is served if a version has it."""
     num_tflite_interpreters_per_pool: int = 1
-    """Interpreters of a TFLite model in a pool."""
+    """Number of interpreters in a pool of a TFLite model."""
     num_tflite_pools: int = 1
-    """Pools of them."""
+    """Number of pools."""
     monitoring_config_file: str = ""
-    """File with a MonitoringConfig in text form: Prometheus on the REST port."""
+    """File with a MonitoringConfig in text format: Prometheus on the REST port."""
     ssl_config_file: str = ""
-    """File with an SSLConfig in text form: TLS for gRPC."""
+    """File with an SSLConfig in text format: TLS for gRPC."""
     grpc_channel_arguments: str = ""
     """Options of gRPC, as KEY=VALUE, separated by commas."""
     grpc_max_threads: int = 0
-    """gRPC requests worked on at once; more wait. 0 for 4 per processor, with batching 128."""
+    """gRPC requests processed at the same time; 0 for 4 per processor, with batching 128."""
     enable_grpc_healthcheck_service: bool = False
-    """Whether grpc.health.v1.Health answers."""
+    """Whether grpc.health.v1.Health is served."""
     version: bool = False
     """Print the versions and exit."""
     workers: int = 1
-    """Processes that answer, on the same ports. Not a flag of the original."""
+    """Number of processes that answer on the same ports. Not a flag of the original."""
     access_log: str = ""
     """File for one line of JSON per request, "-" for the log. Not a flag of the original."""
 
@@ -134,8 +135,8 @@ _RANGES = {
 }
 _CHOICES = {"mixed_precision": ("", "bfloat16", "float16")}
 
-# Flags of the original that are read and then left alone.
-_OTHERS = frozenset(
+# Flags of the original that are ignored.
+IGNORED = frozenset(
     """
     enable_profiler flush_filesystem_caches platform_config_file
     remove_unused_fields_from_bundle_metagraph skip_initialize_tpu
@@ -145,29 +146,29 @@ _OTHERS = frozenset(
 
 
 def parse(arguments: Sequence[str]) -> Flags:
-    """Reads `--flag=value`; a boolean may stand alone. An unknown argument is logged, no more.
+    """Parses `--flag=value`; a boolean may stand alone. Unknown arguments are only logged.
 
     Raises:
-        UserError: A value is not of its flag's type, or out of its range.
+        UserError: A value has the wrong type or is out of range.
     """
     types = {field.name: type(field.default) for field in fields(Flags)}
     values: dict[str, object] = {}
     for argument in arguments:
-        name, given, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or (name not in types and name not in _OTHERS):
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or (name not in types and name not in IGNORED):
             log.error("unknown argument: %s\n%s", argument, usage())
-        elif name in _OTHERS:
+        elif name in IGNORED:
             log.warning("--%s is not supported by this server and is ignored", name)
         else:
-            values[name] = _value(name, types[name], value, bool(given))
+            values[name] = _value(name, types[name], value if equals else None)
     return Flags(**values)  # type: ignore[arg-type]
 
 
 def check(flags: Flags) -> None:
-    """Refuses flags that cannot work together or name what is not there.
+    """Checks that flags fit together and that their files and folders exist.
 
     Raises:
-        UserError: In one sentence.
+        UserError: They do not.
     """
     if not flags.port and not flags.grpc_socket_path:
         raise UserError(
@@ -206,7 +207,7 @@ def check(flags: Flags) -> None:
 
 
 def channel_options(text: str) -> list[tuple[str, int | str]]:
-    """Returns the options of `--grpc_channel_arguments`: whole numbers where they are ones.
+    """Returns the options of `--grpc_channel_arguments`, integers as such.
 
     Raises:
         UserError: An option is not of the form KEY=VALUE.
@@ -221,19 +222,20 @@ def channel_options(text: str) -> list[tuple[str, int | str]]:
 
 
 def usage() -> str:
-    """Returns one line per flag that this server acts on."""
+    """Returns one line per supported flag."""
     return "usage: python -m serving.server [--flag=value …]\n" + "\n".join(
         f"  --{field.name}={field.default}" for field in fields(Flags)
     )
 
 
-def _value(name: str, kind: type, text: str, given: bool) -> object:
+def _value(name: str, kind: type, text: str | None) -> object:
+    """Returns the value of a flag; `text` is None if it stands alone."""
     if kind is bool:
         choices = {"": True, "true": True, "1": True, "false": False, "0": False}
-        if text.lower() in choices:
-            return choices[text.lower()]
+        if (text or "").lower() in choices:
+            return choices[(text or "").lower()]
         raise UserError(f"--{name} must be true or false, not {text!r}")
-    if not given:
+    if text is None:
         raise UserError(f"--{name} needs a value, as --{name}=VALUE")
     if kind is str:
         if text not in _CHOICES.get(name, (text,)):

@@ -1,4 +1,7 @@
-"""From flags to a server that answers: models, monitoring, gRPC and REST in one process."""
+"""The model server in one process: models, monitoring, gRPC and REST, set up from flags.
+
+Counterpart: tensorflow_serving/model_servers/server.cc.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,12 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError, UserError
-from serving.server import config_files, grpc_services
+from serving.server import config_files
 from serving.server.batching import parameters
 from serving.server.core import Core
 from serving.server.flags import Flags, channel_options
+from serving.server.grpc_services import Listeners, credentials
+from serving.server.grpc_services import serve as serve_grpc
 from serving.server.lifecycle import model_configs
 from serving.server.lifecycle.loader import Loader
 from serving.server.lifecycle.manager import Manager
@@ -25,30 +30,30 @@ from serving.server.monitoring.access_log import AccessLog
 from serving.server.monitoring.metrics import Metrics
 from serving.server.monitoring.shared_metrics import SharedMetrics
 from serving.server.peers import Peers
-from serving.server.rest import app as rest_front
+from serving.server.rest.app import serve as serve_rest
 from serving.server.servables.sandbox import Sandbox
 from serving.server.servables.session_options import session_config
 
 log = logging.getLogger("serving.server")
 
 DRAIN_SECONDS = 10
-# The supervisor's patience is for requests in flight.
+# The supervisor's time limit is meant for requests in flight.
 _JOIN_SECONDS = 2
 _BATCHING_THREADS = 128
 
 
 def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[], None]) -> None:
-    """Loads the models, then answers until `stop` is set.
+    """Loads the models, then answers requests until `stop` is set.
 
     Args:
         flags: The command line.
-        peers: The processes of this server, this one among them.
+        peers: The processes of this server, including this one.
         stop: Ends the server, or its start.
         ready: Called when all models are available and requests are answered.
 
     Raises:
-        ServingError: A model could not be loaded, or the configuration is not allowed.
-        UserError: A file cannot be read, or an address not be bound.
+        ServingError: A model cannot be loaded, or the configuration is invalid.
+        UserError: A file cannot be read, or an address cannot be bound.
     """
     options = _options(flags)
     counts = Metrics()
@@ -71,13 +76,13 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
             access_log = AccessLog(flags.access_log)
             stack.callback(access_log.close)
             observers.append(access_log.write)
-        # What was in use already is taken as it is.
+        # Labels that were in use before are accepted.
         check_labels = reloaded is None and not peers.was_ready()
         try:
             if not _until(stop, lambda: manager.start(check_labels=check_labels)):
                 return
         except ServingError as error:
-            # The other workers serve what can be loaded of it, too.
+            # The other workers, too, serve the models of it that can be loaded.
             if reloaded is None or error.code is not grpc.StatusCode.UNKNOWN:
                 raise
             log.error("%s", error)
@@ -89,16 +94,16 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
             observers=observers,
         )
         if flags.model_config_file and flags.model_config_file_poll_wait_seconds:
-            # Before the fronts, which are stopped in reverse order: they must not wait for it.
+            # Before gRPC and REST start, as they stop in reverse order: they must not wait for it.
             _poll_config(stack, flags, core, stop)
         server = _start_grpc(stack, flags, peers, core)
         _start_rest(stack, flags, core, page)
         _catch_up(peers, core, reloaded, stop)
-        peers.note_ready()
+        peers.record_ready()
         ready()
         stop.wait()
         log.info("Stopping: requests in flight have %d s to end", DRAIN_SECONDS)
-        server.stop(DRAIN_SECONDS)  # At once, while REST comes to its end.
+        server.stop(DRAIN_SECONDS)  # Does not wait; REST stops at the same time.
 
 
 def _tags(flags: Flags) -> tuple[str, ...]:
@@ -113,7 +118,7 @@ def _options(flags: Flags) -> config_pb2.ConfigProto:
 
 
 def _prometheus(flags: Flags) -> str:
-    """Returns the path of the page for monitoring; empty without one."""
+    """Returns the path of the metrics page; empty for none."""
     if not flags.monitoring_config_file:
         return ""
     config = config_files.read(flags.monitoring_config_file, config_files.MonitoringConfig)
@@ -157,26 +162,24 @@ def _manager(
 
 
 def _grpc_threads(flags: Flags) -> int:
-    """Returns how many requests are worked on; those that wait for a batch are worked on, too."""
+    """Returns the number of requests processed at the same time; a batch queue counts as well."""
     if flags.grpc_max_threads:
         return flags.grpc_max_threads
     return _BATCHING_THREADS if flags.enable_batching else 4 * (os.cpu_count() or 1)
 
 
 def _start_grpc(stack: contextlib.ExitStack, flags: Flags, peers: Peers, core: Core) -> grpc.Server:
-    credentials = None
+    tls = None
     if flags.ssl_config_file:
         ssl = config_files.read(flags.ssl_config_file, config_files.SSLConfig)
-        credentials = grpc_services.credentials(ssl)
-    # A path has one listener; the port is shared.
+        tls = credentials(ssl)
+    # Only one process can listen on a path; the port is shared.
     socket_path = flags.grpc_socket_path if peers.index == 0 else ""
-    server, port = grpc_services.serve(
+    server, port = serve_grpc(
         core,
-        grpc_services.Listeners(
-            flags.port or None, socket_path, peers.socket_path(), reuse_port=True
-        ),
+        Listeners(flags.port or None, socket_path, peers.socket_path(), reuse_port=True),
         threads=_grpc_threads(flags),
-        credentials=credentials,
+        credentials=tls,
         options=channel_options(flags.grpc_channel_arguments),
         health=flags.enable_grpc_healthcheck_service,
     )
@@ -197,7 +200,7 @@ def _start_rest(
     if flags.rest_api_port and flags.rest_api_port == flags.port:
         log.error("--rest_api_port must differ from --port; the REST API is left out")
     elif flags.rest_api_port:
-        server = rest_front.serve(
+        server = serve_rest(
             core,
             flags.rest_api_port,
             threads=flags.rest_api_num_threads,
@@ -216,11 +219,11 @@ def _catch_up(
     known: model_server_config_pb2.ModelServerConfig | None,
     stop: threading.Event,
 ) -> None:
-    """Loads the configuration that other workers got while this one could not be told."""
+    """Loads the configuration that other workers received before this one could."""
     while not stop.is_set() and (latest := peers.config()) and latest != known:
         known = latest
         try:
-            core.configure(latest, wanted=lambda: not stop.is_set(), check_labels=False)
+            core.configure(latest, is_active=lambda: not stop.is_set(), check_labels=False)
         except ServingError as error:
             if not stop.is_set():
                 log.error("The configuration that was loaded meanwhile: %s", error)
@@ -229,19 +232,19 @@ def _catch_up(
 def _poll_config(
     stack: contextlib.ExitStack, flags: Flags, core: Core, stop: threading.Event
 ) -> None:
-    """Loads the configuration file again and again; one that is not allowed changes nothing."""
+    """Reloads the configuration file periodically; an invalid one changes nothing."""
     seconds = flags.model_config_file_poll_wait_seconds
-    said = ""
+    last_error = ""
 
     def poll() -> None:
-        nonlocal said
+        nonlocal last_error
         try:
             core.configure(model_configs.config_of(flags), seconds, lambda: not stop.is_set())
-            said = ""
+            last_error = ""
         except (UserError, ServingError) as error:
-            if str(error) != said and not stop.is_set():
+            if str(error) != last_error and not stop.is_set():
                 log.error("Reloading %s failed: %s", flags.model_config_file, error)
-            said = str(error)
+            last_error = str(error)
 
     _repeat(stack, stop, seconds, poll)
 
@@ -249,7 +252,7 @@ def _poll_config(
 def _repeat(
     stack: contextlib.ExitStack, stop: threading.Event, seconds: float, work: Callable[[], None]
 ) -> None:
-    """Does the work every so many seconds, in a thread of its own, until the end."""
+    """Does the work every `seconds`, in a thread of its own, until the server stops."""
 
     def run() -> None:
         while not stop.wait(seconds):
@@ -262,9 +265,9 @@ def _repeat(
 
 
 def _until(stop: threading.Event, start: Callable[[], None]) -> bool:
-    """Runs `start` and raises what it raises; returns False if a signal came before its end."""
+    """Runs `start` and raises what it raises; returns False if `stop` was set before its end."""
     failure: list[Exception] = []
-    settled = threading.Event()
+    ended = threading.Event()
 
     def run() -> None:
         try:
@@ -272,10 +275,10 @@ def _until(stop: threading.Event, start: Callable[[], None]) -> bool:
         except Exception as error:
             failure.append(error)
         finally:
-            settled.set()
+            ended.set()
 
     threading.Thread(target=run, name="start", daemon=True).start()
-    while not settled.wait(0.05):
+    while not ended.wait(0.05):
         if stop.is_set():
             return False
     if failure:

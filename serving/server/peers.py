@@ -1,4 +1,4 @@
-"""What the worker processes of one server tell each other, by files and sockets in a folder."""
+"""The worker processes of one server and their messages, through files and sockets in a folder."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError
 
-# Marks a request that another worker has passed on, which is passed on no further.
+# Metadata of a request that another worker has forwarded; it is not forwarded again.
 FORWARDED = ("foundry-forwarded", "1")
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Peers:
     """The workers of this server.
 
     Attributes:
-        folder: What they share, for as long as the server runs.
-        index: Which of them this process is, from 0.
-        count: How many there are.
+        folder: The folder that they share while the server runs.
+        index: The index of this process, from 0.
+        count: Number of workers.
     """
 
     folder: Path
@@ -35,24 +35,24 @@ class Peers:
     count: int
 
     def socket_path(self, index: int | None = None) -> str:
-        """Returns the private UNIX socket of a worker; empty if there is but one worker."""
+        """Returns the private UNIX socket of a worker; empty if there is only one worker."""
         if self.count == 1:
             return ""
         return str(self.folder / f"{self.index if index is None else index}.sock")
 
     def config(self) -> model_server_config_pb2.ModelServerConfig | None:
-        """Returns the configuration that was loaded last by a request, if there was one."""
+        """Returns the configuration of the latest reload request, if there was one."""
         path = self.folder / "models.config"
         if not path.exists():
             return None
         return model_server_config_pb2.ModelServerConfig.FromString(path.read_bytes())
 
-    def note_ready(self) -> None:
-        """Notes that this worker answers, for the one that may have to take its place."""
+    def record_ready(self) -> None:
+        """Records that this worker answers, for one that may replace it."""
         self._ready_file().touch()
 
     def was_ready(self) -> bool:
-        """Whether this worker takes the place of one that answered."""
+        """Whether this worker replaces one that answered."""
         return self._ready_file().exists()
 
     def _ready_file(self) -> Path:
@@ -62,47 +62,50 @@ class Peers:
         self,
         request: model_management_pb2.ReloadConfigRequest,
         timeout: float | None,
-        wanted: Callable[[], bool] = lambda: True,
+        is_active: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Has the others load a configuration, and those that start later.
+        """Forwards a configuration to the other workers, and keeps it for those that start later.
+
+        Args:
+            request: The configuration.
+            timeout: Seconds to wait; None for as long as it takes.
+            is_active: Whether the caller still waits; the calls are canceled when it does not.
 
         Raises:
-            ServingError: One of them refused or failed; all of them were asked.
+            ServingError: The error of one of them; the request was sent to all.
         """
-        # Reloads may come at the same time.
+        # Reload requests may come at the same time.
         descriptor, partial = tempfile.mkstemp(dir=self.folder, prefix=".models.config.")
         with open(descriptor, "wb") as file:
             file.write(request.config.SerializeToString())
         os.replace(partial, self.folder / "models.config")
         others = [index for index in range(self.count) if index != self.index]
-        with_channels = [
-            grpc.insecure_channel(f"unix:{self.socket_path(index)}") for index in others
-        ]
+        channels = [grpc.insecure_channel(f"unix:{self.socket_path(index)}") for index in others]
         calls = [
             model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest.future(
                 request, timeout=timeout, metadata=[FORWARDED]
             )
-            for channel in with_channels
+            for channel in channels
         ]
-        failures = [failure for call in calls if (failure := _failure(call, wanted))]
-        for channel in with_channels:
+        failures = [failure for call in calls if (failure := _failure(call, is_active))]
+        for channel in channels:
             channel.close()
         if failures:
             raise failures[0]
 
 
-def _failure(call: Any, wanted: Callable[[], bool]) -> ServingError | None:
-    """Returns why a call has failed, if it has; cancels it when its answer is wanted no more."""
+def _failure(call: Any, is_active: Callable[[], bool]) -> ServingError | None:
+    """Waits for a call and returns its error, if any; cancels it when the caller has left."""
     while True:
         try:
-            call.result(timeout=_LOOK_SECONDS)
+            call.result(timeout=_CHECK_SECONDS)
             return None
         except grpc.FutureTimeoutError:
-            if not wanted():
+            if not is_active():
                 call.cancel()
                 return ServingError(grpc.StatusCode.CANCELLED, "The client has left")
         except grpc.RpcError as error:
-            # One that is not there reads the file when it starts.
+            # A worker that is not running reads the file when it starts.
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 return None
             return ServingError(error.code(), error.details() or "")

@@ -1,7 +1,8 @@
-"""Starts the processes that answer, and starts anew those that end unasked.
+"""The supervisor: starts the worker processes and restarts those that end unexpectedly.
 
-The supervisor itself needs little memory and no TensorFlow. It holds the ports, so that no other
-server takes them, but never listens: clients are refused until a worker is ready.
+It needs little memory and no TensorFlow. It reserves the ports, so that no other server takes them,
+but never listens: connections are refused until a worker is ready. TensorFlow Serving has no
+counterpart; it is a single process.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ log = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 20
 _READY = b"ready\n"
-# Seconds. A process that lived for longer than the longest pause starts with the shortest.
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+# Seconds. A process that lived for longer than the maximum pause is restarted after the minimum.
+_MIN_PAUSE, _MAX_PAUSE = 0.5, 30.0
 
 
 def supervise(flags: Flags, arguments: Sequence[str]) -> int:
     """Runs `flags.workers` workers until a signal comes; returns the exit code.
 
     A worker that fails before it was ever ready ends the server with its own code. One that was
-    ready is started again, after a pause that doubles from half a second to half a minute as long
-    as it ends soon.
+    ready is restarted, after a pause that doubles from half a second to half a minute as long as
+    it keeps ending soon.
 
     Raises:
         UserError: A port is taken.
@@ -66,10 +67,10 @@ class Worker(threading.Thread):
     Args:
         arguments: The command line of `serving.server.worker`.
         stop: Set when the server is to end; set by a worker that cannot start.
-        name: What the log calls it.
+        name: Its name in the log.
 
     Attributes:
-        exit_code: Why the server has to end; 0 if not because of this worker.
+        exit_code: The code that this worker ends the server with; 0 if it does not end it.
     """
 
     def __init__(self, arguments: Sequence[str], stop: threading.Event, name: str) -> None:
@@ -82,9 +83,9 @@ class Worker(threading.Thread):
         self.exit_code = 0
 
     def run(self) -> None:
-        pause = _SHORTEST_PAUSE
+        pause = _MIN_PAUSE
         while True:
-            begun = time.monotonic()
+            started = time.monotonic()
             code = self._run_once()
             if self._stop.is_set():
                 return
@@ -92,19 +93,19 @@ class Worker(threading.Thread):
                 self.exit_code = code if code >= 0 else 1
                 self._stop.set()
                 return
-            log.error("%s ended %s; it is started anew", self.name, _reason(code))
-            if time.monotonic() - begun > _LONGEST_PAUSE:
-                pause = _SHORTEST_PAUSE
+            log.error("%s ended %s; it is restarted", self.name, _reason(code))
+            if time.monotonic() - started > _MAX_PAUSE:
+                pause = _MIN_PAUSE
             self._stop.wait(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = min(2 * pause, _MAX_PAUSE)
 
     def _run_once(self) -> int:
-        """Runs a process and returns its exit code; 1 if the system has none to give."""
+        """Runs a process and returns its exit code; 1 if it cannot be started."""
         with self._lock:
             if self._stop.is_set():
                 return 0
             try:
-                # The worker ends itself when its standard input does, that is, with this process.
+                # The worker stops when its standard input closes, thus when this process ends.
                 self._process = process = subprocess.Popen(
                     self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
                 )
@@ -121,13 +122,13 @@ class Worker(threading.Thread):
         return code
 
     def terminate(self) -> None:
-        """Asks the process to end when its requests in flight have ended; `stop` is set."""
+        """Asks the process to end once its requests in flight have; `stop` is set already."""
         with self._lock:
             if self._process:
                 self._process.terminate()
 
     def end(self, deadline: float) -> None:
-        """Waits for the end of the process, and kills it at a time of the monotonic clock."""
+        """Waits for the process to end; kills it at `deadline`, a time of the monotonic clock."""
         with self._lock:
             process = self._process
         if process is None:
@@ -144,10 +145,10 @@ def _reason(code: int) -> str:
 
 
 def _reserved(port: int) -> socket.socket:
-    """Returns a socket that keeps the port for processes of this server.
+    """Returns a socket that reserves the port for processes of this server.
 
     Raises:
-        UserError: Another server has it.
+        UserError: The port is in use or not allowed.
     """
     try:
         with socket.socket() as alone:
@@ -156,7 +157,7 @@ def _reserved(port: int) -> socket.socket:
         held = socket.socket()
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
-            # Without SO_REUSEADDR it is in the way of others, who have it.
+            # Without SO_REUSEADDR it conflicts with the sockets of others, who set it.
             held.bind(("0.0.0.0", port))
         except OSError:
             # Connections of a former server linger.

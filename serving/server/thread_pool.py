@@ -1,4 +1,8 @@
-"""Threads for requests: few while they are quick, more while some wait for something else."""
+"""A thread pool for requests: few threads while they compute, more while some wait.
+
+Counterpart: gRPC's own thread manager in TensorFlow Serving, which has no interpreter lock to
+share.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,8 @@ from concurrent import futures
 from contextlib import contextmanager
 from typing import Any
 
-# Whoever computes for so long without `waiting` is given company.
-_PATIENCE_SECONDS = 0.005
+# A thread that computes for longer than this without `waiting` gets another one beside it.
+_SLOW_SECONDS = 0.005
 _IDLE_SECONDS = 10.0
 
 _of_thread = threading.local()
@@ -19,71 +23,72 @@ _of_thread = threading.local()
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """Says that this thread runs no Python in the body, so that another one may.
+    """Marks a body in which this thread runs no Python, so that another thread may.
 
-    It does nothing in threads that are no pool's.
+    It does nothing in threads that belong to no pool.
     """
     pool: GrowingPool | None = getattr(_of_thread, "pool", None)
     if pool is None:
         yield
         return
-    pool.step_back()
+    pool.release()
     try:
         yield
     finally:
-        pool.step_in()
+        pool.acquire()
 
 
 class GrowingPool(futures.Executor):
     """Runs tasks in as few threads as keep up with them.
 
-    Threads that run Python at the same time stand in each other's way: eight of them answer a fifth
-    fewer requests to a trivial model than two do. So no more than `few` take tasks, and others
-    are woken or started for those that are `waiting`, up to `most` in all. Nothing needs to be
-    shut down: threads without work end after seconds.
+    Threads that run Python at the same time compete for the interpreter lock: eight of them answer
+    a fifth fewer requests to a trivial model than two do. So `min_threads` take tasks, and others
+    are woken or started for those that are `waiting`, up to `max_threads` in all. Nothing needs to
+    be shut down: idle threads end after seconds.
 
     Args:
-        most: Threads at most.
-        few: Threads that run Python at the same time.
-        name: What the threads are called.
+        max_threads: Maximum number of threads.
+        min_threads: Number of threads that run Python at the same time.
+        name: Prefix of the threads' names.
     """
 
-    def __init__(self, most: int, *, few: int = 2, name: str = "pool") -> None:
-        self._most = most
-        self._few = min(few, most)
+    def __init__(self, max_threads: int, *, min_threads: int = 2, name: str = "pool") -> None:
+        self._max_threads = max_threads
+        self._min_threads = min(min_threads, max_threads)
         self._name = name
         self._lock = threading.Lock()
         self._tasks: deque[_Task] = deque()
         self._threads: set[_Thread] = set()
         self._idle: list[_Thread] = []
         self._busy = 0
-        self._company = 0
-        self._taken = 0.0
-        self._ended = False
+        # Threads allowed beyond `min_threads`, as those that took tasks are slow.
+        self._extra = 0
+        self._last_taken = 0.0
+        self._is_shut_down = False
         self._queued = threading.Event()
-        self._watched = False
+        self._has_watcher = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> futures.Future:
-        """Runs the function in a thread, and returns at once.
+        """Schedules the function and returns its future at once.
 
         Raises:
             RuntimeError: The pool was shut down.
         """
         task = _Task(fn, args, kwargs)
         with self._lock:
-            if self._ended:
+            if self._is_shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             self._tasks.append(task)
-            if self._busy < self._few:
+            if self._busy < self._min_threads:
                 self._add_thread()
             else:
-                self._look_after()
+                self._notify_watcher()
         return task.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Takes no more tasks and ends the threads when those that wait are done."""
+        """Takes no more tasks and ends the threads when the queued tasks are done."""
         with self._lock:
-            self._ended = True
+            self._is_shut_down = True
             if cancel_futures:
                 for task in self._tasks:
                     task.future.cancel()
@@ -95,89 +100,90 @@ class GrowingPool(futures.Executor):
             for thread in threads:
                 thread.join()
 
-    def step_back(self) -> None:
+    def release(self) -> None:
         """Lets another thread take tasks; see `waiting`."""
         with self._lock:
             self._busy -= 1
-            if self._tasks and self._busy < self._few:
+            if self._tasks and self._busy < self._min_threads:
                 self._add_thread()
 
-    def step_in(self) -> None:
-        """Ends what `step_back` began."""
+    def acquire(self) -> None:
+        """Counts the calling thread as busy again after `release`; never blocks for long."""
         with self._lock:
             self._busy += 1
 
     def next_task(self, thread: _Thread) -> _Task | None:
-        """Returns what a thread is to do next; None ends it."""
+        """Waits for the next task of a thread; None ends the thread."""
         while True:
             with self._lock:
-                if self._tasks and (self._busy <= self._few + self._company or self._ended):
-                    self._taken = time.monotonic()
+                limit = self._min_threads + self._extra
+                if self._tasks and (self._busy <= limit or self._is_shut_down):
+                    self._last_taken = time.monotonic()
                     return self._tasks.popleft()
                 self._busy -= 1
-                if self._ended:
+                if self._is_shut_down:
                     self._threads.discard(thread)
                     return None
                 self._idle.append(thread)
                 if self._tasks:
-                    self._look_after()
+                    self._notify_watcher()
             if not thread.sleep(_IDLE_SECONDS):
                 with self._lock:
-                    if thread in self._idle:  # Nobody has woken it in the meantime.
+                    if thread in self._idle:  # It was not woken in the meantime.
                         self._idle.remove(thread)
                         self._threads.discard(thread)
                         return None
-                thread.sleep(_IDLE_SECONDS)  # Whoever did has said so by now.
+                thread.sleep(_IDLE_SECONDS)  # It was: the wake-up call has come by now.
 
     def _add_thread(self) -> None:
         """Wakes the thread that fell asleep last, or starts one. The lock is held."""
         if self._idle:
             self._idle.pop().wake()
-        elif len(self._threads) < self._most:
+        elif len(self._threads) < self._max_threads:
             thread = _Thread(self, f"{self._name}-{len(self._threads)}")
             try:
                 thread.start()  # It waits for the lock first.
             except RuntimeError:
                 if not self._threads:
                     raise
-                return  # The machine has no more threads; those that are here go on.
+                return  # The system has no more threads; the existing ones go on.
             self._threads.add(thread)
         else:
             return
         self._busy += 1
 
-    def _look_after(self) -> None:
-        """Has the watcher look after the tasks that wait. The lock is held."""
+    def _notify_watcher(self) -> None:
+        """Tells the watcher that tasks are queued. The lock is held."""
         self._queued.set()
-        if not self._watched:
-            self._watched = True
+        if not self._has_watcher:
+            self._has_watcher = True
             name = f"{self._name} watcher"
             threading.Thread(target=self._watch, name=name, daemon=True).start()
 
     def _watch(self) -> None:
-        """Gives company to threads that take long, as long as tasks wait."""
+        """Adds extra threads while tasks are queued and the busy threads are slow."""
         while True:
             queued = self._queued.wait(_IDLE_SECONDS)
-            time.sleep(_PATIENCE_SECONDS)
+            time.sleep(_SLOW_SECONDS)
             with self._lock:
                 if not self._tasks:
-                    self._company = 0
-                    if not queued or self._ended:
-                        self._watched = self._queued.is_set()
-                        if not self._watched:
+                    self._extra = 0
+                    if not queued or self._is_shut_down:
+                        self._has_watcher = self._queued.is_set()
+                        if not self._has_watcher:
                             return
                     self._queued.clear()
-                elif time.monotonic() - self._taken > _PATIENCE_SECONDS:
-                    self._company = min(self._company + 1, self._most)
+                elif time.monotonic() - self._last_taken > _SLOW_SECONDS:
+                    self._extra = min(self._extra + 1, self._max_threads)
                     self._add_thread()
                 else:
-                    self._company = max(self._company - 1, 0)
-                    if self._busy < self._few:
+                    self._extra = max(self._extra - 1, 0)
+                    if self._busy < self._min_threads:
                         self._add_thread()
 
 
 class _Task:
-    """A function that is to be run, and its future."""
+    """A function to run, and its future."""
 
     __slots__ = ("arguments", "function", "future", "options")
 
@@ -210,10 +216,10 @@ class _Thread(threading.Thread):
         _of_thread.pool = self._pool
         while task := self._pool.next_task(self):
             task.run()
-            del task  # What a request holds is freed before the next one comes.
+            del task  # Frees what the request holds before the next one comes.
 
     def sleep(self, seconds: float) -> bool:
-        """Returns whether it was woken."""
+        """Returns whether it was woken within the time."""
         return self._alarm.acquire(timeout=seconds)
 
     def wake(self) -> None:

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.server.handlers.predict import CLASSIFY, REGRESS
+from serving.server.servables.signature_constants import CLASSIFY, REGRESS
 from tests.serving.saved_models import stateless, tensor
 
 PREDICT = "tensorflow/serving/predict"

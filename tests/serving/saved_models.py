@@ -19,7 +19,7 @@ from serving.server.lifecycle.loader import Loader
 from serving.server.lifecycle.manager import Manager
 from serving.server.lifecycle.version_policy import Model
 from serving.server.lifecycle.warmup import WARMUP_FILE
-from serving.server.rest import app as rest_front
+from serving.server.rest.app import serve as serve_rest
 from serving.server.servables.sandbox import Sandbox
 
 
@@ -290,7 +290,7 @@ def serving_rest(
 ) -> Iterator[str]:
     """Serves models over HTTP in this process and yields the address."""
     with managed(*models, poll_seconds=poll_seconds) as core:
-        server = rest_front.serve(core, 0, threads=threads, **options)
+        server = serve_rest(core, 0, threads=threads, **options)
         try:
             yield f"127.0.0.1:{server.port}"
         finally:

@@ -22,7 +22,7 @@ from serving.errors import ServingError
 from serving.server.core import Core
 from serving.server.lifecycle.version_policy import Model, Policy, State
 from serving.server.peers import Peers
-from tests.serving.fronts import Http, eventually, serving_both
+from tests.serving.in_process import Http, eventually, serving_both
 from tests.serving.saved_models import floats, managed, publish, request
 
 
@@ -201,17 +201,17 @@ def test_a_base_path_that_vanishes_and_returns_costs_no_request(repository, tmp_
     other = tmp_path / "other"
     other.mkdir()
     publish(good, other, 1)
-    with serving_both(Model("m", base), Model("other", other), poll_seconds=0.02) as fronts:
-        http = Http(fronts.rest_port)
+    with serving_both(Model("m", base), Model("other", other), poll_seconds=0.02) as server:
+        http = Http(server.rest_port)
         base.rename(away)
         publish(good, other, 2)  # No model changes while one base path is missing.
         for _ in range(20):
-            assert served(fronts.core) == 1
+            assert served(server.core) == 1
             assert http.predict("m", instances=[1.0]) == (200, {"predictions": [2.5]})
-        assert served(fronts.core, "other") == 1
+        assert served(server.core, "other") == 1
         publish(good, away, 2)
         away.rename(base)
-        eventually(lambda: served(fronts.core) == 2 and served(fronts.core, "other") == 2)
+        eventually(lambda: served(server.core) == 2 and served(server.core, "other") == 2)
         http.close()
 
 
@@ -219,19 +219,19 @@ TRICKS = ["../m", "..", "/etc", "%2e%2e", "a\0b", "é" * 2000, "😀", "\n", " "
 
 
 def test_a_name_is_a_name_and_never_a_path(repository):
-    """Models may be called anything, over both fronts; the name never leads to a folder."""
+    """Models may be called anything, over both transports; the name never leads to a folder."""
     half = repository / "half_plus_two"
-    with serving_both(Model("m", half), *(Model(name, half) for name in TRICKS)) as fronts:
-        http = Http(fronts.rest_port)
+    with serving_both(Model("m", half), *(Model(name, half) for name in TRICKS)) as server:
+        http = Http(server.rest_port)
         for name in TRICKS:
-            assert served(fronts.core, name) == 1
-            assert states(fronts.core, name) == {1: ("AVAILABLE", "OK", "")}
+            assert served(server.core, name) == 1
+            assert states(server.core, name) == {1: ("AVAILABLE", "OK", "")}
             quoted = urllib.parse.quote(name, safe="")
             assert http.predict(quoted, instances=[1.0]) == (200, {"predictions": [2.5]})
             assert http.send("GET", f"/v1/models/{quoted}/versions/1/metadata")[0] == 200
             for wrong in (f"{name}/../m", f"../models/{name}", f"{name}\0"):
                 with pytest.raises(ServingError) as raised:
-                    served(fronts.core, wrong)
+                    served(server.core, wrong)
                 assert raised.value.code is grpc.StatusCode.NOT_FOUND
                 quoted = urllib.parse.quote(wrong, safe="")
                 assert http.predict(quoted, instances=[1.0]) == (
@@ -283,14 +283,14 @@ def test_reloads_at_the_same_time_cost_no_request_and_the_server_nothing(reposit
 def test_a_client_that_gives_up_a_reload_gives_its_thread_back(repository):
     """Without a deadline, a reload waits for a model that never comes, on the only thread."""
     half = repository / "half_plus_two"
-    with serving_both(Model("m", half), threads=1) as fronts:
-        with grpc.insecure_channel(fronts.grpc) as channel:
+    with serving_both(Model("m", half), threads=1) as server:
+        with grpc.insecure_channel(server.grpc) as channel:
             reload: Any = model_service_pb2_grpc.ModelServiceStub(channel).HandleReloadConfigRequest
             waiting = reload.future(configuration(("m", str(half)), ("no", "/no/such/folder")))
-            eventually(lambda: len(fronts.core._manager.models()) == 2)
+            eventually(lambda: len(server.core._manager.models()) == 2)
             waiting.cancel()
             reload(configuration(("m", str(half))), timeout=60)
-        assert [model.name for model in fronts.core._manager.models()] == ["m"]
+        assert [model.name for model in server.core._manager.models()] == ["m"]
 
 
 def configuration(*models: tuple[str, str]) -> model_management_pb2.ReloadConfigRequest:

@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 from serving.errors import ServingError
 from serving.server import config_files
 from serving.server.lifecycle.version_policy import Model, State
-from tests.serving.fronts import Fronts, Http, eventually, serving_both
+from tests.serving.in_process import Http, InProcess, eventually, serving_both
 from tests.serving.saved_models import (
     floats,
     half_plus_two,
@@ -68,8 +68,8 @@ def counting(tmp_path_factory) -> Path:
 
 
 @contextmanager
-def stub_of(fronts: Fronts) -> Iterator[Any]:
-    with grpc.insecure_channel(fronts.grpc) as channel:
+def stub_of(server: InProcess) -> Iterator[Any]:
+    with grpc.insecure_channel(server.grpc) as channel:
         yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
 
@@ -95,11 +95,11 @@ def refused(call: Any, *arguments: Any, **options: Any) -> tuple[str, str]:
 class Load:
     """Clients that ask on and on, over gRPC and REST, and what they are answered."""
 
-    def __init__(self, fronts: Fronts) -> None:
+    def __init__(self, server: InProcess) -> None:
         self.versions: Counter[int] = Counter()
         self.values: Counter[float] = Counter()
         self.problems: list[object] = []
-        self._fronts = fronts
+        self._server = server
         self._ended = threading.Event()
         self._threads = [
             threading.Thread(target=self._until_ended, args=[ask])
@@ -117,7 +117,7 @@ class Load:
             thread.join()
 
     def met(self, version: int, before: int) -> bool:
-        """Whether both fronts have answered with a version, or something went wrong."""
+        """Whether both transports have answered with a version, or something went wrong."""
         both = self.versions[version] and self.values[version % 4] > before
         return bool(both or self.problems)
 
@@ -128,7 +128,7 @@ class Load:
             self.problems.append(error)
 
     def _grpc(self) -> None:
-        with stub_of(self._fronts) as stub:
+        with stub_of(self._server) as stub:
             while not self._ended.is_set():
                 answer = stub.Predict(request("m", x=floats(0)), timeout=60)
                 version = answer.model_spec.version.value
@@ -137,7 +137,7 @@ class Load:
                 self.versions[version] += 1
 
     def _rest(self) -> None:
-        http = Http(self._fronts.rest_port)
+        http = Http(self._server.rest_port)
         while not self._ended.is_set():
             status, answer = http.predict("m", instances=[0.0])
             if status != 200:
@@ -149,14 +149,14 @@ class Load:
 
 @pytest.mark.parametrize("batching", [None, BATCHING], ids=["unbatched", "batched"])
 def test_twenty_versions_come_and_go_under_load_without_a_failed_request(tmp_path, batching):
-    """Over both fronts; each answer over gRPC is the one of the version that it names."""
+    """Over both transports; each answer over gRPC is the one of the version that it names."""
     kinds = [half_plus_two(tmp_path / f"kind{i}", two=float(i)) for i in range(4)]
     base = tmp_path / "m"
     base.mkdir()
     publish(kinds[1], base, 1)
     with (
-        serving_both(Model("m", base), batching=batching, poll_seconds=0.02) as fronts,
-        Load(fronts) as load,
+        serving_both(Model("m", base), batching=batching, poll_seconds=0.02) as server,
+        Load(server) as load,
     ):
         for version in range(2, 22):
             before = load.values[version % 4]
@@ -168,10 +168,10 @@ def test_twenty_versions_come_and_go_under_load_without_a_failed_request(tmp_pat
 
 
 def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(counting):
-    """With one thread for each front, the next request shows that it is free again."""
+    """With one thread for each transport, the next request shows that it is free again."""
     with (
-        serving_both(Model("count", counting), threads=1) as fronts,
-        stub_of(fronts) as stub,
+        serving_both(Model("count", counting), threads=1) as server,
+        stub_of(server) as stub,
     ):
         number = second_long(stub)
         leaving = stub.Predict.future(asked(number), timeout=60)
@@ -185,33 +185,33 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(counting):
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode()
         for sent in (head + body, head + body[:5], head, head[:20]):
-            with socket.create_connection(("127.0.0.1", fronts.rest_port)) as client:
+            with socket.create_connection(("127.0.0.1", server.rest_port)) as client:
                 client.sendall(sent)
                 time.sleep(0.1)
-        http = Http(fronts.rest_port)
+        http = Http(server.rest_port)
         assert http.predict("count", instances=[3]) == (200, {"predictions": [3]})
         http.close()
 
         nothing = model_management_pb2.ReloadConfigRequest()
         nothing.config.model_config_list.SetInParent()
-        fronts.core.reload(nothing)
-        eventually(lambda: state(fronts) is State.END)
+        server.core.reload(nothing)
+        eventually(lambda: state(server) is State.END)
 
 
 def test_requests_given_up_before_their_turn_are_not_run(counting, monkeypatch):
     run = []
     with (
-        serving_both(Model("count", counting), threads=1) as fronts,
-        stub_of(fronts) as stub,
+        serving_both(Model("count", counting), threads=1) as server,
+        stub_of(server) as stub,
     ):
         number = second_long(stub)
-        predict = fronts.core.predict
+        predict = server.core.predict
 
         def counted(message: Any, timeout: float | None) -> Any:
             run.append(message.inputs["numbers"])
             return predict(message, timeout)
 
-        monkeypatch.setattr(fronts.core, "predict", counted)
+        monkeypatch.setattr(server.core, "predict", counted)
         slow = stub.Predict.future(asked(number), timeout=60)
         eventually(lambda: run)
         given_up = [stub.Predict.future(asked(2), timeout=60) for _ in range(5)]
@@ -225,9 +225,9 @@ def test_requests_given_up_before_their_turn_are_not_run(counting, monkeypatch):
     assert len(run) == 2
 
 
-def state(fronts: Fronts) -> State:
+def state(server: InProcess) -> State:
     asked = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": "count"})
-    return State(fronts.core.status(asked).model_version_status[0].state)
+    return State(server.core.status(asked).model_version_status[0].state)
 
 
 @pytest.mark.parametrize("batching", [None, BATCHING], ids=["unbatched", "batched"])
@@ -235,8 +235,8 @@ def test_a_request_past_its_deadline_ends_and_its_thread_is_free_again(counting,
     with (
         serving_both(
             Model("count", counting), batching=batching, threads=1, timeout_seconds=0.3
-        ) as fronts,
-        stub_of(fronts) as stub,
+        ) as server,
+        stub_of(server) as stub,
     ):
         stub.Predict(asked(1), timeout=60)
         code, _ = refused(stub.Predict, asked(ENDLESS), timeout=0.3)
@@ -244,10 +244,10 @@ def test_a_request_past_its_deadline_ends_and_its_thread_is_free_again(counting,
         assert stub.Predict(asked(3), timeout=60).outputs["counted"].int64_val == [3]
         # The client gives up by itself; what the server says is seen where none does.
         with pytest.raises(ServingError) as raised:
-            fronts.core.predict(asked(ENDLESS), timeout=0.3)
+            server.core.predict(asked(ENDLESS), timeout=0.3)
         assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
         assert raised.value.message == "Timed out waiting for notification"
-        http = Http(fronts.rest_port)
+        http = Http(server.rest_port)
         assert http.predict("count", instances=[ENDLESS]) == (
             504,
             {"error": "Timed out waiting for notification"},
@@ -267,8 +267,8 @@ def test_beyond_a_full_queue_requests_are_refused_and_the_others_answered(counti
         "batches enqueued and max_enqueued_batches is 1"
     )
     with (
-        serving_both(Model("count", counting), batching=one) as fronts,
-        stub_of(fronts) as stub,
+        serving_both(Model("count", counting), batching=one) as server,
+        stub_of(server) as stub,
     ):
         number = second_long(stub) // 3
 
@@ -281,7 +281,7 @@ def test_beyond_a_full_queue_requests_are_refused_and_the_others_answered(counti
             return "OK", ""
 
         def ask_rest(_: int) -> tuple[Any, str]:
-            http = Http(fronts.rest_port)
+            http = Http(server.rest_port)
             status, answer = http.predict("count", instances=[number])
             http.close()
             return status, answer.get("error", "")

@@ -51,4 +51,4 @@ def test_resnet50_outlives_an_image_of_rank_3_and_answers_others_meanwhile(tmp_p
         # Untrained, it answers in hundreds; rounding is a hundred-thousandth of that.
         np.testing.assert_allclose(first, expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
         assert psutil.Process(server.process.pid).is_running()
-        assert "is started anew" not in server.log
+        assert "is restarted" not in server.log

@@ -25,9 +25,9 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from serving.server.handlers.predict import CLASSIFY, REGRESS
+from serving.server.servables.signature_constants import CLASSIFY, REGRESS
 from tests.serving import tflite_models
-from tests.serving.fronts import Http, eventually
+from tests.serving.in_process import Http, eventually
 from tests.serving.inference_models import classification, examples, regression, tasks
 from tests.serving.saved_models import floats, publish, record_warmup, recorded, request
 from tests.serving.server.processes import Process, free_port, started
@@ -128,7 +128,7 @@ def spec_of(answer: Any) -> tuple[str, str, int]:
 
 
 @pytest.mark.parametrize("name", [TF1, TF2, THREE, "lite", "batched", "warm"])
-def test_status_over_both_fronts(server, name):
+def test_status_over_both_transports(server, name):
     asked = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": name})
     [status] = server.service.GetModelStatus(asked, timeout=60).model_version_status
     assert (status.version, status.state, status.status.error_code) == (VERSION, 30, 0)
@@ -166,7 +166,7 @@ def test_predict_on_serialized_examples(server):
 
 
 @pytest.mark.parametrize("name", [TF1, TF2])
-def test_classify_and_regress_over_both_fronts(server, name):
+def test_classify_and_regress_over_both_transports(server, name):
     answer = server.prediction.Classify(classification(name, "classify_x_to_y", TWO), timeout=60)
     [[only]] = [one.classes for one in answer.result.classifications]
     assert (only.label, only.score) == ("", 3)
@@ -199,7 +199,7 @@ def test_multi_inference_answers_each_task(server):
     )
 
 
-def test_metadata_over_both_fronts(server):
+def test_metadata_over_both_transports(server):
     asked = get_model_metadata_pb2.GetModelMetadataRequest(
         model_spec={"name": TF1}, metadata_field=["signature_def"]
     )

@@ -1,8 +1,10 @@
-"""A SavedModel's graph behind TensorFlow's batch op: what lies between tensors becomes a function.
+"""Puts a part of a SavedModel's graph behind TensorFlow's batch op.
 
 `BatchFunction` runs the scheduler that TensorFlow Serving uses too. It concatenates the inputs of
-several steps, runs the function on them once, and splits what it returns. Nothing of it is Python:
-the function itself says, row by row, how large its batch was and when it began and ended.
+several runs, calls a function on them once, and splits the outputs. No Python is involved: the
+function itself reports, row by row, its batch's size and when the batch started and ended.
+
+Counterpart: tensorflow/core/kernels/batch_kernels.cc.
 """
 
 from __future__ import annotations
@@ -21,21 +23,21 @@ from tensorflow.core.framework import (
 
 from serving.server.batching import graph_function
 
-# Columns of the last output of a batched function, float64 [rows, 5].
-SIZE, BEGIN, END, ROW, PADDING = range(5)
+# Columns of the last output of a batched function, float64 [rows, 5]; see `make`.
+SIZE, START, END, ROW, PADDING = range(5)
 
 
 @dataclass(frozen=True)
 class Batched:
-    """A function in a graph that can be batched.
+    """A function in a graph, ready to be batched.
 
     Attributes:
         function: Its name.
-        placeholders: Where a step feeds its inputs, in the order of the feeds.
-        inputs: What is batched, computed from the placeholders; rows along dimension 0.
+        placeholders: Tensors that a run feeds, in the order of the feeds.
+        inputs: The tensors to batch, computed from the placeholders; rows along dimension 0.
         captured: Tensors of the graph that the function reads.
-        controls: Operations that must have run before.
-        dtypes: Those of its outputs.
+        controls: Operations that must run before.
+        dtypes: The dtypes of its outputs.
     """
 
     function: str
@@ -58,16 +60,16 @@ def make(
     """Adds a function to a graph that computes `fetches` from `feeds`.
 
     Its last output is float64 [rows, 5]: the batch's size, the seconds since the epoch when it
-    began and when it ended, the row's number in it, and how many of its rows are padding.
+    started and when it ended, the row's number in it, and the number of its rows that are padding.
 
     Args:
         graph: The graph; it grows.
         feeds: Tensors that become arguments.
         fetches: Tensors to return.
         name: A name that is unique in the graph.
-        pad: Rank of each feed, if what is shorter than others of its batch is to be filled up
-            with its first element.
-        count_padding: Whether batches may be padded with rows; they are not counted otherwise.
+        pad: Rank of each feed, if inputs shorter than others of their batch are padded with their
+            first element; empty for no padding.
+        count_padding: Whether batches may be padded with rows, which are then counted.
 
     Raises:
         ValueError: A part of the graph cannot become a function.
@@ -99,7 +101,7 @@ def make(
 
 
 def add_queue(graph: tf.Graph, batched: Batched, queue: str, options: dict[str, Any]) -> list[Any]:
-    """Adds a queue of its own in front of a function; returns the tensors to fetch.
+    """Adds a new queue in front of a function; returns the tensors to fetch.
 
     Args:
         graph: The graph; it grows.
@@ -113,7 +115,7 @@ def add_queue(graph: tf.Graph, batched: Batched, queue: str, options: dict[str, 
             captured_tensors=batched.captured,
             f=attr_value_pb2.NameAttrList(name=batched.function),
             Tout=batched.dtypes,
-            # One resource, thus one pool of threads, for all queues of a session.
+            # One resource, thus one thread pool, for all queues of a session.
             shared_name="batching",
             batching_queue=queue,
             name=queue,
@@ -122,7 +124,7 @@ def add_queue(graph: tf.Graph, batched: Batched, queue: str, options: dict[str, 
 
 
 def _packed(x: tf.Tensor, rank: int) -> list[tf.Tensor]:
-    """Returns what of a feed is batched: itself, or rows of any size, their sizes and filling."""
+    """Returns the tensors to batch for a feed: itself, or ragged rows, their sizes and padding."""
     if rank < 2:
         return [x]
     shape = tf.raw_ops.Shape(input=x, out_type=tf.int64)
@@ -139,10 +141,10 @@ def _packed(x: tf.Tensor, rank: int) -> list[tf.Tensor]:
 
 
 def _unpacked(packed: Sequence[tf.Tensor], dtype: tf.DType, rank: int) -> tf.Tensor:
-    """Returns rows of equal size: each dimension as long as the longest, filled up."""
+    """Returns rows of equal size: each dimension is padded to the longest."""
     if rank < 2:
         return packed[0]
-    encoded, sizes, filling = packed
+    encoded, sizes, padding_value = packed
     flat = tf.raw_ops.RaggedTensorFromVariant(
         encoded_ragged=encoded,
         input_ragged_rank=0,
@@ -158,10 +160,10 @@ def _unpacked(packed: Sequence[tf.Tensor], dtype: tf.DType, rank: int) -> tf.Ten
         )
         size = tf.reshape(sizes[:, axis - 1], [-1] + [1] * (rank - 1))
         taken = tf.logical_and(taken, places < size)
-    # The values lie in the order of the places that are taken.
+    # The values are in the order of the places that are taken.
     place = tf.cumsum(tf.reshape(tf.cast(taken, tf.int64), [-1])) - 1
     values = tf.reshape(tf.gather(flat, tf.maximum(place, 0)), tf.shape(taken))
-    return tf.where(taken, values, tf.reshape(filling, [-1] + [1] * (rank - 1)))
+    return tf.where(taken, values, tf.reshape(padding_value, [-1] + [1] * (rank - 1)))
 
 
 def _wrapper(
@@ -174,18 +176,18 @@ def _wrapper(
     pad: Sequence[int],
     count_padding: bool,
 ) -> function_pb2.FunctionDef:
-    """Returns the function that unpacks a batch, calls the body and notes size and times."""
+    """Returns the function that unpacks a batch, calls the body and reports size and times."""
     with tf.Graph().as_default() as graph:
         batch = [tf.compat.v1.placeholder(tensor.dtype) for tensor in inputs]
         kept = [tf.compat.v1.placeholder(tensor.dtype.base_dtype) for tensor in captured]
         with tf.control_dependencies(batch):
-            begin = tf.raw_ops.Timestamp()
+            start = tf.raw_ops.Timestamp()
         size = tf.raw_ops.Shape(input=batch[0], out_type=tf.int64)[0]
         arguments, remaining = [], list(batch)
         for feed, rank in zip(feeds, pad or [1] * len(feeds), strict=True):
             packed = [remaining.pop(0) for _ in range(3 if rank > 1 else 1)]
             arguments.append(_unpacked(packed, feed.dtype.base_dtype, rank))
-        with tf.control_dependencies([begin]):
+        with tf.control_dependencies([start]):
             outputs = tf.raw_ops.StatefulPartitionedCall(
                 args=[*arguments, *kept],
                 Tout=[fetch.dtype.base_dtype for fetch in fetches],
@@ -195,16 +197,16 @@ def _wrapper(
             end = tf.raw_ops.Timestamp()
         padding = tf.constant(0, tf.int64)
         if count_padding:
-            # Padding repeats the first row, with the number that was drawn for it.
+            # Padding repeats the first row, including its random number.
             (numbers,) = remaining
             padding = tf.math.count_nonzero(tf.equal(numbers, numbers[0])) - 1
-        columns = [tf.cast(size, tf.float64), begin, end, tf.cast(padding, tf.float64)]
-        size_column, begin_column, end_column, padding_column = (
+        columns = [tf.cast(size, tf.float64), start, end, tf.cast(padding, tf.float64)]
+        size_column, start_column, end_column, padding_column = (
             tf.fill([size], column) for column in columns
         )
         row_column = tf.cast(tf.range(size), tf.float64)
-        marks = tf.stack(
-            [size_column, begin_column, end_column, row_column, padding_column], axis=1
+        report = tf.stack(
+            [size_column, start_column, end_column, row_column, padding_column], axis=1
         )
         operations = graph.get_operations()
-        return graph_function.function(name, operations, [*batch, *kept], [*outputs, marks])
+        return graph_function.function(name, operations, [*batch, *kept], [*outputs, report])

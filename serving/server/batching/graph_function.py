@@ -1,7 +1,7 @@
-"""Parts of a graph as functions: what lies between some tensors and others.
+"""Turns the part of a graph between some tensors and others into a function.
 
-For graphs of TensorFlow 1 and 2 alike: operations are copied as they are, and what they read from
-elsewhere, variables above all, becomes further arguments.
+This works for graphs of TensorFlow 1 and 2: operations are copied unchanged, and tensors that they
+read from outside the part, mostly variables, become further arguments.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Iterable, Sequence
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, op_def_pb2
 
-# A loop of TensorFlow 1 is a frame that operations enter: all of it goes into the function.
+# A loop of TensorFlow 1 is a frame that operations enter; the whole loop goes into the function.
 _ENTERS_FRAME = ("Enter", "RefEnter")
 
 
 def between(
     feeds: Iterable[tf.Tensor], fetches: Iterable[tf.Tensor]
 ) -> tuple[list[tf.Operation], list[tf.Operation]]:
-    """Returns the operations on the way from feeds to fetches, and those they wait for.
+    """Returns the operations between feeds and fetches, and their control inputs from outside.
 
     Raises:
-        ValueError: One of them changes a variable of TensorFlow 1, which no function can.
+        ValueError: One of them changes a variable of TensorFlow 1, which functions cannot do.
     """
     fed = {feed.ref() for feed in feeds}
     needed: dict[tf.Operation, None] = {}
@@ -48,7 +48,7 @@ def between(
     for operation in inside:
         if any(argument.is_ref for argument in operation.op_def.input_arg):
             raise ValueError(f"{operation.name} changes a variable in place")
-    # Constants belong inside as well, where the runtime can fold them.
+    # Constants go inside as well, where the runtime can fold them.
     constants = {t.op: None for op in inside for t in op.inputs if t.op.type == "Const"}
     waited = {
         before: None
@@ -62,7 +62,7 @@ def between(
 def captured(
     inside: Sequence[tf.Operation], feeds: Iterable[tf.Tensor], fetches: Iterable[tf.Tensor]
 ) -> list[tf.Tensor]:
-    """Returns the tensors that come from elsewhere, each once."""
+    """Returns the tensors that come from outside, each once."""
     known, fed = set(inside), {feed.ref() for feed in feeds}
     read = [*(tensor for operation in inside for tensor in operation.inputs), *fetches]
     outside = {t.ref(): t for t in read if t.op not in known and t.ref() not in fed}
@@ -75,7 +75,7 @@ def function(
     arguments: Sequence[tf.Tensor],
     results: Sequence[tf.Tensor],
 ) -> function_pb2.FunctionDef:
-    """Returns operations of a graph as a function of some of its tensors."""
+    """Returns operations of a graph as a function from some of its tensors to others."""
     definition = function_pb2.FunctionDef(signature=op_def_pb2.OpDef(name=name))
     names = {}
     for i, argument in enumerate(arguments):
@@ -98,7 +98,7 @@ def function(
             *(reference(tensor) for tensor in operation.inputs),
             *(f"^{control}" for control in controls),
         ]
-        # Neither groups of the graph's devices nor shapes that a request need not keep to.
+        # Neither device groups of the graph nor shapes that requests need not have.
         node.attr.pop("_class", None)
         node.attr.pop("_output_shapes", None)
         definition.signature.is_stateful |= operation.op_def.is_stateful
@@ -111,7 +111,7 @@ def function(
 
 
 def _output_name(tensor: tf.Tensor) -> str:
-    """Returns how a function's body names a tensor: operation, output, index in that output."""
+    """Returns a tensor's name in a function's body: operation, output, index in the output."""
     index = tensor.value_index
     attributes = tensor.op.node_def.attr
     for output in tensor.op.op_def.output_arg:

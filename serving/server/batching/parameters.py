@@ -1,6 +1,6 @@
-"""BatchingParameters: where they come from, and what they mean to TensorFlow's batch op.
+"""BatchingParameters: reads them, checks them, and translates them to TensorFlow's batch op.
 
-Sources: tensorflow_serving/servables/tensorflow/bundle_factory_util.cc and .h, and
+Counterparts: tensorflow_serving/servables/tensorflow/bundle_factory_util.cc and .h, and
 tensorflow/core/kernels/batching_util/shared_batch_scheduler.h.
 """
 
@@ -21,15 +21,15 @@ PARAMETERS_FILE = "batching_params.pbtxt"
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 # The op's attributes are 32-bit integers.
-_LARGEST = 2**31 - 1
+_MAX_INT32 = 2**31 - 1
 
 
 def common(flags: Flags) -> Any | None:
-    """Returns the BatchingParameters that the command line names; None for no batching.
+    """Returns the BatchingParameters of the command line; None for no batching.
 
     Raises:
         UserError: Their file cannot be read.
-        ServingError: INVALID_ARGUMENT with TensorFlow Serving's text, they cannot be.
+        ServingError: INVALID_ARGUMENT with TensorFlow Serving's text: they are invalid.
     """
     if not flags.enable_batching:
         return None
@@ -46,11 +46,11 @@ def parameters_of(path: Path, common: Any, *, per_model: bool = False) -> Any | 
     Args:
         path: The version's folder.
         common: The parameters of all models; None for no batching at all.
-        per_model: Whether those in the folder count instead, where there are any; only the
-            threads are then the common ones. A model without any is not batched.
+        per_model: Whether the parameters in the folder are used instead, except for the threads,
+            which are always the common ones. A version without parameters is not batched.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, the folder's file cannot be read as such.
+        ServingError: INVALID_ARGUMENT: the folder's file is not BatchingParameters.
     """
     if common is None or not per_model:
         return common
@@ -70,7 +70,7 @@ def parameters_of(path: Path, common: Any, *, per_model: bool = False) -> Any | 
 
 @dataclass(frozen=True)
 class Options:
-    """What BatchingParameters mean.
+    """BatchingParameters, translated.
 
     Attributes:
         attributes: Those of BatchFunction. It splits no requests: it would end the process if a
@@ -85,10 +85,10 @@ class Options:
 
 
 def options(parameters: Any) -> Options:
-    """Returns what a BatchingParameters message means.
+    """Returns a BatchingParameters message, checked and translated.
 
     Raises:
-        ServingError: INVALID_ARGUMENT with TensorFlow Serving's text, the parameters cannot be.
+        ServingError: INVALID_ARGUMENT with TensorFlow Serving's text: they are invalid.
     """
 
     def value(field: str, default: int) -> int:
@@ -127,10 +127,10 @@ def options(parameters: Any) -> Options:
     if allowed and execution < size:
         allowed = [*(number for number in allowed if number < execution), execution]
     attributes = {
-        "num_batch_threads": min(threads, _LARGEST),
-        "max_batch_size": min(execution, _LARGEST),
-        "batch_timeout_micros": min(timeout, _LARGEST),
-        "max_enqueued_batches": min(enqueued, _LARGEST),
+        "num_batch_threads": min(threads, _MAX_INT32),
+        "max_batch_size": min(execution, _MAX_INT32),
+        "batch_timeout_micros": min(timeout, _MAX_INT32),
+        "max_enqueued_batches": min(enqueued, _MAX_INT32),
         "allowed_batch_sizes": allowed,
     }
     return Options(attributes, execution, size)

@@ -1,11 +1,10 @@
-"""Server-side batching: requests that arrive at the same time are run together.
+"""Server-side batching: runs requests that arrive at the same time together.
 
-Sources: tensorflow_serving/batching/batching_session.cc, batching_util.h and
-servables/tensorflow/bundle_factory_util.cc. The scheduler is TensorFlow's own. What differs from
-TensorFlow Serving: the threads are those of one version of one model, where it shares one pool
-among all; a batch that fails is run again request by request, so that each gets its own answer,
-where it fails all; and requests whose rows differ in shape have queues of their own, where it
-fails their batch.
+Counterparts: tensorflow_serving/batching/batching_session.cc, batching_util.h and
+servables/tensorflow/bundle_factory_util.cc. The scheduler is TensorFlow's own. Differences to
+TensorFlow Serving: each version of a model has threads of its own, not one pool shared by all; a
+batch that fails is run again request by request, so that each gets its own answer; and requests
+whose rows differ in shape have queues of their own, instead of failing their batch.
 """
 
 from __future__ import annotations
@@ -20,75 +19,74 @@ from typing import Any
 
 import grpc
 import numpy as np
-from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.errors import ServingError
 from serving.server import config_files, thread_pool
 from serving.server.batching import batch_function
 from serving.server.batching import parameters as batching_parameters
-from serving.server.batching.batch_function import BEGIN, END, PADDING, ROW, SIZE, Batched
+from serving.server.batching.batch_function import END, PADDING, ROW, SIZE, START, Batched
 from serving.server.monitoring import observation
-from serving.server.monitoring.batch_statistics import Passage
+from serving.server.monitoring.batch_statistics import BatchStatistics
+from serving.server.servables.base import Servable
 from serving.server.servables.session import Session
 
 log = logging.getLogger(__name__)
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
-# The scheduler's text about a request that it did not take.
+# The scheduler's text for a request that it did not take.
 _FULL = "The batch scheduling queue to which this task was submitted is full"
 _TIMED_OUT = ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification")
-# A step that is given up ends the whole batch it is in. So it may outlive its request a little.
+# A run that is given up ends its whole batch. So it may take a little longer than its deadline.
 _GRACE_SECONDS = 1.0
-# Queues are part of the graph and stay: beyond these numbers requests share one, or have none.
-_MOST_FUNCTIONS = 256
-_MOST_SHAPES = 16
-_MOST_PADDED_RANK = 6
+# Queues are part of the graph for ever: beyond these numbers requests share one, or have none.
+_MAX_FUNCTIONS = 256
+_MAX_SHAPES = 16
+_MAX_PADDED_RANK = 6
 # Parts of split requests that wait in queues at the same time.
-_MOST_PARTS = 64
+_MAX_PARTS = 64
 
 
 @dataclass(frozen=True)
 class _Queue:
-    """A queue: names of the placeholders by feed, and of the tensors to fetch by fetch."""
+    """A queue in the graph.
+
+    Attributes:
+        feeds: Name of the placeholder for each feed.
+        fetches: Name of the output for each fetch.
+        report: Name of the output with each row's size and times of the batch.
+    """
 
     feeds: dict[str, str]
     fetches: dict[str, str]
-    marks: str
+    report: str
 
 
-class BatchingSession:
-    """A session whose concurrent runs with the same feeds and fetches are run together.
-
-    Attributes:
-        signatures: Its signatures by key.
-        on_gpu: Whether the session may use a GPU.
-    """
-
-    signatures: dict[str, meta_graph_pb2.SignatureDef]
+class BatchingSession(Servable):
+    """A session that runs concurrent requests with the same feeds and fetches together."""
 
     def __init__(
         self,
         session: Session,
         parameters: Any = None,
-        observe: Callable[[Passage], None] = lambda passage: None,
+        observe: Callable[[BatchStatistics], None] = lambda statistics: None,
     ) -> None:
-        """Wraps a session, which it closes in the end.
+        """Wraps a session, which `close` closes.
 
         Args:
-            session: What runs the batches.
-            parameters: A BatchingParameters message; what it leaves out has TensorFlow Serving's
-                defaults.
+            session: Runs the batches.
+            parameters: A BatchingParameters message; fields that are not set have TensorFlow
+                Serving's defaults.
             observe: Called in the request's thread after each request that was batched.
 
         Raises:
-            ServingError: INVALID_ARGUMENT, the parameters cannot be.
+            ServingError: INVALID_ARGUMENT: the parameters are invalid.
         """
         parameters = parameters or config_files.BatchingParameters()
         self._options = batching_parameters.options(parameters)
         self._pad = parameters.pad_variable_length_inputs
         self._pool = None
         if self._options.largest_request > self._options.largest_batch:
-            self._pool = ThreadPoolExecutor(_MOST_PARTS, thread_name_prefix="part")
+            self._pool = ThreadPoolExecutor(_MAX_PARTS, thread_name_prefix="part")
         self._observe = observe
         self._session = session
         self.signatures = session.signatures
@@ -104,18 +102,11 @@ class BatchingSession:
         fetches: Sequence[str],
         timeout: float | None = None,
     ) -> list[np.ndarray]:
-        """Runs the graph once, for this request and others that wait.
+        """Runs the graph once, for this request and others that wait; see `Servable.run`.
 
-        A request without rows, or one that cannot be batched, is run alone.
-
-        Args:
-            feeds: Array of each tensor to feed, by the tensor's name, with equally many rows.
-            fetches: Names of the tensors to return, which have a row for each row fed.
-            timeout: Seconds; None for never. A request that waits in a batch that is run answers
-                when the batch ends, though later than this.
-
-        Raises:
-            ServingError: With TensorFlow Serving's code and text.
+        A request without rows, or one that cannot be batched, is run alone. All arrays of `feeds`
+        have the same number of rows, and fetched arrays have a row for each. A request whose
+        batch is running when its time is over is answered when the batch ends.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         rows = _rows(feeds)
@@ -128,10 +119,10 @@ class BatchingSession:
                 f"Task size {rows} is larger than maximum input batch size "
                 f"{self._options.largest_request}",
             )
-        begun = time.time()
+        started = time.time()
         limit = None if timeout is None else timeout + _GRACE_SECONDS
         try:
-            *arrays, marks = self._run_parts(queue, feeds, rows, limit)
+            *arrays, report = self._run_parts(queue, feeds, rows, limit)
         except ServingError as error:
             text = error.message.partition("\n\t [[")[0]
             if text.startswith(_FULL):
@@ -139,14 +130,13 @@ class BatchingSession:
             return self._alone(feeds, fetches, rows, deadline)
         except ValueError:  # Parts were padded to several lengths.
             return self._alone(feeds, fetches, rows, deadline)
-        passage = _passage(rows, len(feeds), begun, marks)
-        observation.queued(passage.queue_seconds)
-        self._observe(passage)
+        statistics = _statistics(rows, len(feeds), started, report)
+        observation.add_queue_time(statistics.queue_seconds)
+        self._observe(statistics)
         by_name = dict(zip(queue.fetches, arrays, strict=True))
         return [by_name[name] for name in fetches]
 
     def close(self) -> None:
-        """Frees the session's memory."""
         if self._pool:
             self._pool.shutdown()
         self._session.close()
@@ -154,20 +144,20 @@ class BatchingSession:
     def _run_parts(
         self, queue: _Queue, feeds: Mapping[str, np.ndarray], rows: int, timeout: float | None
     ) -> list[np.ndarray]:
-        """Runs a request in parts that fit into a batch, and returns outputs and marks."""
+        """Runs a request in parts that fit into a batch; returns the outputs and the report."""
         arrays = {queue.feeds[name]: array for name, array in feeds.items()}
-        fetches = [*queue.fetches.values(), queue.marks]
-        most = self._options.largest_batch
-        if rows <= most or self._pool is None:
+        fetches = [*queue.fetches.values(), queue.report]
+        limit = self._options.largest_batch
+        if rows <= limit or self._pool is None:
             return self._session.run(arrays, fetches, timeout)
         parts = [
             self._pool.submit(
                 self._session.run,
-                {name: array[first : first + most] for name, array in arrays.items()},
+                {name: array[first : first + limit] for name, array in arrays.items()},
                 fetches,
                 timeout,
             )
-            for first in range(0, rows, most)
+            for first in range(0, rows, limit)
         ]
         with thread_pool.waiting():
             wait(parts)
@@ -181,7 +171,7 @@ class BatchingSession:
         rows: int,
         deadline: float | None,
     ) -> list[np.ndarray]:
-        """Runs a request whose batch failed, maybe through another request, by itself."""
+        """Runs a request alone whose batch failed, possibly because of another request."""
         timeout = None if deadline is None else deadline - time.monotonic()
         if timeout is not None and timeout <= 0:
             raise ServingError(_TIMED_OUT.code, _TIMED_OUT.message)
@@ -200,14 +190,14 @@ class BatchingSession:
         return arrays
 
     def _queue(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> _Queue | None:
-        """Returns the queue of requests like this one, or None if there can be none."""
+        """Returns the queue for requests like this one, or None if it cannot be batched."""
         if not fetches or (self._pad and not all(array.size for array in feeds.values())):
             return None
         names = tuple(sorted(feeds))
         key = (names, tuple(sorted(set(fetches))))
         if self._pad:
             ranks = tuple(feeds[name].ndim for name in names)
-            if max(ranks) > _MOST_PADDED_RANK:
+            if max(ranks) > _MAX_PADDED_RANK:
                 raise ServingError(_INVALID, "Only tensors with rank from 1 to 6 can be padded.")
             shape: tuple = ranks
         else:
@@ -225,7 +215,7 @@ class BatchingSession:
                 return queue
             pad = shape if self._pad else ()
             if (key, pad) not in self._functions:
-                if len(self._functions) >= _MOST_FUNCTIONS:
+                if len(self._functions) >= _MAX_FUNCTIONS:
                     return None
                 self._functions[key, pad] = self._function(*key, pad)
             function = self._functions[key, pad]
@@ -245,13 +235,13 @@ class BatchingSession:
                 {n: t.name for n, t in zip(fetches, outputs[:-1], strict=True)},
                 outputs[-1].name,
             )
-            self._queues[key, shape if self._pad or count < _MOST_SHAPES else None] = queue
+            self._queues[key, shape if self._pad or count < _MAX_SHAPES else None] = queue
             return queue
 
     def _function(
         self, feeds: Sequence[str], fetches: Sequence[str], pad: Sequence[int]
     ) -> Batched | None:
-        """Returns the function of a queue, or None where the session must say what is wrong."""
+        """Returns the function of a queue, or None if the session itself must report the error."""
         fed, fetched = (
             [tensor for name in names if (tensor := self._session.tensor(name)) is not None]
             for names in (feeds, fetches)
@@ -275,7 +265,7 @@ class BatchingSession:
 
 
 def _rows(feeds: Mapping[str, np.ndarray]) -> int:
-    """Returns how many rows a request brings."""
+    """Returns the number of rows of a request."""
     if not feeds:
         raise ServingError(_INVALID, "Batching Run() must have at least one input tensor")
     rows = -1
@@ -292,13 +282,13 @@ def _rows(feeds: Mapping[str, np.ndarray]) -> int:
     return rows
 
 
-def _passage(rows: int, inputs: int, begun: float, marks: np.ndarray) -> Passage:
-    times = {mark[BEGIN]: mark[END] for mark in marks.tolist()}
-    return Passage(
+def _statistics(rows: int, inputs: int, started: float, report: np.ndarray) -> BatchStatistics:
+    times = {row[START]: row[END] for row in report.tolist()}
+    return BatchStatistics(
         rows,
         inputs,
-        int(marks[:, SIZE].max()),
-        max(0.0, min(times) - begun),
-        sum(end - begin for begin, end in times.items()),
-        tuple((int(mark[SIZE]), int(mark[PADDING])) for mark in marks.tolist() if mark[ROW] == 0),
+        int(report[:, SIZE].max()),
+        max(0.0, min(times) - started),
+        sum(end - start for start, end in times.items()),
+        tuple((int(row[SIZE]), int(row[PADDING])) for row in report.tolist() if row[ROW] == 0),
     )

@@ -1,38 +1,42 @@
-"""Classify, Regress and MultiInference: from tf.Examples to classes, scores and values.
+"""Classify and Regress: from tf.Examples to classes, scores and values.
 
-They need no method name in a signature: what counts is its input `inputs`, which takes serialized
+They need no method name in a signature. What counts is its input `inputs`, which takes serialized
 tf.Examples, and its outputs `classes`, `scores` or `outputs`.
 
-Source of checks, their order, codes and texts: tensorflow_serving/servables/tensorflow/
-classifier.cc, regressor.cc, multi_inference.cc and util.cc.
+Counterparts, also of checks, their order, codes and texts: tensorflow_serving/servables/tensorflow/
+classifier.cc, regressor.cc and util.cc.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
+from google.protobuf.message import Message
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
-    inference_pb2,
     input_pb2,
     regression_pb2,
 )
 
 from serving.errors import ServingError
-from serving.server.handlers.predict import CLASSIFY, DEFAULT_SIGNATURE, REGRESS
 from serving.server.servables.base import Servable
-
-_INPUTS = "inputs"
-_CLASSES = "classes"
-_SCORES = "scores"
-_OUTPUTS = "outputs"
+from serving.server.servables.signature_constants import (
+    CLASSES,
+    CLASSIFY,
+    DEFAULT_SIGNATURE,
+    INPUTS,
+    OUTPUTS,
+    REGRESS,
+    SCORES,
+)
 
 
 def classify(
@@ -47,8 +51,8 @@ def classify(
     Args:
         session: The model version that answers.
         request: Examples, with the signature in the `model_spec`.
-        timeout: Seconds that are left for the answer.
-        check_method_name: Whether the signature must be declared as one for classification.
+        timeout: Seconds left for the answer.
+        check_method_name: Whether the signature must be declared for this method.
 
     Returns:
         Label, score or both of each class, as many as the signature gives; `model_spec` carries
@@ -57,14 +61,8 @@ def classify(
     Raises:
         ServingError: With TensorFlow Serving's code and text.
     """
-    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-    signature = _signature(session, name, "No signature was found with the name")
-    fetches = _classification_fetches(signature, check_method_name)
-    count, arrays = _run(session, _feed(signature), fetches, request.input, timeout)
     response = classification_pb2.ClassificationResponse()
-    response.model_spec.signature_name = name
-    response.result.CopyFrom(_classification(signature, count, arrays))
-    return response
+    return _infer(METHODS[CLASSIFY], session, request, response, timeout, check_method_name)
 
 
 def regress(
@@ -74,146 +72,62 @@ def regress(
     *,
     check_method_name: bool = False,
 ) -> regression_pb2.RegressionResponse:
-    """Runs a signature on examples and returns a value for each; for the rest see `classify`."""
-    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-    signature = _signature(session, name, "No signature was found with the name")
-    fetches = _regression_fetches(signature, check_method_name)
-    count, arrays = _run(session, _feed(signature), fetches, request.input, timeout)
+    """Runs a signature on examples and returns a value for each; otherwise like `classify`."""
     response = regression_pb2.RegressionResponse()
-    response.model_spec.signature_name = name
-    response.result.CopyFrom(_regression(signature, count, arrays))
-    return response
+    return _infer(METHODS[REGRESS], session, request, response, timeout, check_method_name)
 
 
-def multi_inference(
+def _infer(
+    method: ExampleMethod,
     session: Servable,
-    request: inference_pb2.MultiInferenceRequest,
-    timeout: float | None = None,
-    *,
-    check_method_name: bool = False,
-) -> inference_pb2.MultiInferenceResponse:
-    """Runs several signatures of one model on the same examples, in one run of the graph.
-
-    Args:
-        session: The model version that answers.
-        request: Examples and tasks: a signature in a `model_spec`, and CLASSIFY or REGRESS.
-        timeout: Seconds that are left for the answer.
-        check_method_name: Whether signatures must be declared for what the tasks want of them.
-
-    Returns:
-        A result for each task, in their order; its `model_spec` carries model and signature.
-
-    Raises:
-        ServingError: With TensorFlow Serving's code and text. All signatures must read the same
-            input tensor, which those of TensorFlow 2's exports never do.
-    """
-    feed = ""
-    fetches: set[str] = set()
-    signatures: dict[str, meta_graph_pb2.SignatureDef] = {}
-    for task in request.tasks:
-        if not task.model_spec.name:
-            raise _invalid("Found ModelSpec with an empty model name.")
-        if task.model_spec.name != request.tasks[0].model_spec.name:
-            raise _invalid(
-                "All ModelSpecs in a MultiInferenceRequest must access the same model name."
-            )
-        name = task.model_spec.signature_name or DEFAULT_SIGNATURE
-        if name in signatures:
-            raise _invalid(f"Duplicate evaluation of signature: {name}")
-        signature = _signature(session, name, "Requested signature not found in model graph")
-        signatures[name] = signature
-        if task.method_name == CLASSIFY:
-            fetches.update(_classification_fetches(signature, check_method_name))
-        elif task.method_name == REGRESS:
-            fetches.update(_regression_fetches(signature, check_method_name))
-        else:
-            raise ServingError(
-                grpc.StatusCode.UNIMPLEMENTED,
-                f"Unsupported signature method_name: {task.method_name}",
-            )
-        feed = feed or _feed(signature)
-        if _feed(signature) != feed:
-            raise _invalid("Input tensor must be the same for all Signatures.")
-
-    count, arrays = _run(session, feed, fetches, request.input, timeout)
-    response = inference_pb2.MultiInferenceResponse()
-    for task, (name, signature) in zip(request.tasks, signatures.items(), strict=True):
-        result = response.results.add()
-        result.model_spec.name = task.model_spec.name
-        result.model_spec.signature_name = name
-        if task.method_name == CLASSIFY:
-            result.classification_result.CopyFrom(_classification(signature, count, arrays))
-        else:
-            result.regression_result.CopyFrom(_regression(signature, count, arrays))
+    request: Any,
+    response: Any,
+    timeout: float | None,
+    check_method_name: bool,
+) -> Any:
+    """Fills `result` and the signature of a response."""
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    signature = signature_of(session, name, "No signature was found with the name")
+    fetches = method.fetches(signature, check_method_name)
+    count, arrays = run_examples(session, feed(signature), fetches, request.input, timeout)
+    response.model_spec.signature_name = name
+    response.result.CopyFrom(method.result(signature, count, arrays))
     return response
 
 
-def _invalid(text: str) -> ServingError:
+@dataclass(frozen=True)
+class ExampleMethod:
+    """What a method on examples requires of a signature, and how it builds its result.
+
+    Attributes:
+        fetches: Returns the names of the tensors to fetch, or raises if the signature does not fit;
+            its second argument is whether the signature must be declared for the method.
+        result: Builds the result from the signature, the number of examples and the fetched arrays
+            by name.
+    """
+
+    fetches: Callable[[meta_graph_pb2.SignatureDef, bool], set[str]]
+    result: Callable[[meta_graph_pb2.SignatureDef, int, Mapping[str, np.ndarray]], Message]
+
+
+def invalid(text: str) -> ServingError:
+    """Returns an INVALID_ARGUMENT."""
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)
 
 
-def _signature(session: Servable, name: str, missing: str) -> meta_graph_pb2.SignatureDef:
+def signature_of(session: Servable, name: str, missing: str) -> meta_graph_pb2.SignatureDef:
+    """Returns a signature by its key, or raises with the text `missing`."""
     if name not in session.signatures:
-        raise _invalid(f"{missing}: {name}")
+        raise invalid(f"{missing}: {name}")
     return session.signatures[name]
 
 
-def _feed(signature: meta_graph_pb2.SignatureDef) -> str:
-    return signature.inputs[_INPUTS].name
+def feed(signature: meta_graph_pb2.SignatureDef) -> str:
+    """Returns the name of the tensor that takes the examples."""
+    return signature.inputs[INPUTS].name
 
 
-def _classification_fetches(
-    signature: meta_graph_pb2.SignatureDef, check_method_name: bool
-) -> set[str]:
-    """Returns the tensors to fetch, or raises if the signature does not classify."""
-    _check_inputs(signature, "classification", CLASSIFY if check_method_name else None)
-    if len(signature.outputs) not in (1, 2):
-        raise _invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
-    _check_input_name(signature, "classification")
-    names = {signature.outputs[key].name for key in (_CLASSES, _SCORES) if key in signature.outputs}
-    if not names:
-        raise _invalid(
-            f'Expected classification signature outputs to contain at least one of "{_CLASSES}" '
-            f'or "{_SCORES}". Signature was: {text_format.MessageToString(signature)}'
-        )
-    return names
-
-
-def _regression_fetches(
-    signature: meta_graph_pb2.SignatureDef, check_method_name: bool
-) -> set[str]:
-    """Returns the tensor to fetch, or raises if the signature does not regress."""
-    _check_inputs(signature, "regression", REGRESS if check_method_name else None)
-    if len(signature.outputs) != 1:
-        raise _invalid("Expected one output Tensor.")
-    _check_input_name(signature, "regression")
-    if _OUTPUTS not in signature.outputs:
-        raise _invalid(
-            f"No regression outputs found in SignatureDef: {text_format.MessageToString(signature)}"
-        )
-    return {signature.outputs[_OUTPUTS].name}
-
-
-def _check_inputs(
-    signature: meta_graph_pb2.SignatureDef, kind: str, method_name: str | None
-) -> None:
-    if method_name and signature.method_name != method_name:
-        raise _invalid(
-            f"Expected {kind} signature method_name to be {method_name}. "
-            f"Was: {signature.method_name}"
-        )
-    if len(signature.inputs) != 1:
-        raise _invalid("Expected one input Tensor.")
-
-
-def _check_input_name(signature: meta_graph_pb2.SignatureDef, kind: str) -> None:
-    if _INPUTS not in signature.inputs:
-        raise _invalid(
-            f"No {kind} inputs found in SignatureDef: {text_format.MessageToString(signature)}"
-        )
-
-
-def _run(
+def run_examples(
     session: Servable,
     feed: str,
     fetches: Iterable[str],
@@ -223,14 +137,14 @@ def _run(
     """Runs the graph on the examples; returns their number and the fetched arrays by name."""
     examples = _serialized(sent)
     if not examples:
-        raise _invalid("Input is empty.")
+        raise invalid("Input is empty.")
     names = sorted(fetches)
     arrays = session.run({feed: np.array(examples, object)}, names, timeout)
     return len(examples), dict(zip(names, arrays, strict=True))
 
 
 def _serialized(sent: input_pb2.Input) -> list[bytes]:
-    """Returns the examples as bytes; to join two messages' bytes is to merge the messages."""
+    """Returns the examples as bytes; concatenating two messages' bytes merges the messages."""
     if sent.WhichOneof("kind") == "example_list_with_context":
         context = sent.example_list_with_context.context.SerializeToString()
         examples = sent.example_list_with_context.examples
@@ -238,20 +152,69 @@ def _serialized(sent: input_pb2.Input) -> list[bytes]:
     return [example.SerializeToString() for example in sent.example_list.examples]
 
 
+def _classification_fetches(
+    signature: meta_graph_pb2.SignatureDef, check_method_name: bool
+) -> set[str]:
+    _check_inputs(signature, "classification", CLASSIFY if check_method_name else None)
+    if len(signature.outputs) not in (1, 2):
+        raise invalid(f"Expected one or two output Tensors, found {len(signature.outputs)}")
+    _check_input_name(signature, "classification")
+    names = {signature.outputs[key].name for key in (CLASSES, SCORES) if key in signature.outputs}
+    if not names:
+        raise invalid(
+            f'Expected classification signature outputs to contain at least one of "{CLASSES}" '
+            f'or "{SCORES}". Signature was: {text_format.MessageToString(signature)}'
+        )
+    return names
+
+
+def _regression_fetches(
+    signature: meta_graph_pb2.SignatureDef, check_method_name: bool
+) -> set[str]:
+    _check_inputs(signature, "regression", REGRESS if check_method_name else None)
+    if len(signature.outputs) != 1:
+        raise invalid("Expected one output Tensor.")
+    _check_input_name(signature, "regression")
+    if OUTPUTS not in signature.outputs:
+        raise invalid(
+            f"No regression outputs found in SignatureDef: {text_format.MessageToString(signature)}"
+        )
+    return {signature.outputs[OUTPUTS].name}
+
+
+def _check_inputs(
+    signature: meta_graph_pb2.SignatureDef, kind: str, method_name: str | None
+) -> None:
+    if method_name and signature.method_name != method_name:
+        raise invalid(
+            f"Expected {kind} signature method_name to be {method_name}. "
+            f"Was: {signature.method_name}"
+        )
+    if len(signature.inputs) != 1:
+        raise invalid("Expected one input Tensor.")
+
+
+def _check_input_name(signature: meta_graph_pb2.SignatureDef, kind: str) -> None:
+    if INPUTS not in signature.inputs:
+        raise invalid(
+            f"No {kind} inputs found in SignatureDef: {text_format.MessageToString(signature)}"
+        )
+
+
 def _classification(
     signature: meta_graph_pb2.SignatureDef, count: int, arrays: Mapping[str, np.ndarray]
 ) -> classification_pb2.ClassificationResult:
     outputs = {key: info.name for key, info in signature.outputs.items()}
-    classes = arrays[outputs[_CLASSES]] if _CLASSES in outputs else None
-    scores = arrays[outputs[_SCORES]] if _SCORES in outputs else None
-    if classes is not None and outputs.get(_SCORES) == outputs[_CLASSES]:
-        scores = None  # One tensor for both stands for the classes.
+    classes = arrays[outputs[CLASSES]] if CLASSES in outputs else None
+    scores = arrays[outputs[SCORES]] if SCORES in outputs else None
+    if classes is not None and outputs.get(SCORES) == outputs[CLASSES]:
+        scores = None  # One tensor for both counts as the classes.
     if classes is not None:
-        _check_per_class(classes, count, _CLASSES, types_pb2.DT_STRING)
+        _check_per_class(classes, count, CLASSES, types_pb2.DT_STRING)
     if scores is not None:
-        _check_per_class(scores, count, _SCORES, types_pb2.DT_FLOAT)
+        _check_per_class(scores, count, SCORES, types_pb2.DT_FLOAT)
     if classes is not None and scores is not None and classes.shape[1] != scores.shape[1]:
-        raise _invalid(
+        raise invalid(
             "Tensors class and score should match in dim_size(1). "
             f"Got {classes.shape[1]} vs. {scores.shape[1]}"
         )
@@ -269,14 +232,14 @@ def _classification(
 
 def _check_per_class(array: np.ndarray, count: int, key: str, dtype: int) -> None:
     if array.ndim != 2:
-        raise _invalid(f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}")
+        raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got {_shape(array)}")
     if _dtype(array) != dtype:
-        raise _invalid(
+        raise invalid(
             f"Expected {key} Tensor of {types_pb2.DataType.Name(dtype)}. "
             f"Got: {types_pb2.DataType.Name(_dtype(array))}"
         )
     if len(array) != count:
-        raise _invalid(f"Expected {key} output batch size of {count}. Got: {len(array)}")
+        raise invalid(f"Expected {key} output batch size of {count}. Got: {len(array)}")
 
 
 def _label(label: bytes) -> str:
@@ -291,18 +254,16 @@ def _label(label: bytes) -> str:
 def _regression(
     signature: meta_graph_pb2.SignatureDef, count: int, arrays: Mapping[str, np.ndarray]
 ) -> regression_pb2.RegressionResult:
-    array = arrays[signature.outputs[_OUTPUTS].name]
+    array = arrays[signature.outputs[OUTPUTS].name]
     if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
-        raise _invalid(
+        raise invalid(
             "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] "
             f"but got {_shape(array)}"
         )
     if len(array) != count:
-        raise _invalid(
-            f"Input batch size did not match output batch size: {count} vs. {len(array)}"
-        )
+        raise invalid(f"Input batch size did not match output batch size: {count} vs. {len(array)}")
     if _dtype(array) != types_pb2.DT_FLOAT:
-        raise _invalid(
+        raise invalid(
             f"Expected output Tensor of DT_FLOAT.  Got: {types_pb2.DataType.Name(_dtype(array))}"
         )
     result = regression_pb2.RegressionResult()
@@ -317,3 +278,9 @@ def _shape(array: np.ndarray) -> str:
 
 def _dtype(array: np.ndarray) -> int:
     return tf.as_dtype(array.dtype).as_datatype_enum
+
+
+METHODS = {
+    CLASSIFY: ExampleMethod(_classification_fetches, _classification),
+    REGRESS: ExampleMethod(_regression_fetches, _regression),
+}

@@ -1,6 +1,6 @@
-"""Predict: from a request message to a response message, whatever brought the request.
+"""Predict: runs a signature on tensors, from request message to response message.
 
-Source of checks, their order, codes and texts: tensorflow_serving/servables/tensorflow/
+Counterparts, also of checks, their order, codes and texts: tensorflow_serving/servables/tensorflow/
 predict_util.cc and tensorflow/cc/saved_model/util.cc.
 """
 
@@ -16,11 +16,13 @@ from tensorflow_serving.apis import predict_pb2
 from serving.errors import ServingError
 from serving.protocol import tensors
 from serving.server.servables.base import Servable
+from serving.server.servables.signature_constants import (
+    CLASSIFY,
+    DEFAULT_SIGNATURE,
+    PREDICT,
+    REGRESS,
+)
 
-DEFAULT_SIGNATURE = "serving_default"
-PREDICT = "tensorflow/serving/predict"
-CLASSIFY = "tensorflow/serving/classify"
-REGRESS = "tensorflow/serving/regress"
 _METHOD_NAMES = (PREDICT, CLASSIFY, REGRESS)
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
@@ -38,11 +40,11 @@ def predict(
     Args:
         session: The model version that answers.
         request: Inputs by name, with the signature in its `model_spec`.
-        timeout: Seconds that are left for the answer.
+        timeout: Seconds left for the answer.
         check_method_name: Whether the signature must be declared for inference.
-        tensor_content: Whether numbers are written to `tensor_content` and not to the typed fields
-            of their dtypes, which takes longer. Strings always go into `string_val`: the
-            original ends its process over them.
+        tensor_content: Whether numbers are written to `tensor_content` instead of the typed fields
+            of their dtypes, which are slower. Strings always go into `string_val`: TensorFlow
+            Serving crashes on strings with this flag.
 
     Returns:
         The outputs; `model_spec` carries the signature.

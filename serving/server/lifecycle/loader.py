@@ -1,4 +1,8 @@
-"""From a version's folder to what answers for it: session, batching, guard, warmup."""
+"""The loader of versions: session, batching, guard and warmup of the model in a folder.
+
+Counterparts: tensorflow_serving/servables/tensorflow/saved_model_bundle_factory.cc and
+bundle_factory_util.cc.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from serving.errors import ServingError
 from serving.server.batching import parameters as batching_parameters
 from serving.server.batching.session import BatchingSession
 from serving.server.lifecycle.warmup import warm_up
-from serving.server.monitoring.batch_statistics import Passage
+from serving.server.monitoring.batch_statistics import BatchStatistics
 from serving.server.servables.base import Servable
 from serving.server.servables.guard import GuardedSession
 from serving.server.servables.sandbox import Sandbox
@@ -24,20 +28,20 @@ from serving.server.servables.tflite import TFLITE_FILE, TfLiteSession
 
 @dataclass(frozen=True)
 class Loader:
-    """Loads versions, all in the same way.
+    """Loads versions with the same options.
 
     Attributes:
-        sandbox: Where requests of unusual shapes are tried; its tags and options are the same.
+        sandbox: Runs requests of unusual shapes first; it has the same tags and options.
         tags: Tags of the graph to load.
-        config: How TensorFlow computes.
-        batching: Common BatchingParameters; None runs each request alone.
-        batching_per_model: Whether those in a version's folder count instead.
+        config: TensorFlow's options for sessions.
+        batching: BatchingParameters for all models; None runs each request alone.
+        batching_per_model: Whether the parameters in a version's folder are used instead.
         warmup_iterations: How often each warmup record is run; 0 for no warmup.
-        check_method_name: Whether signatures must be declared for the method that runs them.
-        observe: Told of each request that went through a batch.
-        warmed_up: Told of each warmup: folder, seconds, name of the status code, records.
-        tflite_interpreters: How many requests a TensorFlow Lite model runs at the same time,
-            where a version has one beside its SavedModel; 0 takes the SavedModel.
+        check_method_name: Whether signatures must be declared for the methods that run them.
+        observe: Called with the statistics of each request that was batched.
+        warmed_up: Called after each warmup: folder, seconds, name of the status code, records.
+        tflite_interpreters: Number of requests that a TensorFlow Lite model runs at the same time,
+            if a version has one beside its SavedModel; 0 uses the SavedModel.
     """
 
     sandbox: Sandbox
@@ -47,15 +51,15 @@ class Loader:
     batching_per_model: bool = False
     warmup_iterations: int = 1
     check_method_name: bool = False
-    observe: Callable[[Passage], None] = lambda passage: None
+    observe: Callable[[BatchStatistics], None] = lambda statistics: None
     warmed_up: Callable[[Path, float, str, int], None] = lambda *_: None
     tflite_interpreters: int = 0
 
     def __call__(self, path: Path) -> Servable:
-        """Returns what answers for the version in `path`, warmed up.
+        """Returns the version in `path`, loaded and warmed up.
 
         Raises:
-            ServingError: It is damaged, its parameters cannot be, or its warmup failed.
+            ServingError: It is damaged, its parameters are invalid, or its warmup failed.
         """
         servable = self._servable(path)
         try:
@@ -67,16 +71,16 @@ class Loader:
         return servable
 
     def _warm_up(self, servable: Servable, path: Path) -> None:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
             records = warm_up(
                 servable, path, self.warmup_iterations, check_method_name=self.check_method_name
             )
         except ServingError as error:
-            self.warmed_up(path, time.perf_counter() - begun, error.code.name, 0)
+            self.warmed_up(path, time.perf_counter() - started, error.code.name, 0)
             raise
         if records:
-            self.warmed_up(path, time.perf_counter() - begun, "OK", records)
+            self.warmed_up(path, time.perf_counter() - started, "OK", records)
 
     def _servable(self, path: Path) -> Servable:
         if self.tflite_interpreters and (path / TFLITE_FILE).exists():

@@ -1,4 +1,7 @@
-"""The model manager: watches base paths, loads and unloads versions, hands out sessions."""
+"""The model manager: polls base paths, loads and unloads versions, provides sessions.
+
+Counterpart: tensorflow_serving/core/aspired_versions_manager.cc and basic_manager.cc.
+"""
 
 from __future__ import annotations
 
@@ -14,48 +17,28 @@ import grpc
 from serving.errors import ServingError
 from serving.server import thread_pool
 from serving.server.lifecycle import version_policy
-from serving.server.lifecycle.served_model import Served, Version
+from serving.server.lifecycle.file_system_source import aspired_versions
+from serving.server.lifecycle.served_model import Lease, Served, Version, select_version
 from serving.server.lifecycle.version_policy import Model, State
 from serving.server.servables.base import Servable
 
 log = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.1
-# How often one who waits looks whether anyone waits for it still.
-_LOOK_SECONDS = 0.5
-
-
-class Lease:
-    """The use of a version by a request, as a context; see `Manager.acquire`."""
-
-    __slots__ = ("_choose", "_lock", "_version")
-
-    def __init__(self, lock: threading.Lock, choose: Callable[[], Version]) -> None:
-        self._lock = lock
-        self._choose = choose
-
-    def __enter__(self) -> tuple[int, Servable]:
-        with self._lock:
-            self._version = version = self._choose()
-            version.requests += 1
-        assert version.session is not None
-        return version.number, version.session
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._version.requests -= 1
+# Time between two checks of whether the caller of `reload` still waits.
+_CHECK_SECONDS = 0.5
 
 
 class Manager:
     """Keeps the aspired versions of each model available.
 
-    One thread watches and decides; others load and unload; requests take sessions from any
-    thread. A version is unloaded when the requests that use it have ended.
+    One thread polls and decides; others load and unload; any thread may acquire a session. A
+    version is unloaded when the requests that use it have ended.
 
     Args:
-        models: What to serve.
-        load: From a version's folder to a session that is ready to answer.
-        poll_seconds: Time between two looks at the base paths; 0 looks once, a negative number
+        models: The models to serve.
+        load: Returns the session of the version in a folder, ready to answer.
+        poll_seconds: Time between two polls of the base paths; 0 polls once, a negative number
             never.
         load_retries: Further attempts to load a version that failed.
         retry_seconds: Time between two attempts.
@@ -91,11 +74,11 @@ class Manager:
         self._thread = threading.Thread(target=self._watch, name="manager", daemon=True)
 
     def start(self, *, check_labels: bool = True) -> None:
-        """Starts to watch and returns when every model is available.
+        """Starts to poll and returns when every model is available.
 
         Args:
-            check_labels: Whether labels are refused, as nothing is available yet. Those of a
-                configuration that was in use already are not.
+            check_labels: Whether labels are rejected, as no version is available yet. False for a
+                configuration that was in use before.
 
         Raises:
             ServingError: FAILED_PRECONDITION for a label; UNKNOWN if a model could not be loaded,
@@ -111,16 +94,16 @@ class Manager:
         self,
         models: Sequence[Model],
         timeout: float | None = None,
-        wanted: Callable[[], bool] = lambda: True,
+        is_active: Callable[[], bool] = lambda: True,
         *,
         check_labels: bool = True,
     ) -> None:
-        """Serves these models from now on, and no others; waits until the new ones are there.
+        """Serves these models from now on, and no others; waits until the new ones are available.
 
         Args:
-            models: What to serve.
+            models: The models to serve.
             timeout: Seconds to wait; None for as long as it takes.
-            wanted: Whether anyone waits still; asked now and then.
+            is_active: Whether the caller still waits; called every half second.
             check_labels: As for `start`.
 
         Raises:
@@ -143,10 +126,10 @@ class Manager:
                 self._next_poll = 0.0
             self._changed.notify_all()
         new = [self._served[name] for name in listed.difference(known)]
-        self._wait(new, "model(s)", timeout, wanted)
+        self._wait(new, "model(s)", timeout, is_active)
 
     def stop(self) -> None:
-        """Stops watching and frees every session."""
+        """Stops polling and frees every session."""
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
@@ -160,19 +143,19 @@ class Manager:
                     self._close(served, version.session)
 
     def acquire(self, name: str, choice: int | str | None = None) -> Lease:
-        """Returns a context that yields an available version's number and session.
+        """Returns a context that yields the number and session of an available version.
 
-        The version is kept until its end. Entering it raises ServingError: NOT_FOUND, or
-        INVALID_ARGUMENT for an unknown label.
+        The version stays loaded until the context ends. Entering the context raises ServingError:
+        NOT_FOUND, or INVALID_ARGUMENT for an unknown label.
 
         Args:
             name: The model's name.
             choice: Its version, or a version's label; None takes the highest available version.
         """
-        return Lease(self._lock, lambda: self._version(name, choice))
+        return Lease(self._lock, lambda: select_version(self._served.get(name), name, choice))
 
     def status(self, name: str, number: int | None = None) -> list[Version]:
-        """Returns the versions that the server knows or knew, highest first.
+        """Returns the versions that are or were served, highest first.
 
         Raises:
             ServingError: NOT_FOUND.
@@ -190,32 +173,14 @@ class Manager:
             return sorted(known.values(), key=lambda v: v.number, reverse=True)
 
     def models(self) -> list[Model]:
-        """Returns what is configured."""
+        """Returns the configured models."""
         with self._lock:
             return [served.model for served in self._served.values() if served.listed]
-
-    def _version(self, name: str, choice: int | str | None) -> Version:
-        served = self._served.get(name)
-        if isinstance(choice, str):
-            label = choice
-            choice = served.model.labels.get(label) if served and served.listed else None
-            if choice is None:
-                raise ServingError(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    f"Unrecognized servable version label: {label}",
-                )
-        version = served.version(choice) if served else None
-        if version is None:
-            request = f"Latest({name})" if choice is None else f"Specific({name}, {choice})"
-            raise ServingError(
-                grpc.StatusCode.NOT_FOUND, f"Servable not found for request: {request}"
-            )
-        return version
 
     def _check_labels(
         self, models: Sequence[Model], known: Mapping[str, Mapping[str, int]]
     ) -> None:
-        """Raises FAILED_PRECONDITION where a label names a version that does not answer."""
+        """Raises FAILED_PRECONDITION if a label names a version that is not available."""
         for model in models:
             served = self._served.get(model.name)
             ready = served.ready() if served else []
@@ -233,9 +198,9 @@ class Manager:
         models: Sequence[Served],
         what: str,
         timeout: float | None = None,
-        wanted: Callable[[], bool] = lambda: True,
+        is_active: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Waits until the models have settled; raises UNKNOWN if one is not available then."""
+        """Waits until the models are settled; raises UNKNOWN if one is not available then."""
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
 
         def settled() -> bool:
@@ -244,8 +209,8 @@ class Manager:
             )
 
         with thread_pool.waiting(), self._changed:
-            while not settled() and (left := deadline - time.monotonic()) > 0 and wanted():
-                self._changed.wait(min(left, _LOOK_SECONDS))
+            while not settled() and (left := deadline - time.monotonic()) > 0 and is_active():
+                self._changed.wait(min(left, _CHECK_SECONDS))
             in_time = settled()
             failed = [
                 f"{{{{name: {served.model.name} version: {version.number}}} "
@@ -281,41 +246,20 @@ class Manager:
                     self._changed.wait(_TICK_SECONDS)
 
     def _poll(self) -> None:
-        """Looks at every base path; one that cannot be read leaves all models as they are."""
-        found: list[tuple[Served, Model, dict[int, Path]]] = []
+        """Reads every base path; if one cannot be read, all models stay as they are."""
         with self._lock:
             listed = [(s, s.model) for s in self._served.values() if s.listed]
-        for served, model in listed:
-            base = model.base_path
-            try:
-                children = version_policy.found(child.name for child in base.iterdir())
-            except (OSError, ValueError):  # ValueError: no path at all, as one with a zero byte.
-                log.error("Could not find base path %s for servable %s", base, model.name)
-                return
-            aspired = model.policy.aspired(children)
-            for number in model.policy.versions.difference(children):
-                log.warning(
-                    "Version %d of servable %s, which its policy names, is not in %s",
-                    number,
-                    model.name,
-                    base,
-                )
-            if not aspired:
-                log.warning(
-                    "No versions of servable %s found under base path %s. Did you forget to name "
-                    "your leaf directory as a number (eg. '/1/')?",
-                    model.name,
-                    base,
-                )
-            found.append((served, model, {n: base / children[n] for n in aspired}))
+        aspired = aspired_versions([model for _, model in listed])
+        if aspired is None:
+            return
         with self._changed:
-            for served, model, paths in found:
+            for (served, model), paths in zip(listed, aspired, strict=True):
                 if served.listed and served.model is model:  # Not changed meanwhile.
                     served.aspire(paths)
             self._changed.notify_all()
 
     def _step(self, served: Served) -> bool:
-        """Takes one step towards the aspired versions and returns whether it took one."""
+        """Takes one step towards the aspired versions; returns whether there was one to take."""
         with self._lock:
             for version in served.versions.values():
                 if version.state is State.UNLOADING and not version.requests and version.session:
@@ -346,7 +290,7 @@ class Manager:
     def _close(served: Served, session: Servable) -> None:
         try:
             session.close()
-        except Exception:  # Watching and the other versions go on all the same.
+        except Exception:  # The manager goes on with the other versions.
             log.exception("Closing a version of servable %s failed", served.model.name)
 
     def _try_load(self, served: Served, version: Version) -> None:
@@ -354,7 +298,7 @@ class Manager:
         log.info("Loading servable %s version %d from %s", name, version.number, version.path)
         try:
             session = self._load(version.path)
-        except Exception as exception:  # Whatever a damaged model raises, the others go on.
+        except Exception as exception:  # A damaged model may raise anything; the others go on.
             error = (
                 exception
                 if isinstance(exception, ServingError)

@@ -1,6 +1,7 @@
-"""From a ModelServerConfig to the models that it lists.
+"""The models that a ModelServerConfig lists.
 
-Source of checks, their order and texts: tensorflow_serving/model_servers/server_core.cc.
+Counterpart, also of checks, their order and texts: tensorflow_serving/model_servers/
+server_core.cc.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _TENSORFLOW = model_server_config_pb2.ModelType.Value("TENSORFLOW")
 
 
 def config_of(flags: Flags) -> model_server_config_pb2.ModelServerConfig:
-    """Returns the configuration that the command line names, from its file or of one model.
+    """Returns the configuration of the command line: that of a file, or of one model.
 
     Raises:
         UserError: The file cannot be read.
@@ -44,7 +45,7 @@ def models_of(
 
     Args:
         config: With a `model_config_list`.
-        known: The models that are configured so far; all of them are TensorFlow's.
+        known: The models that are configured already; their platform is TensorFlow.
 
     Raises:
         ServingError: The configuration is not allowed, with TensorFlow Serving's code and text.
@@ -76,7 +77,7 @@ def models_of(
         Model(
             entry.name,
             Path(entry.base_path),
-            _policy(entry.model_version_policy),
+            _policy(entry),
             dict(entry.version_labels),
         )
         for entry in configs
@@ -101,7 +102,8 @@ def _platform(entry: model_server_config_pb2.ModelConfig) -> str:
     return entry.model_platform
 
 
-def _policy(policy) -> Policy:
+def _policy(entry: model_server_config_pb2.ModelConfig) -> Policy:
+    policy = entry.model_version_policy
     kind = policy.WhichOneof("policy_choice")
     if kind == "all":
         return Policy("all")

@@ -1,23 +1,21 @@
-"""Which versions of a model should be served, and what to do next: nothing here touches a disk.
+"""The version policy: which versions of a model to serve, and which step to take next.
 
-Sources: tensorflow_serving/sources/storage_path/file_system_storage_path_source.cc and
+Nothing here reads a disk. Counterparts: ServableVersionPolicy in tensorflow_serving/sources/
+storage_path/file_system_storage_path_source.proto, and
 tensorflow_serving/core/availability_preserving_policy.cc.
 """
 
 from __future__ import annotations
 
 import enum
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-_INTEGER = re.compile(r"[+-]?[0-9]+")
-
 
 class State(enum.IntEnum):
-    """States of a version, with the numbers of GetModelStatus."""
+    """The state of a version, with the numbers of GetModelStatus."""
 
     START = 10
     LOADING = 20
@@ -36,12 +34,12 @@ class Action:
 
 @dataclass(frozen=True)
 class Policy:
-    """Which of the versions on disk a model aspires to.
+    """The rule by which versions on disk become aspired versions.
 
     Attributes:
         kind: "latest" for the highest `count`, "all", or "specific" for those in `versions`.
-        count: How many of the latest.
-        versions: Those that are named.
+        count: Number of the latest versions.
+        versions: The specific versions.
     """
 
     kind: Literal["latest", "all", "specific"] = "latest"
@@ -49,7 +47,7 @@ class Policy:
     versions: frozenset[int] = frozenset()
 
     def aspired(self, found: Collection[int]) -> set[int]:
-        """Returns those of the versions found on disk that should be served."""
+        """Returns the versions to serve among those found on disk."""
         if self.kind == "latest":
             return set(sorted(found)[-self.count :])
         return set(found) if self.kind == "all" else set(self.versions.intersection(found))
@@ -57,12 +55,12 @@ class Policy:
 
 @dataclass(frozen=True)
 class Model:
-    """A model to serve.
+    """The configuration of a model to serve.
 
     Attributes:
-        name: Its served name.
+        name: The name that clients use.
         base_path: The folder of its versions.
-        policy: Which of them to serve.
+        policy: The rule that selects the versions to serve.
         labels: Version by label.
     """
 
@@ -72,27 +70,14 @@ class Model:
     labels: Mapping[str, int] = field(default_factory=dict)
 
 
-def found(names: Iterable[str]) -> dict[int, str]:
-    """Returns the folder of each version among the children of a base path.
-
-    A child is a version if its whole name is a 64-bit integer, leading zeros allowed; of
-    several spellings the last in sort order counts.
-    """
-    versions = {}
-    for name in sorted(names):
-        if _INTEGER.fullmatch(name) and -(2**63) <= int(name) < 2**63:
-            versions[int(name)] = name
-    return versions
-
-
 def next_action(states: Mapping[int, State], aspired: Collection[int]) -> Action | None:
-    """Returns the next step that keeps a version available throughout.
+    """Returns the next step that keeps a version available at all times.
 
-    An old version goes when a new one is ready, when another old one remains, or when nothing
-    is aspired to. The highest new version is loaded first.
+    An old version is unloaded when a new one is available, when another old one remains, or when
+    no version is aspired. The highest new version is loaded first.
 
     Args:
-        states: State of each version that the server knows.
+        states: State of each known version.
         aspired: Versions that should be served.
     """
     ready = {version for version, state in states.items() if state is State.AVAILABLE}

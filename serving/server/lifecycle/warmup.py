@@ -1,6 +1,6 @@
-"""Warmup: recorded requests run before a version becomes available.
+"""Warmup: runs recorded requests before a version becomes available.
 
-Source: tensorflow_serving/servables/tensorflow/saved_model_warmup_util.cc and
+Counterpart: tensorflow_serving/servables/tensorflow/saved_model_warmup_util.cc and
 saved_model_warmup.cc.
 """
 
@@ -14,12 +14,13 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.errors import ServingError
-from serving.server.handlers.classify_regress import classify, multi_inference, regress
+from serving.server.handlers.classify_regress import classify, regress
+from serving.server.handlers.multi_inference import multi_inference
 from serving.server.handlers.predict import predict
 from serving.server.servables.base import Servable
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
-_MOST_RECORDS = 1000
+_MAX_RECORDS = 1000
 
 
 def warm_up(
@@ -28,13 +29,13 @@ def warm_up(
     """Runs the warmup records of the SavedModel in `path`, if it has any.
 
     Args:
-        session: The version that is to become available.
+        session: The version to warm up.
         path: Its folder.
         iterations: How often each record is run.
-        check_method_name: Whether signatures must be declared for the method that runs them.
+        check_method_name: Whether signatures must be declared for the methods that run them.
 
     Returns:
-        How many records there were.
+        The number of records.
 
     Raises:
         ServingError: The file is damaged or too long, or a request failed; the version must
@@ -47,10 +48,10 @@ def warm_up(
     try:
         logs = tf.data.TFRecordDataset(str(records)).as_numpy_iterator()
         for count, record in enumerate(logs, 1):
-            if count > _MOST_RECORDS:
+            if count > _MAX_RECORDS:
                 raise ServingError(
                     grpc.StatusCode.INVALID_ARGUMENT,
-                    f"Number of warmup records exceeds the maximum ({_MOST_RECORDS}) at {records}",
+                    f"Number of warmup records exceeds the maximum ({_MAX_RECORDS}) at {records}",
                 )
             try:
                 log = prediction_log_pb2.PredictionLog.FromString(record)
@@ -89,4 +90,4 @@ def _replay(
             raise ServingError(
                 grpc.StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}"
             )
-        # A record of nothing warms nothing up, which is no error.
+        # An empty record is not an error.

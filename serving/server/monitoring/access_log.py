@@ -1,7 +1,7 @@
 """The access log: one line of JSON for each request.
 
-Lines are written by a thread of their own. A request never waits for a disk: where lines come
-faster than they can be written, some are left out, and a line says how many.
+A separate thread writes the lines, so that no request waits for a disk. When lines come faster than
+they can be written, some are left out, and a line says how many.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from serving.server.monitoring.observation import Observation
 
 log = logging.getLogger(__name__)
 
-_MOST_WAITING = 10_000
-_MOST_AT_ONCE = 500
-_LONGEST_TEXT = 200
+_MAX_WAITING = 10_000
+_MAX_AT_ONCE = 500
+_MAX_TEXT_LENGTH = 200
 _CLOSE_SECONDS = 5.0
 
 
 class AccessLog:
-    """Writes what is known of requests to a file, or to standard error.
+    """Writes the records of requests to a file, or to standard error.
 
-    Several processes may write to the same file. If the file is moved away or removed, as log
-    rotation does, the next line begins a new one.
+    Several processes may write to the same file. If the file is moved or removed, as log rotation
+    does, the next line starts a new one.
     """
 
     def __init__(self, path: str) -> None:
-        """Opens the log and starts to write.
+        """Opens the log and starts the thread.
 
         Args:
-            path: The file, which grows; "-" is standard error.
+            path: The file, to which lines are appended; "-" for standard error.
 
         Raises:
             UserError: The file cannot be opened.
@@ -52,14 +52,14 @@ class AccessLog:
         self._thread.start()
 
     def write(self, request: Observation) -> None:
-        """Writes a line soon. Any thread may call it."""
-        if self._lines.qsize() >= _MOST_WAITING:
+        """Queues a line to be written; thread-safe."""
+        if self._lines.qsize() >= _MAX_WAITING:
             self._left_out += 1
             return
         self._lines.put(record(request))
 
     def close(self) -> None:
-        """Writes what waits, for some seconds at most, and closes the file."""
+        """Writes the queued lines, for at most five seconds, and closes the file."""
         self._lines.put(None)
         self._thread.join(_CLOSE_SECONDS)
         if self._path and not self._thread.is_alive():
@@ -69,7 +69,7 @@ class AccessLog:
         ended = False
         while not ended:
             waiting = [self._lines.get()]
-            while len(waiting) < _MOST_AT_ONCE and not self._lines.empty():
+            while len(waiting) < _MAX_AT_ONCE and not self._lines.empty():
                 waiting.append(self._lines.get())
             ended = None in waiting
             records = [line for line in waiting if line is not None]
@@ -85,7 +85,7 @@ class AccessLog:
                 self._failed = True
 
     def _write(self, lines: bytes) -> None:
-        if self._path and not _is(self._file, self._path):
+        if self._path and not _is_same(self._file, self._path):
             try:
                 moved, self._file = self._file, _open(self._path)
             except UserError as error:
@@ -96,15 +96,15 @@ class AccessLog:
 
 
 def record(request: Observation) -> dict[str, Any]:
-    """Returns the line of a request; times are in milliseconds, `time` is that of its arrival."""
+    """Returns the line of a request; durations in milliseconds, `time` is that of its arrival."""
     return {
         "time": _time(request.time),
         "api": request.api,
         "transport": request.entrypoint,
-        "model": request.model[:_LONGEST_TEXT],
+        "model": request.model[:_MAX_TEXT_LENGTH],
         "version": request.version,
-        "label": request.label[:_LONGEST_TEXT] or None,
-        "signature": request.signature[:_LONGEST_TEXT] or None,
+        "label": request.label[:_MAX_TEXT_LENGTH] or None,
+        "signature": request.signature[:_MAX_TEXT_LENGTH] or None,
         "batch_size": request.rows,
         "code": request.code,
         "queue_ms": _milliseconds(request.queue_seconds),
@@ -133,8 +133,8 @@ def _open(path: Path) -> int:
         raise UserError(f"--access_log={path} cannot be written: {error.strerror}") from error
 
 
-def _is(file: int, path: Path) -> bool:
-    """Whether a path leads to the open file still."""
+def _is_same(file: int, path: Path) -> bool:
+    """Whether the path still names the open file."""
     try:
         there = path.stat()
     except OSError:

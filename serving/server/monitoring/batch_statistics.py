@@ -1,4 +1,4 @@
-"""How a request went through a queue for batches."""
+"""The statistics of a batched request."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Passage:
-    """What a request knows of its batches.
+class BatchStatistics:
+    """The size and times of a request's batches.
 
     Attributes:
-        rows: How many rows it brought.
-        inputs: How many tensors it fed.
-        batch_size: Rows of the largest batch that any of them was in, padding included.
-        queue_seconds: Until the first of its batches began.
-        runtime_seconds: What its batches took, together.
-        batches: Size and padding of each batch whose first row was its own; so each batch is
-            told once.
+        rows: Number of its rows.
+        inputs: Number of the tensors that it feeds.
+        batch_size: Rows of its largest batch, including padding.
+        queue_seconds: Time until its first batch started.
+        runtime_seconds: Total time of its batches.
+        batches: Size and padding of each batch whose first row is one of its rows; so each batch
+            is counted once.
     """
 
     rows: int

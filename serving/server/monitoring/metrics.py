@@ -1,8 +1,9 @@
 """Counters and histograms, with TensorFlow Serving's names and in its exporter's format.
 
-Sources: tensorflow_serving/servables/tensorflow/util.cc, batching/batching_session.cc,
-batching/batching_util.h and util/prometheus_exporter.cc. What TensorFlow counts itself, in C++, is
-out of Python's reach.
+Metrics that TensorFlow itself counts, in C++, cannot be read from Python.
+
+Counterparts: tensorflow_serving/servables/tensorflow/util.cc, batching/batching_session.cc,
+batching/batching_util.h and util/prometheus_exporter.cc.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from serving.server.monitoring.batch_statistics import Passage
+from serving.server.monitoring.batch_statistics import BatchStatistics
 from serving.server.monitoring.observation import Observation
 
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
-# By metric, by the values of its labels, joined by `_JOINT`: a count, or the counts of a
+# By metric, then by the values of its labels joined by `_SEPARATOR`: a count, or the counts of a
 # histogram's buckets and the sum of its values.
 Snapshot: TypeAlias = dict[str, dict[str, list[float]]]
 
-_JOINT = "\0"
+_SEPARATOR = "\0"
 _OTHER = "(other)"
-_MOST_UNKNOWN_MODELS = 100
-_LONGEST_NAME = 200
+_MAX_UNKNOWN_MODELS = 100
+_MAX_NAME_LENGTH = 200
 _STAGES = ("queue", "runtime", "codec")
 _COUNTED_APIS = ("Predict", "Classify", "Regress")
 _EXAMPLE_APIS = ("Classify", "Regress", "MultiInference")
@@ -34,12 +35,12 @@ _EXAMPLE_APIS = ("Classify", "Regress", "MultiInference")
 
 @dataclass(frozen=True)
 class Metric:
-    """A counter, or a histogram if it has limits of buckets.
+    """A counter, or a histogram if it has bucket limits.
 
     Attributes:
-        name: As it is exported.
+        name: The exported name.
         labels: Names of its labels.
-        limits: Upper limits of the buckets but the last, which has none.
+        limits: Upper limits of all buckets but the last, which has none.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Metric:
 
 
 def exponential(scale: float, factor: float, count: int) -> tuple[float, ...]:
-    """Returns the limits of buckets, each so many times the one before."""
+    """Returns bucket limits, from `scale` on, each `factor` times the one before."""
     limits = [scale]
     for _ in range(count - 1):
         limits.append(limits[-1] * factor)
@@ -82,7 +83,7 @@ METRICS = {metric.name: metric for metric in list(globals().values()) if isinsta
 
 @dataclass
 class _Cells:
-    """What requests that are alike are counted in: model, method, front and status code."""
+    """The counts of requests with the same model, method, transport and status code."""
 
     model: str
     counts: list[list[float]]
@@ -91,7 +92,7 @@ class _Cells:
 
 
 class Metrics:
-    """The counts of one process. Any thread may add to them."""
+    """The counts of one process; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -101,7 +102,7 @@ class Metrics:
         self._unknown_models: set[str] = set()
 
     def observe(self, request: Observation) -> None:
-        """Counts a request. TensorFlow Serving's own metrics tell of inference alone."""
+        """Counts a request. TensorFlow Serving's own metrics count inference only."""
         key = (request.model, request.api, request.entrypoint, request.code)
         with self._lock:
             cells = self._cells.get(key) or self._new_cells(key, request)
@@ -122,25 +123,25 @@ class Metrics:
                 self._add(EXAMPLE_COUNTS, request.rows, cells.model)
                 self._add(EXAMPLE_TOTAL, request.rows, cells.model)
 
-    def batched(self, passage: Passage) -> None:
-        """Counts a request that went through a queue, and the batches that it was first in."""
+    def batched(self, statistics: BatchStatistics) -> None:
+        """Counts a batched request, and the batches that it was first in."""
         with self._lock:
-            self._add(QUEUING_LATENCY, passage.queue_seconds * 1e6, "")
-            for _ in range(passage.inputs):
-                self._add(INPUT_BATCH_SIZE, passage.rows)
-            for size, padding in passage.batches:
+            self._add(QUEUING_LATENCY, statistics.queue_seconds * 1e6, "")
+            for _ in range(statistics.inputs):
+                self._add(INPUT_BATCH_SIZE, statistics.rows)
+            for size, padding in statistics.batches:
                 self._add(WRAPPED_RUN_COUNT, 1)
                 self._add(PROCESSED_BATCH_SIZE, size)
                 self._add(PADDING_SIZE, padding, str(size))
 
     def warmed_up(self, path: Path, seconds: float, code: str, records: int) -> None:
-        """Counts a warmup: the version's folder, its time, its status code, its records."""
+        """Counts a warmup: the version's folder, seconds, name of the status code, records."""
         with self._lock:
             self._add(WARMUP_LATENCY, seconds * 1e6, str(path), code)
             self._add(WARMUP_RECORDS, records, str(path))
 
     def snapshot(self) -> Snapshot:
-        """Returns a copy of all counts, of which JSON can be made."""
+        """Returns a copy of all counts, which can be serialized as JSON."""
         with self._lock:
             return {
                 name: {labels: list(counts) for labels, counts in by_labels.items()}
@@ -148,9 +149,9 @@ class Metrics:
             }
 
     def _cell(self, metric: Metric, *labels: str) -> list[float]:
-        """Returns the counts of a metric and labels, zeros at first."""
+        """Returns the counts of a metric and labels, at first zeros."""
         size = len(metric.limits) + 2 if metric.limits else 1
-        key = _JOINT.join([label.replace(_JOINT, "\ufffd") for label in labels])
+        key = _SEPARATOR.join([label.replace(_SEPARATOR, "\ufffd") for label in labels])
         return self._counts[metric.name].setdefault(key, [0] * size)
 
     def _add(self, metric: Metric, value: float, *labels: str) -> None:
@@ -180,13 +181,13 @@ class Metrics:
         return cells.runtime
 
     def _model(self, request: Observation) -> str:
-        """Returns the model's name, unless strangers have sent too many names of no model."""
+        """Returns the model's name, or a common one if too many unknown names were requested."""
         name = request.model
         if request.version is not None:
             self._models.add(name)
         if name in self._models or name in self._unknown_models:
             return name
-        if len(self._unknown_models) < _MOST_UNKNOWN_MODELS and len(name) <= _LONGEST_NAME:
+        if len(self._unknown_models) < _MAX_UNKNOWN_MODELS and len(name) <= _MAX_NAME_LENGTH:
             self._unknown_models.add(name)
             return name
         return _OTHER
@@ -199,7 +200,7 @@ def _put(counts: list[float], seconds: float) -> None:
 
 
 def _api(request: Observation) -> str:
-    """Returns the method's name; for inference the REST API has those of its paths."""
+    """Returns the method's name; for inference over REST that of the path."""
     if request.entrypoint == "REST" and request.api in _COUNTED_APIS:
         return request.api.lower()
     return request.api
@@ -219,13 +220,13 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
 
 
 def page(snapshot: Snapshot) -> str:
-    """Returns counts as Prometheus reads them."""
+    """Returns counts in Prometheus' text format."""
     lines: list[str] = []
     for name in sorted(METRICS):
         metric = METRICS[name]
         lines.append(f"# TYPE {name} {'histogram' if metric.limits else 'counter'}")
         for labels, counts in sorted(snapshot.get(name, {}).items()):
-            values = labels.split(_JOINT) if metric.labels else []
+            values = labels.split(_SEPARATOR) if metric.labels else []
             inner = ",".join(
                 f'{label}="{_escaped(value)}"'
                 for label, value in zip(metric.labels, values, strict=True)

@@ -1,7 +1,9 @@
-"""What is known of each request when it has ended: for counting, and for the access log.
+"""The record of a request, for the metrics and the access log.
 
-The front that received a request observes it; what runs on its thread meanwhile notes what it
-learns, and need not know whether anyone looks.
+The transport that receives a request observes it; code on the request's thread records what it
+learns, whether the request is observed or not.
+
+Counterparts: `RequestLogger` and tensorflow_serving/servables/tensorflow/util.cc.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from serving.errors import ServingError
+from serving.server.servables.signature_constants import DEFAULT_SIGNATURE
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import.
     from serving.server.servables.base import Servable
@@ -23,22 +26,22 @@ if TYPE_CHECKING:  # TensorFlow takes seconds to import.
 
 @dataclass(slots=True)
 class Observation:
-    """A request.
+    """A request and how it was answered.
 
     Attributes:
         api: The method that was called: Predict, GetModelStatus …
         entrypoint: GRPC or REST.
-        peer: Returns who called.
-        time: When it came, in seconds since the epoch.
+        peer: Returns the address of the caller.
+        time: Its arrival, in seconds since the epoch.
         model: The model's name as it was sent.
         version: The version that answered.
-        label: The label that the version was asked for by.
+        label: The version label of the request.
         signature: The signature's key as it was sent, or the default one.
-        rows: Size of the first dimension of what the model was given.
+        rows: Size of the first dimension of the first input that has one.
         code: Name of the status code.
-        queue_seconds: In a queue for batches.
-        runtime_seconds: In TensorFlow.
-        total_seconds: From the request's message to the answer's.
+        queue_seconds: Time in a queue for batches.
+        runtime_seconds: Time in TensorFlow.
+        total_seconds: Time from request message to response message.
     """
 
     api: str
@@ -57,27 +60,27 @@ class Observation:
 
     @property
     def codec_seconds(self) -> float:
-        """All that is neither queue nor TensorFlow: reading, checking, writing."""
+        """The time in neither queue nor TensorFlow: decoding, checks, encoding."""
         return max(0.0, self.total_seconds - self.queue_seconds - self.runtime_seconds)
 
 
 class Observed:
-    """Observes a request while a body runs, and tells of it at its end.
+    """A context in which the thread's request is observed.
 
     Args:
-        observation: What is known of it so far.
-        tell: Called with all that is known.
+        observation: The request.
+        notify: Called with the request at its end.
     """
 
-    __slots__ = ("_begun", "_observation", "_tell")
+    __slots__ = ("_notify", "_observation", "_started")
 
-    def __init__(self, observation: Observation, tell: Callable[[Observation], None]) -> None:
+    def __init__(self, observation: Observation, notify: Callable[[Observation], None]) -> None:
         self._observation = observation
-        self._tell = tell
+        self._notify = notify
 
     def __enter__(self) -> Observation:
         _thread.observation = self._observation
-        self._begun = time.perf_counter()
+        self._started = time.perf_counter()
         return self._observation
 
     def __exit__(
@@ -87,11 +90,11 @@ class Observed:
         traceback: TracebackType | None,
     ) -> None:
         observation = self._observation
-        observation.total_seconds = time.perf_counter() - self._begun
+        observation.total_seconds = time.perf_counter() - self._started
         _thread.observation = None
         if error is not None:
             observation.code = error.code.name if isinstance(error, ServingError) else "INTERNAL"
-        self._tell(observation)
+        self._notify(observation)
 
 
 class _Thread(threading.local):
@@ -99,27 +102,26 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
-_DEFAULT_SIGNATURE = "serving_default"
 
 
-def note(**known: Any) -> None:
-    """Notes attributes of the request that this thread works on, if it is observed."""
+def record(**known: Any) -> None:
+    """Records attributes of this thread's request, if it is observed."""
     observation = _thread.observation
     if observation is not None:
         for name, value in known.items():
             setattr(observation, name, value)
 
 
-def note_spec(model: str, label: str, signature: str) -> None:
-    """Notes what a ModelSpec asks for."""
+def record_spec(model: str, label: str, signature: str) -> None:
+    """Records what a ModelSpec asks for."""
     observation = _thread.observation
     if observation is not None:
         observation.model, observation.label = model, label
-        observation.signature = signature or _DEFAULT_SIGNATURE
+        observation.signature = signature or DEFAULT_SIGNATURE
 
 
 def timed(servable: Servable, version: int) -> Servable:
-    """Notes which version answers; returns it so that it is timed, if the request is observed."""
+    """Records the version that answers; returns the servable, timed if the request is observed."""
     observation = _thread.observation
     if observation is None:
         return servable
@@ -127,19 +129,15 @@ def timed(servable: Servable, version: int) -> Servable:
     return Timed(servable)
 
 
-def queued(seconds: float) -> None:
-    """Notes that the request of this thread has waited in a queue for so long."""
+def add_queue_time(seconds: float) -> None:
+    """Records that this thread's request has waited in a queue for batches."""
     observation = _thread.observation
     if observation is not None:
         observation.queue_seconds += seconds
 
 
 class Timed:
-    """What answers for a version, with the time that it takes noted for the request.
-
-    Args:
-        servable: What answers.
-    """
+    """A `Servable` around another one, whose time is recorded for the request."""
 
     __slots__ = ("_servable", "on_gpu", "signatures")
 
@@ -154,7 +152,7 @@ class Timed:
         fetches: Sequence[str],
         timeout: float | None = None,
     ) -> list[np.ndarray]:
-        """Runs the graph once, as `Servable.run` does."""
+        """See `Servable.run`."""
         observation = _thread.observation
         if observation is None:
             return self._servable.run(feeds, fetches, timeout)
@@ -162,14 +160,13 @@ class Timed:
             if array.ndim:
                 observation.rows = len(array)
                 break
-        queued = observation.queue_seconds
-        begun = time.perf_counter()
+        queued_before = observation.queue_seconds
+        started = time.perf_counter()
         try:
             return self._servable.run(feeds, fetches, timeout)
         finally:
-            waited = observation.queue_seconds - queued
-            observation.runtime_seconds += max(0.0, time.perf_counter() - begun - waited)
+            waited = observation.queue_seconds - queued_before
+            observation.runtime_seconds += max(0.0, time.perf_counter() - started - waited)
 
     def close(self) -> None:
-        """Frees its memory."""
         self._servable.close()

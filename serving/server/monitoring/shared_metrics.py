@@ -1,7 +1,7 @@
-"""The counts of all processes of a server on one page, by files in the folder that they share.
+"""The metrics of all processes of a server on one page, through files in a shared folder.
 
-Each process writes its counts every second, and goes on from those of the process whose place it
-takes. What one counted in the last second before it crashed, at most, is lost.
+Each process writes its counts every second, and continues those of the process that it replaces.
+A crash loses at most the counts of the last second.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 
 class SharedMetrics:
-    """The counts of this process, and those that the others wrote last.
+    """The counts of this process, and the latest ones of the others.
 
     Args:
-        metrics: What this process counts.
-        folder: What the processes share.
-        index: Which of them this one is.
-        every_seconds: Time between two writings.
+        metrics: The counts of this process.
+        folder: The folder that the processes share.
+        index: The index of this process.
+        every_seconds: Time between two writes.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class SharedMetrics:
         self._thread.start()
 
     def page(self) -> str:
-        """Returns the counts of all processes as Prometheus reads them."""
+        """Returns the counts of all processes in Prometheus' text format."""
         others = [path for path in self._folder.glob("metrics.*.json") if path != self._file]
         return page(merge([self._own(), *map(_read, others)]))
 
     def stop(self) -> None:
-        """Writes for the last time."""
+        """Writes the counts for the last time."""
         self._stop.set()
         self._thread.join()
 

@@ -1,6 +1,6 @@
-"""The REST API: from an HTTP request to an HTTP response, whatever server brought it.
+"""The REST API: from HTTP requests to HTTP responses.
 
-Sources: tensorflow_serving/model_servers/http_rest_api_handler.cc, http_rest_api_util.cc and
+Counterparts: tensorflow_serving/model_servers/http_rest_api_handler.cc, http_rest_api_util.cc and
 http_server.cc.
 """
 
@@ -62,7 +62,7 @@ _STATUS = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _ANY_PATH = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
-_LARGEST_VERSION = 2**63 - 1
+_MAX_VERSION = 2**63 - 1
 _JSON = {"Content-Type": "application/json"}
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -76,11 +76,11 @@ class Request:
     """An HTTP request.
 
     Attributes:
-        method: As it was sent, in upper case.
-        path: As it was sent, percent signs and the query included.
+        method: The method as sent, in upper case.
+        path: The path as sent, with percent escapes and query.
         headers: By their names in lower case.
-        body: Unpacked.
-        peer: Who sent it.
+        body: The body, decompressed.
+        peer: The address of the caller.
     """
 
     method: str
@@ -100,20 +100,20 @@ class Response:
 
 
 def is_api(path: str) -> bool:
-    """Whether a path is the API's to answer; it answers mistakes in it with an error in JSON."""
+    """Whether a path belongs to the API, which answers unknown ones with an error in JSON."""
     return bool(_ANY_PATH.fullmatch(path))
 
 
 def answer(
     core: Core, request: Request, *, timeout_seconds: float | None = None, cors: bool = False
 ) -> Response:
-    """Answers a request; what goes wrong is answered with an error in JSON.
+    """Answers a request; errors are answered as JSON.
 
     Args:
-        core: What answers.
-        request: What is asked.
-        timeout_seconds: Time that the model may take; None for any.
-        cors: Whether pages of other origins may ask, as browsers understand it.
+        core: The server core.
+        request: The request.
+        timeout_seconds: Maximum time for the model; None for any.
+        cors: Whether browsers may send requests from pages of other origins.
     """
     try:
         if cors and request.method == "OPTIONS":
@@ -150,7 +150,7 @@ def _answer(core: Core, request: Request, timeout: float | None) -> bytes:
         raise json_tensor.invalid(f"Malformed request: {request.method} {request.path}")
     with core.observed(api, "REST", lambda: request.peer):
         spec = _spec(match)
-        observation.note(model=spec.name, label=spec.version_label)
+        observation.record(model=spec.name, label=spec.version_label)
         match api:
             case "Predict":
                 return _predict(core, spec, request.body, timeout)
@@ -164,7 +164,7 @@ def _answer(core: Core, request: Request, timeout: float | None) -> bytes:
 
 
 def _api(match: re.Match[str]) -> str | None:
-    """Returns the method that a path names; it matches in any case, its words only as here."""
+    """Returns the method of a path; paths match in any case, but methods only in lower case."""
     asked = match.groupdict()
     if "method" in asked:
         return {"predict": "Predict", "classify": "Classify", "regress": "Regress"}.get(
@@ -174,12 +174,12 @@ def _api(match: re.Match[str]) -> str | None:
 
 
 def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
-    """Returns model, version and label that a path names."""
+    """Returns the model, version and label of a path."""
     spec = model_pb2.ModelSpec(name=_unquoted(match["name"] or ""))
     if match["version"]:
-        # Leading zeros do not count, so that the length bounds the work.
+        # Without leading zeros, so that the length bounds the work.
         digits = match["version"].lstrip("0") or "0"
-        if len(digits) > len(str(_LARGEST_VERSION)) or int(digits) > _LARGEST_VERSION:
+        if len(digits) > len(str(_MAX_VERSION)) or int(digits) > _MAX_VERSION:
             raise json_tensor.invalid(f"Failed to convert version: {match['version']} to numeric.")
         spec.version.value = int(digits)
     if match["label"]:
@@ -188,7 +188,7 @@ def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
 
 
 def _unquoted(text: str) -> str:
-    """Returns a part of a path; what is not UTF-8 in it is no name of any model."""
+    """Returns a part of a path without escapes; bytes that are not UTF-8 are replaced."""
     return unquote_to_bytes(text).decode(errors="replace")
 
 
@@ -231,7 +231,7 @@ def _metadata(core: Core, spec: model_pb2.ModelSpec) -> bytes:
 
 
 def _as_dict(message: Message) -> dict:
-    """Returns a message by protobuf's rules for JSON: int64 as text, enums by their names."""
+    """Returns a message by protobuf's JSON mapping: int64 as text, enums by name."""
     return json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )

@@ -1,6 +1,6 @@
-"""The REST front: an HTTP server around the REST API.
+"""The HTTP server of the REST API: an ASGI app and uvicorn.
 
-Source: tensorflow_serving/model_servers/http_server.cc and util/net_http.
+Counterparts: tensorflow_serving/model_servers/http_server.cc and util/net_http.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ import uvicorn
 
 from serving.errors import ServingError, UserError
 from serving.server.core import Core
-from serving.server.rest import api as rest_api
+from serving.server.rest import api
+from serving.server.rest.api import Request, Response
 
 log = logging.getLogger(__name__)
 
-_LARGEST_BODY = 2**31 - 1
+_MAX_BODY_BYTES = 2**31 - 1
 _KEEP_ALIVE_SECONDS = 60
-_UNPACKED_AT_ONCE = 2**20
-# Others are "not implemented" for the HTTP library of the original.
+_DECOMPRESSED_AT_ONCE = 2**20
+# Other methods are "not implemented" in TensorFlow Serving's HTTP library.
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"})
-# A request may name the host before the path.
+# A request may give the host before the path.
 _HOST = re.compile(r"\Ahttps?://[^/]*(?=/)", re.IGNORECASE)
 _PLAIN = {"Content-Type": "text/plain"}
 
@@ -40,10 +41,10 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class RestServer:
-    """A server that answers in threads of its own.
+    """An HTTP server in a thread of its own.
 
     Attributes:
-        port: The TCP port it listens to.
+        port: The TCP port that it listens on.
     """
 
     port: int
@@ -76,10 +77,10 @@ class RestServer:
             raise RuntimeError("the HTTP server did not start; the log has its reason")
 
     def stop(self, grace_seconds: float) -> None:
-        """Takes no more requests and returns when those in flight have ended.
+        """Stops accepting requests and waits for those in flight.
 
         Args:
-            grace_seconds: After this time they are given up.
+            grace_seconds: Time after which they are canceled.
         """
         self._server.config.timeout_graceful_shutdown = math.ceil(grace_seconds)
         self._server.should_exit = True
@@ -97,21 +98,21 @@ def serve(
     prometheus: tuple[str, Callable[[], str]] | None = None,
     reuse_port: bool = False,
 ) -> RestServer:
-    """Binds the port and starts to answer.
+    """Binds the port and starts the server.
 
     Args:
-        core: What answers.
-        port: TCP port on all interfaces; 0 takes a free one.
-        threads: Requests worked on at the same time.
-        timeout_seconds: Time that a model may take for a request; None for any.
-        cors: Whether pages of other origins may ask, as browsers understand it.
-        prometheus: The path of a page for monitoring, and what returns its text.
-        reuse_port: Whether other processes may listen to the same port.
+        core: The server core.
+        port: TCP port on all interfaces; 0 for any free one.
+        threads: Number of requests processed at the same time.
+        timeout_seconds: Maximum time that a model may take for a request; None for any.
+        cors: Whether browsers may send requests from pages of other origins.
+        prometheus: The path of the metrics page, and a function that returns its text.
+        reuse_port: Whether other processes may listen on the same port.
 
     Raises:
-        UserError: The port is taken or not allowed.
+        UserError: The port is in use or not allowed.
     """
-    # With the protocol named, asyncio sends answers at once and does not wait for more to send.
+    # With an explicit protocol, asyncio sets TCP_NODELAY and sends answers at once.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if reuse_port:
@@ -126,8 +127,8 @@ def serve(
             "choose another --rest_api_port"
         ) from error
 
-    def answer(request: rest_api.Request) -> rest_api.Response:
-        return rest_api.answer(core, request, timeout_seconds=timeout_seconds, cors=cors)
+    def answer(request: Request) -> Response:
+        return api.answer(core, request, timeout_seconds=timeout_seconds, cors=cors)
 
     return RestServer(_App(answer, threads, prometheus), listener)
 
@@ -137,7 +138,7 @@ class _App:
 
     def __init__(
         self,
-        answer: Callable[[rest_api.Request], rest_api.Response],
+        answer: Callable[[Request], Response],
         threads: int,
         prometheus: tuple[str, Callable[[], str]] | None,
     ) -> None:
@@ -161,52 +162,52 @@ class _App:
         )
         await send({"type": "http.response.body", "body": response.body})
 
-    async def _response(self, scope: dict[str, Any], body: bytes) -> rest_api.Response:
+    async def _response(self, scope: dict[str, Any], body: bytes) -> Response:
         path = _HOST.sub("", scope["raw_path"].decode("latin-1"), count=1)
         query = scope["query_string"].decode("latin-1")
         whole = f"{path}?{query}" if query else path
         if scope["method"] not in _METHODS:
-            return rest_api.Response(501, b"Not Implemented\n", _PLAIN)
+            return Response(501, b"Not Implemented\n", _PLAIN)
         loop = asyncio.get_running_loop()
         if self._prometheus and path == self._prometheus[0]:
             return await loop.run_in_executor(self.pool, self._page, whole)
-        if not rest_api.is_api(whole):
-            return rest_api.Response(404, b"Not Found\n", _PLAIN)
+        if not api.is_api(whole):
+            return Response(404, b"Not Found\n", _PLAIN)
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
         peer = ":".join(map(str, scope["client"] or ()))
-        request = rest_api.Request(scope["method"], whole, headers, body, peer)
+        request = Request(scope["method"], whole, headers, body, peer)
         return await loop.run_in_executor(self.pool, self._work, request)
 
-    def _work(self, request: rest_api.Request) -> rest_api.Response:
+    def _work(self, request: Request) -> Response:
         if "gzip" in request.headers.get("content-encoding", ""):
             try:
-                body = _unpacked(request.body)
+                body = _decompressed(request.body)
             except ServingError as error:
-                return rest_api.error_response(error)
+                return api.error_response(error)
             if body is None:
                 return _TOO_LARGE
             request = replace(request, body=body)
         return self._answer(request)
 
-    def _page(self, path: str) -> rest_api.Response:
-        """Returns the page for monitoring."""
+    def _page(self, path: str) -> Response:
+        """Returns the metrics page."""
         assert self._prometheus
         expected, page = self._prometheus
         if path != expected:
             text = f"Unexpected path: {path}. Should be {expected}"
-            return rest_api.Response(400, text.encode(), _PLAIN)
+            return Response(400, text.encode(), _PLAIN)
         try:
-            return rest_api.Response(200, page().encode(), _PLAIN)
+            return Response(200, page().encode(), _PLAIN)
         except Exception:
-            log.exception("the page for monitoring failed")
-            return rest_api.Response(500, b"Internal Server Error\n", _PLAIN)
+            log.exception("the metrics page failed")
+            return Response(500, b"Internal Server Error\n", _PLAIN)
 
 
-_TOO_LARGE = rest_api.Response(
+_TOO_LARGE = Response(
     413,
-    f'{{\n    "error": "The request is larger than {_LARGEST_BODY} bytes"\n}}'.encode(),
+    f'{{\n    "error": "The request is larger than {_MAX_BODY_BYTES} bytes"\n}}'.encode(),
     {"Content-Type": "application/json", "Connection": "close"},
 )
 
@@ -215,7 +216,7 @@ async def _body(receive: Receive) -> bytes | None:
     """Returns the body of a request, or None if it is too large.
 
     Raises:
-        ConnectionError: The client has left before its end.
+        ConnectionError: The client has disconnected before the end.
     """
     chunks, size = [], 0
     while True:
@@ -224,33 +225,33 @@ async def _body(receive: Receive) -> bytes | None:
             raise ConnectionError
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
-        if size > _LARGEST_BODY:
+        if size > _MAX_BODY_BYTES:
             return None
         if not message.get("more_body"):
             break
     return b"".join(chunks)
 
 
-def _unpacked(packed: bytes) -> bytes | None:
-    """Returns what gzip packed, or None if it is too large.
+def _decompressed(compressed: bytes) -> bytes | None:
+    """Returns the decompressed content of a gzip file, or None if it is too large.
 
     Raises:
-        ServingError: INVALID_ARGUMENT if it is no whole gzip file.
+        ServingError: INVALID_ARGUMENT if it is not a complete gzip file.
     """
     pieces, size = [], 0
-    rest = packed
+    rest = compressed
     try:
         while rest:
-            unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
-            while not unpacker.eof:
-                pieces.append(unpacker.decompress(rest, _UNPACKED_AT_ONCE))
+            decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            while not decompressor.eof:
+                pieces.append(decompressor.decompress(rest, _DECOMPRESSED_AT_ONCE))
                 size += len(pieces[-1])
-                if size > _LARGEST_BODY:
+                if size > _MAX_BODY_BYTES:
                     return None
-                rest = unpacker.unconsumed_tail
-                if not rest and not pieces[-1] and not unpacker.eof:
+                rest = decompressor.unconsumed_tail
+                if not rest and not pieces[-1] and not decompressor.eof:
                     raise zlib.error("the file ends early")
-            rest = unpacker.unused_data
+            rest = decompressor.unused_data
     except zlib.error as error:
         raise ServingError(
             grpc.StatusCode.INVALID_ARGUMENT, "Failed to uncompress the gzipped body"

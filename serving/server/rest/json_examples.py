@@ -1,6 +1,6 @@
-"""Classify and regress requests and results of the REST API: JSON to tf.Examples and back.
+"""Classify and Regress over REST: JSON to tf.Examples, and results to JSON.
 
-Source: tensorflow_serving/util/json_tensor.cc.
+Counterpart: tensorflow_serving/util/json_tensor.cc.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from serving.server.rest import json_reader, json_writer
 from serving.server.rest.json_tensor import read_request
 from serving.server.rest.json_values import TooBigError, decode_base64, invalid, is_base64, to_float
 
-_LARGEST_INT64 = 2**63 - 1
+_MAX_INT64 = 2**63 - 1
 
 
 def fill_examples_request(
@@ -26,9 +26,9 @@ def fill_examples_request(
     """Fills signature, examples and their context of a request from JSON.
 
     Args:
-        request: Names the model.
-        body: {"examples": [{feature: value or list, …}, …]}, perhaps with "signature_name" and
-            "context", which is an example that all the others share.
+        request: The request to fill; it has the model's name.
+        body: {"examples": [{feature: value or list, …}, …]}, optionally with "signature_name" and
+            "context", an example whose features all others have as well.
 
     Raises:
         ServingError: INVALID_ARGUMENT with TensorFlow Serving's text.
@@ -104,12 +104,12 @@ def _example(value: Any) -> example_pb2.Example:
         for item in content if isinstance(content, list) else [content]:
             _add(feature, item, name)
         key = json_writer.encoded(name).decode(errors="replace")
-        example.features.feature[key].CopyFrom(feature)  # Of a repeated key the last one counts.
+        example.features.feature[key].CopyFrom(feature)  # The last of repeated keys wins.
     return example
 
 
 def _add(feature: feature_pb2.Feature, value: Any, name: str) -> None:
-    """Adds a value to a feature, whose first value decides on its kind."""
+    """Adds a value to a feature; the first value determines its kind."""
     value = json_reader.number(value)
     if isinstance(value, str) or is_base64(value):
         content = decode_base64(value) if isinstance(value, dict) else json_writer.encoded(value)
@@ -120,7 +120,7 @@ def _add(feature: feature_pb2.Feature, value: Any, name: str) -> None:
         )
     elif isinstance(value, int):
         _of_kind(feature, "int64_list", name)
-        if value > _LARGEST_INT64:
+        if value > _MAX_INT64:
             raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
         feature.int64_list.value.append(int(value))
     else:

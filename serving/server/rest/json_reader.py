@@ -1,11 +1,11 @@
-"""JSON text as TensorFlow Serving reads it.
+"""A JSON parser with TensorFlow Serving's rules, which are RapidJSON's.
 
-RapidJSON reads it there, so its errors and their offsets are RapidJSON's. A good document is read
-by Python's own parser in C; only one that it refuses is read again, byte by byte, to accept what
-RapidJSON accepts beyond it or to name the error. As on a running server, text after the document
-is ignored, and bytes that are not UTF-8 pass through strings as they are.
+Errors and their offsets are RapidJSON's. A valid document is parsed by Python's own parser in C;
+only one that it rejects is parsed again, byte by byte, to accept what only RapidJSON accepts, or to
+name the error. As in TensorFlow Serving, text after the document is ignored, and bytes that are not
+UTF-8 pass through strings unchanged.
 
-Sources: tensorflow_serving/util/json_tensor.cc; RapidJSON's reader.h and error/en.h.
+Counterparts: tensorflow_serving/util/json_tensor.cc; RapidJSON's reader.h and error/en.h.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import grpc
 from serving.errors import ServingError
 
 _WHITESPACE = " \t\r\n"
-_LARGEST_UNSIGNED = 2**64 - 1
-_SMALLEST_SIGNED = -(2**63)
+_MAX_UINT64 = 2**64 - 1
+_MIN_INT64 = -(2**63)
 # Half of a surrogate pair, written as an escape.
 _LONE_SURROGATE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
@@ -36,11 +36,11 @@ _ESCAPED = {ord(name): value for name, value in zip('"/\\bfnrt', b'"/\\\b\f\n\r\
 
 
 class Constant(float):
-    """NaN or an infinity that is written as such, not a number too large for a double."""
+    """NaN or an infinity written as such, not a number too large for a double."""
 
 
 class Repeated(dict):
-    """An object in which a key stands more than once: look-ups find the first.
+    """An object with repeated keys: look-ups find the first.
 
     Attributes:
         pairs: All keys with their values, in order.
@@ -52,48 +52,48 @@ class Repeated(dict):
 
 
 def members(value: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Returns the keys of an object with their values, repeated ones too."""
+    """Returns the keys of an object with their values, including repeated ones."""
     return value.pairs if isinstance(value, Repeated) else list(value.items())
 
 
 def read(body: bytes) -> Any:
-    """Returns what a document says, with Python's types.
+    """Parses a document into Python's types.
 
-    Numbers too large for a double come as infinite floats; `read_exactly` refuses them.
+    Numbers too large for a double become infinite floats; `read_exactly` rejects them.
 
     Raises:
-        ServingError: INVALID_ARGUMENT with RapidJSON's words and the offset in bytes.
+        ServingError: INVALID_ARGUMENT with RapidJSON's text and the offset in bytes.
     """
     if not body:
-        raise _refused("The document is empty")
+        raise _parse_error("The document is empty")
     try:
         text = body.decode().removeprefix("\ufeff").lstrip(_WHITESPACE)
-        # Python's parser would take the start of a number as the document, and ignore the rest.
+        # Python's parser would accept the start of a number as the document and ignore the rest.
         structured = text.startswith(("{", "["))
         if structured and ("\\u" not in text or not _LONE_SURROGATE.search(text)):
             return _DECODER.raw_decode(text)[0]
     except RecursionError:
-        raise _refused("The document is nested too deeply") from None
+        raise _parse_error("The document is nested too deeply") from None
     except ValueError:  # Not UTF-8, not JSON, or an integer of thousands of digits.
         pass
     return read_exactly(body)
 
 
 def read_exactly(body: bytes) -> Any:
-    """Returns what a document says, by RapidJSON's own rules; slow.
+    """Parses a document by RapidJSON's own rules; slow.
 
     Raises:
-        ServingError: INVALID_ARGUMENT with RapidJSON's words and the offset in bytes.
+        ServingError: INVALID_ARGUMENT with RapidJSON's text and the offset in bytes.
     """
     try:
         return _Reader(body).document()
     except RecursionError:
-        raise _refused("The document is nested too deeply") from None
+        raise _parse_error("The document is nested too deeply") from None
 
 
 def number(value: Any) -> Any:
-    """Returns a value, where an integer beyond 64 bits is a double, as for RapidJSON."""
-    if type(value) is not int or _SMALLEST_SIGNED <= value <= _LARGEST_UNSIGNED:
+    """Returns a value; an integer beyond 64 bits becomes a double, as in RapidJSON."""
+    if type(value) is not int or _MIN_INT64 <= value <= _MAX_UINT64:
         return value
     try:
         return float(value)
@@ -102,7 +102,7 @@ def number(value: Any) -> Any:
 
 
 def decoded(content: bytes) -> str:
-    """Returns bytes as a text that `encoded` turns back."""
+    """Returns bytes as text, which `json_writer.encoded` reverts."""
     return content.decode("utf-8", "surrogateescape")
 
 
@@ -114,12 +114,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=Constant)
 
 
-def _refused(text: str) -> ServingError:
+def _parse_error(text: str) -> ServingError:
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"JSON Parse error: {text}")
 
 
 class _Reader:
-    """RapidJSON's rules, step by step."""
+    """A recursive-descent parser with RapidJSON's rules."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -205,7 +205,7 @@ class _Reader:
             if not self._match(_DIGITS):
                 raise self._error("Miss exponent in number.")
         text = self._body[start : self._at]
-        if whole and len(text) <= len(str(_LARGEST_UNSIGNED)):
+        if whole and len(text) <= len(str(_MAX_UINT64)):
             return number(int(text))
         if math.isinf(float(text)):
             raise self._error("Number too big to be stored in double.", start)
@@ -253,7 +253,7 @@ class _Reader:
         return self._body[self._at : self._at + 1]
 
     def _step(self) -> None:
-        """Passes one byte and the white space after it."""
+        """Skips one byte and the white space after it."""
         self._at += 1
         self._match(_SPACES)
 
@@ -273,4 +273,4 @@ class _Reader:
         return found.group() if found else b""
 
     def _error(self, text: str, at: int | None = None) -> ServingError:
-        return _refused(f"{text} at offset: {self._at if at is None else at}")
+        return _parse_error(f"{text} at offset: {self._at if at is None else at}")

@@ -1,6 +1,6 @@
-"""Predict requests and responses of the REST API: JSON to tensors and back.
+"""Predict over REST: JSON to tensors and back.
 
-Source: tensorflow_serving/util/json_tensor.cc.
+Counterpart: tensorflow_serving/util/json_tensor.cc.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def fill_predict_request(
     """Fills signature and inputs of a request from JSON.
 
     Args:
-        request: Names the model; its inputs are filled with what the signature takes.
-        body: {"instances": …} or {"inputs": …}, perhaps with "signature_name".
+        request: The request to fill; it has the model's name.
+        body: {"instances": …} or {"inputs": …}, optionally with "signature_name".
         signatures: Returns the signatures of the version that a spec asks for.
 
     Returns:
-        Whether the inputs came row by row, in "instances".
+        Whether the inputs came row by row, as "instances".
 
     Raises:
         ServingError: With TensorFlow Serving's code and text.
@@ -74,7 +74,7 @@ def fill_predict_request(
     for alias, array in inputs.items():
         proto = request.inputs[alias]
         tensors.encode(proto, array)
-        proto.dtype = dtypes[alias]  # That of an empty array may be another.
+        proto.dtype = dtypes[alias]  # An empty array may have another dtype.
     return "instances" in document
 
 
@@ -96,7 +96,8 @@ def predict_response(outputs: Mapping[str, tensor_pb2.TensorProto], rows: bool) 
     """Returns the JSON of a response: {"predictions": …} in rows, else {"outputs": …}.
 
     Raises:
-        ServingError: A type that JSON has no form for, or rows of no or unequal number.
+        ServingError: A dtype without a JSON representation, or outputs without or with unequal
+            numbers of rows.
     """
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")
@@ -190,7 +191,7 @@ def _one_by_one(instances: list[Any], dtypes: Mapping[str, int]) -> dict[str, np
 
 
 class _Rows:
-    """Values of the inputs, gathered instance by instance; all of an input have one shape."""
+    """Values of the inputs, collected instance by instance; each input has one shape."""
 
     def __init__(self, dtypes: Mapping[str, int]) -> None:
         self._dtypes = dtypes
@@ -209,9 +210,9 @@ class _Rows:
         if first != shape:
             texts = [f"[{','.join(map(str, each))}]" for each in (first, shape)]
             raise invalid(f"Expecting shape {texts[0]} but got: {texts[1]}")
-        gathered = self._values.setdefault(alias, [])
-        if len(gathered) == index:  # Of a repeated key the first one counts.
-            gathered.append(values)
+        collected = self._values.setdefault(alias, [])
+        if len(collected) == index:  # The first of repeated keys wins.
+            collected.append(values)
 
     def arrays(self, count: int) -> dict[str, np.ndarray]:
         return {

@@ -1,9 +1,9 @@
-"""JSON values to the values of tensors.
+"""JSON values to arrays.
 
-Whole nested lists are converted at once. Only where something does not fit are the values looked
-at one by one, which finds the first error and words it as TensorFlow Serving does.
+Nested lists are converted as a whole. Only if something does not fit, the values are checked one by
+one, which finds the first error, with TensorFlow Serving's text.
 
-Source: tensorflow_serving/util/json_tensor.cc.
+Counterpart: tensorflow_serving/util/json_tensor.cc.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tensorflow.core.framework import types_pb2
 from serving.errors import ServingError
 from serving.server.rest import json_reader, json_writer
 
-# NumPy's type of each dtype that REST takes and gives; the strings among them are objects.
+# NumPy's type of each dtype that REST supports; strings are objects.
 TYPES: dict[int, type] = {
     types_pb2.DT_FLOAT: np.float32,
     types_pb2.DT_DOUBLE: np.float64,
@@ -36,10 +36,10 @@ TYPES: dict[int, type] = {
     types_pb2.DT_BOOL: np.bool_,
     types_pb2.DT_STRING: np.object_,
 }
-# Small integers are read as int32 and cut to their type after that: 300 is a uint8 of 44.
+# Small integers are read as int32 and then truncated to their type: 300 is a uint8 of 44.
 _READ_AS_INT32 = (np.int8, np.int16, np.uint8)
-# The largest rank that NumPy has; TensorFlow's is 254.
-_LARGEST_RANK = 64
+# NumPy's maximum rank; TensorFlow's is 254.
+_MAX_RANK = 64
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*")
 
 
@@ -48,20 +48,20 @@ class TooBigError(Exception):
 
 
 def dense(value: Any, dtype: int) -> np.ndarray | None:
-    """Returns the array of a nested list, or None if something in it needs a closer look."""
+    """Returns the array of a nested list, or None if its values must be checked one by one."""
     leaves, shape = [value], []
     while leaves and type(leaves[0]) is list:
         if set(map(type, leaves)) != {list} or len(set(map(len, leaves))) != 1:
             return None
         shape.append(len(leaves[0]))
         leaves = list(chain.from_iterable(leaves))
-    if len(shape) > _LARGEST_RANK or not _regular(leaves, dtype):
+    if len(shape) > _MAX_RANK or not _regular(leaves, dtype):
         return None
     return packed(leaves, dtype).reshape(shape)
 
 
 def _regular(leaves: list[Any], dtype: int) -> bool:
-    """Whether every value is of the dtype beyond doubt."""
+    """Whether every value certainly has the dtype."""
     kinds, numpy_type = set(map(type, leaves)), TYPES.get(dtype)
     if not leaves:
         return True
@@ -83,13 +83,13 @@ def _regular(leaves: list[Any], dtype: int) -> bool:
         whole = leaves if kinds == {int} else [each for each in leaves if type(each) is int]
         if max(max(whole), -min(whole)) >= 2 ** (limits.nmant + 1):
             return False
-    # What exceeds the type, and infinities, which may be numbers that exceed a double.
+    # False for values beyond the type's range and for infinities, which may be beyond a double's.
     return bool(np.all(~(np.abs(np.array(leaves, np.float64)) > float(limits.max))))
 
 
 def packed(values: list[Any], dtype: int) -> np.ndarray:
-    """Returns values of one dtype as an array of one dimension."""
-    numpy_type = TYPES.get(dtype, np.float32)  # Of other dtypes there are only empty arrays.
+    """Returns values of one dtype as a one-dimensional array."""
+    numpy_type = TYPES.get(dtype, np.float32)  # Other dtypes have only empty arrays.
     if numpy_type is np.object_:
         array = np.empty(len(values), np.object_)
         array[:] = [
@@ -104,12 +104,12 @@ def packed(values: list[Any], dtype: int) -> np.ndarray:
 
 
 def shape_of(value: Any, alias: str) -> tuple[int, ...]:
-    """Returns the shape that the first value at each level has."""
+    """Returns the shape given by the first value at each level."""
     shape = []
     while isinstance(value, list):
         shape.append(len(value))
         value = value[0] if value else None
-    if len(shape) >= _LARGEST_RANK:
+    if len(shape) >= _MAX_RANK:
         raise invalid(f"tensor parsing error: {alias}")
     return tuple(shape)
 
@@ -166,7 +166,7 @@ def _element(value: Any, dtype: int) -> Any:
 
 
 def _checked(value: Any) -> Any:
-    """Returns a value, or raises if it is a number that no double can hold."""
+    """Returns a value, or raises if it is a number beyond a double's range."""
     try:
         infinite = type(value) in (int, float) and math.isinf(value)
     except OverflowError:
@@ -183,13 +183,13 @@ def _limits(numpy_type: type) -> np.iinfo:
 def decode_base64(value: dict[str, Any]) -> bytes:
     """Returns the bytes of {"b64": text}.
 
-    As for Abseil, white space may stand anywhere, and padding may be missing.
+    As in Abseil, white space is allowed anywhere, and padding may be missing.
     """
     if not is_base64(value):
         raise misshapen(value, "not formatted correctly for base64 data")
     try:
         return base64.b64decode(value["b64"], validate=True)
-    except ValueError:  # What strict rules refuse may be good all the same.
+    except ValueError:  # Strict rules reject some texts that Abseil accepts.
         text = re.sub(r"[ \t\n\v\f\r]", "", value["b64"])
     digits = text.rstrip("=.")
     missing = -len(digits) % 4
@@ -199,7 +199,7 @@ def decode_base64(value: dict[str, Any]) -> bytes:
 
 
 def is_base64(value: Any) -> bool:
-    """Whether a value is an object with the one key "b64", and a string under it."""
+    """Whether a value is an object with the only key "b64" and a string as its value."""
     return (
         isinstance(value, dict)
         and len(json_reader.members(value)) == 1
@@ -229,8 +229,10 @@ def invalid(text: str) -> ServingError:
 
 
 def misshapen(value: Any, text: str) -> ServingError:
+    """Returns an INVALID_ARGUMENT that quotes the JSON value."""
     return invalid(f"JSON Value: {json_writer.shown(value)} {text}")
 
 
 def dtype_name(dtype: int) -> str:
+    """Returns the name of a dtype as in error texts: float, int64, string."""
     return types_pb2.DataType.Name(dtype).removeprefix("DT_").lower()

@@ -1,8 +1,7 @@
-"""JSON text as TensorFlow Serving prints it.
+"""A JSON writer with TensorFlow Serving's layout: RapidJSON's PrettyWriter with four spaces.
 
-RapidJSON prints it there; the layout is that of its PrettyWriter with four spaces.
-
-Sources: tensorflow_serving/util/json_tensor.cc; RapidJSON's prettywriter.h and internal/dtoa.h.
+Counterparts: tensorflow_serving/util/json_tensor.cc; RapidJSON's prettywriter.h and
+internal/dtoa.h.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _INDENT = "    "
 
 
 def kind(value: Any) -> str:
-    """Returns the name of a value's JSON type, as error texts give it."""
+    """Returns the name of a value's JSON type as in error texts."""
     if isinstance(value, bool):
         return str(value)
     names = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number"}
@@ -34,7 +33,7 @@ def kind(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Returns a value as error texts show it."""
+    """Returns a value as in error texts."""
     value = number(value)
     if isinstance(value, float):
         single = abs(value) <= float(np.finfo(np.float32).max)
@@ -54,13 +53,13 @@ def quoted(text: str) -> str:
 
 
 def decimals(numbers: np.ndarray) -> list[str]:
-    """Returns floats as text that reads back as the same float.
+    """Returns floats as texts that parse to the same floats.
 
-    Six digits where they are enough, else 9 for float32 and 17 for float64. A whole number ends
-    in ".0" unless it has an exponent.
+    They have six digits where these are enough, else 9 for float32 and 17 for float64. A whole
+    number ends in ".0" unless it has an exponent.
 
     Args:
-        numbers: float32 or float64, of one dimension.
+        numbers: float32 or float64 [n].
     """
     full = "%.9g" if numbers.dtype == np.float32 else "%.17g"
     short = _perhaps_short(numbers)
@@ -88,14 +87,14 @@ def nested(
     count: int = 1,
     single_line: bool = False,
 ) -> list[str]:
-    """Returns values set into lists.
+    """Returns arrays as nested lists.
 
     Args:
-        cells: The text of each value, in row-major order, of one array after another.
+        cells: The text of each value, in row-major order, one array after the other.
         shape: The shape of each array.
-        level: How many lists and objects are around an array.
-        count: How many arrays there are.
-        single_line: Whether lists stand in one line, not one value to a line.
+        level: Number of lists and objects around an array.
+        count: Number of arrays.
+        single_line: Whether a list is written in one line, instead of one value per line.
 
     Returns:
         The text of each array.
@@ -119,14 +118,14 @@ def nested(
 
 
 def object_of(pairs: Sequence[tuple[str, str]], level: int) -> str:
-    """Returns an object, one member to a line, of keys and the text of their values."""
+    """Returns an object, one member per line, from keys and the texts of their values."""
     inner = f"\n{_INDENT * (level + 1)}"
     lines = f",{inner}".join(f"{quoted(key)}: {text}" for key, text in pairs)
     return f"{{{inner}{lines}\n{_INDENT * level}}}"
 
 
 def encoded(text: str) -> bytes:
-    """Returns the bytes of a text, those that never were UTF-8 as they came."""
+    """Returns a text as bytes; bytes that were not UTF-8 come back as they were."""
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -136,7 +135,7 @@ def _formatted(pattern: str, numbers: np.ndarray) -> list[str]:
 
 
 def _perhaps_short(numbers: np.ndarray) -> np.ndarray:
-    """Returns which floats may be told by six digits; of the others it is sure."""
+    """Returns a mask of the floats that may have six digits; the others certainly need more."""
     magnitude = np.abs(numbers.astype(np.float64))
     with np.errstate(all="ignore"):
         scale = 10.0 ** (5 - np.floor(np.log10(magnitude)))
@@ -152,7 +151,7 @@ def _constant(value: float) -> str:
 
 
 def _pretty(value: Any, line: str) -> str:
-    """Returns a value over several lines; `line` is a line feed with the indent so far."""
+    """Returns a value over several lines; `line` is a line feed with the current indent."""
     value = number(value)
     inner = line + _INDENT
     if isinstance(value, dict) and value:
@@ -168,7 +167,7 @@ def _pretty(value: Any, line: str) -> str:
 
 
 def _double(value: float) -> str:
-    """Returns the shortest text of a double, laid out as RapidJSON does."""
+    """Returns the shortest text of a double in RapidJSON's layout."""
     if not math.isfinite(value):
         return _constant(value)
     sign = "-" if math.copysign(1, value) < 0 else ""

@@ -1,4 +1,8 @@
-"""What answers for a version of a model, however it is run."""
+"""The interface of a loaded model version, whatever runs it.
+
+Counterpart: `Servable` and `tensorflow::Session` as TensorFlow Serving's handlers use it
+(tensorflow_serving/servables/tensorflow/servable.h).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 
 class Servable(Protocol):
-    """A loaded version: a session, or what has been put around one.
+    """A loaded model version: a session, or a wrapper around one.
 
     Attributes:
         signatures: Its signatures by key.
@@ -32,6 +36,9 @@ class Servable(Protocol):
             feeds: Array of each tensor to feed, by the tensor's name.
             fetches: Names of the tensors to return.
             timeout: Seconds after which the runtime gives up; None, or decades, for never.
+
+        Returns:
+            An array for each of `fetches`, in their order.
 
         Raises:
             ServingError: With the runtime's code and text.

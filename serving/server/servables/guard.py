@@ -1,12 +1,13 @@
-"""Keeps requests away from the server's process that might end it.
+"""The guard: keeps requests that might crash the server's process away from it.
 
-TensorFlow Serving takes tensors of any shape, and mostly an op refuses what does not fit. But some
-kernels abort: oneDNN's convolutions do when they are fed another rank than they were built for.
-The contract's leniency is kept by trying requests of unusual shapes in another process first.
+TensorFlow Serving accepts tensors of any shape; usually an op rejects a shape that does not fit.
+But some kernels abort: oneDNN's convolutions do when they get another rank than they were built
+for. The guard keeps the contract's leniency by running requests of unusual shapes in the sandbox
+first.
 
-A shape may also fit and be fatal: where height and width are free, oneDNN's max pooling divides by
-zero on an image that is smaller than the window. So images of free size are usual only if they are
-at least as large as some that went well.
+A shape that fits may also be fatal: where height and width are free, oneDNN's max pooling divides
+by zero on an image that is smaller than the window. So images of free size count as usual only if
+they are at least as large as some that were answered before.
 """
 
 from __future__ import annotations
@@ -24,31 +25,25 @@ from serving.server.servables.base import Servable
 from serving.server.servables.sandbox import AbortError, Sandbox
 
 _IMAGE_RANK = 4
-_MOST_SMALLEST = 16
+_MAX_SMALLEST = 16
 _Key = tuple[tuple[str, ...], tuple[tuple[str, str, tuple[int, ...]], ...]]
 
 
-class GuardedSession:
-    """A session in which no request's shapes can end the process.
+class GuardedSession(Servable):
+    """A session in which no request's shapes can crash the process.
 
-    A request whose tensors have a declared shape and at least one element, and images of free size
-    no smaller than others before, runs at once. Any other runs in the sandbox, whose answer is the
-    answer. After a good one, requests of the same shapes run in this process; after one that ended
-    the sandbox, they are refused. Where the session uses a GPU, which the sandbox has not, a good
-    answer there proves nothing: unusual requests are always answered by the sandbox.
-
-    Attributes:
-        signatures: The session's signatures by key.
-        on_gpu: Whether the session may use a GPU.
+    A request whose tensors have a declared shape and at least one element, and whose images of free
+    size are no smaller than earlier ones, runs at once. Any other request is answered by the
+    sandbox. After a good answer, requests of the same shapes run in this process; after a crash of
+    the sandbox, they are rejected. Where the session uses a GPU, which the sandbox does not have, a
+    good answer of the sandbox says nothing about the session: it answers all unusual requests.
 
     Args:
-        session: What the requests are for.
-        sandbox: Where unusual ones are tried first.
+        session: The session to guard.
+        sandbox: Runs unusual requests.
         path: The SavedModel of the session.
-        remembered: How many kinds of unusual requests are remembered.
+        remembered: Number of kinds of unusual requests whose outcome is remembered.
     """
-
-    signatures: dict[str, meta_graph_pb2.SignatureDef]
 
     def __init__(
         self, session: Servable, sandbox: Sandbox, path: Path, *, remembered: int = 1024
@@ -62,7 +57,7 @@ class GuardedSession:
         self._images = _images(session.signatures)
         self._smallest: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
         self._remembered = remembered
-        # What became of each kind: None is well, a text why it is refused. The latest use last.
+        # Outcome by kind: None for a good answer, else the error message. Latest use last.
         self._tried: dict[_Key, str | None] = {}
         self._lock = threading.Lock()
 
@@ -72,16 +67,15 @@ class GuardedSession:
         fetches: Sequence[str],
         timeout: float | None = None,
     ) -> list[np.ndarray]:
-        """Runs the graph once, as `Session.run` does.
+        """See `Servable.run`.
 
         Raises:
-            ServingError: With the runtime's code and text; INVALID_ARGUMENT also where the
-                runtime would have ended the process.
+            ServingError: INVALID_ARGUMENT also where the runtime would have ended the process.
         """
         for name, array in feeds.items():
             if not _fits(array.shape, self._declared.get(name, ())):
                 return self._run_unusual(feeds, fetches, timeout)
-        # The kernel that small images end is one of the processor's.
+        # The kernel that small images crash is a CPU kernel.
         if self._images and not self.on_gpu and self._smaller_than_before(feeds, fetches):
             arrays = self._run_unusual(feeds, fetches, timeout)
             self._remember_smallest(feeds, fetches)
@@ -89,7 +83,7 @@ class GuardedSession:
         return self._session.run(feeds, fetches, timeout)
 
     def close(self) -> None:
-        """Frees the session's memory, here and in the sandbox."""
+        """Frees the session's memory, also in the sandbox."""
         self._sandbox.forget(self._path)
         self._session.close()
 
@@ -102,26 +96,26 @@ class GuardedSession:
         key = _key(feeds, fetches)
         with self._lock:
             known = key in self._tried
-            refusal = self._tried.pop(key, None)
+            error_message = self._tried.pop(key, None)
             if known:
-                self._tried[key] = refusal
-        if refusal is not None:
-            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, refusal)
+                self._tried[key] = error_message
+        if error_message is not None:
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, error_message)
         if known:
             return self._session.run(feeds, fetches, timeout)
         try:
             arrays = self._sandbox.run(self._path, feeds, fetches, timeout)
         except AbortError as aborted:
-            refusal = self._refusal(feeds, aborted.reason)
-            self._remember(key, refusal)
-            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, refusal) from aborted
-        # An error is no proof: an op may have failed before a worse one was reached.
+            error_message = self._error_message(feeds, aborted.reason)
+            self._remember(key, error_message)
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, error_message) from aborted
+        # An error is not remembered: an op may have failed before a fatal one was reached.
         if not self.on_gpu:
             self._remember(key, None)
         return arrays
 
     def _sizes(self, feeds: Mapping[str, np.ndarray]) -> tuple[int, ...]:
-        """Returns the sizes of all images of free size, without those of the batch."""
+        """Returns the sizes of all images of free size, without the batch dimension."""
         images = sorted(self._images.intersection(feeds))
         return tuple(size for name in images for size in feeds[name].shape[1:])
 
@@ -135,18 +129,18 @@ class GuardedSession:
         sizes, key = self._sizes(feeds), tuple(fetches)
         with self._lock:
             others = [known for known in self._smallest.get(key, []) if not _covers(known, sizes)]
-            self._smallest[key] = [*others, sizes][-_MOST_SMALLEST:]
+            self._smallest[key] = [*others, sizes][-_MAX_SMALLEST:]
 
-    def _remember(self, key: _Key, refusal: str | None) -> None:
+    def _remember(self, key: _Key, error_message: str | None) -> None:
         with self._lock:
-            self._tried[key] = refusal
+            self._tried[key] = error_message
             while len(self._tried) > self._remembered:
                 del self._tried[next(iter(self._tried))]
 
-    def _refusal(self, feeds: Mapping[str, np.ndarray], reason: str) -> str:
-        """Returns which inputs are not as the signature declares, in a sentence."""
+    def _error_message(self, feeds: Mapping[str, np.ndarray], reason: str) -> str:
+        """Returns a sentence on which inputs differ from the signature's declaration."""
         shapes = {name: array.shape for name, array in sorted(feeds.items())}
-        unlike = {
+        undeclared = {
             name: shape
             for name, shape in shapes.items()
             if not _fits(shape, self._declared.get(name, ()))
@@ -154,7 +148,7 @@ class GuardedSession:
         named = [
             f"{self._alias(name)} has shape {_shape(shape)} where the signature declares "
             + (" or ".join(map(_shape, self._declared.get(name, ()))) or "none")
-            for name, shape in (unlike or shapes).items()
+            for name, shape in (undeclared or shapes).items()
         ]
         return f"TensorFlow aborts ({reason}) on these inputs: {'; '.join(named)}"
 
@@ -169,9 +163,9 @@ class GuardedSession:
 def _declared(
     signatures: Mapping[str, meta_graph_pb2.SignatureDef],
 ) -> dict[str, tuple[tuple[int, ...], ...]]:
-    """Returns the shapes that each tensor may have, -1 for any size.
+    """Returns the declared shapes of each input tensor, -1 for any size.
 
-    An unknown rank declares nothing: every shape is unusual then.
+    A tensor of unknown rank declares none: every shape is unusual then.
     """
     declared: dict[str, tuple[tuple[int, ...], ...]] = {}
     for signature in signatures.values():
@@ -185,7 +179,7 @@ def _declared(
 
 
 def _images(signatures: Mapping[str, meta_graph_pb2.SignatureDef]) -> frozenset[str]:
-    """Returns the tensors with a free size beside the batch's, if they have an image's rank."""
+    """Returns the input tensors of an image's rank that have a free size beside the batch's."""
     return frozenset(
         info.name
         for signature in signatures.values()
@@ -200,7 +194,7 @@ def _covers(sizes: tuple[int, ...], others: tuple[int, ...]) -> bool:
 
 
 def _fits(shape: tuple[int, ...], declared: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether a shape is one of those declared, and has no empty dimension."""
+    """Whether a shape is one of the declared shapes and has no empty dimension."""
     if 0 in shape:
         return False
     for sizes in declared:

@@ -1,4 +1,7 @@
-"""How TensorFlow computes: flags into a ConfigProto and environment variables."""
+"""TensorFlow's options: from flags to a ConfigProto and environment variables.
+
+Counterpart: the session part of tensorflow_serving/model_servers/server.cc.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def set_environment(flags: Flags, environment: MutableMapping[str, str] = os.environ) -> None:
-    """Sets what TensorFlow reads when it is imported; what the user has set stays."""
+    """Sets the variables that TensorFlow reads when it is imported; those of the user stay."""
     environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if flags.xla_cpu_compilation_enabled:
         xla_flags = environment.get("TF_XLA_FLAGS", "")
@@ -23,23 +26,23 @@ def set_environment(flags: Flags, environment: MutableMapping[str, str] = os.env
 def session_config(flags: Flags, base: config_pb2.ConfigProto) -> config_pb2.ConfigProto:
     """Returns the options of a session.
 
-    Several workers share the processors, unless the flags say how many threads each one has.
+    The processors are divided among the workers, unless flags set each worker's threads.
 
     Args:
         flags: The command line.
-        base: What `--tensorflow_session_config_file` says.
+        base: The content of `--tensorflow_session_config_file`.
     """
     from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 
     config = config_pb2.ConfigProto()
     config.CopyFrom(base)
-    share = max(1, (os.cpu_count() or 1) // flags.workers) if flags.workers > 1 else 0
+    per_worker = max(1, (os.cpu_count() or 1) // flags.workers) if flags.workers > 1 else 0
     both = flags.tensorflow_session_parallelism
-    for field, given in (
+    for field, threads in (
         ("intra_op_parallelism_threads", flags.tensorflow_intra_op_parallelism or both),
         ("inter_op_parallelism_threads", flags.tensorflow_inter_op_parallelism or both),
     ):
-        setattr(config, field, given or getattr(config, field) or share)
+        setattr(config, field, threads or getattr(config, field) or per_worker)
     if flags.per_process_gpu_memory_fraction:
         config.gpu_options.per_process_gpu_memory_fraction = flags.per_process_gpu_memory_fraction
     if flags.xla_cpu_compilation_enabled or flags.xla_gpu_compilation_enabled:

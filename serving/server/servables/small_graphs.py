@@ -1,8 +1,8 @@
-"""Which signatures are so small that their graphs may run in the caller's thread.
+"""Decides which signatures are small enough to run in the caller's thread.
 
-That spares changes of threads, which are four fifths of a small graph's time. But the runtime
-looks at the deadline, and runs ops side by side, in threads of its own only. So it is for graphs
-of a few ops, each of which runs once and waits for nothing.
+That avoids thread switches, which take four fifths of a small graph's time. But the runtime checks
+deadlines, and runs ops in parallel, only in threads of its own. So it is for graphs of few ops,
+each of which runs once and waits for nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 
-_MOST_OPS = 128
+_MAX_OPS = 128
 # Loops of TensorFlow 1, and ops that wait for something.
 _MAY_WAIT = re.compile("Enter|NextIteration|Queue|Barrier|Stage|Iterator|PyFunc|Recv")
 
@@ -31,10 +31,10 @@ class SmallGraphs:
         self._sizes: dict[str, float] = {}
 
     def contain(self, tensors: Iterable[str]) -> bool:
-        """Whether everything that these tensors need is small."""
+        """Whether the ops that these tensors depend on are few and wait for nothing."""
         names = {tensor.partition(":")[0] for tensor in tensors}
         waiting, size = list(names), 0.0
-        while waiting and size <= _MOST_OPS:
+        while waiting and size <= _MAX_OPS:
             node = self._nodes.get(waiting.pop())
             if node is None:
                 return False
@@ -42,10 +42,10 @@ class SmallGraphs:
             inputs = {name.lstrip("^").partition(":")[0] for name in node.input} - names
             names |= inputs
             waiting.extend(inputs)
-        return size <= _MOST_OPS
+        return size <= _MAX_OPS
 
     def _size(self, node: node_def_pb2.NodeDef) -> float:
-        """Returns how many ops a node stands for; infinity if one cannot know how often."""
+        """Returns the number of ops that a node runs; infinity if it is unknown."""
         called = [name for value in node.attr.values() for name in _functions(value)]
         if not called:
             return math.inf if _MAY_WAIT.search(node.op) else 1
@@ -55,7 +55,7 @@ class SmallGraphs:
 
     def _function_size(self, name: str) -> float:
         if name not in self._sizes:
-            self._sizes[name] = math.inf  # A function that calls itself has no size.
+            self._sizes[name] = math.inf  # For a function that calls itself.
             self._sizes[name] = sum(map(self._size, self._functions.get(name, ())))
         return self._sizes[name]
 

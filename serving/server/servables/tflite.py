@@ -1,8 +1,10 @@
-"""TensorFlow Lite models, with the attributes and methods of a SavedModel's session.
+"""TensorFlow Lite models as servables.
 
-Source of names, codes and texts: tensorflow_serving/servables/tensorflow/tflite_session.cc. The
-interpreter is that of TensorFlow's wheel, which has TensorFlow Lite's own ops and no others:
-neither `Flex` ops nor the original's custom `ParseExample` and hash tables.
+The interpreter is that of TensorFlow's wheel, which has only TensorFlow Lite's own ops: neither
+`Flex` ops nor TensorFlow Serving's custom `ParseExample` and hash tables.
+
+Counterpart, also of names, codes and texts: tensorflow_serving/servables/tensorflow/
+tflite_session.cc.
 """
 
 from __future__ import annotations
@@ -23,25 +25,26 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.errors import ServingError
 from serving.server import thread_pool
-from serving.server.handlers.predict import DEFAULT_SIGNATURE, PREDICT
+from serving.server.servables.base import Servable
+from serving.server.servables.signature_constants import DEFAULT_SIGNATURE, PREDICT
 from serving.server.servables.tflite_metadata import metadata_map
 
 TFLITE_FILE = "model.tflite"
 _SIGNATURES_METADATA = "signature_defs_metadata"
-_MOST_DIMENSIONS = 6
-_LONGEST_WAIT = 1e6
+_MAX_DIMENSIONS = 6
+_MAX_WAIT_SECONDS = 1e6
 _INTERNAL = grpc.StatusCode.INTERNAL
 
 
 @dataclass(frozen=True)
 class _Subgraph:
-    """A part of the model that runs as a whole.
+    """A subgraph of the model, which runs as a whole.
 
     Attributes:
-        key: The model's own signature that stands for it; None for the model's first part.
-        inputs: By name of the tensor: the interpreter's details of it.
-        outputs: The same.
-        aliases: What the signature calls its inputs and outputs, by name of the tensor.
+        key: The model's own signature that runs it; None for the model's first subgraph.
+        inputs: The interpreter's details of each input tensor, by the tensor's name.
+        outputs: The same of each output tensor.
+        aliases: The signature's name of each input and output, by the tensor's name.
     """
 
     key: str | None
@@ -52,7 +55,7 @@ class _Subgraph:
     def run(
         self, interpreter: tf.lite.Interpreter, feeds: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """Returns all outputs by name of the tensor; inputs may have any sizes."""
+        """Returns all outputs by the tensor's name; inputs may have any sizes."""
         if self.key is not None:
             runner = interpreter.get_signature_runner(self.key)
             results = runner(**{self.aliases[name]: array for name, array in feeds.items()})
@@ -68,30 +71,26 @@ class _Subgraph:
         }
 
 
-class TfLiteSession:
-    """A TensorFlow Lite model in one or more interpreters, each of which runs a request at a time.
+class TfLiteSession(Servable):
+    """A TensorFlow Lite model in one or more interpreters, which run one request at a time each.
 
-    Signatures are, in this order: those in the metadata `signature_defs_metadata`, as in the
-    original; the model's own; or one whose inputs and outputs are called as the tensors, as in
-    the original, which gives that one to models with own signatures, too.
-
-    Attributes:
-        signatures: Its signatures by key.
-        on_gpu: Whether it may use a GPU, which it never does.
+    Its signatures are the first of these that exist: those in the metadata
+    `signature_defs_metadata`, as in TensorFlow Serving; the model's own; or one whose inputs and
+    outputs have the tensors' names. TensorFlow Serving uses the latter also for models that have
+    signatures of their own. It never uses a GPU.
     """
 
-    signatures: dict[str, meta_graph_pb2.SignatureDef]
-    on_gpu: bool = False
+    on_gpu = False
 
     def __init__(self, path: Path, interpreters: int = 1) -> None:
         """Loads `model.tflite` from the folder of a version.
 
         Args:
             path: The folder.
-            interpreters: How many requests may run at the same time.
+            interpreters: Number of requests that may run at the same time.
 
         Raises:
-            ServingError: The file is damaged, or needs ops that the interpreter does not have.
+            ServingError: The file is damaged, or needs ops that the interpreter lacks.
         """
         file = path / TFLITE_FILE
         try:
@@ -101,14 +100,14 @@ class TfLiteSession:
         first = _interpreter(self._content)
         whole = _whole(first)
         own = _own(first)
-        if written := _written_signatures(self._content, whole):
-            self.signatures, self._subgraphs = written, [whole]
+        if in_metadata := _metadata_signatures(self._content, whole):
+            self.signatures, self._subgraphs = in_metadata, [whole]
         elif own:
             self.signatures = {key: _signature(subgraph) for key, subgraph in own.items()}
             self._subgraphs = list(own.values())
         else:
             self.signatures, self._subgraphs = {DEFAULT_SIGNATURE: _signature(whole)}, [whole]
-        # The interpreter that ran last comes next: its memory fits already.
+        # The interpreter that ran last is used next: its memory fits already.
         self._idle: queue.LifoQueue[tf.lite.Interpreter] = queue.LifoQueue()
         self._idle.put(first)
         for _ in range(interpreters - 1):
@@ -120,23 +119,20 @@ class TfLiteSession:
         fetches: Sequence[str],
         timeout: float | None = None,
     ) -> list[np.ndarray]:
-        """Runs the model once; the batch, like any other size, may change from run to run.
+        """See `Servable.run`. The batch, like any other size, may change from run to run.
 
-        Args:
-            feeds: Array of each tensor to feed, by the tensor's name.
-            fetches: Names of the tensors to return.
-            timeout: Seconds to wait for an interpreter. A run itself cannot be stopped.
+        `timeout` limits the wait for an interpreter; a run itself cannot be stopped.
 
         Raises:
-            ServingError: Unknown tensors; another dtype, or another number of dimensions, than the
-                model has; or the interpreter's own error.
+            ServingError: Unknown tensors; another dtype or rank than the model has; or the
+                interpreter's own error.
         """
         subgraph = self._subgraph(feeds, fetches)
         _check(subgraph, feeds)
-        patience = None if timeout is None or timeout > _LONGEST_WAIT else max(0.0, timeout)
+        wait_seconds = None if timeout is None or timeout > _MAX_WAIT_SECONDS else max(0.0, timeout)
         try:
             with thread_pool.waiting():
-                interpreter = self._idle.get(timeout=patience)
+                interpreter = self._idle.get(timeout=wait_seconds)
         except queue.Empty as error:
             raise ServingError(
                 grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification"
@@ -152,7 +148,7 @@ class TfLiteSession:
             raise ServingError(_INTERNAL, f"Failed to {what}: {error}") from error
         finally:
             self._idle.put(interpreter)
-        # A single string comes as bytes, of which NumPy's own type would cut zero bytes off.
+        # A single string comes as bytes, whose trailing zero bytes NumPy's own type would drop.
         return [
             np.array(outputs[name], object)
             if isinstance(outputs[name], bytes)
@@ -161,7 +157,6 @@ class TfLiteSession:
         ]
 
     def close(self) -> None:
-        """Frees the interpreters."""
         while not self._idle.empty():
             self._idle.get()
 
@@ -179,7 +174,7 @@ class TfLiteSession:
 def _interpreter(content: bytes) -> tf.lite.Interpreter:
     try:
         with warnings.catch_warnings():
-            # It has been about to move to another package since TensorFlow 2.19.
+            # A warning that it will move to another package, since TensorFlow 2.19.
             warnings.simplefilter("ignore")
             interpreter = tf.lite.Interpreter(model_content=content, num_threads=1)
     except (RuntimeError, ValueError) as error:
@@ -195,7 +190,7 @@ def _interpreter(content: bytes) -> tf.lite.Interpreter:
 
 
 def _whole(interpreter: tf.lite.Interpreter) -> _Subgraph:
-    """Returns the model's first part, whose tensors are called by their names."""
+    """Returns the model's first subgraph, with the tensors' names as aliases."""
     inputs = {tensor["name"]: tensor for tensor in interpreter.get_input_details()}
     outputs = {tensor["name"]: tensor for tensor in interpreter.get_output_details()}
     # As early converters did, without TensorFlow's ":0".
@@ -204,7 +199,7 @@ def _whole(interpreter: tf.lite.Interpreter) -> _Subgraph:
 
 
 def _own(interpreter: tf.lite.Interpreter) -> dict[str, _Subgraph]:
-    """Returns what each signature of the model runs."""
+    """Returns the subgraph that each of the model's own signatures runs."""
     subgraphs = {}
     for key in interpreter.get_signature_list():
         runner = interpreter.get_signature_runner(key)
@@ -235,12 +230,12 @@ def _signature(subgraph: _Subgraph) -> meta_graph_pb2.SignatureDef:
 
 
 def _sizes(tensor: Mapping[str, Any]) -> Sequence[int]:
-    """Returns the sizes of a tensor, -1 for one that may be any."""
+    """Returns the sizes of a tensor's dimensions, -1 for any size."""
     return tensor["shape_signature"] if len(tensor["shape_signature"]) else tensor["shape"]
 
 
 def _check(subgraph: _Subgraph, feeds: Mapping[str, np.ndarray]) -> None:
-    """Refuses what the interpreter, which checks little, would read memory beyond a tensor for."""
+    """Rejects inputs for which the interpreter, which checks little, would read foreign memory."""
     for index, (name, array) in enumerate(sorted(feeds.items())):
         expected = tf.as_dtype(subgraph.inputs[name]["dtype"])
         if tf.as_dtype(array.dtype) != expected:
@@ -250,8 +245,8 @@ def _check(subgraph: _Subgraph, feeds: Mapping[str, np.ndarray]) -> None:
                 f"{_dtype_name(tf.as_dtype(array.dtype))} is provided",
             )
         dimensions = len(_sizes(subgraph.inputs[name]))
-        # No sizes stand for a scalar and for a tensor of any number of dimensions.
-        fits = array.ndim == dimensions or (dimensions == 0 and array.ndim <= _MOST_DIMENSIONS)
+        # A scalar and a tensor of any rank both have no sizes.
+        fits = array.ndim == dimensions or (dimensions == 0 and array.ndim <= _MAX_DIMENSIONS)
         if not fits or (array.ndim == 0 and expected == tf.string):
             raise ServingError(
                 grpc.StatusCode.INVALID_ARGUMENT,
@@ -264,8 +259,10 @@ def _dtype_name(dtype: tf.DType) -> str:
     return types_pb2.DataType.Name(dtype.as_datatype_enum).removeprefix("DT_").lower()
 
 
-def _written_signatures(content: bytes, whole: _Subgraph) -> dict[str, meta_graph_pb2.SignatureDef]:
-    """Returns the signatures that the model's metadata holds, with names of existing tensors."""
+def _metadata_signatures(
+    content: bytes, whole: _Subgraph
+) -> dict[str, meta_graph_pb2.SignatureDef]:
+    """Returns the signatures in the model's metadata, with the names of existing tensors."""
     try:
         signatures = {
             key: meta_graph_pb2.SignatureDef.FromString(serialized)

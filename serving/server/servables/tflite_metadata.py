@@ -1,7 +1,7 @@
-"""What is written beside a TensorFlow Lite model in its file.
+"""The metadata in a TensorFlow Lite model's file, which the interpreter does not give out.
 
-The interpreter shows no metadata. A model is a flatbuffer, whose fields are numbered here as in
-tensorflow/lite/schema/schema.fbs; the map in a metadata buffer is a flexbuffer.
+A model is a flatbuffer, whose fields are numbered here as in tensorflow/lite/schema/schema.fbs;
+the map in a metadata buffer is a flexbuffer.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ def metadata_map(content: bytes, name: str) -> dict[str, bytes]:
     """Returns the entries of a metadata buffer that holds a map; none if there is no such buffer.
 
     Args:
-        content: A model that is known to be a valid flatbuffer.
-        name: What the metadata is called.
+        content: A model, which must be a valid flatbuffer.
+        name: The name of the metadata.
 
     Raises:
-        TypeError, ValueError, IndexError: The buffer holds something else.
+        TypeError, ValueError, IndexError: The buffer does not hold a map.
     """
     number = flatbuffers.number_types.UOffsetTFlags
     model = flatbuffers.table.Table(content, flatbuffers.encode.Get(number.packer_type, content, 0))
@@ -60,5 +60,5 @@ def _tables(parent: flatbuffers.table.Table, field: int) -> list[flatbuffers.tab
 
 
 def _offset(table: flatbuffers.table.Table, field: int) -> int:
-    """Returns where a field is, counted from the table's begin; 0 if it has not been written."""
+    """Returns the offset of a field from the table's start; 0 if the field is not set."""
     return table.Offset(4 + 2 * field)

@@ -11,8 +11,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.server.handlers.predict import CLASSIFY as CLASSIFIES
-from serving.server.handlers.predict import REGRESS as REGRESSES
+from serving.server.servables.signature_constants import CLASSIFY, REGRESS
 from tests.serving.contract.cases import Case
 from tests.serving.inference_models import (
     classification,
@@ -22,14 +21,14 @@ from tests.serving.inference_models import (
     tasks,
 )
 
-CLASSIFY = "PredictionService/Classify"
-REGRESS = "PredictionService/Regress"
-MULTI_INFERENCE = "PredictionService/MultiInference"
+CLASSIFY_CALL = "PredictionService/Classify"
+REGRESS_CALL = "PredictionService/Regress"
+MULTI_INFERENCE_CALL = "PredictionService/MultiInference"
 
 RESPONSES = {
-    CLASSIFY: classification_pb2.ClassificationResponse,
-    REGRESS: regression_pb2.RegressionResponse,
-    MULTI_INFERENCE: inference_pb2.MultiInferenceResponse,
+    CLASSIFY_CALL: classification_pb2.ClassificationResponse,
+    REGRESS_CALL: regression_pb2.RegressionResponse,
+    MULTI_INFERENCE_CALL: inference_pb2.MultiInferenceResponse,
 }
 
 GOOD = "half_plus_two_of_examples"
@@ -75,9 +74,9 @@ def _versioned(request: Any, version: int | None = None, label: str = "") -> Any
 NAMING = [
     Case(f"{name} by {method.partition('/')[2]}", method, request, code, text)
     for method, build in [
-        (CLASSIFY, lambda model: classification(model, "classify_x_to_y", X)),
-        (REGRESS, lambda model: regression(model, "regress_x_to_y", X)),
-        (MULTI_INFERENCE, lambda model: tasks(X, (model, "regress_x_to_y", REGRESSES))),
+        (CLASSIFY_CALL, lambda model: classification(model, "classify_x_to_y", X)),
+        (REGRESS_CALL, lambda model: regression(model, "regress_x_to_y", X)),
+        (MULTI_INFERENCE_CALL, lambda model: tasks(X, (model, "regress_x_to_y", REGRESS))),
     ]
     for name, request, code, text in [
         (
@@ -108,29 +107,29 @@ NAMING = [
 ] + [
     Case(
         "classification without model_spec",
-        CLASSIFY,
+        CLASSIFY_CALL,
         classification_pb2.ClassificationRequest(input=X),
         "INVALID_ARGUMENT",
         "Missing ModelSpec",
     ),
     Case(
         "regression without model_spec",
-        REGRESS,
+        REGRESS_CALL,
         regression_pb2.RegressionRequest(input=X),
         "INVALID_ARGUMENT",
         "Missing ModelSpec",
     ),
     Case(
         "inference without tasks",
-        MULTI_INFERENCE,
+        MULTI_INFERENCE_CALL,
         tasks(X),
         "INVALID_ARGUMENT",
         "ModelSpec has no name specified.",
     ),
     Case(
         "a task without model_spec",
-        MULTI_INFERENCE,
-        inference_pb2.MultiInferenceRequest(tasks=[{"method_name": CLASSIFIES}], input=X),
+        MULTI_INFERENCE_CALL,
+        inference_pb2.MultiInferenceRequest(tasks=[{"method_name": CLASSIFY}], input=X),
         "INVALID_ARGUMENT",
         "ModelSpec has no name specified.",
     ),
@@ -138,7 +137,7 @@ NAMING = [
 
 # servables/tensorflow/classifier.cc
 CLASSIFY_ERRORS = [
-    Case(f"classification: {name}", CLASSIFY, request, "INVALID_ARGUMENT", text)
+    Case(f"classification: {name}", CLASSIFY_CALL, request, "INVALID_ARGUMENT", text)
     for name, request, text in [
         (
             "an unknown signature",
@@ -217,7 +216,7 @@ CLASSIFY_ERRORS = [
 
 # servables/tensorflow/regressor.cc
 REGRESS_ERRORS = [
-    Case(f"regression: {name}", REGRESS, request, "INVALID_ARGUMENT", text)
+    Case(f"regression: {name}", REGRESS_CALL, request, "INVALID_ARGUMENT", text)
     for name, request, text in [
         (
             "an unknown signature",
@@ -273,36 +272,52 @@ REGRESS_ERRORS = [
 ]
 
 # servables/tensorflow/multi_inference.cc
-MULTI_INFERENCE_ERRORS = [
-    Case(f"several tasks: {name}", MULTI_INFERENCE, request, code, text)
+MULTI_INFERENCE_CALL_ERRORS = [
+    Case(f"several tasks: {name}", MULTI_INFERENCE_CALL, request, code, text)
     for name, request, code, text in [
         (
             "the second one without a model name",
-            tasks(X, (GOOD, "regress_x_to_y", REGRESSES), ("", "regress_x_to_y2", REGRESSES)),
+            tasks(
+                X,
+                (GOOD, "regress_x_to_y", REGRESS),
+                ("", "regress_x_to_y2", REGRESS),
+            ),
             "INVALID_ARGUMENT",
             "Found ModelSpec with an empty model name.",
         ),
         (
             "of two models",
-            tasks(X, (GOOD, "regress_x_to_y", REGRESSES), (TF2, "classify_x_to_y", CLASSIFIES)),
+            tasks(
+                X,
+                (GOOD, "regress_x_to_y", REGRESS),
+                (TF2, "classify_x_to_y", CLASSIFY),
+            ),
             "INVALID_ARGUMENT",
             "All ModelSpecs in a MultiInferenceRequest must access the same model name.",
         ),
         (
             "a signature twice",
-            tasks(X, (GOOD, "regress_x_to_y", REGRESSES), (GOOD, "regress_x_to_y", REGRESSES)),
+            tasks(
+                X,
+                (GOOD, "regress_x_to_y", REGRESS),
+                (GOOD, "regress_x_to_y", REGRESS),
+            ),
             "INVALID_ARGUMENT",
             "Duplicate evaluation of signature: regress_x_to_y",
         ),
         (
             "the default signature twice, once by its name",
-            tasks(X, (TF2, "", REGRESSES), (TF2, "serving_default", REGRESSES)),
+            tasks(X, (TF2, "", REGRESS), (TF2, "serving_default", REGRESS)),
             "INVALID_ARGUMENT",
             "Duplicate evaluation of signature: serving_default",
         ),
         (
             "an unknown signature",
-            tasks(X, (GOOD, "regress_x_to_y", REGRESSES), (GOOD, "nothing", REGRESSES)),
+            tasks(
+                X,
+                (GOOD, "regress_x_to_y", REGRESS),
+                (GOOD, "nothing", REGRESS),
+            ),
             "INVALID_ARGUMENT",
             "Requested signature not found in model graph: nothing",
         ),
@@ -326,31 +341,39 @@ MULTI_INFERENCE_ERRORS = [
         ),
         (
             "regression where the signature classifies",
-            tasks(X, (GOOD, "classify_x_to_y", REGRESSES)),
+            tasks(X, (GOOD, "classify_x_to_y", REGRESS)),
             "INVALID_ARGUMENT",
             "No regression outputs found in SignatureDef: inputs {…}…",
         ),
         (
             "signatures with inputs of their own",
-            tasks(X, (GOOD, "regress_x_to_y", REGRESSES), (GOOD, "classify_x2_to_y3", CLASSIFIES)),
+            tasks(
+                X,
+                (GOOD, "regress_x_to_y", REGRESS),
+                (GOOD, "classify_x2_to_y3", CLASSIFY),
+            ),
             "INVALID_ARGUMENT",
             "Input tensor must be the same for all Signatures.",
         ),
         (
             "signatures that TensorFlow 2 wrote, whose inputs are always their own",
-            tasks(X, (TF2, "regress_x_to_y", REGRESSES), (TF2, "classify_x_to_y", CLASSIFIES)),
+            tasks(
+                X,
+                (TF2, "regress_x_to_y", REGRESS),
+                (TF2, "classify_x_to_y", CLASSIFY),
+            ),
             "INVALID_ARGUMENT",
             "Input tensor must be the same for all Signatures.",
         ),
         (
             "no examples",
-            tasks(NOTHING, (GOOD, "regress_x_to_y", REGRESSES)),
+            tasks(NOTHING, (GOOD, "regress_x_to_y", REGRESS)),
             "INVALID_ARGUMENT",
             "Input is empty.",
         ),
         (
             "a wrong signature comes before no examples",
-            tasks(NOTHING, (GOOD, "regress_x_to_y", CLASSIFIES)),
+            tasks(NOTHING, (GOOD, "regress_x_to_y", CLASSIFY)),
             "INVALID_ARGUMENT",
             "Expected classification signature outputs to contain at least one of "
             '"classes" or "scores". Signature was: inputs {…}…',
@@ -359,8 +382,8 @@ MULTI_INFERENCE_ERRORS = [
             "one of them with outputs of another shape than it must have",
             tasks(
                 X,
-                ("malformed", "scores_of_doubles", CLASSIFIES),
-                ("malformed", "outputs_of_two_columns", REGRESSES),
+                ("malformed", "scores_of_doubles", CLASSIFY),
+                ("malformed", "outputs_of_two_columns", REGRESS),
             ),
             "INVALID_ARGUMENT",
             "Expected scores Tensor of DT_FLOAT. Got: DT_DOUBLE",
@@ -372,7 +395,7 @@ ANSWERS = [
     *(
         Case(
             f"classes of {name}",
-            CLASSIFY,
+            CLASSIFY_CALL,
             classification(model, signature, sent),
             "OK",
             answer=classification_pb2.ClassificationResponse(
@@ -438,7 +461,7 @@ ANSWERS = [
     *(
         Case(
             f"values of {name}",
-            REGRESS,
+            REGRESS_CALL,
             regression(model, signature, sent),
             "OK",
             answer=regression_pb2.RegressionResponse(
@@ -462,12 +485,12 @@ ANSWERS = [
     ),
     Case(
         "results of three tasks, in their order",
-        MULTI_INFERENCE,
+        MULTI_INFERENCE_CALL,
         tasks(
             examples({"x": 2.0}, {"x": 4.0}),
-            (GOOD, "regress_x_to_y2", REGRESSES),
-            (GOOD, "classify_x_to_y", CLASSIFIES),
-            (GOOD, "regress_x_to_y", REGRESSES),
+            (GOOD, "regress_x_to_y2", REGRESS),
+            (GOOD, "classify_x_to_y", CLASSIFY),
+            (GOOD, "regress_x_to_y", REGRESS),
         ),
         "OK",
         answer=inference_pb2.MultiInferenceResponse(
@@ -487,8 +510,8 @@ ANSWERS = [
     ),
     Case(
         "the result of one task, by the default signature that TensorFlow 2 wrote",
-        MULTI_INFERENCE,
-        tasks(X, (TF2, "", REGRESSES)),
+        MULTI_INFERENCE_CALL,
+        tasks(X, (TF2, "", REGRESS)),
         "OK",
         answer=inference_pb2.MultiInferenceResponse(
             results=[
@@ -500,4 +523,4 @@ ANSWERS = [
     ),
 ]
 
-CASES = [*NAMING, *CLASSIFY_ERRORS, *REGRESS_ERRORS, *MULTI_INFERENCE_ERRORS, *ANSWERS]
+CASES = [*NAMING, *CLASSIFY_ERRORS, *REGRESS_ERRORS, *MULTI_INFERENCE_CALL_ERRORS, *ANSWERS]

@@ -1,4 +1,4 @@
-"""Files in protobuf's text form: what they say, and what is wrong with them."""
+"""Files in protobuf's text format: what they say, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -131,14 +131,14 @@ def test_an_error_says_file_line_and_what(file, content, line, what):
         read(path, BatchingParameters)
     text = str(raised.value)
     assert text.startswith(
-        f"{path}, line {line}, is not a BatchingParameters in protobuf's text form: "
+        f"{path}, line {line}, is not a BatchingParameters in protobuf's text format: "
     )
     assert what in text
     assert "\n" not in text
 
 
 def test_a_file_of_other_bytes_is_refused_in_one_sentence(file):
-    with pytest.raises(UserError, match="is not a SSLConfig in protobuf's text form: not UTF-8"):
+    with pytest.raises(UserError, match="is not a SSLConfig in protobuf's text format: not UTF-8"):
         read(file(b"\xff\xfe"), SSLConfig)
 
 
@@ -168,7 +168,6 @@ def test_whatever_a_file_holds_it_is_read_or_refused(tmp_path_factory, name, dat
 
 def test_the_small_messages_do_without_tensorflow():
     code = (
-        "import sys; from serving.server import configuration; "
-        "sys.exit('tensorflow' in sys.modules)"
+        "import sys; from serving.server import config_files; sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -9,9 +9,9 @@ import pytest
 
 from serving.errors import ServingError
 from serving.server.core import Core
-from serving.server.handlers.predict import CLASSIFY, REGRESS
 from serving.server.lifecycle.manager import Manager, Model
 from serving.server.servables.session import Session
+from serving.server.servables.signature_constants import CLASSIFY, REGRESS
 from tests.serving.inference_models import classification, examples, regression, tasks
 from tests.serving.saved_models import floats, request
 

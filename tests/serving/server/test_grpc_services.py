@@ -1,4 +1,4 @@
-"""The gRPC front: threads, deadlines, and requests of any kind."""
+"""The gRPC services: threads, deadlines, and requests of any kind."""
 
 from __future__ import annotations
 

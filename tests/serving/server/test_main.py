@@ -70,38 +70,14 @@ def eventually_refuse(address: str) -> None:
 
 
 def outlive_wrong_shapes(client: Client) -> None:
-    """Shapes that a convolution cannot take; its kernels would end the process."""
-    for shape in ((8, 8, 1), (8, 8, 1), (8,)):
+    """A shape that a convolution cannot take; its kernels would end the process."""
+    for _ in range(2):
         with pytest.raises(ServingError) as raised:
-            client.predict("m", {"images": np.zeros(shape, np.float32)}, signature="convolve")
-        assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT, shape
+            client.predict("m", {"images": np.zeros((8, 8, 1), np.float32)}, signature="convolve")
+        assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
     images = np.ones((2, 8, 8, 1), np.float32)
     answer = client.predict("m", {"images": images}, signature="convolve")
     assert answer["filtered"].shape == (2, 8, 8, 4)
-
-
-def test_a_damaged_newest_version_ends_the_start_although_an_older_one_is_good(
-    repository, tmp_path
-):
-    base = tmp_path / "m"
-    base.mkdir()
-    publish(repository / "half_plus_two" / "1", base, 1)
-    (base / "2").mkdir()
-    (base / "2" / "saved_model.pb").write_bytes(b"garbage")
-    with started(
-        f"--port={free_port()}",
-        "--model_name=m",
-        f"--model_base_path={base}",
-        "--max_num_load_retries=0",
-    ) as server:
-        assert server.exit_code() == 1
-        assert server.log.splitlines()[-1] == (
-            "Failed to start server. Error: UNKNOWN: 1 servable(s) did not become available: "
-            f"{{{{{{name: m version: 2}} due to error: DATA_LOSS: Can't parse {base}/2/"
-            "saved_model.pb as binary proto}, }"
-        )
-        assert "Traceback" not in server.log
-        assert "Running gRPC" not in server.log
 
 
 def test_a_port_in_use_is_refused_in_a_sentence(repository):

@@ -1,4 +1,4 @@
-"""Everything at once, as a process: encryption, REST, batching, monitoring, the access log."""
+"""A whole server: encryption, REST, batching, monitoring, the access log, reloads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import grpc
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from tensorflow_serving.apis import model_management_pb2
+from tensorflow_serving.apis import model_management_pb2, prediction_service_pb2_grpc
 
 from serving.client import TLS, Client
 from serving.errors import ServingError, UserError
@@ -30,8 +31,8 @@ from serving.server.lifecycle.manager import Manager
 from serving.server.model_server import _grpc_threads, serve
 from serving.server.peers import Peers
 from tests.serving.certificates import Pair, certified
-from tests.serving.fronts import eventually
-from tests.serving.saved_models import publish, record_warmup, recorded, request
+from tests.serving.in_process import eventually
+from tests.serving.saved_models import floats, publish, record_warmup, recorded, request
 from tests.serving.server.processes import free_port, started
 
 X = {"x": np.array([1.0, 2.0], np.float32)}
@@ -166,6 +167,77 @@ def test_a_version_whose_warmup_fails_ends_the_start(repository, tmp_path, start
         start(f"--model_base_path={base}")
     assert raised.value.code is grpc.StatusCode.UNKNOWN
     assert "Signature input alias: x" in raised.value.message
+
+
+def test_a_damaged_newest_version_ends_the_start_although_an_older_one_is_good(
+    repository, tmp_path, start
+):
+    base = tmp_path / "m"
+    base.mkdir()
+    publish(repository / "half_plus_two" / "1", base, 1)
+    (base / "2").mkdir()
+    (base / "2" / "saved_model.pb").write_bytes(b"garbage")
+    with pytest.raises(ServingError) as raised:
+        start("--model_name=m", f"--model_base_path={base}")
+    assert str(raised.value) == (
+        "UNKNOWN: 1 servable(s) did not become available: "
+        f"{{{{{{name: m version: 2}} due to error: DATA_LOSS: Can't parse {base}/2/"
+        "saved_model.pb as binary proto}, }"
+    )
+
+
+def test_requests_are_batched_counted_and_logged(repository, tmp_path):
+    port, rest_port = free_port(), free_port()
+    log = tmp_path / "access.log"
+    batching = config_files.BatchingParameters(
+        max_batch_size={"value": 4},
+        batch_timeout_micros={"value": 60_000_000},
+        allowed_batch_sizes=[4],
+    )
+    monitoring = config_files.MonitoringConfig(prometheus_config={"enable": True})
+    flags = parse(
+        [
+            "--model_name=half_plus_two",
+            f"--model_base_path={repository / 'half_plus_two'}",
+            f"--port={port}",
+            f"--rest_api_port={rest_port}",
+            "--grpc_max_threads=8",
+            f"--monitoring_config_file={written(tmp_path / 'monitoring', monitoring)}",
+            f"--access_log={log}",
+            "--enable_batching",
+            f"--batching_parameters_file={written(tmp_path / 'batching', batching)}",
+        ]
+    )
+    stop = threading.Event()
+    answers: list[float] = []
+    pages: list[str] = []
+
+    def ask_four_times() -> None:
+        try:
+            with (
+                grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+                ThreadPoolExecutor(4) as pool,
+            ):
+                predict = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
+                asked = [request("half_plus_two", x=floats(number)) for number in range(4)]
+                for answer in pool.map(lambda message: predict(message, timeout=60), asked):
+                    answers.extend(answer.outputs["y"].float_val)
+            pages.append(get(f"http://127.0.0.1:{rest_port}/monitoring/prometheus/metrics")[1])
+        finally:
+            stop.set()
+
+    serve(flags, Peers(tmp_path, 0, 1), stop, ask_four_times)
+    assert answers == [2, 2.5, 3, 3.5]
+    [page] = pages
+    labels = 'model_name="half_plus_two",status="OK"'
+    assert f":tensorflow:serving:request_count{{{labels}}} 4\n" in page
+    batch_sizes = ":tensorflow:serving:batching_session:processed_batch_size"
+    assert f"{batch_sizes}_count{{}} 1\n" in page
+    assert f"{batch_sizes}_sum{{}} 4\n" in page
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["api"], line["code"], line["batch_size"]) for line in lines] == [
+        ("Predict", "OK", 1)
+    ] * 4
 
 
 def test_a_certificate_that_is_none_ends_the_start(repository, tmp_path, start):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -24,7 +23,7 @@ from serving.errors import ServingError, UserError
 from serving.server import supervisor
 from serving.server.supervisor import Worker, _reserved
 from tests.serving.saved_models import publish
-from tests.serving.server.processes import ENVIRONMENT, ROOT, Process, free_port, started
+from tests.serving.server.processes import Process, free_port, started
 
 X = {"x": np.array([1.0, 2.0], np.float32)}
 
@@ -121,7 +120,7 @@ def test_workers_share_a_port_a_configuration_and_replace_each_other(repository,
         victim.send_signal(signal.SIGKILL)
         eventually(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE)
         assert answers(address, "echo", 4, attempts=3) == ["OK"] * 4
-        server.wait_for(r"worker \d ended by SIGKILL; it is started anew")
+        server.wait_for(r"worker \d ended by SIGKILL; it is restarted")
         server.wait_for(r"Running gRPC ModelServer at 0.0.0.0")
         [successor] = set(workers_of(server)) - {survivor}
         survivor.suspend()
@@ -202,12 +201,20 @@ def test_a_worker_that_ends_as_soon_as_it_is_ready_is_started_less_and_less_ofte
 
 
 def test_a_worker_that_has_lived_for_long_is_started_at_once_again(monkeypatch):
-    monkeypatch.setattr(supervisor, "_LONGEST_PAUSE", 0.0)
-    monkeypatch.setattr(supervisor, "_SHORTEST_PAUSE", 0.25)
+    monkeypatch.setattr(supervisor, "_MAX_PAUSE", 0.0)
+    monkeypatch.setattr(supervisor, "_MIN_PAUSE", 0.25)
     stop = Pauses(3)
     worker_that(READY, stop).run()
     assert stop.noted[0] == 0.25
     assert set(stop.noted[1:]) == {0.25}
+
+
+def test_a_worker_that_fails_before_it_is_ready_ends_the_server_with_its_code():
+    stop = Pauses(2)
+    worker = worker_that("import sys; sys.exit(7)", stop)
+    worker.run()
+    assert stop.is_set()
+    assert (worker.exit_code, stop.noted) == (7, [])
 
 
 @pytest.mark.parametrize("was_ready", [True, False])
@@ -221,31 +228,6 @@ def test_a_process_that_cannot_be_started_is_one_that_ended(tmp_path, was_ready,
     assert worker.exit_code == (0 if was_ready else 1)
     assert stop.noted == ([0.5, 1] if was_ready else [])
     assert "worker 0 could not be started: [Errno 2]" in caplog.text
-
-
-def test_what_a_model_prints_is_neither_taken_for_ready_nor_in_the_way(tmp_path):
-    """More than a pipe holds, before and after the worker is ready."""
-    (tmp_path / "printing.py").write_text(
-        "import os, sys\n"
-        "from serving.server import model_server, worker\n"
-        "def serve(flags, peers, stop, ready):\n"
-        "    os.write(1, b'ready\\n' * 50_000)\n"
-        "    ready()\n"
-        "    os.write(1, b'printed\\n' * 50_000)\n"
-        "model_server.serve = serve\n"
-        "sys.exit(worker.main(['0', sys.argv[1], '--port=1', '--model_base_path=/m']))\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, str(tmp_path / "printing.py"), str(tmp_path)],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        assert process.wait(120) == 0
-        assert process.stdout
-        assert process.stdout.read() == b"ready\n"
 
 
 def test_workers_are_asked_to_end_at_the_same_time():

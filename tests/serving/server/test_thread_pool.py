@@ -1,4 +1,4 @@
-"""A pool that has few threads for quick tasks, and more for tasks that wait."""
+"""A pool that runs quick tasks in few threads, and starts more for tasks that wait."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 @pytest.fixture
 def patient(monkeypatch):
-    """Nobody is given company for computing long."""
-    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 1e3)
+    """No extra threads, however long a task computes."""
+    monkeypatch.setattr(module, "_SLOW_SECONDS", 1e3)
 
 
 class Gate:
@@ -70,20 +70,20 @@ def test_each_of_many_tasks_is_run_once():
 
 
 @pytest.mark.usefixtures("patient")
-@pytest.mark.parametrize("few", [1, 2, 3])
-def test_no_more_than_few_run_at_the_same_time(gate, few):
-    pool = GrowingPool(8, few=few)
+@pytest.mark.parametrize("min_threads", [1, 2, 3])
+def test_no_more_than_min_threads_run_at_the_same_time(gate, min_threads):
+    pool = GrowingPool(8, min_threads=min_threads)
     tasks = [pool.submit(gate.hold, waits=False) for _ in range(6)]
-    eventually(lambda: gate.inside == few)
+    eventually(lambda: gate.inside == min_threads)
     time.sleep(0.05)
-    assert gate.inside == few
+    assert gate.inside == min_threads
     gate.open.set()
-    assert len({task.result(10) for task in tasks}) <= few
+    assert len({task.result(10) for task in tasks}) <= min_threads
 
 
 @pytest.mark.usefixtures("patient")
 def test_tasks_that_wait_make_room_for_others_up_to_the_limit(gate):
-    pool = GrowingPool(5, few=1)
+    pool = GrowingPool(5, min_threads=1)
     held = [pool.submit(gate.hold) for _ in range(9)]
     eventually(lambda: gate.inside == 5)
     time.sleep(0.05)
@@ -94,8 +94,8 @@ def test_tasks_that_wait_make_room_for_others_up_to_the_limit(gate):
 
 
 @pytest.mark.usefixtures("patient")
-def test_after_a_wait_there_are_few_again(gate):
-    pool = GrowingPool(8, few=1)
+def test_after_a_wait_the_extra_threads_are_gone(gate):
+    pool = GrowingPool(8, min_threads=1)
     held = [pool.submit(gate.hold) for _ in range(8)]
     eventually(lambda: gate.inside == 8)
     gate.open.set()
@@ -111,26 +111,26 @@ def test_after_a_wait_there_are_few_again(gate):
         task.result(10)
 
 
-def test_a_task_that_computes_for_long_is_given_company(gate):
-    pool = GrowingPool(2, few=1)
+def test_a_task_that_computes_for_long_gets_an_extra_thread(gate):
+    pool = GrowingPool(2, min_threads=1)
     pool.submit(gate.hold, waits=False)
     assert pool.submit(str, 7).result(10) == "7"
 
 
 def test_a_task_is_taken_although_others_came_back_before_its_thread(gate, monkeypatch):
-    """A thread that is woken for it finds more than few at work, and must not leave it to them."""
-    pool = GrowingPool(4, few=1)
-    pool.step_in()  # As one that comes back from its wait at this very moment.
+    """A woken thread that finds more than `min_threads` busy still takes its task."""
+    pool = GrowingPool(4, min_threads=1)
+    pool.acquire()  # As a thread whose wait ends at this very moment.
     held = pool.submit(gate.hold, waits=False)
     assert not held.done()
-    pool.step_back()
+    pool.release()
     assert pool.submit(str, 7).result(10) == "7"
     gate.open.set()
     held.result(10)
 
 
 def test_a_machine_without_more_threads_goes_on_with_those_it_has(monkeypatch, gate):
-    pool = GrowingPool(4, few=2)
+    pool = GrowingPool(4, min_threads=2)
     assert pool.submit(str, 1).result(10) == "1"
     monkeypatch.setattr(module._Thread, "start", refuse)
     tasks = [pool.submit(str, number) for number in range(10)]
@@ -144,7 +144,7 @@ def refuse(self: threading.Thread) -> None:
 def test_threads_without_work_end(monkeypatch):
     monkeypatch.setattr(module, "_IDLE_SECONDS", 0.05)
     before = set(threading.enumerate())
-    pool = GrowingPool(4, few=2, name="brief")
+    pool = GrowingPool(4, min_threads=2, name="brief")
     for _ in range(20):
         for task in [pool.submit(time.sleep, 0.001) for _ in range(8)]:
             task.result(10)
@@ -154,7 +154,7 @@ def test_threads_without_work_end(monkeypatch):
 
 
 def test_shutting_down_ends_what_was_begun_and_takes_no_more(gate):
-    pool = GrowingPool(2, few=2)
+    pool = GrowingPool(2, min_threads=2)
     held = [pool.submit(gate.hold) for _ in range(4)]
     eventually(lambda: gate.inside == 2)
     ending = threading.Thread(target=pool.shutdown)

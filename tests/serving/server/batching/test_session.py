@@ -22,7 +22,7 @@ from serving.server.batching.session import BatchingSession
 from serving.server.config_files import BatchingParameters
 from serving.server.lifecycle.manager import Manager
 from serving.server.lifecycle.version_policy import Model, State
-from serving.server.monitoring.batch_statistics import Passage
+from serving.server.monitoring.batch_statistics import BatchStatistics
 from serving.server.servables.session import Session
 from tests.serving.saved_models import floats, publish, stateless, tensor
 
@@ -122,8 +122,8 @@ class Opened:
     """A session with batching, what it observed, and the same model without."""
 
     def __init__(self, path: Path, message) -> None:
-        self.passages: list[Passage] = []
-        self.session = BatchingSession(Session(path), message, self.passages.append)
+        self.statistics: list[BatchStatistics] = []
+        self.session = BatchingSession(Session(path), message, self.statistics.append)
         self.alone = Session(path)
 
     def arguments(self, signature: str, inputs: dict[str, Any]) -> tuple[dict, list[str]]:
@@ -236,9 +236,9 @@ def test_requests_of_four_rows_are_one_batch_and_answer_as_if_alone(
         session.together(*requests, signature=signature), requests, strict=True
     ):
         same(answer, session.expected(signature, **inputs))
-    assert {passage.batch_size for passage in session.passages} == {4}
-    assert [batch for passage in session.passages for batch in passage.batches] == [(4, 0)]
-    assert sum(passage.rows for passage in session.passages) == 4
+    assert {each.batch_size for each in session.statistics} == {4}
+    assert [batch for each in session.statistics for batch in each.batches] == [(4, 0)]
+    assert sum(each.rows for each in session.statistics) == 4
 
 
 def test_a_request_knows_how_long_it_waited_and_ran(opened):
@@ -246,9 +246,9 @@ def test_a_request_knows_how_long_it_waited_and_ran(opened):
     begun = time.monotonic()
     session.ask(x=floats(1))
     total = time.monotonic() - begun
-    (passage,) = session.passages
-    assert 0.04 < passage.queue_seconds < total
-    assert 0 <= passage.runtime_seconds < total
+    (statistics,) = session.statistics
+    assert 0.04 < statistics.queue_seconds < total
+    assert 0 <= statistics.runtime_seconds < total
 
 
 def test_a_batch_is_padded_to_an_allowed_size(opened):
@@ -256,7 +256,7 @@ def test_a_batch_is_padded_to_an_allowed_size(opened):
     same(session.ask(x=floats(1, 2, 3)), [floats(2.5, 3, 3.5)])
     same(session.ask(x=floats(*range(7))), session.expected(x=floats(*range(7))))
     same(session.ask(x=floats(*range(16))), session.expected(x=floats(*range(16))))
-    assert [passage.batches for passage in session.passages] == [
+    assert [each.batches for each in session.statistics] == [
         ((4, 1),),
         ((16, 9),),
         ((16, 0),),
@@ -266,7 +266,7 @@ def test_a_batch_is_padded_to_an_allowed_size(opened):
 def test_padding_is_not_taken_for_a_request_of_one_row(opened):
     session = opened("half_plus_two", f"{LONG} num_batch_threads {{ value: 1 }}", 4)
     session.together(*({"x": floats(1)} for _ in range(4)))
-    assert [batch for passage in session.passages for batch in passage.batches] == [(4, 0)]
+    assert [batch for each in session.statistics for batch in each.batches] == [(4, 0)]
 
 
 def test_a_full_queue_refuses(opened):
@@ -322,7 +322,7 @@ def test_large_requests_are_split(opened, text, largest):
     requests = [{"x": np.arange(rows, dtype=np.float32)[:, None]} for rows in (7, 1, 8, 3)]
     for answer, inputs in zip(session.together(*requests), requests, strict=True):
         same(answer, session.expected(**inputs))
-    batches = [batch for passage in session.passages for batch in passage.batches]
+    batches = [batch for each in session.statistics for batch in each.batches]
     assert sum(size - padding for size, padding in batches) == 7 + 1 + 8 + 3
     assert max(size for size, _ in batches) <= largest
 
@@ -372,7 +372,7 @@ def test_rows_of_several_shapes_wait_in_queues_of_their_own(opened):
     requests = [{"x": wide}, {"x": narrow}, {"x": wide}, {"x": narrow}]
     for answer, inputs in zip(session.together(*requests), requests, strict=True):
         same(answer, session.expected(**inputs))
-    assert [passage.batch_size for passage in session.passages] == [2] * 4
+    assert [each.batch_size for each in session.statistics] == [2] * 4
 
 
 def test_however_many_shapes_there_are_each_answers(opened):
@@ -384,7 +384,7 @@ def test_however_many_shapes_there_are_each_answers(opened):
             same(answer, session.expected(**inputs))
         operations.add(len(session.session._session.graph.get_operations()))
     assert len(operations) == 1
-    assert len(session.session._queues) == batching._MOST_SHAPES
+    assert len(session.session._queues) == batching._MAX_SHAPES
 
 
 def texts(array: np.ndarray) -> np.ndarray:
@@ -462,7 +462,7 @@ def test_a_request_without_rows_is_answered(opened):
     """TensorFlow Serving never answers."""
     session = opened("half_plus_two", LONG, 4)
     same(session.ask(x=floats()), [floats()])
-    assert session.passages == []
+    assert session.statistics == []
 
 
 def test_a_wrong_dtype_is_refused_as_without_batching(opened):
@@ -513,10 +513,10 @@ def test_what_cannot_become_a_function_runs_alone(opened, caplog):
     session = opened("tensorflow_1", SHORT, 4)
     for _ in range(2):
         same(session.ask("changes_a_variable", x=floats(1, 2)), [floats(1, 2)])
-    assert session.passages == []
+    assert session.statistics == []
     assert caplog.text.count("are not batched: AssignAdd changes a variable in place") == 1
     same(session.ask(x=floats(1)), session.expected(x=floats(1)))
-    assert len(session.passages) == 1
+    assert len(session.statistics) == 1
 
 
 def test_outputs_come_in_the_order_that_is_asked_for(opened):

@@ -8,7 +8,7 @@ import pytest
 
 from serving.errors import ServingError
 from serving.server.batching import parameters
-from serving.server.batching.session import Passage
+from serving.server.batching.session import BatchStatistics
 from serving.server.config_files import BatchingParameters
 from serving.server.flags import Flags
 from serving.server.lifecycle.loader import Loader
@@ -45,32 +45,32 @@ def answer(servable):
 
 
 def test_a_version_answers_alone_unless_batching_is_asked_for(loader, version):
-    passages: list[Passage] = []
-    alone = loader(observe=passages.append)(version)
+    statistics: list[BatchStatistics] = []
+    alone = loader(observe=statistics.append)(version)
     assert answer(alone) == [2.5, 3]
-    assert passages == []
+    assert statistics == []
     alone.close()
-    batched = loader(batching=BatchingParameters(), observe=passages.append)(version)
+    batched = loader(batching=BatchingParameters(), observe=statistics.append)(version)
     assert answer(batched) == [2.5, 3]
-    assert [passage.rows for passage in passages] == [2]
+    assert [each.rows for each in statistics] == [2]
     batched.close()
 
 
 def test_a_version_of_its_own_parameters_is_batched_by_them(loader, version):
-    passages: list[Passage] = []
+    statistics: list[BatchStatistics] = []
     per_model = loader(
-        batching=BatchingParameters(), batching_per_model=True, observe=passages.append
+        batching=BatchingParameters(), batching_per_model=True, observe=statistics.append
     )
     unbatched = per_model(version)
     assert answer(unbatched) == [2.5, 3]
-    assert passages == []
+    assert statistics == []
     unbatched.close()
     (version / parameters.PARAMETERS_FILE).write_text(
         "max_batch_size { value: 4 } allowed_batch_sizes: 4"
     )
     batched = per_model(version)
     assert answer(batched) == [2.5, 3]
-    assert [passage.batch_size for passage in passages] == [4]
+    assert [each.batch_size for each in statistics] == [4]
     batched.close()
     (version / parameters.PARAMETERS_FILE).write_text("allowed_batch_sizes: 4")
     with pytest.raises(ServingError, match="Last entry in allowed_batch_sizes"):
@@ -78,12 +78,12 @@ def test_a_version_of_its_own_parameters_is_batched_by_them(loader, version):
 
 
 def test_warmup_is_run_as_often_as_said_and_its_failure_is_the_versions(loader, version):
-    passages: list[Passage] = []
+    statistics: list[BatchStatistics] = []
     record_warmup(version, recorded(request("m", x=floats(1, 2))))
-    warmed = loader(batching=BatchingParameters(), warmup_iterations=3, observe=passages.append)(
+    warmed = loader(batching=BatchingParameters(), warmup_iterations=3, observe=statistics.append)(
         version
     )
-    assert len(passages) == 3
+    assert len(statistics) == 3
     warmed.close()
     record_warmup(version, recorded(request("m", y=floats(1))))
     with pytest.raises(ServingError, match="Signature input alias: x"):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.server.lifecycle.version_policy import Action, Policy, State, found, next_action
+from serving.server.lifecycle.version_policy import Action, Policy, State, next_action
 
 AVAILABLE, LOADING, UNLOADING = State.AVAILABLE, State.LOADING, State.UNLOADING
 START, END = State.START, State.END
@@ -20,48 +20,6 @@ def test_the_states_have_the_numbers_of_the_api():
         "UNLOADING": 40,
         "END": 50,
     }
-
-
-@pytest.mark.parametrize(
-    ("name", "version"),
-    [
-        ("1", 1),
-        ("0", 0),
-        ("-3", -3),
-        ("+5", 5),
-        ("00000123", 123),
-        ("-007", -7),
-        ("000000000000000000000000000001", 1),
-        (str(2**63 - 1), 2**63 - 1),
-        (str(-(2**63)), -(2**63)),
-    ],
-)
-def test_a_name_that_is_a_64_bit_integer_is_a_version(name, version):
-    assert found([name]) == {version: name}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("", "-", "+", "--1", "1.0", "1e3", "1_000", "0x1", "v1", "1a", "latest", "."),
-        *(".1", ".1.partial", "1\n", "١", "²", str(2**63), str(-(2**63) - 1), "9" * 255),
-    ],
-)
-def test_any_other_name_is_none(name):
-    assert found([name]) == {}
-
-
-def test_of_several_spellings_the_last_in_sort_order_counts():
-    assert found(["1", "001", "01"]) == {1: "1"}
-    assert found(["1", "+1"]) == {1: "1"}
-
-
-@given(st.lists(st.text(alphabet="-+0123456789.a", max_size=22)))
-def test_found_versions_are_spelled_by_names_that_were_given(names):
-    for version, name in found(names).items():
-        assert name in names
-        assert int(name) == version
-        assert -(2**63) <= version < 2**63
 
 
 @pytest.mark.parametrize(

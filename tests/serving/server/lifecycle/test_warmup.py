@@ -13,10 +13,10 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.errors import ServingError
-from serving.server.handlers.predict import REGRESS
 from serving.server.lifecycle import warmup
 from serving.server.lifecycle.warmup import WARMUP_FILE, warm_up
 from serving.server.servables.session import Session
+from serving.server.servables.signature_constants import REGRESS
 from tests.serving.inference_models import classification, examples, regression, tasks
 from tests.serving.saved_models import floats, publish, record_warmup, recorded, request
 

@@ -136,7 +136,7 @@ def test_requests_do_not_wait_for_a_slow_disk(tmp_path, monkeypatch):
         may_write.wait(30)
         return write(file, data)
 
-    monkeypatch.setattr(access_log, "_MOST_WAITING", 10)
+    monkeypatch.setattr(access_log, "_MAX_WAITING", 10)
     monkeypatch.setattr(access_log.os, "write", slow)
     log = AccessLog(str(path))
     for _ in range(1000):

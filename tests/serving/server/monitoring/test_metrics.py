@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.server.monitoring import metrics
-from serving.server.monitoring.batch_statistics import Passage
+from serving.server.monitoring.batch_statistics import BatchStatistics
 from serving.server.monitoring.metrics import METRICS, Metrics, merge, page
 from serving.server.monitoring.observation import Observation
 
@@ -105,8 +105,8 @@ def test_buckets_are_those_of_tensorflow_serving():
 
 def test_batches_are_counted_once_and_their_requests_each():
     counts = Metrics()
-    counts.batched(Passage(3, 2, 8, 0.001, 0.002, ((8, 1),)))
-    counts.batched(Passage(4, 2, 8, 0.0005, 0.002, ()))
+    counts.batched(BatchStatistics(3, 2, 8, 0.001, 0.002, ((8, 1),)))
+    counts.batched(BatchStatistics(4, 2, 8, 0.0005, 0.002, ()))
     found = numbers(page(counts.snapshot()))
     batching = f"{TFS}batching_session:"
     assert found[f"{batching}wrapped_run_count{{}}"] == 1
@@ -164,7 +164,7 @@ def test_counts_of_several_processes_are_summed():
         for _ in range(number):
             counts.observe(request(rows=1))
         counts.observe(request(model=f"m{number}"))
-        counts.batched(Passage(1, 1, 1, 0.001, 0.002, ((1, 0),)))
+        counts.batched(BatchStatistics(1, 1, 1, 0.001, 0.002, ((1, 0),)))
     sent = [json.loads(json.dumps(counts.snapshot())) for counts in processes]
     found = numbers(page(merge(sent)))
     assert found[f'{TFS}request_count{{model_name="m",status="OK"}}'] == 3

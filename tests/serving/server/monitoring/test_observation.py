@@ -1,4 +1,4 @@
-"""Every request of both fronts is observed, with all that is known of it."""
+"""Every request of both transports is observed, with all its attributes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from serving.server.batching.session import BatchingSession
 from serving.server.config_files import BatchingParameters
 from serving.server.core import Core
 from serving.server.lifecycle.manager import Manager, Model
-from serving.server.monitoring import observation as observing
+from serving.server.monitoring import observation
 from serving.server.monitoring.observation import Observation, Observed, Timed
-from serving.server.rest import api as rest_api
+from serving.server.rest import api
 from serving.server.servables.session import Session
 from tests.serving.inference_models import classification, examples, regression, tasks
 from tests.serving.saved_models import floats, request
@@ -116,7 +116,7 @@ def test_refusals_are_observed_with_their_codes(channel, seen):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "api", "code"),
+    ("method", "path", "body", "name", "code"),
     [
         ("POST", "half_plus_two:predict", {"instances": [1, 2]}, "Predict", "OK"),
         ("POST", "half_plus_two:predict", {"instances": ["a"]}, "Predict", "INVALID_ARGUMENT"),
@@ -127,13 +127,13 @@ def test_refusals_are_observed_with_their_codes(channel, seen):
         ("GET", "half_plus_two/metadata", {}, "GetModelMetadata", "OK"),
     ],
 )
-def test_rest_s_methods_are_observed(core, seen, method, path, body, api, code):
-    sent = rest_api.Request(
+def test_rest_s_methods_are_observed(core, seen, method, path, body, name, code):
+    sent = api.Request(
         method, f"/v1/models/{path}", body=json.dumps(body).encode(), peer="10.0.0.1:4711"
     )
-    response = rest_api.answer(core, sent)
+    response = api.answer(core, sent)
     (one,) = seen
-    assert one.api == api
+    assert one.api == name
     assert one.entrypoint == "REST"
     assert one.peer() == "10.0.0.1:4711"
     assert one.model == path.partition(":")[0].partition("/")[0]
@@ -143,7 +143,7 @@ def test_rest_s_methods_are_observed(core, seen, method, path, body, api, code):
 
 
 def test_a_path_that_asks_for_nothing_is_not_observed(core, seen):
-    assert rest_api.answer(core, rest_api.Request("GET", "/v1/gone")).status == 400
+    assert api.answer(core, api.Request("GET", "/v1/gone")).status == 400
     assert seen == []
 
 
@@ -163,7 +163,7 @@ def test_an_observer_that_fails_fails_no_request(manager, caplog):
     core = Core(manager, observers=[fail])
     with core.observed("Predict", "GRPC", str):
         core.predict(request("half_plus_two", x=floats(1)))
-    assert "could not be told of" in caplog.text
+    assert "could not be counted or logged" in caplog.text
 
 
 def test_an_error_of_our_own_counts_as_internal(seen):
@@ -175,12 +175,12 @@ def test_an_error_of_our_own_counts_as_internal(seen):
     assert seen[0].code == "INTERNAL"
 
 
-def test_what_is_not_observed_is_not_noted(repository):
+def test_what_is_not_observed_is_not_recorded(repository):
     session = Session(repository / "half_plus_two" / "1")
     definition = session.signatures["serving_default"]
     feeds, fetches = {definition.inputs["x"].name: floats(1)}, [definition.outputs["y"].name]
-    observing.note(model="nobody")
-    observing.queued(1.0)
+    observation.record(model="nobody")
+    observation.add_queue_time(1.0)
     timed = Timed(session)
     np.testing.assert_array_equal(timed.run(feeds, fetches)[0], floats(2.5))
     timed.close()

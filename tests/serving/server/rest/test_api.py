@@ -22,7 +22,7 @@ from serving.errors import ServingError
 from serving.protocol import tensors
 from serving.server import core
 from serving.server.monitoring.observation import Observation
-from serving.server.rest import api as rest_api
+from serving.server.rest import api
 from serving.server.rest.api import Request, Response
 
 STATUSES = {
@@ -99,7 +99,7 @@ class Core(core.Core):
 
 
 def answer(core: Core, request: Request, **options: Any) -> Response:
-    return rest_api.answer(core, request, **options)
+    return api.answer(core, request, **options)
 
 
 def error_of(response: Response) -> str:
@@ -255,7 +255,7 @@ def test_without_the_wish_a_preflight_is_malformed():
 
 
 @pytest.mark.parametrize(
-    ("path", "api"),
+    ("path", "is_api"),
     [
         ("/v1/models", True),
         ("/V1/anything?x=1", True),
@@ -268,8 +268,8 @@ def test_without_the_wish_a_preflight_is_malformed():
         ("", False),
     ],
 )
-def test_paths_below_v1_are_the_apis(path, api):
-    assert rest_api.is_api(path) is api
+def test_paths_below_v1_are_the_apis(path, is_api):
+    assert api.is_api(path) is is_api
 
 
 PIECES = (

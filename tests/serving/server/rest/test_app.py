@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from serving.errors import UserError
-from serving.server.rest import app as rest_front
+from serving.server.rest import app
 from tests.serving.server.rest.test_api import Core
 
 PATH = "/v1/models/m:predict"
@@ -30,7 +30,7 @@ PACKED = gzip.compress(BODY, mtime=0)
 ANSWER = {"predictions": [2.5]}
 
 
-serve: Any = rest_front.serve  # A core of the tests' own is good enough for it.
+serve: Any = app.serve  # A core of the tests' own is good enough for it.
 
 
 @contextlib.contextmanager
@@ -142,7 +142,7 @@ def test_a_body_that_cannot_be_unpacked_is_refused(connection, packed):
 
 
 def test_a_body_too_large_is_refused_packed_or_not(connection, monkeypatch):
-    monkeypatch.setattr(rest_front, "_LARGEST_BODY", 2**20)
+    monkeypatch.setattr(app, "_MAX_BODY_BYTES", 2**20)
     bomb = gzip.compress(bytes(2**22))
     assert len(bomb) < 2**14
     status, _, body = asked(connection, body=bomb, headers={"Content-Encoding": "gzip"})

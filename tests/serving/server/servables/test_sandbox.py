@@ -23,7 +23,8 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
 from serving.errors import ServingError
-from serving.server.servables.sandbox import AbortError, Sandbox, _start
+from serving.server.servables.sandbox import AbortError, Sandbox
+from serving.server.servables.sandbox_messages import Answer, Run
 from serving.server.servables.session import Session
 from tests.serving import saved_models
 from tests.serving.saved_models import floats
@@ -41,15 +42,23 @@ def fast_kernels(monkeypatch):
 
 @pytest.fixture(scope="module")
 def shared():
-    """One that ends by accident only."""
+    """A sandbox with default options. A process takes seconds to start: tests share it."""
     sandbox = Sandbox()
+    yield sandbox
+    sandbox.close()
+
+
+@pytest.fixture(scope="module")
+def strict():
+    """A sandbox that keeps one model, and ends what is idle or late sooner than by default."""
+    sandbox = Sandbox(models=1, grace_seconds=0.2, idle_seconds=1.0)
     yield sandbox
     sandbox.close()
 
 
 @pytest.fixture
 def own():
-    """Makes sandboxes for tests that end their processes."""
+    """Makes sandboxes with other options."""
     made = []
 
     def make(**options: Any) -> Sandbox:
@@ -225,21 +234,15 @@ def test_only_some_requests_may_wait_so_that_threads_are_left_for_others(shared,
 
 
 @pytest.mark.parametrize("version", ["1", "none"], ids=["not run", "not loaded"])
-def test_a_request_whose_time_is_over_is_not_begun(repository, version):
+def test_a_request_whose_time_is_over_is_not_begun(shared, repository, version):
     path = repository / "count" / version
     fed, fetched = names(repository / "count" / "1")
-    sandbox = Sandbox()
-    child = _start(sandbox._setup)
-    try:
-        feeds, over = {fed["number"]: np.int64(1)}, time.monotonic() - 1
-        child.send(("run", 1, str(path), feeds, [fetched["counted"]], over))
-        assert child.connection.recv() == ("ready",)
-        code, text = LATE
-        assert child.connection.recv() == ("answer", 1, "refused", (code.name, text))
-    finally:
-        child.process.kill()
-        child.process.wait()
-        child.connection.close()
+    ask(shared, repository / "count" / "1", number=np.int64(1))
+    child = shared._child
+    feeds, over = {fed["number"]: np.array(1, np.int64)}, time.monotonic() - 1
+    child.send(Run(0, str(path), feeds, [fetched["counted"]], over))
+    code, text = LATE
+    assert child.connection.recv() == Answer(0, "error", (code.name, text))
 
 
 def test_a_model_that_cannot_be_loaded_again_is_unavailable(shared, repository, tmp_path):
@@ -253,8 +256,10 @@ def test_a_model_that_cannot_be_loaded_again_is_unavailable(shared, repository, 
     assert ask(shared, repository / "half_plus_two" / "1", x=floats(1))["y"] == [2.5]
 
 
-def test_a_request_that_aborts_ends_one_process_and_the_next_request_has_another(own, repository):
-    sandbox = own()
+def test_a_request_that_aborts_ends_one_process_and_the_next_request_has_another(
+    shared, repository
+):
+    sandbox = shared
     assert convolve(sandbox, repository, 1, 8, 8, 1) == (1, 8, 8, 4)
     first = process_of(sandbox)
     for shape in ((8, 8, 1), ()):
@@ -266,8 +271,8 @@ def test_a_request_that_aborts_ends_one_process_and_the_next_request_has_another
     assert convolve(sandbox, repository, 2, 8, 8, 1) == (2, 8, 8, 4)
 
 
-def test_a_process_killed_in_mid_run_ends_that_request_only(own, repository):
-    sandbox = own()
+def test_a_process_killed_in_mid_run_ends_that_request_only(shared, repository):
+    sandbox = shared
     path = repository / "count" / "1"
     ask(sandbox, path, number=np.int64(1))
     process = process_of(sandbox)
@@ -286,16 +291,17 @@ def test_a_process_killed_in_mid_run_ends_that_request_only(own, repository):
     )
 
 
-def test_a_process_killed_while_it_waited_is_replaced_unnoticed(own, repository):
-    sandbox = own()
+def test_a_process_killed_while_it_waited_is_replaced_unnoticed(shared, repository):
+    sandbox = shared
     path = repository / "half_plus_two" / "1"
     ask(sandbox, path, x=floats(1))
     process_of(sandbox).kill()
     assert ask(sandbox, path, x=floats(2))["y"] == [3]
 
 
-def test_a_process_killed_while_it_starts_is_replaced_unnoticed(own, repository):
-    sandbox = own()
+def test_a_process_killed_while_it_starts_is_replaced_unnoticed(shared, repository):
+    sandbox = shared
+    sandbox.close()
     with ThreadPoolExecutor(1) as pool:
         path = repository / "half_plus_two" / "1"
         answer = pool.submit(ask, sandbox, path, x=floats(2))
@@ -311,8 +317,9 @@ def test_a_process_that_cannot_start_makes_requests_unavailable(own, monkeypatch
     assert text == "the process that tries unusual requests ends before it can run one"
 
 
-def test_a_deadline_counts_while_the_process_starts_which_goes_on(own, repository):
-    sandbox = own()
+def test_a_deadline_counts_while_the_process_starts_which_goes_on(shared, repository):
+    sandbox = shared
+    sandbox.close()
     path = repository / "half_plus_two" / "1"
     begun = time.monotonic()
     assert refused(lambda: ask(sandbox, path, timeout=0.1, x=floats(1))) == LATE
@@ -322,26 +329,10 @@ def test_a_deadline_counts_while_the_process_starts_which_goes_on(own, repositor
     assert sandbox.process is process
 
 
-def test_a_run_that_does_not_heed_its_deadline_is_killed(own, tmp_path):
-    """The runtime looks at deadlines between ops only: here is one op that takes minutes."""
-    path = saved_models.stateless(
-        tmp_path / "1",
-        saved_models.tensor(tf.int32),
-        serving_default=lambda size: {"y": tf.linalg.eigh(tf.random.normal([size, size]))[0][:1]},
-    )
-    sandbox = own(grace_seconds=0.2)
-    assert ask(sandbox, path, size=np.int32(2))["y"].shape == (1,)
-    process = process_of(sandbox)
-    begun = time.monotonic()
-    assert refused(lambda: ask(sandbox, path, timeout=0.3, size=np.int32(6000))) == LATE
-    assert time.monotonic() - begun < 5
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
-    assert time.monotonic() - begun < 10
-    assert ask(sandbox, path, timeout=60, size=np.int32(3))["y"].shape == (1,)
-
-
-def test_after_a_while_without_work_the_process_ends_and_a_request_starts_another(own, repository):
-    sandbox = own(idle_seconds=0.2)
+def test_after_a_while_without_work_the_process_ends_and_a_request_starts_another(
+    strict, repository
+):
+    sandbox = strict
     path = repository / "half_plus_two" / "1"
     ask(sandbox, path, x=floats(1))
     process = sandbox.process
@@ -350,9 +341,9 @@ def test_after_a_while_without_work_the_process_ends_and_a_request_starts_anothe
     assert sandbox.process is not process
 
 
-def test_a_model_is_loaded_anew_when_it_was_forgotten_or_displaced(own, tmp_path):
+def test_a_model_is_loaded_again_when_it_was_forgotten_or_displaced(strict, tmp_path):
     """What is on disk is another model by then, so that one sees which was loaded."""
-    sandbox = own(models=1)
+    sandbox = strict
     one, other = (saved_models.half_plus_two(tmp_path / name) for name in ("one", "other"))
 
     def replaced(two: float) -> None:
@@ -369,6 +360,24 @@ def test_a_model_is_loaded_anew_when_it_was_forgotten_or_displaced(own, tmp_path
     assert ask(sandbox, one, x=floats(0))["y"] == [4]
 
 
+def test_a_run_that_does_not_heed_its_deadline_is_killed(strict, tmp_path):
+    """The runtime looks at deadlines between ops only: here is one op that takes minutes."""
+    path = saved_models.stateless(
+        tmp_path / "1",
+        saved_models.tensor(tf.int32),
+        serving_default=lambda size: {"y": tf.linalg.eigh(tf.random.normal([size, size]))[0][:1]},
+    )
+    sandbox = strict
+    assert ask(sandbox, path, size=np.int32(2))["y"].shape == (1,)
+    process = process_of(sandbox)
+    begun = time.monotonic()
+    assert refused(lambda: ask(sandbox, path, timeout=0.3, size=np.int32(6000))) == LATE
+    assert time.monotonic() - begun < 5
+    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    assert time.monotonic() - begun < 10
+    assert ask(sandbox, path, timeout=60, size=np.int32(3))["y"].shape == (1,)
+
+
 def test_there_is_nothing_to_forget_or_close_where_nothing_was_started(tmp_path):
     sandbox = Sandbox()
     sandbox.forget(tmp_path)
@@ -376,21 +385,26 @@ def test_there_is_nothing_to_forget_or_close_where_nothing_was_started(tmp_path)
     sandbox.close()
 
 
-def test_tags_and_config_are_passed_on(own, repository):
+def test_tags_and_config_are_passed_on(own, repository, tmp_path):
     path = repository / "half_plus_two" / "1"
-    code, text = refused(lambda: own(tags=["other"]).run(path, {X: floats(1)}, [Y]))
+    sandbox = own(tags=["other"], config=config_pb2.ConfigProto(device_count={"CPU": 0}))
+    code, text = refused(lambda: sandbox.run(path, {X: floats(1)}, [Y]))
     assert code is grpc.StatusCode.UNAVAILABLE
     assert "tags: { other }" in text
-    wrong = config_pb2.ConfigProto(session_inter_op_thread_pool=[{"num_threads": -7}])
-    code, text = refused(lambda: own(config=wrong).run(path, {X: floats(1)}, [Y]))
+    path = saved_models.publish(path, tmp_path, 1)
+    saved = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    saved.meta_graphs[0].meta_info_def.tags[:] = ["other"]
+    (path / "saved_model.pb").write_bytes(saved.SerializeToString())
+    code, text = refused(lambda: sandbox.run(path, {X: floats(1)}, [Y]))
     assert code is grpc.StatusCode.UNAVAILABLE
+    assert "No CPU devices are available" in text
 
 
 PARENT = """
 import sys, threading
 from pathlib import Path
 import numpy as np
-from serving.server.sandbox import Sandbox
+from serving.server.servables.sandbox import Sandbox
 
 path, fed, fetched = Path(sys.argv[1]), *sys.argv[2:]
 sandbox = Sandbox()

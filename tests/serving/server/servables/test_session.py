@@ -190,8 +190,11 @@ from pathlib import Path
 import numpy as np
 
 sys.modules["tensorflow_text"] = None  # As where it is not installed.
+from serving.server.process import import_tensorflow
+
+import_tensorflow()  # Without Keras, which TF-Text imports later.
 from serving.errors import ServingError
-from serving.server.runtime import Session
+from serving.server.servables.session import Session
 
 texts, plain = map(Path, sys.argv[1:])
 

@@ -19,8 +19,9 @@ from serving.errors import ServingError
 from serving.server.core import Core
 from serving.server.handlers.classify_regress import classify
 from serving.server.handlers.metadata import metadata
-from serving.server.handlers.predict import CLASSIFY, REGRESS, predict
+from serving.server.handlers.predict import predict
 from serving.server.lifecycle.manager import Manager, Model
+from serving.server.servables.signature_constants import CLASSIFY, REGRESS
 from serving.server.servables.tflite import TFLITE_FILE, TfLiteSession
 from tests.serving import tflite_models
 from tests.serving.inference_models import classification, examples

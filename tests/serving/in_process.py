@@ -1,4 +1,4 @@
-"""Both fronts over one set of models, with or without batching, in this process."""
+"""gRPC and REST over one set of models, with or without batching, in this process."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from serving.server.grpc_services import Listeners
 from serving.server.lifecycle.loader import Loader
 from serving.server.lifecycle.manager import Manager
 from serving.server.lifecycle.version_policy import Model
-from serving.server.rest import app as rest_front
+from serving.server.rest.app import serve as serve_rest
 from serving.server.servables.sandbox import Sandbox
 
 
 @dataclass(frozen=True)
-class Fronts:
+class InProcess:
     """Where models are served, and what answers for them."""
 
     core: Core
@@ -36,7 +36,7 @@ def serving_both(
     threads: int = 8,
     timeout_seconds: float = 60.0,
     poll_seconds: float = 0.05,
-) -> Iterator[Fronts]:
+) -> Iterator[InProcess]:
     sandbox = Sandbox()
     manager = Manager(
         models, Loader(sandbox, batching=batching), poll_seconds=poll_seconds, load_retries=0
@@ -45,9 +45,9 @@ def serving_both(
         manager.start()
         core = Core(manager)
         server, port = grpc_services.serve(core, Listeners(), threads=threads)
-        rest = rest_front.serve(core, 0, threads=threads, timeout_seconds=timeout_seconds)
+        rest = serve_rest(core, 0, threads=threads, timeout_seconds=timeout_seconds)
         try:
-            yield Fronts(core, f"127.0.0.1:{port}", rest.port)
+            yield InProcess(core, f"127.0.0.1:{port}", rest.port)
         finally:
             rest.stop(5)
             server.stop(0).wait()
