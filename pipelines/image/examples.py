@@ -6,23 +6,50 @@ from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from pipelines.errors import UserError
 
 
-def first(examples: tf.data.Dataset, count: int) -> np.ndarray:
-    """Returns the inputs of the first `count` examples as one array."""
+def image_shape(
+    builder: tfds.core.DatasetBuilder, feature: str, image_size: int
+) -> tuple[int, int, int]:
+    """Returns (height, width, channels) of a data set's images after resizing.
+
+    Args:
+        builder: The data set.
+        feature: Name of its image feature.
+        image_size: Height and width to resize to; 0 keeps the images' common size.
+
+    Raises:
+        UserError: The images are not uint8, or differ in size while `image_size` is 0.
+    """
+    image = builder.info.features[feature]
+    if image.np_dtype != np.uint8:
+        raise UserError(f"the images of {builder.name} are not uint8")
+    height, width, channels = image.shape
+    if image_size:
+        height = width = image_size
+    if None in (height, width):
+        raise UserError(
+            f"the images of {builder.name} differ in size; choose one, as --image_size 128"
+        )
+    return height, width, channels
+
+
+def first_images(examples: tf.data.Dataset, count: int) -> np.ndarray:
+    """Returns the images of the first `count` examples, uint8 [count, height, width, channels]."""
     return np.stack([example[0] for example in examples.take(count).as_numpy_iterator()])
 
 
-def at(examples: tf.data.Dataset, indices: Collection[int]) -> dict[int, np.ndarray]:
-    """Returns the inputs of the examples at `indices`, by index."""
+def images_at(examples: tf.data.Dataset, indices: Collection[int]) -> list[np.ndarray]:
+    """Returns the images, uint8 [height, width, channels], of the examples at `indices`."""
+    if not len(indices):
+        return []
+    read = examples.take(int(max(indices)) + 1).as_numpy_iterator()
     wanted = {int(index) for index in indices}
-    if not wanted:
-        return {}
-    return {
-        index: example[0]
-        for index, example in enumerate(examples.take(max(wanted) + 1).as_numpy_iterator())
-        if index in wanted
-    }
+    images = {index: example[0] for index, example in enumerate(read) if index in wanted}
+    return [images[int(index)] for index in indices]
 
 
 def encode_png(images: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What all classifiers share: scores, figures, and the `classify` signature."""
+"""Classification of images and texts: loss, scores, figures, and the `classify` signature."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def accuracy() -> keras.Metric:
 
 
 def probabilities(logits: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Turns logits [batch, classes] into probabilities."""
+    """Turns logits [batch, classes] into probabilities of the same shape."""
     return {"probabilities": tf.nn.softmax(logits)}
 
 
@@ -42,29 +42,30 @@ def scores(predictions: Predictions) -> Scores:
     probabilities = probabilities / probabilities.sum(-1, keepdims=True)
     predicted = probabilities.argmax(-1)
     right = predicted == truth
-    # By hand: scikit-learn's checks of its arguments would take most of the bootstrap's time.
-    counts, answered, hits = (
+    # In NumPy: scikit-learn's checks of its arguments would take most of the bootstrap's time.
+    true_counts, predicted_counts, hits = (
         np.bincount(labels, minlength=probabilities.shape[-1])
         for labels in (truth, predicted, truth[right])
     )
-    present = np.flatnonzero(counts)
+    present = np.flatnonzero(true_counts)
     areas = [
         _area(probabilities[truth == label, label], probabilities[truth != label, label])
         for label in present
         if len(present) > 1
     ]
-    own = np.maximum(probabilities[np.arange(len(truth)), truth], np.finfo(np.float64).eps)
+    f1 = 2 * hits / np.maximum(true_counts + predicted_counts, 1)
+    likelihood = np.maximum(probabilities[np.arange(len(truth)), truth], np.finfo(np.float64).eps)
     return {
         "accuracy": float(right.mean()),
-        "macro_f1": float(np.mean((2 * hits / np.maximum(counts + answered, 1))[present])),
+        "macro_f1": float(f1[present].mean()),
         "auc": float(np.mean(areas)) if areas else float("nan"),
-        "log_loss": float(-np.log(own).mean()),
+        "log_loss": float(-np.log(likelihood).mean()),
         "calibration_error": calibration_error(probabilities.max(-1), right),
     }
 
 
 def _area(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Returns how often a positive example is above a negative one; a tie counts half."""
+    """Returns the area under the ROC curve (Hanley & McNeil 1982); a tie counts half."""
     negative = np.sort(negative)
     below = np.searchsorted(negative, positive, "left")
     not_above = np.searchsorted(negative, positive, "right")
@@ -96,7 +97,7 @@ def figures(test: Predictions, class_names: Sequence[str]) -> Iterator[tuple[str
 
 
 def named(probabilities: tf.Tensor, class_names: Sequence[str]) -> dict[str, tf.Tensor]:
-    """Returns the probabilities with the name of the most probable class, as served."""
+    """Returns probabilities [batch, classes] with the name of the most probable class [batch]."""
     return {
         "probabilities": probabilities,
         "classes": tf.gather(tf.constant(class_names), tf.argmax(probabilities, -1)),
@@ -104,7 +105,7 @@ def named(probabilities: tf.Tensor, class_names: Sequence[str]) -> dict[str, tf.
 
 
 def named_arrays(probabilities: np.ndarray, class_names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Returns what `named` should return, computed without a graph."""
+    """Returns the expected outputs of `named`, computed by NumPy."""
     return {
         "probabilities": probabilities,
         "classes": np.array([class_names[i].encode() for i in probabilities.argmax(-1)], object),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -13,6 +12,7 @@ from pipelines.datasets import loading
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.errors import UserError
 from pipelines.image.config import ImageConfig
+from pipelines.image.examples import image_shape
 from pipelines.image.preprocessing import resize
 
 
@@ -38,7 +38,7 @@ def load(config: ImageConfig) -> LabeledImages:
     """
     source = loading.open_dataset(config)
     image, label = _features(source.builder)
-    shape = chosen_shape(source.builder, image, config.image_size)
+    shape = image_shape(source.builder, image, config.image_size)
 
     def example(features: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         return resize(features[image], shape), features[label]
@@ -56,33 +56,12 @@ def load(config: ImageConfig) -> LabeledImages:
     )
 
 
-def chosen_shape(
-    builder: tfds.core.DatasetBuilder, image: str, image_size: int
-) -> tuple[int, int, int]:
-    """Returns (height, width, channels) of a set's images after resizing.
-
-    Raises:
-        UserError: The images are not uint8, or differ in size while `image_size` is 0.
-    """
-    feature = builder.info.features[image]
-    if feature.np_dtype != np.uint8:
-        raise UserError(f"the images of {builder.name} are not uint8")
-    height, width, channels = feature.shape
-    if image_size:
-        height = width = image_size
-    if None in (height, width):
-        raise UserError(
-            f"the images of {builder.name} differ in size; choose one, as --image_size 128"
-        )
-    return height, width, channels
-
-
 def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
-    """Returns the names of the image and of the label among the set's features."""
+    """Returns the names of the image and of the label among a data set's features."""
     features = builder.info.features
     images = [k for k, v in features.items() if isinstance(v, tfds.features.Image)]
     labels = [k for k, v in features.items() if isinstance(v, tfds.features.ClassLabel)]
-    # Sets with several of a kind (coarse and fine labels) say which two belong together.
+    # Data sets with several labels (coarse and fine) say which belongs to the image.
     pair = builder.info.supervised_keys or ()
     images = [k for k in images if k in pair] or images
     labels = [k for k in labels if k in pair] or labels

@@ -28,8 +28,9 @@ from matplotlib.figure import Figure
 from pipelines import figures
 from pipelines.baselines import Baseline, scored
 from pipelines.export.signature import Signature
+from pipelines.image import signatures as image_signatures
 from pipelines.image.config import ImageConfig
-from pipelines.image.examples import at, encode_png, first
+from pipelines.image.examples import encode_png, first_images, images_at
 from pipelines.image.preprocessing import augmentation, decode, scale
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
@@ -92,7 +93,7 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
             "support vector machine": support_vector_machine(data.train, classes),
         }
         return [
-            scored(name, classification.scores, partial(_of_split, data, predict))
+            scored(name, classification.scores, partial(_predict, data, predict))
             for name, predict in classifiers.items()
             if predict
         ]
@@ -110,11 +111,10 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
         truth, probabilities = test.examples["target"], test.predicted["probabilities"]
         wrong = np.flatnonzero(probabilities.argmax(-1) != truth)
         worst = wrong[np.argsort(probabilities[wrong, truth[wrong]])][:24]
-        shown = at(data.test, worst)
         yield (
             "worst_mistakes",
             figures.image_grid(
-                [shown[index] for index in worst],
+                images_at(data.test, worst),
                 [
                     f"{names[row.argmax()]} {row.max():.2f}\ntrue {names[label]} {row[label]:.2f}"
                     for row, label in zip(probabilities[worst], truth[worst], strict=True)
@@ -126,58 +126,40 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
     def signatures(self, network: Network, data: LabeledImages) -> list[Signature]:
         names, shape, model = data.class_names, data.image_shape, network.model
 
-        def classify(batch: tf.Tensor) -> tf.Tensor:
-            # Model servers do not check shapes against the signature, and a convolution whose
-            # input has another rank can end the whole process.
-            batch = tf.ensure_shape(batch, [None, *shape])
-            return self.postprocess(model(scale(batch), training=False), data)["probabilities"]
+        def classify(images: tf.Tensor) -> tf.Tensor:
+            return self.postprocess(model(scale(images), training=False), data)["probabilities"]
 
-        def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            return classification.named(classify(images), names)
+        def classify_files(encoded: tf.Tensor) -> tf.Tensor:
+            return classify(decode(encoded, shape))
 
-        def image_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            return serving_default(decode(image_bytes, shape))
-
-        tensors = first(data.test, 256)
-        encoded = encode_png(tensors)
-        logits = model.predict(scale(tf.constant(tensors)), verbose=0)
+        images = first_images(data.test, 256)
+        encoded = encode_png(images)
+        logits = model.predict(scale(tf.constant(images)), verbose=0)
         probabilities = keras.ops.softmax(logits).numpy()
-        answer = classification.named_arrays(probabilities, names)
+        expected = classification.named_arrays(probabilities, names)
         return [
-            Signature(
-                "serving_default",
-                serving_default,
-                {"images": tf.TensorSpec([None, *shape], tf.uint8)},
-                {"images": tensors},
-                answer,
+            image_signatures.of_tensors(
+                lambda images: classification.named(classify(images), names), images, expected
             ),
-            Signature(
-                "image_bytes",
-                image_bytes,
-                {"image_bytes": tf.TensorSpec([None], tf.string)},
-                {"image_bytes": encoded},
-                answer,
+            image_signatures.of_files(
+                lambda files: classification.named(classify_files(files), names), encoded, expected
             ),
-            classification.classify(
-                lambda string: classify(decode(string, shape)),
-                "image/encoded",
-                encoded,
-                probabilities,
-                names,
-            ),
+            classification.classify(classify_files, "image/encoded", encoded, probabilities, names),
         ]
 
     def examples(self, data: LabeledImages) -> dict[str, bytes]:
         """Returns eight test images as CLASS/NUMBER.png, to try a served model with."""
-        # "T-shirt/top" has to stay one folder; readers of the folder's name unquote it.
+        # "T-shirt/top" must be one folder; readers unquote the folder's name.
         folders = [n.replace("%", "%25").replace("/", "%2F") for n in data.class_names]
+        labels = [label for _, label in data.test.take(8).as_numpy_iterator()]
+        files = encode_png(first_images(data.test, 8))
         return {
-            f"{folders[label]}/{number}.png": tf.io.encode_png(image).numpy()
-            for number, (image, label) in enumerate(data.test.take(8).as_numpy_iterator())
+            f"{folders[label]}/{number}.png": file
+            for number, (label, file) in enumerate(zip(labels, files, strict=True))
         }
 
 
-def _of_split(
+def _predict(
     data: LabeledImages, predict: Callable[[tf.data.Dataset], Predictions], split: str
 ) -> Predictions:
     return predict(data.split(split))

@@ -1,4 +1,4 @@
-"""Images with masks: which features they are, what their values mean, how they move together."""
+"""Images with masks: their features, their classes, and augmentation of both together."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from pipelines.errors import UserError
 from pipelines.image.config import Augmentation, ImageConfig
-from pipelines.tasks.image_classification import data as images
+from pipelines.image.preprocessing import augmentation, resize
 from pipelines.tasks.image_segmentation import data as masks
-from pipelines.tasks.image_segmentation.data import VOID
+from pipelines.tasks.image_segmentation.data import IGNORE_ID
 
 SPLITS = ("train", "validation", "test")
 IMAGE = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
@@ -41,23 +41,23 @@ def load(folder: Path, name: str, image_size: int = 0) -> masks.SegmentedImages:
     return masks.load(ImageConfig(dataset=name, data_dir=str(folder), image_size=image_size))
 
 
-def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
+def image_of(height: int, width: int, channels: int = 3) -> np.ndarray:
     return np.random.default_rng(height).integers(0, 256, (height, width, channels), np.uint8)
 
 
 def pair(mask: Any) -> dict[str, np.ndarray]:
-    """Returns an example: a mask with a picture of its size."""
+    """Returns an example: a mask with an image of its size."""
     values = np.array(mask, np.uint8)[..., None]
-    return {"image": picture(*values.shape[:2]), "mask": values}
+    return {"image": image_of(*values.shape[:2]), "mask": values}
 
 
-def test_pets_have_three_named_classes_from_0_on_in_one_size(tmp_path):
-    """As in the published set: sizes differ, masks hold 1 to 3, the splits are train and test."""
+def test_pets_have_three_named_classes_and_one_size(tmp_path):
+    """As published: sizes differ, masks have the values 1 to 3, splits are train and test."""
     builder = tfds.builder("oxford_iiit_pet", data_dir=str(tmp_path))
     quarters = np.repeat(np.repeat([[1, 2], [3, 3]], 4, 0), 6, 1)
     examples = [
         {
-            "image": picture(*mask.shape),
+            "image": image_of(*mask.shape),
             "segmentation_mask": mask[..., None].astype(np.uint8),
             "label": 0,
             "species": 1,
@@ -81,7 +81,7 @@ def test_pets_have_three_named_classes_from_0_on_in_one_size(tmp_path):
         load(tmp_path, "oxford_iiit_pet")
 
 
-def test_images_and_masks_are_resized_each_in_its_way(tmp_path):
+def test_images_are_resized_bilinearly_and_masks_by_nearest_neighbor(tmp_path):
     example = pair(np.indices((9, 12)).sum(0) % 2 * 7)
     data = load(tmp_path, store(tmp_path, "checkered", {"image": IMAGE, "mask": MASK}, example), 5)
     assert data.class_names == ("class 0", "class 7")
@@ -89,45 +89,43 @@ def test_images_and_masks_are_resized_each_in_its_way(tmp_path):
         assert [tuple(spec.shape) for spec in split.element_spec] == [(5, 5, 3), (5, 5)]
         ((image, mask),) = split.as_numpy_iterator()
         assert (image.dtype, mask.dtype) == (np.uint8, np.uint8)
-        np.testing.assert_array_equal(
-            image, images.resize(tf.constant(example["image"]), (5, 5, 3))
-        )
+        np.testing.assert_array_equal(image, resize(tf.constant(example["image"]), (5, 5, 3)))
         rows, columns = (np.arange(5) + 0.5) * 9 // 5, (np.arange(5) + 0.5) * 12 // 5
         expected = np.add.outer(rows.astype(int), columns.astype(int)) % 2
         np.testing.assert_array_equal(mask, expected)
 
 
 def test_classes_are_the_values_that_occur_in_any_split(tmp_path):
-    examples = [pair([[3, 3], [9, VOID]]), pair([[3, 40], [3, 3]])]
+    examples = [pair([[3, 3], [9, IGNORE_ID]]), pair([[3, 40], [3, 3]])]
     name = store(tmp_path, "numbered", {"image": IMAGE, "mask": MASK}, *examples)
     data = load(tmp_path, name, image_size=2)
     assert data.class_names == ("class 3", "class 9", "class 40")
     found = [mask.tolist() for _, mask in data.test.as_numpy_iterator()]
-    assert found == [[[0, 0], [1, VOID]], [[0, 2], [0, 0]]]
+    assert found == [[[0, 0], [1, IGNORE_ID]], [[0, 2], [0, 0]]]
 
 
-def test_in_masks_of_black_and_white_white_is_a_class(tmp_path):
+def test_white_is_a_class_in_masks_of_black_and_white(tmp_path):
     name = store(tmp_path, "stencils", {"image": IMAGE, "mask": MASK}, pair([[0, 255], [0, 0]]))
     data = load(tmp_path, name, image_size=2)
     assert data.class_names == ("class 0", "class 255")
     assert next(data.test.as_numpy_iterator())[1].tolist() == [[0, 1], [0, 0]]
 
 
-def test_names_in_the_builder_are_the_classes_names(tmp_path):
+def test_class_names_are_those_of_the_feature(tmp_path):
     names = ["background", "cell", "nucleus"]
     features = {
         "scan": tfds.features.Image(shape=(2, 2, 1)),
         "truth": tfds.features.LabeledImage(labels=names, shape=(2, 2, 1)),
     }
     mask = np.array([[0, 1], [1, 0]], np.uint8)[..., None]
-    # The mask's name says nothing, but it is an image of labels.
+    # Its name does not tell that it is a mask, but its type does.
     data = load(tmp_path, store(tmp_path, "cells", features, {"scan": mask, "truth": mask}))
     assert data.class_names == tuple(names)
     assert data.image_shape == (2, 2, 1)
 
 
 class Paired(tfds.core.GeneratorBasedBuilder):
-    """Two images of which only the set itself says which is the mask."""
+    """Two images; only the supervised keys tell which is the mask."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "First."}
@@ -147,7 +145,7 @@ class Paired(tfds.core.GeneratorBasedBuilder):
         yield 0, {"a": mask, "b": mask + np.uint8(200)}
 
 
-def test_the_sets_own_pair_decides_which_image_is_the_mask(tmp_path):
+def test_the_supervised_keys_decide_which_image_is_the_mask(tmp_path):
     tfds.disable_progress_bar()
     tfds.builder("paired", data_dir=str(tmp_path)).download_and_prepare()
     ((image, mask),) = load(tmp_path, "paired").train.as_numpy_iterator()
@@ -155,8 +153,8 @@ def test_the_sets_own_pair_decides_which_image_is_the_mask(tmp_path):
     assert image.min() >= 200
 
 
-def test_the_image_is_found_among_other_pictures_whatever_their_order(tmp_path):
-    example = {**pair([[0, 1], [1, 1]]), "depth": picture(2, 2, 1)}
+def test_the_image_is_found_among_other_images_in_any_order(tmp_path):
+    example = {**pair([[0, 1], [1, 1]]), "depth": image_of(2, 2, 1)}
     example["image_left"] = example.pop("image")
     features = {"depth": MASK, "mask": MASK, "image_left": IMAGE}
     data = load(tmp_path, store(tmp_path, "street", features, example), image_size=2)
@@ -171,83 +169,85 @@ def test_the_image_is_found_among_other_pictures_whatever_their_order(tmp_path):
         (
             "unmasked",
             {"image": IMAGE, "depth": MASK},
-            {"image": picture(2, 2), "depth": picture(2, 2, 1)},
+            {"image": image_of(2, 2), "depth": image_of(2, 2, 1)},
             "unmasked has no image with a mask; its features are: depth, image",
         ),
         (
-            "coloured",
+            "colored",
             {"image": IMAGE, "mask": IMAGE},
-            {"image": picture(2, 2), "mask": picture(2, 2)},
-            "the masks of coloured are not uint8 with one channel",
+            {"image": image_of(2, 2), "mask": image_of(2, 2)},
+            "the masks of colored are not uint8 with one channel",
         ),
         (
             "uniform",
             {"image": IMAGE, "mask": MASK},
             pair([[4, 4], [4, 4]]),
-            "the masks of uniform hold no two classes",
+            "the masks of uniform have fewer than two classes",
         ),
     ],
 )
-def test_a_set_that_cannot_be_segmented_is_refused(name, features, example, message, tmp_path):
+def test_a_data_set_without_usable_masks_is_an_error(name, features, example, message, tmp_path):
     store(tmp_path, name, features, example)
     with pytest.raises(UserError, match=message):
         load(tmp_path, name, image_size=2)
 
 
-def test_a_set_of_labelled_images_is_refused(digits_dir):
+def test_a_data_set_of_labeled_images_is_an_error(digits_dir):
     with pytest.raises(UserError, match="digits has no image with a mask"):
         load(digits_dir, "digits")
 
 
-SHARES = st.sampled_from([0.0, 0.2, 0.4])
+FRACTIONS = st.sampled_from([0.0, 0.2, 0.4])
 
 
 @settings(max_examples=20)
 @given(
-    choice=st.builds(Augmentation, shift=SHARES, rotation=SHARES, zoom=SHARES, flip=st.booleans()),
+    choice=st.builds(
+        Augmentation, shift=FRACTIONS, rotation=FRACTIONS, zoom=FRACTIONS, flip=st.booleans()
+    ),
     seed=st.integers(0, 1000),
 )
-def test_a_mask_moves_with_its_image(choice, seed):
-    """Where white is a class, a moved mask is the moved image read again, but for blended edges."""
-    change = images.augmentation(choice, seed)
+def test_a_mask_changes_with_its_image(choice, seed):
+    """Where white is a class, the changed mask is the thresholded image, but for blended edges."""
+    change = augmentation(choice, seed)
     if change is None:
         return
     mask = np.zeros((6, 40, 40), np.uint8)
     mask[:, 4:20, 8:36] = mask[:, 20:34, 8:20] = 1
     image = mask[..., None].astype(np.float32)
-    moved, classes = masks.moving_together(change)(tf.constant(image), tf.constant(mask))
+    moved, classes = masks.augment_together(change)(tf.constant(image), tf.constant(mask))
     assert moved.shape == image.shape
     assert classes.dtype == tf.uint8
-    assert set(np.unique(classes)) <= {0, 1, VOID}
+    assert set(np.unique(classes)) <= {0, 1, IGNORE_ID}
     same = (moved.numpy()[..., 0] > 0.5) == (classes.numpy() == 1)
     assert same.mean((1, 2)).min() > 0.94
     assert np.any(classes.numpy() != mask)
 
 
-def test_what_moves_in_belongs_to_no_class():
-    change = images.augmentation(Augmentation(shift=0.5), 0)
+def test_pixels_from_outside_the_image_have_no_class():
+    change = augmentation(Augmentation(shift=0.5), 0)
     assert change
     ones = tf.ones((20, 8, 8, 1))
-    moved, classes = masks.moving_together(change)(ones, tf.fill((20, 8, 8), np.uint8(2)))
+    moved, classes = masks.augment_together(change)(ones, tf.fill((20, 8, 8), np.uint8(2)))
     inside = moved.numpy()[..., 0] > 0.999
     assert set(np.unique(classes.numpy()[inside])) == {2}
-    assert set(np.unique(classes.numpy()[moved.numpy()[..., 0] == 0])) == {VOID}
+    assert set(np.unique(classes.numpy()[moved.numpy()[..., 0] == 0])) == {IGNORE_ID}
 
 
-def test_pixels_of_no_class_stay_of_no_class():
-    change = images.augmentation(Augmentation(flip=True), 0)
+def test_pixels_without_a_class_stay_without():
+    change = augmentation(Augmentation(flip=True), 0)
     assert change
-    mask = tf.constant([[[VOID, 0], [1, 254]]] * 8, tf.uint8)
-    _, classes = masks.moving_together(change)(tf.zeros((8, 2, 2, 1)), mask)
+    mask = tf.constant([[[IGNORE_ID, 0], [1, 254]]] * 8, tf.uint8)
+    _, classes = masks.augment_together(change)(tf.zeros((8, 2, 2, 1)), mask)
     for one in classes.numpy():
-        assert one.tolist() in ([[VOID, 0], [1, 254]], [[0, VOID], [254, 1]])
+        assert one.tolist() in ([[IGNORE_ID, 0], [1, 254]], [[0, IGNORE_ID], [254, 1]])
 
 
-def test_the_embedded_slices_come_as_they_are(tmp_path):
+def test_the_bundled_slices_are_read_unchanged(tmp_path):
     data = load(tmp_path, "brain_slices")
     assert (data.name, data.class_names) == ("brain_slices", ("background", "brain"))
     assert data.image_shape == (96, 112, 1)
     for split, size in data.sizes.items():
-        examples = list(getattr(data, split).as_numpy_iterator())
+        examples = list(data.split(split).as_numpy_iterator())
         assert len(examples) == size
         assert set(np.unique([mask for _, mask in examples])) == {0, 1}

@@ -1,4 +1,4 @@
-"""Tiny images with masks, for tests of segmentation."""
+"""Tiny images with masks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import tensorflow as tf
 
 from pipelines.config import Recipe
 from pipelines.image.config import Augmentation, ImageConfig
-from pipelines.tasks.image_segmentation.data import VOID, SegmentedImages
+from pipelines.tasks.image_segmentation.data import IGNORE_ID, SegmentedImages
 
 SHAPE = (16, 16, 1)
 CLASSES = ("background", "gray", "white")
 SIZES = {"train": 24, "validation": 8, "test": 10}
 
 
-def squares(shape: tuple[int, int, int] = SHAPE, sizes: Mapping[str, int] = SIZES):
-    """Dark noise with a gray and a white square, whose edges belong to no class."""
+def squares(
+    shape: tuple[int, int, int] = SHAPE, sizes: Mapping[str, int] = SIZES
+) -> SegmentedImages:
+    """Dark noise with a gray and a white square, whose edges have no class."""
 
     def split(seed: int, size: int) -> tf.data.Dataset:
         random = np.random.default_rng(seed)
@@ -27,12 +29,11 @@ def squares(shape: tuple[int, int, int] = SHAPE, sizes: Mapping[str, int] = SIZE
         for image, mask in zip(images, masks, strict=True):
             for label, brightness in ((1, 100), (2, 200)):
                 y, x = random.integers(0, np.array(shape[:2]) - 5)
-                mask[y : y + 5, x : x + 5] = VOID
+                mask[y : y + 5, x : x + 5] = IGNORE_ID
                 mask[y + 1 : y + 4, x + 1 : x + 4] = label
                 image[y : y + 5, x : x + 5] = brightness + image[y : y + 5, x : x + 5] // 2
         return tf.data.Dataset.from_tensor_slices((images, masks))
 
-    splits = {name: split(seed, size) for seed, (name, size) in enumerate(sizes.items())}
     return SegmentedImages(
         name="squares",
         version="1.0.0",
@@ -40,11 +41,14 @@ def squares(shape: tuple[int, int, int] = SHAPE, sizes: Mapping[str, int] = SIZE
         sizes=dict(sizes),
         image_shape=shape,
         class_names=CLASSES,
-        **splits,
+        **{name: split(seed, size) for seed, (name, size) in enumerate(sizes.items())},
     )
 
 
-def config(augmentation: Augmentation = Augmentation(), **model: Any) -> ImageConfig:  # noqa: B008
+NO_AUGMENTATION = Augmentation()
+
+
+def config(augmentation: Augmentation = NO_AUGMENTATION, **model: Any) -> ImageConfig:
     """A U-Net for the squares that trains in a moment."""
     small = {"filters": 4, "depth": 1, "padding": "same", "normalize": True, "dropout": 0.0}
     return ImageConfig(
