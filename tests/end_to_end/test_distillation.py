@@ -6,6 +6,7 @@ import keras
 import mlflow
 import numpy as np
 import pytest
+from pipelines.tasks.distillation.distiller import Teacher
 
 import architectures
 from architectures.bert import transformer_layers
@@ -14,7 +15,6 @@ from pipelines import training
 from pipelines.__main__ import main
 from pipelines.catalog import PIPELINES
 from pipelines.tasks.distillation import distiller
-from pipelines.tasks.distillation.distiller import Teacher
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy

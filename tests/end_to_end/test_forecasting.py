@@ -1,4 +1,4 @@
-"""From a file of a user's to a server that forecasts it."""
+"""From a file of your own to a server that forecasts it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def sales(workplace) -> Path:
     return path
 
 
-def test_a_served_model_forecasts_a_file_as_the_registered_one_does(sales, store, workplace):
+def test_a_served_model_forecasts_a_file_as_the_registered_one_does(
+    sales, store, workplace, at_once
+):
     drifting = ("--season", "12", "--scaling", "window")
     assert main(["forecasting", "--dataset", str(sales), *drifting, *SMALL]) == 0
     deployed = deploy("sales", workplace / "models", version=1)

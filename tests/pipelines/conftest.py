@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import signal
@@ -88,6 +89,15 @@ def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tfds")
     loading.prepared("digits", data_dir=str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """A function that returns the TFDS builder of a bundled data set, each prepared once."""
+    from pipelines.datasets import loading
+
+    folder = tmp_path_factory.mktemp("embedded")
+    return functools.cache(lambda name: loading.prepared(name, data_dir=str(folder)))
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,17 @@
-"""Windows of a series: what was known at an origin, and what came after it.
+"""Windows of a series: the past that is known at an origin, and the future to forecast.
 
 The window of origin t is (values[t - history : t], values[t : t + horizon]). An origin belongs to a
 split if all of its horizon lies in it, so that no step that validation or test are scored on is a
 target of training. Histories may reach back into the split before: at the origin they are known.
 
-A series is an embedded set, or a CSV or Parquet file of the user's: a row per step, in time order.
-Its splits are stretches of time, 70 %, 15 % and 15 %.
+A series is a bundled set, or a CSV or Parquet file: a row per step, in time order. Its splits are
+consecutive periods, 70 %, 15 % and 15 % of the steps.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,97 +22,45 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from pipelines.datasets import loading
 from pipelines.datasets.builders.series import ENDS, SEASONS
+from pipelines.datasets.dataset import SPLITS, Dataset
+from pipelines.datasets.loading import Identity
 from pipelines.errors import UserError
 from pipelines.tasks.forecasting.config import ForecastingConfig
 
 
-@dataclass(frozen=True, eq=False)
-class SeriesData:
-    """A series in windows.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeriesData(Dataset):
+    """A series in windows: (float32 [history], float32 [horizon]) examples.
 
     Attributes:
-        name: TFDS name, or that of the file.
-        version: Version of the data set.
-        digest: Fingerprint of the data.
         values: float64 [steps], in the series' own unit.
         times: [steps], dates or numbers.
         ends: Where each split ends; it begins where the one before ends.
         season: Steps of a season, 1 without one.
-        history: Steps that a forecast looks back.
-        horizon: Steps that it looks ahead.
+        history: Length of the input window in steps.
+        horizon: Forecast horizon in steps.
+        scale: Mean absolute error of the seasonal naive forecast within train.
     """
 
-    name: str
-    version: str
-    digest: str
     values: np.ndarray
     times: np.ndarray
-    ends: dict[str, int]
+    ends: Mapping[str, int]
     season: int
     history: int
     horizon: int
-
-    @property
-    def scale(self) -> float:
-        """Mean absolute error of the one-season-ahead naive forecast within train."""
-        known = self.values[: self.ends["train"]]
-        return float(np.abs(known[self.season :] - known[: -self.season]).mean())
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Number of windows in each split."""
-        return {split: len(self.origins(split)) for split in self.ends}
-
-    @property
-    def example_bytes(self) -> int:
-        """Size of one history in memory."""
-        return 4 * self.history
-
-    @property
-    def train(self) -> tf.data.Dataset:
-        """(float32 [history], float32 [horizon]) windows, unbatched, as the others."""
-        return self._windows("train")
-
-    @property
-    def validation(self) -> tf.data.Dataset:
-        """What choices look at."""
-        return self._windows("validation")
-
-    @property
-    def test(self) -> tf.data.Dataset:
-        """What is reported, once."""
-        return self._windows("test")
+    scale: float
 
     def origins(self, split: str) -> np.ndarray:
         """Returns the first step, int [windows], of each horizon within a split."""
-        before = [end for end in self.ends.values() if end < self.ends[split]]
-        start = max([self.history, *before])
-        return np.arange(start, self.ends[split] - self.horizon + 1)
+        return _origins(self.ends, split, self.history, self.horizon)
 
     def histories(self, split: str) -> np.ndarray:
-        """Returns what was known at each origin, float32 [windows, history]."""
-        every = sliding_window_view(self.values, self.history)
-        return every[self.origins(split) - self.history].astype(np.float32)
+        """Returns the input window of each origin, float32 [windows, history]."""
+        return _windows(self.values, self.origins(split) - self.history, self.history)
 
     def futures(self, split: str) -> np.ndarray:
-        """Returns what came after each origin, float32 [windows, horizon]."""
-        every = sliding_window_view(self.values, self.horizon)
-        return every[self.origins(split)].astype(np.float32)
-
-    def raw(self, split: str) -> dict[str, np.ndarray]:
-        """Returns the scale of MASE and the block of each window, [windows].
-
-        Neighbouring windows share most of their steps, so what is resampled are blocks of a
-        horizon's windows.
-        """
-        count = len(self.origins(split))
-        return {
-            "scale": np.full(count, self.scale),
-            "block": np.arange(count) // self.horizon,
-        }
-
-    def _windows(self, split: str) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices((self.histories(split), self.futures(split)))
+        """Returns the truth from each origin on, float32 [windows, horizon]."""
+        return _windows(self.values, self.origins(split), self.horizon)
 
 
 def load(config: ForecastingConfig) -> SeriesData:
@@ -123,55 +72,132 @@ def load(config: ForecastingConfig) -> SeriesData:
     """
     path = Path(config.dataset).expanduser()
     if path.suffix in _READERS:
-        table = _table(path)
-        values, times = _column(table, config.column, path)
-        count = len(values)
-        name = loading.registrable(path.stem)
-        version = "1.0.0"
+        values, times = _column(_table(path), config.column, path)
         digest = hashlib.sha256(values.tobytes() + "".join(map(str, times)).encode())
-        ends = {split: round(share * count) for split, share in ENDS.items()}
-        return _checked(
-            SeriesData(
-                name,
-                version,
-                digest.hexdigest()[:12],
-                values,
-                times,
-                ends,
-                config.season or 1,
-                config.history,
-                config.horizon,
-            )
-        )
+        identity: Identity = {
+            "name": loading.registrable(path.stem),
+            "version": "1.0.0",
+            "digest": digest.hexdigest()[:12],
+        }
+        ends = {split: round(fraction * len(values)) for split, fraction in ENDS.items()}
+        return _checked(config, identity, values, times, ends, config.season or 1)
     if config.column:
         raise UserError(f"--column is for CSV and Parquet files, not for {config.dataset!r}")
-    builder = loading.prepared(
-        config.dataset, data_dir=config.data_dir, manual_dir=config.manual_dir
-    )
-    if {"time", "value"} != set(builder.info.features or ()):
+    source = loading.open_dataset(config)
+    name = source.builder.name
+    if {"time", "value"} != set(source.builder.info.features or ()):
         raise UserError(
-            f"{builder.name} is no time series; there are: {', '.join(SEASONS)}, "
-            "and your own CSV or Parquet files"
+            f"{name} is not a time series; the bundled ones are: {', '.join(SEASONS)}; "
+            "your own CSV or Parquet files work too"
         )
-    steps = [
-        step
-        for split in ENDS
-        for step in builder.as_dataset(split=split, shuffle_files=False).as_numpy_iterator()
-    ]
-    sizes = [builder.info.splits[split].num_examples for split in ENDS]
+    steps = [step for split in SPLITS for step in source.read(split).as_numpy_iterator()]
     return _checked(
-        SeriesData(
-            builder.name,
-            str(builder.info.version),
-            loading.digest(builder),
-            np.array([step["value"] for step in steps], np.float64),
-            np.array([step["time"].decode() for step in steps], "datetime64[D]"),
-            dict(zip(ENDS, np.cumsum(sizes).tolist(), strict=True)),
-            config.season or SEASONS.get(builder.name, 1),
-            config.history,
-            config.horizon,
-        )
+        config,
+        source.identity(),
+        np.array([step["value"] for step in steps], np.float64),
+        np.array([step["time"].decode() for step in steps], "datetime64[D]"),
+        dict(zip(SPLITS, np.cumsum(list(source.sizes().values())).tolist(), strict=True)),
+        config.season or SEASONS.get(name, 1),
     )
+
+
+def cut(
+    identity: Identity,
+    values: np.ndarray,
+    times: np.ndarray,
+    ends: Mapping[str, int],
+    *,
+    season: int,
+    history: int,
+    horizon: int,
+) -> SeriesData:
+    """Cuts a series into windows.
+
+    Neighboring windows share most of their steps, so the column "block" makes the bootstrap
+    resample blocks of a horizon's windows; the column "scale" is that of MASE.
+
+    Args:
+        identity: Name, version and digest.
+        values: As in `SeriesData`, as are the others.
+        times: [steps].
+        ends: Where each split ends.
+        season: Steps of a season.
+        history: Length of the input window.
+        horizon: Forecast horizon.
+    """
+    known = values[: ends["train"]]
+    scale = float(np.abs(known[season:] - known[:-season]).mean())
+    origins = {split: _origins(ends, split, history, horizon) for split in SPLITS}
+    examples = {
+        split: tf.data.Dataset.from_tensor_slices(
+            (_windows(values, firsts - history, history), _windows(values, firsts, horizon))
+        )
+        for split, firsts in origins.items()
+    }
+    return SeriesData(
+        **identity,
+        sizes={split: len(firsts) for split, firsts in origins.items()},
+        train=examples["train"],
+        validation=examples["validation"],
+        test=examples["test"],
+        columns={
+            split: {
+                "scale": np.full(len(firsts), scale),
+                "block": np.arange(len(firsts)) // horizon,
+            }
+            for split, firsts in origins.items()
+        },
+        example_bytes=4 * history,
+        values=values,
+        times=times,
+        ends=ends,
+        season=season,
+        history=history,
+        horizon=horizon,
+        scale=scale,
+    )
+
+
+def _origins(ends: Mapping[str, int], split: str, history: int, horizon: int) -> np.ndarray:
+    """Returns the first step, int [windows], of each horizon within a split."""
+    before = [end for end in ends.values() if end < ends[split]]
+    return np.arange(max([history, *before]), ends[split] - horizon + 1)
+
+
+def _windows(values: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    """Returns float32 [windows, length], the steps from each start on."""
+    return sliding_window_view(values, length)[starts].astype(np.float32)
+
+
+def _checked(
+    config: ForecastingConfig,
+    identity: Identity,
+    values: np.ndarray,
+    times: np.ndarray,
+    ends: Mapping[str, int],
+    season: int,
+) -> SeriesData:
+    """Returns the series in windows.
+
+    Raises:
+        UserError: A split is too short for a window, or the series repeats itself exactly.
+    """
+    name, history, horizon = identity["name"], config.history, config.horizon
+    lengths = dict(zip(SPLITS, np.diff([0, *ends.values()]).tolist(), strict=True))
+    needed = max(history, 2 * season, 10) + horizon
+    if lengths["train"] < needed or min(lengths.values()) < horizon:
+        raise UserError(
+            f"{name} is too short: of its {len(values)} steps train has {lengths['train']}, "
+            f"validation {lengths['validation']}, test {lengths['test']}; --history {history}, "
+            f"--horizon {horizon} and a season of {season} need {needed} in train and {horizon} in "
+            "each of the others"
+        )
+    data = cut(identity, values, times, ends, season=season, history=history, horizon=horizon)
+    if not data.scale:
+        raise UserError(
+            f"{name} repeats itself exactly every {season} steps; there is nothing to learn"
+        )
+    return data
 
 
 _READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
@@ -182,7 +208,7 @@ def _table(path: Path) -> pd.DataFrame:
         raise UserError(f"there is no file {path}")
     try:
         table = _READERS[path.suffix](path)
-    except (ValueError, OSError) as error:  # Of both readers, for all that is damaged.
+    except (ValueError, OSError) as error:  # Both readers raise these for damaged files.
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
     if not isinstance(table.index, pd.RangeIndex):  # Parquet keeps times there.
@@ -238,21 +264,3 @@ def _times(column: pd.Series, path: Path) -> np.ndarray:
             f"{column.name!r} does not increase in row {back[0] + 2}"
         )
     return array
-
-
-def _checked(data: SeriesData) -> SeriesData:
-    stretches = dict(zip(ENDS, np.diff([0, *data.ends.values()]).tolist(), strict=True))
-    needed = max(data.history, 2 * data.season, 10) + data.horizon
-    if stretches["train"] < needed or min(stretches.values()) < data.horizon:
-        raise UserError(
-            f"{data.name} is too short: of its {len(data.values)} steps train has "
-            f"{stretches['train']}, validation {stretches['validation']}, test "
-            f"{stretches['test']}; --history {data.history}, --horizon {data.horizon} and a season "
-            f"of {data.season} need {needed} and twice {data.horizon}"
-        )
-    if not data.scale:
-        raise UserError(
-            f"{data.name} repeats itself exactly every {data.season} steps; there is nothing to "
-            "learn"
-        )
-    return data

@@ -1,17 +1,73 @@
-"""Pictures of forecasts, as matplotlib figures that MLflow shows."""
+"""Figures of forecasts: fans, one-step forecasts, errors by step, calibration."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipelines.baselines import Baseline
+from pipelines.predictions import Predictions
+from pipelines.tasks.forecasting.data import SeriesData
+from pipelines.tasks.forecasting.metrics import LEVELS
+
 _NETWORK, _TRUTH = "tab:blue", "black"
 _OTHERS = ("tab:orange", "tab:green", "tab:purple", "tab:red")
+
+
+def figures(
+    data: SeriesData, test: Predictions, baselines: Sequence[Baseline], strongest: Baseline
+) -> Iterator[tuple[str, Figure]]:
+    """Yields fans, one-step forecasts, errors by step, and the calibration of quantiles.
+
+    Args:
+        data: The series.
+        test: The network's predictions on the test split.
+        baselines: What it is compared with.
+        strongest: The one of them that is shown in the fans.
+    """
+    origins, quantiles = data.origins("test"), test.predicted["quantiles"]
+    past = min(data.history, 3 * data.horizon)  # More would leave no room for the forecast.
+    chosen = np.unique(np.linspace(0, len(origins) - 1, 6).astype(int))
+    split = f"the test split of {data.name}"
+    panels = [
+        Fan(
+            past_times=data.times[origin - past : origin],
+            past=data.values[origin - past : origin],
+            times=data.times[origin : origin + data.horizon],
+            truth=data.values[origin : origin + data.horizon],
+            quantiles=quantiles[window],
+            other=strongest.predictions.predicted["forecast"][window],
+        )
+        for window, origin in zip(chosen, origins[chosen], strict=True)
+    ]
+    title = f"Forecasts from {len(chosen)} origins in {split}"
+    yield "fans", fans(panels, LEVELS, other=strongest.name, title=title)
+    title = f"One step ahead through {split}"
+    values = data.values[origins]
+    yield (
+        "one_step_ahead",
+        forecast_line(data.times[origins], values, quantiles[:, 0], LEVELS, title=title),
+    )
+    predicted = {"network": test.predicted} | {
+        baseline.name: baseline.predictions.predicted for baseline in baselines
+    }
+    target = test.examples["target"]
+    errors = {
+        name: np.abs(target - columns["forecast"]).mean(0) / data.scale
+        for name, columns in predicted.items()
+    }
+    yield "error_by_step", error_by_step(errors, y_label="MASE", title=f"Error on {split}")
+    below = {
+        name: (target[..., None] <= columns["quantiles"]).mean((0, 1))
+        for name, columns in predicted.items()
+    }
+    yield "calibration", calibration(below, LEVELS, title=f"Quantiles on {split}")
 
 
 @dataclass(frozen=True)
@@ -36,13 +92,13 @@ class Fan:
 
 
 def fans(charts: Sequence[Fan], levels: Sequence[float], *, other: str, title: str) -> Figure:
-    """Draws forecasts as fans: a band for each pair of levels around the median.
+    """Plots forecasts as fans: a band for each pair of levels around the median.
 
     Args:
         charts: One panel each, three to a row.
         levels: Levels of the quantiles, ascending, the median in the middle.
         other: Name of the forecast to compare with.
-        title: What they have in common.
+        title: Title of the figure.
     """
     rows = -(-len(charts) // 3)
     figure = Figure(figsize=(13, 3.2 * rows + 0.7), layout="constrained")
@@ -72,14 +128,14 @@ def forecast_line(
     *,
     title: str,
 ) -> Figure:
-    """Draws a stretch of the series with the forecast that was made for each of its steps.
+    """Plots a part of the series with the forecast that was made for each of its steps.
 
     Args:
         times: [steps], dates or numbers.
         truth: [steps].
         quantiles: [steps, levels].
         levels: As in `fans`.
-        title: Which forecast it is.
+        title: Title of the figure.
     """
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -93,12 +149,12 @@ def forecast_line(
 
 
 def error_by_step(errors: Mapping[str, np.ndarray], *, y_label: str, title: str) -> Figure:
-    """Draws the error at each step ahead.
+    """Plots the error at each step ahead.
 
     Args:
         errors: [horizon] by name, the network's first.
         y_label: What the error is.
-        title: Of what.
+        title: Title of the figure.
     """
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -112,28 +168,30 @@ def error_by_step(errors: Mapping[str, np.ndarray], *, y_label: str, title: str)
     return figure
 
 
-def calibration(shares: Mapping[str, np.ndarray], levels: Sequence[float], *, title: str) -> Figure:
-    """Draws which share of the truth lies below each quantile, against its level.
+def calibration(
+    fractions: Mapping[str, np.ndarray], levels: Sequence[float], *, title: str
+) -> Figure:
+    """Plots the fraction of the truth below each quantile against its level.
 
     Args:
-        shares: [levels] by name, the network's first.
+        fractions: [levels] by name, the network's first.
         levels: Levels of the quantiles.
-        title: Of what.
+        title: Title of the figure.
     """
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="tab:gray", linestyle=":", label="perfectly calibrated")
-    for (name, values), style in zip(shares.items(), _styles(len(shares)), strict=True):
+    for (name, values), style in zip(fractions.items(), _styles(len(fractions)), strict=True):
         axes.plot(levels, values, marker="o", label=name, **style)
-    axes.set(xlabel="level of the quantile", ylabel="share of the truth below it", title=title)
+    axes.set(xlabel="level of the quantile", ylabel="fraction of the truth below it", title=title)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=levels, aspect="equal")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return figure
 
 
-def _bands(axes, times, quantiles, levels) -> None:
-    """Draws the median and, the wider the paler, the bands around it."""
+def _bands(axes: Axes, times: np.ndarray, quantiles: np.ndarray, levels: Sequence[float]) -> None:
+    """Plots the median and the bands around it, wider ones paler."""
     pairs = len(levels) // 2
     for index in range(pairs):
         low, high = levels[index], levels[-1 - index]
@@ -150,7 +208,7 @@ def _bands(axes, times, quantiles, levels) -> None:
 
 
 def _styles(count: int) -> list[dict[str, Any]]:
-    """Returns how lines look, the network's first."""
+    """Returns the styles of lines, the network's first."""
     others = [
         {"color": _OTHERS[index % len(_OTHERS)], "linestyle": "--"} for index in range(count - 1)
     ]

@@ -1,4 +1,4 @@
-"""The embedded sets, each prepared once, and their examples in memory."""
+"""The examples of bundled data sets, in memory."""
 
 from __future__ import annotations
 
@@ -9,21 +9,12 @@ from typing import Any
 import pytest
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading
-
 Examples = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory) -> Callable[[str], tfds.core.DatasetBuilder]:
-    """A function that returns the prepared builder of an embedded set."""
-    folder = tmp_path_factory.mktemp("embedded")
-    return functools.cache(lambda name: loading.prepared(name, data_dir=str(folder)))
-
-
-@pytest.fixture(scope="session")
 def examples(embedded) -> Callable[[str], Examples]:
-    """A function that returns the examples of each split of an embedded set."""
+    """A function that returns the examples of each split of a bundled data set."""
 
     @functools.cache
     def read(name: str) -> Examples:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipelines.errors import UserError
 from pipelines.tasks.forecasting import data as windows
 from pipelines.tasks.forecasting.config import ForecastingConfig
-from tests.pipelines.series import series
+from tests.pipelines.tasks.forecasting.examples import series
 
 
 @given(
@@ -29,7 +29,7 @@ def test_windows_hold_what_was_known_and_what_came_and_share_no_target(
     train = data.draw(st.integers(history + horizon, count - 2 * horizon))
     validation = data.draw(st.integers(train + horizon, count - horizon))
     ends = {"train": train, "validation": validation, "test": count}
-    cut = series(np.arange(count), history=history, horizon=horizon, ends=ends)
+    cut = series(np.arange(count), season=1, history=history, horizon=horizon, ends=ends)
     seen: set[int] = set()
     start = history
     for split, end in ends.items():
@@ -48,7 +48,7 @@ def test_windows_hold_what_was_known_and_what_came_and_share_no_target(
 def test_examples_are_the_windows():
     cut = series()
     for split in ("train", "validation", "test"):
-        pairs = list(getattr(cut, split).as_numpy_iterator())
+        pairs = list(cut.split(split).as_numpy_iterator())
         assert len(pairs) == cut.sizes[split]
         for (history, future), known, came in zip(
             pairs, cut.histories(split), cut.futures(split), strict=True
@@ -192,5 +192,7 @@ def test_an_embedded_series_is_whole_in_order_and_knows_its_season(embedded):
 
 def test_a_set_that_is_no_series_is_the_users_mistake(embedded):
     folder = str(embedded("digits").data_path.parent.parent.parent)
-    with pytest.raises(UserError, match="digits is no time series; there are: elnino, sunspots"):
+    with pytest.raises(
+        UserError, match="digits is not a time series; the bundled ones are: elnino, sunspots"
+    ):
         windows.load(ForecastingConfig(dataset="digits", data_dir=folder))

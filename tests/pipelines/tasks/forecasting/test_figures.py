@@ -1,4 +1,4 @@
-"""Pictures of forecasts: each line where its numbers are, and drawable for dates and numbers."""
+"""Figures of forecasts: each line shows its numbers, over dates and over numbers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_fans_show_each_forecast_in_a_panel(times, count):
         assert (ys.min(), ys.max()) == (chart.quantiles.min(), chart.quantiles.max())
 
 
-def test_a_stretch_shows_truth_median_and_bands():
+def test_a_line_shows_truth_median_and_bands():
     quantiles = np.arange(12.0).reshape(4, 3)
     figure = drawn(
         series_figures.forecast_line(np.arange(4), np.zeros(4), quantiles, LEVELS, title="Steps")
@@ -73,10 +73,10 @@ def test_errors_start_at_the_first_step_and_at_zero(steps):
         np.testing.assert_array_equal(line.get_ydata(), values)
 
 
-def test_calibration_shows_shares_over_levels():
-    shares = {"network": np.array([0.2, 0.5, 0.8]), "naive": np.array([0.0, 0.4, 1.0])}
-    figure = drawn(series_figures.calibration(shares, LEVELS, title="Quantiles"))
+def test_calibration_shows_fractions_over_levels():
+    fractions = {"network": np.array([0.2, 0.5, 0.8]), "naive": np.array([0.0, 0.4, 1.0])}
+    figure = drawn(series_figures.calibration(fractions, LEVELS, title="Quantiles"))
     found = lines(figure.axes[0])
     assert list(found) == ["perfectly calibrated", "network", "naive"]
-    for name, values in shares.items():
+    for name, values in fractions.items():
         np.testing.assert_array_equal(found[name], values)
