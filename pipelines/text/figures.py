@@ -1,4 +1,4 @@
-"""Pictures of texts: lengths, mistakes, attention, and where a network puts them."""
+"""Figures of tasks on text: texts with captions, lengths, embeddings and attention."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sklearn.manifold import TSNE
 from architectures.attention import attention_maps
 from pipelines.batching import buckets
 
-_MOST_POINTS = 500
-_MOST_TOKENS = 32
+_MAX_POINTS = 500
+_MAX_TOKENS = 32
 
 
 def texts(shown: Iterable[str], captions: Sequence[str], *, title: str) -> Figure:
-    """Draws texts below each other, each under its caption.
+    """Plots texts below each other, each under its caption.
 
     Args:
-        shown: The texts; long ones are cut after three lines.
+        shown: The texts; long ones are truncated to three lines.
         captions: One for each.
-        title: What they have in common.
+        title: Title of the figure.
     """
     blocks = [textwrap.wrap(text, 110, max_lines=3, placeholder=" …") for text in shown]
     height = 0.6 + 0.21 * sum(len(block) + 1.8 for block in blocks)
@@ -45,12 +45,12 @@ def texts(shown: Iterable[str], captions: Sequence[str], *, title: str) -> Figur
 
 
 def lengths(train: tf.data.Dataset, batch_size: int = 32, part: str = "token_ids") -> Figure:
-    """Draws how long training texts are, and what share of a batch is padding.
+    """Plots the lengths of training texts, and the fraction of padding in batches.
 
     Args:
         train: Examples whose inputs have `part`, int32 [tokens].
         batch_size: Examples in a batch.
-        part: Name of the input that is drawn.
+        part: Name of the input that is counted.
     """
     counts = np.array([len(inputs[part]) for inputs, *_ in train.as_numpy_iterator()])
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -73,7 +73,7 @@ def lengths(train: tf.data.Dataset, batch_size: int = 32, part: str = "token_ids
 
 
 def padding(batches: Sequence[np.ndarray]) -> float:
-    """Returns the share of padding when each batch of lengths is padded to its longest."""
+    """Returns the fraction of padding when each batch of lengths is padded to its longest."""
     padded = sum(len(batch) * int(batch.max()) for batch in batches)
     return 1 - sum(int(batch.sum()) for batch in batches) / padded
 
@@ -85,17 +85,17 @@ def _batches(counts: np.ndarray, size: int) -> list[np.ndarray]:
 def embedding_map(
     features_of: keras.Model, examples: tf.data.Dataset, class_names: Sequence[str]
 ) -> Figure:
-    """Draws test texts where their features put them.
+    """Plots test texts by their features in two dimensions, with colors for the classes.
 
     t-SNE (van der Maaten & Hinton 2008) of at most 50 principal components.
 
     Args:
         features_of: From inputs to features, [batch, width].
-        examples: (inputs, int64 []) examples; at most 500 are drawn.
+        examples: (inputs, int64 []) examples; at most 500 are plotted.
         class_names: In the order of the labels.
     """
     features, labels = [], []
-    for inputs, target in examples.take(_MOST_POINTS).padded_batch(64):
+    for inputs, target in examples.take(_MAX_POINTS).padded_batch(64):
         features.append(features_of(inputs, training=False).numpy())
         labels.append(target.numpy())
     vectors, label = np.concatenate(features), np.concatenate(labels)
@@ -116,19 +116,20 @@ def attention(
     model: keras.Model,
     inputs: Mapping[str, np.ndarray],
     tokens: Sequence[str],
-    places: Sequence[int] = range(_MOST_TOKENS),
+    places: Sequence[int] = range(_MAX_TOKENS),
 ) -> Iterator[tuple[str, Figure]]:
-    """Yields where a network with attention looks in one text, layer by layer.
+    """Yields figures of the attention weights for one text, layer by layer.
 
     Args:
         model: A network; one without attention yields nothing.
         inputs: Its inputs, each [1, tokens].
-        tokens: The tokens' texts.
-        places: Which of them are drawn, where there are so many.
+        tokens: The text of each token.
+        places: Positions of the tokens to plot, where there are many.
 
     Yields:
-        "attention_layers": how much each token is looked at in each layer, the mean over heads
-        and positions; "attention_heads": the mean over heads of each layer, from token to token.
+        "attention_layers": the attention that each token receives in each layer, the mean over
+        heads and positions; "attention_heads": the mean over heads of each layer, from token to
+        token.
     """
     try:
         maps = attention_maps(model)
@@ -146,11 +147,11 @@ def attention(
     axes.imshow(received, cmap="Blues", aspect="auto", vmin=0)
     axes.set_xticks(range(count), names, rotation=90)
     axes.set_yticks(range(len(weights)), list(weights))
-    axes.set_title("How much each token is looked at")
+    axes.set_title("Attention received per token")
     yield "attention_layers", figure
 
     weights = {n: weight[chosen] for n, weight in weights.items() if len(weight) == len(tokens)}
-    if not weights:  # A pooling looks from nowhere in the text.
+    if not weights:  # A pooling layer has no query for each token.
         return
     columns = min(len(weights), 3)
     rows = -(-len(weights) // columns)
@@ -164,6 +165,15 @@ def attention(
         panel.set_yticks(range(count), names, fontsize=7)
         panel.set_title(name)
     yield "attention_heads", figure
+
+
+def attention_of_first(
+    model: keras.Model, examples: tf.data.Dataset, vocabulary: Sequence[str]
+) -> Iterator[tuple[str, Figure]]:
+    """Yields the figures of `attention` for the first of (inputs, target, ...) examples."""
+    inputs, *_ = next(examples.as_numpy_iterator())
+    tokens = [vocabulary[index] for index in inputs["token_ids"]]
+    yield from attention(model, {name: x[np.newaxis] for name, x in inputs.items()}, tokens)
 
 
 def _from_to(weight: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ function from a batch of strings to inputs, the same in both places. Id 0 is pad
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -21,7 +21,7 @@ from pipelines.errors import UserError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # Frequent words decide a vocabulary; more texts than these only take longer.
-_MOST_TEXTS = 50_000
+_MAX_TEXTS = 50_000
 _CHUNK = 4096
 # Where BERT cuts text into words: at white space, and around punctuation and CJK characters.
 _KEPT = (
@@ -63,7 +63,7 @@ class Words:
         self._layer = keras.layers.TextVectorization(
             max_tokens=size, standardize=_spaced, split="whitespace", ragged=True
         )
-        self._layer.adapt(tf.constant(texts[:_MOST_TEXTS]), batch_size=_CHUNK)
+        self._layer.adapt(tf.constant(texts[:_MAX_TEXTS]), batch_size=_CHUNK)
         self.vocabulary = [str(word) for word in self._layer.get_vocabulary()]
         self.resources = [self._layer]
         self._max_length = max_length
@@ -165,7 +165,7 @@ class WordPieces:
         for segment in segments:
             lengths = tf.minimum(segment.row_lengths(), left)
             left -= lengths
-            kept.append(shortened(segment, lengths))
+            kept.append(truncate(segment, lengths))
         separator = self._column(self._tokenizer.sep_token_id, batch)
         parts = [self._column(self._tokenizer.cls_token_id, batch)]
         numbers = [tf.zeros_like(parts[0])]
@@ -205,18 +205,16 @@ def _split(
     return tensorflow_text.regex_split_with_offsets(texts, cuts, kept)
 
 
-def shortened(segment: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
+def truncate(segment: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
     """Keeps the first `lengths` [batch] tokens of each row."""
     places = tf.ragged.range(segment.row_lengths())
     return tf.ragged.boolean_mask(segment, places < lengths[:, tf.newaxis])
 
 
-def learn_word_pieces(texts: np.ndarray, size: int, *, lowercase: bool = True) -> list[str]:
+def train_word_pieces(texts: np.ndarray, size: int, *, lowercase: bool = True) -> list[str]:
     """Returns a WordPiece vocabulary of about `size` tokens for `texts`, str [texts]."""
     return keras_hub.tokenizers.compute_word_piece_vocabulary(
-        tf.data.Dataset.from_tensor_slices(texts[:_MOST_TEXTS])
-        .batch(_CHUNK)
-        .map(_with_plain_space),
+        tf.data.Dataset.from_tensor_slices(texts[:_MAX_TEXTS]).batch(_CHUNK).map(_with_plain_space),
         vocabulary_size=size,
         lowercase=lowercase,
         strip_accents=lowercase,
@@ -229,7 +227,12 @@ def is_lowercase(vocabulary: Sequence[str]) -> bool:
     return not any(token != token.lower() for token in vocabulary if token not in SPECIAL)
 
 
-def tokenized(tokenizer: Tokenizer, *texts: np.ndarray) -> dict[str, tf.RaggedTensor]:
+def dense(inputs: Mapping[str, tf.RaggedTensor]) -> dict[str, tf.Tensor]:
+    """Pads ragged inputs with zeros to the longest of the batch."""
+    return {name: ragged.to_tensor() for name, ragged in inputs.items()}
+
+
+def tokenize(tokenizer: Tokenizer, *texts: np.ndarray) -> dict[str, tf.RaggedTensor]:
     """Returns the inputs for whole columns of texts, str [texts], chunk by chunk."""
     chunks = [
         tokenizer(*(tf.constant(column[start : start + _CHUNK]) for column in texts))

@@ -1,9 +1,9 @@
-"""Probing: what each layer of a frozen encoder knows, read by a linear classifier.
+"""Probing: linear classifiers on the features of each layer of a frozen encoder.
 
 Tenney et al., "BERT Rediscovers the Classical NLP Pipeline", 2019, and Devlin et al. 2019, section
 5.3 (features from a fixed encoder): hidden states of a layer are pooled to one vector for each
-text, and logistic regression on the training split is scored on validation. The encoder learns
-nothing.
+text, and logistic regression on the training split is scored on validation. The encoder is not
+trained.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -19,23 +20,23 @@ from sklearn.preprocessing import StandardScaler
 
 from architectures.bert import transformer_layers
 from pipelines import figures
-from pipelines.tasks.text_classification.data import LabelledTexts
+from pipelines.tasks.text_classification.data import LabeledTexts
 
 POOLINGS = ("cls", "mean", "max")
-_MOST_TRAINING = 2000
-_MOST_VALIDATION = 1000
+_MAX_TRAINING = 2000
+_MAX_VALIDATION = 1000
 _BATCH = 64
 
 
-def probe(encoder: keras.Model, data: LabelledTexts) -> dict[str, list[float]]:
+def probe(encoder: keras.Model, data: LabeledTexts) -> dict[str, list[float]]:
     """Returns the validation accuracy of each layer's features, by pooling.
 
     The first value is that of the embeddings, the last that of the last layer. At most 2,000
     training and 1,000 validation texts are used.
     """
     hidden = _hidden(encoder)
-    train, labels = _pooled(hidden, data.train.take(_MOST_TRAINING))
-    validation, truth = _pooled(hidden, data.validation.take(_MOST_VALIDATION))
+    train, labels = _pooled(hidden, data.train.take(_MAX_TRAINING))
+    validation, truth = _pooled(hidden, data.validation.take(_MAX_VALIDATION))
     scores: dict[str, list[float]] = {pooling: [] for pooling in POOLINGS}
     for layer in range(train.shape[1]):
         for index, pooling in enumerate(POOLINGS):
@@ -45,33 +46,33 @@ def probe(encoder: keras.Model, data: LabelledTexts) -> dict[str, list[float]]:
     return scores
 
 
-def figure(encoder: keras.Model, data: LabelledTexts) -> Figure:
-    """Draws `probe`: accuracy over layers, a line for each pooling."""
+def figure(encoder: keras.Model, data: LabeledTexts) -> Figure:
+    """Plots `probe`: accuracy over layers, a line for each pooling."""
     return figures.lines(
         probe(encoder, data),
         x_label="layer (0: embeddings)",
         y_label="validation accuracy of a linear probe",
-        title="What the frozen layers know, by pooling",
+        title="Linear-probe accuracy by layer",
     )
 
 
 def _hidden(encoder: keras.Model) -> keras.Model:
-    """Returns a model over the same layers to the embeddings and to what each layer gives."""
+    """Returns a model with the same layers to the embeddings and to each layer's output."""
     states: list[Any] = []
     layers = transformer_layers(encoder)
 
-    # Seen call by call, as ALBERT's one layer is called again and again.
-    def call(layer, *args, **kwargs):
+    # Recorded call by call, for ALBERT calls one layer several times.
+    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
         output = layer(*args, **kwargs)
         if layer in layers:
             states.extend([output] if states else [args[0], output])
         return output
 
-    twin = keras.models.clone_model(encoder, clone_function=lambda layer: layer, call_function=call)
-    return keras.Model(twin.input, states)
+    copy = keras.models.clone_model(encoder, clone_function=lambda layer: layer, call_function=call)
+    return keras.Model(copy.input, states)
 
 
-def _pooled(hidden: keras.Model, examples) -> tuple[np.ndarray, np.ndarray]:
+def _pooled(hidden: keras.Model, examples: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Returns features [texts, layers, poolings, width] and labels [texts]."""
     features, labels = [], []
     for inputs, target in examples.padded_batch(_BATCH):

@@ -1,4 +1,4 @@
-"""Texts, or pairs of texts, to one of several classes.
+"""Text classification: a text, or a pair of texts, to one of several classes.
 
     python -m pipelines text_classification
 
@@ -32,10 +32,7 @@ tables, see `datasets/tables.py`.
 
 from __future__ import annotations
 
-import itertools
-import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -43,143 +40,150 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from architectures import heads
-from pipelines import network
-from pipelines.baselines import Baseline, scored, tfidf
+from pipelines.baselines import Baseline, scored
 from pipelines.export.signature import Signature
+from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
+from pipelines.task import Network
 from pipelines.tasks import classification
-from pipelines.tasks.text_classification import data as texts
 from pipelines.tasks.text_classification import probing
-from pipelines.tasks.text_classification.data import LabelledTexts
+from pipelines.tasks.text_classification.baselines import tfidf
+from pipelines.tasks.text_classification.data import LabeledTexts, load
 from pipelines.text import figures as text_figures
 from pipelines.text.config import TextConfig
-from pipelines.text.task import TextTask, dense, is_encoder
-from pipelines.text.tokenizers import tokenized
+from pipelines.text.examples import json_lines
+from pipelines.text.pretrained import check_options, is_encoder
+from pipelines.text.signatures import (
+    as_default,
+    encode_strings,
+    from_texts,
+    string_signature,
+    token_signature,
+)
+from pipelines.text.task import TextTask
+from pipelines.text.tokenizers import dense, tokenize
 
-# Texts that each signature is proven with.
-_PROVEN = 128
+# Number of test texts that verify each signature.
+_VERIFICATION_TEXTS = 128
 
 
-class TextClassification(TextTask):
-    """The task: strings in, a probability for each class out."""
+class TextClassification(TextTask[TextConfig, LabeledTexts]):
+    """Text classification: from a string, or two, to a probability for each class."""
 
     metric = "accuracy"
 
-    def load(self, config: TextConfig) -> LabelledTexts:
-        self.choose(config)
-        learn = self.word_pieces if is_encoder(config.architecture) else self.words
-        return texts.load(config, lambda column: learn(config, column))
+    def load(self) -> LabeledTexts:
+        check_options(self.config)
+        encoder = is_encoder(self.config.architecture)
+        return load(self.config, self.word_pieces if encoder else self.words)
 
-    def model(self, config: TextConfig, data: LabelledTexts) -> keras.Model:
-        classes, vocabulary = len(data.class_names), len(data.tokenizer.vocabulary)
-        if is_encoder(config.architecture):
-            return self.head(config, vocabulary, heads.classifier, ("pooling",), classes=classes)
-        return network.build(
-            config,
+    def network(self, data: LabeledTexts) -> Network:
+        classes = len(data.class_names)
+        if is_encoder(self.config.architecture):
+            return self.head(data, heads.classifier, ("pooling",), classes=classes)
+        model = build(
+            self.config,
             "does not classify texts",
             lambda model: model.output.shape == (None, classes),
             outputs=classes,
-            vocabulary=vocabulary,
+            vocabulary=len(data.tokenizer.vocabulary),
         )
+        return Network(model)
 
-    def loss(self) -> keras.Loss:
+    def loss(self, data: LabeledTexts) -> keras.Loss:
         return classification.loss()
 
-    def metrics(self) -> list[keras.Metric]:
+    def metrics(self, data: LabeledTexts) -> list[keras.Metric]:
         return [classification.accuracy()]
 
-    def answers(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    def postprocess(self, outputs: tf.Tensor, data: LabeledTexts) -> dict[str, tf.Tensor]:
         return classification.probabilities(outputs)
 
-    def scores(self, predictions: Predictions) -> Scores:
+    def scores(self, predictions: Predictions, data: LabeledTexts) -> Scores:
         return classification.scores(predictions)
 
-    def baselines(self, data: LabelledTexts) -> list[Baseline]:
-        train = data.columns["train"]
-        classify = tfidf(_joined(data, "train"), train["target"], len(data.class_names))
+    def baselines(self, data: LabeledTexts) -> list[Baseline]:
+        classify = tfidf(_joined(data, "train"), data.labels["train"], len(data.class_names))
 
         def predict(split: str) -> Predictions:
-            target = {"target": data.columns[split]["target"]}
-            return Predictions(target, {"probabilities": classify(_joined(data, split))})
+            probabilities = classify(_joined(data, split))
+            return Predictions({"target": data.labels[split]}, {"probabilities": probabilities})
 
-        return [scored("TF-IDF and logistic regression", self.scores, predict)]
+        return [scored("TF-IDF and logistic regression", classification.scores, predict)]
 
     def figures(
-        self, model: keras.Model, data: LabelledTexts, test: Predictions
+        self,
+        network: Network,
+        data: LabeledTexts,
+        test: Predictions,
+        baselines: Sequence[Baseline],
     ) -> Iterator[tuple[str, Figure]]:
-        """Yields confusions, reliability, worst mistakes, and what the network makes of texts."""
-        yield from classification.pictures(test, data.class_names)
-        truth, chance = test.examples["target"], test.predicted["probabilities"]
-        wrong = np.flatnonzero(chance.argmax(-1) != truth)
-        worst = wrong[np.argsort(chance[wrong, truth[wrong]])][:16]
+        """Yields confusions, reliability, worst mistakes, lengths, embeddings and attention.
+
+        Of an encoder, also the accuracy of linear probes of its layers.
+        """
+        names, model = data.class_names, network.model
+        yield from classification.figures(test, names)
+        truth, probabilities = test.examples["target"], test.predicted["probabilities"]
+        wrong = np.flatnonzero(probabilities.argmax(-1) != truth)
+        worst = wrong[np.argsort(probabilities[wrong, truth[wrong]])][:16]
         yield (
             "worst_mistakes",
             text_figures.texts(
                 _joined(data, "test")[worst],
                 [
-                    f"{data.class_names[row.argmax()]} {row.max():.2f}, "
-                    f"true {data.class_names[label]} {row[label]:.2f}"
-                    for row, label in zip(chance[worst], truth[worst], strict=True)
+                    f"{names[row.argmax()]} {row.max():.2f}, true {names[label]} {row[label]:.2f}"
+                    for row, label in zip(probabilities[worst], truth[worst], strict=True)
                 ],
                 title="Worst mistakes on the test split",
             ),
         )
         yield "lengths", text_figures.lengths(data.train)
         features_of = keras.Model(model.input, model.get_layer("logits").input)
-        yield "embedding_map", text_figures.embedding_map(features_of, data.test, data.class_names)
-        first = {name: x[np.newaxis] for name, x in next(data.test.as_numpy_iterator())[0].items()}
-        tokens = [data.tokenizer.vocabulary[index] for index in first["token_ids"][0]]
-        yield from text_figures.attention(model, first, tokens)
-        if self._encoder is not None:
-            yield "probing", probing.figure(self._encoder, data)
+        yield "embedding_map", text_figures.embedding_map(features_of, data.test, names)
+        yield from text_figures.attention_of_first(model, data.test, data.tokenizer.vocabulary)
+        if encoder := network.parts.get("encoder"):
+            yield "probing", probing.figure(encoder, data)
 
-    def signatures(self, model: keras.Model, data: LabelledTexts) -> list[Signature]:
-        names, tokenizer = data.class_names, data.tokenizer
-        columns = [column[:_PROVEN] for column in data.raw("test").values()]
-        inputs = {key: x.numpy() for key, x in dense(tokenized(tokenizer, *columns)).items()}
-        chance = keras.ops.softmax(model.predict(inputs, verbose=0)).numpy()
-        answer = classification.named_arrays(chance, names)
+    def signatures(self, network: Network, data: LabeledTexts) -> list[Signature]:
+        names, model, tokenizer = data.class_names, network.model, data.tokenizer
+        columns = {name: x[:_VERIFICATION_TEXTS] for name, x in data.raw("test").items()}
+        inputs = {k: x.numpy() for k, x in dense(tokenize(tokenizer, *columns.values())).items()}
+        probabilities = keras.ops.softmax(model.predict(inputs, verbose=0)).numpy()
+        expected = classification.named_arrays(probabilities, names)
 
         def of_tokens(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            chance = self.answers(model(inputs, training=False))["probabilities"]
-            return classification.named(chance, names)
+            outputs = self.postprocess(model(inputs, training=False), data)
+            return classification.named(outputs["probabilities"], names)
 
-        def of_texts(*given: tf.Tensor) -> dict[str, tf.Tensor]:
-            return of_tokens(dense(tokenizer(*(tf.ensure_shape(text, [None]) for text in given))))
-
-        token_ids = self.token_signature(model, of_tokens, inputs, answer)
-        if not self.reads_text:
-            return [replace(token_ids, name="serving_default")]
-        encoded = [np.array([text.encode() for text in column], object) for column in columns]
-        signatures = [
-            Signature(
-                "serving_default",
-                of_texts,
-                {name: tf.TensorSpec([None], tf.string) for name in data.text_names},
-                dict(zip(data.text_names, encoded, strict=True)),
-                answer,
-                resources=tokenizer.resources,
-            ),
-            token_ids,
-        ]
-        if len(encoded) == 1:
+        of_texts = from_texts(of_tokens, tokenizer)
+        first, *others = self.signature_pair(
+            string_signature("text", of_texts, columns, expected, tokenizer),
+            token_signature("token_ids", of_tokens, inputs, expected),
+        )
+        signatures = [as_default(first), *others]
+        if self.config.text_signature and len(columns) == 1:
+            texts = encode_strings(columns["text"])
             signatures.append(
                 classification.classify(
-                    lambda text: of_texts(text)["probabilities"], "text", encoded[0], chance, names
+                    lambda text: of_texts(text)["probabilities"],
+                    "text",
+                    texts,
+                    probabilities,
+                    names,
                 )
             )
         return signatures
 
-    def examples(self, data: LabelledTexts) -> dict[str, bytes]:
+    def examples(self, data: LabeledTexts) -> dict[str, bytes]:
         """Returns eight test texts with their labels, a JSON object a line."""
-        columns = {**data.raw("test"), "class": data.columns["test"]["target"]}
-        lines = []
-        for *given, label in itertools.islice(zip(*columns.values(), strict=True), 8):
-            row = {**dict(zip(columns, given, strict=False)), "class": data.class_names[label]}
-            lines.append(json.dumps(row, ensure_ascii=False))
-        return {"texts.jsonl": "\n".join([*lines, ""]).encode()}
+        labels = (data.class_names[label] for label in data.labels["test"])
+        columns = {**data.raw("test"), "class": labels}
+        rows = zip(*columns.values(), strict=True)
+        return json_lines(dict(zip(columns, row, strict=True)) for row in rows)
 
 
-def _joined(data: LabelledTexts, split: str) -> np.ndarray:
+def _joined(data: LabeledTexts, split: str) -> np.ndarray:
+    """Returns the texts of a split, pairs joined by a space, str [examples]."""
     columns = data.raw(split)
     return columns["text"] if len(columns) == 1 else columns["text"] + " " + columns["text_pair"]

@@ -1,9 +1,9 @@
-"""Texts whose words have tags: words, tags, and the token ids that a network reads."""
+"""Texts with a tag for each word: words, tags, and the token ids that a network reads."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,94 +11,70 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import loading
+from pipelines.datasets.columns import ragged_examples
+from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
-from pipelines.tasks.text_classification.data import SPLITS, slices
-from pipelines.tasks.token_classification import metrics as tagging
 from pipelines.text.config import TextConfig
+from pipelines.text.dataset import TokenizedDataset
 from pipelines.text.tokenizers import WordPieces
 
-# Where a set has several kinds of tags, which one is meant.
+# Names of the feature of tags, where a set has several kinds of them.
 _PREFERRED = ("tags", "ner", "ner_tags")
 _BIO = re.compile(r"O|[BI]-.+")
-# More of them than this share, and punctuation is a part of words in this set.
+# If more words than this fraction end in a punctuation mark, marks are parts of words in the set.
 _ATTACHED = 0.01
 
 
-@dataclass(frozen=True)
-class TaggedTexts:
-    """A data set of texts with one tag for each word.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TaggedTexts(TokenizedDataset):
+    """Texts with one tag for each word.
+
+    Examples are ({"token_ids": int32 [tokens], …}, int64 [tokens], float32 [tokens]): inputs, the
+    tag of each word at its first token, and 1 there and 0 elsewhere. The columns are "words" and
+    "tags", object arrays [texts] of tuples of str.
 
     Attributes:
-        name: TFDS name.
-        version: Version of the data set.
-        digest: Fingerprint of the prepared files.
         labels: Tags in the order of their ids.
         punctuation_apart: Whether punctuation marks are words of their own.
-        columns: By split, "words" and "tags", object arrays [texts] of tuples of str.
-        tokenizer: From words to token ids; its vocabulary is that of the training split.
-        train: ({"token_ids": int32 [tokens], …}, int64 [tokens], float32 [tokens]) examples:
-            inputs, the tag of each word at its first token, and 1 there and 0 elsewhere.
-        validation: What choices look at.
-        test: What is reported, once.
     """
 
-    name: str
-    version: str
-    digest: str
+    tokenizer: WordPieces
     labels: tuple[str, ...]
     punctuation_apart: bool
-    columns: Mapping[str, Mapping[str, np.ndarray]]
-    tokenizer: WordPieces
-    train: tf.data.Dataset
-    validation: tf.data.Dataset
-    test: tf.data.Dataset
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Number of texts in each split."""
-        return {split: len(columns["tags"]) for split, columns in self.columns.items()}
-
-    @property
-    def example_bytes(self) -> int:
-        """Nothing to keep: the token ids are in memory already."""
-        return 0
-
-    def raw(self, split: str) -> dict[str, np.ndarray]:
-        """Returns the words and tags of a split."""
-        return dict(self.columns[split])
 
 
-def load(config: TextConfig, learn: Callable[[np.ndarray], WordPieces]) -> TaggedTexts:
+def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces]) -> TaggedTexts:
     """Prepares and opens the data set that `config` names.
 
     Args:
         config: Names the set.
-        learn: From the training texts, str [texts], to a tokenizer.
+        make_tokenizer: From the training texts, str [texts], to a tokenizer.
 
     Raises:
         UserError: The set cannot be had, or holds no words with tags.
     """
-    builder = loading.prepared(
-        config.dataset, data_dir=config.data_dir, manual_dir=config.manual_dir
-    )
-    words, tags = _features(builder)
-    labels = tuple(builder.info.features[tags].feature.names)
-    chosen = loading.splits(builder)
-    columns = {
-        split: _columns(builder.as_dataset(split=getattr(chosen, split)), words, tags, labels)
-        for split in SPLITS
-    }
-    tokenizer = learn(np.array([" ".join(text) for text in columns["train"]["words"]], object))
+    source = loading.open_dataset(config)
+    words, tags = _features(source.builder)
+    labels = tuple(source.builder.info.features[tags].feature.names)
+    columns = {split: _columns(source.read(split), words, tags, labels) for split in SPLITS}
+    train = columns["train"]["words"]
+    tokenizer = make_tokenizer(np.array([" ".join(text) for text in train], object))
     return TaggedTexts(
-        name=loading.name(builder),
-        version=str(builder.info.version),
-        digest=loading.digest(builder),
-        labels=labels,
-        punctuation_apart=punctuation_apart(columns["train"]["words"]),
+        **source.identity(),
+        sizes={split: len(columns[split]["tags"]) for split in SPLITS},
         columns=columns,
         tokenizer=tokenizer,
+        labels=labels,
+        punctuation_apart=punctuation_apart(train),
         **{split: _examples(columns[split], tokenizer, labels) for split in SPLITS},
     )
+
+
+def as_column(rows: Sequence[Sequence[str]]) -> np.ndarray:
+    """Returns sequences of different lengths as one object array [rows] of tuples."""
+    array = np.empty(len(rows), object)
+    array[:] = [tuple(row) for row in rows]
+    return array
 
 
 def punctuation_apart(words: np.ndarray) -> bool:
@@ -114,12 +90,12 @@ def inputs_of(
     """Turns words into inputs; training and serving both call it.
 
     Args:
-        tokenizer: With its length at which texts are cut off.
+        tokenizer: It truncates texts to its maximum length.
         words: string [batch, words].
 
     Returns:
-        The inputs, each [batch, tokens], and where among them the first token of each word
-        stands, int64 [batch, words]; words that are cut off have none.
+        The inputs, each [batch, tokens], and the index of each word's first token, int64 [batch,
+        words]; truncated words have none.
     """
     pieces = tokenizer.pieces(words)
     inputs = tokenizer.pack(pieces.merge_dims(1, 2))
@@ -127,7 +103,7 @@ def inputs_of(
     counts = tf.reduce_sum(tf.cast(counts, tf.int64), axis=2)
     before = tf.ragged.map_flat_values(lambda ends, own: ends - own, _running_sum(counts), counts)
     first = before + 1  # Behind [CLS].
-    last = inputs["token_ids"].row_lengths() - 1  # Where [SEP] stands.
+    last = inputs["token_ids"].row_lengths() - 1  # The index of [SEP].
     return inputs, tf.ragged.boolean_mask(first, first < last[:, tf.newaxis])
 
 
@@ -157,10 +133,12 @@ def _examples(
         return tf.RaggedTensor.from_tensor(tf.scatter_nd(places, values, shape), lengths)
 
     weights = tf.ones_like(kept.flat_values, tf.float32)
-    return slices(inputs, spread(kept.flat_values), spread(weights))
+    return ragged_examples(inputs, spread(kept.flat_values), spread(weights))
 
 
-def _columns(examples, words: str, tags: str, labels: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _columns(
+    examples: tf.data.Dataset, words: str, tags: str, labels: tuple[str, ...]
+) -> dict[str, np.ndarray]:
     rows = [
         (
             [word.decode() for word in row[words]],
@@ -170,8 +148,8 @@ def _columns(examples, words: str, tags: str, labels: tuple[str, ...]) -> dict[s
         if len(row[words])
     ]
     return {
-        "words": tagging.column([text for text, _ in rows]),
-        "tags": tagging.column([answer for _, answer in rows]),
+        "words": as_column([text for text, _ in rows]),
+        "tags": as_column([row for _, row in rows]),
     }
 
 
@@ -181,7 +159,7 @@ def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
     sequences = {k: v.feature for k, v in features.items() if isinstance(v, tfds.features.Sequence)}
     words = [k for k, v in sequences.items() if isinstance(v, tfds.features.Text)]
     tags = [k for k, v in sequences.items() if isinstance(v, tfds.features.ClassLabel)]
-    # Spans cannot be read off others, such as parts of speech.
+    # Other tags, such as parts of speech, make no spans.
     tags = [name for name in tags if all(map(_BIO.fullmatch, sequences[name].names))]
     tags = [name for name in _PREFERRED if name in tags] or tags
     if not words or not tags:

@@ -1,4 +1,4 @@
-"""Words of a text to tags, and tags to spans: addresses, named entities.
+"""Token classification: words of a text to tags, and tags to spans, as named entities.
 
     python -m pipelines token_classification
 
@@ -12,8 +12,8 @@ reports F1 of entities, of 29 types, on 223 others. Measured on two CPU cores, 7
 | hidden Markov model, the strongest baseline | .837 | .871 |
 | `bilstm`, seeds 0 to 2 | .867 .894 .887 | .893 .901 .891 |
 
-Words are read as WordPieces, and the tag of a word stands at its first piece. Words that are cut
-off with the end of a long text count as outside every entity.
+Words are tokenized to WordPieces, and the tag of a word is predicted at its first piece. Words
+beyond `--max_length` tokens are truncated and count as outside every entity.
 
 Any TFDS set of words with a tag for each works: `--dataset conll2003`; encoders of BERT's family
 too: `--architecture bert_tiny`, or `--encoder`. Where a set has punctuation marks as words of their
@@ -22,215 +22,154 @@ own, the served model splits them off; other texts are split at white space alon
 
 from __future__ import annotations
 
-import functools
-import json
-import re
-import string
-import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from functools import partial
 
 import keras
-import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 from architectures import heads
-from pipelines import figures, network
+from pipelines import figures as plots
 from pipelines.baselines import Baseline, scored
 from pipelines.export.signature import Signature
+from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
-from pipelines.tasks.token_classification import data as tags
-from pipelines.tasks.token_classification import metrics as tagging
-from pipelines.tasks.token_classification.data import TaggedTexts, inputs_of
+from pipelines.task import Network
+from pipelines.tasks.token_classification import decoding, metrics
+from pipelines.tasks.token_classification.baselines import (
+    Tagger,
+    hidden_markov_model,
+    most_frequent_tag,
+)
+from pipelines.tasks.token_classification.data import TaggedTexts, as_column, inputs_of, load
+from pipelines.tasks.token_classification.figures import figures
 from pipelines.text import figures as text_figures
 from pipelines.text.config import TextConfig
-from pipelines.text.task import TextTask, dense, is_encoder
-from pipelines.text.tokenizers import split_words
+from pipelines.text.examples import json_lines
+from pipelines.text.pretrained import check_options, is_encoder
+from pipelines.text.signatures import as_default, string_signature, token_signature
+from pipelines.text.task import TextTask
+from pipelines.text.tokenizers import dense, split_words
 
-# Texts that each signature is proven with.
-_PROVEN = 64
+# Number of test texts that verify each signature.
+_VERIFICATION_TEXTS = 64
 
 
-class TokenClassification(TextTask):
-    """The task: a string in; its words, a tag for each, and the spans they make out."""
+class TokenClassification(TextTask[TextConfig, TaggedTexts]):
+    """Token classification: from a string to its words, a tag for each, and their spans."""
 
     metric = "f1"
-    _labels: tuple[str, ...] = ()
 
-    def load(self, config: TextConfig) -> TaggedTexts:
-        self.choose(config)
-        data = tags.load(config, lambda texts: self.word_pieces(config, texts))
-        self._labels = data.labels
-        return data
+    def load(self) -> TaggedTexts:
+        check_options(self.config)
+        return load(self.config, self.word_pieces)
 
-    def model(self, config: TextConfig, data: TaggedTexts) -> keras.Model:
-        labels, vocabulary = len(data.labels), len(data.tokenizer.vocabulary)
-        if is_encoder(config.architecture):
-            return self.head(config, vocabulary, heads.token_classifier, labels=labels)
-        return network.build(
-            config,
+    def network(self, data: TaggedTexts) -> Network:
+        labels = len(data.labels)
+        if is_encoder(self.config.architecture):
+            return self.head(data, heads.token_classifier, labels=labels)
+        model = build(
+            self.config,
             "does not tag tokens",
             lambda model: model.output.shape == (None, None, labels),
             outputs=labels,
-            vocabulary=vocabulary,
+            vocabulary=len(data.tokenizer.vocabulary),
             output="sequence",
         )
+        return Network(model)
 
-    def loss(self) -> keras.Loss:
+    def loss(self, data: TaggedTexts) -> keras.Loss:
         return keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction="mean_with_sample_weight"
         )
 
-    def metrics(self) -> list[keras.Metric]:
+    def metrics(self, data: TaggedTexts) -> list[keras.Metric]:
         return [keras.metrics.SparseCategoricalAccuracy(name="word_accuracy")]
 
-    def answers(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns of each token, [batch, tokens], the most probable tag's id and probability."""
-        chance = tf.nn.softmax(outputs)
-        return {
-            "tag_ids": tf.argmax(chance, -1, output_type=tf.int32),
-            "probabilities": tf.reduce_max(chance, -1),
-        }
+    def postprocess(self, outputs: tf.Tensor, data: TaggedTexts) -> dict[str, tf.Tensor]:
+        """Returns the most probable tag's id and probability for each token, [batch, tokens]."""
+        return decoding.most_probable(outputs)
 
-    def scores(self, predictions: Predictions) -> Scores:
-        return tagging.scores(self._of_words(predictions))
-
-    def _of_words(self, predictions: Predictions) -> Predictions:
-        """Turns answers for tokens into tags of words; words that were cut off are outside."""
-        if "tags" in predictions.predicted:
-            return predictions
-        rows = [
-            [self._labels[tag] for tag in ids[weight > 0]] + [tagging.OUTSIDE] * len(truth)
-            for ids, weight, truth in zip(
-                predictions.predicted["tag_ids"],
-                predictions.examples["weight"],
-                predictions.examples["tags"],
-                strict=True,
-            )
-        ]
-        truth = predictions.examples["tags"]
-        cut = [row[: len(true)] for row, true in zip(rows, truth, strict=True)]
-        return Predictions(predictions.examples, {"tags": tagging.column(cut)})
+    def scores(self, predictions: Predictions, data: TaggedTexts) -> Scores:
+        return metrics.scores(decoding.tags_of_words(predictions, data.labels))
 
     def baselines(self, data: TaggedTexts) -> list[Baseline]:
         train = data.columns["train"]
         taggers = {
-            "most frequent tag of a word": tagging.most_frequent_tag,
-            "hidden Markov model": tagging.hidden_markov_model,
+            "most frequent tag of a word": most_frequent_tag(train["words"], train["tags"]),
+            "hidden Markov model": hidden_markov_model(train["words"], train["tags"]),
         }
-        baselines = []
-        for name, fit in taggers.items():
-            tagger = fit(train["words"], train["tags"])
 
-            def predict(split: str, tagger: tagging.Tagger = tagger) -> Predictions:
-                columns = data.raw(split)
-                return Predictions(
-                    columns, {"tags": tagging.column([tagger(text) for text in columns["words"]])}
-                )
+        def predict(tagger: Tagger, split: str) -> Predictions:
+            columns = data.raw(split)
+            tags = as_column([tagger(text) for text in columns["words"]])
+            return Predictions(columns, {"tags": tags})
 
-            baselines.append(scored(name, self.scores, predict))
-        return baselines
+        return [
+            scored(name, metrics.scores, partial(predict, tagger))
+            for name, tagger in taggers.items()
+        ]
 
     def figures(
-        self, model: keras.Model, data: TaggedTexts, test: Predictions
+        self,
+        network: Network,
+        data: TaggedTexts,
+        test: Predictions,
+        baselines: Sequence[Baseline],
     ) -> Iterator[tuple[str, Figure]]:
-        """Yields F1 by type, confusions, reliability, worst mistakes, lengths and attention."""
-        words = self._of_words(test)
-        yield from tagging.pictures(words)
-        places = test.examples["weight"] > 0
-        right = (test.predicted["tag_ids"] == test.examples["target"])[places]
-        yield "reliability", figures.reliability(test.predicted["probabilities"][places], right)
+        """Yields F1 by type, confusions, worst mistakes, reliability, lengths and attention."""
+        yield from figures(decoding.tags_of_words(test, data.labels))
+        first = test.examples["weight"] > 0
+        right = (test.predicted["tag_ids"] == test.examples["target"])[first]
+        yield "reliability", plots.reliability(test.predicted["probabilities"][first], right)
         yield "lengths", text_figures.lengths(data.train)
-        first = {name: x[np.newaxis] for name, x in next(data.test.as_numpy_iterator())[0].items()}
-        tokens = [data.tokenizer.vocabulary[index] for index in first["token_ids"][0]]
-        yield from text_figures.attention(model, first, tokens)
+        vocabulary = data.tokenizer.vocabulary
+        yield from text_figures.attention_of_first(network.model, data.test, vocabulary)
 
-    def signatures(self, model: keras.Model, data: TaggedTexts) -> list[Signature]:
-        names = tf.constant(data.labels)
-        apart = data.punctuation_apart
+    def signatures(self, network: Network, data: TaggedTexts) -> list[Signature]:
+        model, tokenizer, names = network.model, data.tokenizer, tf.constant(data.labels)
 
         def of_tokens(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            answer = self.answers(model(inputs, training=False))
+            found = self.postprocess(model(inputs, training=False), data)
             real = tf.cast(inputs["padding_mask"], tf.bool)
             return {
-                "tags": tf.where(real, tf.gather(names, answer["tag_ids"]), ""),
-                "probabilities": tf.where(real, answer["probabilities"], 0.0),
+                "tags": tf.where(real, tf.gather(names, found["tag_ids"]), ""),
+                "probabilities": tf.where(real, found["probabilities"], 0.0),
             }
 
         def of_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
             text = tf.ensure_shape(text, [None])
-            words, starts, ends = split_words(text, punctuation_apart=apart)
-            inputs, first = inputs_of(data.tokenizer, words)
-            answer = of_tokens(dense(inputs))
-            read = tf.ragged.range(words.row_lengths()) < first.row_lengths()[:, tf.newaxis]
-            words, starts, ends = (tf.ragged.boolean_mask(x, read) for x in (words, starts, ends))
-            tags = tf.gather(answer["tags"], first, batch_dims=1)
-            chance = tf.gather(answer["probabilities"], first, batch_dims=1)
-            return {
-                "words": words.to_tensor(),
-                "tags": tags.to_tensor(),
-                "probabilities": chance.to_tensor(),
-                **tagging.spans(text, tags, starts, ends),
-            }
+            split = split_words(text, punctuation_apart=data.punctuation_apart)
+            inputs, first = inputs_of(tokenizer, split[0])
+            return decoding.words_and_spans(text, *split, first, **of_tokens(dense(inputs)))
 
-        texts = [" ".join(words) for words in data.columns["test"]["words"][:_PROVEN]]
-        proven, words, first = self._proof(model, data, texts)
-        token_ids = self.token_signature(model, of_tokens, *proven)
-        if not self.reads_text:
-            return [replace(token_ids, name="serving_default")]
-        return [
-            Signature(
-                "serving_default",
-                of_text,
-                {"text": tf.TensorSpec([None], tf.string)},
-                {"text": np.array([text.encode() for text in texts], object)},
-                tagging.expected(texts, words, first, *proven[1].values()),
-                resources=data.tokenizer.resources,
-            ),
-            token_ids,
-        ]
-
-    @staticmethod
-    def _proof(model: keras.Model, data: TaggedTexts, texts: Sequence[str]):
-        """Returns inputs and answers for tokens, the texts' words, and their first tokens.
-
-        The words are split by Python, and the answers are the Keras model's.
-        """
-        pattern = words_pattern(data.punctuation_apart)
-        words = [list(pattern.finditer(text)) for text in texts]
-        strings = tf.ragged.constant(
-            [[match.group() for match in row] for row in words], dtype=tf.string
-        )
-        ragged, first = inputs_of(data.tokenizer, strings)
+        # For verification, texts are split by Python, and the logits are the Keras model's.
+        texts = [" ".join(words) for words in data.columns["test"]["words"][:_VERIFICATION_TEXTS]]
+        pattern = decoding.words_pattern(data.punctuation_apart)
+        matches = [list(pattern.finditer(text)) for text in texts]
+        words = tf.ragged.constant([[m.group() for m in row] for row in matches], dtype=tf.string)
+        ragged, first = inputs_of(tokenizer, words)
         inputs = {name: x.numpy() for name, x in dense(ragged).items()}
-        chance = keras.ops.softmax(model.predict(inputs, verbose=0)).numpy()
-        real = inputs["padding_mask"].astype(bool)
-        names = np.array([label.encode() for label in data.labels], object)
-        answer = {
-            "tags": np.where(real, names[chance.argmax(-1)], b""),
-            "probabilities": np.where(real, chance.max(-1), np.float32(0)),
-        }
-        return (inputs, answer), words, first.to_list()
+        expected = decoding.expected_of_tokens(
+            model.predict(inputs, verbose=0), inputs["padding_mask"], data.labels
+        )
+        strings, *others = self.signature_pair(
+            string_signature(
+                "text",
+                of_text,
+                {"text": texts},
+                decoding.expected_of_texts(texts, matches, first.to_list(), **expected),
+                tokenizer,
+            ),
+            token_signature("token_ids", of_tokens, inputs, expected),
+        )
+        return [as_default(strings), *others]
 
     def examples(self, data: TaggedTexts) -> dict[str, bytes]:
         """Returns eight test texts with their words and tags, a JSON object a line."""
         columns = data.columns["test"]
-        lines = [
-            json.dumps({"text": " ".join(words), "words": words, "tags": tags}, ensure_ascii=False)
-            for words, tags in zip(columns["words"][:8], columns["tags"][:8], strict=True)
-        ]
-        return {"texts.jsonl": "\n".join([*lines, ""]).encode()}
-
-
-@functools.cache
-def words_pattern(punctuation_apart: bool) -> re.Pattern[str]:
-    """Returns what matches a word; it says in Python what `split_words` does in a graph."""
-    space = r"\s\x00-\x1f\x7f-\x9f"
-    if not punctuation_apart:
-        return re.compile(rf"[^{space}]+")
-    every = map(chr, range(sys.maxunicode))
-    punctuation = "".join(c for c in every if unicodedata.category(c).startswith("P"))
-    marks = re.escape(string.punctuation + punctuation)
-    return re.compile(rf"[{marks}]|[^{space}{marks}]+")
+        return json_lines(
+            {"text": " ".join(words), "words": words, "tags": tags}
+            for words, tags in zip(columns["words"], columns["tags"], strict=True)
+        )

@@ -162,7 +162,7 @@ def test_an_encoder_is_found_by_its_run_or_by_a_model_of_that_run(run, kept):
 def test_where_no_encoder_was_kept_it_is_said(uri, run):
     with pytest.raises(UserError) as caught:
         find(uri)
-    assert str(caught.value) == f"--encoder {uri} leads to no run that kept an encoder"
+    assert str(caught.value) == f"--encoder {uri} has no saved encoder"
 
 
 def test_a_folder_without_a_configuration_is_no_encoder(tmp_path):

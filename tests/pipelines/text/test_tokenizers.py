@@ -20,9 +20,9 @@ from pipelines.text.tokenizers import (
     WordPieces,
     Words,
     is_lowercase,
-    learn_word_pieces,
+    train_word_pieces,
     split_words,
-    tokenized,
+    tokenize,
 )
 
 TEXTS = np.array(
@@ -325,7 +325,7 @@ def test_columns_are_tokenized_chunk_by_chunk_as_at_once(learn, chunk, monkeypat
     columns = [TEXTS, TEXTS[::-1]]
     whole = tokenizer(*map(tf.constant, columns))
     monkeypatch.setattr(tokenizers, "_CHUNK", chunk)
-    chunked = tokenized(tokenizer, *columns)
+    chunked = tokenize(tokenizer, *columns)
     assert chunked.keys() == whole.keys()
     for name in whole:
         assert rows(chunked[name]) == rows(whole[name])
@@ -333,7 +333,7 @@ def test_columns_are_tokenized_chunk_by_chunk_as_at_once(learn, chunk, monkeypat
 
 def test_word_pieces_are_learned_from_the_texts():
     texts = np.array(["Playing played plays"] * 9 + ["rare Élan\xa0vital"], object)
-    vocabulary = learn_word_pieces(texts, 60)
+    vocabulary = train_word_pieces(texts, 60)
     assert vocabulary[:5] == list(SPECIAL)
     assert len(set(vocabulary)) == len(vocabulary) <= 61
     assert is_lowercase(vocabulary)
@@ -348,7 +348,7 @@ def test_word_pieces_are_learned_from_the_texts():
 
 def test_case_is_kept_where_it_shall_be():
     texts = np.array(["Oslo"] * 5, object)
-    assert not is_lowercase(learn_word_pieces(texts, 60, lowercase=False))
+    assert not is_lowercase(train_word_pieces(texts, 60, lowercase=False))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pipelines.errors import UserError
 from pipelines.tasks.text_classification import data as texts
 from pipelines.tasks.text_classification.data import LabelledTexts
 from pipelines.text.config import TextConfig
-from pipelines.text.tokenizers import WordPieces, Words, learn_word_pieces
+from pipelines.text.tokenizers import WordPieces, Words, train_word_pieces
 from tests.pipelines import written
 
 
@@ -98,7 +98,7 @@ def test_the_order_of_a_pair_is_the_builders_or_else_the_alphabets(tmp_path):
 
 def test_pairs_have_segments_where_the_tokenizer_gives_them(folder):
     def learn(column: np.ndarray) -> WordPieces:
-        return WordPieces(learn_word_pieces(column, 200), 24)
+        return WordPieces(train_word_pieces(column, 200), 24)
 
     data = texts.load(TextConfig(dataset="pairs", data_dir=str(folder)), learn)
     for inputs, _ in data.test.as_numpy_iterator():

@@ -1,0 +1,136 @@
+"""Pre-trained encoders: where they are, reading and writing them, and freezing their layers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras_hub
+import mlflow
+
+import architectures
+from architectures import checkpoints
+from architectures.bert import transformer_layers
+from pipelines.errors import UserError
+from pipelines.run_uri import run_id
+from pipelines.text.config import TextConfig
+
+FOLDER = "encoder"
+_VOCABULARY = "vocab.txt"
+_WITH_SEGMENTS = {"albert", "bert", "electra"}
+
+
+def is_encoder(architecture: str) -> bool:
+    """Returns whether an architecture is of BERT's family."""
+    return architectures.ARCHITECTURES[architecture].builder.startswith("bert:")
+
+
+def family(architecture: str) -> str:
+    """Returns an encoder's family, as "roberta"."""
+    return architectures.ARCHITECTURES[architecture].builder.partition(":")[2]
+
+
+def reads_segments(architecture: str) -> bool:
+    """Returns whether an architecture is an encoder that reads "segment_ids"."""
+    return is_encoder(architecture) and family(architecture) in _WITH_SEGMENTS
+
+
+def check_options(config: TextConfig) -> None:
+    """Checks that options of encoders are chosen for an encoder alone.
+
+    Raises:
+        UserError: `encoder` or `freeze_layers` is chosen for another network.
+    """
+    if is_encoder(config.architecture):
+        return
+    for option in ("encoder", "freeze_layers"):
+        if getattr(config, option):
+            raise UserError(
+                f"--{option} needs an architecture of BERT's family, not {config.architecture}"
+            )
+
+
+def find(uri: str) -> Path:
+    """Returns the directory of a pre-trained encoder.
+
+    Args:
+        uri: A directory; `runs:/ID`, a run of a text pipeline with an encoder; or
+            `models:/NAME@ALIAS` or `models:/NAME/VERSION`, a model that such a run registered.
+
+    Raises:
+        UserError: There is none.
+    """
+    if not uri.startswith(("runs:/", "models:/")):
+        folder = Path(uri).expanduser()
+        if not (folder / "config.json").exists():
+            raise UserError(f"--encoder {uri} is no directory with a config.json")
+        return folder
+    try:
+        return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id(uri)}/{FOLDER}"))
+    except (mlflow.MlflowException, OSError, ValueError) as error:
+        raise UserError(f"--encoder {uri} has no saved encoder") from error
+
+
+def read(folder: Path, wanted: str) -> keras_hub.models.Backbone:
+    """Returns the encoder in a directory, of Hugging Face's format or written by `write`.
+
+    Raises:
+        UserError: It is of another family than `wanted`.
+        ValueError: A file is missing or damaged.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"config.json in {folder} is not JSON: {error}") from None
+    if "model_type" in config:
+        found = config["model_type"]
+    else:
+        found = str(config.get("class_name", "")).removesuffix("Backbone").lower().replace("_", "")
+    if found != wanted:
+        raise UserError(f"the encoder is a {found}; choose an architecture of its family")
+    if "model_type" in config:
+        return checkpoints.load(folder)
+    try:
+        return keras_hub.models.Backbone.from_preset(str(folder))
+    except OSError as error:
+        raise ValueError(f"the weights in {folder} are missing or damaged") from error
+
+
+def read_vocabulary(folder: Path) -> list[str]:
+    """Returns the WordPiece vocabulary in an encoder's directory.
+
+    Raises:
+        UserError: There is none.
+    """
+    try:
+        # Other characters that end lines may be tokens.
+        text = (folder / _VOCABULARY).read_text(encoding="utf-8")
+        return text.removesuffix("\n").split("\n")
+    except FileNotFoundError:
+        raise UserError(f"{folder} has no {_VOCABULARY}, a WordPiece vocabulary") from None
+
+
+def write(encoder: keras_hub.models.Backbone, vocabulary: Sequence[str], folder: Path) -> None:
+    """Writes an encoder with its vocabulary."""
+    encoder.save_to_preset(str(folder))
+    text = "".join(f"{token}\n" for token in vocabulary)
+    (folder / _VOCABULARY).write_text(text, encoding="utf-8")
+
+
+def freeze(encoder: keras_hub.models.Backbone, count: int) -> None:
+    """Freezes an encoder's embeddings and its first `count` layers; 0 freezes nothing.
+
+    Raises:
+        UserError: It has fewer layers.
+    """
+    layers = transformer_layers(encoder)
+    if count > len(layers):
+        raise UserError(
+            f"--freeze_layers must be at most the encoder's {len(layers)} layers, not {count}"
+        )
+    if not count:
+        return
+    first = encoder.layers.index(layers[0])
+    for layer in [*encoder.layers[:first], *layers[:count]]:
+        layer.trainable = False
