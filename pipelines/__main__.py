@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.table import Table
 
 from pipelines import catalog, mlproject
@@ -22,6 +23,9 @@ from pipelines.progress import console, quiet
 
 if TYPE_CHECKING:
     from pipelines.run import Result
+
+# Characters that a line of the list of pipelines needs; a narrower terminal wraps it.
+_WIDTH = 80
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,15 +58,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _list_pipelines() -> None:
-    table = Table(box=None)
-    table.add_column("pipeline", no_wrap=True)
-    for header in ("task", "default data set", "default architecture"):
-        table.add_column(header)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for header in ("pipeline", "task", "data set", "architecture"):
+        table.add_column(header, no_wrap=header != "task", overflow="fold")
     for name, pipeline in catalog.pipelines().items():
         defaults = pipeline.defaults
         table.add_row(name, pipeline.summary, defaults.dataset, defaults.architecture)
-    console.print("usage: python -m pipelines PIPELINE [--help] [--option value …]\n")
-    console.print(table)
+    wide = Console(width=max(console.width, _WIDTH), highlight=False)
+    wide.print("usage: python -m pipelines PIPELINE [--help] [--option value …]\n")
+    wide.print(table)
     for problem in catalog.foreign().problems.values():
         print(f"warning: {problem}", file=sys.stderr)
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 import jsonargparse
+from jsonargparse import Namespace
 
 from pipelines import catalog
-from pipelines.config import Config, Recipe, bounds
+from pipelines.config import Between, Config, Recipe, bounds
 from pipelines.errors import UserError
+
+_TYPES = {
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a string",
+    "dict": "a mapping",
+}
 
 
 def parse(arguments: Sequence[str]) -> tuple[str, Config]:
@@ -33,6 +45,9 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
             chosen = parser.parse_args(options)
     except jsonargparse.ArgumentError as error:
         raise UserError(_one_sentence(str(error))) from error
+    for group, default in defaults.options().items():
+        if isinstance(default, dict) and not isinstance(chosen[group], Mapping | Namespace):
+            raise UserError(f"--{group} must be a mapping, not {chosen[group]!r}")
     values = parser.instantiate(chosen).as_dict()
     kind = type(defaults)
     own, recipe = ({f.name: values.get(f.name) for f in fields(c)} for c in (kind, Recipe))
@@ -44,7 +59,9 @@ def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
         prog=f"python -m pipelines {pipeline}",
+        usage=f"python -m pipelines {pipeline} [--option value …]",
         description=catalog.get(pipeline).summary,
+        formatter_class=_HelpFormatter,
         exit_on_error=False,
         allow_abbrev=False,
     )
@@ -55,16 +72,41 @@ def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
     parser.add_class_arguments(Recipe)
     parser.set_defaults(catalog.get(pipeline).defaults.options())
     limits = bounds(type(catalog.get(pipeline).defaults))
+    defaults = catalog.get(pipeline).defaults.parameters() | {"model": {}}
     for action in parser._actions:
-        if between := limits.get(action.dest):
-            action.help = f"{(action.help or '').removesuffix('.')}; {between}."
+        if action.dest in defaults:
+            action.help = f"{action.help}{_details(action.default, limits.get(action.dest))}"
     return parser
 
 
+def _details(default: Any, between: Between | None) -> str:
+    """Returns an option's bounds and its default, as " (1 to 100000; default: 40)"."""
+    details = [f"{between.low:.12g} to {between.high:.12g}"] if between else []
+    if default != "":
+        details.append(f"default: {default if isinstance(default, str) else json.dumps(default)}")
+    return f" ({'; '.join(details)})" if details else ""
+
+
+class _HelpFormatter(jsonargparse.DefaultHelpFormatter):
+    """Shows the help of an option as it is, without a Python type."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return action.help or ""
+
+
 def _one_sentence(message: str) -> str:
-    """Turns the parser's message into `--option: what was expected, what was given`."""
-    message = re.sub(r"^Parser key \"([^\"]+)\":", r"--\1:", message)
-    message = re.sub(r"<class '(\w+)'>", r"\1", message)
-    message = message.replace(" Expected a typing.Literal", " must be one of ")
-    message = message.replace(" Expected a ", " must be of type ").replace(". Got value:", ", not")
-    return " ".join(message.split())
+    """Turns the parser's message into one sentence that names the option and what it takes."""
+    message = " ".join(message.split())
+    message = re.sub(r'^Parser key "([^"]+)": ?', r"--\1: ", message)
+    message = message.removeprefix("argument ")
+    if broken := re.match(r"(?:Problems parsing|Unexpected) config: ?(.*)", message):
+        return f"--config must be a YAML file of options: {broken[1] or 'it is empty'}"
+    if unknown := re.match(r"(?:unrecognized arguments: |.*ption ')([^' ]+)", message):
+        return f"there is no option {unknown[1]}; --help lists the options"
+    if wrong := re.fullmatch(r"(--\S+): Expected a (.*)\. Got value: ?(.*)", message):
+        option, expected, value = wrong[1], wrong[2], wrong[3] or "''"
+        if choices := re.fullmatch(r"typing\.Literal\[(.*)\]", expected):
+            return f"{option} must be one of {choices[1]}, not {value}"
+        kind = re.sub(r"<class '(\w+)'>", r"\1", expected)
+        return f"{option} must be {_TYPES.get(kind, kind)}, not {value}"
+    return message

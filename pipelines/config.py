@@ -27,7 +27,7 @@ class Between:
     high: float
 
     def __str__(self) -> str:
-        return f"between {self.low} and {self.high}"
+        return f"between {self.low:.12g} and {self.high:.12g}"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Optimizer:
     clip_norm: Annotated[float, Between(0.0, 1e9)] = 0.0
     """Global norm to which the gradient is clipped; 0 does not clip."""
     average: Annotated[float, Between(0.0, 0.99999)] = 0.0
-    """Momentum of the weights' moving average, which is kept; at most 1 - 4 / steps; 0: none."""
+    """Momentum of the moving average of weights that is kept, at most 1 - 4 / steps; 0: none."""
 
 
 @dataclass(frozen=True)

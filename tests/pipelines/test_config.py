@@ -1,212 +1,15 @@
-"""Choices: their way through files and options, and the bounds they are held to."""
+"""Configs: the bounds and rules that their values must meet."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
-import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-import architectures
 from pipelines.catalog import PIPELINES
-from pipelines.cli import parse
 from pipelines.config import Config, Optimizer, Recipe, check
 from pipelines.errors import UserError
-from pipelines.image.config import Augmentation, ImageConfig
-from pipelines.tasks.distillation.config import DistillationConfig
-from pipelines.tasks.forecasting.config import ForecastingConfig
-from pipelines.tasks.language_modeling.config import LanguageModelingConfig
-from pipelines.tasks.pretraining.config import BertPretrainingConfig, ElectraPretrainingConfig
-from pipelines.tasks.translation.config import TranslationConfig
-from pipelines.text.config import TextConfig
-
-TEXT = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=12)
-NUMBER = st.floats(0, 1e6) | st.sampled_from([1e-3, 1e-5, 1e-12, 3e22])
-HYPERPARAMETER = (
-    st.integers(0, 1000)
-    | NUMBER
-    | st.booleans()
-    | st.sampled_from(["same", "relu"])  # A text that looks like a number becomes one.
-    | st.lists(st.integers(1, 512), max_size=3)
-)
-COMMON = {
-    "dataset": TEXT,
-    "architecture": st.sampled_from(architectures.names()),
-    "model": st.dictionaries(st.from_regex(r"[a-z][a-z_0-9]{0,8}", fullmatch=True), HYPERPARAMETER),
-    "name": TEXT,
-    "data_dir": TEXT,
-    "manual_dir": TEXT,
-    "recipe": st.builds(
-        Recipe,
-        epochs=st.integers(1, 1000),
-        batch_size=st.integers(1, 4096),
-        patience=st.integers(0, 99),
-        precision=st.sampled_from(["float32", "mixed_bfloat16", "mixed_float16"]),
-        seed=st.integers(0, 2**31 - 1),
-        optimizer=st.builds(
-            Optimizer, NUMBER, st.sampled_from(["cosine", "inverse_sqrt"]), NUMBER, NUMBER, NUMBER
-        ),
-    ),
-}
-SIZE = st.integers(0, 4096)
-TEXTS = {
-    "vocabulary": SIZE,
-    "max_length": SIZE,
-    "encoder": TEXT,
-    "freeze_layers": SIZE,
-    "word_dropout": NUMBER,
-    "text_signature": st.booleans(),
-}
-PRETRAINING = {**TEXTS, "masked": NUMBER, "whole_words": st.booleans()}
-OWN = {
-    ImageConfig: {
-        "image_size": SIZE,
-        "augmentation": st.builds(Augmentation, NUMBER, NUMBER, NUMBER, st.booleans()),
-    },
-    TextConfig: TEXTS,
-    BertPretrainingConfig: {
-        **PRETRAINING,
-        "sentence_task": st.sampled_from(["auto", "none", "next_sentence", "sentence_order"]),
-    },
-    ElectraPretrainingConfig: {
-        **PRETRAINING,
-        "generator_divisor": SIZE,
-        "detection_weight": NUMBER,
-    },
-    TranslationConfig: {
-        "reverse": st.booleans(),
-        **{
-            f"{side}_tokens": st.sampled_from(["auto", "pieces", "words", "characters"])
-            for side in ("source", "target")
-        },
-        "vocabulary": SIZE,
-        "max_length": SIZE,
-        "beams": SIZE,
-        "length_penalty": NUMBER,
-        "label_smoothing": NUMBER,
-        "text_signature": st.booleans(),
-    },
-    LanguageModelingConfig: {
-        "tokens": st.sampled_from(["characters", "words", "word_pieces"]),
-        "vocabulary": SIZE,
-        "context": SIZE,
-        "max_texts": SIZE,
-        "text_signature": st.booleans(),
-    },
-    DistillationConfig: {
-        "teacher": TEXT,
-        "temperature": NUMBER,
-        "alpha": NUMBER,
-        "inherit": st.booleans(),
-    },
-    ForecastingConfig: {
-        "column": TEXT,
-        "season": SIZE,
-        "history": SIZE,
-        "horizon": SIZE,
-        "scaling": st.sampled_from(["series", "window"]),
-    },
-}
-# A pipeline with choices of its own for it.
-CHOSEN = st.sampled_from(list(PIPELINES)).flatmap(
-    lambda name: st.tuples(
-        st.just(name),
-        st.builds(type(PIPELINES[name].defaults), **COMMON, **OWN[type(PIPELINES[name].defaults)]),
-    )
-)
-
-
-def test_every_field_is_tried():
-    for kind, own in OWN.items():
-        assert {field.name for field in fields(kind)} == {*COMMON, *own}
-
-
-@settings(max_examples=40)
-@given(chosen=CHOSEN)
-def test_the_file_of_a_run_gives_its_choices_again(chosen, tmp_path_factory):
-    pipeline, config = chosen
-    file = tmp_path_factory.mktemp("config") / "config.yaml"
-    file.write_text(yaml.dump(config.options(), default_flow_style=False))
-    assert parse([pipeline, "--config", str(file)]) == chosen
-
-
-@settings(max_examples=40)
-@given(chosen=CHOSEN)
-def test_parameters_are_the_options_that_give_the_choices_again(chosen):
-    pipeline, config = chosen
-    options = [
-        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
-        for name, value in config.parameters().items()
-        if value != {}
-    ]
-    # Hyperparameters add to the pipeline's own, where it has some.
-    assert parse([pipeline, "--model={}", *options]) == chosen
-
-
-@pytest.mark.parametrize("pipeline", PIPELINES)
-def test_without_options_a_pipeline_takes_its_defaults(pipeline):
-    defaults = PIPELINES[pipeline].defaults
-    check(defaults)
-    assert parse([pipeline]) == (pipeline, defaults)
-
-
-def test_options_are_flat_for_the_run_and_dotted_inside_its_parts():
-    _, config = parse(
-        [
-            "image_classification",
-            *("--epochs", "3", "--optimizer.learning_rate", "1e-2", "--augmentation.flip", "true"),
-            *("--model.filters", "[3, 4]", "--model.padding", "valid", "--name", "007"),
-        ]
-    )
-    defaults: Any = PIPELINES["image_classification"].defaults
-    recipe = replace(
-        defaults.recipe,
-        epochs=3,
-        optimizer=replace(defaults.recipe.optimizer, learning_rate=1e-2),
-    )
-    assert config == replace(
-        defaults,
-        model={"filters": [3, 4], "padding": "valid"},
-        name="007",
-        recipe=recipe,
-        augmentation=replace(defaults.augmentation, flip=True),
-    )
-
-
-WITH_MODEL = [name for name, pipeline in PIPELINES.items() if pipeline.defaults.model]
-
-
-@pytest.mark.parametrize("pipeline", WITH_MODEL)
-def test_default_hyperparameters_are_for_the_default_architecture_only(pipeline, tmp_path):
-    """Another architecture would not know them, and nobody chose them for it."""
-    defaults = PIPELINES[pipeline].defaults
-    assert parse([pipeline, "--model.own", "3"])[1].model == {**defaults.model, "own": 3}
-    assert parse([pipeline, "--architecture", defaults.architecture])[1] == defaults
-    assert parse([pipeline, "--architecture", "mlp"])[1] == replace(
-        defaults, architecture="mlp", model={}
-    )
-    options = [pipeline, "--architecture", "mlp", "--model.own", "3"]
-    assert parse(options)[1].model == {"own": 3}
-    file = tmp_path / "config.yaml"
-    file.write_text("architecture: mlp\nmodel: {units: [9]}\n")
-    assert parse([pipeline, "--config", str(file)])[1].model == {"units": [9]}
-    # Whoever chooses afterwards chooses anew.
-    assert parse(options)[1].model == {"own": 3}
-    assert parse([pipeline])[1] == defaults
-
-
-def test_options_override_the_file_before_them(tmp_path):
-    file = tmp_path / "config.yaml"
-    file.write_text("epochs: 7\nbatch_size: 9\nmodel: {padding: valid}\n")
-    options = ["--epochs", "8", "--model.dropout", "0.1"]
-    _, config = parse(["image_classification", "--config", str(file), *options])
-    assert (config.recipe.epochs, config.recipe.batch_size) == (8, 9)
-    assert config.model == {"padding": "valid", "dropout": 0.1}
-
 
 BOUNDS: list[tuple[str, str, Any, Any]] = [
     ("image_classification", "epochs", 1, 0),
@@ -265,9 +68,9 @@ BOUNDS: list[tuple[str, str, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("pipeline", "option", "allowed", "refused"), BOUNDS)
-def test_a_value_beyond_its_bounds_is_refused_by_name(pipeline, option, allowed, refused):
+def test_a_value_out_of_bounds_is_an_error_with_its_name(pipeline, option, allowed, refused):
     def chosen(part: Any, names: list[str], value: Any) -> Any:
-        """Returns `part` with the field changed, which may lie in its recipe."""
+        """Returns `part` with a field of its own or of its recipe changed."""
         name, *rest = names
         if not hasattr(part, name):
             return replace(part, recipe=chosen(part.recipe, names, value))
@@ -279,12 +82,12 @@ def test_a_value_beyond_its_bounds_is_refused_by_name(pipeline, option, allowed,
         check(chosen(defaults, names, refused))
 
 
-def test_an_unknown_architecture_is_refused_with_the_known_ones():
+def test_an_unknown_architecture_is_an_error():
     with pytest.raises(UserError, match=r"^unknown architecture 'resnet9'; .* lists them$"):
         check(Config(architecture="resnet9"))
 
 
-def test_a_decay_from_the_warmup_on_needs_a_warmup():
+def test_inverse_square_root_decay_needs_a_warmup():
     optimizer = Optimizer(schedule="inverse_sqrt", warmup=0.0)
     config = replace(PIPELINES["image_classification"].defaults, recipe=Recipe(optimizer=optimizer))
     with pytest.raises(UserError, match=r"inverse_sqrt needs --optimizer\.warmup above 0"):

@@ -1,0 +1,290 @@
+"""The command line: from options and files to a config, and its help."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import json
+import re
+import textwrap
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, get_type_hints
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import architectures
+from pipelines.catalog import PIPELINES
+from pipelines.cli import parse
+from pipelines.config import Optimizer, Recipe, bounds, check
+from pipelines.errors import UserError
+from pipelines.image.config import Augmentation, ImageConfig
+from pipelines.tasks.distillation.config import DistillationConfig
+from pipelines.tasks.forecasting.config import ForecastingConfig
+from pipelines.tasks.language_modeling.config import LanguageModelingConfig
+from pipelines.tasks.pretraining.config import BertPretrainingConfig, ElectraPretrainingConfig
+from pipelines.tasks.translation.config import TranslationConfig
+from pipelines.text.config import TextConfig
+
+TEXT = st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=12)
+NUMBER = st.floats(0, 1e6) | st.sampled_from([1e-3, 1e-5, 1e-12, 3e22])
+HYPERPARAMETER = (
+    st.integers(0, 1000)
+    | NUMBER
+    | st.booleans()
+    | st.sampled_from(["same", "relu"])  # A text that looks like a number becomes one.
+    | st.lists(st.integers(1, 512), max_size=3)
+)
+COMMON = {
+    "dataset": TEXT,
+    "architecture": st.sampled_from(architectures.names()),
+    "model": st.dictionaries(st.from_regex(r"[a-z][a-z_0-9]{0,8}", fullmatch=True), HYPERPARAMETER),
+    "name": TEXT,
+    "data_dir": TEXT,
+    "manual_dir": TEXT,
+    "recipe": st.builds(
+        Recipe,
+        epochs=st.integers(1, 1000),
+        batch_size=st.integers(1, 4096),
+        patience=st.integers(0, 99),
+        precision=st.sampled_from(["float32", "mixed_bfloat16", "mixed_float16"]),
+        seed=st.integers(0, 2**31 - 1),
+        optimizer=st.builds(
+            Optimizer, NUMBER, st.sampled_from(["cosine", "inverse_sqrt"]), NUMBER, NUMBER, NUMBER
+        ),
+    ),
+}
+SIZE = st.integers(0, 4096)
+TEXTS = {
+    "vocabulary": SIZE,
+    "max_length": SIZE,
+    "encoder": TEXT,
+    "freeze_layers": SIZE,
+    "word_dropout": NUMBER,
+    "text_signature": st.booleans(),
+}
+PRETRAINING = {**TEXTS, "masked": NUMBER, "whole_words": st.booleans()}
+OWN = {
+    ImageConfig: {
+        "image_size": SIZE,
+        "augmentation": st.builds(Augmentation, NUMBER, NUMBER, NUMBER, st.booleans()),
+    },
+    TextConfig: TEXTS,
+    BertPretrainingConfig: {
+        **PRETRAINING,
+        "sentence_task": st.sampled_from(["auto", "none", "next_sentence", "sentence_order"]),
+    },
+    ElectraPretrainingConfig: {
+        **PRETRAINING,
+        "generator_divisor": SIZE,
+        "detection_weight": NUMBER,
+    },
+    TranslationConfig: {
+        "reverse": st.booleans(),
+        **{
+            f"{side}_tokens": st.sampled_from(["auto", "pieces", "words", "characters"])
+            for side in ("source", "target")
+        },
+        "vocabulary": SIZE,
+        "max_length": SIZE,
+        "beams": SIZE,
+        "length_penalty": NUMBER,
+        "label_smoothing": NUMBER,
+        "text_signature": st.booleans(),
+    },
+    LanguageModelingConfig: {
+        "tokens": st.sampled_from(["characters", "words", "word_pieces"]),
+        "vocabulary": SIZE,
+        "context": SIZE,
+        "max_texts": SIZE,
+        "text_signature": st.booleans(),
+    },
+    DistillationConfig: {
+        "teacher": TEXT,
+        "temperature": NUMBER,
+        "alpha": NUMBER,
+        "inherit": st.booleans(),
+    },
+    ForecastingConfig: {
+        "column": TEXT,
+        "season": SIZE,
+        "history": SIZE,
+        "horizon": SIZE,
+        "scaling": st.sampled_from(["series", "window"]),
+    },
+}
+# A pipeline with a config of its class.
+CHOSEN = st.sampled_from(list(PIPELINES)).flatmap(
+    lambda name: st.tuples(
+        st.just(name),
+        st.builds(type(PIPELINES[name].defaults), **COMMON, **OWN[type(PIPELINES[name].defaults)]),
+    )
+)
+
+
+def test_the_strategies_cover_every_field():
+    for kind, own in OWN.items():
+        assert {field.name for field in fields(kind)} == {*COMMON, *own}
+
+
+@settings(max_examples=20)
+@given(chosen=CHOSEN)
+def test_the_config_file_of_a_run_gives_its_config_again(chosen, tmp_path_factory):
+    pipeline, config = chosen
+    file = tmp_path_factory.mktemp("config") / "config.yaml"
+    file.write_text(yaml.dump(config.options(), default_flow_style=False))
+    assert parse([pipeline, "--config", str(file)]) == chosen
+
+
+@settings(max_examples=20)
+@given(chosen=CHOSEN)
+def test_parameters_are_options_that_give_the_config_again(chosen):
+    pipeline, config = chosen
+    options = [
+        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in config.parameters().items()
+        if value != {}
+    ]
+    # Hyperparameters add to the pipeline's own, where it has some.
+    assert parse([pipeline, "--model={}", *options]) == chosen
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_without_options_a_pipeline_has_its_defaults(pipeline):
+    defaults = PIPELINES[pipeline].defaults
+    check(defaults)
+    assert parse([pipeline]) == (pipeline, defaults)
+
+
+def test_options_are_flat_for_the_run_and_dotted_inside_its_parts():
+    _, config = parse(
+        [
+            "image_classification",
+            *("--epochs", "3", "--optimizer.learning_rate", "1e-2", "--augmentation.flip", "true"),
+            *("--model.filters", "[3, 4]", "--model.padding", "valid", "--name", "007"),
+        ]
+    )
+    defaults: Any = PIPELINES["image_classification"].defaults
+    recipe = replace(
+        defaults.recipe,
+        epochs=3,
+        optimizer=replace(defaults.recipe.optimizer, learning_rate=1e-2),
+    )
+    assert config == replace(
+        defaults,
+        model={"filters": [3, 4], "padding": "valid"},
+        name="007",
+        recipe=recipe,
+        augmentation=replace(defaults.augmentation, flip=True),
+    )
+
+
+WITH_MODEL = [name for name, pipeline in PIPELINES.items() if pipeline.defaults.model]
+
+
+@pytest.mark.parametrize("pipeline", WITH_MODEL)
+def test_default_hyperparameters_are_for_the_default_architecture_only(pipeline, tmp_path):
+    """Another architecture may not have them."""
+    defaults = PIPELINES[pipeline].defaults
+    assert parse([pipeline, "--model.own", "3"])[1].model == {**defaults.model, "own": 3}
+    assert parse([pipeline, "--architecture", defaults.architecture])[1] == defaults
+    assert parse([pipeline, "--architecture", "mlp"])[1] == replace(
+        defaults, architecture="mlp", model={}
+    )
+    options = [pipeline, "--architecture", "mlp", "--model.own", "3"]
+    assert parse(options)[1].model == {"own": 3}
+    file = tmp_path / "config.yaml"
+    file.write_text("architecture: mlp\nmodel: {units: [9]}\n")
+    assert parse([pipeline, "--config", str(file)])[1].model == {"units": [9]}
+    # Nothing of an earlier command line is kept.
+    assert parse(options)[1].model == {"own": 3}
+    assert parse([pipeline])[1] == defaults
+
+
+def test_options_override_the_file_before_them(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("epochs: 7\nbatch_size: 9\nmodel: {padding: valid}\n")
+    options = ["--epochs", "8", "--model.dropout", "0.1"]
+    _, config = parse(["image_classification", "--config", str(file), *options])
+    assert (config.recipe.epochs, config.recipe.batch_size) == (8, 9)
+    assert config.model == {"padding": "valid", "dropout": 0.1}
+
+
+def docstrings(kind: type) -> dict[str, str]:
+    """Returns the docstring of each option of a config class, by its name on the command line."""
+    found: dict[str, str] = {}
+    for part in reversed(kind.__mro__[:-1]):
+        source = ast.parse(textwrap.dedent(inspect.getsource(part))).body[0]
+        assert isinstance(source, ast.ClassDef)
+        for field, text in itertools.pairwise(source.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                assert isinstance(field.target, ast.Name)
+                assert isinstance(text.value, ast.Constant)
+                found[field.target.id] = str(text.value.value)
+    for field in fields(kind):
+        own: Any = get_type_hints(kind)[field.name]
+        if is_dataclass(own):
+            del found[field.name]
+            prefix = "" if own is Recipe else f"{field.name}."
+            found |= {prefix + name: text for name, text in docstrings(own).items()}
+    return found
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_every_option_has_a_docstring_of_one_line(pipeline):
+    config = PIPELINES[pipeline].defaults
+    texts = docstrings(type(config))
+    assert texts.keys() == (config.parameters() | {"model": {}}).keys() - {
+        f"model.{name}" for name in config.model
+    }
+    for option, text in texts.items():
+        assert text.endswith("."), option
+        assert "\n" not in text, option
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_help_shows_the_docstring_bounds_and_default_of_every_option(pipeline, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "500")  # So that no line is wrapped.
+    with pytest.raises(SystemExit) as left:
+        parse([pipeline, "--help"])
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    assert PIPELINES[pipeline].summary in shown
+    entries = {}
+    for entry in re.split(r"\n+(?=  -|\S)", shown):
+        option, *rest = entry.split()
+        entries[option] = " ".join(rest)
+    config = PIPELINES[pipeline].defaults
+    defaults = config.parameters() | {"model": config.model}
+    limits = bounds(type(config))
+    for option, text in docstrings(type(config)).items():
+        details = []
+        if option in limits:
+            details = [f"{limits[option].low:.12g} to {limits[option].high:.12g}"]
+        if defaults[option] != "":
+            value = defaults[option]
+            details.append(f"default: {value if isinstance(value, str) else json.dumps(value)}")
+        expected = f"{text} ({'; '.join(details)})" if details else text
+        assert entries[f"--{option}"].endswith(expected)
+
+
+def test_bounds_read_as_a_range(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "500")
+    with pytest.raises(SystemExit):
+        parse(["image_classification", "--help"])
+    shown = capsys.readouterr().out
+    assert "Passes over the training split. (1 to 100000; default: 40)" in shown
+    assert "Peak learning rate. (1e-12 to 100; default: 0.002)" in shown
+
+
+def test_a_pipeline_has_only_the_options_of_its_task():
+    options = {name: docstrings(type(row.defaults)) for name, row in PIPELINES.items()}
+    assert "augmentation.flip" in options["image_classification"]
+    assert "augmentation.flip" not in options["text_classification"]
+    assert "horizon" in options["forecasting"]
+    assert "horizon" not in options["image_classification"]
+    with pytest.raises(UserError, match="--horizon"):
+        parse(["image_classification", "--horizon", "3"])
