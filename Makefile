@@ -17,7 +17,7 @@ OPEN_STORE = $(BIN)/python -c "from pipelines.tracking import open_store; open_s
 
 .PHONY: demo test check ui serve install lock clean
 
-demo: install ## Train, track, export, validate, register, deploy, serve, ask.
+demo: install ## Train, track, export, validate, register, deploy, serve, query.
 	@$(BIN)/python -m pipelines image_classification --name $(MODEL)
 	@if $(BIN)/python -m serving status $(MODEL) $(AT) 2>/dev/null | grep -q AVAILABLE; then \
 		$(BIN)/python -m serving deploy $(MODEL) --engine embedded $(AT) || exit; \
@@ -37,7 +37,7 @@ demo: install ## Train, track, export, validate, register, deploy, serve, ask.
 	@echo "next:"
 	@echo "  make ui      compare runs at http://localhost:$(UI_PORT)"
 	@echo "  make test    run the test suite"
-	@echo "  make serve   serve the model, and from another terminal ask it:"
+	@echo "  make serve   serve the model, and from another terminal query it:"
 	@echo "               $(BIN)/python -m serving query $(MODEL) IMAGE.png"
 	@echo "  the same run through MLflow projects:"
 	@echo "               . $(BIN)/activate"
@@ -85,7 +85,7 @@ $(INSTALLED): requirements-build.lock requirements.lock
 	@$(OPEN_STORE)
 	@touch $@
 
-lock: install ## Resolve pyproject.toml into the lock files anew.
+lock: install ## Resolve pyproject.toml into the lock files.
 	printf 'setuptools\nsetuptools-scm\nwheel\n' | $(BIN)/uv pip compile --universal --python-version 3.11 \
 		--generate-hashes --no-header --quiet - -o requirements-build.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --extra dev \
