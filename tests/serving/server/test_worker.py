@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from serving.engines.ports import free_port
 from tests.serving.saved_models import floats, request
-from tests.serving.server.processes import free_port, started
+from tests.serving.server.processes import started
 
 
 def test_requests_are_batched_counted_and_logged(repository, tmp_path):
