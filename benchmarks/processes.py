@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -90,13 +89,6 @@ def isolated(log: Path) -> Iterator[Executor]:
             for child in set(multiprocessing.active_children()) - before:
                 child.kill()
             raise
-
-
-def free_port() -> int:
-    """Returns a TCP port that nobody listens to."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def _set_up(log: Path) -> None:

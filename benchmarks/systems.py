@@ -22,9 +22,10 @@ import numpy as np
 from benchmarks import load
 from benchmarks.load import Load, Sample, Target
 from benchmarks.models import Model
-from benchmarks.processes import free_port, started
+from benchmarks.processes import started
 from benchmarks.samples import Served
 from serving.client import Client, calls
+from serving.engines.ports import free_port, free_ports
 from serving.errors import ServingError, UserError
 
 SERVER = "server"
@@ -130,7 +131,7 @@ def model_server(
     files = {"models": _model_config(model, base), "monitoring": _MONITORING, "batching": batching}
     for file, text in files.items():
         (folder / file).write_text(text)
-    port, rest_port = free_port(), free_port()
+    port, rest_port = free_ports(2)
     flags = [
         *(f"--port={port}", f"--rest_api_port={rest_port}", f"--grpc_max_threads={_THREADS}"),
         f"--model_config_file={folder / 'models'}",

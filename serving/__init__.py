@@ -1,1 +1,1 @@
-"""From a registered model to answers: deploy, serve, query. Nothing here imports TensorFlow."""
+"""Deploy registered models, serve and query them. Only `serving.server` imports TensorFlow."""

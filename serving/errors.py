@@ -1,4 +1,4 @@
-"""The errors that serving raises: of a request, of a user's choice, of a rollout."""
+"""The errors of serving: failed requests, user errors, failed rollouts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class ServingError(Exception):
 
     Attributes:
         code: The gRPC status code.
-        message: The server's text.
+        message: The server's message.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
@@ -20,8 +20,8 @@ class ServingError(Exception):
 
 
 class UserError(Exception):
-    """A choice that cannot work, in one sentence. Exit code 2."""
+    """A user error, in one sentence. Exit code 2."""
 
 
 class RolloutError(Exception):
-    """A rollout that failed and left everything as it was, in one sentence. Exit code 1."""
+    """A failed rollout, which left everything as it was, in one sentence. Exit code 1."""

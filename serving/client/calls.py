@@ -88,7 +88,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A model that a server is told to serve.
+    """A model of a server's configuration.
 
     Attributes:
         name: Served name.

@@ -1,4 +1,4 @@
-"""Where model servers are and how to reach them: addresses, TLS, retries, balancing.
+"""gRPC channels: addresses, TLS, retries, load balancing.
 
 Retries and round robin are gRPC's own, by a service config
 (https://github.com/grpc/grpc/blob/master/doc/service_config.md).
@@ -19,7 +19,7 @@ from serving.errors import ServingError, UserError
 _UNLIMITED = -1
 _LARGEST = 2**31 - 1
 _SCHEMES = ("dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "xds:", "vsock:")
-# What may be sent again. GetModelStatus is not among them: it says what is the case now.
+# Methods that are retried. GetModelStatus is not: its answer is the state at this moment.
 _RETRIED = [
     {"service": "tensorflow.serving.PredictionService"},
     {"service": "tensorflow.serving.ModelService", "method": "HandleReloadConfigRequest"},
@@ -28,10 +28,10 @@ _RETRIED = [
 
 @dataclass(frozen=True)
 class TLS:
-    """Encryption, and who the two sides are. Each part is a path of a PEM file, or its bytes.
+    """Encryption and certificates. Each part is the path of a PEM file, or its bytes.
 
     Attributes:
-        root_certificates: Authorities whose servers are trusted; None takes gRPC's own.
+        root_certificates: Trusted certificate authorities; None takes gRPC's default.
         certificate: The client's certificate chain, where the server asks for one.
         key: The private key of that certificate.
         server_name: Name in the server's certificate, where it is not the address's own.
@@ -56,16 +56,16 @@ class TLS:
 
 
 def target(address: str | Sequence[str], tls: TLS | None = None) -> str:
-    """Returns gRPC's name of one address or of several.
+    """Returns the gRPC target of one address or of several.
 
     Args:
-        address: "host:port", "unix:/path" or another of gRPC's names; several as a sequence, or
-            separated by commas. Hosts of several are looked up here, once.
+        address: "host:port", "unix:/path" or another gRPC target; several as a sequence, or
+            separated by commas. The host names of several are resolved here, once.
         tls: Encryption of the connection.
 
     Raises:
         UserError: No address, or several that are not all HOST:PORT, or that need a `server_name`.
-        ServingError: UNAVAILABLE, a host of several is not known.
+        ServingError: UNAVAILABLE, a host name of several cannot be resolved.
     """
     addresses = [address] if isinstance(address, str) else list(address)
     if len(addresses) == 1 and not addresses[0].startswith(_SCHEMES):
@@ -93,7 +93,7 @@ def options(attempts: int, tls: TLS | None = None) -> list[tuple[str, str | int]
         tls: Encryption of the connection.
 
     Raises:
-        UserError: Another number of attempts, of which gRPC would silently make 5.
+        UserError: Another number of attempts, which gRPC would silently limit to 5.
     """
     if attempts not in range(1, 6):
         raise UserError(f"attempts must be from 1 to 5, not {attempts}")
@@ -111,9 +111,9 @@ def options(attempts: int, tls: TLS | None = None) -> list[tuple[str, str | int]
         ("grpc.max_receive_message_length", _UNLIMITED),
         ("grpc.max_send_message_length", _UNLIMITED),
         ("grpc.service_config", json.dumps(config)),
-        # What is larger than this buffer, 256 KiB by default, is not sent again.
+        # Requests larger than this buffer, 256 KiB by default, are not retried.
         ("grpc.per_rpc_retry_buffer_size", _LARGEST),
-        # A server that returns is found soon; by default after up to two minutes.
+        # Reconnects to a restarted server soon; by default after up to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
     ]

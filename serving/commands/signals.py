@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def as_ctrl_c() -> Iterator[None]:
-    """Treats what ends a command from outside, or with its terminal, as Ctrl-C."""
+    """Treats SIGTERM and SIGHUP as Ctrl-C."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    if before[signal.SIGHUP] is signal.SIG_IGN:  # As nohup has it.
+    if before[signal.SIGHUP] is signal.SIG_IGN:  # Under nohup.
         del before[signal.SIGHUP]
     for number in before:
         signal.signal(number, interrupt)

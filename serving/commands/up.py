@@ -1,4 +1,4 @@
-"""`python -m serving up | down | logs`: a server of the model repository, on the best engine."""
+"""The commands `up`, `down` and `logs`: a server of the model repository."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import Any
 import grpc
 
 from serving.commands import signals
+from serving.commands.options import add_repository
 from serving.engines import engine as engines
-from serving.engines import record as server_record
-from serving.engines.process import Running
+from serving.engines import record
+from serving.engines.process import ServerProcess
 from serving.errors import ServingError, UserError
 
 _PAUSE = 0.2
-# Flags that would have the server elsewhere than this program looks for it, and what sets them.
+# Flags of the server that `up` sets itself, and its options for them.
 _OWN = {
     "--port": "--port",
     "--rest_api_port": "--rest-port",
@@ -31,7 +32,7 @@ _OWN = {
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `up`, `down` and `logs` to the command line."""
-    up = commands.add_parser("up", help="serve the model repository on the best engine there is")
+    up = commands.add_parser("up", help="serve the model repository on the best available engine")
     up.set_defaults(command=_up)
     up.add_argument(
         "--engine",
@@ -40,10 +41,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="(default: auto: docker, else binary, else embedded)",
     )
     up.add_argument("--gpu", action="store_true", help="refuse to serve without a GPU")
-    _add_repository(up)
-    up.add_argument("--port", type=int, default=8500, help="gRPC's (default: 8500)")
+    add_repository(up)
+    up.add_argument("--port", type=int, default=8500, help="gRPC port (default: 8500)")
     up.add_argument(
-        "--rest-port", type=int, default=8501, help="REST's; 0 for none (default: 8501)"
+        "--rest-port", type=int, default=8501, help="REST port; 0 for none (default: 8501)"
     )
     up.add_argument("--detach", action="store_true", help="return when ready, leave it running")
     up.add_argument(
@@ -55,16 +56,12 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     down = commands.add_parser("down", help="stop the server that up started")
     down.set_defaults(command=_down)
-    _add_repository(down)
+    add_repository(down)
 
-    logs = commands.add_parser("logs", help="show what the server writes")
+    logs = commands.add_parser("logs", help="show the server's log")
     logs.set_defaults(command=_logs)
-    _add_repository(logs)
-    logs.add_argument("--follow", action="store_true", help="go on until the server ends")
-
-
-def _add_repository(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--repository", type=Path, default=Path("models"), help="(default: models)")
+    add_repository(logs)
+    logs.add_argument("--follow", action="store_true", help="continue until the server ends")
 
 
 def _up(options: argparse.Namespace) -> None:
@@ -77,14 +74,14 @@ def _up(options: argparse.Namespace) -> None:
     engine = engines.choose(options.engine, gpu=options.gpu)
     _say(f"engine {engine.name}: {engine.reason}")
     with signals.as_ctrl_c():
-        running = server_record.start(
+        running = record.start(
             engine,
             options.repository,
             port=options.port,
             rest_port=options.rest_port,
             options=options.flags,
         )
-        with _stopped_at_the_end(options.repository, running) as keep:
+        with _stopped_afterwards(options.repository, running) as keep:
             running.wait_until_ready(options.timeout)
             if options.detach:
                 keep()
@@ -94,8 +91,8 @@ def _up(options: argparse.Namespace) -> None:
                 _say(_welcome(options.repository, running, detached=False))
                 while running.alive:
                     time.sleep(_PAUSE)
-                if not server_record.knows(options.repository, running):
-                    return  # `down` has stopped it.
+                if not record.knows(options.repository, running):
+                    return  # Stopped by `down`.
                 raise ServingError(
                     grpc.StatusCode.ABORTED,
                     f"the model server ended by itself; its log, {running.log}, ends with:\n"
@@ -104,20 +101,20 @@ def _up(options: argparse.Namespace) -> None:
 
 
 def _down(options: argparse.Namespace) -> None:
-    running = server_record.read(options.repository)
+    running = record.read(options.repository)
     if running is None:
-        _say(f"no server of {options.repository} runs")
+        _say(f"no server of {options.repository} is running")
         return
     running.check_own()
-    # First, so that an `up` that waits for its end knows who ended it.
-    server_record.forget(options.repository, running)
+    # Before the stop, so that a waiting `up` sees that `down` stopped the server.
+    record.forget(options.repository, running)
     _stop(options.repository, running)
     _say(f"{running.engine} at {running.address} is stopped")
 
 
 def _logs(options: argparse.Namespace) -> None:
-    running = server_record.read(options.repository)
-    log = running.log if running else options.repository / server_record.LOG
+    running = record.read(options.repository)
+    log = running.log if running else options.repository / record.LOG
     try:
         file = log.open(errors="replace")
     except FileNotFoundError as error:
@@ -126,16 +123,16 @@ def _logs(options: argparse.Namespace) -> None:
         raise UserError(f"{log} cannot be read: {error.strerror}") from error
     with file:
         while True:
-            # A line that was written before the end is read after it.
-            goes_on = options.follow and running is not None and running.alive
+            # Checked before reading, so that the last lines are printed.
+            continues = options.follow and running is not None and running.alive
             for line in file:
                 print(line, end="", flush=True)
-            if not goes_on:
+            if not continues:
                 return
             time.sleep(_PAUSE)
 
 
-def _welcome(repository: Path, running: Running, *, detached: bool) -> str:
+def _welcome(repository: Path, running: ServerProcess, *, detached: bool) -> str:
     at = "" if repository == Path("models") else f" --repository {repository}"
     rest = f"\n  REST  http://{running.rest_address}/v1/models/MODEL" if running.rest_port else ""
     end = f"  python -m serving down{at}" if detached else "  Ctrl-C stops the server"
@@ -146,22 +143,22 @@ def _welcome(repository: Path, running: Running, *, detached: bool) -> str:
 
 
 @contextlib.contextmanager
-def _stopped_at_the_end(repository: Path, running: Running) -> Iterator[Callable[[], Any]]:
-    """Stops the server with the block, whatever ends it; yields what leaves the server running."""
+def _stopped_afterwards(repository: Path, running: ServerProcess) -> Iterator[Callable[[], Any]]:
+    """Stops the server after the block; yields a function that leaves it running instead."""
     with contextlib.ExitStack() as stack:
         stack.callback(_stop, repository, running)
         yield stack.pop_all
 
 
-def _stop(repository: Path, running: Running) -> None:
-    """Stops the server; who is interrupted in that has no patience, so it is killed."""
+def _stop(repository: Path, running: ServerProcess) -> None:
+    """Stops the server; kills it if that is interrupted."""
     try:
         running.stop()
     except KeyboardInterrupt:
         running.stop(0)
         raise
     finally:
-        server_record.forget(repository, running)
+        record.forget(repository, running)
 
 
 def _say(text: str) -> None:

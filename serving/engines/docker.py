@@ -16,7 +16,7 @@ LABEL = "keras-foundry.repository"
 
 
 def missing() -> str:
-    """Returns why containers cannot be run, in a few words; empty if they can."""
+    """Returns why containers cannot be run; empty if they can."""
     if shutil.which("docker") is None:
         return "there is no docker on the PATH"
     done = _docker("info", "--format", "{{.ServerVersion}}")
@@ -26,7 +26,7 @@ def missing() -> str:
 
 
 def without_gpu() -> str:
-    """Returns why a container cannot use a GPU; empty if it can, given that there is one."""
+    """Returns why a container cannot use the machine's GPU; empty if it can."""
     if shutil.which("nvidia-container-runtime-hook") or shutil.which("nvidia-ctk"):
         return ""
     if "nvidia" in _docker("info", "--format", "{{json .Runtimes}}").stdout:
@@ -57,28 +57,28 @@ def command(
         ports: TCP ports to publish; the first one names the container.
         gpu: Whether the container gets the GPUs.
     """
-    # The base paths in models.config are absolute, and the same file serves every engine. So the
-    # container sees each folder under the very path that it has outside.
-    mounts = [argument for path in _seen(repository, flags) for argument in _mount(path)]
+    # The base paths in models.config are absolute, and the same file is used by every engine. So
+    # each folder is mounted under the same path that it has outside.
+    mounts = [argument for path in _mounted(repository, flags) for argument in _mount(path)]
     return [
         *("docker", "run", "--rm", "--name", name_of(repository, ports[0])),
         *("--label", f"{LABEL}={repository}"),
-        # A process 1 ignores SIGTERM unless it asks for it, and TensorFlow Serving does not.
+        # Process 1 ignores SIGTERM unless it has a handler, and TensorFlow Serving has none.
         "--init",
         *("--user", f"{os.getuid()}:{os.getgid()}"),
         *(("--gpus", "all") if gpu else ()),
         *(argument for port in ports for argument in ("--publish", f"{port}:{port}")),
         *mounts,
-        # The image's own entry point is a shell script that names a model of its own.
+        # The image's entry point is a shell script that configures a model by itself.
         *("--entrypoint", "tensorflow_model_server", image, *flags),
     ]
 
 
 def pull(image: str) -> None:
-    """Fetches an image that is not here yet; Docker shows the progress.
+    """Pulls an image that is missing; Docker shows the progress.
 
     Raises:
-        UserError: It cannot be fetched.
+        UserError: It cannot be pulled.
     """
     if _docker("image", "inspect", image).returncode == 0:
         return
@@ -87,19 +87,19 @@ def pull(image: str) -> None:
 
 
 def is_running(name: str) -> bool:
-    """Tells if there is such a container and it runs."""
+    """Returns whether there is such a container and it is running."""
     if not name or shutil.which("docker") is None:
         return False
     return _docker("inspect", "--format", "{{.State.Running}}", name).stdout.strip() == "true"
 
 
 def stop(name: str, timeout: float) -> None:
-    """Stops a container and kills it after so many seconds; one that is gone is fine."""
+    """Stops a container, and kills it after `timeout` seconds; it may have ended already."""
     _docker("stop", "-t", str(max(1, round(timeout))), name)
 
 
-def _seen(repository: Path, flags: Sequence[str]) -> list[Path]:
-    """Returns what the container has to see: the repository and the files that flags name."""
+def _mounted(repository: Path, flags: Sequence[str]) -> list[Path]:
+    """Returns the paths to mount: the repository and the files that flags name."""
     paths = [repository]
     if repository.resolve() != repository:
         paths.append(repository.resolve())
@@ -109,7 +109,7 @@ def _seen(repository: Path, flags: Sequence[str]) -> list[Path]:
             continue
         path = Path(value)
         if path.is_file():
-            # A configuration that is replaced is another file: its folder shows the new one.
+            # A file that is replaced is another inode: only its folder shows the new one.
             paths.append(path.parent if name == "--model_config_file" else path)
     return list(dict.fromkeys(paths))
 

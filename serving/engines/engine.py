@@ -1,10 +1,10 @@
-"""The programs that can serve a model repository, and the choice among them.
+"""Engines: the programs that can serve a model repository, and the choice among them.
 
-All take TensorFlow Serving's flags and the repository's one configuration file:
+All take TensorFlow Serving's flags and the same configuration file of the repository:
 
 - docker: TensorFlow Serving's image, the one for GPUs where there is a GPU.
 - binary: a `tensorflow_model_server` on the PATH or in `$TENSORFLOW_MODEL_SERVER`.
-- embedded: this project's own server in Python, which is always there.
+- embedded: the built-in server of this project, which is always available.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,7 +21,8 @@ from pathlib import Path
 import psutil
 
 from serving.engines import docker, images
-from serving.engines.process import Running
+from serving.engines.ports import check_free
+from serving.engines.process import ServerProcess
 from serving.errors import UserError
 
 NAMES = ("docker", "binary", "embedded")
@@ -43,7 +43,7 @@ class Engine:
 
     Attributes:
         name: One of `NAMES`.
-        reason: Why it was taken, in one sentence.
+        reason: Why it was chosen, in one sentence.
         command: The program, without flags; empty with Docker.
         image: The container's image; empty without Docker.
         gpu: Whether the container gets the GPUs.
@@ -64,8 +64,8 @@ class Engine:
         rest_port: int,
         log: Path,
         options: Sequence[str] = (),
-    ) -> Running:
-        """Starts the server and returns at once; `Running.wait_until_ready` waits.
+    ) -> ServerProcess:
+        """Starts the server and returns at once; `ServerProcess.wait_until_ready` waits.
 
         The server outlives this process unless it is stopped.
 
@@ -74,11 +74,11 @@ class Engine:
             config: File with a ModelServerConfig; the repository's `models.config` by default.
             port: TCP port for gRPC, which must be free.
             rest_port: TCP port for REST and the page for Prometheus; 0 for none.
-            log: File for what the server writes; it is written anew.
-            options: Further flags of TensorFlow Serving. They come last, so they win.
+            log: File for the server's output; it is overwritten.
+            options: Further flags of TensorFlow Serving. They come last, so they take precedence.
 
         Raises:
-            UserError: There is no configuration, a port is taken, or the image is out of reach.
+            UserError: There is no configuration, a port is in use, or the image cannot be pulled.
         """
         repository = repository.absolute()
         config = repository / MODELS_CONFIG if config is None else config.absolute()
@@ -91,7 +91,7 @@ class Engine:
         if len(set(ports)) < len(ports):
             raise UserError(f"gRPC and REST cannot share port {port}; choose another one")
         for each in ports:
-            _check_free(each)
+            check_free(each)
         flags = _flags(config, port, rest_port, options)
         if self.image:
             docker.pull(self.image)
@@ -100,20 +100,20 @@ class Engine:
             command = [*self.command, *flags]
         process = _started(command, log.absolute())
         container = docker.name_of(repository, port) if self.image else ""
-        given = [option.partition("=")[::2] for option in options]
-        encrypted = any(name == "--ssl_config_file" and file for name, file in given)
-        return Running(
+        pairs = [option.partition("=")[::2] for option in options]
+        encrypted = any(name == "--ssl_config_file" and file for name, file in pairs)
+        return ServerProcess(
             self.name, process, port, rest_port, log.absolute(), container, encrypted=encrypted
         )
 
 
 def choose(name: str = "auto", *, gpu: bool = False) -> Engine:
-    """Returns the engine of that name, or the best one there is.
+    """Returns the engine of that name, or the best one that is available.
 
     Args:
         name: One of `NAMES`, or "auto": Docker if its image is here or can be pulled, else the
             binary, else the embedded server.
-        gpu: Whether a GPU is a must. Without it, Docker still uses one that is there.
+        gpu: Whether a GPU is required. Otherwise Docker uses one if there is one.
 
     Raises:
         UserError: The engine, or the GPU, is missing.
@@ -137,34 +137,34 @@ def choose(name: str = "auto", *, gpu: bool = False) -> Engine:
     raise UserError(f"the engine {'; '.join(lacking)}")
 
 
-def _docker(no_gpu: str, must: bool) -> Engine | str:
+def _docker(no_gpu: str, gpu_required: bool) -> Engine | str:
     """Returns the engine, or why it is missing, as all of `_FIND` do."""
     if missing := docker.missing():
         return missing
     no_gpu = no_gpu or docker.without_gpu()
-    if must and no_gpu:
+    if gpu_required and no_gpu:
         return no_gpu
     found = "docker answers and there is a GPU" if not no_gpu else f"docker answers; {no_gpu}"
     image = images.tensorflow_serving(gpu=not no_gpu)
     return Engine("docker", found, image=image, gpu=not no_gpu)
 
 
-def _binary(no_gpu: str, must: bool) -> Engine | str:
-    given = os.environ.get(_VARIABLE, "")
-    program = shutil.which(given or _PROGRAM)
+def _binary(no_gpu: str, gpu_required: bool) -> Engine | str:
+    variable = os.environ.get(_VARIABLE, "")
+    program = shutil.which(variable or _PROGRAM)
     if program is None:
         return (
-            f"${_VARIABLE} is {given!r}, which is no program"
-            if given
+            f"${_VARIABLE} is {variable!r}, which is no program"
+            if variable
             else f"{_PROGRAM} is neither on the PATH nor in ${_VARIABLE}"
         )
-    where = f"${_VARIABLE}" if given else "the PATH"
-    build = "; its build decides whether it uses the GPU" if must else ""
+    where = f"${_VARIABLE}" if variable else "the PATH"
+    build = "; its build decides whether it uses the GPU" if gpu_required else ""
     return Engine("binary", f"{program} is there, from {where}{build}", (os.path.abspath(program),))
 
 
-def _embedded(no_gpu: str, must: bool) -> Engine | str:
-    if must and not _tensorflow_sees_a_gpu():
+def _embedded(no_gpu: str, gpu_required: bool) -> Engine | str:
+    if gpu_required and not _tensorflow_sees_a_gpu():
         return "TensorFlow sees no GPU; install its libraries: pip install '.[gpu]'"
     return Engine(
         "embedded", "it is part of this project", (sys.executable, "-m", "serving.server")
@@ -206,7 +206,7 @@ def _flags(config: Path, port: int, rest_port: int, options: Sequence[str]) -> l
 
 
 def _started(command: Sequence[str], log: Path) -> psutil.Process:
-    """Starts a process whose group and terminal are its own, so that Ctrl-C is not meant for it."""
+    """Starts a process in a session of its own, so that Ctrl-C does not reach it."""
     package = Path(__file__).parent.parent.parent
     path = os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -220,16 +220,3 @@ def _started(command: Sequence[str], log: Path) -> psutil.Process:
             env={**os.environ, "PYTHONPATH": path},
         )
     return process
-
-
-def _check_free(port: int) -> None:
-    if not 0 < port < 2**16:
-        raise UserError(f"a port is a number from 1 to {2**16 - 1}, not {port}")
-    try:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("0.0.0.0", port))
-    except OSError as error:
-        raise UserError(
-            f"port {port} cannot be bound: it is in use or not allowed; choose another one"
-        ) from error

@@ -1,4 +1,4 @@
-"""A model server that was started here or by an earlier command: wait for it, look, stop it."""
+"""The process of a model server, started here or by an earlier command: wait for it, stop it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINES = 20
 
 
 @dataclass(frozen=True)
-class Running:
+class ServerProcess:
     """A model server's process; with Docker, the client's, which lives as long as the container.
 
     Attributes:
@@ -30,9 +30,9 @@ class Running:
         process: The process; None if a container has outlived it.
         port: TCP port of gRPC.
         rest_port: TCP port of the REST API; 0 for none.
-        log: File with what the server writes.
+        log: File with the server's output.
         container: Name of the container; empty without Docker.
-        encrypted: Whether gRPC is answered over TLS.
+        encrypted: Whether gRPC uses TLS.
     """
 
     engine: str
@@ -43,7 +43,7 @@ class Running:
     container: str = ""
     encrypted: bool = False
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> ServerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -51,17 +51,17 @@ class Running:
 
     @property
     def address(self) -> str:
-        """Where gRPC is answered."""
+        """HOST:PORT of gRPC."""
         return f"localhost:{self.port}"
 
     @property
     def rest_address(self) -> str:
-        """Where the REST API is; empty if it is nowhere."""
+        """HOST:PORT of the REST API; empty if there is none."""
         return f"localhost:{self.rest_port}" if self.rest_port else ""
 
     @property
     def line(self) -> str:
-        """What it is and where, for people."""
+        """Engine, addresses, process and log, as one line of text."""
         rest = f", REST http://{self.rest_address}" if self.rest_port else ""
         container = f", container {self.container}" if self.container else ""
         process = f", process {self.process.pid}" if self.process else ""
@@ -74,14 +74,14 @@ class Running:
         return not _ended(self.process) or docker.is_running(self.container)
 
     def wait_until_ready(self, timeout: float) -> None:
-        """Returns when requests are answered, which is when all configured models are available.
+        """Waits until requests are answered, which is when all configured models are available.
 
         Args:
             timeout: Seconds to wait.
 
         Raises:
-            ServingError: ABORTED, the server ended. DEADLINE_EXCEEDED, the time is over. The text
-                carries the end of the log.
+            ServingError: ABORTED, the server ended. DEADLINE_EXCEEDED, it is not ready in time. The
+                message contains the end of the log.
         """
         deadline = time.monotonic() + timeout
         answers_grpc = _answers_tls if self.encrypted else _answers_grpc
@@ -109,7 +109,7 @@ class Running:
         return "\n".join(text.splitlines()[-_LINES:])
 
     def check_own(self) -> None:
-        """Raises unless this user may stop it.
+        """Raises an error unless this user may stop it.
 
         Raises:
             UserError: The process is another user's.
@@ -121,16 +121,16 @@ class Running:
                 self.process.send_signal(0)
         except psutil.AccessDenied as error:
             raise UserError(
-                f"the model server at {self.address}, process {self.process.pid}, is another "
-                "user's, who alone may stop it"
+                f"the model server at {self.address}, process {self.process.pid}, belongs to "
+                "another user, who alone may stop it"
             ) from error
 
     def stop(self, timeout: float = STOP_SECONDS) -> None:
-        """Asks the server to end and waits; kills it, and what it started, if it does not.
+        """Terminates the server and waits; kills it and its children if it does not end in time.
 
         Args:
-            timeout: Seconds until it is killed. Requests in flight have 10 s in the embedded
-                server, none in TensorFlow Serving.
+            timeout: Seconds until it is killed. The embedded server gives requests in flight 10 s,
+                TensorFlow Serving none.
         """
         deadline = time.monotonic() + timeout
         if self.container:
@@ -155,7 +155,7 @@ def _ended(process: psutil.Process | None) -> bool:
         if process.status() != psutil.STATUS_ZOMBIE:
             return False
         with contextlib.suppress(psutil.TimeoutExpired):
-            process.wait(0)  # Buries it, if it is a child.
+            process.wait(0)  # Reaps it, if it is a child.
     except psutil.NoSuchProcess:
         pass
     return True
@@ -169,7 +169,7 @@ def _kill(process: psutil.Process) -> None:
 
 
 def _answers_grpc(address: str) -> bool:
-    """Tells if a gRPC server answers; an open port alone may be Docker's own proxy."""
+    """Returns whether a gRPC server answers; an open port alone may be Docker's own proxy."""
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=1)
@@ -179,7 +179,7 @@ def _answers_grpc(address: str) -> bool:
 
 
 def _answers_tls(address: str) -> bool:
-    """Tells if a server answers with its certificate, whoever has signed it."""
+    """Returns whether a server answers with a certificate, signed by anyone."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
@@ -202,7 +202,7 @@ def _answers_rest(address: str) -> bool:
     connection = http.client.HTTPConnection(address, timeout=1)
     try:
         connection.request("GET", "/v1/models")
-        connection.getresponse()  # Without a model's name it is a 400, and an answer.
+        connection.getresponse()  # 400 without a model's name, which is an answer.
     except (OSError, http.client.HTTPException):
         return False
     finally:

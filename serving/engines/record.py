@@ -1,6 +1,6 @@
-"""`REPOSITORY/.server.json`: which server of a model repository runs, for commands that come later.
+"""`REPOSITORY/.server.json`: the running server of a model repository, for later commands.
 
-The name begins with a dot, so no server takes the file for a model's.
+The name begins with a dot, so that servers do not take it for a model.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from pathlib import Path
 import psutil
 
 from serving.engines.engine import Engine
-from serving.engines.process import Running
+from serving.engines.process import ServerProcess
 from serving.errors import UserError
 
 NAME = ".server.json"
 LOG = "server.log"
 
-# A process's time of creation is counted from the machine's start, whose own time may be adjusted.
+# Tolerance for creation times, which are relative to the machine's start, which may be adjusted.
 _SAME_SECONDS = 2.0
 
 
 def start(
     engine: Engine, repository: Path, *, port: int, rest_port: int, options: list[str]
-) -> Running:
+) -> ServerProcess:
     """Starts an engine, as `Engine.start` does, and records it.
 
     Raises:
-        UserError: A server of this repository runs or is being started, or as `Engine.start`.
+        UserError: A server of this repository is running or being started, or as `Engine.start`.
     """
     if not repository.is_dir():
         raise UserError(
@@ -43,8 +43,8 @@ def start(
     with _locked(repository):
         if (running := read(repository)) is not None:
             raise UserError(
-                f"a server of {repository} runs already: {running.engine} at {running.address}; "
-                f"stop it with: python -m serving down --repository {repository}"
+                f"a server of {repository} is running already: {running.engine} at "
+                f"{running.address}; stop it with: python -m serving down --repository {repository}"
             )
         running = engine.start(
             repository, port=port, rest_port=rest_port, log=repository / LOG, options=options
@@ -58,16 +58,16 @@ def start(
 
 
 def address(repository: Path) -> str | None:
-    """Returns where the repository's server answers, if one was started and still runs."""
+    """Returns the address of the repository's server, if one was started and is still running."""
     running = read(repository)
     return running.address if running else None
 
 
-def read(repository: Path) -> Running | None:
-    """Returns the recorded server if it still runs.
+def read(repository: Path) -> ServerProcess | None:
+    """Returns the recorded server if it is still running.
 
-    A record of a process that has ended, or whose number now belongs to another one, counts for
-    nothing; the next start writes over it.
+    A record of a process that has ended, or whose id now belongs to another process, is ignored;
+    the next start overwrites it.
 
     Raises:
         UserError: The record cannot be read.
@@ -77,7 +77,7 @@ def read(repository: Path) -> Running | None:
         record = json.loads(file.read_text())
         process = _process(record["process"], record["created"])
         container = record["container"]
-        running = Running(
+        running = ServerProcess(
             *(record["engine"], process, record["port"], record["rest_port"]),
             *(Path(record["log"]), container),
         )
@@ -90,15 +90,15 @@ def read(repository: Path) -> Running | None:
     return running if running.alive else None
 
 
-def forget(repository: Path, running: Running) -> None:
+def forget(repository: Path, running: ServerProcess) -> None:
     """Removes the record of a server; another server's record stays."""
     if knows(repository, running):
         with contextlib.suppress(OSError):
             (repository / NAME).unlink()
 
 
-def knows(repository: Path, running: Running) -> bool:
-    """Tells if the record is that of a server, whether it still runs or not."""
+def knows(repository: Path, running: ServerProcess) -> bool:
+    """Returns whether the record is that of a server, running or not."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         record = json.loads((repository / NAME).read_text())
         same = running.process is not None and record["process"] == running.process.pid
@@ -106,8 +106,8 @@ def knows(repository: Path, running: Running) -> bool:
     return False
 
 
-def _write(repository: Path, running: Running) -> None:
-    assert running.process is not None  # It was started just now.
+def _write(repository: Path, running: ServerProcess) -> None:
+    assert running.process is not None  # It has just been started.
     record = {
         "engine": running.engine,
         "process": running.process.pid,
@@ -134,7 +134,7 @@ def _process(pid: int, created: float) -> psutil.Process | None:
 
 @contextlib.contextmanager
 def _locked(repository: Path) -> Iterator[None]:
-    """Lets one command at a time start a server; the lock ends with the process."""
+    """Locks the start of a server; the lock ends with the process."""
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(open(repository / ".server.lock", "w"))

@@ -1,4 +1,4 @@
-"""tf.Example from plain dictionaries, and what else goes into tensors of strings."""
+"""tf.Example from dictionaries, image files, and arrays of strings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serving.protocol import messages
 
 
 def example(features: Mapping[str, Any]) -> Any:
-    """Returns a `tensorflow.Example`; `.SerializeToString()` makes it fit a tensor of strings.
+    """Returns a `tensorflow.Example`; its `SerializeToString()` is an element of a string tensor.
 
     Args:
         features: A value, a list or an array for each feature: integers and booleans become an
@@ -20,8 +20,8 @@ def example(features: Mapping[str, Any]) -> Any:
             flattened. An empty list is a feature without a value.
 
     Raises:
-        TypeError: A feature holds something else, or strings beside numbers.
-        ValueError: An integer does not fit 64 bits.
+        TypeError: A feature holds something else, or both strings and numbers.
+        ValueError: An integer exceeds 64 bits.
     """
     message = messages.Example()
     message.features.SetInParent()
@@ -82,7 +82,7 @@ def image(source: str | Path | bytes) -> bytes:
 
 
 def array(value: Any) -> np.ndarray:
-    """Returns an array; strings stay whole, of which NumPy's own type cuts zero bytes off."""
+    """Returns an array; strings as objects, since NumPy's string type strips zero bytes."""
     first = value
     while isinstance(first, (list, tuple)) and first:
         first = first[0]

@@ -1,9 +1,9 @@
 """The messages of TensorFlow Serving's API that a client needs, without TensorFlow.
 
-The table below repeats names and numbers of the fields from tensorflow_serving/apis,
-tensorflow_serving/config, tensorflow/core and grpc/health/v1. Enums stand as int32, nested messages
-beside their parents, and members of a oneof as fields of which a writer sets one: all of it the
-same on the wire. A test compares every field with the original.
+The table below has the names and numbers of the fields of tensorflow_serving/apis,
+tensorflow_serving/config, tensorflow/core and grpc/health/v1. Enums are declared as int32,
+nested messages at top level, and members of a oneof as fields of which a writer sets one, all of
+which have the same wire format. A test compares every field with the original.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Message classes from a table of their fields, without generated code.
+"""Message classes from a table of fields, without generated code.
 
 A line `message PACKAGE.NAME` begins a message; each line below it is a field, `TYPE name = NUMBER`,
 with `repeated` or `map` before the type (a map's keys are strings). A package may use the messages
-of packages that begin before it. The classes live in a descriptor pool of their own, so that they
-do not clash with the originals where both are loaded.
+of packages above it. The classes have their own descriptor pool, so that they do not clash with the
+originals where both are loaded.
 """
 
 from __future__ import annotations

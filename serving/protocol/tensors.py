@@ -2,7 +2,7 @@
 
 The functions work on any message class with TensorProto's fields: the client's own and
 TensorFlow's. Typed fields are read and written through their packed wire form where that is
-possible, two orders of magnitude faster than element by element.
+possible, which is two orders of magnitude faster than element by element.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NAMES = {
 }
 _NUMBERS = {name: number for number, name in _NAMES.items()}
 STRING = 7
-# Types that signatures may name but no client can send or read.
+# Types that signatures may have but clients can neither send nor read.
 _OPAQUE = {0: "invalid", STRING: "string", 20: "resource", 21: "variant"}
 
 # Which repeated field carries a type's values (tensorflow/core/framework/tensor.proto).
@@ -52,8 +52,8 @@ _FIELDS = {
 }
 # Fields of fixed width are their own bytes on the wire: field number and NumPy type.
 _PACKED = {"float32": 5, "float64": 6}
-# What a few bytes may grow to when a list of values is continued: the largest gRPC message.
-_MOST_BYTES = 2**31 - 1
+# Limit of the size to which a list of values is extended: the largest gRPC message.
+_MAX_BYTES = 2**31 - 1
 
 
 def dtype_name(number: int) -> str:
@@ -82,8 +82,8 @@ def numpy_dtype(name: str) -> np.dtype:
 def decode(proto: Any) -> np.ndarray:
     """Returns the array of a TensorProto; strings come as objects (bytes).
 
-    As in TensorFlow, a list of values that is too short is continued with its last value, one
-    without values is filled with zeros, and surplus values are ignored.
+    As in TensorFlow, a list of values that is too short is extended by its last value, an empty
+    one is filled with zeros, and surplus values are ignored.
 
     Raises:
         ValueError: Unknown dtype, unknown, negative or huge shape, or content that does not fit.
@@ -131,7 +131,7 @@ def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
             answers, and not into `tensor_content`, which is shorter to write.
 
     Raises:
-        TypeError: An array of a type that TensorFlow does not have.
+        TypeError: A dtype that TensorFlow does not have.
     """
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
@@ -162,7 +162,7 @@ def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
 
 @functools.cache
 def _name(dtype: np.dtype) -> str:
-    return dtype.name  # NumPy puts it together anew each time, which takes long.
+    return dtype.name  # NumPy composes it on each access, which is slow.
 
 
 @functools.cache
@@ -177,7 +177,7 @@ def _dtype(number: int) -> np.dtype:
 def _filled(array: np.ndarray, size: int, default: object) -> np.ndarray:
     if len(array) >= size:
         return array[:size]
-    if size * array.itemsize > _MOST_BYTES:
+    if size * array.itemsize > _MAX_BYTES:
         raise ValueError(f"{len(array)} values are too few for a shape of {size}")
     last = array[-1] if len(array) else default
     return np.concatenate([array, np.full(size - len(array), last, array.dtype)])

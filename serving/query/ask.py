@@ -1,4 +1,4 @@
-"""Ask a served model about images, texts or JSON lines, many at a time."""
+"""Send images, texts or JSON lines to a served model, several requests at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Model:
-    """Which model to ask, and how: its name, version or label, and signature, as in `predict`."""
+    """The model to query: name, version or label, and signature, as in `Client.predict`."""
 
     name: str
     version: int | None = None
@@ -35,11 +35,11 @@ class Model:
     signature: str = ""
 
     def signatures(self, client: Client) -> dict[str, Signature]:
-        """Asks for the signatures that can be called.
+        """Returns the signatures that can be called.
 
         Raises:
             ServingError: The server refused, failed, or could not be reached.
-            UserError: The chosen signature is not among them.
+            UserError: The model does not have the chosen signature.
         """
         found = client.metadata(self.name, version=self.version, label=self.label)
         found.pop("__saved_model_init_op", None)
@@ -57,13 +57,13 @@ class Model:
 
 
 def images(paths: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Returns image files with their true class, as far as it is known.
+    """Returns image files with their true class; empty where it is unknown.
 
     Args:
         paths: Image files, and folders laid out as CLASS/IMAGE.
 
     Raises:
-        UserError: A path is missing, no image file, or a folder without images.
+        UserError: A path does not exist, is no image file, or is a folder without images.
     """
     found: list[tuple[Path, str]] = []
     for path in paths:
@@ -93,14 +93,14 @@ def texts(paths: Sequence[Path]) -> list[str]:
     """Returns the lines of text files that are not blank.
 
     Raises:
-        UserError: A file cannot be read or is no text in UTF-8.
+        UserError: A file cannot be read or is not text in UTF-8.
     """
     lines: list[str] = []
     for path in paths:
         try:
             lines += _content(path).decode().splitlines()
         except UnicodeDecodeError as error:
-            raise UserError(f"{path} is no text in UTF-8: {error}") from error
+            raise UserError(f"{path} is not text in UTF-8: {error}") from error
     return [line for line in lines if line.strip()]
 
 
@@ -118,10 +118,10 @@ def ask_about_images(
 
     Args:
         client: The connection.
-        model: Whom to ask.
+        model: The model.
         files: Image files with their true class, as `images` returns them.
         batch_size: Files in one request.
-        concurrency: Requests under way at the same time.
+        concurrency: Requests at the same time.
 
     Raises:
         ServingError: The server refused, failed, or could not be reached.
@@ -166,17 +166,17 @@ def ask_about_texts(
 def ask_json(
     client: Client, model: Model, lines: Iterable[str], *, concurrency: int = 4
 ) -> Iterator[str]:
-    """Sends each line as a request, and yields an answer line for each, in order.
+    """Sends each line as a request, and yields a line of outputs for each, in order.
 
     Args:
         client: The connection.
-        model: Whom to ask; without a signature it is `serving_default`, or the only one.
-        lines: As `json_lines.inputs` reads them; blank ones are left out.
-        concurrency: Requests under way at the same time.
+        model: The model; its default signature is the only one, else `serving_default`.
+        lines: As `json_lines.inputs` reads them; blank lines are skipped.
+        concurrency: Requests at the same time.
 
     Raises:
         ServingError: As `ask_about_images`, with the number of the line.
-        UserError: A line does not fit the signature, or the model must be told which one.
+        UserError: A line does not fit the signature, or a signature must be chosen.
     """
     signatures = model.signatures(client)
     only = next(iter(signatures)) if len(signatures) == 1 else "serving_default"
@@ -200,9 +200,9 @@ def ask_json(
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], concurrency: int
 ) -> Iterator[Result]:
-    """Yields the results in the order of the items, of which few are read ahead.
+    """Yields the results in the order of the items; reads at most 2 * concurrency items ahead.
 
-    The first error ends it: what has not begun then never does.
+    The first error ends it; calls that have not started are cancelled.
     """
     pool = ThreadPoolExecutor(concurrency)
     pending: deque[Future[Result]] = deque()
@@ -228,7 +228,7 @@ def _string_signature(
         for key, signature in signatures.items()
         if [info.dtype for info in signature.inputs.values()] == ["string"]
     }
-    # Beside the default, an input of the name "inputs" takes tf.Example and no plain string.
+    # Except in the default signature, an input named "inputs" takes a serialized tf.Example.
     plain = [key for key, name in fitting.items() if name != "inputs" or model.signature]
     for key in (*preferred, "serving_default", *plain):
         if key in fitting:
@@ -254,7 +254,7 @@ def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 
 def _row(outputs: Mapping[str, np.ndarray], index: int, count: int) -> dict[str, np.ndarray]:
-    """Returns one example's part of the outputs; what has no batch dimension is of all."""
+    """Returns one example's outputs; an output without a batch dimension belongs to all."""
     return {
         name: array[index, ...] if array.ndim and len(array) == count else array
         for name, array in sorted(outputs.items())

@@ -1,4 +1,4 @@
-"""What models answer, for people: tables and pictures."""
+"""Answers of models as tables and figures."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rich.text import Text
 
 from serving.errors import UserError
 
-_MOST_VALUES = 8
+_MAX_VALUES = 8
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says about one example.
+    """A model's answer to one example.
 
     Attributes:
         source: Path of the image file, or the text.
         outputs: The signature's outputs, without the batch dimension.
-        truth: Name of the folder, where images were given as a folder CLASS/IMAGE; else empty.
+        truth: The true class, where images come as a folder CLASS/IMAGE; else empty.
     """
 
     source: str
@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def classifies(self) -> bool:
-        """Whether the outputs are a class and the probabilities of all."""
+        """Whether the outputs are a class and the probabilities of all classes."""
         return (
             {"classes", "probabilities"} <= self.outputs.keys()
             and self.outputs["classes"].shape == ()
@@ -40,7 +40,7 @@ class Answer:
 
     @property
     def predicted(self) -> str:
-        """The class that the model took."""
+        """The predicted class."""
         return readable(self.outputs["classes"])
 
     @property
@@ -50,17 +50,17 @@ class Answer:
 
 
 def table(answers: Sequence[Answer], source: str) -> Table:
-    """Returns a row for each answer: class and probability, or else all outputs.
+    """Returns a table with a row for each answer: class and probability, or else all outputs.
 
     Args:
         answers: At least one.
-        source: What the first column holds: "image" or "text".
+        source: Header of the first column: "image" or "text".
     """
     columns = [source]
     short = all(answer.classifies for answer in answers)
     columns += ["answer", "probability"] if short else list(answers[0].outputs)
     with_truth = any(answer.truth for answer in answers)
-    drawn = Table(*columns, *(["truth"] if with_truth else []))
+    result = Table(*columns, *(["truth"] if with_truth else []))
     for answer in answers:
         cells = (
             [answer.predicted, f"{answer.probability:.4f}"]
@@ -68,20 +68,20 @@ def table(answers: Sequence[Answer], source: str) -> Table:
             else [readable(answer.outputs[name]) for name in answers[0].outputs]
         )
         row = [answer.source, *cells, *([answer.truth] if with_truth else [])]
-        drawn.add_row(*(Text(cell) for cell in row))  # Brackets mean nothing in a Text.
-    return drawn
+        result.add_row(*(Text(cell) for cell in row))  # In a Text, brackets are no markup.
+    return result
 
 
 def readable(array: np.ndarray) -> str:
-    """Returns the values if they are few; otherwise type and shape."""
-    if array.size > _MOST_VALUES or array.ndim > 1:
+    """Returns up to 8 values of a vector or a number as text; otherwise dtype and shape."""
+    if array.size > _MAX_VALUES or array.ndim > 1:
         name = "string" if array.dtype == object else array.dtype.name
         return f"{name} {list(array.shape)}"
     return ", ".join(_readable(value) for value in array.ravel().tolist())
 
 
-def picture(answers: Sequence[Answer], title: str, target: Path) -> None:
-    """Draws the images with the answers, and the truth where it is known, as a PNG file.
+def figure(answers: Sequence[Answer], title: str, target: Path) -> None:
+    """Plots the images with their answers, and the true class where it is known, as a PNG file.
 
     Raises:
         UserError: The answers are not classes with probabilities, or the file cannot be written.
@@ -91,12 +91,12 @@ def picture(answers: Sequence[Answer], title: str, target: Path) -> None:
 
     if not all(answer.classifies for answer in answers):
         names = ", ".join(sorted(answers[0].outputs))
-        raise UserError(f"a picture shows classes and probabilities; the model answers {names}")
+        raise UserError(f"a figure shows classes and probabilities; the model answers {names}")
     columns = min(len(answers), 8)
     rows = -(-len(answers) // columns)
-    figure = Figure(figsize=(max(1.6 * columns, 4), 1.95 * rows + 0.4), layout="constrained")
-    figure.suptitle(title)
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    drawing = Figure(figsize=(max(1.6 * columns, 4), 1.95 * rows + 0.4), layout="constrained")
+    drawing.suptitle(title)
+    panels = list(drawing.subplots(rows, columns, squeeze=False).flat)
     for axes in panels:
         axes.set_axis_off()
     for axes, answer in zip(panels, answers, strict=False):
@@ -110,7 +110,7 @@ def picture(answers: Sequence[Answer], title: str, target: Path) -> None:
     partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(partial, dpi=120, format="png")
+        drawing.savefig(partial, dpi=120, format="png")
         partial.replace(target)
     except OSError as error:
         raise UserError(f"{target} cannot be written: {error}") from error

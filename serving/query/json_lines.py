@@ -1,7 +1,7 @@
 """Requests and answers as JSON lines: an object of inputs in, an object of outputs out.
 
 As in TensorFlow Serving's REST API, a value stands for one example and leaves out the batch
-dimension, and bytes that are no text are written {"b64": "..."}.
+dimension, and bytes that are not UTF-8 are written {"b64": "..."}.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ def inputs(line: str, signature: Signature, where: str) -> tuple[dict[str, np.nd
     Args:
         line: JSON: values by input, or the value itself where the signature has one input.
         signature: Gives the inputs their types and shapes.
-        where: The line's place, for errors.
+        where: Name of the line in error messages.
 
     Returns:
-        The arrays, and whether a batch dimension was added to one of them: a value has it
-        already if it is nested as deep as the signature's shape.
+        The arrays, and whether a batch dimension was added to one of them. A value that is
+        nested as deep as the signature's shape has one already.
 
     Raises:
-        UserError: The line is no JSON, or does not fit the signature.
+        UserError: The line is not JSON, or does not fit the signature.
     """
     try:
         content = json.loads(line)
     except json.JSONDecodeError as error:
-        raise UserError(f"{where} is no JSON: {error}") from error
+        raise UserError(f"{where} is not JSON: {error}") from error
     if len(signature.inputs) == 1 and (not isinstance(content, dict) or set(content) == {"b64"}):
         content = {next(iter(signature.inputs)): content}
     if not isinstance(content, dict) or not content.keys() <= signature.inputs.keys():
@@ -83,7 +83,7 @@ def _array(value: Any, info: TensorInfo, where: str) -> np.ndarray:
 
 
 def _kinds(dtype: np.dtype) -> str:
-    """Returns NumPy's kinds of JSON values that a type takes without losing any of them."""
+    """Returns NumPy's kinds of the JSON values that a dtype can hold."""
     return {"b": "b", "i": "iu", "u": "iu"}.get(dtype.kind, "iuf")
 
 
@@ -106,7 +106,10 @@ def _json(array: np.ndarray) -> Any:
         return _json(np.stack([array.real, array.imag], -1))
     if kind == "V":  # bfloat16
         array = array.astype(np.float32)
-    if array.dtype in (np.float16, np.float32):  # The shortest decimals that read back the same.
+    if array.dtype in (
+        np.float16,
+        np.float32,
+    ):  # The shortest decimals that parse to the same value.
         array = array.astype("U32").astype(np.float64)
     return array.tolist()
 

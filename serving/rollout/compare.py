@@ -1,4 +1,4 @@
-"""Two labels of a model, asked the same requests in turns: answers and latencies side by side."""
+"""Compare two labels of a model: answers to the same requests, and latencies."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from serving.errors import UserError
 from serving.query import json_lines
 from serving.rollout.golden import distances
 
-Ask = tuple[str, Mapping[str, np.ndarray]]
+Request = tuple[str, Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Output:
-    """How one output's answers compare over all requests.
+    """One output of both labels, compared over all requests.
 
     Attributes:
         difference: Largest difference between two numbers; None where there are no floats.
-        agreement: Share of values that are equal, from 0 to 1.
-        fault: Why they do not compare; empty if they do.
+        agreement: Fraction of values that are equal, from 0 to 1.
+        fault: Why the outputs cannot be compared; empty if they can.
     """
 
     difference: float | None
@@ -34,11 +34,11 @@ class Output:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two labels answered.
+    """Answers and latencies of two labels, compared.
 
     Attributes:
         versions: Version by label.
-        outputs: By SIGNATURE/OUTPUT.
+        outputs: Comparison by SIGNATURE/OUTPUT.
         latencies: By label, milliseconds of each request.
     """
 
@@ -48,14 +48,19 @@ class Comparison:
 
 
 def compare(
-    client: Client, model: str, asks: Sequence[Ask], labels: tuple[str, str], *, repeats: int = 5
+    client: Client,
+    model: str,
+    requests: Sequence[Request],
+    labels: tuple[str, str],
+    *,
+    repeats: int = 5,
 ) -> Comparison:
-    """Asks both labels each request, one right after the other and each first in turn.
+    """Sends each request to both labels, one right after the other, in alternating order.
 
     Args:
         client: Connection to the server.
         model: Served name.
-        asks: Signatures with their inputs.
+        requests: Signatures with their inputs.
         labels: The two labels.
         repeats: How often each request is sent to each label.
 
@@ -66,7 +71,7 @@ def compare(
     latencies: dict[str, list[float]] = {label: [] for label in labels}
     pairs: list[tuple[str, dict[str, dict[str, np.ndarray]]]] = []
     for repeat in range(repeats):
-        for number, (signature, inputs) in enumerate(asks):
+        for number, (signature, inputs) in enumerate(requests):
             answers = {}
             for label in labels if (repeat + number) % 2 == 0 else labels[::-1]:
                 start = time.perf_counter()
@@ -83,9 +88,9 @@ def compare(
     return Comparison(versions, {key: _joined(each) for key, each in found.items()}, latencies)
 
 
-def asks_of(
+def read_requests(
     client: Client, model: str, label: str, lines: Iterable[str], signature: str
-) -> list[Ask]:
+) -> list[Request]:
     """Returns requests from JSON lines, as `query --json` takes them.
 
     Raises:
@@ -110,9 +115,9 @@ def _output(one: np.ndarray | None, other: np.ndarray | None, labels: tuple[str,
         fault = f"{one.dtype} {one.shape} against {other.dtype} {other.shape}"
         return Output(None, 0.0, fault)
     if one.dtype.kind in "fcV":
-        apart = distances(one, other)
-        equal = float((apart == 0).mean()) if apart.size else 1.0
-        return Output(float(apart.max(initial=0.0)), equal)
+        difference = distances(one, other)
+        equal = float((difference == 0).mean()) if difference.size else 1.0
+        return Output(float(difference.max(initial=0.0)), equal)
     return Output(None, float((one == other).mean()) if one.size else 1.0)
 
 

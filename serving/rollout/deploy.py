@@ -1,4 +1,4 @@
-"""From the registry to a version that answers, which nobody sees before it has proven itself."""
+"""Deploy a registered version: download, validate on a server of its own, publish, move a label."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from serving.client.traffic import STABLE
 from serving.errors import RolloutError, UserError
 from serving.rollout import golden, model_repository, models_config, trial
-from serving.rollout import servers as telling
-from serving.rollout.golden import Golden, Proof
+from serving.rollout.golden import Golden, Validation
 from serving.rollout.model_repository import Repository
 from serving.rollout.models_config import Entry
-from serving.rollout.promote import Place, Rollout, move, unload
+from serving.rollout.promote import Rollout
+from serving.rollout.target import RolloutTarget
 from serving.rollout.trial import Engine
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LATENCY_BUDGET = 5000.0
 
 
 def deploy(
-    place: Place,
+    target: RolloutTarget,
     registry: Registry,
     name: str,
     engine: Callable[[], Engine],
@@ -36,43 +36,42 @@ def deploy(
     budget: float = LATENCY_BUDGET,
     unverified: bool = False,
 ) -> Rollout:
-    """Makes a registered version answer to a label.
+    """Serves a registered version under a label.
 
     Args:
-        place: The repository and its servers.
-        registry: Where the version comes from.
+        target: The repository and its servers.
+        registry: The registry that the version comes from.
         name: Registered name, which is also the served name.
-        engine: Chooses what the candidate is tried on.
-        alias: Which version to take, unless `version` says it.
+        engine: Chooses the engine that the candidate is tried on.
+        alias: Alias of the version to deploy, unless `version` is given.
         version: Registered version.
-        label: What it is to answer to.
+        label: Label that the version gets.
         budget: Milliseconds that the median of a golden request may take.
         unverified: Whether a version without golden requests may be deployed.
 
     Raises:
-        UserError: There is no such version, or it may not be deployed so.
-        RolloutError: The candidate does not answer as it must.
+        UserError: There is no such version, or it may not be deployed with these options.
+        RolloutError: The candidate does not pass its golden requests.
         ServingError: A running server refuses it.
     """
     found = registry.find(name, alias=alias, version=version)
     number = found.version
-    files = place.repository
+    files = target.repository
     with files.locked():
-        config = files.config()
-        before = models_config.entry(config, name)
+        before = models_config.entry(files.config(), name)
         if label != STABLE and STABLE not in before.labels:
             raise UserError(
                 f"{name} has no stable version yet, and callers ask for that; deploy one with "
                 f"--label stable before a {label}"
             )
-        with telling.servers(place.address, models_config.names(config), place.tls) as servers:
+        with target.connected() as live:
             fresh = not files.version(name, number).exists()
-            proof = None
+            validation = None
             if fresh:
                 try:
                     with files.candidate() as hidden:
-                        proof = _admit(
-                            files, registry, found, hidden, engine, budget, unverified, place.wait
+                        validation = _admit(
+                            files, registry, found, hidden, engine, budget, unverified, target.wait
                         )
                 except OSError as error:
                     raise RolloutError(
@@ -82,22 +81,30 @@ def deploy(
                 _check(files, name, number, unverified)
             try:
                 after = Entry.of({**before.labels, label: number})
-                move(place, servers, name, after)
+                live.apply(name, after)
             except (Exception, KeyboardInterrupt):
                 if fresh:
                     with contextlib.suppress(OSError):
                         files.remove(name, number)
                         files.write_history(name, files.history(name))
                 raise
-            left = unload(place, servers, name, before.versions - after.versions)
+            loaded = live.wait_until_unloaded(name, before.versions - after.versions)
         unblessed = ""
         try:
             _bless(files, registry, found)
-        except UserError as error:  # It is served all the same.
+        except UserError as error:  # The version is served all the same.
             unblessed = str(error)
-    path = files.version(name, number)
     return Rollout(
-        *(name, number, path, before, after, len(servers), label, left, proof, unblessed)
+        name,
+        number,
+        files.version(name, number),
+        before,
+        after,
+        len(live.servers),
+        label,
+        loaded,
+        validation,
+        unblessed,
     )
 
 
@@ -110,8 +117,8 @@ def _admit(
     budget: float,
     unverified: bool,
     wait: float,
-) -> Proof:
-    """Downloads a version into a hidden folder, has it prove itself, and publishes it."""
+) -> Validation:
+    """Downloads a version into a hidden folder, validates it, and publishes it."""
     name, number = found.name, found.version
     candidate = hidden / "repository" / name / str(number)
     candidate.parent.mkdir(parents=True)
@@ -125,15 +132,15 @@ def _admit(
         )
     chosen = engine()
     checksum = model_repository.digest(candidate)
-    proof = trial.prove(
+    validation = trial.validate(
         chosen, hidden / "repository", name, number, goldens, budget=budget, wait=wait
     )
     if model_repository.digest(candidate) != checksum:
         raise RolloutError(f"the files of {name} version {number} changed while it was tried")
-    record = _record(found, checksum, goldens, chosen.name, proof, budget)
+    record = _record(found, checksum, goldens, chosen.name, validation, budget)
     model_repository.write_record(candidate, record)
     files.publish(candidate, name, number)
-    return proof
+    return validation
 
 
 def _record(
@@ -141,10 +148,10 @@ def _record(
     checksum: str,
     goldens: Sequence[Golden],
     engine: str,
-    proof: Proof,
+    validation: Validation,
     budget: float,
 ) -> dict[str, Any]:
-    """Returns what `deployment.json` says: where a version comes from and how it answered."""
+    """Returns the content of `deployment.json`: a version's origin and its validation."""
     return {
         "model": found.name,
         "version": found.version,
@@ -153,13 +160,13 @@ def _record(
         "source": found.source,
         "code_commit": found.commit,
         "digest": checksum,
-        "signatures": proof.signatures,
+        "signatures": validation.signatures,
         "verified": bool(goldens),
         "golden": {
             "engine": engine,
-            "requests": proof.requests,
-            "largest_differences": proof.differences,
-            "latency_p50_ms": proof.latency,
+            "requests": validation.requests,
+            "largest_differences": validation.differences,
+            "latency_p50_ms": validation.latency,
             "latency_budget_ms": budget,
         },
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -167,7 +174,7 @@ def _record(
 
 
 def _check(files: Repository, name: str, number: int, unverified: bool) -> None:
-    """Raises unless a version that is there already may be served."""
+    """Raises an error unless a version that is in the repository already may be served."""
     if fault := files.fault(name, number):
         raise UserError(
             f"{files.version(name, number)} cannot be served, as {fault}; remove it: "

@@ -1,7 +1,7 @@
-"""Golden requests: what a version was asked at its export, and how it must answer ever after.
+"""Golden requests: requests that a version was validated with at its export, and their answers.
 
 `assets.extra/golden_requests` holds TFRecords of PredictionLog with requests and responses,
-`assets.extra/golden_tolerances.json` by signature how far floats may be off.
+`assets.extra/golden_tolerances.json` the tolerances of floats by signature.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class Golden:
-    """A request with its answer.
+    """A request with its expected answer.
 
     Attributes:
         signature: Key of the signature.
         inputs: Array by input.
         outputs: Array by output.
-        absolute: How far a float may be off.
-        relative: How far in addition, as a share of the value.
+        absolute: Absolute tolerance of floats.
+        relative: Relative tolerance of floats, in addition: a fraction of the value.
     """
 
     signature: str
@@ -46,11 +46,11 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class Proof:
-    """How golden requests were answered.
+class Validation:
+    """Results of golden requests.
 
     Attributes:
-        requests: How many there were.
+        requests: Number of requests.
         differences: By SIGNATURE/OUTPUT, the largest difference of a float; 0 for other types.
         latency: By signature, the slowest request's median in milliseconds.
         signatures: By key, the dtype and shape of each of the version's inputs and outputs.
@@ -105,19 +105,19 @@ def replay(
     *,
     budget: float,
     repeats: int = REPEATS,
-) -> Proof:
-    """Asks a served version all of its golden requests.
+) -> Validation:
+    """Sends a served version all of its golden requests.
 
     Args:
         client: Connection to the server.
         model: Served name.
-        version: The version that must answer.
+        version: The version.
         goldens: The requests.
         budget: Milliseconds that the median of a request's repetitions may take.
-        repeats: How often each is asked.
+        repeats: How often each is sent.
 
     Raises:
-        RolloutError: An answer is missing, differs by more than is allowed, or takes too long.
+        RolloutError: An answer is missing, outside the tolerances, or takes too long.
     """
     differences: dict[str, float] = {}
     latency: dict[str, float] = {}
@@ -145,7 +145,7 @@ def replay(
                 f"latency budget is {budget:g} ms"
             )
         latency[golden.signature] = max(latency.get(golden.signature, 0.0), median)
-    return Proof(len(goldens), differences, latency)
+    return Validation(len(goldens), differences, latency)
 
 
 def check(golden: Golden, answer: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -155,7 +155,7 @@ def check(golden: Golden, answer: Mapping[str, np.ndarray]) -> dict[str, float]:
         The largest difference of each output.
 
     Raises:
-        RolloutError: It differs by more than is allowed.
+        RolloutError: It is outside the tolerances.
     """
     signature = golden.signature
     if sorted(answer) != sorted(golden.outputs):
@@ -192,12 +192,12 @@ def check(golden: Golden, answer: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Returns how far apart numbers are, float64; equal infinities and two NaNs are not apart."""
+    """Returns absolute differences, float64; those of equal infinities and of two NaNs are 0."""
     one, other = one.astype(_wide(one)), other.astype(_wide(other))
     same = (one == other) | (np.isnan(one) & np.isnan(other))
     with np.errstate(invalid="ignore"):
-        apart = np.where(same, 0.0, np.abs(one - other))
-    return np.where(np.isnan(apart), np.inf, apart)
+        difference = np.where(same, 0.0, np.abs(one - other))
+    return np.where(np.isnan(difference), np.inf, difference)
 
 
 def _wide(array: np.ndarray) -> type:

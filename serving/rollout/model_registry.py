@@ -1,4 +1,4 @@
-"""The MLflow model registry as serving uses it: versions, aliases, tags, files."""
+"""The MLflow model registry: versions, aliases, tags and files of registered models."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Registered:
     Attributes:
         name: Registered name, which is also the served name.
         version: Registered version, which is also the served one.
-        run_id: The run that made it; empty if the registry does not know.
-        source: Where the registry says its files are.
+        run_id: The run that trained it; empty if the registry has none.
+        source: Location of its files according to the registry.
         commit: Code version of the run; empty if it has none.
         aliases: Its aliases.
         tags: Its tags.
@@ -122,7 +122,7 @@ class Registry:
         """Tags a version as `blessed`, and with `blessed.NAME` for each of `tags`.
 
         Raises:
-            UserError: The registry does not do it.
+            UserError: The registry refuses the tags.
         """
         try:
             for name, value in tags.items():
@@ -135,17 +135,17 @@ class Registry:
             ) from error
 
     def follow(self, name: str, labels: Mapping[str, int], moved: str) -> None:
-        """Makes an alias say what a label says: stable is champion, canary challenger.
+        """Moves the alias of a label to the label's version: stable is champion, canary challenger.
 
         A challenger that is no canary stays one, unless it has become the champion.
 
         Args:
             name: Registered name.
-            labels: Version by label, as they are now.
-            moved: The label that has moved; what the others stand for stays as it is.
+            labels: Version by label after the rollout.
+            moved: The label that has moved; the aliases of other labels stay as they are.
 
         Raises:
-            UserError: The registry does not do it.
+            UserError: The registry refuses the aliases.
         """
         try:
             if moved in ALIASES and moved in labels:

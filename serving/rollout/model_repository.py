@@ -1,4 +1,4 @@
-"""The model repository on disk: versions, their records, `models.config`, one writer at a time."""
+"""The model repository on disk: versions, their records, `models.config`, and its lock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CANDIDATE = ".candidate."
 class Repository:
     """A folder NAME/VERSION of SavedModels with the `models.config` that serves them.
 
-    Names that begin with a dot are not versions to any server.
+    Servers ignore names that begin with a dot.
     """
 
     path: Path
@@ -37,12 +37,12 @@ class Repository:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other rollouts out while the body runs.
+        """Locks the repository against other rollouts.
 
-        The lock ends with the process, whatever ends that.
+        The lock ends with the process, even if that is killed.
 
         Raises:
-            UserError: Another one is under way, or this user may not write here.
+            UserError: Another rollout is running, or this user may not write here.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -55,7 +55,7 @@ class Repository:
             except BlockingIOError as error:
                 file.seek(0)
                 raise UserError(
-                    f"another rollout is under way in {self.path} (process {file.read()})"
+                    f"another rollout is running in {self.path} (process {file.read()})"
                 ) from error
             file.truncate(0)
             file.write(str(os.getpid()))
@@ -64,7 +64,7 @@ class Repository:
             yield
 
     def _sweep(self) -> None:
-        """Removes what a killed rollout left: its candidate, files that it had not renamed yet."""
+        """Removes the candidate and the temporary files of a rollout that was killed."""
         for left in self.path.glob(f"{_CANDIDATE}*"):
             shutil.rmtree(left, ignore_errors=True)
         for pattern in (".models.config.*", "*/..history.json.*"):
@@ -86,7 +86,7 @@ class Repository:
         return models_config.parse(text, str(self.config_file))
 
     def write_config(self, config: Any) -> None:
-        """Replaces `models.config` at once."""
+        """Replaces `models.config` atomically."""
         write(self.config_file, models_config.text(config))
 
     def models(self) -> list[str]:
@@ -102,7 +102,7 @@ class Repository:
             raise UserError(f"{self.path} cannot be read: {error}") from error
 
     def versions(self, name: str) -> list[int]:
-        """Returns the versions of a model that are there, in order."""
+        """Returns the versions of a model in the repository, in ascending order."""
         folder = self.path / name
         children = folder.iterdir() if folder.is_dir() else []
         return sorted(int(child.name) for child in children if child.name.isdecimal())
@@ -119,7 +119,7 @@ class Repository:
         return found if isinstance(found, dict) else None
 
     def fault(self, name: str, number: int) -> str:
-        """Returns what is wrong with a version's files, in a few words; empty if nothing is."""
+        """Returns what is wrong with a version's files; empty if nothing is."""
         if not self.version(name, number).is_dir():
             return "its folder is missing"
         record = self.record(name, number)
@@ -131,9 +131,9 @@ class Repository:
 
     @contextmanager
     def candidate(self) -> Iterator[Path]:
-        """Yields a hidden folder of this file system, and removes it with what is left in it.
+        """Yields a hidden folder of this file system, and removes it afterwards.
 
-        The caller has the lock.
+        The caller holds the lock.
         """
         with tempfile.TemporaryDirectory(
             dir=self.path, prefix=_CANDIDATE, ignore_cleanup_errors=True
@@ -142,21 +142,21 @@ class Repository:
             yield Path(folder)
 
     def publish(self, candidate: Path, name: str, number: int) -> Path:
-        """Moves a version to where servers find it, whole at once."""
+        """Moves a version atomically to where servers find it."""
         target = self.version(name, number)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(candidate, target)
         return target
 
     def remove(self, name: str, number: int) -> None:
-        """Deletes a version, which is out of every server's sight before its files go."""
+        """Deletes a version; its folder is hidden from servers before its files are deleted."""
         hidden = self.path / f"{_CANDIDATE}gone.{name}.{number}"
         shutil.rmtree(hidden, ignore_errors=True)
         os.replace(self.version(name, number), hidden)
         shutil.rmtree(hidden, ignore_errors=True)
 
     def history(self, name: str) -> list[int]:
-        """Returns the versions that were stable, oldest first; the last one was so last."""
+        """Returns the versions that were stable, oldest first."""
         try:
             text = (self.path / name / ".history.json").read_text(encoding="utf-8")
             return [int(number) for number in json.loads(text)["stable"]]
@@ -164,7 +164,7 @@ class Repository:
             return []
 
     def write_history(self, name: str, stable: Sequence[int]) -> None:
-        """Replaces the history; an empty one goes, with the model's folder if that is empty."""
+        """Replaces the history; an empty one is deleted, and the model's folder if it is empty."""
         path = self.path / name / ".history.json"
         if stable:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,14 +176,14 @@ class Repository:
 
 
 def since(history: Sequence[int], current: int | None, new: int) -> list[int]:
-    """Returns a history that goes on from the version that is stable now.
+    """Returns the history up to the version that is stable now, extended by the next one.
 
-    What stands behind that one was announced and never came to be, or was rolled back.
+    Versions after the stable one are dropped: their rollout was interrupted or rolled back.
 
     Args:
         history: Versions that were stable, oldest first.
-        current: The one that is stable now.
-        new: The one that is to be next.
+        current: The version that is stable now.
+        new: The version that becomes stable.
     """
     kept = list(upto(history, current)) if current is not None else []
     return kept if kept and kept[-1] == new else [*kept, new]
@@ -196,7 +196,7 @@ def upto(history: Sequence[int], current: int) -> list[int]:
 
 
 def digest(folder: Path) -> str:
-    """Returns the SHA-256 of all files, paths and contents, but the deployment's own record."""
+    """Returns the SHA-256 of the paths and contents of all files except `deployment.json`."""
     total = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = path.relative_to(folder).as_posix()
@@ -216,7 +216,7 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Replaces a file at once; on disk before it is in its place."""
+    """Replaces a file atomically; its content is on disk before it is renamed."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("w", encoding="utf-8") as file:

@@ -1,8 +1,8 @@
-"""`models.config`, the ModelServerConfig of a model repository, as values and steps.
+"""`models.config`, the ModelServerConfig of a model repository: read, change, write.
 
-The file is the state of a rollout: each model's entry pins `specific` versions, and its labels say
-what they are for. TensorFlow Serving answers a request without version and label with the highest
-version that is available, so every version that is in the file may get such requests.
+The file is the state of a rollout: each model's entry lists `specific` versions and their labels.
+TensorFlow Serving answers a request without version and label with the highest version that is
+available, so every version in the file may get such requests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from serving.errors import UserError
 from serving.protocol import messages
 
 CANARY = "canary"
-# What the registry calls them.
+# The registry's alias of each label.
 ALIASES = {STABLE: "champion", CANARY: "challenger"}
 _HEADER = "# Written by `python -m serving`; other models' entries stay, comments do not.\n"
 
@@ -38,12 +38,12 @@ class Entry:
 
     @classmethod
     def of(cls, labels: Mapping[str, int]) -> Entry:
-        """Returns the entry at rest: what has a label is served, and nothing else."""
+        """Returns the entry between rollouts: exactly the versions with labels are served."""
         return cls(frozenset(labels.values()), dict(labels))
 
 
 def steps(before: Entry, after: Entry) -> list[Entry]:
-    """Returns the three entries on the way: versions come, labels move, versions go.
+    """Returns the three steps from one entry to another: add versions, move labels, drop versions.
 
     A server takes a label only for a version that is available already, and no label may be left
     without its version.
@@ -56,7 +56,7 @@ def parse(text: str, where: str) -> Any:
     """Returns the ModelServerConfig of a text.
 
     Raises:
-        UserError: It is none, or has fields that would be lost when it is written again.
+        UserError: It is none, or has fields that would be lost when it is written.
     """
     config = messages.ModelServerConfig()
     try:
@@ -98,12 +98,12 @@ def entry(config: Any, name: str) -> Entry:
 
 
 def changed(config: Any, name: str, base_path: str, wanted: Entry) -> Any:
-    """Returns the configuration with another entry for a model; without versions it has none.
+    """Returns a copy of the configuration with another entry for a model, or none without versions.
 
     Args:
-        config: The configuration, which stays as it is.
+        config: The configuration, which is not changed.
         name: Served name.
-        base_path: Where the versions are, for an entry that is new; another keeps its own, which
+        base_path: Folder of the versions, for a new entry; an existing one keeps its own, which
             may be the path within a container.
         wanted: What to serve.
     """
@@ -126,7 +126,7 @@ def changed(config: Any, name: str, base_path: str, wanted: Entry) -> Any:
 
 
 def models(config: Any) -> list[ModelConfig]:
-    """Returns the models as a client tells them to a server."""
+    """Returns the models as the client's `reload` takes them."""
     found = []
     for model in config.model_config_list.config:
         policy = model.model_version_policy

@@ -1,4 +1,4 @@
-"""Running servers are told what to serve, and waited for."""
+"""Running servers: connect, notify them of a configuration, wait for versions."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _PAUSE = 0.05
 
 
 @contextmanager
-def servers(
+def connect(
     address: str | None, known: Sequence[str], tls: TLS | None = None, *, timeout: float = 60.0
 ) -> Iterator[list[Client]]:
-    """Yields a connection to each server that is to be told.
+    """Yields a connection to each server that is to be notified.
 
-    A reload replaces all that a server serves. Without an address, the server at the usual one is
-    therefore told only if it serves a model of the repository already.
+    A reload replaces everything that a server serves. Without an address, the server at the default
+    address is therefore only notified if it serves a model of the repository already.
 
     Args:
-        address: HOST:PORT, several by commas: each must answer. None for the usual one.
+        address: HOST:PORT, several by commas: each must answer. None for the default address.
         known: Models that the repository's configuration lists so far.
         tls: Encryption of the connections.
         timeout: Seconds that a call, or the wait for a version, may take.
@@ -61,17 +61,17 @@ def _must_answer(client: Client, address: str) -> None:
 
 
 def states(client: Client, name: str) -> list[VersionStatus]:
-    """Returns what a server knows of a model; nothing if it knows none, or does not answer."""
+    """Returns the state of each version; none if the server has no such model or is down."""
     try:
         return client.status(name, timeout=5.0)
     except ServingError:
         return []
 
 
-def labels(client: Client, name: str, asked: Collection[str]) -> dict[str, int]:
-    """Returns which version answers to each of the labels, as far as one does."""
+def labels(client: Client, name: str, candidates: Collection[str]) -> dict[str, int]:
+    """Returns the version of each of the labels that the server knows."""
     found = {}
-    for label in sorted(asked):
+    for label in sorted(candidates):
         try:
             found[label] = client.version(name, label=label, timeout=5.0)
         except ServingError as error:
@@ -80,11 +80,11 @@ def labels(client: Client, name: str, asked: Collection[str]) -> dict[str, int]:
     return found
 
 
-def tell(client: Client, config: Any, name: str, versions: Collection[int], wait: float) -> None:
-    """Makes a server serve a configuration, and waits until versions of a model are available.
+def notify(client: Client, config: Any, name: str, versions: Collection[int], wait: float) -> None:
+    """Reloads a server's configuration, and waits until versions of a model are available.
 
     Raises:
-        ServingError: The server refuses, or a version fails or takes longer than `wait` seconds.
+        ServingError: The server refuses it, or a version fails or takes longer than `wait` seconds.
     """
     client.reload(models_config.models(config), timeout=wait)
     _wait(client, name, versions, "AVAILABLE", wait)
@@ -111,7 +111,7 @@ def _wait(client: Client, name: str, versions: Collection[int], state: str, wait
         if not missing:
             return
         for number in missing:
-            # A version that was unloaded before is at its END, without an error, until it is
+            # A version that was unloaded before is in state END, without an error, until it is
             # loaded again.
             if state == "AVAILABLE" and number in known and known[number].error:
                 raise ServingError(

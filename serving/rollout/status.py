@@ -1,4 +1,4 @@
-"""How a model stands: in the registry, in the repository, in `models.config`, on the server."""
+"""The status of a model: in the registry, the repository, `models.config` and on the server."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Server:
-    """What a server says of a model: the state of each version, and who answers to labels."""
+class ServerStatus:
+    """A model's status on a server: the state of each version, and the version of each label."""
 
     states: Mapping[int, VersionStatus]
     labels: Mapping[str, int]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What each place says of a model.
+class ModelStatus:
+    """A model's status in all places.
 
     Attributes:
         name: Served and registered name.
         registered: Registered versions by number; None where the registry cannot be read.
         faults: By version in the repository, what is wrong with its files; empty if nothing is.
         unverified: Versions that were deployed without golden requests.
-        entry: What is to be served.
+        entry: What `models.config` lists.
         server: What is served; None where no server answers.
     """
 
@@ -46,26 +46,26 @@ class Standing:
     faults: Mapping[int, str]
     unverified: frozenset[int]
     entry: Entry
-    server: Server | None
+    server: ServerStatus | None
 
     @property
     def versions(self) -> list[int]:
-        """All versions that any of them knows."""
+        """All versions that any place knows."""
         known = {*(self.registered or ()), *self.faults, *self.entry.versions}
         return sorted(known | set(self.server.states if self.server else ()))
 
 
-def look(
+def read_status(
     files: Repository, name: str, registered: Iterable[Registered] | None, client: Client
-) -> Standing:
-    """Returns how a model stands; digests of all its files are worked out anew.
+) -> ModelStatus:
+    """Returns the status of a model; the digests of all its files are computed again.
 
     Raises:
         UserError: `models.config` cannot be read.
     """
     entry = models_config.entry(files.config(), name)
     there = files.versions(name)
-    return Standing(
+    return ModelStatus(
         name,
         None if registered is None else {found.version: found for found in registered},
         {number: files.fault(name, number) for number in there},
@@ -75,44 +75,44 @@ def look(
     )
 
 
-def seen_from(found: Standing, client: Client) -> Standing:
-    """Returns how a model stands on another server; nothing else is looked at anew."""
-    labels = {*found.entry.labels, *ALIASES}
-    return replace(found, server=_server(client, found.name, labels))
+def on_server(status: ModelStatus, client: Client) -> ModelStatus:
+    """Returns the status with another server's; the other places are not read again."""
+    labels = {*status.entry.labels, *ALIASES}
+    return replace(status, server=_server(client, status.name, labels))
 
 
-def _server(client: Client, name: str, labels: set[str]) -> Server | None:
+def _server(client: Client, name: str, labels: set[str]) -> ServerStatus | None:
     try:
         states = {entry.version: entry for entry in client.status(name)}
     except ServingError as error:
-        return Server({}, {}) if error.code.name == "NOT_FOUND" else None
+        return ServerStatus({}, {}) if error.code.name == "NOT_FOUND" else None
     try:
-        return Server(states, servers.labels(client, name, labels))
+        return ServerStatus(states, servers.labels(client, name, labels))
     except ServingError:
         return None
 
 
-def differences(found: Standing, address: str) -> list[str]:
-    """Returns a sentence for everything on which two places differ, with what mends it.
+def differences(status: ModelStatus, address: str) -> list[str]:
+    """Returns a sentence for each difference between two places, with the command that fixes it.
 
-    A version in the repository that is not served is none, as rolling back needs it, and neither
-    is a challenger that is no canary.
+    A version in the repository that is not served is no difference, since rolling back needs it;
+    neither is a challenger that is no canary.
     """
-    return [*_of_files(found), *_of_registry(found), *_of_server(found, address)]
+    return [*_of_files(status), *_of_registry(status), *_of_server(status, address)]
 
 
-def _of_files(found: Standing) -> Iterable[str]:
-    name = found.name
-    for number in sorted(found.entry.versions - set(found.faults)):
+def _of_files(status: ModelStatus) -> Iterable[str]:
+    name = status.name
+    for number in sorted(status.entry.versions - set(status.faults)):
         yield (
             f"{name} version {number} is to be served, but its folder is missing: "
             f"python -m serving deploy {name} --version {number}"
         )
-    stable = found.entry.labels.get(STABLE)
-    for number in sorted(found.entry.versions - set(found.entry.labels.values())):
-        mend = f"deploy {name}" if stable is None else f"promote {name} --version {stable}"
-        yield f"{name} version {number} is to be served without a label: python -m serving {mend}"
-    for number, fault in found.faults.items():
+    stable = status.entry.labels.get(STABLE)
+    for number in sorted(status.entry.versions - set(status.entry.labels.values())):
+        fix = f"deploy {name}" if stable is None else f"promote {name} --version {stable}"
+        yield f"{name} version {number} is to be served without a label: python -m serving {fix}"
+    for number, fault in status.faults.items():
         if fault:
             yield (
                 f"{name} version {number} is damaged, as {fault}: "
@@ -120,12 +120,12 @@ def _of_files(found: Standing) -> Iterable[str]:
             )
 
 
-def _of_registry(found: Standing) -> Iterable[str]:
-    name, labels = found.name, found.entry.labels
-    if found.registered is None:
+def _of_registry(status: ModelStatus) -> Iterable[str]:
+    name, labels = status.name, status.entry.labels
+    if status.registered is None:
         yield "the registry cannot be read: set MLFLOW_TRACKING_URI"
         return
-    aliases = {alias: v.version for v in found.registered.values() for alias in v.aliases}
+    aliases = {alias: v.version for v in status.registered.values() for alias in v.aliases}
     champion, stable = aliases.get(ALIASES[STABLE]), labels.get(STABLE)
     if champion is not None and champion != stable:
         is_stable = f"version {stable} is stable" if stable else "no version is stable"
@@ -152,21 +152,21 @@ def _of_registry(found: Standing) -> Iterable[str]:
             f"{is_challenger}: python -m serving promote {name} --label canary --version {canary}"
         )
     for label, number in sorted(labels.items()):
-        registered = found.registered.get(number)
+        registered = status.registered.get(number)
         if registered is None:
             yield (
                 f"version {number} of {name} is {label}, but it is not registered: "
                 f"python -m serving undeploy {name} --version {number} --force"
             )
-        elif number not in found.unverified and registered.tags.get("blessed") != "true":
+        elif number not in status.unverified and registered.tags.get("blessed") != "true":
             yield (
-                f"version {number} of {name} has proven itself, but the registry does not say so: "
+                f"version {number} of {name} is verified, but the registry has no tag blessed: "
                 f"python -m serving deploy {name} --version {number} --label {label}"
             )
 
 
-def _of_server(found: Standing, address: str) -> Iterable[str]:
-    name, entry, server = found.name, found.entry, found.server
+def _of_server(status: ModelStatus, address: str) -> Iterable[str]:
+    name, entry, server = status.name, status.entry, status.server
     if server is None:
         yield f"no model server answers at {address}: python -m serving up"
         return
@@ -181,54 +181,55 @@ def _of_server(found: Standing, address: str) -> Iterable[str]:
     for label in sorted(set(server.labels) - set(entry.labels)):
         yield (
             f"version {server.labels[label]} of {name} answers to {label}, which models.config "
-            f"does not have: {_tell(found, address)}"
+            f"does not have: {_reload_command(status, address)}"
         )
     available = {n for n, state in server.states.items() if state.state == "AVAILABLE"}
+    reload = _reload_command(status, address)
     for number in sorted(entry.versions - available - set(entry.labels.values())):
-        yield f"{name} version {number} is to be served and is not: {_tell(found, address)}"
+        yield f"{name} version {number} is to be served and is not: {reload}"
     for number in sorted(available - entry.versions):
-        yield f"{name} version {number} is served and should not be: {_tell(found, address)}"
+        yield f"{name} version {number} is served and should not be: {reload}"
 
 
-def _tell(found: Standing, address: str) -> str:
-    """Returns the command that tells a server what is in `models.config`."""
-    name, stable = found.name, found.entry.labels.get(STABLE)
+def _reload_command(status: ModelStatus, address: str) -> str:
+    """Returns the command that makes a server reload `models.config`."""
+    name, stable = status.name, status.entry.labels.get(STABLE)
     if stable is None:
         return f"restart the server at {address}"
     return f"python -m serving promote {name} --version {stable} --address {address}"
 
 
-def table(standings: Iterable[Standing]) -> Table:
+def table(statuses: Iterable[ModelStatus]) -> Table:
     """Returns a row for each version of each model, and a column for each place."""
     result = Table("model", "version", "registry", "repository", "models.config", "server")
-    for found in standings:
-        for number in found.versions:
+    for status in statuses:
+        for number in status.versions:
             result.add_row(
-                found.name,
+                status.name,
                 str(number),
-                _registry_cell(found, number),
-                _repository_cell(found, number),
-                _config_cell(found.entry, number),
-                _server_cell(found.server, number),
+                _registry_cell(status, number),
+                _repository_cell(status, number),
+                _config_cell(status.entry, number),
+                _server_cell(status.server, number),
             )
     return result
 
 
-def _registry_cell(found: Standing, number: int) -> str:
-    if found.registered is None:
+def _registry_cell(status: ModelStatus, number: int) -> str:
+    if status.registered is None:
         return "?"
-    registered = found.registered.get(number)
+    registered = status.registered.get(number)
     if registered is None:
         return "-"
     words = [*registered.aliases, *(["blessed"] if registered.tags.get("blessed") else [])]
     return ", ".join(words) or "registered"
 
 
-def _repository_cell(found: Standing, number: int) -> str:
-    if number not in found.faults:
+def _repository_cell(status: ModelStatus, number: int) -> str:
+    if number not in status.faults:
         return "-"
-    unverified = ", unverified" if number in found.unverified else ""
-    return found.faults[number] or f"deployed{unverified}"
+    unverified = ", unverified" if number in status.unverified else ""
+    return status.faults[number] or f"deployed{unverified}"
 
 
 def _config_cell(entry: Entry, number: int) -> str:
@@ -237,7 +238,7 @@ def _config_cell(entry: Entry, number: int) -> str:
     return ", ".join(sorted(k for k, n in entry.labels.items() if n == number)) or "served"
 
 
-def _server_cell(server: Server | None, number: int) -> str:
+def _server_cell(server: ServerStatus | None, number: int) -> str:
     if server is None:
         return "?"
     if number not in server.states:

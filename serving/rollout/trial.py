@@ -1,8 +1,7 @@
-"""A candidate is tried where nobody sees it: on an engine of its own, on free ports."""
+"""The trial of a candidate: a server process of its own, on free ports, with golden requests."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,16 +10,17 @@ from typing import Any, Protocol
 
 from serving.client import Client
 from serving.client.calls import TensorInfo
+from serving.engines.ports import free_ports
 from serving.errors import RolloutError, ServingError
 from serving.rollout import golden, models_config
-from serving.rollout.golden import Golden, Proof
+from serving.rollout.golden import Golden, Validation
 from serving.rollout.models_config import Entry
 
 # A candidate that fails once fails for good.
 _OPTIONS = ("--max_num_load_retries=0",)
 
 
-class Running(Protocol):
+class Server(Protocol):
     """A model server that was started."""
 
     @property
@@ -31,7 +31,7 @@ class Running(Protocol):
 
 
 class Engine(Protocol):
-    """What starts model servers."""
+    """Starts model servers."""
 
     @property
     def name(self) -> str: ...
@@ -44,10 +44,10 @@ class Engine(Protocol):
         rest_port: int,
         log: Path,
         options: Sequence[str] = (),
-    ) -> Running: ...
+    ) -> Server: ...
 
 
-def prove(
+def validate(
     engine: Engine,
     repository: Path,
     name: str,
@@ -56,31 +56,31 @@ def prove(
     *,
     budget: float,
     wait: float,
-) -> Proof:
-    """Starts a server with one version, asks it the golden requests, and stops it.
+) -> Validation:
+    """Starts a server with one version, sends it the golden requests, and stops it.
 
     Args:
-        engine: What starts the server.
+        engine: Starts the server.
         repository: A folder that holds NAME/VERSION and nothing else that is to be served.
         name: Served name.
         version: The version.
-        goldens: What to ask; without any, it is enough that the version loads.
+        goldens: The golden requests; without any, it is enough that the version loads.
         budget: Milliseconds that a request may take.
         wait: Seconds until the version must be available.
 
     Raises:
-        RolloutError: It does not become available, or does not answer as it must.
+        RolloutError: It does not become available, or does not pass a golden request.
     """
     base_path = str((repository / name).absolute())
-    # A label would need a flag at the start, and nobody asks for one here.
+    # Without labels, which are not needed here and would need a flag at the start.
     alone = Entry(frozenset({version}))
     config = models_config.changed(models_config.parse("", ""), name, base_path, alone)
     file, log = repository / "models.config", repository / "server.log"
     file.write_text(models_config.text(config), encoding="utf-8")
-    port, rest_port = free_ports()
+    port, rest_port = free_ports(2)
     with ExitStack() as stack:
         try:
-            running = stack.enter_context(
+            server = stack.enter_context(
                 engine.start(
                     repository,
                     config=file,
@@ -90,17 +90,17 @@ def prove(
                     options=_OPTIONS,
                 )
             )
-            running.wait_until_ready(wait)
-            client = stack.enter_context(Client(running.address, timeout=wait, label=""))
+            server.wait_until_ready(wait)
+            client = stack.enter_context(Client(server.address, timeout=wait, label=""))
             client.wait_until_ready(name, version=version, timeout=wait)
         except ServingError as error:
             raise RolloutError(
                 f"{name} version {version} does not load on {engine.name}: {error.message}"
             ) from error
-        proof = golden.replay(client, name, version, goldens, budget=budget)
+        result = golden.replay(client, name, version, goldens, budget=budget)
         signatures = client.metadata(name, version=version)
     return replace(
-        proof,
+        result,
         signatures={
             key: {"inputs": _types(found.inputs), "outputs": _types(found.outputs)}
             for key, found in signatures.items()
@@ -114,11 +114,3 @@ def _types(infos: Mapping[str, TensorInfo]) -> dict[str, str]:
         name: info.dtype + ("" if info.shape is None else f" {list(info.shape)}")
         for name, info in infos.items()
     }
-
-
-def free_ports() -> tuple[int, int]:
-    """Returns two TCP ports that nothing listens on."""
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]

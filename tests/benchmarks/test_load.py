@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.server
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent import futures
 
 import grpc
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks.echo import Echo
 from benchmarks.load import Load, Target, arrivals, drive, generate
+from serving.engines.ports import free_port
 
 
 @given(
@@ -203,12 +204,5 @@ def test_an_http_status_other_than_200_is_an_error(web):
 
 
 @pytest.fixture
-def unused_address(free_port: Callable[[], int]) -> str:
+def unused_address() -> str:
     return f"127.0.0.1:{free_port()}"
-
-
-@pytest.fixture
-def free_port() -> Callable[[], int]:
-    from benchmarks.processes import free_port
-
-    return free_port

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from concurrent.futures import Future
@@ -13,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.processes import ProcessFailedError, free_port, isolated, started
+from benchmarks.processes import ProcessFailedError, isolated, started
 
 # A parent with a child, both deaf to SIGTERM, that says when both run.
 FAMILY = """
@@ -130,8 +129,3 @@ def test_an_isolated_process_is_not_waited_for_after_an_interrupt(tmp_path):
     for future in waiting:
         with pytest.raises(BrokenProcessPool):
             future.result()
-
-
-def test_a_free_port_can_be_bound():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", free_port()))

@@ -12,10 +12,10 @@ import grpc
 import pytest
 
 from serving.engines.engine import choose
+from serving.engines.ports import free_port
 from serving.errors import UserError
 from tests.serving import contract
 from tests.serving.contract import CASES, Case
-from tests.serving.server.processes import free_port
 
 IN_PROCESS = "embedded in this process"
 

@@ -19,9 +19,10 @@ import psutil
 import pytest
 
 from serving.client import Client
+from serving.engines.ports import free_port
 from tests.serving.in_process import Http
 from tests.serving.malformed_requests import EXAMPLES, MODELS, Malformed, over_grpc, over_http
-from tests.serving.server.processes import Process, free_port, started
+from tests.serving.server.processes import Process, started
 from tests.serving.server.test_supervisor import config_file, model, workers_of
 
 CLIENTS = 4

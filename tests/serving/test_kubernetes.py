@@ -23,8 +23,8 @@ import yaml
 
 from serving.engines import engine as engines
 from serving.engines import images
+from serving.engines.ports import free_port
 from serving.server import flags
-from tests.serving.server.processes import free_port
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "serving" / "kubernetes"
 OVERLAYS = ["cpu", "gpu"]

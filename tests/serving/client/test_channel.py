@@ -18,8 +18,9 @@ from tensorflow_serving.apis import (
 )
 
 from serving.client import channel
+from serving.engines.ports import free_port
 from serving.errors import ServingError, UserError
-from tests.serving.clients import after_failures, ask, free_port, response
+from tests.serving.clients import after_failures, ask, response
 from tests.serving.recording import Recorder, bare_server
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE

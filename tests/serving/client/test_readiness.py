@@ -12,8 +12,8 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
 )
 
+from serving.engines.ports import free_port
 from serving.errors import ServingError
-from tests.serving.clients import free_port
 from tests.serving.recording import Recorder, bare_server
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE

@@ -1,4 +1,4 @@
-"""`python -m serving query`: what it prints and its exit codes; rollouts have their own."""
+"""`python -m serving query`: what it prints, and its exit codes."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grpc
 import pytest
 from PIL import Image
 
 from serving import __main__ as command_line
-from serving.commands import up
-from serving.errors import ServingError
-from serving.query import ask as query
+from serving.commands import output
+from serving.query import ask
 from tests.serving.certificates import certified, encrypted
 from tests.serving.engines.test_record import record
 from tests.serving.recording import Recorder, bare_server, echoed, signatures
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch):
-    monkeypatch.setattr(command_line.console, "width", 500)
+    monkeypatch.setattr(output.console, "width", 500)
 
 
 @pytest.fixture
@@ -169,11 +167,11 @@ def test_json_lines_must_be_text(asked, tmp_path, monkeypatch):
     (tmp_path / "requests.jsonl").write_bytes(b"\xff\xfe")
     code, _, errors = asked("query", "echo", "--json", tmp_path / "requests.jsonl")
     assert code == 2
-    assert "requests.jsonl is no text in UTF-8" in errors
+    assert "requests.jsonl is not text in UTF-8" in errors
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8"))
     code, _, errors = asked("query", "echo", "--json", "-")
     assert code == 2
-    assert "the standard input is no text in UTF-8" in errors
+    assert "the standard input is not text in UTF-8" in errors
 
 
 def test_a_query_may_name_a_label(asked, tmp_path):
@@ -275,17 +273,6 @@ def test_a_query_asks_the_server_that_up_has_started(run, address, tmp_path):
     assert errors.startswith("error: no model server answers at localhost:1; start one")
 
 
-@pytest.mark.parametrize("command", ["up", "down", "logs"])
-def test_a_command_without_an_address_fails_in_a_sentence_too(run, monkeypatch, command):
-    def fail(*_: object) -> None:
-        raise ServingError(grpc.StatusCode.UNAVAILABLE, "failed to connect")
-
-    monkeypatch.setattr(up, f"_{command}", fail)
-    code, _, errors = run(command)
-    assert code == 1
-    assert errors.startswith("error: no model server answers at localhost:8500")
-
-
 def test_an_encrypted_server_is_asked_with_the_files_that_are_named(run, tmp_path):
     authority = certified("authority")
     client = certified("client", authority)
@@ -343,40 +330,5 @@ def test_an_interruption_ends_without_a_traceback(run, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(query, "images", interrupt)
+    monkeypatch.setattr(ask, "images", interrupt)
     assert run("query", "m", tmp_path) == (130, "", "interrupted\n")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["serve"],
-        ["query", "m"],
-        ["query", "m", "a.png", "--text", "a"],
-        ["query", "m", "--text", "a", "--json", "-"],
-        ["query", "m", "--text", "a", "--version", "1", "--label", "stable"],
-        ["query", "m", "--text", "a", "--concurrency", "0"],
-        ["status", "m", "--timeout", "soon"],
-    ],
-)
-def test_a_command_line_that_cannot_be_read_shows_the_usage(run, capsys, arguments):
-    with pytest.raises(SystemExit) as raised:
-        run(*arguments)
-    assert raised.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: python -m serving")
-
-
-def test_the_exit_code_is_the_processes_own(tmp_path):
-    process = subprocess.run(
-        [sys.executable, "-m", "serving", "query", "m", "--text", "a", "--address", "127.0.0.1:1"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert process.returncode == 1
-    assert process.stdout == ""
-    assert process.stderr.count("\n") == 1
-    assert "start one: python -m serving up" in process.stderr

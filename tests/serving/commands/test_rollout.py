@@ -20,11 +20,11 @@ import pytest
 
 from serving import __main__ as command_line
 from serving.client import Client
-from serving.commands import rollout
+from serving.commands import output
 from serving.engines import engine as engines
-from serving.rollout import deploy
+from serving.engines.ports import free_port
 from serving.rollout.model_registry import Registry
-from serving.rollout.trial import free_ports
+from serving.rollout.target import RolloutTarget
 from tests.serving import fake_programs, rollouts, saved_models
 from tests.serving.rollouts import NAME
 
@@ -119,7 +119,7 @@ def test_a_rollout_from_the_first_version_to_the_last_without_a_failed_request(r
     record = json.loads((repository / NAME / "1/assets.extra/deployment.json").read_text())
     assert record["golden"]["engine"] == "embedded"
 
-    port, _ = free_ports()
+    port = free_port()
     log = tmp_path / "server.log"
     engine = engines.choose("embedded")
     with engine.start(repository, port=port, rest_port=0, log=log) as server:
@@ -147,7 +147,7 @@ def test_a_rollout_from_the_first_version_to_the_last_without_a_failed_request(r
             assert (code, errors) == (0, "")
             assert printed.startswith("digits version 1 is stable again: models/digits/1\n")
             code, printed, errors = run("undeploy", NAME, "--version", "2", *at)
-            assert (code, printed, errors) == (0, "digits version 2 is gone\n", "")
+            assert (code, printed, errors) == (0, "digits version 2 removed\n", "")
             code, printed, _ = run("status", NAME, *at)
             assert code == 0, printed
         assert load.failures == []
@@ -217,7 +217,7 @@ def test_the_candidate_canary_leaves_the_champion_of_the_registry_alone(run, sto
 
 
 def test_a_version_that_is_still_loaded_is_a_warning(run, monkeypatch):
-    monkeypatch.setattr(deploy, "unload", lambda *_: [1])
+    monkeypatch.setattr(RolloutTarget, "wait_until_unloaded", lambda *_: [1])
     code, _, errors = run("deploy", NAME, "--engine", "embedded")
     assert code == 0
     assert errors == (
@@ -245,7 +245,7 @@ def test_without_a_registry_a_promotion_works_and_says_what_is_left(run, tmp_pat
 
 
 def test_tables_are_whole_where_they_go_to_no_terminal(run, monkeypatch):
-    monkeypatch.setattr(rollout.console, "width", 20)
+    monkeypatch.setattr(output.console, "width", 20)
     code, printed, _ = run("status", NAME, "--address", "127.0.0.1:1")
     assert code == 1
     assert "models.config" in printed.splitlines()[1]

@@ -15,11 +15,12 @@ import psutil
 import pytest
 
 from serving import __main__ as command_line
-from serving.engines import docker
-from serving.engines import record as server_record
+from serving.commands import output
+from serving.engines import docker, record
+from serving.engines.ports import free_port
 from tests.serving import fake_programs
 from tests.serving.certificates import certified
-from tests.serving.server.processes import ENVIRONMENT, ROOT, free_port
+from tests.serving.server.processes import ENVIRONMENT, ROOT
 
 # A server over TLS that may ask for clients' certificates, with files beside its configuration.
 ENCRYPTED = """
@@ -46,7 +47,7 @@ signal.pause()
 @pytest.fixture
 def run(capsys, monkeypatch):
     """Runs a command and returns its exit code, what it printed and its errors."""
-    monkeypatch.setattr(command_line.console, "width", 500)
+    monkeypatch.setattr(output.console, "width", 500)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         code = command_line.main([str(argument) for argument in arguments])
@@ -72,7 +73,7 @@ def models(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     (folder / "models.config").write_text("model_config_list {}\n")
     yield folder
-    if (folder / ".server.json").exists() and (left := server_record.read(folder)):
+    if (folder / ".server.json").exists() and (left := record.read(folder)):
         left.stop()
 
 
@@ -97,9 +98,9 @@ def test_a_detached_server_is_known_to_the_other_commands_until_it_is_stopped(ru
         f"  python -m serving logs --repository {models}",
         f"  python -m serving down --repository {models}",
     ]
-    record = json.loads((models / ".server.json").read_text())
-    process = psutil.Process(record["process"])
-    assert (record["engine"], record["port"], record["rest_port"]) == ("binary", port, rest_port)
+    written = json.loads((models / ".server.json").read_text())
+    process = psutil.Process(written["process"])
+    assert (written["engine"], written["port"], written["rest_port"]) == ("binary", port, rest_port)
     assert process.is_running()
 
     assert run("status", "--repository", models) == (
@@ -115,8 +116,8 @@ def test_a_detached_server_is_known_to_the_other_commands_until_it_is_stopped(ru
     code, printed, errors = run(*up(models, "--detach"))
     assert (code, errors) == (
         2,
-        f"error: a server of {models} runs already: binary at localhost:{port}; stop it with: "
-        f"python -m serving down --repository {models}\n",
+        f"error: a server of {models} is running already: binary at localhost:{port}; stop it "
+        f"with: python -m serving down --repository {models}\n",
     )
 
     assert run("down", "--repository", models) == (
@@ -126,7 +127,7 @@ def test_a_detached_server_is_known_to_the_other_commands_until_it_is_stopped(ru
     )
     assert not process.is_running()
     assert not (models / ".server.json").exists()
-    assert run("down", "--repository", models) == (0, f"no server of {models} runs\n", "")
+    assert run("down", "--repository", models) == (0, f"no server of {models} is running\n", "")
     assert run("logs", "--repository", models)[1].startswith("started with")
 
 
@@ -143,17 +144,17 @@ def test_a_container_is_stopped_by_its_name(run, path, models):
 def test_a_container_outlives_the_client_that_started_it(run, path, models):
     fake_programs.docker(path, server=fake_programs.small_server(path))
     assert run(*up(models, "--detach", "--engine", "docker"))[0] == 0
-    record = json.loads((models / ".server.json").read_text())
+    written = json.loads((models / ".server.json").read_text())
     # The record's process is another one now: the container is what counts.
-    record["created"] -= 1000
-    (models / ".server.json").write_text(json.dumps(record))
+    written["created"] -= 1000
+    (models / ".server.json").write_text(json.dumps(written))
     code, _, errors = run(*up(models, "--detach"))
     assert code == 2
-    assert "runs already" in errors
+    assert "is running already" in errors
     assert run("down", "--repository", models)[0] == 0
     assert not (models / ".server.json").exists()
-    assert not psutil.pid_exists(record["process"]) or (
-        psutil.Process(record["process"]).status() == psutil.STATUS_ZOMBIE
+    assert not psutil.pid_exists(written["process"]) or (
+        psutil.Process(written["process"]).status() == psutil.STATUS_ZOMBIE
     )
 
 
@@ -267,8 +268,8 @@ def test_another_users_server_stays_and_so_does_its_record(run, path, models, mo
         patched.setattr(psutil.Process, "send_signal", denied)
         code, printed, errors = run("down", "--repository", models)
     assert (code, printed) == (2, "")
-    assert "is another user's, who alone may stop it" in errors
-    assert server_record.read(models) is not None
+    assert "belongs to another user, who alone may stop it" in errors
+    assert record.read(models) is not None
 
 
 @pytest.mark.parametrize(
@@ -306,7 +307,7 @@ def test_an_encrypted_server_becomes_ready(run, path, models, tmp_path, clients)
 
 def test_the_log_is_followed_until_the_server_ends(run, path, models):
     assert run(*up(models, "--detach"))[0] == 0
-    running = server_record.read(models)
+    running = record.read(models)
     assert running is not None
 
     def write_and_stop() -> None:

@@ -17,10 +17,10 @@ import pytest
 from serving.engines import docker, images
 from serving.engines import engine as engines
 from serving.engines.engine import choose
-from serving.engines.process import Running
+from serving.engines.ports import free_port
+from serving.engines.process import ServerProcess
 from serving.errors import ServingError, UserError
 from tests.serving import fake_programs
-from tests.serving.server.processes import free_port
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def models(tmp_path: Path) -> Path:
 
 def started(
     engine: engines.Engine, models: Path, *, rest: bool = False, options: tuple[str, ...] = ()
-) -> Running:
+) -> ServerProcess:
     return engine.start(
         models,
         port=free_port(),

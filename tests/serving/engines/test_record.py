@@ -11,7 +11,7 @@ import pytest
 
 from serving.engines import record as server_record
 from serving.engines.engine import choose
-from serving.engines.process import Running
+from serving.engines.process import ServerProcess
 from serving.errors import UserError
 
 
@@ -48,7 +48,7 @@ def test_without_a_record_there_is_no_server(tmp_path):
 
 def test_the_record_of_a_running_process_counts(tmp_path):
     record(tmp_path)
-    assert server_record.read(tmp_path) == Running(
+    assert server_record.read(tmp_path) == ServerProcess(
         "binary", psutil.Process(), 8500, 8501, Path("/log")
     )
 

@@ -199,7 +199,7 @@ def test_texts_are_the_lines_of_files(tmp_path):
         with pytest.raises(UserError, match=f"cannot read {unreadable}: "):
             texts([unreadable])
     (tmp_path / "c.txt").write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="is no text in UTF-8"):
+    with pytest.raises(UserError, match="is not text in UTF-8"):
         texts([tmp_path / "c.txt"])
 
 

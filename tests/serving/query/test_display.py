@@ -1,4 +1,4 @@
-"""Tables and pictures of answers."""
+"""Tables and figures of answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 
 from serving.errors import UserError
-from serving.query.display import Answer, picture, readable, table
+from serving.query.display import Answer, figure, readable, table
 
 
 def draw(path: Path, color: str = "white") -> Path:
@@ -81,19 +81,19 @@ def test_classes_of_pixels_are_no_class():
     assert printed(Answer("a", outputs))[0] == ["text", "classes", "probabilities"]
 
 
-def test_a_picture_of_other_outputs_is_refused(tmp_path):
+def test_a_figure_of_other_outputs_is_refused(tmp_path):
     other = Answer("a.png", {"mask": np.zeros((4, 4)), "classes": np.array(b"cat", object)})
-    sentence = "a picture shows classes and probabilities; the model answers classes, mask"
+    sentence = "a figure shows classes and probabilities; the model answers classes, mask"
     with pytest.raises(UserError, match=sentence):
-        picture([other], "", tmp_path / "answers.png")
+        figure([other], "", tmp_path / "answers.png")
 
 
-def test_the_picture_is_a_png_that_grows_with_the_answers(tmp_path):
+def test_the_figure_is_a_png_that_grows_with_the_answers(tmp_path):
     file = draw(tmp_path / "1.png", "green")
     target = tmp_path / "new" / "folder" / "answers.png"
 
     def size(count: int) -> tuple[int, int]:
-        picture([answer(file, "dark")] * count, "a title", target)
+        figure([answer(file, "dark")] * count, "a title", target)
         with Image.open(target) as drawn:
             drawn.load()
             assert drawn.format == "PNG"
@@ -105,11 +105,11 @@ def test_the_picture_is_a_png_that_grows_with_the_answers(tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["answers.png"]
 
 
-def test_the_picture_shows_the_images_and_marks_mistakes_in_red(tmp_path):
+def test_the_figure_shows_the_images_and_marks_mistakes_in_red(tmp_path):
     file = draw(tmp_path / "1.png", "lime")
 
     def colors(truth: str) -> set[object]:
-        picture([answer(file, truth)], "", tmp_path / "answers.png")
+        figure([answer(file, truth)], "", tmp_path / "answers.png")
         with Image.open(tmp_path / "answers.png") as drawn:
             return {color for _, color in drawn.convert("RGB").getcolors(1 << 20) or []}
 
@@ -120,7 +120,7 @@ def test_the_picture_shows_the_images_and_marks_mistakes_in_red(tmp_path):
     assert red in colors("dark")
 
 
-def test_a_picture_that_fails_leaves_the_old_one_as_it_was(tmp_path, monkeypatch):
+def test_a_figure_that_fails_leaves_the_old_one_as_it_was(tmp_path, monkeypatch):
     target = tmp_path / "answers.png"
     target.write_bytes(b"the old one")
     file = draw(tmp_path / "1.png")
@@ -132,11 +132,11 @@ def test_a_picture_that_fails_leaves_the_old_one_as_it_was(tmp_path, monkeypatch
 
     monkeypatch.setattr(Figure, "savefig", fail)
     with pytest.raises(UserError, match=r"answers\.png cannot be written: no space"):
-        picture([answer(file, "")], "a title", target)
+        figure([answer(file, "")], "a title", target)
     assert target.read_bytes() == b"the old one"
 
 
-def test_a_picture_in_a_place_that_is_no_folder_is_refused(tmp_path):
+def test_a_figure_in_a_place_that_is_no_folder_is_refused(tmp_path):
     file = draw(tmp_path / "1.png")
     with pytest.raises(UserError, match=r"1\.png/answers\.png cannot be written: "):
-        picture([answer(file, "")], "a title", file / "answers.png")
+        figure([answer(file, "")], "a title", file / "answers.png")

@@ -62,7 +62,7 @@ def test_inputs_may_be_left_out_or_have_their_batch_dimension_or_not():
 @pytest.mark.parametrize(
     ("line", "info", "sentence"),
     [
-        ("{", VECTOR, r"line 1 is no JSON: Expecting property name"),
+        ("{", VECTOR, r"line 1 is not JSON: Expecting property name"),
         ('{"y": 1}', VECTOR, r'line 1 must be an object with the inputs x, not {"y": 1}'),
         ('{"x": "a"}', VECTOR, r'line 1, input x, must hold float32, not "a"'),
         ('{"x": true}', VECTOR, r"line 1, input x, must hold float32, not true"),

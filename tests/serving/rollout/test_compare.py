@@ -50,8 +50,8 @@ def input_name(client: Client, key: str = "serving_default") -> str:
 
 def test_differences_agreement_and_latencies_are_of_the_same_requests(client):
     name = input_name(client)
-    asks = [("", {name: floats(1, 2.5)}), ("serving_default", {name: floats(4, 5)})]
-    found = compare.compare(client, "m", asks, LABELS, repeats=3)
+    requests = [("", {name: floats(1, 2.5)}), ("serving_default", {name: floats(4, 5)})]
+    found = compare.compare(client, "m", requests, LABELS, repeats=3)
     assert found.versions == {"stable": 1, "canary": 2}
     assert found.outputs["serving_default/y"] == compare.Output(0.25, 0.0)
     assert found.outputs["serving_default/class"] == compare.Output(None, 0.75)
@@ -61,15 +61,15 @@ def test_differences_agreement_and_latencies_are_of_the_same_requests(client):
 
 
 def test_a_label_agrees_with_itself(client):
-    asks = [("", {input_name(client): floats(1, 2.5)})]
-    found = compare.compare(client, "m", asks, ("stable", "stable"), repeats=1)
+    requests = [("", {input_name(client): floats(1, 2.5)})]
+    found = compare.compare(client, "m", requests, ("stable", "stable"), repeats=1)
     assert found.outputs["serving_default/y"] == compare.Output(0.0, 1.0)
     assert found.outputs["serving_default/class"] == compare.Output(None, 1.0)
 
 
 def test_what_does_not_compare_is_said(client):
-    asks = [("short", {input_name(client, "short"): floats(1, 2)})]
-    found = compare.compare(client, "m", asks, LABELS, repeats=1)
+    requests = [("short", {input_name(client, "short"): floats(1, 2)})]
+    found = compare.compare(client, "m", requests, LABELS, repeats=1)
     console = Console(width=120, record=True)
     for table in compare.tables(found):
         console.print(table)
@@ -93,12 +93,12 @@ def test_both_labels_are_asked_in_turns(client, monkeypatch):
 
 
 def test_lines_are_read_as_a_query_reads_them(client):
-    ((key, inputs),) = compare.asks_of(client, "m", "stable", ["1.5", ""], "")
+    ((key, inputs),) = compare.read_requests(client, "m", "stable", ["1.5", ""], "")
     assert key == "serving_default"
     assert [value.tolist() for value in inputs.values()] == [[1.5]]
     assert [value.dtype for value in inputs.values()] == [np.float32]
     with pytest.raises(UserError, match="choose a signature of m: "):
-        compare.asks_of(client, "m", "stable", ["1.5"], "gone")
+        compare.read_requests(client, "m", "stable", ["1.5"], "gone")
 
 
 def test_an_unknown_label_is_refused(client):

@@ -12,23 +12,19 @@ from pathlib import Path
 from serving.rollout import model_repository, models_config
 from serving.rollout.model_repository import Repository
 from serving.rollout.models_config import Entry
-from tests.serving.test_killed_rollouts import ROOT
+from tests.serving.rollout.test_killed_rollouts import PROGRAM, ROOT
 
-# Imports once and works in children, of which each is killed before a later operation. The
-# registry is a folder, and the candidate's proof is none: neither is what is tried here.
-PROGRAM = """
-import os, shutil, signal, sys
-from pathlib import Path
+# The registry is a folder, and the trial always passes: neither is under test here.
+PREPARATION = """
+import shutil
 from types import SimpleNamespace
-from serving import deploy, isolation, telling
-from serving.golden import Proof
-from serving.registry import Registered
-from serving.repository import Repository
-from serving.rollout import Place
+from serving.rollout import trial
+from serving.rollout.deploy import deploy
+from serving.rollout.golden import Validation
+from serving.rollout.model_registry import Registered
 
-telling.DEFAULT_ADDRESS = "127.0.0.1:1"
-isolation.prove = lambda *_, **__: Proof(0, {}, {})
-place = Place(Repository(Path(sys.argv[1])))
+trial.validate = lambda *_, **__: Validation(0, {}, {})
+engine = SimpleNamespace(name="none")
 
 class Registry:
     def find(self, name, *, alias, version):
@@ -39,23 +35,8 @@ class Registry:
 
     def bless(self, found, tags):
         pass
-
-def count(event, arguments):
-    global left
-    if event.startswith(("open", "os.", "shutil.")) and sys.argv[1] in str(arguments):
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-for line in sys.stdin:
-    left = int(line)
-    if os.fork() == 0:
-        sys.addaudithook(count)
-        engine = SimpleNamespace(name="none")
-        deploy.deploy(place, Registry(), "digits", lambda: engine, unverified=True)
-        os._exit(0)
-    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
+COMMAND = "deploy(target, Registry(), 'digits', lambda: engine, unverified=True)"
 
 
 def test_killed_before_any_file_operation_the_repository_can_be_served(tmp_path):
@@ -64,8 +45,9 @@ def test_killed_before_any_file_operation_the_repository_can_be_served(tmp_path)
     for name in ("saved_model.pb", "variables/variables.index", "fingerprint.pb"):
         (source / name).write_bytes(name.encode())
     files = Repository(tmp_path / "models")
+    program = PROGRAM.format(preparation=PREPARATION, command=COMMAND)
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(files.path), str(source)],
+        [sys.executable, "-c", program, str(files.path), str(source)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -15,18 +15,19 @@ from serving.rollout import model_repository, models_config
 from serving.rollout.model_repository import Repository
 from serving.rollout.models_config import Entry
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
-# Imports once and works in children, of which each is killed before a later operation.
+# Imports once and works in children; each is killed before a later file operation. Each line of the
+# standard input is the number of that operation, each line of the output the child's exit code.
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from serving import rollout, telling
-from serving.repository import Repository
-from serving.rollout import Place
+from serving.rollout import servers
+from serving.rollout.model_repository import Repository
+from serving.rollout.target import RolloutTarget
 
-telling.DEFAULT_ADDRESS = "127.0.0.1:1"
-place = Place(Repository(Path(sys.argv[1])))
+servers.DEFAULT_ADDRESS = "127.0.0.1:1"
+target = RolloutTarget(Repository(Path(sys.argv[1])))
 
 def count(event, arguments):
     global left
@@ -35,15 +36,16 @@ def count(event, arguments):
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
+{preparation}
 for line in sys.stdin:
     left = int(line)
     if os.fork() == 0:
         sys.addaudithook(count)
-        work = {"promote": rollout.promote, "rollback": rollout.rollback}[sys.argv[2]]
-        work(place, "digits")
+        {command}
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
+PREPARATION = "from serving.rollout.promote import promote, rollback"
 
 
 @pytest.mark.parametrize(
@@ -57,8 +59,9 @@ def test_killed_before_any_file_operation_stable_has_its_version(
     tmp_path, command, before, history, after
 ):
     files = Repository(tmp_path / "models")
+    program = PROGRAM.format(preparation=PREPARATION, command=f"{command}(target, 'digits')")
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(files.path), command],
+        [sys.executable, "-c", program, str(files.path)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

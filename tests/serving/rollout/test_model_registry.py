@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from serving.errors import RolloutError, UserError
-from serving.rollout import deploy as deploying
+from serving.rollout.deploy import deploy
 from serving.rollout.model_registry import Registry
 from serving.rollout.model_repository import Repository
-from serving.rollout.promote import Place
+from serving.rollout.target import RolloutTarget
 from tests.serving import rollouts
 from tests.serving.rollouts import InProcess
 from tests.serving.saved_models import half_plus_two
@@ -145,8 +145,8 @@ def test_a_download_that_breaks_off_is_told_in_a_sentence(tmp_path, monkeypatch)
 
 
 def test_a_server_of_another_user_may_read_what_is_deployed(tmp_path):
-    place = Place(Repository(tmp_path / "models"))
-    done = deploying.deploy(place, Registry(), "digits", InProcess, version=1)
+    target = RolloutTarget(Repository(tmp_path / "models"))
+    done = deploy(target, Registry(), "digits", InProcess, version=1)
     for folder in (tmp_path / "models", done.path.parent, done.path, done.path / "variables"):
         assert folder.stat().st_mode & 0o055 == 0o055, folder
     for file in (done.path / "saved_model.pb", tmp_path / "models" / "models.config"):
@@ -156,7 +156,8 @@ def test_a_server_of_another_user_may_read_what_is_deployed(tmp_path):
 def test_rollouts_import_no_tensorflow(store, tmp_path):
     program = (
         "import sys\n"
-        "from serving import compare, deploy, engines, registry, standing\n"
+        "from serving.engines import engine\n"
+        "from serving.rollout import compare, deploy, model_registry, status\n"
         "from serving.__main__ import main\n"
         "assert main(['status', 'digits', '--address', '127.0.0.1:1']) == 1\n"
         "assert 'mlflow' in sys.modules\n"

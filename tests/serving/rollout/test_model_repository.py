@@ -55,7 +55,7 @@ def test_what_is_wrong_with_a_version_is_said(files):
 
 def test_a_second_rollout_is_refused_and_a_later_one_is_not(files):
     with files.locked():
-        sentence = f"another rollout is under way in {files.path} (process {os.getpid()})"
+        sentence = f"another rollout is running in {files.path} (process {os.getpid()})"
         with pytest.raises(UserError) as raised, files.locked():
             pass
         assert str(raised.value) == sentence

@@ -15,12 +15,13 @@ import pytest
 from serving.client import Client
 from serving.client.calls import VersionStatus
 from serving.errors import RolloutError, ServingError, UserError
-from serving.rollout import deploy as deploying
 from serving.rollout import model_repository, models_config, promote, servers
+from serving.rollout.deploy import deploy
 from serving.rollout.model_registry import Registry
 from serving.rollout.model_repository import Repository
 from serving.rollout.models_config import Entry
-from serving.rollout.promote import Place, Rollout
+from serving.rollout.promote import Rollout
+from serving.rollout.target import RolloutTarget
 from tests.serving import rollouts, saved_models
 from tests.serving.rollouts import NAME, InProcess
 
@@ -60,17 +61,17 @@ def workplace(store, tmp_path, monkeypatch):
 class Site:
     """A repository with a server that serves it, and one engine for all candidates."""
 
-    place: Place
+    target: RolloutTarget
     client: Client
     engine: InProcess
 
     @property
     def files(self) -> Repository:
-        return self.place.repository
+        return self.target.repository
 
     def deploy(self, version: int, label: str = "stable", **options) -> Rollout:
-        return deploying.deploy(
-            self.place,
+        return deploy(
+            self.target,
             Registry(),
             NAME,
             lambda: self.engine,
@@ -82,7 +83,7 @@ class Site:
     def answer(self, **options) -> float:
         return float(self.client.predict(NAME, X, **options)["y"].item())
 
-    def who(self, **options) -> int:
+    def version(self, **options) -> int:
         """Returns the version that answers."""
         return next(n for n, answer in ANSWERS.items() if answer == self.answer(**options))
 
@@ -98,21 +99,24 @@ class Site:
 def site(tmp_path) -> Iterator[Site]:
     (tmp_path / "models").mkdir()
     with rollouts.running(tmp_path / "models") as address, Client(address, timeout=20) as client:
-        place = Place(Repository(tmp_path / "models"), address, wait=20.0)
-        yield Site(place, client, InProcess())
+        target = RolloutTarget(Repository(tmp_path / "models"), address, wait=20.0)
+        yield Site(target, client, InProcess())
 
 
 def test_who_answers_in_each_state(site):
     """The table of docs/rollout.md: callers without labels get the highest version."""
 
     def seen() -> dict[str, object]:
-        found: dict[str, object] = {"by default": site.who(), "no label": site.who(label="")}
+        found: dict[str, object] = {
+            "by default": site.version(),
+            "no label": site.version(label=""),
+        }
         for label in ("stable", "canary"):
             try:
-                found[label] = site.who(label=label)
+                found[label] = site.version(label=label)
             except ServingError as error:
                 found[label] = error.message
-        with Client(str(site.place.address), labels={"stable": 1, "canary": 1}) as split:
+        with Client(str(site.target.address), labels={"stable": 1, "canary": 1}) as split:
             answers = {split.predict(NAME, X, key=str(n))["y"].item() for n in range(20)}
         found["split"] = {n for n, answer in ANSWERS.items() if answer in answers}
         return found
@@ -127,10 +131,10 @@ def test_who_answers_in_each_state(site):
     site.deploy(2, "canary")
     running = {"by default": 1, "no label": 2, "stable": 1, "canary": 2, "split": {1, 2}}
     assert seen() == running
-    promote.promote(site.place, NAME)
+    promote.promote(site.target, NAME)
     assert seen() == all_get(2)
     assert site.available() == {2}
-    promote.rollback(site.place, NAME)
+    promote.rollback(site.target, NAME)
     assert seen() == all_get(1)
     assert site.available() == {1}
 
@@ -145,8 +149,8 @@ def test_stable_cannot_be_promoted_away(site):
     site.deploy(1)
     for label in ("canary", "beta"):
         with pytest.raises(UserError, match="digits would have no stable version, and callers ask"):
-            promote.promote(site.place, NAME, label=label, source="stable")
-    assert promote.promote(site.place, NAME, label="canary", version=1).after.labels == {
+            promote.promote(site.target, NAME, label=label, source="stable")
+    assert promote.promote(site.target, NAME, label="canary", version=1).after.labels == {
         "stable": 1,
         "canary": 1,
     }
@@ -157,20 +161,20 @@ def test_unlabelled_versions_are_not_served_and_stay_for_rolling_back(site):
         site.deploy(number)
     assert site.entry() == Entry.of({"stable": 3})
     assert site.files.versions(NAME) == [1, 2, 3]
-    assert promote.rollback(site.place, NAME).version == 2
-    assert promote.rollback(site.place, NAME).version == 1
+    assert promote.rollback(site.target, NAME).version == 2
+    assert promote.rollback(site.target, NAME).version == 1
     with pytest.raises(UserError, match="no version of digits was stable before version 1"):
-        promote.rollback(site.place, NAME)
-    assert site.who() == 1
-    assert promote.promote(site.place, NAME, version=3).version == 3
-    assert promote.rollback(site.place, NAME).version == 1
+        promote.rollback(site.target, NAME)
+    assert site.version() == 1
+    assert promote.promote(site.target, NAME, version=3).version == 3
+    assert promote.rollback(site.target, NAME).version == 1
 
 
 def test_rolling_back_leaves_a_canary_that_is_another_version(site):
     site.deploy(1)
     site.deploy(2)
     site.deploy(3, "canary")
-    done = promote.rollback(site.place, NAME)
+    done = promote.rollback(site.target, NAME)
     assert done.after == Entry.of({"stable": 1, "canary": 3})
     assert site.available() == {1, 3}
 
@@ -179,12 +183,12 @@ def test_what_has_a_label_is_undeployed_by_force_only(site):
     site.deploy(1)
     site.deploy(2, "canary")
     with pytest.raises(UserError, match="digits version 2 is canary; move the label first, or"):
-        promote.undeploy(site.place, NAME, version=2)
-    assert promote.undeploy(site.place, NAME, version=2, force=True) == [2]
+        promote.undeploy(site.target, NAME, version=2)
+    assert promote.undeploy(site.target, NAME, version=2, force=True) == [2]
     assert (site.available(), site.files.versions(NAME)) == ({1}, [1])
     with pytest.raises(UserError, match="there is no digits version 2 in "):
-        promote.undeploy(site.place, NAME, version=2)
-    assert promote.undeploy(site.place, NAME, force=True) == [1]
+        promote.undeploy(site.target, NAME, version=2)
+    assert promote.undeploy(site.target, NAME, force=True) == [1]
     assert site.available() == set()
     assert sorted(path.name for path in site.files.path.iterdir()) == [".lock", "models.config"]
 
@@ -204,7 +208,7 @@ def test_what_has_a_label_is_undeployed_by_force_only(site):
         ),
     ],
 )
-def test_a_candidate_that_does_not_prove_itself_leaves_nothing(site, version, sentence):
+def test_a_candidate_that_fails_its_validation_leaves_nothing(site, version, sentence):
     site.deploy(1)
     before = snapshot(site)
     with pytest.raises((UserError, RolloutError)) as raised:
@@ -298,13 +302,13 @@ STEPS: list[tuple[object, str]] = [
     (Repository, "write_config"),
     (Repository, "write_history"),
     (Repository, "publish"),
-    (servers, "tell"),
+    (servers, "notify"),
     (servers, "wait_until_ended"),
 ]
 CHANGES: dict[str, Callable[[Site], object]] = {
     "deploy": lambda site: site.deploy(3),
-    "promote": lambda site: promote.promote(site.place, NAME),
-    "rollback": lambda site: promote.rollback(site.place, NAME),
+    "promote": lambda site: promote.promote(site.target, NAME),
+    "rollback": lambda site: promote.rollback(site.target, NAME),
 }
 
 
@@ -316,7 +320,7 @@ def test_killed_anywhere_stable_answers_and_running_it_again_completes_it(
 ):
     site.deploy(1)
     site.deploy(2, "canary") if change == "promote" else site.deploy(2)
-    old = site.who()
+    old = site.version()
     with nth_call(monkeypatch, owner, name, number, Killed()):
         try:
             CHANGES[change](site)
@@ -325,7 +329,7 @@ def test_killed_anywhere_stable_answers_and_running_it_again_completes_it(
         else:
             return  # It has fewer such steps.
     wanted = {"deploy": 3, "promote": 2, "rollback": 1}[change]
-    assert site.who() in (old, wanted)
+    assert site.version() in (old, wanted)
     entry = site.entry()
     assert set(entry.labels.values()) <= entry.versions
     assert entry.labels["stable"] in (old, wanted)
@@ -334,10 +338,10 @@ def test_killed_anywhere_stable_answers_and_running_it_again_completes_it(
         assert answer == ANSWERS[entry.labels["stable"]], "a server that starts now answers too"
     if entry.labels["stable"] == wanted and change != "deploy":
         # The label has moved: there is nothing left to promote or to roll back, only to tell.
-        promote.promote(site.place, NAME, version=wanted)
+        promote.promote(site.target, NAME, version=wanted)
     else:
         CHANGES[change](site)
-    assert site.who(label="stable") == wanted
+    assert site.version(label="stable") == wanted
     assert site.available() == {wanted} == site.entry().versions
     assert list(site.files.path.glob(".candidate.*")) == []
 
@@ -347,13 +351,13 @@ REFUSAL = ServingError(grpc.StatusCode.FAILED_PRECONDITION, "no")
 
 @pytest.mark.parametrize("failure", [REFUSAL, OSError(28, "No space left on device")])
 @pytest.mark.parametrize("number", [1, 2, 3])
-@pytest.mark.parametrize("name", ["tell", "write_config"])
+@pytest.mark.parametrize("name", ["notify", "write_config"])
 def test_a_server_or_a_disk_that_refuses_leaves_everything_as_it_was(
     site, monkeypatch, failure, number, name
 ):
     site.deploy(1)
     before = snapshot(site)
-    owner = servers if name == "tell" else Repository
+    owner = servers if name == "notify" else Repository
     with (
         nth_call(monkeypatch, owner, name, number, failure),
         pytest.raises((ServingError, RolloutError)),
@@ -361,7 +365,7 @@ def test_a_server_or_a_disk_that_refuses_leaves_everything_as_it_was(
         site.deploy(2)
     assert snapshot(site) == before
     site.deploy(2)
-    assert site.who() == 2
+    assert site.version() == 2
 
 
 def test_a_full_disk_while_downloading_leaves_nothing(site, monkeypatch):
@@ -409,8 +413,8 @@ def test_a_version_that_the_server_cannot_load_is_taken_back(site, monkeypatch):
 
 
 def test_without_a_server_the_files_get_their_final_state(site):
-    alone = replace(site, place=Place(site.files))
-    alone.place = replace(alone.place, address=None)
+    alone = replace(site, target=RolloutTarget(site.files))
+    alone.target = replace(alone.target, address=None)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(servers, "DEFAULT_ADDRESS", "127.0.0.1:1")
         assert alone.deploy(1).servers == 0
@@ -424,8 +428,8 @@ def test_without_a_server_the_files_get_their_final_state(site):
 
 
 def test_a_server_of_something_else_is_left_alone(site, monkeypatch):
-    monkeypatch.setattr(servers, "DEFAULT_ADDRESS", site.place.address)
-    alone = replace(site, place=replace(site.place, address=None))
+    monkeypatch.setattr(servers, "DEFAULT_ADDRESS", site.target.address)
+    alone = replace(site, target=replace(site.target, address=None))
     assert alone.deploy(1).servers == 0
     assert site.available() == set()
     site.deploy(1)
@@ -433,7 +437,7 @@ def test_a_server_of_something_else_is_left_alone(site, monkeypatch):
 
 
 def test_an_address_that_was_given_must_answer(site):
-    nowhere = replace(site, place=replace(site.place, address="127.0.0.1:1"))
+    nowhere = replace(site, target=replace(site.target, address="127.0.0.1:1"))
     with pytest.raises(ServingError, match=r"no model server answers at 127\.0\.0\.1:1"):
         nowhere.deploy(1)
 
@@ -442,11 +446,11 @@ def test_a_server_that_was_left_behind_catches_up(site, monkeypatch):
     """Files that were written while it was not told: labels cannot move before versions came."""
     site.deploy(1)
     monkeypatch.setattr(servers, "DEFAULT_ADDRESS", "127.0.0.1:1")
-    alone = replace(site, place=replace(site.place, address=None))
+    alone = replace(site, target=replace(site.target, address=None))
     alone.deploy(2)
-    assert (site.who(), site.entry()) == (1, Entry.of({"stable": 2}))
-    promote.promote(site.place, NAME, version=2)
-    assert site.who() == 2
+    assert (site.version(), site.entry()) == (1, Entry.of({"stable": 2}))
+    promote.promote(site.target, NAME, version=2)
+    assert site.version() == 2
     assert site.available() == {2}
 
 
@@ -461,7 +465,7 @@ def test_a_version_that_is_not_unloaded_in_time_is_named_and_fails_nothing(
     busy = [VersionStatus(old, "UNLOADING", "")]
     with nth_call(monkeypatch, servers, "wait_until_ended", 1, late):
         monkeypatch.setattr(servers, "states", lambda *_: busy)
-        monkeypatch.setattr(servers, "tell", lambda *_: None)
+        monkeypatch.setattr(servers, "notify", lambda *_: None)
         done = CHANGES[change](site)
     assert isinstance(done, Rollout)
     assert list(done.loaded) == [old]
@@ -475,11 +479,11 @@ def test_nothing_is_deleted_that_a_server_still_uses(site, monkeypatch):
     late = ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "did not become END in 120 seconds")
     with nth_call(monkeypatch, servers, "wait_until_ended", 1, late), monkeypatch.context() as busy:
         busy.setattr(servers, "states", lambda *_: [VersionStatus(1, "UNLOADING", "")])
-        busy.setattr(servers, "tell", lambda *_: None)
+        busy.setattr(servers, "notify", lambda *_: None)
         with pytest.raises(ServingError, match="still loaded after 20 seconds, so nothing is del"):
-            promote.undeploy(site.place, NAME, force=True)
+            promote.undeploy(site.target, NAME, force=True)
     assert site.files.versions(NAME) == [1]
-    assert promote.undeploy(site.place, NAME) == [1]
+    assert promote.undeploy(site.target, NAME) == [1]
     assert site.files.versions(NAME) == []
 
 
@@ -495,9 +499,9 @@ def test_a_history_that_cannot_be_written_stops_a_deployment_and_no_rollback(sit
         site.deploy(3)
     assert snapshot(site) == before
     with nth_call(monkeypatch, Repository, "write_history", 1, denied):
-        assert promote.rollback(site.place, NAME).version == 1
+        assert promote.rollback(site.target, NAME).version == 1
     with pytest.raises(UserError, match="no version of digits was stable before version 1"):
-        promote.rollback(site.place, NAME)
+        promote.rollback(site.target, NAME)
 
 
 def test_a_registry_that_takes_no_tags_is_a_warning(site, monkeypatch):
@@ -505,7 +509,7 @@ def test_a_registry_that_takes_no_tags_is_a_warning(site, monkeypatch):
     with nth_call(monkeypatch, mlflow.MlflowClient, "set_model_version_tag", 1, refusal):
         done = site.deploy(1)
     assert "does not take the tags of digits version 1: no tags today" in done.unblessed
-    assert site.who() == 1
+    assert site.version() == 1
     assert site.deploy(1).unblessed == ""
 
 

@@ -1,4 +1,4 @@
-"""Where registry, repository, configuration and server differ, and what mends it."""
+"""Differences between registry, repository, configuration and server, and their fixes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from serving.client.calls import VersionStatus
-from serving.rollout import status as standing
+from serving.rollout import status
 from serving.rollout.model_registry import Registered
 from serving.rollout.models_config import Entry
-from serving.rollout.status import Server, Standing
+from serving.rollout.status import ModelStatus, ServerStatus
 
 AT = "localhost:8500"
 
@@ -21,13 +21,13 @@ def registered(number: int, *aliases: str, blessed: bool = True) -> Registered:
     return Registered("digits", number, "run", "source", "", aliases, tags)
 
 
-def served(labels: dict[str, int], **states: str) -> Server:
+def served(labels: dict[str, int], **states: str) -> ServerStatus:
     numbers = {int(name.removeprefix("v")): state for name, state in states.items()}
-    return Server({n: VersionStatus(n, state, "") for n, state in numbers.items()}, labels)
+    return ServerStatus({n: VersionStatus(n, state, "") for n, state in numbers.items()}, labels)
 
 
 LABELS = {"stable": 1, "canary": 2}
-AGREED = Standing(
+AGREED = ModelStatus(
     "digits",
     {1: registered(1, "champion"), 2: registered(2, "challenger"), 3: registered(3)},
     {1: "", 2: "", 3: ""},
@@ -38,7 +38,7 @@ AGREED = Standing(
 
 
 def test_where_all_agree_there_is_nothing_to_say():
-    assert standing.differences(AGREED, AT) == []
+    assert status.differences(AGREED, AT) == []
 
 
 DIFFERENCES = {
@@ -121,7 +121,7 @@ DIFFERENCES = {
                 2: registered(2, "challenger"),
             },
         ),
-        "version 1 of digits has proven itself, but the registry does not say so: "
+        "version 1 of digits is verified, but the registry has no tag blessed: "
         "python -m serving deploy digits --version 1 --label stable",
     ),
     "no server": (
@@ -156,27 +156,27 @@ DIFFERENCES = {
 
 
 @pytest.mark.parametrize("case", DIFFERENCES)
-def test_each_difference_is_one_sentence_with_what_mends_it(case):
+def test_each_difference_is_one_sentence_with_the_command_that_fixes_it(case):
     found, sentence = DIFFERENCES[case]
-    assert standing.differences(found, AT) == [sentence]
+    assert status.differences(found, AT) == [sentence]
 
 
 def test_an_unverified_version_need_not_be_blessed():
     unblessed = {**(AGREED.registered or {}), 1: registered(1, "champion", blessed=False)}
     found = replace(AGREED, registered=unblessed, unverified=frozenset({1}))
-    assert standing.differences(found, AT) == []
+    assert status.differences(found, AT) == []
 
 
 def test_a_challenger_that_is_no_canary_is_no_difference():
     found = replace(
         AGREED, entry=Entry.of({"stable": 1}), server=served({"stable": 1}, v1="AVAILABLE")
     )
-    assert standing.differences(found, AT) == []
+    assert status.differences(found, AT) == []
 
 
 def test_the_table_has_a_row_for_each_version():
     console = Console(width=120, record=True)
-    console.print(standing.table([replace(AGREED, unverified=frozenset({3}))]))
+    console.print(status.table([replace(AGREED, unverified=frozenset({3}))]))
     rows = [line for line in console.export_text().splitlines() if "digits" in line]
     cells = [[cell.strip() for cell in row.strip("│ ").split("│")] for row in rows]
     assert cells == [

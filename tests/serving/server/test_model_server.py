@@ -23,6 +23,7 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import model_management_pb2, prediction_service_pb2_grpc
 
 from serving.client import TLS, Client
+from serving.engines.ports import free_port
 from serving.errors import ServingError, UserError
 from serving.server import config_files
 from serving.server.core import Core
@@ -33,7 +34,7 @@ from serving.server.peers import Peers
 from tests.serving.certificates import Pair, certified
 from tests.serving.in_process import eventually
 from tests.serving.saved_models import floats, publish, record_warmup, recorded, request
-from tests.serving.server.processes import free_port, started
+from tests.serving.server.processes import started
 
 X = {"x": np.array([1.0, 2.0], np.float32)}
 

@@ -19,11 +19,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from serving.client import Client
+from serving.engines.ports import free_port
 from serving.errors import ServingError, UserError
 from serving.server import supervisor
 from serving.server.supervisor import Worker, _reserved
 from tests.serving.saved_models import publish
-from tests.serving.server.processes import Process, free_port, started
+from tests.serving.server.processes import Process, started
 
 X = {"x": np.array([1.0, 2.0], np.float32)}
 

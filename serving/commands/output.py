@@ -1,0 +1,21 @@
+"""Console output of commands."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+_FILE_WIDTH = 200
+
+console = Console(highlight=False, markup=False, emoji=False)
+
+
+def print_line(text: str) -> None:
+    """Prints a line that is not wrapped."""
+    console.print(text, soft_wrap=True)
+
+
+def print_table(table: Table) -> None:
+    """Prints a table; at full width where the output is not a terminal."""
+    wide = Console(highlight=False, markup=False, emoji=False, width=_FILE_WIDTH)
+    (console if console.is_terminal else wide).print(table)
