@@ -21,7 +21,7 @@ from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
 from tests.pipelines import pretrained, written
-from tests.serving.saved_models import serving
+from tests.serving.in_process import serving
 
 SMALL = (
     *("--epochs", "2", "--batch_size", "8", "--max_length", "24", "--vocabulary", "200"),

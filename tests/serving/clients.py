@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any
 
 import grpc
@@ -50,8 +49,3 @@ def after_failures(count: int, code: grpc.StatusCode) -> Any:
 
 def ask(client: Any, **options: Any) -> list[float]:
     return client.predict("m", {"x": np.array([1], np.float32)}, **options)["y"].tolist()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]

@@ -15,7 +15,7 @@ from serving.engines.engine import choose
 from serving.errors import UserError
 from tests.serving import contract
 from tests.serving.contract import CASES, Case
-from tests.serving.server.processes import free_port
+from tests.serving.local import free_port
 
 IN_PROCESS = "embedded in this process"
 

@@ -27,7 +27,8 @@ from tensorflow_serving.apis import (
 from serving.errors import ServingError
 from serving.server import config_files
 from serving.server.lifecycle.version_policy import Model, State
-from tests.serving.in_process import Http, InProcess, eventually, serving_both
+from tests.serving.in_process import Http, InProcess, serving_both
+from tests.serving.local import eventually
 from tests.serving.saved_models import (
     floats,
     half_plus_two,

@@ -24,7 +24,7 @@ import yaml
 from serving.engines import engine as engines
 from serving.engines import images
 from serving.server import flags
-from tests.serving.server.processes import free_port
+from tests.serving.local import free_port
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "serving" / "kubernetes"
 OVERLAYS = ["cpu", "gpu"]

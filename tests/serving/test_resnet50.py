@@ -12,7 +12,8 @@ import pytest
 import architectures
 from serving.client import Client
 from serving.errors import ServingError
-from tests.serving.server.processes import free_port, started
+from tests.serving.local import free_port
+from tests.serving.server.processes import started
 
 
 def test_resnet50_outlives_an_image_of_rank_3_and_answers_others_meanwhile(tmp_path):

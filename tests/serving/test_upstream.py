@@ -27,10 +27,11 @@ from tensorflow_serving.apis import (
 
 from serving.server.servables.signature_constants import CLASSIFY, REGRESS
 from tests.serving import tflite_models
-from tests.serving.in_process import Http, eventually
+from tests.serving.in_process import Http
 from tests.serving.inference_models import classification, examples, regression, tasks
+from tests.serving.local import eventually, free_port
 from tests.serving.saved_models import floats, publish, record_warmup, recorded, request
-from tests.serving.server.processes import Process, free_port, started
+from tests.serving.server.processes import Process, started
 from tests.serving.server.test_model_server import counted
 from tests.serving.server.test_supervisor import config_file, model
 

@@ -19,7 +19,8 @@ from tensorflow_serving.apis import (
 
 from serving.client import channel
 from serving.errors import ServingError, UserError
-from tests.serving.clients import after_failures, ask, free_port, response
+from tests.serving.clients import after_failures, ask, response
+from tests.serving.local import free_port
 from tests.serving.recording import Recorder, bare_server
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.errors import ServingError
-from tests.serving.clients import free_port
+from tests.serving.local import free_port
 from tests.serving.recording import Recorder, bare_server
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE

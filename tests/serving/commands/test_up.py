@@ -19,7 +19,8 @@ from serving.engines import docker
 from serving.engines import record as server_record
 from tests.serving import fake_programs
 from tests.serving.certificates import certified
-from tests.serving.server.processes import ENVIRONMENT, ROOT, free_port
+from tests.serving.local import free_port
+from tests.serving.server.processes import ENVIRONMENT, ROOT
 
 # A server over TLS that may ask for clients' certificates, with files beside its configuration.
 ENCRYPTED = """

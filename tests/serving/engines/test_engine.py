@@ -20,7 +20,7 @@ from serving.engines.engine import choose
 from serving.engines.process import Running
 from serving.errors import ServingError, UserError
 from tests.serving import fake_programs
-from tests.serving.server.processes import free_port
+from tests.serving.local import free_port
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ import pytest
 
 from serving.client import Client
 from serving.errors import ServingError
+from tests.serving.local import free_port
 from tests.serving.saved_models import publish, record_warmup, recorded, request
-from tests.serving.server.processes import ENVIRONMENT, free_port, started
+from tests.serving.server.processes import ENVIRONMENT, started
 
 
 def test_a_server_waits_for_a_version_outlives_bad_requests_and_ends_in_good_order(

@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -22,17 +21,11 @@ from serving.client import Client
 from serving.errors import ServingError, UserError
 from serving.server import supervisor
 from serving.server.supervisor import Worker, _reserved
+from tests.serving.local import eventually, free_port
 from tests.serving.saved_models import publish
-from tests.serving.server.processes import Process, free_port, started
+from tests.serving.server.processes import Process, started
 
 X = {"x": np.array([1.0, 2.0], np.float32)}
-
-
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
 
 
 def config_file(path: Path, *models: str) -> Path:
