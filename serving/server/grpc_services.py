@@ -88,7 +88,7 @@ def serve(
     """Starts a gRPC server; returns it with its TCP port, 0 if it has none.
 
     Args:
-        core: What answers.
+        core: The server core.
         listeners: Where to listen.
         threads: Number of requests processed at the same time.
         credentials: Certificate and key; None for no encryption.

@@ -19,7 +19,7 @@ from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
 from tests.pipelines import written
-from tests.serving.saved_models import serving
+from tests.serving.in_process import serving
 
 SIZE = (
     *("--model.heads", "2", "--model.width", "16", "--model.feed_forward", "16"),

@@ -14,7 +14,7 @@ from serving.client import Client
 from serving.errors import ServingError
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
-from tests.serving.saved_models import serving
+from tests.serving.in_process import serving
 
 SMALL = ("--epochs", "20", "--model.units", "[8]", "--history", "24", "--horizon", "6")
 

@@ -12,7 +12,7 @@ from pipelines.__main__ import main
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
-from tests.serving.saved_models import serving
+from tests.serving.in_process import serving
 
 SMALL = (
     *("--image_size", "32", "--epochs", "2", "--model.filters", "4", "--model.depth", "1"),

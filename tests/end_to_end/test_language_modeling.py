@@ -22,7 +22,7 @@ from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
 from tests.pipelines import spoken
-from tests.serving.saved_models import serving
+from tests.serving.in_process import serving
 
 SHORT = ("--epochs", "2", "--batch_size", "8", "--context", "24", "--vocabulary", "120")
 NETWORKS = {

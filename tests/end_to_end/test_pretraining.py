@@ -22,7 +22,7 @@ from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
 from tests.pipelines import written
 from tests.pipelines.tasks.pretraining import examples
-from tests.serving.saved_models import serving
+from tests.serving.in_process import serving
 
 SMALL = (
     *("--epochs", "2", "--batch_size", "8", "--max_length", "24", "--vocabulary", "200"),

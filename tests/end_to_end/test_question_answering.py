@@ -13,7 +13,7 @@ from pipelines.tasks.question_answering import decoding as question_answering
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
-from tests.serving.saved_models import serving
+from tests.serving.in_process import serving
 
 SMALL = (
     *("--epochs", "1", "--max_length", "128", "--vocabulary", "500", "--name", "asked"),

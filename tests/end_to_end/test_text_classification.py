@@ -19,7 +19,7 @@ from serving.server.lifecycle.version_policy import Model
 from serving.server.lifecycle.warmup import WARMUP_FILE
 from tests.end_to_end.deploying import deploy
 from tests.pipelines import written
-from tests.serving.saved_models import serving
+from tests.serving.in_process import serving
 
 SHORT = ("--epochs", "2", "--batch_size", "8", "--max_length", "24", "--vocabulary", "200")
 FAST = ("--optimizer.learning_rate", "0.02")

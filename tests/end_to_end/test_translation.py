@@ -19,7 +19,7 @@ from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
 from tests.pipelines import translated
 from tests.pipelines.text.test_beam_search import plain
-from tests.serving.saved_models import serving
+from tests.serving.in_process import serving
 
 SMALL = {
     "transformer_base": (

@@ -38,25 +38,25 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def address(repository: Path) -> Iterator[str]:
-    """Where all models of the repository are served."""
+def in_process(repository: Path) -> Iterator[Any]:
+    """A server of all models of the repository, over gRPC and REST."""
     from serving.server.lifecycle.version_policy import Model
-    from tests.serving.saved_models import serving
+    from tests.serving.in_process import serving_both
 
-    models = [Model(folder.name, folder) for folder in repository.iterdir()]
-    with serving(*models) as where:
-        yield where
+    with serving_both(*(Model(folder.name, folder) for folder in repository.iterdir())) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def rest_address(repository: Path) -> Iterator[str]:
-    """Where all models of the repository are served over HTTP."""
-    from serving.server.lifecycle.version_policy import Model
-    from tests.serving.saved_models import serving_rest
+def address(in_process: Any) -> str:
+    """Where all models of the repository are served over gRPC."""
+    return in_process.grpc
 
-    models = [Model(folder.name, folder) for folder in repository.iterdir()]
-    with serving_rest(*models) as where:
-        yield where
+
+@pytest.fixture(scope="session")
+def rest_address(in_process: Any) -> str:
+    """Where all models of the repository are served over HTTP."""
+    return f"127.0.0.1:{in_process.rest_port}"
 
 
 @pytest.fixture(params=["Client", "AsyncClient"])

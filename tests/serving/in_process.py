@@ -1,18 +1,17 @@
-"""gRPC and REST over one set of models, with or without batching, in this process."""
+"""Model servers in this process: gRPC, REST or both over one set of models."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from serving.server import grpc_services
 from serving.server.core import Core
 from serving.server.grpc_services import Listeners
+from serving.server.grpc_services import serve as serve_grpc
 from serving.server.lifecycle.loader import Loader
 from serving.server.lifecycle.manager import Manager
 from serving.server.lifecycle.version_policy import Model
@@ -22,11 +21,64 @@ from serving.server.servables.sandbox import Sandbox
 
 @dataclass(frozen=True)
 class InProcess:
-    """Where models are served, and what answers for them."""
+    """A server of both transports: its core, its gRPC address, its REST port."""
 
     core: Core
     grpc: str
     rest_port: int
+
+
+@contextmanager
+def managed(
+    *models: Model, batching: Any = None, poll_seconds: float = 0.05, **options: Any
+) -> Iterator[Core]:
+    """Loads models as the server does; `options` are the manager's."""
+    sandbox = Sandbox()
+    loader = Loader(sandbox, batching=batching)
+    manager = Manager(models, loader, poll_seconds=poll_seconds, load_retries=0, **options)
+    try:
+        manager.start()
+        yield Core(manager)
+    finally:
+        manager.stop()
+        sandbox.close()
+
+
+@contextmanager
+def _grpc(core: Core, threads: int, port: int = 0) -> Iterator[str]:
+    server, port = serve_grpc(core, Listeners(port), threads=threads)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(0).wait()
+
+
+@contextmanager
+def _rest(core: Core, threads: int, **options: Any) -> Iterator[int]:
+    server = serve_rest(core, 0, threads=threads, **options)
+    try:
+        yield server.port
+    finally:
+        server.stop(0)
+
+
+@contextmanager
+def serving(
+    *models: Model, port: int = 0, threads: int = 8, poll_seconds: float = 0.05, **options: Any
+) -> Iterator[str]:
+    """Serves models over gRPC and yields the address; `options` are the manager's."""
+    with (
+        managed(*models, poll_seconds=poll_seconds, **options) as core,
+        _grpc(core, threads, port) as address,
+    ):
+        yield address
+
+
+@contextmanager
+def serving_rest(*models: Model, threads: int = 8, **options: Any) -> Iterator[str]:
+    """Serves models over HTTP and yields the address; `options` are the REST server's."""
+    with managed(*models) as core, _rest(core, threads, **options) as port:
+        yield f"127.0.0.1:{port}"
 
 
 @contextmanager
@@ -37,27 +89,17 @@ def serving_both(
     timeout_seconds: float = 60.0,
     poll_seconds: float = 0.05,
 ) -> Iterator[InProcess]:
-    sandbox = Sandbox()
-    manager = Manager(
-        models, Loader(sandbox, batching=batching), poll_seconds=poll_seconds, load_retries=0
-    )
-    try:
-        manager.start()
-        core = Core(manager)
-        server, port = grpc_services.serve(core, Listeners(), threads=threads)
-        rest = serve_rest(core, 0, threads=threads, timeout_seconds=timeout_seconds)
-        try:
-            yield InProcess(core, f"127.0.0.1:{port}", rest.port)
-        finally:
-            rest.stop(5)
-            server.stop(0).wait()
-    finally:
-        manager.stop()
-        sandbox.close()
+    """Serves models over both transports."""
+    with (
+        managed(*models, batching=batching, poll_seconds=poll_seconds) as core,
+        _grpc(core, threads) as address,
+        _rest(core, threads, timeout_seconds=timeout_seconds) as rest_port,
+    ):
+        yield InProcess(core, address, rest_port)
 
 
 class Http:
-    """A connection that is used again and again."""
+    """A connection for several requests."""
 
     def __init__(self, port: int, timeout: float = 60.0) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
@@ -77,10 +119,3 @@ class Http:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)

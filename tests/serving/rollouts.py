@@ -20,7 +20,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from serving.rollout import golden
 from serving.server import config_files
 from serving.server.lifecycle import model_configs
-from tests.serving import saved_models
+from tests.serving import in_process
 
 NAME = "digits"
 
@@ -103,7 +103,7 @@ class InProcessServer:
 
     def wait_until_ready(self, timeout: float) -> None:
         models = configured(self._config)
-        self._stack.enter_context(saved_models.serving(*models, port=self._port))
+        self._stack.enter_context(in_process.serving(*models, port=self._port))
 
     def __enter__(self) -> InProcessServer:
         return self
@@ -122,5 +122,5 @@ def running(repository: Path) -> Iterator[str]:
     """Serves a repository as it is now, in this process, and yields the address."""
     config = repository / "models.config"
     models = configured(config) if config.exists() else []
-    with saved_models.serving(*models, labels_for_unavailable=True) as address:
+    with in_process.serving(*models, labels_for_unavailable=True) as address:
         yield address

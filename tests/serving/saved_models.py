@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from serving.server import grpc_services
-from serving.server.core import Core
-from serving.server.grpc_services import Listeners
-from serving.server.lifecycle.loader import Loader
-from serving.server.lifecycle.manager import Manager
-from serving.server.lifecycle.version_policy import Model
 from serving.server.lifecycle.warmup import WARMUP_FILE
-from serving.server.rest.app import serve as serve_rest
-from serving.server.servables.sandbox import Sandbox
 
 
 def tensor(dtype: tf.DType, *shape: int | None) -> tf.TensorSpec:
@@ -256,42 +247,3 @@ def request(
     for name, value in inputs.items():
         message.inputs[name].CopyFrom(tf.make_tensor_proto(value))
     return message
-
-
-@contextmanager
-def managed(*models: Model, poll_seconds: float = 0.05, **options: Any) -> Iterator[Core]:
-    """Loads models as the server does, and yields what answers for them."""
-    sandbox = Sandbox()
-    manager = Manager(models, Loader(sandbox), poll_seconds=poll_seconds, load_retries=0, **options)
-    try:
-        manager.start()
-        yield Core(manager)
-    finally:
-        manager.stop()
-        sandbox.close()
-
-
-@contextmanager
-def serving(
-    *models: Model, port: int = 0, threads: int = 8, poll_seconds: float = 0.05, **options: Any
-) -> Iterator[str]:
-    """Serves models in this process and yields the address; `options` are the manager's."""
-    with managed(*models, poll_seconds=poll_seconds, **options) as core:
-        server, port = grpc_services.serve(core, Listeners(port), threads=threads)
-        try:
-            yield f"127.0.0.1:{port}"
-        finally:
-            server.stop(0).wait()
-
-
-@contextmanager
-def serving_rest(
-    *models: Model, threads: int = 8, poll_seconds: float = 0.05, **options: Any
-) -> Iterator[str]:
-    """Serves models over HTTP in this process and yields the address."""
-    with managed(*models, poll_seconds=poll_seconds) as core:
-        server = serve_rest(core, 0, threads=threads, **options)
-        try:
-            yield f"127.0.0.1:{server.port}"
-        finally:
-            server.stop(0)

@@ -18,7 +18,8 @@ TEXT = PAGE.read_text()
 
 def test_the_examples_answer_as_printed(repository, tmp_path, monkeypatch):
     from serving.server.lifecycle.version_policy import Model
-    from tests.serving.saved_models import half_plus_two, publish, serving
+    from tests.serving.in_process import serving
+    from tests.serving.saved_models import half_plus_two, publish
 
     versions = tmp_path / "models"
     versions.mkdir()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from serving.server.lifecycle.version_policy import Model
 from tests.serving.contract import rest
 from tests.serving.contract.rest import RestCase
-from tests.serving.saved_models import serving_rest
+from tests.serving.in_process import serving_rest
 
 
 @pytest.fixture(scope="module")

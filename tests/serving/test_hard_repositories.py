@@ -22,8 +22,9 @@ from serving.errors import ServingError
 from serving.server.core import Core
 from serving.server.lifecycle.version_policy import Model, Policy, State
 from serving.server.peers import Peers
-from tests.serving.in_process import Http, eventually, serving_both
-from tests.serving.saved_models import floats, managed, publish, request
+from tests.serving.in_process import Http, managed, serving_both
+from tests.serving.saved_models import floats, publish, request
+from tests.serving.waiting import eventually
 
 
 def served(core: Core, model: str = "m") -> int:

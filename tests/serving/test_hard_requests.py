@@ -144,14 +144,14 @@ def size_of(process: psutil.Process) -> Size:
     return Size(process.memory_info().rss / _MIB, process.num_fds(), process.num_threads())
 
 
-def test_ten_thousand_malformed_requests_leave_the_server_as_it_was(server):
+def test_thousands_of_malformed_requests_leave_the_server_as_it_was(server):
     [worker] = workers_of(server.process)
     outcomes: Outcomes = defaultdict(Counter)
     attack(server, outcomes, turn=0, requests=1000)
     first = size_of(worker)
-    attack(server, outcomes, turn=1, requests=9000)
+    attack(server, outcomes, turn=1, requests=4000)
     last = size_of(worker)
-    assert sum(sum(counter.values()) for counter in outcomes.values()) > 9_800
+    assert sum(sum(counter.values()) for counter in outcomes.values()) > 4_900
 
     for kind in ("bytes", "changed message", "any message", "changed JSON", "any JSON", "any path"):
         codes = {code for code, _ in outcomes[kind]}
@@ -167,7 +167,7 @@ def test_ten_thousand_malformed_requests_leave_the_server_as_it_was(server):
                 assert (code, text[: len(NO_MESSAGE)]) == ("INTERNAL", NO_MESSAGE)
 
     assert [process.pid for process in workers_of(server.process)] == [worker.pid]
-    assert last.memory - first.memory < 30, (first, last)
+    assert last.memory - first.memory < 20, (first, last)
     assert last.files - first.files <= 8, (first, last)
     assert last.threads - first.threads <= 8, (first, last)
     assert "Traceback" not in server.process.log

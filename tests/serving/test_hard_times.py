@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 from serving.errors import ServingError
 from serving.server import config_files
 from serving.server.lifecycle.version_policy import Model, State
-from tests.serving.in_process import Http, InProcess, eventually, serving_both
+from tests.serving.in_process import Http, InProcess, serving_both
 from tests.serving.saved_models import (
     floats,
     half_plus_two,
@@ -36,6 +36,7 @@ from tests.serving.saved_models import (
     stateless,
     tensor,
 )
+from tests.serving.waiting import eventually
 
 BATCHING = config_files.BatchingParameters(
     max_batch_size={"value": 4},

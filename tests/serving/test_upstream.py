@@ -28,12 +28,13 @@ from tensorflow_serving.apis import (
 from serving.engines.ports import free_port
 from serving.server.servables.signature_constants import CLASSIFY, REGRESS
 from tests.serving import tflite_models
-from tests.serving.in_process import Http, eventually
+from tests.serving.in_process import Http
 from tests.serving.inference_models import classification, examples, regression, tasks
 from tests.serving.saved_models import floats, publish, record_warmup, recorded, request
 from tests.serving.server.processes import Process, started
 from tests.serving.server.test_model_server import counted
 from tests.serving.server.test_supervisor import config_file, model
+from tests.serving.waiting import eventually
 
 TF1, TF2 = "half_plus_two_of_examples", "half_plus_two_of_examples_in_tensorflow_2"
 THREE = "half_plus_three_of_examples"

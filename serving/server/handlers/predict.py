@@ -77,14 +77,14 @@ def predict(
 def _feeds(
     signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest
 ) -> dict[str, np.ndarray]:
-    sent, wanted = set(request.inputs), set(signature.inputs)
-    if len(sent) > len(wanted) or (len(sent) < len(wanted) and not signature.defaults):
+    sent, expected = set(request.inputs), set(signature.inputs)
+    if len(sent) > len(expected) or (len(sent) < len(expected) and not signature.defaults):
         raise ServingError(
             _INVALID,
-            f"input size does not match signature: {len(sent)}!={len(wanted)} "
-            f"len({_set(sent)}) != len({_set(wanted)}). "
-            f"Sent extra: {_set(sent - wanted)}. "
-            f"Missing but required: {_set(wanted - sent)}.",
+            f"input size does not match signature: {len(sent)}!={len(expected)} "
+            f"len({_set(sent)}) != len({_set(expected)}). "
+            f"Sent extra: {_set(sent - expected)}. "
+            f"Missing but required: {_set(expected - sent)}.",
         )
     feeds = {}
     for alias, info in sorted(signature.inputs.items()):
@@ -100,10 +100,10 @@ def _feeds(
             feeds[info.name] = tensors.decode(proto)
         except ValueError as error:
             raise ServingError(_INVALID, f"tensor parsing error: {alias}") from error
-    if sent - wanted:
+    if sent - expected:
         raise ServingError(
             _INVALID,
-            f"Inputs contains invalid name. Used request inputs: {_list(sent & wanted)}, "
+            f"Inputs contains invalid name. Used request inputs: {_list(sent & expected)}, "
             f"request input: {_list(sent)}",
         )
     return feeds

@@ -171,8 +171,8 @@ def _one_by_one(instances: list[Any], dtypes: Mapping[str, int]) -> dict[str, np
     rows = _Rows(dtypes)
     for index, element in enumerate(instances):
         if named != _is_named(element):
-            wanted, got = ("object", "list") if named else ("value/list", "object")
-            raise invalid(f"Expecting {wanted} but got {got} at item {index} of input list")
+            expected, actual = ("object", "list") if named else ("value/list", "object")
+            raise invalid(f"Expecting {expected} but got {actual} at item {index} of input list")
         pairs = json_reader.members(element) if named else [(min(dtypes), element)]
         for alias, item in pairs:
             try:

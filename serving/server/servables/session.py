@@ -111,14 +111,14 @@ class Session(Servable):
         quick = small and self._fastest.get(outputs_key, 0.0) < _QUICK_SECONDS
         try:
             with _NOT_WAITING if quick else thread_pool.waiting():
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 results = pywrap_tf_session.TF_SessionRun_wrapper(
                     self._session._session, options, inputs, outputs, [], None
                 )
             if small:
                 # The fastest recent run: slower ones may have waited for the interpreter's lock.
                 before = self._fastest.get(outputs_key, 1.0)
-                self._fastest[outputs_key] = min(1.1 * before, time.perf_counter() - begun)
+                self._fastest[outputs_key] = min(1.1 * before, time.perf_counter() - started)
         except tf.errors.OpError as error:
             raise _serving_error(error) from error
         except UnicodeDecodeError as error:

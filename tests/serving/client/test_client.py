@@ -156,7 +156,8 @@ def test_several_signatures_look_at_the_same_examples(client):
 
 
 def test_models_are_reloaded_and_labels_lead_to_their_versions(repository, tmp_path):
-    from tests.serving.saved_models import half_plus_two, publish, serving
+    from tests.serving.in_process import serving
+    from tests.serving.saved_models import half_plus_two, publish
 
     base = tmp_path / "m"
     base.mkdir()
@@ -197,7 +198,7 @@ def test_models_are_reloaded_and_labels_lead_to_their_versions(repository, tmp_p
 
 def test_the_embedded_server_says_that_it_is_healthy(repository):
     from serving.server import grpc_services
-    from tests.serving.saved_models import managed
+    from tests.serving.in_process import managed
 
     with managed(Model("half_plus_two", repository / "half_plus_two")) as core:
         server, port = grpc_services.serve(core, grpc_services.Listeners(0), threads=2, health=True)
@@ -276,7 +277,8 @@ def test_waiting_for_a_server_that_never_says_a_word_ends_in_time():
 
 
 def test_waiting_sees_the_server_and_then_the_version_come(repository, tmp_path):
-    from tests.serving.saved_models import publish, serving
+    from tests.serving.in_process import serving
+    from tests.serving.saved_models import publish
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -304,7 +306,8 @@ def test_waiting_sees_the_server_and_then_the_version_come(repository, tmp_path)
 
 
 def test_waiting_for_a_version_that_failed_ends_at_once_with_its_error(repository, tmp_path):
-    from tests.serving.saved_models import publish, serving
+    from tests.serving.in_process import serving
+    from tests.serving.saved_models import publish
 
     base = tmp_path / "m"
     base.mkdir()

@@ -11,7 +11,7 @@ from rich.console import Console
 from serving.client import Client, ModelConfig
 from serving.errors import ServingError, UserError
 from serving.rollout import compare
-from tests.serving import saved_models
+from tests.serving import in_process
 from tests.serving.saved_models import floats, stateless, tensor
 
 LABELS = ("stable", "canary")
@@ -36,7 +36,7 @@ def client(tmp_path_factory) -> Iterator[Client]:
         short=lambda x: {"y": tf.reshape(x, [-1, 1]), "z": x},
     )
     config = ModelConfig("m", str(base), [1, 2])
-    with saved_models.serving() as address, Client(address, timeout=30) as client:
+    with in_process.serving() as address, Client(address, timeout=30) as client:
         client.reload([config])
         for version in (1, 2):
             client.wait_until_ready("m", version=version)

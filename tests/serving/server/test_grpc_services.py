@@ -29,7 +29,8 @@ from serving.server import grpc_services
 from serving.server.core import Core
 from serving.server.grpc_services import Listeners
 from serving.server.lifecycle.version_policy import Model
-from tests.serving.saved_models import floats, request, serving
+from tests.serving.in_process import serving
+from tests.serving.saved_models import floats, request
 
 
 @pytest.fixture(scope="module")

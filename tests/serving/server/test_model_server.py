@@ -32,9 +32,9 @@ from serving.server.lifecycle.manager import Manager
 from serving.server.model_server import _grpc_threads, serve
 from serving.server.peers import Peers
 from tests.serving.certificates import Pair, certified
-from tests.serving.in_process import eventually
 from tests.serving.saved_models import floats, publish, record_warmup, recorded, request
 from tests.serving.server.processes import started
+from tests.serving.waiting import eventually
 
 X = {"x": np.array([1.0, 2.0], np.float32)}
 

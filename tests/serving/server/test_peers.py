@@ -19,8 +19,8 @@ from serving.server.core import Core
 from serving.server.grpc_services import Listeners
 from serving.server.lifecycle.version_policy import Model
 from serving.server.peers import Peers
-from tests.serving.in_process import eventually
-from tests.serving.saved_models import managed
+from tests.serving.in_process import managed
+from tests.serving.waiting import eventually
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -25,15 +24,9 @@ from serving.server import supervisor
 from serving.server.supervisor import Worker, _reserved
 from tests.serving.saved_models import publish
 from tests.serving.server.processes import Process, started
+from tests.serving.waiting import eventually
 
 X = {"x": np.array([1.0, 2.0], np.float32)}
-
-
-def eventually(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
 
 
 def config_file(path: Path, *models: str) -> Path:

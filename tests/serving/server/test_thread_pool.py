@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import CancelledError
 
 import pytest
 
 from serving.server import thread_pool as module
 from serving.server.thread_pool import GrowingPool, waiting
-
-
-def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.005)
+from tests.serving.waiting import eventually
 
 
 @pytest.fixture

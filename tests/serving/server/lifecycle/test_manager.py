@@ -18,6 +18,7 @@ from serving.errors import ServingError
 from serving.server.lifecycle import manager as module
 from serving.server.lifecycle.manager import Manager
 from serving.server.lifecycle.version_policy import Model, Policy
+from tests.serving.waiting import eventually
 
 
 class Session:
@@ -66,13 +67,6 @@ class Loader:
 
 def damaged(version: str) -> ServingError:
     return ServingError(grpc.StatusCode.DATA_LOSS, f"version {version} is damaged")
-
-
-def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.005)
 
 
 polls: list[float] = []

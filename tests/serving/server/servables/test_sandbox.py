@@ -28,6 +28,7 @@ from serving.server.servables.sandbox_messages import Answer, Run
 from serving.server.servables.session import Session
 from tests.serving import saved_models
 from tests.serving.saved_models import floats
+from tests.serving.waiting import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent.parent
 
@@ -110,13 +111,6 @@ LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification")
 def process_of(sandbox: Sandbox) -> psutil.Process:
     assert sandbox.process
     return psutil.Process(sandbox.process.pid)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_the_answers_are_those_of_a_session(shared, repository):
@@ -208,7 +202,7 @@ def test_a_deadline_counts_while_another_request_runs(shared, repository):
         target=lambda: refused(lambda: ask(shared, path, timeout=3, number=ENDLESS))
     )
     other.start()
-    until(shared._turn.locked)
+    eventually(shared._turn.locked)
     begun = time.monotonic()
     assert refused(lambda: ask(shared, path, timeout=0.2, number=np.int64(1))) == LATE
     assert time.monotonic() - begun < 2
@@ -279,7 +273,7 @@ def test_a_process_killed_in_mid_run_ends_that_request_only(shared, repository):
     before = sum(process.cpu_times()[:2])
     with ThreadPoolExecutor(2) as pool:
         running = pool.submit(refused, lambda: ask(sandbox, path, number=ENDLESS))
-        until(lambda: sum(process.cpu_times()[:2]) > before + 0.1)
+        eventually(lambda: sum(process.cpu_times()[:2]) > before + 0.1)
         waiting = pool.submit(ask, sandbox, path, number=np.int64(7))
         process.kill()
         code, text = running.result(60)
@@ -305,7 +299,7 @@ def test_a_process_killed_while_it_starts_is_replaced_unnoticed(shared, reposito
     with ThreadPoolExecutor(1) as pool:
         path = repository / "half_plus_two" / "1"
         answer = pool.submit(ask, sandbox, path, x=floats(2))
-        until(lambda: sandbox.process)
+        eventually(lambda: sandbox.process)
         process_of(sandbox).kill()
         assert answer.result(60)["y"] == [3]
 
@@ -373,7 +367,7 @@ def test_a_run_that_does_not_heed_its_deadline_is_killed(strict, tmp_path):
     begun = time.monotonic()
     assert refused(lambda: ask(sandbox, path, timeout=0.3, size=np.int32(6000))) == LATE
     assert time.monotonic() - begun < 5
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
     assert time.monotonic() - begun < 10
     assert ask(sandbox, path, timeout=60, size=np.int32(3))["y"].shape == (1,)
 
@@ -427,8 +421,8 @@ def test_the_process_dies_with_its_parent_even_in_mid_run(repository):
     try:
         child = psutil.Process(int(parent.stdout.readline()))
         before = sum(child.cpu_times()[:2])
-        until(lambda: sum(child.cpu_times()[:2]) > before + 0.1)
+        eventually(lambda: sum(child.cpu_times()[:2]) > before + 0.1)
     finally:
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
-    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
