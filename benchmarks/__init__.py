@@ -1,5 +1,5 @@
 """Measurements against references taken in the same run: `python -m benchmarks`."""
 
 BENCHMARKS = {
-    "serving": "the model server beside TensorFlow in process, a bare gRPC server and MLflow's",
+    "serving": "the model server, compared with TensorFlow in process, a gRPC echo and MLflow",
 }

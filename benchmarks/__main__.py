@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [--option value …]`: what is fast, and compared with what."""
+"""`python -m benchmarks NAME [--option value …]`: measurements compared with references."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from types import FrameType
 
 from benchmarks import BENCHMARKS
 from benchmarks.processes import ProcessFailedError
-from serving.errors import UserError
+from serving.commands.exit_codes import exit_code
 
 _DETAILS = {
     "serving": """
-Starts model servers of this project and the references, each as a process, and puts loads on
-them: closed loops (N clients that ask again when answered) and open loops (requests that arrive
-when they do, whose latency counts from then). Contenders take turns, round by round; ratios are
-those of the median round. Results go to the terminal and to MLflow's experiment "benchmarks".
+Starts the systems under test, which are model servers of this project and references, each as a
+process, and generates load: closed loops (N clients, each of which sends a request when the last
+one was answered) and open loops (requests at random times, from which their latency counts).
+Systems take turns, round by round; ratios are those of the median round. Results are printed, and
+logged in MLflow's experiment "benchmarks".
 
 experiments:
-  trivial    half_plus_two: what the server itself costs, by concurrency, workers, gRPC and REST
+  trivial    half_plus_two: overhead of the server, by concurrency, workers, gRPC and REST
   batching   a dense network: batching off and on
-  images     a small convnet: gRPC and REST beside `mlflow models serve` on the same SavedModel
-  resnet50   ResNet-50: beside TensorFlow in process, where nothing but computing should count
+  images     a small convnet: gRPC and REST, and `mlflow models serve` on the same SavedModel
+  resnet50   ResNet-50: compared with TensorFlow in process; the computation should dominate
 
-TensorFlow Serving's own program takes part if tensorflow_model_server is on the PATH, or
-$TENSORFLOW_MODEL_SERVER names it. Numbers mean something on a machine that is quiet otherwise.
+TensorFlow Serving's program is included if tensorflow_model_server is on the PATH, or
+$TENSORFLOW_MODEL_SERVER names it. Run it on an otherwise idle machine.
 """
 }
 
@@ -35,23 +36,16 @@ $TENSORFLOW_MODEL_SERVER names it. Numbers mean something on a machine that is q
 def main(arguments: Sequence[str]) -> int:
     """Runs the command line and returns its exit code.
 
-    0: done. 1: a server failed. 2: a choice cannot work. 130: interrupted.
+    0: done. 1: a server failed. 2: a user error. 130: interrupted.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    try:
+
+    def run() -> None:
         options = _parser().parse_args(arguments or ["--help"])
         importlib.import_module(f"benchmarks.{options.benchmark}").run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except ProcessFailedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: nothing was logged", file=sys.stderr)
-        return 130
-    return 0
+
+    return exit_code(run, (ProcessFailedError,), interrupted="interrupted: nothing was logged")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Interrupts once; what is being ended then takes its time."""
+    """Interrupts once; later signals are ignored while processes end."""
     for other in (signal.SIGINT, signal.SIGTERM):
         signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.echo PORT THREADS`: a gRPC server that answers with what it was sent.
+"""`python -m benchmarks.echo PORT THREADS`: a gRPC server that returns the request.
 
-The limit of what any model server in Python on grpcio can reach: its transport without messages,
-tensors or a model.
+The upper limit of any model server in Python on grpcio: the transport without messages, tensors
+or a model.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import grpc
 
 
 class Echo(grpc.GenericRpcHandler):
-    """Answers any method."""
+    """Answers every method."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         return grpc.unary_unary_rpc_method_handler(lambda request, context: request)
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Answers until SIGTERM."""
+    """Serves until SIGTERM."""
     port, threads = map(int, arguments)
     server = grpc.server(futures.ThreadPoolExecutor(threads))
     server.add_generic_rpc_handlers((Echo(),))

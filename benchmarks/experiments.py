@@ -1,6 +1,6 @@
-"""What is compared with what, under which loads.
+"""The experiments: which systems are compared, under which loads.
 
-Contenders take turns, round by round, so that what slows the machine slows them all.
+Systems take turns, round by round, so that a slow machine slows them all.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks import systems
 from benchmarks.load import Load
 from benchmarks.models import CONVNET, DENSE, HALF_PLUS_TWO, RESNET50, Model
 from benchmarks.samples import Row
-from benchmarks.systems import Contender, ModelServer
+from benchmarks.systems import ModelServer, System
 
 TRIVIAL = "half_plus_two"
 BATCHING = "dense network"
@@ -24,13 +25,13 @@ RESNET_ONE = "ResNet-50, one image 224x224x3"
 RESNET_EIGHT = "ResNet-50, eight images 224x224x3"
 
 CONCURRENCY = (1, 8, 32, 64)
-SHARES = (0.25, 0.5, 0.75, 0.9)
-"""Loads of open loops, as shares of what the contender answered in a closed loop."""
+FRACTIONS = (0.25, 0.5, 0.75, 0.9)
+"""Loads of open loops, as fractions of the system's rate in a closed loop."""
 _OPEN_CALLERS = 64
-_FEWEST = 5
+_MIN_ANSWERS = 5
 _WARMUP_SECONDS = 0.3
 
-# One thread: TensorFlow spreads a batch over the processors, and meanwhile the next one fills.
+# One thread: TensorFlow distributes a batch over the processors while the next one fills.
 _BATCHING = """
 max_batch_size { value: 64 }
 batch_timeout_micros { value: 8000 }
@@ -41,18 +42,18 @@ max_enqueued_batches { value: 1000 }
 
 @dataclass(frozen=True)
 class Bench:
-    """What experiments need.
+    """The environment of experiments.
 
     Attributes:
         base: Folder of the SavedModels and of the servers' files.
-        tensorflow: A process that has TensorFlow.
-        loader: A process that puts loads on servers.
+        tensorflow: A process that runs TensorFlow.
+        loader: A process that generates load.
         seconds: Length of one measurement.
-        rounds: How often each one is repeated.
-        workers: Processes of the server that has several.
-        mlflow: Whether `mlflow models serve` takes part.
-        real: TensorFlow Serving's own program; empty if there is none.
-        tell: Called with each result.
+        rounds: Repetitions of each measurement.
+        workers: Processes of the server with several.
+        mlflow: Whether `mlflow models serve` is included.
+        real: Command of TensorFlow Serving's program; empty if there is none.
+        report: Called with each result.
     """
 
     base: Path
@@ -63,71 +64,71 @@ class Bench:
     workers: int
     mlflow: bool
     real: Sequence[str]
-    tell: Callable[[Row], None]
+    report: Callable[[Row], None]
 
     def compare(
         self,
         experiment: str,
-        answering: Sequence[Contender],
-        load: Load | Callable[[Contender], Load],
+        under_test: Sequence[System],
+        load: Load | Callable[[System], Load],
     ) -> list[Row]:
-        """Measures contenders in turns, all under one load or each under its own."""
-        loads = [load if isinstance(load, Load) else load(contender) for contender in answering]
+        """Measures systems in turns, all under one load or each under its own."""
+        loads = [load if isinstance(load, Load) else load(system) for system in under_test]
         rows = [
-            Row(experiment, contender.name, chosen, ())
-            for contender, chosen in zip(answering, loads, strict=True)
+            Row(experiment, system.name, chosen, ())
+            for system, chosen in zip(under_test, loads, strict=True)
         ]
-        for contender, chosen in zip(answering, loads, strict=True):
-            # The first requests wait for threads, queues and memory that later ones find.
-            contender.measure(Load(chosen.callers, min(_WARMUP_SECONDS, self.seconds)))
+        for system, chosen in zip(under_test, loads, strict=True):
+            # The first requests wait for threads, queues and memory to be allocated.
+            system.measure(Load(chosen.callers, min(_WARMUP_SECONDS, self.seconds)))
         for turn in range(self.rounds):
-            for index, contender in enumerate(answering):
-                sample, served = contender.measure(replace(loads[index], seed=turn))
+            for index, system in enumerate(under_test):
+                sample, served = system.measure(replace(loads[index], seed=turn))
                 row = rows[index]
                 rows[index] = replace(row, rounds=(*row.rounds, sample), served=row.served + served)
         for row in rows:
-            self.tell(row)
+            self.report(row)
         return rows
 
     def closed(self, callers: int) -> Load:
-        return Load(callers, self.seconds, least=_FEWEST)
+        return Load(callers, self.seconds, min_answers=_MIN_ANSWERS)
 
     def sweep(
-        self, experiment: str, answering: Sequence[Contender], concurrency: Sequence[int]
+        self, experiment: str, under_test: Sequence[System], concurrency: Sequence[int]
     ) -> list[Row]:
         """Measures closed loops."""
         return [
             row
             for callers in concurrency
-            for row in self.compare(experiment, answering, self.closed(callers))
+            for row in self.compare(experiment, under_test, self.closed(callers))
         ]
 
     def open_loops(
-        self, experiment: str, answering: Sequence[Contender], closed: Sequence[Row]
+        self, experiment: str, under_test: Sequence[System], closed: Sequence[Row]
     ) -> list[Row]:
-        """Measures open loops, at shares of what each contender answered in a closed loop."""
+        """Measures open loops, at fractions of each system's rate in a closed loop."""
         capacity = {
-            contender.name: max(row.rate for row in closed if row.contender == contender.name)
-            for contender in answering
+            system.name: max(row.rate for row in closed if row.system == system.name)
+            for system in under_test
         }
         rows: list[Row] = []
-        for share in SHARES:
-            able = [contender for contender in answering if capacity[contender.name]]
+        for fraction in FRACTIONS:
+            able = [system for system in under_test if capacity[system.name]]
             rows += self.compare(
                 experiment,
                 able,
-                lambda contender, share=share: Load(  # type: ignore[misc]
-                    _OPEN_CALLERS, self.seconds, rate=share * capacity[contender.name]
+                lambda system, fraction=fraction: Load(  # type: ignore[misc]
+                    _OPEN_CALLERS, self.seconds, rate=fraction * capacity[system.name]
                 ),
             )
         return rows
 
-    def serve(self, model: Model, **choices) -> contextlib.AbstractContextManager[ModelServer]:
-        return systems.model_server(model, self.base, self.loader, **choices)
+    def serve(self, model: Model, **options: Any) -> contextlib.AbstractContextManager[ModelServer]:
+        return systems.model_server(model, self.base, self.loader, **options)
 
     @contextlib.contextmanager
     def real_servers(self, model: Model, *, batching: str = "") -> Iterator[list[ModelServer]]:
-        """Runs TensorFlow Serving's own program, if there is one."""
+        """Runs TensorFlow Serving's program, if there is one."""
         if not self.real:
             yield []
             return
@@ -136,8 +137,8 @@ class Bench:
             yield [server]
 
     @contextlib.contextmanager
-    def mlflow_servers(self, model: Model, batch: int) -> Iterator[list[Contender]]:
-        """Runs `mlflow models serve`, unless it is left out."""
+    def mlflow_servers(self, model: Model, batch: int) -> Iterator[list[System]]:
+        """Runs `mlflow models serve`, unless it is skipped."""
         if not self.mlflow:
             yield []
             return
@@ -146,7 +147,7 @@ class Bench:
 
 
 def trivial(bench: Bench) -> list[Row]:
-    """A model that costs nothing: what is measured is the server alone."""
+    """A model without cost, which measures the server alone."""
     model, batch = HALF_PLUS_TWO, 3
     several = max(2, bench.workers)
     with (
@@ -164,7 +165,7 @@ def trivial(bench: Bench) -> list[Row]:
 
 
 def batching(bench: Bench) -> list[Row]:
-    """A network for which 64 rows cost little more than one."""
+    """A network for which 64 rows take little longer than one."""
     with (
         bench.serve(DENSE) as off,
         bench.serve(DENSE, batching=_BATCHING) as on,
@@ -184,13 +185,13 @@ def images(bench: Bench) -> list[Row]:
         bench.real_servers(CONVNET) as real,
     ):
         over_grpc = [own.predict(CONVNET, 1) for own in (server, *real)]
-        answering = [*over_grpc, server.rest(CONVNET, 1), *mlflow]
+        under_test = [*over_grpc, server.rest(CONVNET, 1), *mlflow]
         alone = systems.in_process(CONVNET, 1, bench.base, bench.tensorflow)
-        return bench.sweep(IMAGES, [alone, *answering], CONCURRENCY[:2])
+        return bench.sweep(IMAGES, [alone, *under_test], CONCURRENCY[:2])
 
 
 def resnet50(bench: Bench) -> list[Row]:
-    """A large network: what is measured should be TensorFlow alone."""
+    """A large network, for which TensorFlow should take all the time."""
     rows: list[Row] = []
     with (
         bench.serve(RESNET50) as server,
@@ -213,4 +214,4 @@ EXPERIMENTS: dict[str, tuple[Callable[[Bench], list[Row]], Model]] = {
     "images": (images, CONVNET),
     "resnet50": (resnet50, RESNET50),
 }
-"""What `--only` chooses from, with the model that it needs."""
+"""The experiments by name, with their models."""

@@ -1,4 +1,4 @@
-"""Pictures of what was measured, as matplotlib figures."""
+"""Figures of the measurements, with matplotlib."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.samples import Row, Split
 
 PERCENTILES = (50, 90, 99)
 _STYLES = dict(zip(PERCENTILES, ("-", "--", ":"), strict=True))
-_COLOURS = {
+_COLORS = {
     "transport": "tab:gray",
     "codec": "tab:orange",
     "queue": "tab:purple",
@@ -24,7 +24,7 @@ _COLOURS = {
 
 
 def figures(rows: Sequence[Row]) -> dict[str, Figure]:
-    """Returns those pictures, by name, for which there are measurements."""
+    """Returns by name the figures for which there are measurements."""
     closed = [row for row in rows if not row.load.rate]
     found = {
         "latency_against_load": _latency_against_load([row for row in rows if row.load.rate]),
@@ -36,7 +36,7 @@ def figures(rows: Sequence[Row]) -> dict[str, Figure]:
 
 
 def _latency_against_load(rows: Sequence[Row]) -> Figure | None:
-    """Draws percentiles of latency over the offered rate, a panel for each experiment."""
+    """Plots percentiles of latency over the offered rate, a panel for each experiment."""
     experiments = _distinct(row.experiment for row in rows)
     if not experiments:
         return None
@@ -44,8 +44,8 @@ def _latency_against_load(rows: Sequence[Row]) -> Figure | None:
     panels = figure.subplots(1, len(experiments), squeeze=False)[0]
     for axes, experiment in zip(panels, experiments, strict=True):
         own = [row for row in rows if row.experiment == experiment]
-        for number, contender in enumerate(_distinct(row.contender for row in own)):
-            curve = [row for row in own if row.contender == contender]
+        for number, system in enumerate(_distinct(row.system for row in own)):
+            curve = [row for row in own if row.system == system]
             for percentile in PERCENTILES:
                 axes.plot(
                     [row.load.rate for row in curve],
@@ -54,7 +54,7 @@ def _latency_against_load(rows: Sequence[Row]) -> Figure | None:
                     marker="o",
                     markersize=4,
                     color=f"C{number}",
-                    label=f"{contender}, p{percentile}",
+                    label=f"{system}, p{percentile}",
                 )
         axes.set(
             title=f"{experiment}: open loop",
@@ -69,7 +69,7 @@ def _latency_against_load(rows: Sequence[Row]) -> Figure | None:
 
 
 def _throughput(rows: Sequence[Row]) -> Figure | None:
-    """Draws answers per second over concurrent clients, a panel for each experiment."""
+    """Plots answers per second over concurrent clients, a panel for each experiment."""
     by_experiment = {
         experiment: [row for row in rows if row.experiment == experiment]
         for experiment in _distinct(row.experiment for row in rows)
@@ -84,13 +84,13 @@ def _throughput(rows: Sequence[Row]) -> Figure | None:
     figure = Figure(figsize=(6 * len(swept), 4.5), layout="constrained")
     panels = figure.subplots(1, len(swept), squeeze=False)[0]
     for axes, (experiment, own) in zip(panels, swept.items(), strict=True):
-        for contender in _distinct(row.contender for row in own):
-            curve = [row for row in own if row.contender == contender]
+        for system in _distinct(row.system for row in own):
+            curve = [row for row in own if row.system == system]
             axes.plot(
                 [row.load.callers for row in curve],
                 [row.rate for row in curve],
                 marker="o",
-                label=contender,
+                label=system,
             )
         axes.set_xscale("log", base=2)
         axes.set_xticks(sorted({row.load.callers for row in own}))
@@ -107,30 +107,30 @@ def _throughput(rows: Sequence[Row]) -> Figure | None:
 
 
 def _batch_sizes(rows: Sequence[Row]) -> Figure | None:
-    """Draws how many batches had which size: a line for each server, a column for each load."""
+    """Plots the distribution of batch sizes: a line for each server, a column for each load."""
     batched = [(row, row.served.batches) for row in rows if row.served.batches]
     batched = [(row, batches) for row, batches in batched if batches.count]
     if not batched:
         return None
-    # Panels that compare: the same sizes in each.
+    # All panels show the same sizes, to be comparable.
     every = functools.reduce(operator.add, [batches for _, batches in batched]).sizes()
-    names = _distinct(row.contender for row, _ in batched)
+    names = _distinct(row.system for row, _ in batched)
     loads = _distinct(row.asked for row, _ in batched)
     figure = Figure(figsize=(4.2 * len(loads), 3.4 * len(names)), layout="constrained")
     panels = figure.subplots(len(names), len(loads), squeeze=False, sharex=True, sharey=True)
     for row, batches in batched:
         sizes = batches.sizes()
-        axes = panels[names.index(row.contender), loads.index(row.asked)]
-        shares = [sizes.get(size, 0.0) / batches.count for size in every]
-        axes.bar(list(every), shares, color=_COLOURS["queue"])
-        axes.set(title=f"{row.contender}, {row.asked}\nmean {batches.mean:.1f} rows")
+        axes = panels[names.index(row.system), loads.index(row.asked)]
+        fractions = [sizes.get(size, 0.0) / batches.count for size in every]
+        axes.bar(list(every), fractions, color=_COLORS["queue"])
+        axes.set(title=f"{row.system}, {row.asked}\nmean {batches.mean:.1f} rows")
     figure.supxlabel("rows in the batch", fontsize="medium")
-    figure.supylabel("share of batches", fontsize="medium")
+    figure.supylabel("fraction of batches", fontsize="medium")
     return figure
 
 
 def _time_split(rows: Sequence[Row]) -> Figure | None:
-    """Draws where the mean request's time went, a panel for each experiment."""
+    """Plots the parts of the mean request's time, a panel for each experiment."""
     known = [(row, row.split) for row in rows if row.split]
     experiments = _distinct(row.experiment for row, _ in known)
     if not experiments:
@@ -142,11 +142,11 @@ def _time_split(rows: Sequence[Row]) -> Figure | None:
     panels = figure.subplots(len(experiments), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, experiment in zip(panels, experiments, strict=True):
         own = [(row, split) for row, split in known if row.experiment == experiment]
-        labels = [f"{row.contender}, {row.asked}" for row, _ in own]
+        labels = [f"{row.system}, {row.asked}" for row, _ in own]
         left = [0.0] * len(own)
         for place, field in enumerate(fields(Split)):
             widths = [max(0.0, astuple(split)[place]) for _, split in own]
-            axes.barh(labels, widths, left=left, label=field.name, color=_COLOURS[field.name])
+            axes.barh(labels, widths, left=left, label=field.name, color=_COLORS[field.name])
             left = [edge + width for edge, width in zip(left, widths, strict=True)]
         axes.set(title=experiment, xlabel="mean time of a request, ms")
         axes.invert_yaxis()

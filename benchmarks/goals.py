@@ -1,4 +1,4 @@
-"""What the model server is meant to reach, beside what was measured."""
+"""Performance goals of the model server, compared with the measurements."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from benchmarks.systems import ECHO, IN_PROCESS, MLFLOW, SERVER, server_name
 
 
 @dataclass(frozen=True)
-class Aim:
-    """A number to reach.
+class Goal:
+    """A goal and its measurement.
 
     Attributes:
-        name: What is meant, as a metric's name.
-        text: What is meant, for people.
-        required: The least that reaches it.
+        name: Name of the metric.
+        text: Description.
+        required: Minimum that reaches the goal.
         measured: The median round's.
         lowest: The worst round's.
         highest: The best round's.
@@ -39,12 +39,12 @@ class Aim:
         return self.measured >= self.required
 
 
-def aims(rows: Sequence[Row], workers: int) -> list[Aim]:
-    """Returns those aims for which there are measurements.
+def goals(rows: Sequence[Row], workers: int) -> list[Goal]:
+    """Returns the goals for which there are measurements.
 
     Args:
-        rows: What was measured.
-        workers: Processes of the server that had several.
+        rows: The measurements.
+        workers: Processes of the server with several.
     """
     many = server_name(workers=workers)
     batching = server_name(batching=True)
@@ -78,7 +78,7 @@ def aims(rows: Sequence[Row], workers: int) -> list[Aim]:
             (experiments.BATCHING, 64, batching, SERVER),
         ),
     ]
-    for what, experiment, callers in (
+    for network, experiment, callers in (
         ("convnet", experiments.IMAGES, 1),
         ("convnet", experiments.IMAGES, 8),
         ("resnet50", experiments.RESNET_ONE, 1),
@@ -88,41 +88,41 @@ def aims(rows: Sequence[Row], workers: int) -> list[Aim]:
             found.append(
                 _ratio(
                     rows,
-                    f"{what}_{protocol}_to_mlflow_{callers}",
+                    f"{network}_{protocol}_to_mlflow_{callers}",
                     f"{experiment}, {clients}: {own} to {MLFLOW}",
                     5,
                     (experiment, callers, own, MLFLOW),
                 )
             )
-    return [aim for aim in found if aim]
+    return [goal for goal in found if goal]
 
 
 def _ratio(
     rows: Sequence[Row], name: str, text: str, required: float, what: tuple[str, int, str, str]
-) -> Aim | None:
+) -> Goal | None:
     experiment, callers, own, other = what
     row, reference = (_find(rows, experiment, callers, who) for who in (own, other))
     if not row or not reference:
         return None
     values = ratios(row, reference)
-    return Aim(name, text, required, *_spread(values))
+    return Goal(name, text, required, *_spread(values))
 
 
 def _rate(
     rows: Sequence[Row], name: str, text: str, required: float, what: tuple[str, int, str]
-) -> Aim | None:
+) -> Goal | None:
     row = _find(rows, *what)
     if not row:
         return None
     values = np.array([sample.rate for sample in row.rounds])
-    return Aim(name, text, required, *_spread(values), unit="requests/s")
+    return Goal(name, text, required, *_spread(values), unit="requests/s")
 
 
-def _find(rows: Sequence[Row], experiment: str, callers: int, contender: str) -> Row | None:
+def _find(rows: Sequence[Row], experiment: str, callers: int, system: str) -> Row | None:
     """Returns the row of a closed loop."""
     for row in rows:
-        found = (row.experiment, row.load.callers, row.contender)
-        if found == (experiment, callers, contender) and not row.load.rate:
+        found = (row.experiment, row.load.callers, row.system)
+        if found == (experiment, callers, system) and not row.load.rate:
             return row
     return None
 

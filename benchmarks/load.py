@@ -1,12 +1,13 @@
-"""The load generator: callers that ask, in a closed or an open loop, and take the time.
+"""The load generator: callers that send requests in a closed or an open loop, and measure latency.
 
-A closed loop asks again when it is answered, so N callers keep N requests under way. An open loop
-asks when a schedule says so, answered or not, as independent users do; a latency counts from the
-time when the request was due, not from when a caller was free to send it, so that a server that
-falls behind cannot hide it ("coordinated omission").
+In a closed loop, each of N callers sends the next request when the last one was answered, so there
+are N concurrent requests. In an open loop, requests follow a schedule, whether earlier ones are
+answered or not, like those of independent users. Their latency counts from the scheduled time, not
+from when a caller was free to send them; otherwise a server that falls behind would go unnoticed
+("coordinated omission").
 
-The bytes of requests are made before, and answers are not parsed: what is measured is the server,
-not the client's code.
+Requests are serialized beforehand and responses are not parsed, to measure the server and not the
+client.
 """
 
 from __future__ import annotations
@@ -24,41 +25,40 @@ import grpc
 import numpy as np
 
 Caller = Callable[[], object]
-"""Sends one request and waits for its answer; raises if there is none."""
+"""Sends one request and waits for its response; raises an error if there is none."""
 
-_MOST_CONNECTIONS = 16
+_MAX_CONNECTIONS = 16
 _TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Load:
-    """How much is asked.
+    """A load.
 
     Attributes:
-        callers: Requests under way at the same time: exactly so many in a closed loop, at most so
-            many in an open one.
-        seconds: For how long requests are sent.
+        callers: Number of concurrent requests in a closed loop, their maximum in an open one.
+        seconds: Seconds in which requests are sent.
         rate: Requests per second of an open loop, with Poisson arrivals; 0 for a closed loop.
-        least: A closed loop goes on until it has so many answers.
-        seed: Of the arrivals.
+        min_answers: A closed loop continues until it has this number of answers.
+        seed: Seed of the arrivals.
     """
 
     callers: int
     seconds: float
     rate: float = 0.0
-    least: int = 1
+    min_answers: int = 1
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What came of a load.
+    """The result of a load.
 
     Attributes:
         seconds: From the first request to the last answer.
-        latencies: Seconds of each request that was answered, float64 [answers].
-        errors: How many requests failed.
-        error: The first failure's text.
+        latencies: Seconds of each answered request, float64 [answers].
+        errors: Number of failed requests.
+        error: Message of the first failure.
     """
 
     seconds: float
@@ -74,13 +74,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Target:
-    """A request and where it goes.
+    """A request and its target.
 
     Attributes:
         protocol: `grpc` or `http`.
         address: HOST:PORT.
         path: Full name of the gRPC method, or path of the HTTP request, a POST.
-        body: The serialised message, or the HTTP body, which is JSON.
+        body: The serialized message, or the HTTP body, which is JSON.
     """
 
     protocol: Literal["grpc", "http"]
@@ -90,12 +90,12 @@ class Target:
 
 
 def generate(target: Target, load: Load, begin: Callable[[], object] = lambda: None) -> Sample:
-    """Opens connections, asks once on each without taking the time, and puts the load on.
+    """Opens connections, sends an unmeasured request on each, and generates the load.
 
     Args:
         target: The request.
-        load: How often it is sent.
-        begin: Called once, after those first requests and before the time is taken.
+        load: The load.
+        begin: Called once, after the unmeasured requests.
     """
     make = {"grpc": _grpc_callers, "http": _http_callers}[target.protocol]
     callers, close = make(target, load.callers)
@@ -108,15 +108,15 @@ def generate(target: Target, load: Load, begin: Callable[[], object] = lambda: N
 def drive(
     callers: Sequence[Caller], load: Load, begin: Callable[[], object] = lambda: None
 ) -> Sample:
-    """Lets each caller ask in a thread of its own; see `generate`.
+    """Runs each caller in a thread; see `generate`.
 
-    What a caller raises counts as a failure where a connection can fail so; else it is raised.
+    Errors of a connection count as failures; other exceptions of a caller are raised.
     """
     run = _Run(load, begin)
     with futures.ThreadPoolExecutor(len(callers)) as pool:
         working = [pool.submit(run.work, caller) for caller in callers]
     broken = [error for done in working if (error := done.exception())]
-    # What broke off comes before those that waited for it in vain.
+    # The error that aborted the barrier comes before those of the threads that waited at it.
     for error in sorted(broken, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
         raise error
     errors = run.failures
@@ -125,7 +125,7 @@ def drive(
 
 
 def arrivals(rate: float, seconds: float, seed: int = 0) -> np.ndarray:
-    """Returns when the requests of a Poisson process are due: seconds, ascending, at least one."""
+    """Returns arrival times of a Poisson process: seconds, ascending, at least one."""
     if rate <= 0 or seconds <= 0:
         raise ValueError(f"rate and seconds must be positive, not {rate} and {seconds}")
     generator = np.random.default_rng(seed)
@@ -137,7 +137,7 @@ def arrivals(rate: float, seconds: float, seed: int = 0) -> np.ndarray:
 
 
 class _Run:
-    """What the threads of one load share."""
+    """Shared state of the threads of one load."""
 
     def __init__(self, load: Load, begin: Callable[[], object]) -> None:
         self._load = load
@@ -155,29 +155,29 @@ class _Run:
         self.begun = time.perf_counter()
 
     def work(self, caller: Caller) -> None:
-        """Asks until the load is over; one thread's part of it."""
+        """Sends requests until the load is over, in one thread."""
         latencies: list[float] = []
         failures: list[str] = []
         try:
-            _ask(caller, time.perf_counter(), [], [])
+            _send(caller, time.perf_counter(), [], [])
         except Exception:
             self._start.abort()
             raise
         self._start.wait()
         while (due := self._wait_for_next(len(latencies) + len(failures))) is not None:
-            _ask(caller, due, latencies, failures)
+            _send(caller, due, latencies, failures)
         now = time.perf_counter()
         with self._lock:
             self.latencies += latencies
             self.failures += failures
             self.ended = max(self.ended, now)
 
-    def _wait_for_next(self, asked: int) -> float | None:
-        """Returns when the next request was due, at that time or later; None if none is left."""
+    def _wait_for_next(self, sent: int) -> float | None:
+        """Waits for the next scheduled request and returns its time; None if none is left."""
         if not self._load.rate:
             now = time.perf_counter()
-            few = asked * self._load.callers < self._load.least
-            return now if few or now < self.begun + self._load.seconds else None
+            too_few = sent * self._load.callers < self._load.min_answers
+            return now if too_few or now < self.begun + self._load.seconds else None
         index = next(self._next)
         if index >= len(self._due):
             return None
@@ -187,7 +187,7 @@ class _Run:
         return due
 
 
-def _ask(caller: Caller, due: float, latencies: list[float], failures: list[str]) -> None:
+def _send(caller: Caller, due: float, latencies: list[float], failures: list[str]) -> None:
     try:
         caller()
         latencies.append(time.perf_counter() - due)
@@ -205,7 +205,7 @@ def _grpc_callers(target: Target, count: int) -> tuple[list[Caller], Callable[[]
         ("grpc.max_send_message_length", -1),
     ]
     channels = [
-        grpc.insecure_channel(target.address, options) for _ in range(min(count, _MOST_CONNECTIONS))
+        grpc.insecure_channel(target.address, options) for _ in range(min(count, _MAX_CONNECTIONS))
     ]
 
     def caller(channel: grpc.Channel) -> Caller:
@@ -232,7 +232,7 @@ def _http_callers(target: Target, count: int) -> tuple[list[Caller], Callable[[]
                 response = connection.getresponse()
                 text = response.read()
             except (OSError, http.client.HTTPException):
-                connection.close()  # The next request opens it anew.
+                connection.close()  # The next request reopens it.
                 raise
             if response.status != 200:
                 raise http.client.HTTPException(f"{response.status} {text[:200]!r}")

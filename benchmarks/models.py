@@ -1,4 +1,4 @@
-"""The models that are served: from one that costs nothing to one that costs everything."""
+"""The models that are served: from one without cost to ResNet-50."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Model:
-    """A model and a request.
+    """A model with its request.
 
     Attributes:
         name: Served name; in the base folder, `NAME/1` is the SavedModel.
         save: Writes the SavedModel.
         input: Name of its only input.
         output: Name of its only output.
-        shape: Of one example.
+        shape: Shape of one example.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Model:
         return base / self.name / "1"
 
     def inputs(self, batch: int) -> np.ndarray:
-        """Returns float32 [batch, *shape]: whole numbers from 0 to 255, as the pixels of images."""
+        """Returns float32 [batch, *shape]: integers from 0 to 255, like the pixels of images."""
         numbers = np.random.default_rng(0).integers(0, 256, (batch, *self.shape))
         return numbers.astype(np.float32)
 
@@ -58,7 +58,7 @@ def _half_plus_two(path: Path) -> None:
 
 
 def _dense(path: Path) -> None:
-    """Wide layers: reading the weights costs more than using them, until there is a batch."""
+    """Wide layers: without batches, reading the weights takes longer than the multiplications."""
     import architectures
 
     network = architectures.build("mlp", input_shape=DENSE.shape, classes=10, units=(3072, 3072))
@@ -80,7 +80,7 @@ def _resnet50(path: Path) -> None:
 
 
 def _write_network(path: Path, network: Any, model: Model) -> None:
-    """Saves a network under the model's names of input and output."""
+    """Saves a network with the model's input and output names."""
     import keras
     import tensorflow as tf
 

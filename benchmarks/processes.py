@@ -1,4 +1,4 @@
-"""Processes that are started for a measurement and ended after it, whatever happens."""
+"""Processes that are started for a measurement and always ended after it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SWITCH_SECONDS = 0.0002
 
 
 class ProcessFailedError(Exception):
-    """A process ended, or did not get ready; the text says which, with the end of its log."""
+    """A process ended, or did not get ready; the message contains the end of its log."""
 
 
 @contextlib.contextmanager
@@ -37,9 +37,9 @@ def started(
 
     Args:
         command: The program and its arguments.
-        log: File for what it prints.
-        ready: Asked again and again until it returns True.
-        environment: Variables on top of this process' own.
+        log: File for its output.
+        ready: Called repeatedly until it returns True.
+        environment: Additional environment variables.
         timeout: Seconds within which it must be ready.
 
     Raises:
@@ -53,7 +53,7 @@ def started(
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONPATH": path, **(environment or {})},
-            # A group of its own: Ctrl-C reaches this process alone, which then ends the group.
+            # Its own group: Ctrl-C reaches this process only, which then ends the group.
             start_new_session=True,
         )
     try:
@@ -72,10 +72,10 @@ def started(
 
 @contextlib.contextmanager
 def isolated(log: Path) -> Iterator[Executor]:
-    """Yields a process of its own that calls functions, one after the other.
+    """Yields an executor with one process, which calls functions one after the other.
 
     Args:
-        log: File for what native libraries print; exceptions are raised here.
+        log: File for the output of native libraries; exceptions are raised here.
     """
     before = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
@@ -85,7 +85,7 @@ def isolated(log: Path) -> Iterator[Executor]:
         try:
             yield executor
         except BaseException:
-            # What it does now would be waited for.
+            # Otherwise its current call would be waited for.
             for child in set(multiprocessing.active_children()) - before:
                 child.kill()
             raise
@@ -94,13 +94,13 @@ def isolated(log: Path) -> Iterator[Executor]:
 def _set_up(log: Path) -> None:
     with log.open("ab") as output:
         os.dup2(output.fileno(), 2)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent's affair, which then ends this one.
-    # A caller whose answer has come waits for the interpreter; by default up to 5 ms.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles it and ends this process.
+    # Limits how long a caller with an answer waits for the interpreter; by default 5 ms.
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and what it has started."""
+    """Ends a process and its children."""
     _signal(process, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE_SECONDS)

@@ -1,4 +1,4 @@
-"""What a run says in the end: tables on the terminal, and everything in MLflow."""
+"""The report of a run: tables on the terminal, and everything in MLflow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.figures import PERCENTILES, figures
-from benchmarks.goals import Aim
+from benchmarks.goals import Goal
 from benchmarks.samples import Row, bars
 from pipelines import tracking
 from serving.errors import UserError
@@ -27,7 +27,7 @@ _PACKAGES = ("grpcio", "mlflow", "numpy", "tensorflow", "uvicorn")
 
 
 def results_table(rows: Sequence[Row]) -> Table:
-    """Returns the measurements: times in milliseconds, the last four the mean request's."""
+    """Returns the measurements; times in milliseconds, the last four of the mean request."""
     numbers = ("requests/s", "p50", "p90", "p99", "errors")
     split = ("queue", "codec", "runtime", "transport")
     table = Table("", "load", *numbers, "batches", *split, box=None, pad_edge=False)
@@ -42,21 +42,21 @@ def results_table(rows: Sequence[Row]) -> Table:
         parts = [_short(getattr(row.split, name)) if row.split else "" for name in split]
         errors = str(row.errors) if row.errors else ""
         rate = _short(row.rate)
-        table.add_row(row.contender, row.asked, rate, *times, errors, _batches(row), *parts)
+        table.add_row(row.system, row.asked, rate, *times, errors, _batches(row), *parts)
     return table
 
 
-def aims_table(aims: Sequence[Aim]) -> Table:
-    """Returns what was to be reached beside what was."""
-    table = Table("", "aim", "measured", "rounds from … to", "", box=None, pad_edge=False)
-    for aim in aims:
-        unit = "x" if aim.unit == "x" else f" {aim.unit}"
+def goals_table(goals: Sequence[Goal]) -> Table:
+    """Returns the goals with their measurements."""
+    table = Table("", "goal", "measured", "rounds from … to", "", box=None, pad_edge=False)
+    for goal in goals:
+        unit = "x" if goal.unit == "x" else f" {goal.unit}"
         table.add_row(
-            aim.text,
-            f">= {aim.required:g}{unit}",
-            f"{_short(aim.measured)}{unit}",
-            f"{_short(aim.lowest)} … {_short(aim.highest)}",
-            "reached" if aim.reached else "not reached",
+            goal.text,
+            f">= {goal.required:g}{unit}",
+            f"{_short(goal.measured)}{unit}",
+            f"{_short(goal.lowest)} … {_short(goal.highest)}",
+            "reached" if goal.reached else "not reached",
         )
     return table
 
@@ -67,13 +67,13 @@ def frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def log(
-    rows: Sequence[Row], aims: Sequence[Aim], options: Mapping[str, Any], folder: Path
+    rows: Sequence[Row], goals: Sequence[Goal], options: Mapping[str, Any], folder: Path
 ) -> tuple[str, str]:
     """Logs everything as one MLflow run of the experiment `benchmarks`.
 
     Args:
         rows: The measurements.
-        aims: What was to be reached.
+        goals: The goals.
         options: Choices of the run.
         folder: Where to write tables before they are logged.
 
@@ -88,7 +88,7 @@ def log(
         tracking.open_store()
         experiment = tracking.experiment("benchmarks", uri)
         with mlflow.start_run(experiment_id=experiment, run_name="serving") as run:
-            _log(rows, aims, options, folder)
+            _log(rows, goals, options, folder)
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
@@ -96,16 +96,16 @@ def log(
 
 
 def _log(
-    rows: Sequence[Row], aims: Sequence[Aim], options: Mapping[str, Any], folder: Path
+    rows: Sequence[Row], goals: Sequence[Goal], options: Mapping[str, Any], folder: Path
 ) -> None:
     mlflow.log_params({**options, **machine()})
-    mlflow.log_metrics(metrics(rows, aims))
+    mlflow.log_metrics(metrics(rows, goals))
     results = frame(rows)
     results.to_csv(folder / "results.csv", index=False)
     results.to_json(folder / "results.json", orient="records", indent=2)
-    reached = pd.DataFrame([{**vars(aim), "reached": aim.reached} for aim in aims])
-    reached.to_csv(folder / "aims.csv", index=False)
-    for name in ("results.csv", "results.json", "aims.csv"):
+    reached = pd.DataFrame([{**vars(goal), "reached": goal.reached} for goal in goals])
+    reached.to_csv(folder / "goals.csv", index=False)
+    for name in ("results.csv", "results.json", "goals.csv"):
         mlflow.log_artifact(str(folder / name))
     for name, figure in figures(rows).items():
         mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
@@ -114,7 +114,7 @@ def _log(
 
 
 def machine() -> dict[str, Any]:
-    """Returns what the numbers depend on."""
+    """Returns the properties of the machine and the versions of packages."""
     return {
         "platform": platform.platform(),
         "processor": _processor(),
@@ -125,14 +125,14 @@ def machine() -> dict[str, Any]:
     }
 
 
-def metrics(rows: Sequence[Row], aims: Sequence[Aim]) -> dict[str, float]:
-    """Returns what MLflow compares between runs, by name."""
-    values = {f"aim/{aim.name}": aim.measured for aim in aims}
+def metrics(rows: Sequence[Row], goals: Sequence[Goal]) -> dict[str, float]:
+    """Returns the metrics of the run by name."""
+    values = {f"goal/{goal.name}": goal.measured for goal in goals}
     for row in rows:
-        # Rates of open loops differ from run to run: they are in the tables alone.
+        # The rates of open loops differ between runs, so they are in the tables only.
         if row.load.rate:
             continue
-        place = f"{_slug(row.experiment)}/{_slug(row.contender)}/{row.load.callers}"
+        place = f"{_slug(row.experiment)}/{_slug(row.system)}/{row.load.callers}"
         values |= {f"{place}/requests_per_second": row.rate, f"{place}/errors": row.errors}
         values |= {f"{place}/p{p}_ms": row.milliseconds(p) for p in PERCENTILES}
     return {name: value for name, value in values.items() if math.isfinite(value)}
@@ -144,7 +144,7 @@ def _record(row: Row) -> dict[str, Any]:
     split = vars(row.split) if row.split else {}
     return {
         "experiment": row.experiment,
-        "contender": row.contender,
+        "system": row.system,
         "loop": "open" if row.load.rate else "closed",
         "clients": row.load.callers,
         "offered_per_second": row.load.rate or None,
@@ -168,7 +168,7 @@ def _batches(row: Row) -> str:
 
 
 def _short(value: float) -> str:
-    """Returns three significant digits, or all before the point."""
+    """Formats three significant digits, or all before the decimal point."""
     if not math.isfinite(value):
         return "–"
     digits = 2 - math.floor(math.log10(abs(value))) if value else 2
@@ -180,7 +180,7 @@ def _slug(text: str) -> str:
 
 
 def _processor() -> str:
-    """Returns the processor's name, where the system tells it."""
+    """Returns the processor's name, where the system provides it."""
     with open("/proc/cpuinfo") if Path("/proc/cpuinfo").exists() else open(os.devnull) as lines:
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()

@@ -1,4 +1,4 @@
-"""What samples say: rates and percentiles over rounds, and where a server's time went."""
+"""Statistics of samples: rates and percentiles over rounds, and the parts of a server's time."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Histogram:
     """A histogram of a Prometheus page.
 
     Attributes:
-        bounds: Upper bounds of the buckets, ascending; the last is infinite. TensorFlow's own do
-            not belong to their buckets, whatever Prometheus says.
+        bounds: Upper bounds of the buckets, ascending; the last is infinite. TensorFlow's
+            bounds are exclusive, unlike Prometheus'.
         counts: How many values each bucket holds, float64 [buckets].
         total: Sum of the values.
     """
@@ -42,16 +42,16 @@ class Histogram:
         return self.total / self.count if self.count else float("nan")
 
     def __sub__(self, earlier: Histogram) -> Histogram:
-        """Returns what came since an earlier page."""
+        """Returns the difference from an earlier page."""
         return Histogram(self.bounds, self.counts - earlier.counts, self.total - earlier.total)
 
     def __add__(self, other: Histogram) -> Histogram:
         return Histogram(self.bounds, self.counts + other.counts, self.total + other.total)
 
     def sizes(self) -> dict[str, float]:
-        """Returns the counts of whole numbers by what the bucket may hold, as "4–7".
+        """Returns the counts of integers by the range of the bucket, such as "4–7".
 
-        Buckets before the first and after the last that holds something are left out.
+        Empty buckets at both ends are left out.
         """
         held = np.flatnonzero(self.counts)
         if not len(held):
@@ -70,10 +70,10 @@ def _size(low: float, bound: float) -> str:
 
 
 def histogram(page: str, name: str, labels: Mapping[str, str] | None = None) -> Histogram | None:
-    """Reads a histogram, the sum of all series with the given labels; None if there is none.
+    """Reads a histogram, the sum of all series with these labels; None if there is none.
 
     Args:
-        page: What a model server's Prometheus page says.
+        page: A model server's Prometheus page.
         name: The metric without TensorFlow Serving's prefix, as `request_latency`.
         labels: Labels that a series must have to be counted.
     """
@@ -98,7 +98,7 @@ def histogram(page: str, name: str, labels: Mapping[str, str] | None = None) -> 
 
 @dataclass(frozen=True)
 class Served:
-    """What a server's page says about one model: times in microseconds, and sizes of batches."""
+    """A server's metrics of one model: times in microseconds, and sizes of batches."""
 
     request: Histogram | None = None
     runtime: Histogram | None = None
@@ -107,7 +107,7 @@ class Served:
 
     @classmethod
     def of(cls, page: str, model: str) -> Served:
-        """Reads the page of a server, of which batching belongs to one model only."""
+        """Reads the page of a server with batching for one model at most."""
         own = {"model_name": model}
         return cls(
             histogram(page, "request_latency", own),
@@ -117,7 +117,7 @@ class Served:
         )
 
     def since(self, earlier: Served) -> Served:
-        """Returns what came since an earlier page."""
+        """Returns the difference from an earlier page."""
         return Served(
             _since(self.request, earlier.request),
             _since(self.runtime, earlier.runtime),
@@ -144,12 +144,12 @@ def _sum(one: Histogram | None, other: Histogram | None) -> Histogram | None:
 
 @dataclass(frozen=True)
 class Split:
-    """Where the mean request's time went, in milliseconds.
+    """The parts of the mean request's time, in milliseconds.
 
     Attributes:
         transport: Between the client and the server's code: network, HTTP/2, waiting for a thread,
             and in an open loop for a caller.
-        codec: In the server's code outside the runtime: tensors from and to messages, or JSON.
+        codec: In the server's code outside the runtime: conversion of tensors from and to messages.
         queue: Waiting for a batch.
         runtime: In TensorFlow.
     """
@@ -162,25 +162,25 @@ class Split:
 
 @dataclass(frozen=True)
 class Row:
-    """One contender under one load, measured once per round.
+    """One system under one load, measured once per round.
 
     Attributes:
         experiment: What is compared.
-        contender: Who answered.
+        system: Name of the system.
         load: The load.
-        rounds: What came of it in each round.
-        served: What the server's own metrics say about all rounds, if it has any.
+        rounds: The sample of each round.
+        served: The server's metrics over all rounds, if it has any.
     """
 
     experiment: str
-    contender: str
+    system: str
     load: Load
     rounds: tuple[Sample, ...]
     served: Served = Served()
 
     @property
     def asked(self) -> str:
-        """The load in words."""
+        """The load as text."""
         if self.load.rate:
             return f"open, {self.load.rate:.0f}/s"
         return "1 client" if self.load.callers == 1 else f"{self.load.callers} clients"
@@ -201,7 +201,7 @@ class Row:
 
     @property
     def error(self) -> str:
-        """The first failure's text."""
+        """Message of the first failure."""
         return next((sample.error for sample in self.rounds if sample.error), "")
 
     def milliseconds(self, percentile: float) -> float:
@@ -211,7 +211,7 @@ class Row:
 
     @property
     def split(self) -> Split | None:
-        """Where the time went, or None where the server does not say."""
+        """The parts of the time; None if the server has no metrics."""
         request, runtime, queue = self.served.request, self.served.runtime, self.served.queue
         latencies = self._latencies()
         if not (request and request.count and runtime and runtime.count and len(latencies)):
@@ -231,7 +231,7 @@ class Row:
 def ratios(row: Row, reference: Row) -> np.ndarray:
     """Returns a row's rate over its reference's, round by round: float64 [rounds].
 
-    Rounds follow each other, so that what slows the machine slows both.
+    Both are measured in each round, so that a slow machine slows both.
     """
     pairs = zip(row.rounds, reference.rounds, strict=True)
     return np.array([own.rate / other.rate if other.rate else np.nan for own, other in pairs])

@@ -1,4 +1,4 @@
-"""The benchmark of the model server: what it is run with, and what it leaves behind."""
+"""The benchmark of the model server: options, measurement, report."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from benchmarks.processes import isolated
 from benchmarks.samples import Row
 from serving.errors import UserError
 
-_NARROWEST = 150
+_MIN_WIDTH = 150
 
 console = Console(highlight=False, emoji=False)
-if console.width < _NARROWEST:  # A table that runs over is better than one with its words cut.
-    console = Console(highlight=False, emoji=False, width=_NARROWEST)
+if console.width < _MIN_WIDTH:  # Long lines are better than wrapped cells.
+    console = Console(highlight=False, emoji=False, width=_MIN_WIDTH)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,18 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=2.0, help="length of one measurement (default: 2)"
     )
     parser.add_argument(
-        "--rounds", type=int, default=3, help="how often each one is repeated (default: 3)"
+        "--rounds", type=int, default=3, help="repetitions of each measurement (default: 3)"
     )
     parser.add_argument(
         "--workers",
         type=int,
         default=max(2, os.cpu_count() or 1),
-        help="processes of the server that has several (default: one per processor)",
+        help="processes of the server with several (default: one per processor)",
     )
     parser.add_argument(
         "--skip-mlflow",
         action="store_true",
-        help="leave out the reference `mlflow models serve`, which takes long",
+        help="skip the reference `mlflow models serve`, which is slow",
     )
 
 
@@ -73,8 +73,8 @@ def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> l
 
     Args:
         options: The command line.
-        real: TensorFlow Serving's own program; empty if there is none.
-        folder: Where models and logs go.
+        real: Command of TensorFlow Serving's program; empty if there is none.
+        folder: Folder for models and logs.
     """
     chosen = {name: EXPERIMENTS[name] for name in options.only}
     rows: list[Row] = []
@@ -87,8 +87,8 @@ def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> l
             tensorflow.submit(models.save_all, needed, folder).result()
         with console.status("") as status:
 
-            def tell(row: Row) -> None:
-                status.update(f"{row.experiment}: {row.contender}")
+            def report(row: Row) -> None:
+                status.update(f"{row.experiment}: {row.system}")
                 console.print(_line(row), soft_wrap=True)
 
             bench = Bench(
@@ -100,7 +100,7 @@ def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> l
                 options.workers,
                 not options.skip_mlflow,
                 real,
-                tell,
+                report,
             )
             for name, (experiment, _) in chosen.items():
                 status.update(f"{name}: starting the servers")
@@ -111,19 +111,19 @@ def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> l
 def _report(
     rows: Sequence[Row], options: argparse.Namespace, real: Sequence[str], folder: Path
 ) -> None:
-    """Prints the tables, then logs the run: what was measured is not lost with the store."""
-    with console.status("drawing"):
+    """Prints the tables before the run is logged, in case the store fails."""
+    with console.status("plotting"):
         from benchmarks import report
-        from benchmarks.goals import aims
-    reached = aims(rows, options.workers)
+        from benchmarks.goals import goals
+    reached = goals(rows, options.workers)
     console.print()
     console.print(report.results_table(rows))
     for row in rows:
         if row.error:
-            console.print(f"{row.contender}, {row.asked}: {row.error}", soft_wrap=True)
+            console.print(f"{row.system}, {row.asked}: {row.error}", soft_wrap=True)
     if reached:
         console.print()
-        console.print(report.aims_table(reached))
+        console.print(report.goals_table(reached))
     console.print()
     if not real:
         console.print("no tensorflow_model_server on the PATH or in $TENSORFLOW_MODEL_SERVER")
@@ -142,11 +142,11 @@ def _report(
 def _line(row: Row) -> str:
     said = f"{row.rate:.1f} requests/s, p50 {row.milliseconds(50):.2f} ms"
     errors = f", {row.errors} errors: {row.error}" if row.errors else ""
-    return f"{row.experiment}: {row.contender}, {row.asked}: {said}{errors}"
+    return f"{row.experiment}: {row.system}, {row.asked}: {said}{errors}"
 
 
 def _check(options: argparse.Namespace) -> None:
-    for name, least in (("seconds", 0.1), ("rounds", 1), ("workers", 2)):
+    for name, min_answers in (("seconds", 0.1), ("rounds", 1), ("workers", 2)):
         value = getattr(options, name)
-        if not value >= least:
-            raise UserError(f"--{name} must be at least {least}, not {value}")
+        if not value >= min_answers:
+            raise UserError(f"--{name} must be at least {min_answers}, not {value}")

@@ -1,4 +1,4 @@
-"""Who answers: the model server, and the references beside it."""
+"""The systems under test: the model server, and the references."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ IN_PROCESS = "TensorFlow in process"
 MLFLOW = "mlflow models serve"
 REAL = "tensorflow_model_server"
 
-# More than any load has callers: else requests wait for a thread, where no batch can find them.
+# More than the callers of any load; otherwise requests wait for a thread and join no batch.
 _THREADS = 128
 _PAGE = "/monitoring/prometheus/metrics"
 _MONITORING = f'prometheus_config {{ enable: true path: "{_PAGE}" }}\n'
 
 
 def server_name(*, workers: int = 1, batching: bool = False, rest: bool = False) -> str:
-    """Returns what tables call the model server when it is started or asked so."""
+    """Returns the name of the model server in tables, with its options."""
     words = [f"{workers} workers"] if workers > 1 else []
     words += ["batching"] * batching + ["REST"] * rest
     return ", ".join([SERVER, *words])
 
 
 @dataclass(frozen=True)
-class Contender:
-    """Somebody who answers a request.
+class System:
+    """A system under test.
 
     Attributes:
-        name: What tables and pictures call it.
-        measure: Puts a load on it; returns what came of it, and what its own metrics say of that.
+        name: Its name in tables and figures.
+        measure: Generates a load for it; returns the sample and the server's metrics.
     """
 
     name: str
@@ -65,12 +65,12 @@ class ModelServer:
     """A running server that speaks TensorFlow Serving's protocol.
 
     Attributes:
-        name: What tables call it.
+        name: Its name in tables.
         address: HOST:PORT of gRPC.
         rest_address: HOST:PORT of REST.
-        loader: The process that asks it.
-        monitored: Whether its page of metrics can be compared before and after a load. Several
-            workers tell each other of their counts with a delay.
+        loader: The process that generates load.
+        monitored: Whether its metrics can be compared before and after a load. With several
+            workers, the metrics are delayed.
     """
 
     name: str
@@ -79,20 +79,20 @@ class ModelServer:
     loader: Executor
     monitored: bool = True
 
-    def predict(self, model: Model, batch: int) -> Contender:
-        """Returns it as somebody who is asked over gRPC."""
+    def predict(self, model: Model, batch: int) -> System:
+        """Returns the system that is called over gRPC."""
         call = calls.predict(
             calls.model_spec(model.name, None, ""), {model.input: model.inputs(batch)}, []
         )
         body = call.request.SerializeToString()
         target = Target("grpc", self.address, call.method.path, body)
-        return Contender(self.name, self._measured(target, model))
+        return System(self.name, self._measured(target, model))
 
-    def rest(self, model: Model, batch: int) -> Contender:
-        """Returns it as somebody who is asked over REST."""
+    def rest(self, model: Model, batch: int) -> System:
+        """Returns the system that is called over REST."""
         path = f"/v1/models/{model.name}:predict"
         target = Target("http", self.rest_address, path, _columns(model, batch))
-        return Contender(f"{self.name}, REST", self._measured(target, model))
+        return System(f"{self.name}, REST", self._measured(target, model))
 
     def _measured(self, target: Target, model: Model) -> Callable[[Load], tuple[Sample, Served]]:
         rest_address = self.rest_address if self.monitored else ""
@@ -115,12 +115,12 @@ def model_server(
     """Runs a model server until the end of the block.
 
     Args:
-        model: What it serves.
-        base: Folder of the SavedModels; files about the server go there, too.
-        loader: The process that puts loads on it.
+        model: The model that it serves.
+        base: Folder of the SavedModels, and of the server's files.
+        loader: The process that generates load.
         command: The program; empty for the project's server.
-        name: What it is called; empty for what its flags say.
-        workers: Processes that answer; other programs have no such flag.
+        name: Its name in tables; empty derives it from the flags.
+        workers: Number of processes, for the project's server only.
         batching: BatchingParameters in text form; empty turns batching off.
 
     Raises:
@@ -153,10 +153,10 @@ def model_server(
 
 
 def real_server() -> list[str]:
-    """Returns TensorFlow Serving's own program, empty if there is none.
+    """Returns the command of TensorFlow Serving's program, empty if there is none.
 
     Raises:
-        UserError: $TENSORFLOW_MODEL_SERVER names what cannot be run.
+        UserError: $TENSORFLOW_MODEL_SERVER is no program.
     """
     named = os.environ.get("TENSORFLOW_MODEL_SERVER", "")
     found = shutil.which(named or "tensorflow_model_server")
@@ -166,8 +166,8 @@ def real_server() -> list[str]:
 
 
 @contextlib.contextmanager
-def echo(model: Model, batch: int, folder: Path, loader: Executor) -> Iterator[Contender]:
-    """Runs a bare gRPC server, which is sent the same bytes as a model server."""
+def echo(model: Model, batch: int, folder: Path, loader: Executor) -> Iterator[System]:
+    """Runs a bare gRPC server, which gets the same requests as a model server."""
     port = free_port()
     address = f"127.0.0.1:{port}"
     command = [sys.executable, "-m", "benchmarks.echo", str(port), str(_THREADS)]
@@ -178,7 +178,7 @@ def echo(model: Model, batch: int, folder: Path, loader: Executor) -> Iterator[C
 @contextlib.contextmanager
 def mlflow_server(
     model: Model, batch: int, base: Path, tensorflow: Executor, loader: Executor
-) -> Iterator[Contender]:
+) -> Iterator[System]:
     """Logs the same SavedModel with MLflow and runs `mlflow models serve` on it."""
     path = base / f"{model.name}.mlflow"
     if not path.exists():
@@ -189,7 +189,7 @@ def mlflow_server(
         *(sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(path)),
         *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)),
     ]
-    # MLflow starts uvicorn by its name.
+    # MLflow starts uvicorn from the PATH.
     path_of_programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with started(
         command,
@@ -198,27 +198,27 @@ def mlflow_server(
         environment={"PATH": path_of_programs},
     ):
         target = Target("http", address, "/invocations", _columns(model, batch))
-        yield Contender(MLFLOW, lambda chosen: loader.submit(_generate, target, chosen).result())
+        yield System(MLFLOW, lambda chosen: loader.submit(_generate, target, chosen).result())
 
 
-def in_process(model: Model, batch: int, base: Path, tensorflow: Executor) -> Contender:
-    """Returns TensorFlow's session itself, without a server and without messages."""
+def in_process(model: Model, batch: int, base: Path, tensorflow: Executor) -> System:
+    """Returns the system that calls TensorFlow's session, without a server or messages."""
 
     def measure(chosen: Load) -> tuple[Sample, Served]:
         inputs = model.inputs(batch)
         sample = tensorflow.submit(_run_in_process, model.path(base), inputs, chosen).result()
         return sample, Served()
 
-    return Contender(IN_PROCESS, measure)
+    return System(IN_PROCESS, measure)
 
 
 def _generate(
     target: Target, chosen: Load, monitored: str = "", model: str = ""
 ) -> tuple[Sample, Served]:
-    """Puts a load on a server, and reads its page of metrics before and after, if it has one."""
+    """Generates a load, and reads the server's metrics before and after, if it has any."""
 
     def served() -> Served:
-        # A server that is gone shows in the errors of the sample.
+        # If the server has ended, the sample has errors.
         with contextlib.suppress(OSError, http.client.HTTPException):
             return Served.of(_get(monitored, _PAGE), model) if monitored else Served()
         return Served()
@@ -229,7 +229,7 @@ def _generate(
 
 
 def _columns(model: Model, batch: int) -> bytes:
-    """Returns the JSON that TensorFlow Serving and MLflow understand alike."""
+    """Returns a JSON body that both TensorFlow Serving and MLflow accept."""
     return json.dumps({"inputs": {model.input: model.inputs(batch).tolist()}}).encode()
 
 
@@ -273,7 +273,7 @@ def _get(address: str, path: str) -> str:
 
 
 def _save_with_mlflow(saved_model: Path, path: Path) -> None:
-    """Writes what this project registers: the SavedModel as it is, for MLflow's own loader."""
+    """Writes the model as pipelines register it: the SavedModel, for MLflow's loader."""
     import mlflow.models
 
     from pipelines import model_registry

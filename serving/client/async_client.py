@@ -55,8 +55,6 @@ class AsyncClient(Connection):
     version = _awaited(operations.version)
     status = _awaited(operations.status)
     wait_until_ready = _awaited(operations.wait_until_ready)
-    reload = _awaited(operations.reload)
-    healthy = _awaited(operations.healthy)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -67,6 +65,9 @@ class AsyncClient(Connection):
     async def close(self) -> None:
         """As `Client.close`."""
         await self._channel.close()
+
+    reload = _awaited(operations.reload)
+    healthy = _awaited(operations.healthy)
 
     async def _run(self, operation: Operation[Result]) -> Result:
         try:

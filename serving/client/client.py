@@ -72,8 +72,6 @@ class Client(Connection):
     version = _blocking(operations.version)
     status = _blocking(operations.status)
     wait_until_ready = _blocking(operations.wait_until_ready)
-    reload = _blocking(operations.reload)
-    healthy = _blocking(operations.healthy)
 
     def __enter__(self) -> Client:
         return self
@@ -84,6 +82,9 @@ class Client(Connection):
     def close(self) -> None:
         """Closes the connection; calls that wait for an answer are cancelled."""
         self._channel.close()
+
+    reload = _blocking(operations.reload)
+    healthy = _blocking(operations.healthy)
 
     def _run(self, operation: Operation[Result]) -> Result:
         try:

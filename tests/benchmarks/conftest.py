@@ -1,4 +1,4 @@
-"""What the tests of the benchmarks share: signals and MLflow as they were."""
+"""What the tests of the benchmarks fraction: signals and MLflow as they were."""
 
 from __future__ import annotations
 

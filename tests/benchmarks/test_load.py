@@ -87,7 +87,7 @@ def test_the_beginning_is_told_when_every_caller_has_asked_once():
 
 
 def test_a_closed_loop_goes_on_until_it_has_enough_answers():
-    sample = drive([Crowd(0.02)], Load(1, 0.001, least=3))
+    sample = drive([Crowd(0.02)], Load(1, 0.001, min_answers=3))
     assert len(sample.latencies) == 3
 
 

@@ -1,4 +1,4 @@
-"""Aims, tables and pictures of results that are known."""
+"""Goals, tables and figures of known results."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rich.console import Console
 
 from benchmarks import experiments, report
 from benchmarks.figures import figures
-from benchmarks.goals import aims
+from benchmarks.goals import goals
 from benchmarks.load import Load, Sample
 from benchmarks.samples import Histogram, Row, Served
 from benchmarks.systems import ECHO, IN_PROCESS, MLFLOW, SERVER, server_name
 from serving.errors import UserError
 
 
-def row(experiment: str, contender: str, callers: int, *rates: int, offered: float = 0.0) -> Row:
+def row(experiment: str, system: str, callers: int, *rates: int, offered: float = 0.0) -> Row:
     rounds = tuple(Sample(1.0, np.linspace(0.001, 0.002, rate)) for rate in rates)
-    return Row(experiment, contender, Load(callers, 1.0, offered), rounds)
+    return Row(experiment, system, Load(callers, 1.0, offered), rounds)
 
 
 ROWS = [
@@ -50,24 +50,24 @@ ROWS = [
     ],
 )
 def test_aims_compare_round_by_round(name, measured, lowest, highest, reached):
-    (aim,) = [aim for aim in aims(ROWS, workers=4) if aim.name == name]
-    assert (aim.measured, aim.lowest, aim.highest) == pytest.approx((measured, lowest, highest))
-    assert aim.reached is reached
+    (goal,) = [goal for goal in goals(ROWS, workers=4) if goal.name == name]
+    assert (goal.measured, goal.lowest, goal.highest) == pytest.approx((measured, lowest, highest))
+    assert goal.reached is reached
 
 
 def test_an_aim_without_its_measurements_is_left_out():
-    assert aims([], workers=2) == []
-    assert len(aims(ROWS, workers=4)) == 6
-    assert [aim.name for aim in aims(ROWS[:2], workers=4)] == ["resnet50_to_in_process"]
-    assert "trivial_by_workers" not in {aim.name for aim in aims(ROWS, workers=2)}
+    assert goals([], workers=2) == []
+    assert len(goals(ROWS, workers=4)) == 6
+    assert [goal.name for goal in goals(ROWS[:2], workers=4)] == ["resnet50_to_in_process"]
+    assert "trivial_by_workers" not in {goal.name for goal in goals(ROWS, workers=2)}
 
 
 def test_nothing_answered_reaches_nothing():
     rows = [row(experiments.RESNET_EIGHT, who, 1, 0) for who in (IN_PROCESS, SERVER)]
-    (aim,) = aims(rows, workers=2)
-    assert not aim.reached
-    assert report.metrics(rows, [aim])["resnet_50_eight_images_224x224x3/server/1/errors"] == 0
-    assert "not reached" in text(report.aims_table([aim]))
+    (goal,) = goals(rows, workers=2)
+    assert not goal.reached
+    assert report.metrics(rows, [goal])["resnet_50_eight_images_224x224x3/server/1/errors"] == 0
+    assert "not reached" in text(report.goals_table([goal]))
 
 
 def text(table) -> str:
@@ -82,19 +82,19 @@ def test_tables_say_what_was_measured():
     assert experiments.BATCHING in results
     assert "open, 5/s" in results
     assert "2,200" in results
-    reached = text(report.aims_table(aims(ROWS, workers=4)))
+    reached = text(report.goals_table(goals(ROWS, workers=4)))
     assert ">= 2200 requests/s" in reached
     assert reached.count("not reached") == 1
 
 
 def test_metrics_have_names_that_stay():
-    values = report.metrics(ROWS, aims(ROWS, workers=4))
+    values = report.metrics(ROWS, goals(ROWS, workers=4))
     assert values["half_plus_two/server_4_workers/8/requests_per_second"] == 2200
-    assert values["aim/trivial_to_echo"] == pytest.approx(0.7)
+    assert values["goal/trivial_to_echo"] == pytest.approx(0.7)
     assert values["half_plus_two/grpc_echo/8/p50_ms"] == pytest.approx(1.5)
 
 
-def test_pictures_are_drawn_of_what_there_is():
+def test_figures_are_made_of_the_measurements_there_are():
     assert figures([]) == {}
     assert set(figures(ROWS)) == {"latency_against_load"}
     swept = [row("e", "a", callers, 10) for callers in (1, 8)]

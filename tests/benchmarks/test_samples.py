@@ -81,7 +81,7 @@ def test_sizes_go_from_the_first_that_there_was_to_the_last():
 
 
 def row(*rounds: Sample, served: Served | None = None) -> Row:
-    return Row("experiment", "contender", Load(1, 1), rounds, served or Served())
+    return Row("experiment", "system", Load(1, 1), rounds, served or Served())
 
 
 def sample(*milliseconds: float, seconds: float = 1.0, errors: int = 0) -> Sample:

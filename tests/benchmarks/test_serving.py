@@ -21,7 +21,7 @@ BATCHING = "max_batch_size { value: 8 } batch_timeout_micros { value: 1000 }"
 
 
 def small(bench: Bench) -> list[Row]:
-    """Every kind of contender but MLflow's server, which takes long to start."""
+    """Every kind of system but MLflow's server, which takes long to start."""
     model = HALF_PLUS_TWO
     with (
         bench.serve(model, batching=BATCHING) as server,
@@ -61,14 +61,14 @@ def test_a_run_measures_prints_and_logs(store, only_small, capfd):
     assert run.data.metrics["small/grpc_echo/2/requests_per_second"] > 0
     folder = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id))
     results = pd.read_csv(folder / "results.csv")
-    assert len(results) == 2 * 4 + len(experiments.SHARES) * 2
+    assert len(results) == 2 * 4 + len(experiments.FRACTIONS) * 2
     assert (results.errors == 0).all()
     assert (results.answers > 0).all()
     assert (results.p50_ms <= results.p99_ms).all()
-    own = results[results.contender.str.startswith("server")]
+    own = results[results.system.str.startswith("server")]
     assert (own.runtime_ms > 0).all()
     assert (own.mean_batch >= 3).all()
-    assert results[results.contender == "gRPC echo"].runtime_ms.isna().all()
+    assert results[results.system == "gRPC echo"].runtime_ms.isna().all()
     assert {path.stem for path in (folder / "figures").iterdir()} == {
         "latency_against_load",
         "throughput_against_concurrency",
@@ -107,20 +107,20 @@ def test_help_names_what_there_is(arguments, capsys):
         assert all(name in printed for name in serving.EXPERIMENTS)
 
 
-def test_contenders_take_turns_with_seeds_of_their_own(tmp_path):
+def test_systems_take_turns_with_seeds_of_their_own(tmp_path):
     asked: list[tuple[str, int, float]] = []
 
-    def contender(name: str) -> systems.Contender:
+    def system(name: str) -> systems.System:
         def measure(load: Load) -> tuple[Sample, Served]:
             asked.append((name, load.seed, load.seconds))
             return Sample(1.0, np.ones(3)), Served()
 
-        return systems.Contender(name, measure)
+        return systems.System(name, measure)
 
     told: list[Row] = []
     executor = None
     bench = Bench(tmp_path, executor, executor, 2.0, 2, 2, False, [], told.append)  # type: ignore[arg-type]
-    rows = bench.compare("e", [contender("a"), contender("b")], bench.closed(4))
+    rows = bench.compare("e", [system("a"), system("b")], bench.closed(4))
     short = experiments._WARMUP_SECONDS
     assert asked == [
         *(("a", 0, short), ("b", 0, short)),
