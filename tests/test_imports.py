@@ -30,8 +30,8 @@ BELOW = {
     "architectures": (),
     "pipelines": ("architectures", "pipelines.datasets", "pipelines.export"),
     "pipelines.export": ("pipelines",),
-    "pipelines.image": ("pipelines",),
-    "pipelines.text": ("architectures", "pipelines", "pipelines.export"),
+    "pipelines.image": ("pipelines", "pipelines.export"),
+    "pipelines.text": ("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),
     "pipelines.datasets": ("architectures", "pipelines", "pipelines.datasets.builders"),
     "pipelines.datasets.builders": (
         *("pipelines", "pipelines.datasets", "pipelines.datasets.extracts", "pipelines.text"),
@@ -41,7 +41,9 @@ BELOW = {
     "serving.client": ("serving", "serving.protocol"),
     "serving.engines": ("serving",),
     "serving.query": ("serving", "serving.client", "serving.protocol"),
-    "serving.rollout": ("serving", "serving.client", "serving.protocol", "serving.query"),
+    "serving.rollout": (
+        *("serving", "serving.client", "serving.engines", "serving.protocol", "serving.query"),
+    ),
     "serving.commands": (
         *("serving", "serving.client", "serving.engines", "serving.query", "serving.rollout"),
     ),
