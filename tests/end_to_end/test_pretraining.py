@@ -1,4 +1,4 @@
-"""From documents to a server that fills masks and tells replaced words, and on to a classifier."""
+"""From documents to a server that fills masks, and on to a classifier with the same encoder."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from architectures.layers import SequencePooling
-from pipelines import training
 from pipelines.__main__ import main
-from pipelines.tasks.pretraining import data as segments
 from pipelines.tasks.pretraining import masked_lm
-from pipelines.text import task as encoders
-from pipelines.text.task import dense
+from pipelines.tasks.pretraining.embedding import embedder, encoder_inputs
+from pipelines.tasks.pretraining.signatures import is_unambiguous, tokenize_masked
+from pipelines.text import pretrained
+from pipelines.text.tokenizers import WordPieces, dense
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
@@ -30,26 +29,6 @@ SMALL = (
     *("--model.feed_forward", "16", "--optimizer.learning_rate", "0.02"),
 )
 TEXTS = ["The [MASK] and a ship.", "no mask, Häher", "[MASK] of [MASK]", ""]
-
-
-class Kept:
-    """What the run in this process worked with."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.data: list[segments.Segments] = []
-        self.models: list[keras.Model] = []
-        load, fit = segments.load, training.fit
-
-        def kept_data(*arguments, **options) -> segments.Segments:
-            self.data.append(load(*arguments, **options))
-            return self.data[-1]
-
-        def kept_model(*arguments) -> keras.Model:
-            self.models.append(fit(*arguments))
-            return self.models[-1]
-
-        monkeypatch.setattr(segments, "load", kept_data)
-        monkeypatch.setattr(training, "fit", kept_model)
 
 
 @pytest.fixture
@@ -68,119 +47,91 @@ def train(pipeline: str, data_dir: Path, *options: str) -> str:
     return run.info.run_id
 
 
-def ask(name: str, workplace: Path, **signatures: dict[str, list[str]]):
-    """Serves version 1 and returns its answer to each signature's inputs."""
-    deploy(name, workplace / "models", version=1)
+def saved_encoder(run: str, family: str) -> tuple[keras.Model, WordPieces]:
+    """Returns the encoder that a run saved, and its tokenizer."""
+    folder = pretrained.find(f"runs:/{run}")
+    return pretrained.read(folder, family), WordPieces(pretrained.read_vocabulary(folder), 24)
+
+
+def check_embeddings(found: dict, run: str, family: str, texts: list[str]) -> None:
+    """Checks that vectors are those of the encoder that the run saved."""
+    encoder, tokenizer = saved_encoder(run, family)
+    inputs = {k: x.numpy() for k, x in dense(tokenizer(tf.constant(texts))).items()}
+    expected = embedder(encoder).predict(encoder_inputs(encoder, inputs), verbose=0)
+    assert found.keys() == expected.keys()
+    for name, vectors in expected.items():
+        np.testing.assert_allclose(found[name], vectors, rtol=1e-4, atol=1e-5)
+
+
+def test_served_masks_and_pairs_are_those_of_the_trained_model(
+    store, workplace, data_dir, at_once, trained
+):
+    run = train("bert_pretraining", data_dir, "--dataset", "shores", *SMALL)
+    ((network,), (_, tokenizer)) = trained, saved_encoder(run, "bert")
+    plain = [text.replace("[MASK]", "reef") for text in TEXTS]
+    pairs = {"text": plain, "text_pair": [*TEXTS[1:], "a ship"]}
+    deploy("bert_pretraining", workplace / "models")
     with (
-        serving(Model(name, workplace / "models" / name)) as address,
+        serving(Model("bert_pretraining", workplace / "models" / "bert_pretraining")) as address,
         Client(address, timeout=60) as client,
     ):
-        client.wait_until_ready(name, timeout=120)
-        return {
-            signature: client.predict(name, inputs, signature=signature)
-            for signature, inputs in signatures.items()
-        }
+        client.wait_until_ready("bert_pretraining", timeout=120)
+        filled, default, vectors, followed = (
+            client.predict("bert_pretraining", inputs, signature=signature)
+            for signature, inputs in (
+                ("fill_mask", {"text": TEXTS}),
+                ("serving_default", {"text": TEXTS}),
+                ("embed", {"text": plain}),
+                ("next_sentence", pairs),
+            )
+        )
+
+    ragged, positions = tokenize_masked(tokenizer, tf.constant(TEXTS))
+    inputs = {k: x.numpy() for k, x in dense({**ragged, "mask_positions": positions}).items()}
+    logits = network.model.predict(inputs, verbose=0)["masked_lm"]
+    expected = masked_lm.top_k_arrays(logits, inputs["mask_positions"])
+    np.testing.assert_allclose(filled["scores"], expected["scores"], rtol=1e-4, atol=1e-6)
+    vocabulary = ["", *tokenizer.vocabulary[1:]]
+    for row in np.flatnonzero(is_unambiguous(logits, inputs["mask_positions"])):
+        found = [[token.decode() for token in mask] for mask in filled["tokens"][row]]
+        assert found == [[vocabulary[i] for i in mask] for mask in expected["guesses"][row]]
+    assert (filled["tokens"][:, 0, 0] != b"").tolist() == [True, False, True, False]
+    for name, value in default.items():
+        np.testing.assert_array_equal(value, filled[name])
+
+    check_embeddings(vectors, run, "bert", plain)
+    ids = dense(tokenizer(*(tf.constant(texts) for texts in pairs.values())))
+    outputs = network.model({**ids, "mask_positions": tf.zeros([4, 1], tf.int32)})
+    probability = tf.nn.softmax(outputs["next_sentence"])[:, 0]
+    assert followed.keys() == {"probability"}
+    np.testing.assert_allclose(followed["probability"], probability, rtol=1e-4, atol=1e-5)
+
+    texts = mlflow.artifacts.load_text(f"runs:/{run}/samples/epoch_002.txt")
+    assert ", not " in texts
 
 
-def goes_on(run: str, architecture: str, data_dir: Path) -> None:
-    """Trains a classifier on the run's encoder, frozen, which has to come out as it went in."""
-    options = ("--architecture", architecture, "--encoder", f"runs:/{run}", "--freeze_layers", "1")
+def test_a_classifier_continues_with_the_encoder_that_replaced_tokens_trained(
+    store, data_dir, at_once
+):
+    options = ("--generator_divisor", "2", "--model.embedding", "8")
+    run = train("electra_pretraining", data_dir, "--dataset", "shores", *SMALL, *options)
+    model = mlflow.artifacts.download_artifacts("models:/electra_pretraining/1")
+    (folder,) = (file.parent for file in Path(model).rglob("saved_model.pb"))
+    signatures = tf.saved_model.load(folder).signatures
+    texts = ["The reef and a ship.", "", "moss of a Häher, a tree"]
+    vectors, words = (signatures[name](text=tf.constant(texts)) for name in ("embed", "detect"))
+    check_embeddings(vectors, run, "electra", texts)
+    for row, text in enumerate(texts):
+        joined = b"".join(words["words"].numpy()[row]).decode()
+        assert joined == text.replace(" ", "")
+
+    # The encoder is frozen, so that it comes out as it went in.
+    encoder = ("--architecture", "electra_small", "--encoder", f"runs:/{run}")
     short = ("--dataset", "topics", "--epochs", "1", "--batch_size", "8", "--max_length", "24")
-    second = train("text_classification", data_dir, *short, *options, "--model.pooling", "mean")
-    folders = [encoders.find(f"runs:/{one}") for one in (run, second)]
-    assert encoders.read_vocabulary(folders[0]) == encoders.read_vocabulary(folders[1])
-    family = encoders.family(architecture)
-    old, new = (encoders.read(folder, family) for folder in folders)
+    frozen = ("--freeze_layers", "1", "--model.pooling", "mean")
+    second = train("text_classification", data_dir, *short, *encoder, *frozen)
+    (old, before), (new, after) = (saved_encoder(one, "electra") for one in (run, second))
+    assert before.vocabulary == after.vocabulary
     for one, other in zip(old.weights, new.weights, strict=True):
         if "pooled" not in one.path:
             np.testing.assert_array_equal(one, other)
-
-
-def vectors(encoder: keras.Model, inputs: dict) -> dict[str, np.ndarray]:
-    hidden = encoder.predict({k: inputs[k] for k in encoder.input}, verbose=0)["sequence_output"]
-    real = inputs["padding_mask"]
-    pooled = {mode: SequencePooling(mode)(hidden, mask=real) for mode in ("mean", "max")}
-    return {"cls": hidden[:, 0], **{mode: np.asarray(x) for mode, x in pooled.items()}}
-
-
-def alike(found: dict, expected: dict) -> None:
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5)
-
-
-def test_masks_are_filled_and_pairs_judged_as_by_the_trained_model(
-    store, workplace, data_dir, at_once, monkeypatch
-):
-    kept = Kept(monkeypatch)
-    run = train("bert_pretraining", data_dir, "--dataset", "shores", *SMALL)
-    second = [*TEXTS[1:], "a ship"]
-    plain = [text.replace("[MASK]", "reef") for text in TEXTS]
-    answers = ask(
-        "bert_pretraining",
-        workplace,
-        fill_mask={"text": TEXTS},
-        serving_default={"text": TEXTS},
-        embed={"text": plain},
-        next_sentence={"text": plain, "text_pair": second},
-    )
-    ((data,), (model,)) = kept.data, kept.models
-    inputs, masks = masked_lm.with_masks(data.tokenizer, tf.constant(TEXTS))
-    given = {k: x.numpy() for k, x in dense({**inputs, "mask_positions": masks}).items()}
-    logits = model.predict(given, verbose=0)["masked_lm"]
-    expected = masked_lm.best_arrays(logits, given["mask_positions"])
-    filled = answers["fill_mask"]
-    np.testing.assert_allclose(filled["scores"], expected["scores"], rtol=1e-4, atol=1e-6)
-    vocabulary = ["", *data.tokenizer.vocabulary[1:]]
-    certain = masked_lm.decided(logits, given["mask_positions"])
-    for row in np.flatnonzero(certain):
-        found = [[token.decode() for token in place] for place in filled["tokens"][row]]
-        assert found == [[vocabulary[i] for i in place] for place in expected["guesses"][row]]
-    assert (filled["tokens"][:, 0, 0] != b"").tolist() == [True, False, True, False]
-    for name, value in answers["serving_default"].items():
-        np.testing.assert_array_equal(value, filled[name])
-
-    ids = {k: x.numpy() for k, x in dense(data.tokenizer(tf.constant(plain))).items()}
-    alike(answers["embed"], vectors(encoders.read(encoders.find(f"runs:/{run}"), "bert"), ids))
-    texts = (tf.constant(plain), tf.constant(second))
-    pairs = {k: x.numpy() for k, x in dense(data.tokenizer(*texts)).items()}
-    pairs["mask_positions"] = np.zeros((4, 1), np.int32)
-    chance = keras.ops.softmax(model.predict(pairs, verbose=0)["next_sentence"])
-    alike(answers["next_sentence"], {"probability": np.asarray(chance)[:, 0]})
-
-    ((_, fills),) = [
-        (file.path, mlflow.artifacts.load_text(f"runs:/{run}/{file.path}"))
-        for file in mlflow.MlflowClient().list_artifacts(run, "samples")
-        if file.path.endswith("002.txt")
-    ]
-    assert ", not " in fills
-    goes_on(run, "bert_tiny", data_dir)
-
-
-def test_replaced_words_are_told_as_by_the_trained_model(
-    store, workplace, data_dir, at_once, monkeypatch
-):
-    kept = Kept(monkeypatch)
-    options = ("--generator_divisor", "2", "--model.embedding", "8")
-    run = train("electra_pretraining", data_dir, "--dataset", "shores", *SMALL, *options)
-    texts = ["The reef and a ship.", "", "moss of a Häher, a tree"]
-    answers = ask("electra_pretraining", workplace, detect={"text": texts}, embed={"text": texts})
-    ((data,), (model,)) = kept.data, kept.models
-    ids = {k: x.numpy() for k, x in dense(data.tokenizer(tf.constant(texts))).items()}
-    alike(answers["embed"], vectors(encoders.read(encoders.find(f"runs:/{run}"), "electra"), ids))
-
-    # Where nothing is masked, the joint model judges the text as it is.
-    judged = model.predict({**ids, "mask_positions": np.zeros((3, 1), np.int32)}, verbose=0)
-    np.testing.assert_array_equal(judged["replaced_token"][..., 1], ids["token_ids"])
-    chance = 1 / (1 + np.exp(-judged["replaced_token"][..., 0]))
-    found = answers["detect"]
-    pieces, *_ = data.tokenizer.words(tf.constant(texts))
-    for row, words in enumerate(pieces.to_list()):
-        place = 1
-        for number, tokens in enumerate(words):
-            own = chance[row, place : place + len(tokens)]
-            assert found["replaced"][row, number] == pytest.approx(own.max(), rel=1e-4)
-            place += len(tokens)
-        spelled = b" ".join(found["words"][row, : len(words)]).decode()
-        assert spelled.replace(" ", "") == texts[row].replace(" ", "")
-    goes_on(run, "electra_small", data_dir)

@@ -52,8 +52,8 @@ from pipelines.run import run
 from pipelines.run_uri import run_id
 from pipelines.task import Task, Teacher
 from pipelines.tasks.distillation.config import DistillationConfig
-from pipelines.tasks.pretraining.bert import sentence_task
 from pipelines.tasks.pretraining.config import BertPretrainingConfig
+from pipelines.tasks.pretraining.sentence_pairs import published_task
 from pipelines.text.config import TextConfig
 
 
@@ -87,7 +87,9 @@ def make_student(config: DistillationConfig) -> Task:
         data_dir=config.data_dir or trained.config.data_dir,
         manual_dir=config.manual_dir or trained.config.manual_dir,
     )
-    if isinstance(teacher_config, BertPretrainingConfig) and not sentence_task(config.architecture):
+    if isinstance(teacher_config, BertPretrainingConfig) and not published_task(
+        config.architecture
+    ):
         # The student learns from the masked tokens alone.
         teacher_config = replace(teacher_config, sentence_task="none")
     student_config = replace(

@@ -1,7 +1,4 @@
-"""Where documents are cut into examples, and how an example is drawn from such a stretch.
-
-The rules are those that `segments.py` states.
-"""
+"""Chunks of documents, and the examples that are drawn from them; `data.py` has the rules."""
 
 from __future__ import annotations
 
@@ -13,19 +10,24 @@ import tensorflow as tf
 
 from pipelines.text.tokenizers import WordPieces
 
-# Of examples that are shorter than they could be, as texts are that one fine-tunes with.
-_SHORT = 0.1
-_CHUNK = 4096
+# Fraction of the examples that are shorter than the maximum, as texts in fine-tuning are.
+_SHORT_RATE = 0.1
+_BATCH = 4096
+
+# Inputs and targets by name.
+Example = tuple[dict[str, np.ndarray], dict[str, np.int64]]
+# Where tokens of a split start and end.
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A split in tokens.
+    """The tokens of a split.
 
     Attributes:
         ids: int32 [tokens], of all sentences one after the other.
         sentences: int64 [sentences + 1], where in `ids` each starts.
-        documents: int64 [documents + 1], which sentence each starts with.
+        documents: int64 [documents + 1], the first sentence of each.
     """
 
     ids: np.ndarray
@@ -37,15 +39,22 @@ class Tokens:
         """Number of documents."""
         return len(self.documents) - 1
 
-    def within(self, document: int) -> np.ndarray:
-        """Returns where in `ids` the sentences of a document start, and where the last ends."""
+    def bounds(self, document: int) -> np.ndarray:
+        """Returns where in `ids` a document's sentences start, and where the last one ends."""
         first, last = self.documents[document : document + 2]
         return self.sentences[first : last + 1]
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """What one example is cut from: tokens of a document, and where sentences end within."""
+class Chunk:
+    """Consecutive tokens of a document, from which one example is drawn.
+
+    Attributes:
+        document: Number of the document.
+        start: Its first token.
+        end: The token after its last.
+        boundaries: Where sentences begin within it.
+    """
 
     document: int
     start: int
@@ -53,107 +62,121 @@ class Stretch:
     boundaries: tuple[int, ...] = ()
 
 
-def tokens_of(tokenizer: WordPieces, documents: Sequence[Sequence[str]]) -> Tokens:
+def tokenize(tokenizer: WordPieces, documents: Sequence[Sequence[str]]) -> Tokens:
+    """Returns the tokens of the documents of a split."""
     sentences = np.array([sentence for document in documents for sentence in document], object)
-    chunks = [
-        tokenizer.split(tf.constant(sentences[start : start + _CHUNK]))
-        for start in range(0, len(sentences), _CHUNK)
+    batches = [
+        tokenizer.split(tf.constant(sentences[start : start + _BATCH]))
+        for start in range(0, len(sentences), _BATCH)
     ]
-    lengths = np.concatenate([chunk.row_lengths().numpy() for chunk in chunks])
+    lengths = np.concatenate([batch.row_lengths().numpy() for batch in batches])
     return Tokens(
-        ids=np.concatenate([chunk.flat_values.numpy() for chunk in chunks]),
+        ids=np.concatenate([batch.flat_values.numpy() for batch in batches]),
         sentences=np.append(0, np.cumsum(lengths)),
         documents=np.append(0, np.cumsum([len(document) for document in documents])),
     )
 
 
-def pairs(tokens: Tokens, room: int, random: np.random.Generator) -> Iterator[Stretch]:
-    """Yields stretches of at least two sentences with at least so many tokens, if there are."""
+def sentence_chunks(tokens: Tokens, capacity: int, random: np.random.Generator) -> Iterator[Chunk]:
+    """Yields chunks of two sentences or more, with at least `capacity` tokens where possible."""
     for document in range(tokens.count):
-        starts = np.unique(tokens.within(document))  # Sentences of no tokens are none.
+        starts = np.unique(tokens.bounds(document))  # Sentences without tokens do not count.
         first = 0
         while first < len(starts) - 2:
-            least = random.integers(2, room + 1) if random.random() < _SHORT else room
-            last = max(first + 2, int(np.searchsorted(starts, starts[first] + least)))
-            if last >= len(starts) - 2:  # No sentence is left alone at the end.
+            short = random.random() < _SHORT_RATE
+            length = random.integers(2, capacity + 1) if short else capacity
+            last = max(first + 2, int(np.searchsorted(starts, starts[first] + length)))
+            if last >= len(starts) - 2:  # No single sentence remains at the end.
                 last = len(starts) - 1
-            cuts = tuple(map(int, starts[first + 1 : last]))
-            yield Stretch(document, int(starts[first]), int(starts[last]), cuts)
+            boundaries = tuple(map(int, starts[first + 1 : last]))
+            yield Chunk(document, int(starts[first]), int(starts[last]), boundaries)
             first = last
 
 
-def blocks(tokens: Tokens, room: int) -> Iterator[Stretch]:
-    """Yields stretches of whole sentences with at most so many tokens."""
+def block_chunks(tokens: Tokens, capacity: int) -> Iterator[Chunk]:
+    """Yields chunks of whole sentences with at most `capacity` tokens; longer ones are split."""
     for document in range(tokens.count):
-        starts = tokens.within(document)
+        starts = tokens.bounds(document)
         start = int(starts[0])
         while start < starts[-1]:
-            fitting = int(starts[np.searchsorted(starts, start + room, side="right") - 1])
-            end = fitting if fitting > start else start + room
-            yield Stretch(document, start, end)
+            fitting = int(starts[np.searchsorted(starts, start + capacity, side="right") - 1])
+            end = fitting if fitting > start else start + capacity
+            yield Chunk(document, start, end)
             start = end
 
 
-def examples(
+def draw_examples(
     tokens: Tokens,
-    stretches: Sequence[Stretch],
+    chunks: Sequence[Chunk],
     tokenizer: WordPieces,
     sentence_task: str,
     random: np.random.Generator,
-) -> Iterator[tuple[dict, dict]]:
-    """Yields an example for each stretch, as long as the stretch allows, padded if need be."""
-    room = tokenizer.max_length - 3
-    first, separator = (tokenizer.vocabulary.index(token) for token in ("[CLS]", "[SEP]"))
-    for stretch in stretches:
+) -> Iterator[Example]:
+    """Yields an example for each chunk: packed inputs, int32 [tokens] each, and its label.
+
+    A chunk's examples have the same length in every pass; what a shorter segment leaves is padded.
+
+    Args:
+        tokens: The split.
+        chunks: Chunks of it.
+        tokenizer: Gives the maximum length, and whether there are segments.
+        sentence_task: "next_sentence", "sentence_order" or "".
+        random: Draws where the first segment ends, and what the second is.
+    """
+    capacity = tokenizer.max_length - 3
+    for chunk in chunks:
         target = {}
         if not tokenizer.segments:
-            segments = [tokens.ids[stretch.start : stretch.end]]
+            segments = [tokens.ids[chunk.start : chunk.end]]
             length = len(segments[0]) + 2
         else:
-            cut = stretch.boundaries[random.integers(len(stretch.boundaries))]
-            a, b = (stretch.start, cut), (cut, stretch.end)
-            other = int(random.random() < 0.5) if sentence_task else 0
-            if other and sentence_task == "next_sentence":
-                b = _elsewhere(tokens, stretch.document, b[1] - b[0], random)
-            elif other:
+            cut = chunk.boundaries[random.integers(len(chunk.boundaries))]
+            a, b = (chunk.start, cut), (cut, chunk.end)
+            label = int(random.random() < 0.5) if sentence_task else 0
+            if label and sentence_task == "next_sentence":
+                b = _random_span(tokens, chunk.document, b[1] - b[0], random)
+            elif label:
                 a, b = b, a
-            segments = [tokens.ids[slice(*part)] for part in _shortened(a, b, room, random)]
-            length = min(stretch.end - stretch.start, room) + 3
+            segments = [tokens.ids[slice(*span)] for span in _truncate(a, b, capacity, random)]
+            length = min(chunk.end - chunk.start, capacity) + 3
             if sentence_task:
-                target = {sentence_task: np.int64(other)}
-        inputs = {name: np.zeros(length, np.int32) for name in ("token_ids", "padding_mask")}
-        if tokenizer.segments:
-            inputs["segment_ids"] = np.zeros(length, np.int32)
-        end = 1
-        inputs["token_ids"][0] = first
-        for number, segment in enumerate(segments):
-            start, end = end, end + len(segment) + 1
-            inputs["token_ids"][start : end - 1] = segment
-            inputs["token_ids"][end - 1] = separator
-            if number:
-                inputs["segment_ids"][start:end] = 1
-        inputs["padding_mask"][:end] = 1
-        yield inputs, target
+                target = {sentence_task: np.int64(label)}
+        yield _pack(segments, length, tokenizer), target
 
 
-def _elsewhere(
-    tokens: Tokens, document: int, length: int, random: np.random.Generator
-) -> tuple[int, int]:
-    """Draws so many tokens of another document, from a sentence's start on."""
+def _pack(
+    segments: Sequence[np.ndarray], length: int, tokenizer: WordPieces
+) -> dict[str, np.ndarray]:
+    """Returns one or two segments between [CLS] and [SEP], padded to `length` tokens."""
+    first, separator = (tokenizer.vocabulary.index(token) for token in ("[CLS]", "[SEP]"))
+    names = ["token_ids", "padding_mask", *(["segment_ids"] if tokenizer.segments else [])]
+    inputs = {name: np.zeros(length, np.int32) for name in names}
+    inputs["token_ids"][0] = first
+    end = 1
+    for number, segment in enumerate(segments):
+        start, end = end, end + len(segment) + 1
+        inputs["token_ids"][start : end - 1] = segment
+        inputs["token_ids"][end - 1] = separator
+        if number:
+            inputs["segment_ids"][start:end] = 1
+    inputs["padding_mask"][:end] = 1
+    return inputs
+
+
+def _random_span(tokens: Tokens, document: int, length: int, random: np.random.Generator) -> Span:
+    """Draws `length` tokens of another document, from a sentence's start on."""
     other = int(random.integers(tokens.count - 1))
-    starts = tokens.within(other + (other >= document))
+    starts = tokens.bounds(other + (other >= document))
     full = int(np.searchsorted(starts, starts[-1] - length, side="right"))
     start = int(starts[random.integers(max(full, 1))])
     return start, min(start + length, int(starts[-1]))
 
 
-def _shortened(
-    a: tuple[int, int], b: tuple[int, int], room: int, random: np.random.Generator
-) -> Iterator[tuple[int, int]]:
-    """Yields the two spans without what is too much, taken from either end of the longer one."""
+def _truncate(a: Span, b: Span, capacity: int, random: np.random.Generator) -> Iterator[Span]:
+    """Yields two spans with at most `capacity` tokens; the longer one loses some at both ends."""
     shorter = min((a, b), key=lambda span: span[1] - span[0])
-    least = min(shorter[1] - shorter[0], room // 2)
+    least = min(shorter[1] - shorter[0], capacity // 2)
     for start, end in (a, b):
-        kept = min(end - start, least if (start, end) == shorter else room - least)
-        ahead = int(random.binomial(end - start - kept, 0.5))
-        yield start + ahead, start + ahead + kept
+        kept = min(end - start, least if (start, end) == shorter else capacity - least)
+        before = int(random.binomial(end - start - kept, 0.5))
+        yield start + before, start + before + kept

@@ -1,15 +1,15 @@
-"""What encoders are pre-trained on: pairs of segments of documents, or blocks of whole sentences.
+"""Examples for pre-training: pairs of segments of documents, or blocks of whole sentences.
 
 Pairs as in BERT's data (Devlin et al. 2019, section A.2): consecutive sentences of a document, as
-many as fill the length, and of a tenth of the examples fewer; cut between two sentences into A and
-B; what is too long loses tokens at either end of the longer segment. Half of the Bs are replaced
-by sentences of another document, for "next_sentence", or half of the pairs swapped, for
-"sentence_order" (Lan et al. 2020). Where a document is cut into examples is settled once; between
-which sentences A ends, and what B is, are drawn anew for every pass over the training split. A
-random B has as many tokens as the true one, so that lengths give nothing away.
+many as fill the length, and fewer in a tenth of the examples; divided between two sentences into A
+and B; where the two are too long, the longer segment loses tokens at both ends. Half of the Bs are
+replaced with sentences of another document, for "next_sentence", or half of the pairs are swapped,
+for "sentence_order" (Lan et al. 2020). The chunks of documents that examples are drawn from are
+fixed; where A ends, and what B is, are drawn again for every pass over the training split. A random
+B has as many tokens as the true one, so that lengths do not reveal the label.
 
 Networks without segments read blocks: as many whole sentences of one document as fit (Liu et al.
-2019, "doc-sentences"). Sentences longer than that are cut.
+2019, "doc-sentences"). Longer sentences are split.
 """
 
 from __future__ import annotations
@@ -24,176 +24,224 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
 from pipelines.evaluation import joined
-from pipelines.tasks.pretraining import chunks
-from pipelines.tasks.pretraining.chunks import Stretch, Tokens
-from pipelines.tasks.pretraining.documents import SPLITS, Documents
+from pipelines.tasks.pretraining import chunks, documents
+from pipelines.tasks.pretraining.chunks import Chunk, Example, Tokens
+from pipelines.tasks.pretraining.config import PretrainingConfig
+from pipelines.tasks.pretraining.documents import Documents
+from pipelines.tasks.pretraining.masking import Mask, ordinary_tokens
+from pipelines.tasks.pretraining.neighbor_counts import NeighborCounts
+from pipelines.text.dataset import TokenizedDataset
+from pipelines.text.pretrained import is_encoder
 from pipelines.text.tokenizers import WordPieces
 
-SENTENCE_TASKS = ("next_sentence", "sentence_order")
-_CHUNK = 4096
-# Examples of validation and of test beyond which more say nothing new.
-_MOST_EVALUATED = 20_000
-# Seed of everything that is drawn once, so that all runs are compared on the same.
-_EVALUATION = 0
-
-# Turns a padded batch of inputs and targets into a masked one; the seed is int32 [2].
-Mask = Callable[[dict[str, tf.Tensor], dict[str, tf.Tensor], tf.Tensor], tuple[dict, dict]]
+_BATCH = 4096
+# More examples of validation and test would not make scores more precise than they need to be.
+_MAX_EVALUATED = 20_000
+# Seed of what is drawn for validation and test, so that all runs are compared on the same examples.
+_EVALUATION_SEED = 0
 
 
-@dataclass(frozen=True)
-class Segments:
-    """A data set to pre-train on.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segments(TokenizedDataset):
+    """A data set for pre-training.
+
+    Training examples are ({"token_ids": int32 [tokens], …}, {sentence_task: int64 []}), not masked
+    yet, drawn again in every pass; those of validation and test are masked, and always the same.
+    The columns of these two splits are "block", int64 [examples], the number of the document, and
+    "original", the tokens before masking, an object array of int32 [tokens].
 
     Attributes:
-        documents: What it is cut from.
+        documents: What the examples are drawn from.
         tokenizer: From texts to token ids.
-        sentence_task: What is asked about a pair: "next_sentence", "sentence_order" or nothing.
-        tokens: By split.
-        stretches: By split, what each example is cut from.
-        columns: By split, all but train: "block", int64 [examples], the number of the document;
-            "original", the tokens before any was masked, an object array of int32 [tokens].
-        train: ({"token_ids": int32 [tokens], …}, {sentence_task: int64 []}) examples, not masked
-            yet, drawn anew in every pass.
-        validation: The same masked, always the same.
-        test: As validation.
+        mask: Masks training batches.
+        sentence_task: What is predicted of a pair: "next_sentence", "sentence_order" or "".
+        tokens: By split, the tokens of the documents.
     """
 
     documents: Documents
     tokenizer: WordPieces
+    mask: Mask
     sentence_task: str
     tokens: Mapping[str, Tokens]
-    stretches: Mapping[str, Sequence[Stretch]]
-    columns: Mapping[str, Mapping[str, np.ndarray]]
-    train: tf.data.Dataset
-    validation: tf.data.Dataset
-    test: tf.data.Dataset
 
     @property
-    def name(self) -> str:
-        return self.documents.name
-
-    @property
-    def version(self) -> str:
-        return self.documents.version
+    def vocabulary(self) -> list[str]:
+        """Tokens in the order of their ids."""
+        return self.tokenizer.vocabulary
 
     @cached_property
-    def digest(self) -> str:
-        """Fingerprint of the documents and of the validation examples that were made of them."""
-        sha = hashlib.sha256(self.documents.digest.encode())
-        for part in self.validation.batch(_CHUNK).as_numpy_iterator():
-            for array in keras.tree.flatten(part):
-                sha.update(array.tobytes())
-        return sha.hexdigest()[:12]
+    def ordinary(self) -> np.ndarray:
+        """Which tokens of the vocabulary are not special, bool [vocabulary]."""
+        return ordinary_tokens(self.vocabulary)
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Number of examples in each split."""
-        return {
-            split: len(self.columns.get(split, {}).get("block", self.stretches[split]))
-            for split in SPLITS
-        }
+    @cached_property
+    def counts(self) -> NeighborCounts:
+        """N-gram counts of the training split."""
+        return NeighborCounts(self.tokens["train"].ids, len(self.vocabulary))
 
-    @property
-    def example_bytes(self) -> None:
-        """None: examples are drawn anew and must not be kept."""
-        return None
-
-    def raw(self, split: str) -> dict[str, np.ndarray]:
-        """Returns the columns of a split."""
-        return dict(self.columns.get(split, {}))
+    def arrays(self, split: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Returns the masked inputs and the targets of validation or test as whole arrays."""
+        ((inputs, target),) = self.split(split).batch(self.sizes[split]).as_numpy_iterator()
+        return inputs, target
 
 
 def load(
-    documents: Documents, tokenizer: WordPieces, sentence_task: str, mask: Mask, *, seed: int = 0
+    config: PretrainingConfig,
+    make_tokenizer: Callable[[np.ndarray], WordPieces],
+    make_mask: Callable[[WordPieces], Mask],
+    sentence_task: str = "",
 ) -> Segments:
-    """Cuts documents into examples.
+    """Prepares and opens the documents that `config` names, and draws examples from them.
 
     Args:
-        documents: What to cut.
-        tokenizer: Cuts sentences into tokens, and tells the length of an example.
-        sentence_task: One of `SENTENCE_TASKS`, or "" for none.
-        mask: Masks the examples of validation and test.
-        seed: For what is drawn for training; what choices and reports look at is always the same.
+        config: The choices.
+        make_tokenizer: From the training sentences, str [texts], to a tokenizer.
+        make_mask: From the tokenizer to a function that masks batches.
+        sentence_task: "next_sentence", "sentence_order", or "" for none.
 
     Raises:
-        UserError: A split has nothing to cut, or nothing to draw a random sentence from.
+        UserError: The choices do not go together, or the data set holds no text.
     """
-    tokens = {split: chunks.tokens_of(tokenizer, documents.sentences[split]) for split in SPLITS}
-    cut: dict[str, Sequence[Stretch]] = {}
-    for number, split in enumerate(SPLITS):
-        random = np.random.default_rng([_EVALUATION, number])
-        if tokenizer.segments:
-            found = chunks.pairs(tokens[split], tokenizer.max_length - 3, random)
-        else:
-            found = chunks.blocks(tokens[split], tokenizer.max_length - 2)
-        cut[split] = list(found)
-        if split != "train":  # Every so many, of all documents alike.
-            every = -(-len(cut[split]) // _MOST_EVALUATED)
-            cut[split] = cut[split][:: max(every, 1)]
-        if not cut[split]:
-            raise UserError(f"{documents.name} has no two sentences in a row in its {split} split")
-        if sentence_task == "next_sentence" and len(documents.sentences[split]) < 2:
+    if not is_encoder(config.architecture):
+        raise UserError(f"{config.architecture} cannot be pre-trained; those of BERT's family can")
+    if config.word_dropout:
+        raise UserError("--word_dropout is not for pre-training: choose --masked instead")
+    found = documents.load(config)
+    sentences = [text for document in found.sentences["train"] for text in document]
+    tokenizer = make_tokenizer(np.array(sentences, object))
+    if sentence_task and not tokenizer.segments:
+        raise UserError(
+            f"--sentence_task {sentence_task} needs segments, which {config.architecture} lacks"
+        )
+    return draw_segments(
+        found,
+        tokenizer,
+        make_mask(tokenizer),
+        sentence_task=sentence_task,
+        seed=config.recipe.seed,
+    )
+
+
+def draw_segments(
+    source: Documents,
+    tokenizer: WordPieces,
+    mask: Mask,
+    *,
+    sentence_task: str = "",
+    seed: int = 0,
+) -> Segments:
+    """Draws examples from documents.
+
+    Args:
+        source: The documents.
+        tokenizer: Splits sentences into tokens; gives the maximum length of an example.
+        mask: Masks batches.
+        sentence_task: "next_sentence", "sentence_order", or "" for none.
+        seed: Of what is drawn for training; validation and test are always the same.
+
+    Raises:
+        UserError: A split has no two sentences in a row, or only one document where
+            "next_sentence" needs several.
+    """
+    tokens = {split: chunks.tokenize(tokenizer, source.sentences[split]) for split in SPLITS}
+    found = {split: _chunks(source, tokens, split, tokenizer) for split in SPLITS}
+    if sentence_task == "next_sentence":
+        _check_several_documents(source)
+    fixed, columns = {}, {}
+    for number, split in enumerate(("validation", "test")):
+        random = np.random.default_rng([_EVALUATION_SEED, number])
+        examples = list(
+            chunks.draw_examples(tokens[split], found[split], tokenizer, sentence_task, random)
+        )
+        fixed[split] = _masked(examples, mask)
+        columns[split] = _columns(examples, found[split])
+    return Segments(
+        name=source.name,
+        version=source.version,
+        digest=fingerprint(source, fixed["validation"]),
+        sizes={split: len(of_split) for split, of_split in found.items()},
+        train=_training_examples(tokens["train"], found["train"], tokenizer, sentence_task, seed),
+        **fixed,
+        columns=columns,
+        example_bytes=None,
+        documents=source,
+        tokenizer=tokenizer,
+        mask=mask,
+        sentence_task=sentence_task,
+        tokens=tokens,
+    )
+
+
+def fingerprint(source: Documents, validation: tf.data.Dataset) -> str:
+    """Returns 12 hexadecimal digits for documents and the validation examples made of them."""
+    sha = hashlib.sha256(source.digest.encode())
+    for batch in validation.batch(_BATCH).as_numpy_iterator():
+        for array in keras.tree.flatten(batch):
+            sha.update(array.tobytes())
+    return sha.hexdigest()[:12]
+
+
+def _chunks(
+    source: Documents, tokens: Mapping[str, Tokens], split: str, tokenizer: WordPieces
+) -> list[Chunk]:
+    random = np.random.default_rng([_EVALUATION_SEED, SPLITS.index(split)])
+    if tokenizer.segments:
+        capacity = tokenizer.max_length - 3
+        found = list(chunks.sentence_chunks(tokens[split], capacity, random))
+    else:
+        found = list(chunks.block_chunks(tokens[split], tokenizer.max_length - 2))
+    if not found:
+        raise UserError(f"{source.name} has no two sentences in a row in its {split} split")
+    if split == "train":
+        return found
+    # Every n-th one, so that all documents have some.
+    return found[:: -(-len(found) // _MAX_EVALUATED)]
+
+
+def _check_several_documents(source: Documents) -> None:
+    for split in SPLITS:
+        if len(source.sentences[split]) < 2:
             raise UserError(
-                f"{documents.name} has one document in its {split} split; next_sentence needs "
+                f"{source.name} has one document in its {split} split; next_sentence needs "
                 "others to draw from: separate them by blank lines, or choose --sentence_task none"
             )
-    drawn = {
-        split: list(
-            chunks.examples(
-                tokens[split],
-                cut[split],
-                tokenizer,
-                sentence_task,
-                np.random.default_rng([_EVALUATION, number]),
-            )
-        )
-        for number, split in enumerate(("validation", "test"))
-    }
-    columns = {split: _columns(rows, cut[split]) for split, rows in drawn.items()}
-    fixed = {split: _masked(rows, mask) for split, rows in drawn.items()}
+
+
+def _training_examples(
+    tokens: Tokens, found: Sequence[Chunk], tokenizer: WordPieces, sentence_task: str, seed: int
+) -> tf.data.Dataset:
+    """Returns examples in another order, and drawn again, in every pass."""
     passes = itertools.count()
 
-    def anew() -> Iterator[tuple[dict, dict]]:
+    def draw() -> Iterator[Example]:
         random = np.random.default_rng([seed, next(passes)])
-        order = random.permutation(len(cut["train"]))
-        shuffled = [cut["train"][index] for index in order]
-        yield from chunks.examples(tokens["train"], shuffled, tokenizer, sentence_task, random)
+        shuffled = [found[index] for index in random.permutation(len(found))]
+        yield from chunks.draw_examples(tokens, shuffled, tokenizer, sentence_task, random)
 
     names = ["token_ids", "padding_mask", *(["segment_ids"] if tokenizer.segments else [])]
     spec = (
         {name: tf.TensorSpec([None], tf.int32) for name in names},
         {sentence_task: tf.TensorSpec([], tf.int64)} if sentence_task else {},
     )
-    train = tf.data.Dataset.from_generator(anew, output_signature=spec)
-    return Segments(
-        documents=documents,
-        tokenizer=tokenizer,
-        sentence_task=sentence_task,
-        tokens=tokens,
-        stretches=cut,
-        columns=columns,
-        train=train,
-        **fixed,
-    )
+    return tf.data.Dataset.from_generator(draw, output_signature=spec)
 
 
-def _columns(
-    rows: Sequence[tuple[dict, dict]], stretches: Sequence[Stretch]
-) -> dict[str, np.ndarray]:
-    original = np.empty(len(rows), object)
-    for number, (inputs, _) in enumerate(rows):
+def _columns(examples: Sequence[Example], found: Sequence[Chunk]) -> dict[str, np.ndarray]:
+    original = np.empty(len(examples), object)
+    for number, (inputs, _) in enumerate(examples):
         original[number] = inputs["token_ids"][inputs["padding_mask"] > 0]
-    block = np.array([stretch.document for stretch in stretches], np.int64)
+    block = np.array([chunk.document for chunk in found], np.int64)
     return {"block": block, "original": original}
 
 
-def _masked(rows: Sequence[tuple[dict, dict]], mask: Mask) -> tf.data.Dataset:
-    """Returns examples masked once and for all, padded to the longest."""
+def _masked(examples: Sequence[Example], mask: Mask) -> tf.data.Dataset:
+    """Returns examples that are masked once, padded to the longest."""
     inputs, targets = (
         {name: joined([part[name][np.newaxis] for part in parts]) for name in parts[0]}
-        for parts in zip(*rows, strict=True)
+        for parts in zip(*examples, strict=True)
     )
-    masked = mask(inputs, targets, tf.constant([_EVALUATION, len(rows)]))
+    masked = mask(inputs, targets, tf.constant([_EVALUATION_SEED, len(examples)]))
     return tf.data.Dataset.from_tensor_slices(masked)

@@ -1,13 +1,13 @@
-"""Documents to pre-train on: sentences in their order, document by document.
+"""Documents for pre-training: sentences in their order, document by document.
 
-From a TFDS set, a feature `sentences`, a sequence of texts, is taken as it is. Else the feature
-`text` is cut into sentences, as of `wiki40b/en`: its markers of articles, sections and paragraphs
-go, and so do the headings. A class label, where the set has one, is what layers are probed for.
-The sentences are held in memory, and so are their tokens.
+Of a TFDS set, a feature `sentences`, a sequence of texts, is taken as it is. Otherwise the feature
+`text` is split into sentences, without the headings and the markers of articles, sections and
+paragraphs that `wiki40b/en` has. A class label, where the set has one, is what layers are probed
+for. The sentences are held in memory, and so are their tokens.
 
-Own text: FOLDER/train.txt, FOLDER/validation.txt and FOLDER/test.txt, or folders of these names
-full of .txt files. A line is a sentence or a paragraph; a blank line ends a document, and so does
-the end of a file.
+Your own text: FOLDER/train.txt, FOLDER/validation.txt and FOLDER/test.txt, or folders of these
+names with .txt files. A line is a sentence or a paragraph; a blank line ends a document, and so
+does the end of a file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -25,9 +24,9 @@ import tensorflow_datasets as tfds
 from pipelines.config import Config
 from pipelines.datasets import loading
 from pipelines.datasets.builders import sotu
+from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
 
-SPLITS = ("train", "validation", "test")
 _MARKER = "_START_"
 _PARAGRAPH = "_START_PARAGRAPH_"
 _NEWLINE = "_NEWLINE_"
@@ -39,7 +38,7 @@ class Documents:
 
     Attributes:
         name: Name of the set.
-        version: Its version.
+        version: Version of the set.
         digest: Fingerprint of its files.
         sentences: By split, the sentences of each document.
         labels: By split, int64 [documents]; zeros where documents have no label.
@@ -62,46 +61,57 @@ def load(config: Config) -> Documents:
     """
     folder = Path(config.dataset).expanduser()
     if folder.is_dir() and any(_files(folder, split) for split in SPLITS):
-        return _own(folder)
-    builder = loading.prepared(
-        config.dataset, data_dir=config.data_dir, manual_dir=config.manual_dir
-    )
-    text, label = _features(builder)
-    chosen = loading.splits(builder)
+        return _load_folder(folder)
+    source = loading.open_dataset(config)
+    text, label = _features(source.builder)
+    names = [name for name in (text, label) if name]
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)
     sentences, labels = {}, {}
     for split in SPLITS:
-        rows = list(_rows(builder, getattr(chosen, split), (text, *filter(None, [label]))))
-        cut = [cut_up(row[text]) for row in rows]
-        kept = [number for number, document in enumerate(cut) if document]
-        sentences[split] = [cut[number] for number in kept]
+        examples = source.read(split, read_config=in_order)
+        chosen = examples.map(lambda row: {name: row[name] for name in names})
+        rows = list(chosen.as_numpy_iterator())
+        documents = [split_sentences(row[text]) for row in rows]
+        kept = [number for number, document in enumerate(documents) if document]
+        sentences[split] = [documents[number] for number in kept]
         labels[split] = np.array([rows[n][label] if label else 0 for n in kept], np.int64)
     return _checked(
         Documents(
-            name=loading.name(builder),
-            version=str(builder.info.version),
-            digest=loading.digest(builder),
+            **source.identity(),
             sentences=sentences,
             labels=labels,
-            class_names=tuple(builder.info.features[label].names) if label else (),
+            class_names=tuple(source.builder.info.features[label].names) if label else (),
         )
     )
 
 
-def cut_up(document: bytes | np.ndarray) -> list[str]:
+def first_sentences(documents: Documents, split: str, count: int) -> np.ndarray:
+    """Returns sentences of a split, one of each document in turn, str [at most `count`]."""
+    own = documents.sentences[split]
+    found = [
+        document[turn]
+        for turn in range(min(count, max(map(len, own))))
+        for document in own
+        if turn < len(document)
+    ]
+    return np.array(found[:count], object)
+
+
+def split_sentences(document: bytes | np.ndarray) -> list[str]:
     """Returns the sentences of a text, or of an array of sentences as TFDS gives it."""
     if isinstance(document, np.ndarray):
         return [sentence.decode() for sentence in document if sentence.strip()]
     return [
         sentence
         for paragraph in paragraphs(document.decode())
-        for sentence in _sentences(paragraph)
+        for sentence in sotu.sentences(" ".join(paragraph.split()))
     ]
 
 
 def paragraphs(text: str) -> Iterator[str]:
     """Yields the paragraphs of a text: its lines, or what wiki40b marks as such.
 
-    In wiki40b a marker stands on a line of its own, and the line below is what it says.
+    In wiki40b a marker has a line of its own, and the line below it is what it marks.
     """
     lines = text.splitlines()
     if not any(line.startswith(_MARKER) for line in lines):
@@ -113,10 +123,6 @@ def paragraphs(text: str) -> Iterator[str]:
             kind = line.strip()
         elif kind == _PARAGRAPH:
             yield from filter(str.strip, line.split(_NEWLINE))
-
-
-def _sentences(paragraph: str) -> list[str]:
-    return sotu.sentences(" ".join(paragraph.split()))
 
 
 def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
@@ -138,16 +144,7 @@ def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
     return text, labels[0] if labels else ""
 
 
-def _rows(
-    builder: tfds.core.DatasetBuilder, split: str, names: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    examples = builder.as_dataset(
-        split=split, read_config=tfds.ReadConfig(interleave_cycle_length=1)
-    )
-    yield from examples.map(lambda row: {name: row[name] for name in names}).as_numpy_iterator()
-
-
-def _own(folder: Path) -> Documents:
+def _load_folder(folder: Path) -> Documents:
     digest = hashlib.sha256()
     sentences: dict[str, list[list[str]]] = {}
     for split in SPLITS:
@@ -173,7 +170,7 @@ def _own(folder: Path) -> Documents:
             version="1.0.0",
             digest=digest.hexdigest()[:12],
             sentences=sentences,
-            labels={split: np.zeros(len(own), np.int64) for split, own in sentences.items()},
+            labels={name: np.zeros(len(split), np.int64) for name, split in sentences.items()},
             class_names=(),
         )
     )
@@ -185,7 +182,7 @@ def _files(folder: Path, split: str) -> list[Path]:
 
 
 def _checked(documents: Documents) -> Documents:
-    for split, own in documents.sentences.items():
-        if not own:
+    for split, sentences in documents.sentences.items():
+        if not sentences:
             raise UserError(f"{documents.name} has no text in its {split} split")
     return documents

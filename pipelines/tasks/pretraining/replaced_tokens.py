@@ -1,272 +1,208 @@
-"""Replaced tokens: loss, scores, what tells them without a network, and the entry for texts.
+"""Replaced-token detection: loss, metric, scores, and the detector's answers for words.
 
-A detector that is tested on what its own generator puts in has the easier time the worse the
-generator is, so that two runs cannot be compared. Validation and test therefore hold every example
-twice: masked, for the generator to fill, and with tokens put in that were drawn once from counts of
-neighbours (`neighbours.py`), the same for every run. The latter are what runs are compared by.
+A detector that is tested on what its own generator puts in has an easier test the worse the
+generator is, so that two runs cannot be compared. Validation and test therefore have every example
+twice: masked, for the generator to fill, and with a fixed corruption, whose tokens are drawn from
+neighbor counts (`neighbor_counts.py`). It is the same for every run, and runs are compared by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
-from matplotlib.figure import Figure
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from pipelines.predictions import Predictions, Scores
-from pipelines.tasks.pretraining import masked_lm
-from pipelines.tasks.pretraining.data import Segments
-from pipelines.tasks.pretraining.masked_lm import NOTHING
-from pipelines.tasks.pretraining.neighbor_counts import Neighbours
-from pipelines.text import figures as text_figures
-from pipelines.text.tokenizers import SPECIAL, WordPieces, shortened
-
-# Of documents, the one in so many that the baseline is fitted on, the others being counted.
-_HELD_OUT = 5
-_MOST_TOKENS = 200_000
-_MOST_MISTAKES = 12
-_MARKED = 6
+from pipelines.tasks.pretraining.data import Segments, fingerprint
+from pipelines.tasks.pretraining.masked_lm import IGNORE_ID
+from pipelines.text.tokenizers import Inputs, WordPieces, truncate
 
 
 @keras.saving.register_keras_serializable(package="pipelines")
-class DetectionLoss(keras.losses.Loss):
+class ReplacedTokenLoss(keras.losses.Loss):
     """Binary cross-entropy of all real tokens, replaced or not (Clark et al. 2020, section 2).
 
-    It compares the original tokens, int [batch, tokens], with logits and the tokens that they
-    judge, stacked to float32 [batch, tokens, 2]; float32 holds integers up to 2 ** 24.
+    It compares the original tokens, int [batch, tokens], with logits and the tokens that these are
+    about, stacked to float32 [batch, tokens, 2]; float32 holds integers up to 2 ** 24.
     """
 
-    def __init__(self, weight: float = 50.0, **options) -> None:
+    def __init__(self, weight: float = 50.0, **options: Any) -> None:
         super().__init__(**options)
         self.weight = weight
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         logits, replaced, real = _parts(y_true, y_pred)
         each = ops.softplus(logits) - logits * replaced
         return self.weight * ops.sum(each * real) / ops.maximum(ops.sum(real), 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight}
 
 
 @keras.saving.register_keras_serializable(package="pipelines")
-class DetectionAUC(keras.metrics.AUC):
-    """Area under the ROC curve, of all real tokens; reads what `DetectionLoss` reads."""
+class ReplacedTokenAUC(keras.metrics.AUC):
+    """Area under the ROC curve of all real tokens; takes what `ReplacedTokenLoss` takes."""
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         logits, replaced, real = _parts(y_true, y_pred)
         super().update_state(replaced, ops.sigmoid(logits), sample_weight=real)
 
 
-def _parts(y_true, y_pred):
+def _parts(y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
     """Returns logits, whether tokens are replaced, and whether they are real, float32 each."""
     original = ops.cast(y_true, "float32")
     replaced = ops.cast(y_pred[..., 1] != original, "float32")
-    return y_pred[..., 0], replaced, ops.cast(original != NOTHING, "float32")
+    return y_pred[..., 0], replaced, ops.cast(original != IGNORE_ID, "float32")
 
 
-def with_given(data: Segments) -> Segments:
-    """Returns the data with every example of validation and test twice, as said above.
+def with_fixed_corruption(data: Segments) -> Segments:
+    """Returns the data with every example of validation and test twice, masked and corrupted.
 
-    The column "given", bool [examples], tells those where tokens are put in already: they have no
-    "mask_positions", and nothing to guess.
+    The column "fixed_corruption", bool [examples], tells the corrupted ones: they have no
+    "mask_positions", and no target "masked_lm".
     """
-    counts = masked_lm.neighbours_of(data)
-    fixed, columns = {}, {}
+    fixed, columns, sizes = {}, {}, dict(data.sizes)
     for number, split in enumerate(("validation", "test")):
-        inputs, target = masked_lm.arrays(data, split)
+        inputs, target = data.arrays(split)
         row, slot = np.nonzero(target["masked_lm"])
-        place = inputs["mask_positions"][row, slot]
-        left, right = (inputs["token_ids"][row, place + step] for step in (-1, 1))
-        put_in = target["replaced_token"].copy()
-        put_in[row, place] = counts.draw(left, right, np.random.default_rng(number))
+        position = inputs["mask_positions"][row, slot]
+        left, right = (inputs["token_ids"][row, position + step] for step in (-1, 1))
+        corrupted = target["replaced_token"].copy()
+        corrupted[row, position] = data.counts.draw(left, right, np.random.default_rng(number))
         none = np.zeros_like(target["masked_lm"])
-        given = {**inputs, "token_ids": put_in, "mask_positions": none}
+        changed = {**inputs, "token_ids": corrupted, "mask_positions": none}
         fixed[split] = tf.data.Dataset.from_tensor_slices(
             keras.tree.map_structure(
-                _in_turns, (inputs, target), (given, {**target, "masked_lm": none})
+                _interleaved, (inputs, target), (changed, {**target, "masked_lm": none})
             )
         )
-        own = {name: np.repeat(column, 2) for name, column in data.columns[split].items()}
-        columns[split] = {**own, "given": np.tile([False, True], len(none))}
-    return replace(data, columns=columns, **fixed)
+        twice = {name: np.repeat(column, 2) for name, column in data.raw(split).items()}
+        columns[split] = {**twice, "fixed_corruption": np.tile([False, True], len(none))}
+        sizes[split] *= 2
+    digest = fingerprint(data.documents, fixed["validation"])
+    return replace(data, columns=columns, sizes=sizes, digest=digest, **fixed)
 
 
-def _in_turns(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _interleaved(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.stack([one, other], axis=1).reshape(2 * len(one), *one.shape[1:])
 
 
-def scores(predictions: Predictions, plain: np.ndarray) -> Scores:
-    """Scores how replaced tokens are told.
+def scores(predictions: Predictions, ordinary: np.ndarray) -> Scores:
+    """Scores the detection of replaced tokens.
 
     Args:
-        predictions: Examples "replaced_token", the original tokens, and "given"; answers
-            "replaced", a probability, and "judged", the tokens that it is about; all but "given"
-            [examples, tokens].
-        plain: bool [vocabulary], the tokens that count: not [CLS] and its like.
+        predictions: Examples "replaced_token", the original tokens, and "fixed_corruption";
+            predicted "replaced", a probability, and "corrupted_ids", the tokens that it is about;
+            all but "fixed_corruption" [examples, tokens].
+        ordinary: bool [vocabulary], the tokens that count: special ones do not.
 
     Returns:
-        replaced_token_auc, _f1 and _accuracy of what was put in for all runs alike; own_auc of
-        what the run's own generator put in, and own_share, how much of the text that is.
+        replaced_token_auc, _f1 and _accuracy on the fixed corruption, which is the same for all
+        runs; own_auc on what the run's own generator put in, and own_rate, the fraction of tokens
+        that it replaced.
     """
-    original, judged = predictions.examples["replaced_token"], predictions.predicted["judged"]
-    chance, counted = predictions.predicted["replaced"], plain[original]
+    original = predictions.examples["replaced_token"]
+    replaced = predictions.predicted["corrupted_ids"] != original
     found: Scores = {}
     for own in (False, True):
-        rows = counted & (predictions.examples["given"] != own)[:, np.newaxis]
-        truth, told = (judged != original)[rows], chance[rows]
-        if not truth.any() or truth.all():  # What a baseline is not asked.
+        rows = predictions.examples["fixed_corruption"] != own
+        counted = ordinary[original] & rows[:, np.newaxis]
+        truth, probability = replaced[counted], predictions.predicted["replaced"][counted]
+        if not truth.any() or truth.all():  # Baselines do not predict those of a generator.
             continue
-        auc = float(roc_auc_score(truth, told))
+        auc = float(roc_auc_score(truth, probability))
         if own:
-            found |= {"own_auc": auc, "own_share": float(truth.mean())}
+            found |= {"own_auc": auc, "own_rate": float(truth.mean())}
         else:
             found |= {
                 "replaced_token_auc": auc,
-                "replaced_token_f1": float(f1_score(truth, told > 0.5, zero_division=0)),
-                "replaced_token_accuracy": float((truth == (told > 0.5)).mean()),
+                "replaced_token_f1": float(f1_score(truth, probability > 0.5, zero_division=0)),
+                "replaced_token_accuracy": float((truth == (probability > 0.5)).mean()),
             }
     return found
 
 
-def by_surprise(data: Segments, plain: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Fits logistic regression to how usual a token is by itself and beside its neighbours.
-
-    Most of the training documents are counted; in the others tokens are replaced as in validation
-    and test, and the regression tells them.
-
-    Returns:
-        A function from int [texts, tokens] to probabilities that tokens are replaced.
-    """
-    tokens, random = data.tokens["train"], np.random.default_rng(0)
-    documents = [tokens.ids[slice(*tokens.within(n)[[0, -1]])] for n in range(tokens.count)]
-    size = len(plain)
-    counted = [ids for n, ids in enumerate(documents) if n % _HELD_OUT] or documents
-    counts = Neighbours(np.concatenate(counted), size)
-    held_out = np.concatenate(documents[::_HELD_OUT])[:_MOST_TOKENS]
-    place = np.flatnonzero(random.random(len(held_out) - 2) < 0.15) + 1
-    drawn = masked_lm.neighbours_of(data).draw(held_out[place - 1], held_out[place + 1], random)
-    put_in = held_out.copy()
-    put_in[place] = drawn
-    if (put_in == held_out).all():
-        return lambda ids: np.zeros(ids.shape)
-    regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    regression.fit(_surprise(counts, put_in[np.newaxis]), put_in != held_out)
-    return lambda ids: regression.predict_proba(_surprise(counts, ids))[:, 1].reshape(ids.shape)
-
-
-def _surprise(counts: Neighbours, ids: np.ndarray) -> np.ndarray:
-    """Returns features of int [texts, tokens], float64 [texts * tokens, features]."""
-    padded = np.pad(ids, [(0, 0), (1, 1)])
-    return counts.features(padded[:, :-2].ravel(), ids.ravel(), padded[:, 2:].ravel())
-
-
-def mistakes(data: Segments, test: Predictions, plain: np.ndarray) -> Figure:
-    """Draws the texts that the detector is most wrong about, with the tokens that misled it."""
-    original, judged = test.examples["replaced_token"], test.predicted["judged"]
-    truth, vocabulary = judged != original, data.tokenizer.vocabulary
-    counted = plain[original] & test.examples["given"][:, np.newaxis]
-    gap = np.where(counted, np.abs(truth - test.predicted["replaced"]), 0)
-    worst = np.argsort(-np.sort(gap, axis=1)[:, -_MARKED:].mean(1), kind="stable")
-    shown, captions = [], []
-    for row in worst[:_MOST_MISTAKES]:
-        places = [int(place) for place in np.argsort(-gap[row])[:_MARKED] if gap[row, place] > 0.5]
-        marked = {}
-        for place in places:
-            word = vocabulary[judged[row, place]]
-            instead = f" for {vocabulary[original[row, place]]}" if truth[row, place] else ""
-            marked[place] = f"[{word}{instead} {test.predicted['replaced'][row, place]:.2f}]"
-        length = len(test.examples["original"][row])
-        shown.append(masked_lm.spelled(vocabulary, judged[row, :length], instead=marked))
-        captions.append(f"{len(places)} marked: probability of being replaced")
-    return text_figures.texts(
-        shown, captions, title="Texts of the test split with the worst mistakes"
-    )
-
-
-def words(
+def tokenize_words(
     tokenizer: WordPieces, text: tf.Tensor
-) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-    """Turns strings [batch] into inputs, and tells which words these are of.
+) -> tuple[Inputs, tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    """Turns strings [batch] into inputs, with the words that their tokens belong to.
 
     Returns:
-        The inputs; the number of the word that each token between [CLS] and [SEP] is of, int64
-        [batch, tokens], counted through the batch; and where in its text each word starts and
-        ends, int64 bytes [batch, words].
+        The inputs; the number of each token's word, without [CLS] and [SEP], int64 [batch, tokens],
+        counted through the batch; and where in its text each word starts and ends, int64 bytes
+        [batch, words].
     """
     pieces, starts, ends = tokenizer.words(text)
     tokens = pieces.merge_dims(1, 2)
     inputs = tokenizer.pack(tokens)
     word = tokens.with_values(pieces.values.value_rowids())
-    return inputs, shortened(word, inputs["token_ids"].row_lengths() - 2), starts, ends
+    return inputs, truncate(word, inputs["token_ids"].row_lengths() - 2), starts, ends
 
 
-def of_words(
+def by_word(
     text: tf.Tensor,
     replaced: tf.Tensor,
     word: tf.RaggedTensor,
     starts: tf.RaggedTensor,
     ends: tf.RaggedTensor,
 ) -> dict[str, tf.Tensor]:
-    """Turns probabilities of tokens, [batch, tokens], into those of words: the largest of theirs.
+    """Turns probabilities of tokens into those of words: each has the largest of its tokens'.
 
-    The other arguments are what `words` takes and returns.
+    Args:
+        text: string [batch].
+        replaced: Probabilities, float32 [batch, tokens].
+        word: As `tokenize_words` returns them, and so are the others.
+        starts: Where words start.
+        ends: Where words end.
 
     Returns:
         "words" string, "replaced" float32, "starts" and "ends" int64, each [batch, words] without
-        the words that were cut off; short rows end with "", 0, -1 and -1.
+        the words that were truncated; short rows end with "", 0, -1 and -1.
     """
-    chance = tf.RaggedTensor.from_tensor(replaced[:, 1:], lengths=word.row_lengths())
+    probability = tf.RaggedTensor.from_tensor(replaced[:, 1:], lengths=word.row_lengths())
     largest = tf.math.unsorted_segment_max(
-        chance.flat_values, word.flat_values, tf.size(starts.flat_values)
+        probability.flat_values, word.flat_values, tf.size(starts.flat_values)
     )
-    # Of a word without tokens it is the least of all numbers.
+    # A word without tokens has the least of all numbers.
     read = starts.with_flat_values(largest >= 0)
     starts, ends, largest = (
         tf.ragged.boolean_mask(x, read) for x in (starts, ends, starts.with_flat_values(largest))
     )
     own = tf.gather(text, starts.value_rowids())
-    spelled = tf.strings.substr(own, starts.flat_values, ends.flat_values - starts.flat_values)
+    words = tf.strings.substr(own, starts.flat_values, ends.flat_values - starts.flat_values)
     return {
-        "words": starts.with_flat_values(spelled).to_tensor(),
+        "words": starts.with_flat_values(words).to_tensor(),
         "replaced": largest.to_tensor(),
         "starts": starts.to_tensor(-1),
         "ends": ends.to_tensor(-1),
     }
 
 
-def of_words_by_hand(
+def by_word_arrays(
     tokenizer: WordPieces, text: list[str], replaced: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Returns the same as `of_words`, worked out word by word in Python."""
+    """Returns the same as `by_word`, computed word by word in Python."""
     pieces, starts, ends = (x.to_list() for x in tokenizer.words(tf.constant(text)))
     rows = []
     for number, tokens in enumerate(pieces):
-        row, place = [], 1
+        row, position = [], 1
         for own, start, end in zip(tokens, starts[number], ends[number], strict=True):
-            within = replaced[number, place : min(place + len(own), tokenizer.max_length - 1)]
-            if len(within):
-                row.append((text[number].encode()[start:end], within.max(), start, end))
-            place += len(own)
+            stop = min(position + len(own), tokenizer.max_length - 1)
+            probabilities = replaced[number, position:stop]
+            if len(probabilities):
+                row.append((text[number].encode()[start:end], probabilities.max(), start, end))
+            position += len(own)
         rows.append(row)
     padding = [(b"", 0.0, -1, -1)]
     longest = max(map(len, rows))
-    every = [row + padding * (longest - len(row)) for row in rows]
-    kinds = {"words": object, "replaced": np.float32, "starts": np.int64, "ends": np.int64}
+    padded = [row + padding * (longest - len(row)) for row in rows]
+    dtypes = {"words": object, "replaced": np.float32, "starts": np.int64, "ends": np.int64}
     return {
-        name: np.array([[word[part] for word in row] for row in every], kind)
-        for part, (name, kind) in enumerate(kinds.items())
+        name: np.array([[word[part] for word in row] for row in padded], dtype)
+        for part, (name, dtype) in enumerate(dtypes.items())
     }
-
-
-def plain_tokens(vocabulary) -> np.ndarray:
-    """Returns which tokens of a vocabulary are none of [CLS] and its like, bool [vocabulary]."""
-    return np.array([token not in SPECIAL for token in vocabulary])

@@ -21,6 +21,9 @@ from pipelines.tasks.distillation import task as distillation
 from pipelines.tasks.distillation.config import DistillationConfig
 from pipelines.tasks.distillation.task import find, make_student
 from pipelines.tasks.image_classification.task import ImageClassification
+from pipelines.tasks.pretraining.config import BertPretrainingConfig
+from pipelines.text.config import TextConfig
+from tests.pipelines import written
 
 IMAGES = ImageConfig(dataset="digits", architecture="convnet", data_dir="/there", image_size=12)
 STUDENT = DistillationConfig(
@@ -99,3 +102,42 @@ def test_a_pipeline_without_logits_has_no_students(store, tmp_path):
 def test_the_data_set_cannot_be_chosen():
     with pytest.raises(UserError, match="--dataset follows from the teacher, and cannot be digits"):
         make_student(replace(STUDENT, dataset="digits"))
+
+
+def test_a_student_of_an_encoder_starts_without_it(store, tmp_path):
+    """The teacher keeps its encoder, whose vocabulary both read."""
+    chosen = TextConfig(
+        dataset="topics", architecture="bert_tiny", encoder="runs:/7", freeze_layers=1
+    )
+    uri = log_run(tmp_path, "text_classification", chosen)
+    student = make_student(replace(STUDENT, teacher=uri, architecture="distilbert_base"))
+    assert (student.config.encoder, student.config.freeze_layers) == ("", 0)
+    assert student.teacher is not None
+    assert student.teacher.task.config == chosen
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sentence_task"), [("distilbert_base", "none"), ("bert_tiny", "auto")]
+)
+def test_without_a_sentence_task_a_student_learns_from_masked_tokens(
+    store, tmp_path, architecture, sentence_task
+):
+    chosen = BertPretrainingConfig(dataset="shores", architecture="bert_tiny")
+    uri = log_run(tmp_path, "bert_pretraining", chosen)
+    student = make_student(replace(STUDENT, teacher=uri, architecture=architecture))
+    assert student.teacher is not None
+    assert student.teacher.task.config == replace(chosen, sentence_task=sentence_task)
+    assert student.config.sentence_task == sentence_task
+
+
+def test_hyperparameters_that_follow_from_the_data_set_cannot_be_chosen(store, tmp_path):
+    written.store_topics(tmp_path)
+    chosen = TextConfig(dataset="topics", data_dir=str(tmp_path), architecture="bert_tiny")
+    uri = log_run(tmp_path, "text_classification", chosen)
+    config = replace(STUDENT, teacher=uri, architecture="lstm", model={"vocabulary": 9})
+    student = make_student(config)
+    assert student.teacher is not None
+    with pytest.raises(
+        UserError, match=r"--model\.vocabulary cannot be chosen: it follows from the data set"
+    ):
+        student.network(student.teacher.task.load())

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pipelines.tasks.pretraining.config import BertPretrainingConfig, PretrainingConfig
+from pipelines import training
+from pipelines.task import Network
+from pipelines.tasks.pretraining.base import PretrainingTask
+from pipelines.tasks.pretraining.bert import BertPretraining
+from pipelines.tasks.pretraining.config import (
+    BertPretrainingConfig,
+    ElectraPretrainingConfig,
+    PretrainingConfig,
+)
+from pipelines.tasks.pretraining.data import Segments
+from pipelines.tasks.pretraining.electra import ElectraPretraining
 from tests.pipelines import written
 from tests.pipelines.written import RECIPE, TEXT, TOPICS
 
@@ -56,3 +67,27 @@ def config(
         "model": {} if options.get("encoder") else model,
     }
     return kind(architecture=architecture, **{**defaults, **options})
+
+
+def electra_config(folder: Path, **options: Any) -> ElectraPretrainingConfig:
+    options = {"generator_divisor": 2, **options}
+    return config(folder, "electra_small", ElectraPretrainingConfig, **options)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A task with its data and an untrained network."""
+
+    task: PretrainingTask
+    data: Segments
+    network: Network
+
+
+def build(chosen: PretrainingConfig) -> Built:
+    """Builds a network whose weights are five times as large, so that its outputs differ."""
+    task: Any = BertPretraining if isinstance(chosen, BertPretrainingConfig) else ElectraPretraining
+    task = task(chosen)
+    data = task.load()
+    network = training.build(task, data)
+    network.model.set_weights([5 * weight for weight in network.model.get_weights()])
+    return Built(task, data, network)

@@ -1,15 +1,17 @@
-"""Segments: where examples are cut, what pairs are made of, and what is drawn anew."""
+"""Segments: what examples consist of, and what is drawn again in every pass."""
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
-from pipelines.tasks.pretraining import data as segments
+from pipelines.tasks.pretraining import data as data_module
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.tasks.pretraining.documents import Documents
 from pipelines.text.tokenizers import SPECIAL, WordPieces
@@ -21,7 +23,7 @@ LENGTH = 32
 
 
 def corpus(documents: int = 6, sentences: int = 20, seed: int = 0) -> list[list[str]]:
-    """Documents in which every word is another, so that a word tells where it is from."""
+    """Documents in which no word occurs twice, so that a word tells where it is from."""
     random = np.random.default_rng(seed)
     words = iter(WORDS)
     return [
@@ -31,10 +33,15 @@ def corpus(documents: int = 6, sentences: int = 20, seed: int = 0) -> list[list[
 
 
 def mask(inputs, target, seed):
-    """The second token is hidden."""
+    """Masks the second token."""
     ids, batch = inputs["token_ids"], tf.shape(inputs["token_ids"])[0]
     positions = tf.ones([batch, 1], tf.int32)
     return {**inputs, "mask_positions": positions}, {"masked_lm": ids[:, 1:2], **target}
+
+
+@cache
+def tokenizer(paired: bool) -> WordPieces:
+    return WordPieces(VOCABULARY, LENGTH, segments=paired)
 
 
 def load(task: str = "next_sentence", documents=None, paired: bool = True, **options) -> Segments:
@@ -44,20 +51,20 @@ def load(task: str = "next_sentence", documents=None, paired: bool = True, **opt
         name="numbered",
         version="1.0.0",
         digest="0123456789ab",
-        sentences=dict.fromkeys(segments.SPLITS, own),
-        labels=dict.fromkeys(segments.SPLITS, labels),
+        sentences=dict.fromkeys(SPLITS, own),
+        labels=dict.fromkeys(SPLITS, labels),
         class_names=(),
     )
-    tokenizer = WordPieces(VOCABULARY, LENGTH, segments=paired)
-    return segments.load(texts, tokenizer, task, mask, **options)
+    pieces = tokenizer(paired)
+    return data_module.draw_segments(texts, pieces, mask, sentence_task=task, **options)
 
 
 def rows(data: Segments, split: str = "train"):
-    return list(getattr(data, split).as_numpy_iterator())
+    return list(data.split(split).as_numpy_iterator())
 
 
 def parts(inputs) -> list[list[int]]:
-    """The segments of an example, without what holds them together."""
+    """The segments of an example, without special tokens."""
     ids = inputs["token_ids"][inputs["padding_mask"] > 0].tolist()
     assert ids[0] == CLS
     assert ids[-1] == SEP
@@ -93,7 +100,7 @@ def test_half_of_the_second_segments_follow_and_half_are_of_other_documents():
     assert np.mean(labels) == pytest.approx(0.5, abs=0.1)
 
 
-def test_for_their_order_half_of_the_pairs_are_swapped():
+def test_for_sentence_order_half_of_the_pairs_are_swapped():
     labels = []
     for inputs, target in rows(load("sentence_order")):
         a, b = parts(inputs)
@@ -102,14 +109,14 @@ def test_for_their_order_half_of_the_pairs_are_swapped():
     assert 0 < np.mean(labels) < 1
 
 
-def test_without_a_question_pairs_are_in_order():
+def test_without_a_sentence_task_pairs_are_in_order():
     for inputs, target in rows(load("")):
         a, b = parts(inputs)
         assert a[-1] < b[0]
         assert target == {}
 
 
-def test_lengths_tell_nothing_and_stay_from_pass_to_pass():
+def test_lengths_do_not_reveal_the_label_and_stay_from_pass_to_pass():
     data = load()
     first, second = rows(data), rows(data)
     lengths = [sorted(len(inputs["token_ids"]) for inputs, _ in drawn) for drawn in (first, second)]
@@ -134,7 +141,7 @@ def test_a_segment_begins_and_ends_with_a_sentence_if_it_fits():
     assert whole
 
 
-def test_every_pass_draws_other_pairs_and_the_same_seed_the_same():
+def test_every_pass_draws_other_pairs_and_a_seed_the_same_ones():
     def drawn(data: Segments) -> list[list[int]]:
         return sorted(inputs["token_ids"].tolist() for inputs, _ in rows(data))
 
@@ -165,9 +172,9 @@ def test_validation_and_test_are_always_the_same_and_masked():
     assert one.example_bytes is None
 
 
-def test_of_a_large_split_every_so_many_examples_are_evaluated(monkeypatch):
+def test_every_nth_example_of_a_large_split_is_evaluated(monkeypatch):
     whole = load().sizes
-    monkeypatch.setattr(segments, "_MOST_EVALUATED", whole["test"] // 2)
+    monkeypatch.setattr(data_module, "_MAX_EVALUATED", whole["test"] // 2)
     part = load()
     assert part.sizes["train"] == whole["train"]
     assert whole["test"] // 3 <= part.sizes["test"] <= whole["test"] // 2
@@ -187,7 +194,7 @@ def test_networks_without_segments_read_whole_sentences():
     assert {document_of(block[0], own) == document_of(block[-1], own) for block in blocks} == {True}
 
 
-def test_longer_sentences_are_cut():
+def test_longer_sentences_are_split():
     own = [[" ".join(WORDS[:75]), " ".join(WORDS[75:80])], [" ".join(WORDS[80:85]), WORDS[85]]]
     found = sorted(len(parts(inputs)[0]) for inputs, _ in rows(load("", own, paired=False)))
     assert found == [6, 20, 30, 30]

@@ -1,4 +1,4 @@
-"""Documents: of embedded sets, of wiki40b with its markers, and of own files of text."""
+"""Documents of bundled sets, of wiki40b with its markers, and of your own text files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def config(dataset: str, **options) -> BertPretrainingConfig:
     return BertPretrainingConfig(dataset=dataset, **options)
 
 
-def test_sentences_and_labels_are_taken_as_they_are(tmp_path):
+def test_sentences_and_labels_are_those_of_the_set(tmp_path):
     examples.store_documents(tmp_path)
     found = documents.load(config("shores", data_dir=str(tmp_path)))
     for split, rows in examples.documents().items():
@@ -60,11 +60,11 @@ def test_the_markers_and_headings_of_wiki40b_are_left_out(tmp_path):
     assert found.labels["train"].tolist() == [0, 0]
 
 
-def test_text_without_markers_has_a_paragraph_a_line():
+def test_each_line_of_text_without_markers_is_a_paragraph():
     text = "One.  Two\tthree.\n\nFour"
     assert list(documents.paragraphs(text)) == ["One.  Two\tthree.", "Four"]
-    assert documents.cut_up(text.encode()) == ["One.", "Two three.", "Four"]
-    assert documents.cut_up(np.array([b"a b", b" ", "é".encode()], object)) == ["a b", "é"]
+    assert documents.split_sentences(text.encode()) == ["One.", "Two three.", "Four"]
+    assert documents.split_sentences(np.array([b"a b", b" ", "é".encode()], object)) == ["a b", "é"]
 
 
 def write(folder: Path, **splits: str) -> Path:
@@ -74,7 +74,7 @@ def write(folder: Path, **splits: str) -> Path:
     return folder
 
 
-def test_a_blank_line_ends_a_document_of_one_s_own(tmp_path):
+def test_a_blank_line_ends_a_document(tmp_path):
     folder = write(
         tmp_path / "my texts",
         train="\ufeffOne  line.\nTwo.\n\n \nNext document.\n",
@@ -102,19 +102,19 @@ def test_a_folder_of_files_is_a_split(tmp_path):
         ({"train": "a", "validation": " \n\n", "test": "b"}, "has no text in its validation split"),
     ],
 )
-def test_folders_that_cannot_be_used_are_refused(tmp_path, splits, message):
+def test_folders_that_cannot_be_used_are_an_error(tmp_path, splits, message):
     with pytest.raises(UserError, match=message):
         documents.load(config(str(write(tmp_path, **splits))))
 
 
-def test_files_of_another_encoding_are_refused(tmp_path):
+def test_files_of_another_encoding_are_an_error(tmp_path):
     folder = write(tmp_path, train="a", validation="b", test="c")
     (folder / "test.txt").write_bytes("Łódź".encode("utf-16"))
     with pytest.raises(UserError, match=r"test\.txt is not UTF-8"):
         documents.load(config(str(folder)))
 
 
-def test_a_set_without_text_is_refused(tmp_path):
+def test_a_set_without_text_is_an_error(tmp_path):
     features = {"label": written.label("a", "b"), "tokens": tfds.features.Sequence(written.TEXT)}
     rows = [{"label": 0, "tokens": ["a"]}]
     name = written.store(
@@ -122,3 +122,11 @@ def test_a_set_without_text_is_refused(tmp_path):
     )
     with pytest.raises(UserError, match=r"has no feature text, and no sentences, .*label, tokens"):
         documents.load(config(name, data_dir=str(tmp_path)))
+
+
+def test_the_first_sentences_are_of_each_document_in_turn(tmp_path):
+    folder = write(tmp_path, train="a", validation="b", test="A.\nB.\nC.\n\nD.\n\nE.\nF.")
+    found = documents.load(config(str(folder)))
+    for count, expected in ((2, "AD"), (5, "ADEBF"), (9, "ADEBFC")):
+        sentences = documents.first_sentences(found, "test", count)
+        assert sentences.tolist() == [f"{letter}." for letter in expected]

@@ -1,128 +1,77 @@
-"""Pre-training by replaced words: the pair of networks, and what is served of them."""
+"""Replaced-token detection: generator and discriminator, and what is served of them."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from unittest.mock import Mock
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from matplotlib.figure import Figure
 
-from pipelines import training
+from pipelines import batching, training
 from pipelines.config import Optimizer, Recipe
 from pipelines.errors import UserError
 from pipelines.evaluation import predict
 from pipelines.export.ops import ops, text_ops
 from pipelines.export.saved_model import saved_model
-from pipelines.export.validation import validate
-from pipelines.tasks.pretraining.config import ElectraPretrainingConfig
 from pipelines.tasks.pretraining.electra import ElectraPretraining
-from tests.pipelines import samples
 from tests.pipelines.tasks.pretraining import examples
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("tfds")
-    examples.store_documents(folder)
-    return folder
-
-
-class Built:
-    """A task with its data and its networks, whose weights are strong, so that answers differ."""
-
-    def __init__(self, folder: Path, **options: Any) -> None:
-        self.config = examples.config(
-            folder, "electra_small", ElectraPretrainingConfig, generator_divisor=2, **options
-        )
-        self.task = ElectraPretraining()
-        self.data = self.task.load(self.config)
-        self.model: keras.Model = training.build(self.task, self.data, self.config)
-        self.model.set_weights([5 * weight for weight in self.model.get_weights()])
-
-
-@pytest.fixture(scope="module")
-def electra(folder) -> Built:
-    return Built(folder)
-
-
-def test_both_networks_learn(folder):
-    recipe = Recipe(epochs=8, batch_size=8, optimizer=Optimizer(5e-3, clip_norm=1.0))
-    built = Built(folder, recipe=recipe)
-    model = training.build(built.task, built.data, built.config)
-    record: Any = samples.Record()
-    training.fit(built.task, model, built.data, built.config, record)
+def test_both_networks_learn(folder, electra):
+    recipe = Recipe(epochs=6, batch_size=8, optimizer=Optimizer(5e-3, clip_norm=1.0))
+    task = ElectraPretraining(examples.electra_config(folder, recipe=recipe))
+    log = Mock()
+    training.fit(task, training.build(task, electra.data), electra.data, log)
+    (curves,) = log.history.call_args.args
     for part in ("masked_lm_loss", "replaced_token_loss"):
-        assert record.curves[part][-1] < 0.9 * record.curves[part][0]
-    assert {"val_replaced_token_auc", "val_masked_lm_accuracy"} <= record.curves.keys()
+        assert curves[part][-1] < 0.9 * curves[part][0]
+    assert {"val_replaced_token_auc", "val_masked_lm_accuracy"} <= curves.keys()
 
 
-def test_a_served_detector_answers_as_the_trained_one(electra, tmp_path, at_once):
-    signatures = electra.task.signatures(electra.model, electra.data)
-    assert [signature.name for signature in signatures] == [
-        *("serving_default", "detect", "token_ids", "embed", "embed_token_ids")
-    ]
-    folder = saved_model(electra.model, signatures, tmp_path / "saved")
-    validate(folder, signatures)
-    served = tf.saved_model.load(folder).signatures
-    texts = ["The ship, a wäve", "", "and of " * 40]
-    answer = {k: x.numpy() for k, x in served["detect"](text=tf.constant(texts)).items()}
-    assert answer["words"][0, :5].tolist() == [b"The", b"ship", b",", b"a", "wäve".encode()]
-    assert ((answer["replaced"] >= 0) & (answer["replaced"] <= 1)).all()
-    assert not answer["replaced"][1].any()
-    for start, end, word in zip(*(answer[k][0] for k in ("starts", "ends", "words")), strict=True):
-        assert start < 0 or texts[0].encode()[start:end] == word
-    vectors = served["embed"](text=tf.constant(texts))
-    assert {name: x.shape[1] for name, x in vectors.items()} == {"cls": 16, "mean": 16, "max": 16}
-
-
-def test_what_the_generator_puts_in_is_scored_beside_what_all_runs_share(electra):
-    test = predict(electra.task, electra.model, electra.data, "test", 4)
-    given = test.examples["given"]
-    inputs = np.concatenate(
-        [x["token_ids"] for x, _ in electra.data.test.batch(4).as_numpy_iterator()]
+def test_the_generator_s_tokens_are_scored_apart_from_the_fixed_corruption(electra):
+    test = predict(electra.task, electra.network.model, electra.data, "test")
+    fixed = test.examples["fixed_corruption"]
+    inputs, _ = electra.data.arrays("test")
+    # The joint model changes nothing in the fixed corruption.
+    np.testing.assert_array_equal(
+        test.predicted["corrupted_ids"][fixed], inputs["token_ids"][fixed]
     )
-    # Where tokens are put in already, the joint model changes nothing.
-    np.testing.assert_array_equal(test.predicted["judged"][given], inputs[given])
-    mask = electra.data.tokenizer.vocabulary.index("[MASK]")
-    assert not (test.predicted["judged"] == mask).any()
-    assert electra.task.scores(test).keys() == {
+    mask = electra.data.vocabulary.index("[MASK]")
+    assert not (test.predicted["corrupted_ids"] == mask).any()
+    assert electra.task.scores(test, electra.data).keys() == {
         *("replaced_token_auc", "replaced_token_f1", "replaced_token_accuracy"),
-        *("own_auc", "own_share", "masked_lm_accuracy", "masked_lm_perplexity"),
+        *("own_auc", "own_rate", "masked_lm_accuracy", "masked_lm_perplexity"),
     }
 
 
-def test_all_that_is_chosen_is_hidden(electra):
-    mask = electra.data.tokenizer.vocabulary.index("[MASK]")
-    for inputs, target in training.batches(electra.task, electra.data, electra.config):
-        hidden = inputs["token_ids"].numpy() == mask
-        assert (hidden.sum(1) == (target["masked_lm"].numpy() > 0).sum(1)).all()
+def test_all_chosen_tokens_are_masked(electra):
+    mask = electra.data.vocabulary.index("[MASK]")
+    for inputs, target in batching.training_batches(electra.task, electra.data):
+        masked = inputs["token_ids"].numpy() == mask
+        assert (masked.sum(1) == (target["masked_lm"].numpy() > 0).sum(1)).all()
         original = target["replaced_token"].numpy()
-        assert (original == inputs["token_ids"].numpy())[~hidden].all()
+        assert (original == inputs["token_ids"].numpy())[~masked].all()
 
 
-def test_token_ids_alone_need_no_text_ops(folder, tmp_path):
-    built = Built(folder, text_signature=False)
-    signatures = built.task.signatures(built.model, built.data)
+def test_baselines_predict_what_is_known_before_training(electra):
+    prior, surprisal = electra.task.baselines(electra.data)
+    assert (prior.name, surprisal.name) == ("prior, most frequent token", "neighbor counts")
+    assert prior.test["replaced_token_auc"] == 0.5
+    assert prior.test["replaced_token_f1"] == 0.0
+    assert surprisal.test["masked_lm_perplexity"] < prior.test["masked_lm_perplexity"]
+    assert surprisal.test["replaced_token_auc"] != 0.5
+    assert prior.test.keys() == surprisal.test.keys()
+    assert "own_auc" not in surprisal.test
+
+
+def test_token_ids_alone_need_no_text_ops(electra, tmp_path):
+    task = ElectraPretraining(replace(electra.task.config, text_signature=False))
+    signatures = task.signatures(electra.network, electra.data)
     assert [signature.name for signature in signatures] == [
         *("serving_default", "token_ids", "embed_token_ids")
     ]
-    assert not text_ops(ops(saved_model(built.model, signatures, tmp_path / "saved")))
-
-
-def test_figures_show_what_is_told_and_guessed(electra):
-    test = predict(electra.task, electra.model, electra.data, "test", 4)
-    drawn = dict(electra.task.figures(electra.model, electra.data, test))
-    assert drawn.keys() == {
-        *("accuracy_by_frequency", "worst_mistakes", "lengths", "attention_layers"),
-        *("attention_heads", "embedding_map", "probing", "confusion_matrix", "reliability"),
-        "worst_detections",
-    }
-    assert all(isinstance(figure, Figure) for figure in drawn.values())
-    assert electra.task.samples(electra.model, electra.data).count("[") >= 5
+    assert not text_ops(ops(saved_model(electra.network.model, signatures, tmp_path / "saved")))
 
 
 @pytest.mark.parametrize(
@@ -132,9 +81,7 @@ def test_figures_show_what_is_told_and_guessed(electra):
         ({"generator_divisor": 3}, "divisor must divide"),
     ],
 )
-def test_choices_that_cannot_be_built_are_refused(folder, options, message):
-    chosen = {"architecture": "electra_small", "kind": ElectraPretrainingConfig, **options}
-    config = examples.config(folder, **chosen)
-    task = ElectraPretraining()
+def test_choices_that_cannot_be_built_are_an_error(folder, options, message):
+    task = ElectraPretraining(replace(examples.electra_config(folder), **options))
     with pytest.raises(UserError, match=message):
-        task.model(config, task.load(config))
+        task.network(task.load())
