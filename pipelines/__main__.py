@@ -1,4 +1,4 @@
-"""`python -m pipelines PIPELINE [--option value …]`: what MLproject's entry points call."""
+"""The command `python -m pipelines PIPELINE [--option value …]`, which MLproject calls."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WIDTH = 80
 def main(arguments: Sequence[str]) -> int:
     """Runs the command line and returns its exit code.
 
-    0: done. 1: the work failed. 2: a choice cannot work. 130: interrupted.
+    0: done. 1: the SavedModel failed validation. 2: user error. 130: interrupted.
     """
     # `mlflow run` ends its child with SIGTERM when it is interrupted itself.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -95,7 +95,7 @@ def _run(pipeline: str, config: Config) -> Result:
 
 
 def _show(config: Config, result: Result) -> None:
-    """Prints what the run made, where, and the next commands to type."""
+    """Prints the scores, where the run and its model are, and the next command to type."""
     run, baseline, version = result.run, result.baseline, result.version
     table = Table("", config.architecture, "baseline", "margin", "95 % interval")
     compared = result.metric

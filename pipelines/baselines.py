@@ -16,7 +16,7 @@ class Baseline:
     """A simple method that a network has to beat.
 
     Attributes:
-        name: What it is called in tables and figures.
+        name: Its name in tables and figures.
         validation: Its scores on the validation split.
         test: Its scores on the test split.
         predictions: Its predictions on the test split, for figures.

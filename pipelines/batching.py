@@ -13,7 +13,7 @@ from pipelines.task import Task
 # Decoded examples up to this size are kept in memory after the first epoch.
 _CACHE_BYTES = 1 << 30
 _SHUFFLE_BUFFER = 10_000
-# Lengths at which batches of sequences are cut into buckets.
+# Sequences are bucketed by length at these boundaries.
 _BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
@@ -52,7 +52,7 @@ def training_batches(task: Task, data: Dataset) -> tf.data.Dataset:
 
 
 def buckets(lengths: np.ndarray) -> list[np.ndarray]:
-    """Returns int lengths [examples] bucket by bucket, each in its order; empty ones left out."""
+    """Splits lengths, int [examples], into the buckets that are not empty."""
     index = np.searchsorted(_BUCKETS, lengths, side="right")
     return [lengths[index == bucket] for bucket in np.unique(index)]
 
@@ -80,6 +80,6 @@ def is_sequence(examples: tf.data.Dataset) -> bool:
 
 
 def _length(*example: Any) -> tf.Tensor:
-    """The longest first dimension among the parts of an example."""
+    """Returns the longest first dimension among the parts of an example."""
     parts = [part for part in tf.nest.flatten(example) if part.shape.rank]
     return tf.reduce_max(tf.stack([tf.shape(part)[0] for part in parts]))

@@ -1,10 +1,9 @@
-"""A run's choices: data set, architecture and recipe, as small frozen dataclasses.
+"""The config of a run: data set, architecture and recipe, as small frozen dataclasses.
 
-They are the single source of the command line and its help, of the bounds that values are checked
-against, of the parameters that MLflow shows, of MLproject, and of the file that reproduces a run
-(`--config`). An option is one field: its type, with its bounds as `Annotated[int, Between(1, 64)]`,
-its default and its docstring. Options of one kind of task are in a subclass of `Config`, as
-`ImageConfig` in `pipelines/image/config.py`.
+The command line and its help, the bounds check, MLflow's parameters, MLproject and the file that
+reproduces a run (`--config`) all follow from them. An option is one field: its type, with its
+bounds as `Annotated[int, Between(1, 64)]`, its default and its docstring. Options of one kind of
+task are in a subclass of `Config`, as `ImageConfig` in `pipelines/image/config.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pipelines.errors import UserError
 
 @dataclass(frozen=True)
 class Between:
-    """The bounds of a numeric option, both allowed."""
+    """Inclusive bounds of a numeric option."""
 
     low: float
     high: float
@@ -68,10 +67,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Config:
-    """The choices of a run: data set, architecture and recipe."""
+    """Options of every pipeline."""
 
     dataset: str = ""
-    """A bundled data set, a TFDS name, or the path of your own data."""
+    """A bundled data set, a TFDS name, or the path of a folder or file."""
     architecture: str = ""
     """A name that `python -m architectures` lists."""
     model: dict[str, Any] = field(default_factory=dict)
@@ -107,7 +106,7 @@ class Pipeline:
     Attributes:
         summary: The task in a few words, for listings.
         task: `module:callable` that makes the task from a config; imported only to run it.
-        defaults: The default choices; their class has the pipeline's options.
+        defaults: The default config; its class has the pipeline's options.
         distillable: Whether its networks' outputs are logits over classes or tokens, so that a
             student can learn from them.
     """
@@ -143,7 +142,7 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def check(config: Config) -> None:
-    """Raises `UserError` for a value that no run can use, before any work is done."""
+    """Raises `UserError` for values that no run can use, before any work is done."""
     if config.architecture not in architectures.names():
         raise UserError(
             f"unknown architecture {config.architecture!r}; `python -m architectures` lists them"
@@ -158,4 +157,4 @@ def check(config: Config) -> None:
     if optimizer.schedule == "inverse_sqrt" and not optimizer.warmup:
         raise UserError("--optimizer.schedule inverse_sqrt needs --optimizer.warmup above 0")
     if optimizer.average and config.recipe.patience:
-        raise UserError("--patience keeps the best weights, --optimizer.average their average")
+        raise UserError("--patience and --optimizer.average cannot be combined")

@@ -22,7 +22,7 @@ _MAX_NUMBERS = 200_000_000
 def evaluate(
     task: Task, model: keras.Model, data: Dataset
 ) -> tuple[Scores, dict[str, tuple[float, float]], Predictions]:
-    """Scores a model on validation and, the only use of it, on test.
+    """Scores a model on validation, and on test, which nothing else uses.
 
     Returns:
         Each score as `validation_NAME` and `test_NAME`, the 95 % intervals of test's by NAME, and

@@ -1,4 +1,4 @@
-"""The MLflow model registry, where a SavedModel passes from training to serving.
+"""The MLflow model registry, which hands a SavedModel from training to serving.
 
 This module is also the MLflow flavour that logs a SavedModel directory as it is: the stock
 `tensorflow` flavour loads what it writes, so `mlflow.pyfunc.load_model` and `mlflow models
@@ -20,9 +20,11 @@ import mlflow.models
 import mlflow.tensorflow
 import numpy as np
 import tensorflow as tf
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.models.signature import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
 from pipelines.baselines import Baseline
 from pipelines.export.ops import ops, text_ops
@@ -36,14 +38,14 @@ _FOLDER = "saved_model"
 
 @dataclass(frozen=True)
 class Version:
-    """A registered model version and how it came by its alias.
+    """A registered model version, with its alias and the reason for it.
 
     Attributes:
         name: Registered name, which is also the name it is served under.
         number: Registered version, which is also the version it is served as.
         alias: "champion", "challenger" or none.
-        reason: The comparison that decided, in one sentence.
-        saved_model: Where the SavedModel is, a path or an artifact URI.
+        reason: The comparison behind the alias, in one sentence.
+        saved_model: Path or artifact URI of the SavedModel.
     """
 
     name: str
@@ -61,15 +63,15 @@ def register(
     baseline: Baseline,
     digest: str,
 ) -> Version:
-    """Logs the SavedModel with the active run, registers it and lets the gate give its alias.
+    """Logs the SavedModel with the active run, registers it, and sets the alias by `gate`.
 
     Args:
         saved_model: The validated SavedModel directory.
         name: Name to register it under.
-        task: Names the metric that the gate compares on validation, and says what is better.
-        metrics: The model's metrics, with `validation_METRIC` among them.
-        baseline: What it has to beat.
-        digest: Digest of the data; values of another data set do not compare.
+        task: Has the metric that `gate` compares on validation.
+        metrics: The model's metrics, `validation_METRIC` among them.
+        baseline: The baseline to beat.
+        digest: Digest of the data; values on other data are not compared.
     """
     client = mlflow.MlflowClient()
     champion = _champion(client, name)
@@ -117,7 +119,7 @@ def gate(
 ) -> tuple[Alias, str]:
     """Decides a candidate's alias from validation metrics.
 
-    Differences below a millionth do not count: one side computes in float32.
+    Differences below a millionth are ignored, as networks compute in float32.
 
     Returns:
         The alias and the comparison in one sentence.
@@ -169,7 +171,7 @@ def _signature(saved_model: Path) -> ModelSignature:
         own = tf.as_dtype(number)
         return np.dtype(str if own == tf.string else own.as_numpy_dtype)
 
-    def schema(tensors) -> Schema:
+    def schema(tensors: Mapping[str, TensorInfo]) -> Schema:
         return Schema(
             [
                 TensorSpec(dtype(info.dtype), [dim.size for dim in info.tensor_shape.dim], name)
@@ -180,7 +182,7 @@ def _signature(saved_model: Path) -> ModelSignature:
     return ModelSignature(schema(default.inputs), schema(default.outputs))
 
 
-def _champion(client: mlflow.MlflowClient, name: str):
+def _champion(client: mlflow.MlflowClient, name: str) -> ModelVersion | None:
     try:
         return client.get_model_version_by_alias(name, CHAMPION)
     except mlflow.MlflowException:

@@ -1,4 +1,4 @@
-"""The network of a config, with the user's mistakes told in one sentence."""
+"""Building the network that a config chooses."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def build(
 
     Args:
         config: Names the architecture and its hyperparameters.
-        error_message: What follows the name of an architecture that is for another task.
-        fits: Whether the network's output is the task's.
+        error_message: Error message for an architecture of another task, without its name.
+        fits: Returns whether a network's output is the task's.
         **fixed: Hyperparameters that follow from the data set.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the user sees while a run works: one progress bar per stage, one table at the end."""
+"""Progress on the console: one bar per stage of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ console = Console(highlight=False)
 
 
 class Stage:
-    """The bar of one stage, advanced by whoever does the work."""
+    """The progress bar of one stage."""
 
     def __init__(self, progress: Progress, title: str, total: int) -> None:
         self._progress = progress
@@ -33,7 +33,7 @@ class Stage:
         self._progress.update(self._bar, advance=1, note=note)
 
     def finish(self, note: str = "") -> None:
-        """Fills the bar, also where work ended before its last step."""
+        """Fills the bar, even if the work ended before its last step."""
         task = self._progress.tasks[self._bar]
         self._progress.update(
             self._bar, completed=task.total, note=note or str(task.fields["note"])

@@ -1,4 +1,4 @@
-"""The training pipeline, from a config to a registered model: the whole story. Read this first."""
+"""The training pipeline, from a config to a registered model. Read this first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipelines.task import Network, Task
 
 @dataclass(frozen=True)
 class Result:
-    """What a run made.
+    """The result of a run.
 
     Attributes:
         run: The MLflow run.
@@ -47,11 +47,11 @@ def run(pipeline: str, config: Config) -> Result:
 
     Args:
         pipeline: Name of the pipeline, which is also that of the MLflow experiment.
-        config: The choices.
+        config: Data set, architecture and recipe.
 
     Raises:
-        UserError: A choice cannot work.
-        ValidationError: The SavedModel does not do what the trained model does; nothing is
+        UserError: An option cannot be used, or the data set cannot be had.
+        ValidationError: The SavedModel does not compute what the trained model does; nothing is
             registered.
     """
     with tracking.run(pipeline, config) as tracked, tempfile.TemporaryDirectory() as scratch:
@@ -104,7 +104,7 @@ def write_network(model: keras.Model, folder: Path) -> None:
 
 
 def _baselines(task: Task, data: Dataset) -> list[Baseline]:
-    """Returns the task's baselines; before them, a student's own network without its teacher."""
+    """Returns the task's baselines; before them, a student trained without its teacher."""
     baselines = task.baselines(data)
     if not task.teacher:
         return baselines
@@ -124,7 +124,7 @@ def _baselines(task: Task, data: Dataset) -> list[Baseline]:
 def _figures(
     task: Task, network: Network, data: Dataset, test: Predictions, baselines: list[Baseline]
 ) -> Iterator[tuple[str, Figure]]:
-    """Yields the task's figures; before them, a student beside its teacher."""
+    """Yields the task's figures; before them, a student compared with its teacher."""
     if teacher := task.teacher:
         known = evaluation.predict(teacher.task, teacher.model, data, "test")
         yield (

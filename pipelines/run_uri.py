@@ -6,11 +6,11 @@ import mlflow
 
 
 def run_id(uri: str) -> str:
-    """Returns the run that `runs:/ID`, `models:/NAME@ALIAS` or `models:/NAME/VERSION` leads to.
+    """Returns the ID of the run of `runs:/ID`, `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
 
     Raises:
         MlflowException: There is no such version.
-        ValueError: It is no such address.
+        ValueError: The URI has another form.
     """
     kind, _, name = uri.partition(":/")
     name = name.strip("/")

@@ -1,4 +1,4 @@
-"""The contract of a task: what is learned, from the data set to the served signatures."""
+"""The contract of a task, from its data set to the served signatures."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class Teacher:
 
 
 class Task(abc.ABC, Generic[ConfigT, DataT]):
-    """What is learned.
+    """A task that a pipeline trains a network for.
 
     A task holds its config and nothing else: what it learns from data is in what `load` returns,
     so methods can be called in any order, each with the values that it needs.
 
     Attributes:
-        config: The choices.
+        config: The config of the run.
         teacher: A trained network to learn from as well; None to learn from targets alone.
         metric: The score that is compared on validation.
         greater_is_better: Whether a higher score of it is better.
@@ -80,7 +80,7 @@ class Task(abc.ABC, Generic[ConfigT, DataT]):
         """Returns the data set, with what is learned from it, as a vocabulary.
 
         Raises:
-            UserError: A choice cannot work, or the data set cannot be had.
+            UserError: An option cannot be used, or the data set cannot be had.
         """
 
     @abc.abstractmethod
@@ -96,7 +96,7 @@ class Task(abc.ABC, Generic[ConfigT, DataT]):
         """Returns the loss as `keras.Model.compile` takes it."""
 
     def metrics(self, data: DataT) -> Any:
-        """Returns the metrics to follow in training, as `keras.Model.compile` takes them."""
+        """Returns the metrics to log in training, as `keras.Model.compile` takes them."""
         return []
 
     def preprocess(self, inputs: Any) -> Any:
@@ -120,7 +120,7 @@ class Task(abc.ABC, Generic[ConfigT, DataT]):
     ) -> dict[str, tf.Tensor]:
         """Returns what `scores` needs of a batch of the data set; by default, the predictions.
 
-        What is found step by step, or would be large without the target, is computed here.
+        Outputs that are decoded step by step, or are large without the target, are computed here.
         """
         return self.postprocess(model(self.preprocess(inputs), training=False), data)
 
@@ -130,7 +130,7 @@ class Task(abc.ABC, Generic[ConfigT, DataT]):
 
     @abc.abstractmethod
     def baselines(self, data: DataT) -> list[Baseline]:
-        """Returns what the network has to beat, at least one."""
+        """Returns the baselines that the network has to beat, at least one."""
 
     @abc.abstractmethod
     def figures(
@@ -154,5 +154,5 @@ class Task(abc.ABC, Generic[ConfigT, DataT]):
         return {}
 
     def artifacts(self, network: Network, data: DataT) -> Mapping[str, Callable[[Path], None]]:
-        """Returns what else the run keeps: by the folder's name, a function that writes it."""
+        """Returns other artifacts of the run: by the folder's name, a function that writes it."""
         return {}

@@ -1,4 +1,4 @@
-"""MLflow tracking: where runs are kept, and what a run carries."""
+"""MLflow tracking: the store of runs, and what a run records."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _artifacts() -> Path:
 
 
 class TrackedRun:
-    """The active MLflow run; one method for each thing that a run carries."""
+    """The active MLflow run; one method for each thing that it records."""
 
     def __init__(self, active: mlflow.ActiveRun, uri: str) -> None:
         self.id: str = active.info.run_id
@@ -85,11 +85,11 @@ class TrackedRun:
         return f"runs:/{self.id}"
 
     def config(self, pipeline: str, config: Config) -> None:
-        """Logs the choices, the code version and the environment."""
-        chosen = {"pipeline": pipeline, **config.parameters()}
-        # `mlflow run -P` has logged its own already, and MLflow refuses another spelling of 1e-3.
+        """Logs the config, the code version and the environment."""
+        values = {"pipeline": pipeline, **config.parameters()}
+        # `mlflow run -P` has logged its own; MLflow rejects another spelling of the same number.
         known = mlflow.get_run(self.id).data.params
-        mlflow.log_params({key: value for key, value in chosen.items() if key not in known})
+        mlflow.log_params({key: value for key, value in values.items() if key not in known})
         mlflow.log_dict(config.options(), "config.yaml")
         mlflow.set_tag("pipeline", pipeline)
         commit, changes = code_version()
@@ -122,11 +122,11 @@ class TrackedRun:
         mlflow.log_metrics(dict(values), step=step)
 
     def samples(self, text: str, step: int) -> None:
-        """Logs what the model wrote after an epoch."""
+        """Logs the text that the network generated after an epoch."""
         mlflow.log_text(text, f"samples/epoch_{step:03d}.txt")
 
     def history(self, history: Mapping[str, Sequence[float]]) -> None:
-        """Logs the learning curves as a picture."""
+        """Logs the learning curves as a figure."""
         self.figure("learning_curves", figures.learning_curves(history))
 
     def results(
@@ -136,7 +136,7 @@ class TrackedRun:
         strongest: Baseline,
         baselines: Sequence[Baseline],
     ) -> None:
-        """Logs scores with their intervals, the baselines' beside them, and the margins between.
+        """Logs scores with their intervals, the baselines' scores, and the margins between them.
 
         The strongest baseline's scores are `baseline_SPLIT_NAME`; those of all are in
         `baselines.json`.
@@ -156,13 +156,13 @@ class TrackedRun:
         }
         mlflow.log_dict(every, "baselines.json")
 
-    def scores(self, scored: Baseline) -> None:
-        """Logs the scores of both splits."""
-        for split, scores in (("validation", scored.validation), ("test", scored.test)):
+    def scores(self, baseline: Baseline) -> None:
+        """Logs scores on validation and test."""
+        for split, scores in (("validation", baseline.validation), ("test", baseline.test)):
             mlflow.log_metrics({f"{split}_{name}": score for name, score in scores.items()})
 
     def figure(self, name: str, figure: Figure) -> None:
-        """Logs a picture as `figures/NAME.png`."""
+        """Logs a figure as `figures/NAME.png`."""
         mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
 
     def folder(self, folder: Path) -> None:
@@ -178,10 +178,12 @@ class TrackedRun:
 def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
     """Runs its body inside an MLflow run, joining the one that `mlflow run` has started.
 
-    Within another run's body it becomes that one's child.
+    Inside the body of another run it becomes a child of that run. It ends FINISHED, KILLED after
+    Ctrl-C, or FAILED after any other exception; the exception propagates, and the tag `failure`
+    gives the reason.
 
-    The run ends FINISHED, KILLED after Ctrl-C, or FAILED after any other exception, which is
-    raised again; the tag `failure` says why.
+    Raises:
+        UserError: The tracking store cannot be used.
     """
     uri = tracking_uri()
     try:
@@ -211,7 +213,7 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
 
 
 def experiment(name: str, uri: str) -> str | None:
-    """Returns the experiment of that name, or none where MLflow was told another one."""
+    """Returns the experiment of that name, or none if the environment names a run or experiment."""
     if "MLFLOW_RUN_ID" in os.environ or "MLFLOW_EXPERIMENT_ID" in os.environ:
         return None
     if known := mlflow.get_experiment_by_name(name):
@@ -221,7 +223,7 @@ def experiment(name: str, uri: str) -> str | None:
 
 
 def code_version() -> tuple[str, str]:
-    """Returns the commit and the uncommitted changes, "unknown" outside a clone."""
+    """Returns the commit, "unknown" outside a clone, and the uncommitted changes."""
     try:
         import git
     except ImportError:  # What GitPython raises where no git program is installed.

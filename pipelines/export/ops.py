@@ -1,10 +1,10 @@
-"""Which ops a SavedModel needs, and which of them a model server has.
+"""Ops that a SavedModel needs, and those among them that model servers lack.
 
 TensorFlow Serving registers TensorFlow's own ops, but none that call back into Python, and those
 of TF-Text (`SUPPORTED_TENSORFLOW_OPS` in its `model_servers/BUILD`). Its releases up to 2.18 carry
-TF-Text 2.12, so ops that came later are refused here. A server built without TF-Text does not load
-a SavedModel that names one of its ops: the version ends with NOT_FOUND "Op type not registered",
-whichever signature was to be asked.
+TF-Text 2.12, so ops that were added later are rejected here. A server built without TF-Text does
+not load a SavedModel that has one of its ops, in whichever signature: the version ends with
+NOT_FOUND "Op type not registered".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tensorflow.core.protobuf import saved_model_pb2
 
-# What reading text into WordPieces takes.
+# Ops that split text into WordPieces.
 TEXT_OPS = frozenset(
     {
         "CaseFoldUTF8",

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+from pipelines.export.logs import write_logs
 from pipelines.export.signature import Signature
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -31,7 +32,7 @@ def saved_model(
 
     Args:
         model: The trained model, in the dtype it is to compute in.
-        signatures: Its entries.
+        signatures: Its signatures.
         folder: Where the SavedModel will be; must not exist.
         examples: Files to carry along in `assets.extra/examples`, by relative path.
 
@@ -67,18 +68,18 @@ def saved_model(
     return folder
 
 
-def add_golden(
-    folder: Path, signatures: Sequence[Signature], logs: Sequence[prediction_log_pb2.PredictionLog]
+def add_verification_requests(
+    folder: Path, signatures: Sequence[Signature], logs: Sequence[PredictionLog]
 ) -> None:
-    """Writes golden requests into a SavedModel, whole or not at all.
+    """Writes verification requests into a SavedModel, whole or not at all.
 
-    They are what a deployment asks a candidate before it is served; `serving/rollout/golden.py`
-    reads them.
+    A deployment sends them to a candidate before it is served; `serving/rollout/golden.py` reads
+    them.
 
     Args:
         folder: The SavedModel.
-        signatures: Its entries; floats may be off by their tolerances.
-        logs: Requests with the answers of the SavedModel itself.
+        signatures: Its signatures; floats may be off by their tolerances.
+        logs: Requests with the responses of the SavedModel itself.
     """
     tolerances = {s.name: {"absolute": s.absolute, "relative": s.relative} for s in signatures}
     requests = folder / GOLDEN_FILE
@@ -86,10 +87,3 @@ def add_golden(
     (folder / TOLERANCES_FILE).write_text(json.dumps(tolerances, indent=2) + "\n")
     write_logs(partial, logs)
     os.replace(partial, requests)
-
-
-def write_logs(path: Path, logs: Sequence[prediction_log_pb2.PredictionLog]) -> None:
-    """Writes requests and their responses as TFRecords."""
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for log in logs:
-            writer.write(log.SerializeToString())

@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A named, typed entry of the SavedModel, and the proof it has to pass.
+    """A named, typed endpoint of the SavedModel, with the examples that verify it.
 
     Attributes:
         name: The signature's key.
         function: From tensors, by the names of `inputs`, to a dict of tensors.
         inputs: Shape and dtype of each input; the batch dimension is free.
         examples: One batch for each input.
-        expected: What the Keras model answers to `examples`, worked out without the export.
-        relative: Largest relative difference between the two, for floats.
-        absolute: Largest absolute difference between the two, for floats.
+        expected: The Keras model's outputs for `examples`, computed without the export.
+        relative: Tolerance of floats, relative to the expected value.
+        absolute: Tolerance of floats, added to the relative one.
         resources: Layers or tables that `function` uses besides the model.
     """
 
@@ -35,9 +35,9 @@ class Signature:
     absolute: float = 1e-5
     resources: Sequence[Any] = ()
 
-    def log(self, start: int, stop: int) -> prediction_log_pb2.PredictionLog:
-        """Returns the examples of a range as a request with the response it should get."""
-        log = prediction_log_pb2.PredictionLog()
+    def log(self, start: int, stop: int) -> PredictionLog:
+        """Returns the examples from `start` to `stop` as a request with its expected response."""
+        log = PredictionLog()
         predict = log.predict_log
         predict.request.model_spec.signature_name = self.name
         for key, value in self.examples.items():

@@ -1,4 +1,4 @@
-"""What the tests of the pipelines share: MLflow stores, tiny data, a tiny SavedModel."""
+"""Fixtures of the pipelines' tests: MLflow stores, tiny data, a tiny SavedModel."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
     monkeypatch.chdir(tmp_path)
     for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"):
-        monkeypatch.setenv(variable, "")  # So that it is restored, whoever sets it.
+        monkeypatch.setenv(variable, "")  # So that it is restored afterwards.
         monkeypatch.delenv(variable)
     monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
     sigterm = signal.getsignal(signal.SIGTERM)
@@ -116,13 +116,13 @@ def linear_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets validation run in this process; a fresh one takes seconds to import TensorFlow."""
-    from pipelines.export import validation
+    """Validates in this process; a fresh one takes seconds to import TensorFlow."""
+    from pipelines.export import comparison, validation
 
-    def run(command: list[str], **options) -> subprocess.CompletedProcess[str]:
-        *_, saved, records, contract, golden = command
-        report = validation._report(
-            Path(saved), Path(records), json.loads(Path(contract).read_text()), Path(golden)
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        *_, saved, records, contract, verification = command
+        report = comparison.report(
+            Path(saved), Path(records), json.loads(Path(contract).read_text()), Path(verification)
         )
         return subprocess.CompletedProcess(command, 0, json.dumps(report), "")
 

@@ -1,4 +1,4 @@
-"""The registry: what the gate lets through, and what a registered version is."""
+"""The model registry: aliases by the gate, and registered versions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pipelines import model_registry
 from pipelines.baselines import Baseline
 from pipelines.model_registry import gate
+from pipelines.predictions import Predictions
 from pipelines.task import Task
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
@@ -36,7 +37,7 @@ GATE = [
 @pytest.mark.parametrize(("value", "baseline", "champion", "same", "alias", "reason"), GATE)
 def test_the_gate_decides_by_baseline_and_champion(value, baseline, champion, same, alias, reason):
     version = None if champion is None else 4
-    given_alias, given_reason = gate(
+    decided, sentence = gate(
         "accuracy",
         value,
         baseline,
@@ -44,9 +45,9 @@ def test_the_gate_decides_by_baseline_and_champion(value, baseline, champion, sa
         champion_version=version,
         same_data=same,
     )
-    assert given_alias == alias
-    assert reason in given_reason
-    assert given_reason.startswith(f"{alias or 'no alias'}: ")
+    assert decided == alias
+    assert reason in sentence
+    assert sentence.startswith(f"{alias or 'no alias'}: ")
 
 
 SCORES = st.integers(0, 1000).map(lambda n: n / 1000)
@@ -73,7 +74,7 @@ def test_no_champion_is_below_its_baseline_or_its_predecessor(
 
 
 @given(SCORES, SCORES, SCORES | st.none(), st.booleans())
-def test_an_error_is_judged_as_its_negative_would_be_as_a_score(value, baseline, champion, same):
+def test_an_error_is_compared_as_its_negative_would_be_as_a_score(value, baseline, champion, same):
     known: Any = {"champion_version": None if champion is None else 1, "same_data": same}
     lower, _ = gate(
         "error", value, baseline, champion_value=champion, greater_is_better=False, **known
@@ -83,7 +84,7 @@ def test_an_error_is_judged_as_its_negative_would_be_as_a_score(value, baseline,
     assert lower == higher
 
 
-def test_a_reason_names_errors_as_they_are():
+def test_the_reason_gives_errors_with_their_sign():
     known: Any = {"champion_version": 4, "same_data": True, "greater_is_better": False}
     alias, reason = gate("error", 0.2, 0.5, champion_value=0.3, **known)
     assert alias == "champion"
@@ -99,7 +100,9 @@ def test_a_reason_names_errors_as_they_are():
     assert gate("error", float("nan"), 0.5, champion_value=0.7, **known)[0] == ""
 
 
-CLASSIFIER = ImageClassification()
+CLASSIFIER = ImageClassification(samples.config())
+DOUBLES = samples.Doubles(samples.sequence_config())
+NO_PREDICTIONS = Predictions({}, {})
 
 
 def register(
@@ -116,7 +119,7 @@ def register(
             "linear",
             task,
             {f"validation_{metric}": value, f"test_{metric}": 0.1},
-            Baseline("chance", {metric: baseline}, {metric: 0.9}),
+            Baseline("random", {metric: baseline}, {metric: 0.9}, NO_PREDICTIONS),
             digest,
         )
 
@@ -126,7 +129,7 @@ def aliases() -> dict[str, int]:
     return {alias: int(version) for alias, version in found.items()}
 
 
-def test_versions_get_their_aliases_one_after_the_other(store, linear_model):
+def test_versions_get_their_aliases_in_turn(store, linear_model):
     first = register(linear_model, 0.7)
     assert (first.name, first.number, first.alias) == ("linear", 1, "champion")
     assert aliases() == {"champion": 1}
@@ -151,7 +154,7 @@ def test_versions_get_their_aliases_one_after_the_other(store, linear_model):
 
 
 def test_where_less_is_better_the_champion_has_the_lowest_error(store, linear_model):
-    task = samples.Doubles()
+    task = DOUBLES
     assert register(linear_model, 0.4, task=task).alias == "champion"
     assert register(linear_model, 0.3, task=task).alias == "champion"
     worse = register(linear_model, 0.35, task=task)
@@ -178,7 +181,7 @@ def test_a_registered_version_is_the_saved_model_as_it_was(store, linear_model):
     assert {"variables/variables.index", "assets.extra/tf_serving_warmup_requests"} <= set(
         files(location)
     )
-    # Whoever asks the registry finds the same place, and the run that made it.
+    # The registry names the same files, and the run that made them.
     client = mlflow.MlflowClient()
     champion = client.get_model_version_by_alias("linear", "champion")
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
@@ -188,7 +191,7 @@ def test_a_registered_version_is_the_saved_model_as_it_was(store, linear_model):
     assert files(Path(downloaded, "saved_model")) == files(linear_model)
 
 
-def test_mlflow_itself_can_load_and_ask_a_registered_version(store, linear_model):
+def test_mlflow_itself_loads_a_registered_version_and_predicts(store, linear_model):
     register(linear_model, 0.7)
     loaded = mlflow.pyfunc.load_model("models:/linear@champion")
     x = np.random.default_rng(3).normal(size=(4, 3)).astype("float32")
@@ -224,7 +227,7 @@ def test_the_signature_that_mlflow_shows_is_the_saved_models(store, linear_model
     assert shown(signature.outputs) == own(default.structured_outputs)
 
 
-def test_a_fault_while_logging_leaves_no_version(store, linear_model, monkeypatch):
+def test_an_error_while_logging_leaves_no_version(store, linear_model, monkeypatch):
     def fail(*arguments, **options):
         raise OSError("no space left")
 

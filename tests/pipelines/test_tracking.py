@@ -1,4 +1,4 @@
-"""Tracking: where runs are kept, what they carry, and how they end."""
+"""Tracking: the store of runs, what they record, and how they end."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from pipelines.baselines import Baseline
 from pipelines.catalog import PIPELINES
 from pipelines.config import Config
 from pipelines.errors import UserError
+from pipelines.predictions import Predictions
 from tests.pipelines import samples
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIG = samples.config()
+NO_PREDICTIONS = Predictions({}, {})
 
 
 def text(run_id: str, path: str) -> str:
@@ -37,19 +39,19 @@ def only_run(experiment: str = "image_classification") -> mlflow.entities.Run:
     return run
 
 
-def test_a_run_carries_its_choices(store):
+def test_a_run_records_its_config(store):
     with tracking.run("image_classification", CONFIG) as tracked:
         assert tracked.store == store
     run = only_run()
     assert tracked.uri == f"runs:/{run.info.run_id}"
     assert run.info.run_name == "convnet on striped"
-    chosen = {"pipeline": "image_classification", **CONFIG.parameters()}
-    assert run.data.params == {name: str(value) for name, value in chosen.items()}
+    expected = {"pipeline": "image_classification", **CONFIG.parameters()}
+    assert run.data.params == {name: str(value) for name, value in expected.items()}
     assert run.data.tags["pipeline"] == "image_classification"
     assert yaml.safe_load(text(run.info.run_id, "config.yaml")) == CONFIG.options()
 
 
-def test_a_run_carries_its_environment(store):
+def test_a_run_records_its_environment(store):
     with tracking.run("image_classification", CONFIG) as tracked:
         pass
     environment = json.loads(text(tracked.id, "environment.json"))
@@ -61,7 +63,7 @@ def test_a_run_carries_its_environment(store):
     assert list(packages) == sorted(packages, key=str.lower)
 
 
-def test_a_run_carries_the_code_version(store):
+def test_a_run_records_the_code_version(store):
     with tracking.run("image_classification", CONFIG) as tracked:
         pass
     commit, changes = tracking.code_version()
@@ -72,7 +74,7 @@ def test_a_run_carries_the_code_version(store):
         assert text(tracked.id, "uncommitted.diff") == changes
 
 
-def test_the_code_version_is_the_commit_with_what_changed_since(tmp_path, monkeypatch):
+def test_the_code_version_is_the_commit_with_the_changes_since(tmp_path, monkeypatch):
     module = tmp_path / "pipelines" / "tracking.py"
     module.parent.mkdir()
     monkeypatch.setattr(tracking, "__file__", str(module))
@@ -94,14 +96,14 @@ def test_the_code_version_is_the_commit_with_what_changed_since(tmp_path, monkey
     assert "+second = 2" in changes
 
 
-def test_a_run_carries_data_network_and_results(store, workplace):
+def test_a_run_records_data_network_and_results(store, workplace):
     import keras
 
     vocabulary = workplace / "vocabulary"
     (vocabulary / "deep").mkdir(parents=True)
     (vocabulary / "deep" / "words.txt").write_text("one\ntwo\n")
-    baseline = Baseline("chance", {"accuracy": 0.5}, {"accuracy": 0.4})
-    weaker = Baseline("nothing", {"accuracy": 0.1}, {"accuracy": 0.2})
+    baseline = Baseline("random", {"accuracy": 0.5}, {"accuracy": 0.4}, NO_PREDICTIONS)
+    weaker = Baseline("always 0", {"accuracy": 0.1}, {"accuracy": 0.2}, NO_PREDICTIONS)
     metrics = {"validation_accuracy": 0.75, "test_accuracy": 0.7, "test_loss": 1.0}
     intervals = {"accuracy": (0.65, 0.8), "loss": (0.5, 1.25)}
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="the_layer")])
@@ -113,7 +115,7 @@ def test_a_run_carries_data_network_and_results(store, workplace):
         tracked.metrics({"train_loss": 2.0}, step=2)
         tracked.history({"loss": [3.0, 2.0], "val_loss": [3.0, 2.5]})
         tracked.results(metrics, intervals, baseline, [weaker, baseline])
-        tracked.figure("picture", Figure())
+        tracked.figure("empty", Figure())
         tracked.folder(vocabulary)
         tracked.validation(report)
     run = only_run()
@@ -154,17 +156,17 @@ def test_a_run_carries_data_network_and_results(store, workplace):
     )
     history = mlflow.MlflowClient().get_metric_history(tracked.id, "train_loss")
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0)]
-    assert run.data.tags["baseline"] == "chance"
+    assert run.data.tags["baseline"] == "random"
     assert json.loads(text(tracked.id, "baselines.json")) == {
-        "nothing": {"validation": {"accuracy": 0.1}, "test": {"accuracy": 0.2}},
-        "chance": {"validation": {"accuracy": 0.5}, "test": {"accuracy": 0.4}},
+        "always 0": {"validation": {"accuracy": 0.1}, "test": {"accuracy": 0.2}},
+        "random": {"validation": {"accuracy": 0.5}, "test": {"accuracy": 0.4}},
     }
     assert text(tracked.id, "vocabulary/deep/words.txt") == "one\ntwo\n"
     assert json.loads(text(tracked.id, "validation.json")) == report
     files = mlflow.artifacts.list_artifacts(f"runs:/{tracked.id}/figures")
     assert {file.path for file in files or ()} == {
         "figures/learning_curves.png",
-        "figures/picture.png",
+        "figures/empty.png",
     }
 
 
@@ -179,7 +181,7 @@ def test_a_run_carries_data_network_and_results(store, workplace):
     ],
     ids=lambda part: type(part).__name__ if isinstance(part, BaseException) else "",
 )
-def test_a_failed_run_is_closed_and_says_why(store, error, status, failure):
+def test_a_failed_run_is_closed_with_the_reason(store, error, status, failure):
     with pytest.raises(type(error)) as caught, tracking.run("image_classification", CONFIG):
         raise error
     assert caught.value is error
@@ -188,7 +190,7 @@ def test_a_failed_run_is_closed_and_says_why(store, error, status, failure):
     assert mlflow.active_run() is None
 
 
-def test_a_run_whose_choices_cannot_be_logged_is_closed_as_failed(store, monkeypatch):
+def test_a_run_whose_config_cannot_be_logged_is_closed_as_failed(store, monkeypatch):
     def fail(*arguments, **options):
         raise OSError("no space left")
 
@@ -207,7 +209,7 @@ def test_a_finished_run_has_no_failure(store):
 
 
 def test_a_run_joins_the_one_that_was_started_for_it(store, monkeypatch):
-    """`mlflow run` has logged what its user typed, as it was typed."""
+    """`mlflow run` has logged its parameters as they were typed."""
     client = mlflow.MlflowClient()
     experiment = mlflow.get_experiment_by_name("image_classification")
     assert experiment is not None
@@ -222,11 +224,11 @@ def test_a_run_joins_the_one_that_was_started_for_it(store, monkeypatch):
     assert tracked.id == started.info.run_id
     run = only_run()
     assert run.info.status == "FINISHED"
-    chosen = {"pipeline": "image_classification", **CONFIG.parameters()}
-    assert run.data.params == {name: str(value) for name, value in chosen.items()} | typed
+    expected = {"pipeline": "image_classification", **CONFIG.parameters()}
+    assert run.data.params == {name: str(value) for name, value in expected.items()} | typed
 
 
-def test_a_run_goes_into_the_experiment_that_was_chosen_for_it(store, monkeypatch):
+def test_a_run_goes_into_the_experiment_that_the_environment_names(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", mlflow.create_experiment("mine"))
     with tracking.run("image_classification", CONFIG) as tracked:
         pass
@@ -248,7 +250,7 @@ def test_another_store_is_used_if_the_environment_names_it(store, workplace):
     assert only_run().info.artifact_uri.startswith(str(workplace / "artifacts"))
 
 
-def test_an_empty_variable_names_no_store(workplace, monkeypatch):
+def test_an_empty_variable_means_the_default_store(workplace, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     assert tracking.tracking_uri() == "sqlite:///mlruns/mlflow.db"
 
@@ -257,7 +259,7 @@ DEFAULT_STORE = """
 import json, mlflow
 from pathlib import Path
 from pipelines import tracking
-from pipelines.recipe import Config
+from pipelines.config import Config
 
 tracking.open_store()
 made = sorted(path.name for path in Path("mlruns").iterdir())
@@ -278,7 +280,7 @@ print(json.dumps({
 
 
 def test_the_store_is_created_whole_with_an_experiment_per_pipeline(workplace):
-    """In a process of its own, for MLflow keeps a store open under its relative name."""
+    """In a separate process, as MLflow keeps a store open under its relative name."""
     done = subprocess.run(
         [sys.executable, "-c", DEFAULT_STORE],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -314,7 +316,7 @@ def test_a_store_that_could_not_be_created_leaves_nothing(workplace, monkeypatch
     assert list(Path("mlruns").iterdir()) == []
 
 
-def no_such_kind(monkeypatch) -> None:
+def unknown_scheme(monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://store")
 
 
@@ -324,7 +326,7 @@ def a_file_for_a_folder(monkeypatch) -> None:
 
 
 def no_database(monkeypatch) -> None:
-    Path("store.db").write_text("this is no database" * 100)
+    Path("store.db").write_text("not a database" * 100)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path('store.db').resolve()}")
 
 
@@ -336,10 +338,10 @@ def a_deleted_experiment(monkeypatch) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [no_such_kind, a_file_for_a_folder, no_database, a_deleted_experiment],
+    [unknown_scheme, a_file_for_a_folder, no_database, a_deleted_experiment],
     ids=lambda fault: fault.__name__,
 )
-def test_a_store_that_cannot_be_used_is_the_users_mistake(fault, store, monkeypatch):
+def test_a_store_that_cannot_be_used_is_a_user_error(fault, store, monkeypatch):
     fault(monkeypatch)
     message = "^the tracking store .* cannot be used: ."
     with (

@@ -1,4 +1,4 @@
-"""Ops: what a SavedModel needs, and what of it no model server has."""
+"""Ops that a SavedModel needs, and those that model servers lack."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipelines.export.signature import Signature
 from tests.pipelines import samples
 
 
-def test_ops_of_functions_are_named_too_and_functions_are_not(linear_model):
+def test_ops_within_functions_are_listed_and_functions_are_not(linear_model):
     names = ops(linear_model)
     assert names == sorted(set(names))
     assert {"MatMul", "StringSplitV2", "StringToNumber", "GatherV2"} <= set(names)
@@ -29,7 +29,7 @@ def test_ops_of_functions_are_named_too_and_functions_are_not(linear_model):
     assert text_ops(names) == unservable(names, names) == []
 
 
-def test_a_function_that_is_called_by_its_name_is_no_op(tmp_path):
+def test_a_call_of_a_function_by_name_is_not_an_op(tmp_path):
     proto = saved_model_pb2.SavedModel()
     graph = proto.meta_graphs.add().graph_def
     graph.node.add(name="x", op="Placeholder")
@@ -45,18 +45,18 @@ CORE = ("MatMul", "GatherV2", "PyFunc", "EagerPyFunc", "PyFuncStateless")
 UNSERVABLE = [
     (["MatMul", "GatherV2"], []),
     (["MatMul", "CaseFoldUTF8", "RegexSplitWithOffsets"], []),
-    # TensorFlow has these, but only where there is a Python.
+    # TensorFlow has these, but they need a Python interpreter.
     (["PyFunc", "MatMul", "EagerPyFunc"], ["EagerPyFunc", "PyFunc"]),
     (["PyFuncStateless"], ["PyFuncStateless"]),
-    # TensorFlow itself has no such op, nor has the TF-Text that servers carry.
+    # Neither TensorFlow nor the TF-Text of model servers has these.
     (["Zero", "MatMul", "Another"], ["Another", "Zero"]),
     (["TFText>FastSentencepieceTokenize"], ["TFText>FastSentencepieceTokenize"]),
 ]
 
 
-@pytest.mark.parametrize(("names", "refused"), UNSERVABLE)
-def test_what_a_model_server_lacks_is_named_in_order(names, refused):
-    assert unservable(names, CORE) == refused
+@pytest.mark.parametrize(("names", "lacking"), UNSERVABLE)
+def test_ops_that_model_servers_lack_are_listed_in_order(names, lacking):
+    assert unservable(names, CORE) == lacking
 
 
 @given(st.sets(st.sampled_from([*sorted(TEXT_OPS), *CORE, "Another"])))
@@ -71,8 +71,8 @@ def exported(signature: Signature, folder: Path) -> Path:
     return saved_model.saved_model(samples.linear(), [signature], folder / "saved_model")
 
 
-def test_an_export_that_calls_python_is_refused(at_once, tmp_path):
-    """In the process that made it, it works; in a model server it would not."""
+def test_an_export_that_calls_python_is_an_error(at_once, tmp_path):
+    """It works in the process that made it, but not in a model server."""
 
     def doubled(x: tf.Tensor) -> dict[str, tf.Tensor]:
         y = tf.py_function(lambda value: 2 * value, [x], tf.float32)
@@ -91,7 +91,7 @@ def test_an_export_that_calls_python_is_refused(at_once, tmp_path):
 
 @pytest.fixture(scope="module")
 def text_signature() -> Signature:
-    """A tokenizer for BERT, with what it should answer worked out by hand."""
+    """A tokenizer for BERT, with its outputs computed by hand."""
     tokenizer = keras_hub.models.BertTokenizer(
         vocabulary=["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", "play", "##ing", "red", "!"],
         lowercase=True,
@@ -120,8 +120,8 @@ def text_model(text_signature, tmp_path_factory) -> Path:
     return exported(text_signature, tmp_path_factory.mktemp("text"))
 
 
-def test_an_export_that_tokenizes_passes_and_names_its_text_ops(text_model, text_signature):
-    """The fresh process has to register TF-Text's ops before it loads."""
+def test_an_export_that_tokenizes_passes_in_a_fresh_process(text_model, text_signature):
+    """The process has to register TF-Text's ops before it loads."""
     report = validation.validate(text_model, [text_signature])
     assert report["differences"] == {"serving_default": {"tokens": 0.0}}
     assert report["text_ops"] == text_ops(report["ops"])

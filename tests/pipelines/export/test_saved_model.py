@@ -1,18 +1,17 @@
-"""Export: a whole SavedModel that answers as the network does, or nothing at all."""
+"""Export: a whole SavedModel with the network's outputs, or nothing at all."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
 
 from pipelines.export import saved_model
+from pipelines.export.logs import read_logs
 from pipelines.export.signature import Signature
 from tests.pipelines import samples
 
@@ -22,12 +21,7 @@ def model() -> keras.Model:
     return samples.linear()
 
 
-def logs(file: Path) -> list[prediction_log_pb2.PredictionLog]:
-    records = tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
-    return [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
-
-
-def test_the_saved_model_answers_as_the_network_does(linear_model, model):
+def test_the_saved_model_has_the_networks_outputs(linear_model, model):
     loaded = tf.saved_model.load(linear_model)
     x = np.random.default_rng(7).normal(size=(11, 3)).astype("float32")
     answer = loaded.signatures["serving_default"](x=tf.constant(x))
@@ -54,9 +48,9 @@ def test_signatures_keep_their_names_types_and_free_batch(linear_model):
     assert outputs["y"].shape.as_list() == [None, 2]
 
 
-def test_warmup_records_ask_each_signature_for_one_and_for_two(linear_model):
-    asked = []
-    for log in logs(linear_model / saved_model.WARMUP_FILE):
+def test_warmup_records_have_one_and_two_examples_for_each_signature(linear_model):
+    sizes = []
+    for log in read_logs(linear_model / saved_model.WARMUP_FILE):
         request, response = log.predict_log.request, log.predict_log.response
         inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
         loaded = tf.saved_model.load(linear_model)
@@ -68,37 +62,25 @@ def test_warmup_records_ask_each_signature_for_one_and_for_two(linear_model):
             assert answers[key].shape == expected.shape
             if expected.dtype != object:
                 np.testing.assert_allclose(answers[key], expected, rtol=1e-5, atol=1e-6)
-        asked.append((name, len(next(iter(inputs.values())))))
-    assert asked == [("serving_default", 1), ("serving_default", 2), ("text", 1), ("text", 2)]
+        sizes.append((name, len(next(iter(inputs.values())))))
+    assert sizes == [("serving_default", 1), ("serving_default", 2), ("text", 1), ("text", 2)]
 
 
-def test_examples_are_carried_along(linear_model):
+def test_examples_are_written_beside_the_model(linear_model):
     folder = linear_model / saved_model.EXAMPLES_FOLDER
     found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.txt")}
     assert found == {"left/0.txt": b"1 2 3", "right/1.txt": b"4 5 6"}
 
 
-def test_a_log_holds_the_asked_range_of_the_examples(model):
-    default, _ = samples.linear_signatures(model)
-    predict = default.log(1, 4).predict_log
-    assert predict.request.model_spec.signature_name == "serving_default"
-    np.testing.assert_array_equal(
-        tf.make_ndarray(predict.request.inputs["x"]), default.examples["x"][1:4]
-    )
-    np.testing.assert_array_equal(
-        tf.make_ndarray(predict.response.outputs["larger"]), default.expected["larger"][1:4]
-    )
-
-
 class InjectedError(Exception):
-    """The fault."""
+    """An injected fault."""
 
 
 def fail(*arguments, **options):
     raise InjectedError
 
 
-# What writes for TensorFlow; the public class only chooses it.
+# The class that writes for TensorFlow; the public one only chooses it.
 ARCHIVE: Any = type(keras.export.ExportArchive())
 
 
@@ -138,14 +120,14 @@ def failing_move(monkeypatch, model) -> list[Signature]:
     [failing_signature, failing_write, interrupted_write, failing_warmup, failing_move],
     ids=lambda fault: fault.__name__,
 )
-def test_a_fault_in_the_middle_leaves_nothing(fault, model, tmp_path, monkeypatch):
+def test_a_failed_export_leaves_nothing(fault, model, tmp_path, monkeypatch):
     signatures = fault(monkeypatch, model)
     with pytest.raises((InjectedError, KeyboardInterrupt)):
         saved_model.saved_model(model, signatures, tmp_path / "saved_model")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_export_after_a_killed_one_is_whole(model, tmp_path):
+def test_an_export_after_a_killed_one_is_whole(model, tmp_path):
     """A process that is killed cannot clean up; the next one does."""
     leftover = tmp_path / ".saved_model.partial"
     leftover.mkdir()
@@ -158,7 +140,7 @@ def test_the_export_after_a_killed_one_is_whole(model, tmp_path):
     assert (folder / "saved_model.pb").is_file()
 
 
-def test_a_folder_that_exists_is_not_replaced(model, tmp_path):
+def test_an_existing_folder_is_not_replaced(model, tmp_path):
     folder = tmp_path / "saved_model"
     folder.mkdir()
     (folder / "precious").touch()
