@@ -120,9 +120,7 @@ def text_model(text_signature, tmp_path_factory) -> Path:
     return exported(text_signature, tmp_path_factory.mktemp("text"))
 
 
-def test_an_export_that_tokenizes_passes_in_a_fresh_process(
-    text_model, text_signature
-):
+def test_an_export_that_tokenizes_passes_in_a_fresh_process(text_model, text_signature):
     """The process has to register TF-Text's ops before it loads."""
     report = validation.validate(text_model, [text_signature])
     assert report["differences"] == {"serving_default": {"tokens": 0.0}}
