@@ -236,11 +236,13 @@ def code_version() -> tuple[str, str]:
 
 
 def _environment() -> dict[str, Any]:
-    installed = metadata.distributions()
+    # Each access to a distribution's metadata parses its file again.
+    installed = [distribution.metadata for distribution in metadata.distributions()]
+    packages = {package["Name"]: package["Version"] for package in installed}
     return {
         "python": sys.version,
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "packages": {d.name: d.version for d in sorted(installed, key=lambda d: d.name.lower())},
+        "packages": {name: packages[name] for name in sorted(packages, key=str.lower)},
     }

@@ -1,4 +1,4 @@
-"""The road from a choice to a registered model, walked through the command line."""
+"""A run, from a config to a registered model, and how it ends when something fails."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from pipelines.baselines import Baseline
 from pipelines.config import Config, Optimizer, Recipe
 from pipelines.image.config import ImageConfig
 from pipelines.model_registry import Version
+from pipelines.predictions import Predictions
 from pipelines.run import Result
-from pipelines.task import Task
 from pipelines.tasks.image_classification import data as images
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
 
-# A network that is trained in a moment: one epoch, four filters, nothing random.
+# A network that is trained in less than a second: one epoch, four filters, nothing random.
 SMALL = (
     *("--epochs", "1", "--batch_size", "8", "--optimizer.learning_rate", "0.02"),
     *("--model.filters", "[4]", "--model.convolutions", "1", "--model.units", "[]"),
@@ -52,8 +52,8 @@ def scratch(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def stripes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the pipeline learn from stripes, which takes a moment, whatever set it is told."""
-    monkeypatch.setattr(ImageClassification, "load", lambda task, config: samples.striped())
+    """Lets image classification load striped images, whatever its config says."""
+    monkeypatch.setattr(ImageClassification, "load", lambda task: samples.striped())
 
 
 @pytest.fixture
@@ -76,21 +76,21 @@ def only_run() -> mlflow.entities.Run:
     return run
 
 
-def left(scratch: Path) -> list[str]:
+def leftovers(scratch: Path) -> list[str]:
     """Returns the files there, without those that TensorFlow keeps while its process lives."""
     return [path.name for path in scratch.iterdir() if "__autograph" not in path.name]
 
 
-def nothing_is_left(scratch: Path) -> None:
+def assert_nothing_is_left(scratch: Path) -> None:
     client = mlflow.MlflowClient()
     assert client.search_registered_models() == []
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     assert client.search_logged_models(experiments) == []
-    assert left(scratch) == []
+    assert leftovers(scratch) == []
     assert mlflow.active_run() is None
 
 
-def test_a_run_trains_proves_and_registers_a_model(
+def test_a_run_trains_validates_and_registers_a_model(
     store, scratch, results, digits_dir, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("COLUMNS", "200")
@@ -110,12 +110,13 @@ def test_a_run_trains_proves_and_registers_a_model(
         assert (logged[f"test_{name}_low"], logged[f"test_{name}_high"]) == (low, high)
         assert low < high
     assert result.metric == "accuracy"
-    assert result.baseline.name == "logistic regression"
+    assert result.baseline.name == "support vector machine"
+    assert result.baseline.validation["accuracy"] == pytest.approx(0.9712, abs=5e-5)
     for split, scores in (
         ("validation", result.baseline.validation),
         ("test", result.baseline.test),
     ):
-        assert logged[f"baseline_{split}_accuracy"] == scores["accuracy"] > 0.8
+        assert logged[f"baseline_{split}_accuracy"] == scores["accuracy"] > 0.9
     assert run.info.status == "FINISHED"
     assert run.data.params["data.train"] == "1157"
 
@@ -133,11 +134,11 @@ def test_a_run_trains_proves_and_registers_a_model(
     saved = tf.saved_model.load(result.version.saved_model)
     data = images.load(ImageConfig(dataset="digits", data_dir=str(digits_dir)))
     ((batch, labels),) = data.test.batch(397).as_numpy_iterator()
-    answer = saved.signatures["serving_default"](images=tf.constant(batch))
-    right = answer["classes"].numpy().astype(int) == labels
+    outputs = saved.signatures["serving_default"](images=tf.constant(batch))
+    right = outputs["classes"].numpy().astype(int) == labels
     assert right.mean() == pytest.approx(result.metrics["test_accuracy"], abs=1e-6)
 
-    # So does the network that the run keeps, without what it takes to go on training it.
+    # So does the network that the run keeps, which has no optimizer.
     kept = f"runs:/{run.info.run_id}/network/model.keras"
     network = keras.models.load_model(
         mlflow.artifacts.download_artifacts(kept, dst_path=str(tmp_path))
@@ -163,36 +164,39 @@ def test_a_run_trains_proves_and_registers_a_model(
         rf"test accuracy{column}{own['test_accuracy']:.4f}{others}{column}{low:.4f} … {high:.4f}",
         rf"test log_loss{column}{own['test_log_loss']:.4f}{column}.*",
         re.escape(result.version.reason),
-        "baseline +logistic regression",
+        "baseline +support vector machine",
         rf"run +runs:/{run.info.run_id} in {store}",
         r"registered +models:/digits/1( @champion)?",
         rf"SavedModel +{result.version.saved_model}",
         r"next +python -m serving deploy digits( --version 1)?",
     ):
         assert re.search(rf"^[ │]*{line}[ │]*$", shown, re.MULTILINE), line
-    assert left(scratch) == []
+    assert leftovers(scratch) == []
 
 
-def test_a_task_of_sequences_takes_the_same_road(store, scratch, at_once):
-    """Where less is better: two baselines, weights, padding, a folder of the task's own."""
+def test_a_run_of_sequences_registers_a_model_with_a_lower_error(
+    store, scratch, at_once, make_task
+):
+    """Lower is better here; there are two baselines, weights, padding, and an artifact."""
     recipe = Recipe(epochs=6, batch_size=1, optimizer=Optimizer(learning_rate=0.2))
-    config = Config(dataset="sequences", architecture="gru", recipe=recipe)
-    result = pipeline.run("image_classification", samples.Doubles(), config)
+    make_task(samples.Doubles)
+    config = samples.sequence_config(recipe)
+    result = pipeline.run("image_classification", config)
     run = only_run()
     assert run.info.status == "FINISHED"
     assert result.metric == "error"
     logged = run.data.metrics
     assert logged | result.metrics == logged
 
-    # Of 8 validation sequences from 1 to 8 thousands, 10 is nearer to the doubles than 0.
-    assert result.baseline.name == run.data.tags["baseline"] == "the middle"
+    # In 8 validation sequences from 1 to 8 thousands, 10 is nearer to the doubles than 0.
+    assert result.baseline.name == run.data.tags["baseline"] == "always 10"
     every = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/baselines.json"))
     assert every == {
         baseline.name: {"validation": baseline.validation, "test": baseline.test}
-        for baseline in samples.Doubles().baselines(samples.sequences())
+        for baseline in samples.Doubles(config).baselines(samples.sequences())
     }
-    assert every["the middle"]["validation"]["error"] < every["nothing"]["validation"]["error"]
-    assert logged["baseline_validation_error"] == every["the middle"]["validation"]["error"]
+    assert every["always 10"]["validation"]["error"] < every["always 0"]["validation"]["error"]
+    assert logged["baseline_validation_error"] == every["always 10"]["validation"]["error"]
 
     # A margin below zero is a smaller error, and beats the baseline.
     assert logged["margin_validation_error"] < 0
@@ -202,19 +206,19 @@ def test_a_task_of_sequences_takes_the_same_road(store, scratch, at_once):
     )
     low, high = result.intervals["error"]
     assert low <= result.metrics["test_error"] <= high
-    assert left(scratch) == []
+    assert leftovers(scratch) == []
 
-    # What is registered answers sequences of any length.
+    # What is registered takes sequences of any length.
     saved = tf.saved_model.load(result.version.saved_model)
-    answer = saved.signatures["serving_default"](numbers=tf.constant([[1000, 2000], [4000, 0]]))
-    assert answer["doubles"].shape == (2, 2, 1)
+    outputs = saved.signatures["serving_default"](numbers=tf.constant([[1000, 2000], [4000, 0]]))
+    assert outputs["doubles"].shape == (2, 2, 1)
     kernel = np.load(mlflow.artifacts.download_artifacts(f"{result.run.uri}/weights/kernel.npy"))
-    doubled = answer["doubles"][0, 1, 0] - answer["doubles"][0, 0, 0]
+    doubled = outputs["doubles"][0, 1, 0] - outputs["doubles"][0, 0, 0]
     assert kernel[0, 0] == pytest.approx(float(doubled), rel=1e-5)
 
 
 def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkeypatch, capsys):
-    """Scores without an interval, as of baselines alone, have none beside them."""
+    """Scores that have no interval are shown without one."""
     monkeypatch.setenv("COLUMNS", "200")
     result = Result(
         run=SimpleNamespace(uri="runs:/7", store="the store"),  # type: ignore[arg-type]
@@ -228,9 +232,10 @@ def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkey
         },
         intervals={"error": (0.0625, 0.1875), "auc": (math.nan, math.nan)},
         baseline=Baseline(
-            "the middle",
+            "always 10",
             {"error": 0.5, "f1": 0.1},
             {"error": 0.375, "f1": 0.8, "auc": 0.5},
+            Predictions({}, {}),
         ),
         version=Version("numbers", 3, "challenger", "challenger: the reason", "/saved"),
     )
@@ -246,7 +251,7 @@ def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkey
     ]
     assert lines[-6:] == [
         "challenger: the reason",
-        "baseline   the middle",
+        "baseline   always 10",
         "run        runs:/7 in the store",
         "registered models:/numbers/3 @challenger",
         "SavedModel /saved",
@@ -254,25 +259,14 @@ def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkey
     ]
 
 
-def test_a_task_that_lacks_a_part_cannot_be_made():
-    class Half(Task):
-        metric = "error"
-
-        def load(self, config):
-            return None
-
-    with pytest.raises(TypeError, match=r"abstract method.*answers.*signatures"):
-        Half()  # type: ignore[abstract]
-
-
-def test_a_model_that_answers_otherwise_is_not_registered(
-    store, scratch, stripes, monkeypatch, capsys
+def test_a_model_with_other_outputs_is_not_registered(
+    store, scratch, stripes, at_once, monkeypatch, capsys
 ):
-    """The answers to prove are those of a network that is a little more certain."""
+    """The expected probabilities are a thousandth larger."""
     own = ImageClassification.signatures
 
-    def signatures(task, model, data):
-        default, *others = own(task, model, data)
+    def signatures(task, network, data):
+        default, *others = own(task, network, data)
         expected = {
             **default.expected,
             "probabilities": default.expected["probabilities"] + np.float32(1e-3),
@@ -290,7 +284,7 @@ def test_a_model_that_answers_otherwise_is_not_registered(
     run = only_run()
     assert run.info.status == "FAILED"
     assert run.data.tags["failure"].startswith("ValidationError: the SavedModel is not")
-    nothing_is_left(scratch)
+    assert_nothing_is_left(scratch)
 
 
 def in_an_epoch(monkeypatch) -> None:
@@ -322,7 +316,7 @@ def test_an_interrupted_run_is_killed_and_leaves_nothing(
     assert capsys.readouterr().err == message
     run = only_run()
     assert (run.info.status, run.data.tags["failure"]) == ("KILLED", "interrupted")
-    nothing_is_left(scratch)
+    assert_nothing_is_left(scratch)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +326,7 @@ def test_an_interrupted_run_is_killed_and_leaves_nothing(
         (("--model.depth", "3"), "convnet has no hyperparameter 'depth'; it has: .*filters"),
     ],
 )
-def test_a_choice_that_shows_as_wrong_in_the_run_ends_it_with_code_2(
+def test_a_user_error_within_the_run_ends_it_with_code_2(
     options, message, store, scratch, digits_dir, capsys
 ):
     assert main(["image_classification", "--data_dir", str(digits_dir), *SMALL, *options]) == 2
@@ -340,10 +334,10 @@ def test_a_choice_that_shows_as_wrong_in_the_run_ends_it_with_code_2(
     run = only_run()
     assert run.info.status == "FAILED"
     assert re.match(f"UserError: {message}", run.data.tags["failure"])
-    nothing_is_left(scratch)
+    assert_nothing_is_left(scratch)
 
 
-def test_a_fault_that_is_nobodys_choice_is_shown_as_it_is(store, scratch, stripes, monkeypatch):
+def test_an_error_in_the_code_is_raised_as_it_is(store, scratch, stripes, monkeypatch):
     def fail(*arguments):
         raise ZeroDivisionError("a fault in the code")
 
@@ -351,4 +345,4 @@ def test_a_fault_that_is_nobodys_choice_is_shown_as_it_is(store, scratch, stripe
     with pytest.raises(ZeroDivisionError, match="a fault in the code"):
         main(["image_classification", *SMALL])
     assert only_run().info.status == "FAILED"
-    nothing_is_left(scratch)
+    assert_nothing_is_left(scratch)
