@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import signal
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,12 +69,21 @@ def store(workplace: Path, store_template: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture(scope="session")
 def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A TFDS folder with the embedded digits in it."""
+    """A TFDS folder with the bundled digits."""
     from pipelines.datasets import loading
 
     folder = tmp_path_factory.mktemp("tfds")
     loading.prepared("digits", data_dir=str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """A function that returns the TFDS builder of a bundled data set, each prepared once."""
+    from pipelines.datasets import loading
+
+    folder = tmp_path_factory.mktemp("bundled")
+    return functools.cache(lambda name: loading.prepared(name, data_dir=str(folder)))
 
 
 @pytest.fixture(scope="session")

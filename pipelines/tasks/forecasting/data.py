@@ -126,7 +126,7 @@ def load(config: ForecastingConfig) -> SeriesData:
         table = _table(path)
         values, times = _column(table, config.column, path)
         count = len(values)
-        name = loading.registrable(path.stem)
+        name = loading.own_name(path)
         version = "1.0.0"
         digest = hashlib.sha256(values.tobytes() + "".join(map(str, times)).encode())
         ends = {split: round(share * count) for split, share in ENDS.items()}

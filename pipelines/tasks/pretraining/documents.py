@@ -24,8 +24,8 @@ import tensorflow_datasets as tfds
 
 from pipelines.config import Config
 from pipelines.datasets import loading
-from pipelines.datasets.builders import sotu
 from pipelines.errors import UserError
+from pipelines.text.sentences import split_sentences
 
 SPLITS = ("train", "validation", "test")
 _MARKER = "_START_"
@@ -116,7 +116,7 @@ def paragraphs(text: str) -> Iterator[str]:
 
 
 def _sentences(paragraph: str) -> list[str]:
-    return sotu.sentences(" ".join(paragraph.split()))
+    return split_sentences(" ".join(paragraph.split()))
 
 
 def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
@@ -169,7 +169,7 @@ def _own(folder: Path) -> Documents:
             sentences[split] += [list(group) for full, group in groupby(stripped, bool) if full]
     return _checked(
         Documents(
-            name=loading.registrable(folder.resolve().name),
+            name=loading.own_name(folder),
             version="1.0.0",
             digest=digest.hexdigest()[:12],
             sentences=sentences,

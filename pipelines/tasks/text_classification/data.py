@@ -81,7 +81,7 @@ def load(config: TextConfig, learn: Callable[[np.ndarray], Tokenizer]) -> Labell
     if tables.is_folder_of_tables(config.dataset):
         folder = Path(config.dataset).expanduser()
         own, class_names, digest = tables.read(folder)
-        about = {"name": tables.name(folder), "version": "1.0.0", "digest": digest}
+        about = {"name": loading.own_name(folder), "version": "1.0.0", "digest": digest}
         return labelled(own, learn, class_names=class_names, **about)
     builder = loading.prepared(
         config.dataset, data_dir=config.data_dir, manual_dir=config.manual_dir

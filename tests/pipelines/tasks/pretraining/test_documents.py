@@ -1,4 +1,4 @@
-"""Documents: of embedded sets, of wiki40b with its markers, and of own files of text."""
+"""Documents: of bundled sets, of wiki40b with its markers, and of own files of text."""
 
 from __future__ import annotations
 
