@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-SPLITS = ("train", "validation", "test")
+from pipelines.datasets.splitting import SPLITS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +44,9 @@ class Dataset:
 
     def split(self, name: str) -> tf.data.Dataset:
         """Returns the examples of "train", "validation" or "test"."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+        if name not in SPLITS:
+            raise ValueError(f"a split is one of {', '.join(SPLITS)}, not {name!r}")
+        return getattr(self, name)
 
     def raw(self, split: str) -> dict[str, np.ndarray]:
         """Returns the columns of a split; none where there are none."""

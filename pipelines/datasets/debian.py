@@ -1,9 +1,9 @@
-"""Data sets that the operating system's packages carry, in the form that TFDS expects.
+"""Data sets in packages of the operating system, in the form that TFDS expects.
 
 Debian's `dataset-fashion-mnist` has the files of Fashion-MNIST (Xiao, Rasul & Vollgraf 2017, MIT),
-compressed as its authors did; only the name and the time in the header of each gzip file are gone
-(RFC 1952, section 2.3). With them written back the files are the authors' to the byte, and pass the
-checksums that TFDS knows.
+compressed by its authors, but without the name and the time in the header of each gzip file (RFC
+1952, section 2.3). With name and time restored, the files are the authors' to the byte and match
+the checksums of TFDS.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class SystemFiles:
     """Files of a system package.
 
     Attributes:
-        folder: Where the package puts them.
-        times: By the file's name, when its original was compressed, in seconds since 1970.
+        folder: Folder of the package.
+        times: By the file's name, time of the compression of the original, in seconds since 1970.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class SystemFiles:
 
 
 def with_header(compressed: bytes, name: str, time: int) -> bytes:
-    """Writes the name without its suffix and the time into a gzip file that has neither."""
+    """Returns a gzip file with name, without the suffix, and time in its header."""
     magic, flags, _, rest = struct.unpack("<3sBI2s", compressed[:10])
     if flags:
         return compressed

@@ -1,8 +1,4 @@
-"""Data sets: public ones by their TFDS name, embedded ones that need no network, own folders.
-
-Importing this package registers the embedded builders with TFDS, so that
-`tfds.load("digits")` works too.
-"""
+"""Data sets by name: bundled ones, those of other packages, public ones of TFDS, own folders."""
 
 from __future__ import annotations
 
@@ -22,54 +18,20 @@ from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.download import downloader
 
 from pipelines.config import Config
-from pipelines.datasets.builders.bible_en_es import BibleEnEs
-from pipelines.datasets.builders.brain_slices import BrainSlices
-from pipelines.datasets.builders.cmudict import Cmudict
-from pipelines.datasets.builders.digits import Digits
-from pipelines.datasets.builders.digits_canvas import DigitsCanvas
-from pipelines.datasets.builders.hironsan import Hironsan
-from pipelines.datasets.builders.series import Births, Co2, Elnino, Sunspots
-from pipelines.datasets.builders.sotu_cloze import SotuCloze
-from pipelines.datasets.builders.sotu_era import SotuEra
-from pipelines.datasets.builders.sotu_sentences import SotuSentences
-from pipelines.datasets.builders.sotu_text import SotuText
-from pipelines.datasets.builders.us_addresses import UsAddresses
-from pipelines.datasets.builders.wordnet_glosses import WordnetGlosses
+from pipelines.datasets import catalog
 from pipelines.datasets.debian import SYSTEM
 from pipelines.errors import UserError
 
-EMBEDDED = {
-    builder.name: builder
-    for builder in (
-        Digits,
-        BrainSlices,
-        DigitsCanvas,
-        SotuEra,
-        WordnetGlosses,
-        SotuCloze,
-        SotuSentences,
-        SotuText,
-        UsAddresses,
-        Hironsan,
-        BibleEnEs,
-        Cmudict,
-        Elnino,
-        Sunspots,
-        Co2,
-        Births,
-    )
-}
+# Data sets whose test split has no labels; results are reported on their validation split.
+_UNLABELED_TEST = {"glue", "imagenet2012"}
 
-# Sets whose test split has no labels: their validation split is what models are reported on.
-_UNLABELLED_TEST = {"glue", "imagenet2012"}
-
-# Larger sets are told apart by the names and sizes of their files, not by their bytes.
+# The digest of larger data sets is that of their files' names and sizes, not of the bytes.
 _DIGEST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Splits:
-    """TFDS split expressions. Choices look at validation; test is reported once."""
+    """TFDS split expressions. Model selection uses validation only; test is reported once."""
 
     train: str
     validation: str
@@ -77,35 +39,43 @@ class Splits:
 
 
 def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.core.DatasetBuilder:
-    """Returns the builder of `name` with its data on disk, preparing it first if need be.
+    """Returns the builder of `name` with its data on disk, preparing it if necessary.
 
     Args:
-        name: An embedded set, a TFDS name with optional config and version
-            (`cifar10`, `ag_news_subset/1.0.0`), or a folder laid out as SPLIT/CLASS/IMAGE.
+        name: A data set of `catalog.names()`, a TFDS name with optional config and version
+            (`cifar10`, `ag_news_subset/1.0.0`), or a folder with images as SPLIT/CLASS/IMAGE.
         data_dir: Folder of prepared data; empty takes TFDS' default.
         manual_dir: Folder of files to use instead of downloads, under the names that TFDS
             records for them.
 
     Raises:
-        UserError: The set is unknown, cannot be downloaded here, or came damaged.
+        UserError: The data set is unknown, cannot be downloaded, or its download is damaged.
     """
     folder = Path(name).expanduser()
     if folder.is_dir() and (folder.is_absolute() or "/" in name):
         builder = tfds.ImageFolder(str(folder))
         if not builder.info.splits:
-            raise UserError(f"{folder} holds no images as SPLIT/CLASS/IMAGE")
+            raise UserError(f"{folder} has no images as SPLIT/CLASS/IMAGE")
         return builder
+    foreign, base = catalog.foreign(), re.split("[/:]", name)[0]
+    if base in foreign.problems:
+        raise UserError(foreign.problems[base])
     try:
         builder = tfds.builder(name, data_dir=data_dir or None)
     except (AssertionError, ValueError) as error:
-        # Of a known set, TFDS says which version or configuration there is not.
+        # For a known data set, TFDS says which version or configuration does not exist.
         _, known, reason = str(error).partition('}": ')
         if known:
             raise UserError(f"{name}: {reason.partition('. Here are')[0]}") from error
         raise UserError(
-            f"unknown data set {name!r}; embedded here are: {', '.join(EMBEDDED)}; "
-            "any TFDS name or a folder FOLDER/SPLIT/CLASS/IMAGE works too"
+            f"unknown data set {name!r}; without a network there are: "
+            f"{', '.join(catalog.names())}; any TFDS name or a folder with images as "
+            "SPLIT/CLASS/IMAGE works too"
         ) from error
+    except Exception as error:  # Code of another package may raise anything.
+        if base not in foreign.objects:
+            raise
+        raise UserError(catalog.problem(base, foreign.distributions[base], str(error))) from error
     if not builder.is_prepared():
         with contextlib.ExitStack() as stack:
             files = SYSTEM.get(builder.name)
@@ -154,7 +124,7 @@ class Source:
 
 
 def open_dataset(config: Config) -> Source:
-    """Returns the data set that a config names, preparing it first if need be.
+    """Returns the data set that a config names, preparing it if necessary.
 
     Raises:
         UserError: The data set is unknown or cannot be had.
@@ -164,7 +134,7 @@ def open_dataset(config: Config) -> Source:
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: str) -> None:
-    if builder.name in EMBEDDED:  # A moment's work; TFDS would announce a download.
+    if builder.name in catalog.BUNDLED:  # Takes a moment; TFDS would announce a download.
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare()
@@ -179,17 +149,19 @@ def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: str) -> None:
         raise UserError(
             f"{builder.name} is not prepared in {builder.data_path} and could not be downloaded; "
             "connect to a network, or put its files into a folder and pass it as --manual_dir, "
-            f"or use an embedded set: {', '.join(EMBEDDED)}"
+            f"or use a bundled data set: {', '.join(catalog.BUNDLED)}"
         ) from error
     except tfds.download.DownloadError as error:
-        raise UserError(f"{builder.name} came damaged: {str(error).splitlines()[0]}") from error
-    except AssertionError as error:  # TFDS' answer to a missing manual download.
+        raise UserError(
+            f"the download of {builder.name} is damaged: {str(error).splitlines()[0]}"
+        ) from error
+    except AssertionError as error:  # TFDS raises it for a missing manual download.
         raise UserError(f"{builder.name}: {str(error).splitlines()[0]}") from error
 
 
 @contextlib.contextmanager
 def _few_retries() -> Iterator[None]:
-    """Lets a missing network show after seconds; TFDS' ten retries take minutes."""
+    """Reports a missing network after seconds; TFDS' ten retries take minutes."""
     retries = downloader.MAX_RETRIES
     downloader.MAX_RETRIES = 2
     try:
@@ -199,9 +171,9 @@ def _few_retries() -> Iterator[None]:
 
 
 def splits(builder: tfds.core.DatasetBuilder) -> Splits:
-    """Returns fixed, disjoint splits: the set's own where it has them, else shares of train."""
+    """Returns fixed, disjoint splits: the data set's own, or else fractions of train."""
     own = set(builder.info.splits)
-    if builder.name in _UNLABELLED_TEST:
+    if builder.name in _UNLABELED_TEST:
         own -= {"test"}
     if {"train", "validation", "test"} <= own:
         return Splits("train", "validation", "test")
@@ -218,26 +190,27 @@ def splits(builder: tfds.core.DatasetBuilder) -> Splits:
 
 
 def features(builder: tfds.core.DatasetBuilder) -> dict[str, tfds.features.FeatureConnector]:
-    """Returns the set's features by name: in its builder's order, or else in the alphabet's."""
+    """Returns a data set's features by name, in the builder's order or else alphabetically."""
     own = dict(builder.info.features.items())
-    # Files alone keep no order: it would be another one in every process.
-    read = isinstance(builder, read_only_builder.ReadOnlyBuilder)
-    return {name: own[name] for name in sorted(own)} if read else own
+    # Prepared files keep no order: it would differ between processes.
+    read_only = isinstance(builder, read_only_builder.ReadOnlyBuilder)
+    return {name: own[name] for name in sorted(own)} if read_only else own
 
 
 def name(builder: tfds.core.DatasetBuilder) -> str:
-    """Returns the name of a set; a folder of images is called like the folder.
-
-    Of the folder's name, what MLflow's registry does not take becomes "_".
-    """
+    """Returns the name of a data set: that of TFDS, or for a folder of images the folder's."""
     if isinstance(builder, tfds.ImageFolder):
-        return registrable(Path(builder.data_path).resolve().name)
+        return own_name(Path(builder.data_path))
     return builder.name
 
 
-def registrable(name: str) -> str:
-    """Returns a name in which what MLflow's registry does not take has become "_"."""
-    return re.sub(r"[^\w.-]|^\W", "_", name)
+def own_name(path: Path) -> str:
+    """Returns the name of a data set in a user's own folder or file, whose suffix is left out.
+
+    Characters that MLflow's model registry does not allow become "_".
+    """
+    path = path.resolve()
+    return re.sub(r"[^\w.-]|^\W", "_", path.name if path.is_dir() else path.stem)
 
 
 def digest(builder: tfds.core.DatasetBuilder) -> str:
@@ -247,7 +220,7 @@ def digest(builder: tfds.core.DatasetBuilder) -> str:
     sizes = [path.stat().st_size for path in files]
     small = sum(sizes) < _DIGEST_BYTES
     for path, size in zip(files, sizes, strict=True):
-        if path.suffix == ".json":  # TFDS' own records, with dates in them.
+        if path.suffix == ".json":  # Metadata of TFDS, with dates.
             continue
         sha.update(f"{path.relative_to(builder.data_path)} {size}".encode())
         if small:

@@ -1,30 +1,33 @@
-"""Splits by the unit that leaks: what is alike in it stays together."""
+"""Splits by the unit that leaks: examples of one group are in one split."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import accumulate
 from typing import TypeVar
 
+SPLITS = ("train", "validation", "test")
+
 Item = TypeVar("Item")
 
 
 def shuffled(items: Iterable[Item], key: Callable[[Item], str]) -> list[Item]:
-    """Returns `items` in an order that looks random and depends on nothing but their keys."""
+    """Returns `items` in a pseudo-random order that depends on their keys alone."""
     return sorted(items, key=lambda item: hashlib.sha256(key(item).encode()).digest())
 
 
 def by_group(
-    items: Iterable[Item], key: Callable[[Item], str], shares: Mapping[str, float]
+    items: Iterable[Item], key: Callable[[Item], str], fractions: Mapping[str, float]
 ) -> dict[str, list[Item]]:
-    """Splits `items` such that all with one key are in one split.
+    """Splits `items` so that all items with the same key are in one split.
 
     Args:
-        items: What to split.
-        key: What items that must stay together have in common.
-        shares: Share of the items per split, adding up to 1; met to within one group.
+        items: The items.
+        key: Returns the group of an item.
+        fractions: Fraction of the items in each split, with a sum of 1; exact to within one group.
 
     Returns:
         The items of each split, group by group.
@@ -33,23 +36,23 @@ def by_group(
     for item in items:
         groups.setdefault(key(item), []).append(item)
     total = sum(map(len, groups.values()))
-    ends = [round(share * total) for share in accumulate(shares.values())]
-    splits: dict[str, list[Item]] = {split: [] for split in shares}
-    done = 0
+    ends = [round(fraction * total) for fraction in accumulate(fractions.values())]
+    splits: dict[str, list[Item]] = {split: [] for split in fractions}
+    count = 0
     for group in shuffled(groups, str):
-        splits[list(shares)[bisect_right(ends, done)]].extend(groups[group])
-        done += len(groups[group])
+        splits[list(fractions)[bisect_right(ends, count)]].extend(groups[group])
+        count += len(groups[group])
     return splits
 
 
-def without_repeats(
+def deduplicate(
     splits: Mapping[str, list[Item]], keys: Callable[[Item], Collection[str]]
 ) -> dict[str, list[Item]]:
-    """Leaves out of each split but the first what repeats an item of a split before it.
+    """Removes the items of each split that have a key in common with an earlier split.
 
     Args:
         splits: The items of each split, `train` first.
-        keys: What of an item must not stand in an earlier split; one such key is enough.
+        keys: Returns the keys of an item, as its texts.
     """
     seen: set[str] = set()
     kept: dict[str, list[Item]] = {}
@@ -57,3 +60,11 @@ def without_repeats(
         kept[split] = [item for item in items if seen.isdisjoint(keys(item))]
         seen.update(key for item in kept[split] for key in keys(item))
     return kept
+
+
+def normalize(text: str) -> str:
+    """Returns the words of a text in lower case, without digits and punctuation.
+
+    Texts that are near copies of each other often have this in common.
+    """
+    return " ".join(re.findall(r"[^\W\d_]+", text.lower()))

@@ -1,8 +1,8 @@
-"""Texts of the user's own: a folder with a table for each split.
+"""A user's own texts: a folder with a table for each split.
 
-FOLDER/train.csv, FOLDER/validation.csv and FOLDER/test.csv. Labelled texts have the columns `text`,
-`label` and, for pairs of texts, `text_pair`; texts with their translations `source` and `target`.
-Parquet and JSON lines (`.parquet`, `.jsonl`) work too.
+The tables are FOLDER/train.csv, FOLDER/validation.csv and FOLDER/test.csv. Labeled texts have the
+columns `text`, `label` and, for pairs of texts, `text_pair`; parallel texts have `source` and
+`target`. Parquet and JSON lines (`.parquet`, `.jsonl`) work too.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.datasets import loading
+from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
 
-SPLITS = ("train", "validation", "test")
 _READERS: dict[str, Callable[..., pd.DataFrame]] = {
     ".csv": partial(pd.read_csv, keep_default_na=False),
     ".jsonl": partial(pd.read_json, lines=True),
     ".parquet": pd.read_parquet,
 }
-_LABELLED, _PAIR = ("text", "label"), ("text_pair",)
+_LABELED, _PAIR = ("text", "label"), ("text_pair",)
 
 
 def is_folder_of_tables(dataset: str) -> bool:
@@ -33,13 +32,8 @@ def is_folder_of_tables(dataset: str) -> bool:
     return folder.is_dir() and any(_files(folder, split) for split in SPLITS)
 
 
-def name(folder: Path) -> str:
-    """Returns the folder's name; what MLflow's registry does not take of it becomes "_"."""
-    return loading.registrable(folder.resolve().name)
-
-
 def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], tuple[str, ...], str]:
-    """Reads labelled texts.
+    """Reads labeled texts.
 
     Returns:
         By split, "text" and for pairs "text_pair", str [examples], and "target", int64 [examples];
@@ -48,9 +42,9 @@ def read(folder: Path) -> tuple[dict[str, dict[str, np.ndarray]], tuple[str, ...
 
     Raises:
         UserError: A table is missing, cannot be read, lacks a column or a value, or has a label
-            that the training split has not.
+            that the training split does not have.
     """
-    tables, digest = _tables(folder, _LABELLED, _PAIR)
+    tables, digest = _tables(folder, _LABELED, _PAIR)
     columns = tables["train"].columns
     class_names = tuple(sorted(tables["train"]["label"].unique()))
     numbers = {label: number for number, label in enumerate(class_names)}
@@ -109,10 +103,10 @@ def _files(folder: Path, split: str) -> list[Path]:
 
 
 def _table(path: Path, columns: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
-    """Returns the columns, and those of the optional ones that there are, all of them str."""
+    """Returns the columns, and the optional columns that the table has, all of them str."""
     try:
         table = _READERS[path.suffix](path)
-    except (ValueError, OSError) as error:  # Of all readers, for all that is damaged.
+    except (ValueError, OSError) as error:  # All readers raise one of these for a damaged file.
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
     found = [column for column in table.columns if column in {*columns, *optional}]

@@ -83,7 +83,7 @@ def make_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A TFDS folder with the embedded digits in it."""
+    """A TFDS folder with the bundled digits."""
     from pipelines.datasets import loading
 
     folder = tmp_path_factory.mktemp("tfds")
@@ -92,11 +92,11 @@ def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
     """A function that returns the TFDS builder of a bundled data set, each prepared once."""
     from pipelines.datasets import loading
 
-    folder = tmp_path_factory.mktemp("embedded")
+    folder = tmp_path_factory.mktemp("bundled")
     return functools.cache(lambda name: loading.prepared(name, data_dir=str(folder)))
 
 

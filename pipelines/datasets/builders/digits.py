@@ -1,18 +1,18 @@
-"""Handwritten digits that arrive with scikit-learn, as a TFDS builder that needs no network.
+"""Handwritten digits, from scikit-learn.
 
 The 1,797 images are the test part of "Optical Recognition of Handwritten Digits" (Alpaydin &
-Kaynak, UCI Machine Learning Repository, 1998): 32x32 bitmaps counted down to 8x8 with values
-0-16, rescaled here to 0-255. They come hand after hand: each hand's block opens with the digits
-0 to 9 written three times over, which shows where one ends. The splits follow those blocks:
+Kaynak, UCI Machine Learning Repository, 1998): 32x32 bitmaps reduced to 8x8 with values 0-16,
+rescaled here to 0-255. They are in the order of their writers: the block of each writer starts with
+the digits 0 to 9 three times. The splits are made of whole blocks:
 
-| split      | images      | hands |
-|------------|-------------|-------|
+| split      | images      | writers |
+|------------|-------------|---------|
 | train      | 0 … 1156    | nine |
 | validation | 1157 … 1399 | two, none of them in train |
 | test       | 1400 … 1796 | four, none of them in train |
 
-The test part keeps the customary last 397 images. One hand crosses its border: 15 of its images
-are in test, the other 113 in validation.
+Test is the last 397 images, as usual for these data. One writer is in two splits: 15 of their
+images are in test, the other 113 in validation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-SPLITS = {"train": (0, 1157), "validation": (1157, 1400), "test": (1400, 1797)}
+from pipelines.datasets.builders import Examples
+
+BOUNDS = {"train": (0, 1157), "validation": (1157, 1400), "test": (1400, 1797)}
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
@@ -46,14 +48,20 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             license="CC BY 4.0",
         )
 
-    def _split_generators(self, dl_manager):
-        del dl_manager  # The images arrive with an installed package.
-        return {split: self._generate_examples(*bounds) for split, bounds in SPLITS.items()}
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+        del dl_manager  # Nothing is downloaded.
+        return {split: self._generate_examples(*bounds) for split, bounds in BOUNDS.items()}
 
-    def _generate_examples(self, start: int, stop: int):
-        from sklearn.datasets import load_digits
+    def _generate_examples(self, start: int, stop: int) -> Examples:
+        images, labels = read(start, stop)
+        for index, image, label in zip(range(start, stop), images, labels, strict=True):
+            yield index, {"image": image[..., np.newaxis], "label": int(label)}
 
-        digits = load_digits()
-        images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
-        for index in range(start, stop):
-            yield index, {"image": images[index], "label": int(digits.target[index])}
+
+def read(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a range of the images, uint8 [images, 8, 8], and their labels, int [images]."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.round(digits.images[start:stop] * (255 / 16)).astype(np.uint8)
+    return images, digits.target[start:stop]

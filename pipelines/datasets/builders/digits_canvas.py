@@ -1,21 +1,21 @@
-"""Handwritten digits scattered over noisy canvases, and which pixel is which digit.
+"""Handwritten digits on noisy canvases, with the class of each pixel.
 
-The digits are those of `digits.py`, which states source and licence: every canvas takes its digits
-from one of the splits there, so that no hand in train writes in validation or test.
+The digits are those of `digits.py`, which states source and license. A canvas has digits of one
+split there, so that the writers in train are in no other split.
 
-Two to four digits, enlarged to 16x16, lie at random places of 48x48 pixels, their boxes not
-overlapping. A pixel is a digit's where the enlarged digit is brighter than `INK`. Every digit is
-dimmed by a factor of its own, the ground of every canvas has a grey of its own, and normally
-distributed noise lies over all. Seeds are fixed.
+Two to four digits, enlarged to 16x16, are at random positions of 48x48 pixels, and their boxes do
+not overlap. A pixel is of a digit's class where the enlarged digit is brighter than `INK`. Each
+digit has a random brightness, each background a random gray, and normally distributed noise is
+added. Seeds are fixed.
 
-| split      | canvases | digits to draw from |
-|------------|----------|---------------------|
-| train      | 2000     | 1157                |
-| validation | 300      | 243                 |
-| test       | 400      | 397                 |
+| split      | canvases | digits to sample from |
+|------------|----------|-----------------------|
+| train      | 2000     | 1157                  |
+| validation | 300      | 243                   |
+| test       | 400      | 397                   |
 
-About seven pixels of eight are background: report the mean over classes, not the share of right
-pixels. Digits recur among the canvases of their split, at other places and under other noise.
+About seven pixels of eight are background: report means over classes, not pixel accuracy. The
+canvases of a split repeat its digits, at other positions and with other noise.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pipelines.datasets.builders import digits
+from pipelines.datasets.builders import Examples, digits, segmentation_features
 
 CLASS_NAMES = ("background", *"0123456789")
 SHAPE = (48, 48, 1)
 SIZES = {"train": 2000, "validation": 300, "test": 400}
 
 SIDE = 16  # Of an enlarged digit.
-INK = 96  # What is brighter, of 255, is digit.
+INK = 96  # Pixels brighter than this, of 255, are of the digit's class.
 COUNTS = (2, 4)
-DIMMING = (0.5, 1.0)
-GROUND = (0, 80)
+BRIGHTNESS = (0.5, 1.0)
+BACKGROUND = (0, 80)
 NOISE = 20  # Standard deviation.
 
 
@@ -49,27 +49,20 @@ class DigitsCanvas(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
             description="Handwritten digits on noisy canvases with a class for every pixel.",
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=SHAPE, encoding_format="png"),
-                    "segmentation_mask": tfds.features.LabeledImage(
-                        labels=list(CLASS_NAMES), shape=SHAPE, encoding_format="png"
-                    ),
-                }
-            ),
+            features=segmentation_features(SHAPE, CLASS_NAMES),
             supervised_keys=("image", "segmentation_mask"),
             homepage="https://archive.ics.uci.edu/dataset/80",
             citation="E. Alpaydin and C. Kaynak. Optical Recognition of Handwritten Digits. 1998.",
             license="CC BY 4.0",
         )
 
-    def _split_generators(self, dl_manager):
-        del dl_manager  # The digits arrive with an installed package.
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+        del dl_manager  # Nothing is downloaded.
         return {
-            split: self._generate_examples(split, seed) for seed, split in enumerate(digits.SPLITS)
+            split: self._generate_examples(split, seed) for seed, split in enumerate(digits.BOUNDS)
         }
 
-    def _generate_examples(self, split: str, seed: int):
+    def _generate_examples(self, split: str, seed: int) -> Examples:
         for index, (image, mask) in enumerate(canvases(split, seed)):
             yield index, {"image": image, "segmentation_mask": mask}
 
@@ -77,25 +70,21 @@ class DigitsCanvas(tfds.core.GeneratorBasedBuilder):
 def canvases(split: str, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields the canvases of a split: image and mask, uint8 [48, 48, 1] each."""
     from PIL import Image
-    from sklearn.datasets import load_digits
 
-    start, stop = digits.SPLITS[split]
-    raw = load_digits()
-    pixels = np.round(raw.images[start:stop] * (255 / 16)).astype(np.uint8)
-    labels = raw.target[start:stop]
+    pixels, labels = digits.read(*digits.BOUNDS[split])
     large = [
         Image.fromarray(digit).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for digit in pixels
     ]
     enlarged = np.stack([np.asarray(digit) for digit in large])
-    random = np.random.RandomState(seed)  # Its numbers never change, unlike a Generator's.
+    random = np.random.RandomState(seed)  # Its stream never changes, unlike a Generator's.
     for _ in range(SIZES[split]):
         chosen = random.randint(len(labels), size=random.randint(COUNTS[0], COUNTS[1] + 1))
-        ground = random.uniform(*GROUND)
-        image, mask = np.full(SHAPE[:2], ground), np.zeros(SHAPE[:2], np.uint8)
-        for digit, (row, column) in zip(chosen, _places(len(chosen), random), strict=True):
+        background = random.uniform(*BACKGROUND)
+        image, mask = np.full(SHAPE[:2], background), np.zeros(SHAPE[:2], np.uint8)
+        for digit, (row, column) in zip(chosen, _positions(len(chosen), random), strict=True):
             box = np.s_[row : row + SIDE, column : column + SIDE]
-            ink = enlarged[digit] / 255 * random.uniform(*DIMMING)
-            image[box] += ink * (255 - ground)
+            ink = enlarged[digit] / 255 * random.uniform(*BRIGHTNESS)
+            image[box] += ink * (255 - background)
             mask[box] = np.where(enlarged[digit] > INK, labels[digit] + 1, 0)
         image += random.normal(scale=NOISE, size=image.shape)
         yield (
@@ -104,11 +93,11 @@ def canvases(split: str, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         )
 
 
-def _places(count: int, random: np.random.RandomState) -> np.ndarray:
+def _positions(count: int, random: np.random.RandomState) -> np.ndarray:
     """Returns the upper left corners, int [count, 2], of boxes that do not overlap."""
-    while True:  # Of 64 tries at once, the first that fits.
-        tries = random.randint(SHAPE[0] - SIDE + 1, size=(64, count, 2))
-        apart = np.abs(tries[:, :, None] - tries[:, None]).max(-1) >= SIDE
+    while True:  # Takes the first of 64 samples that fits.
+        samples = random.randint(SHAPE[0] - SIDE + 1, size=(64, count, 2))
+        apart = np.abs(samples[:, :, None] - samples[:, None]).max(-1) >= SIDE
         fits = (apart | np.eye(count, dtype=bool)).all((1, 2))
         if fits.any():
-            return tries[fits.argmax()]
+            return samples[fits.argmax()]

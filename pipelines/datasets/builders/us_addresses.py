@@ -1,14 +1,14 @@
-"""Addresses in the United States, every token labelled, as a TFDS builder that needs no network.
+"""Addresses in the United States, with a label for each token.
 
-Source: the hand-labelled training data of usaddress 0.5.16 (`training/labeled.xml` of its source
-distribution, MIT License). An extract of it lies in `extracts/`.
+Source: the manually labeled training data of usaddress 0.5.16 (`training/labeled.xml` of its source
+distribution, MIT License), as an extract.
 
-The source gives one label per token. Consecutive tokens with the same label are one entity here,
-its first token tagged B- and the others I-, which makes 29 kinds of entity and 51 tags. There is no
-tag O, as every token has a label. Punctuation stays with its token ("Chicago,").
+The source has one label per token. Consecutive tokens with the same label are one entity here,
+whose first token is tagged B- and the others I-, which makes 29 types of entity and 51 tags. There
+is no tag O, as every token has a label. Punctuation is part of its token ("Chicago,").
 
-Of 1,513 addresses, 25 repeat another one token by token and are left out. Addresses that are equal
-without digits, punctuation and case stay in one split:
+Of 1,513 addresses, 25 are exact copies and removed. Addresses that are equal without digits,
+punctuation and case are in one split:
 
 | split      | addresses | tokens |
 |------------|-----------|--------|
@@ -16,22 +16,22 @@ without digits, punctuation and case stay in one split:
 | validation | 223       | 1552   |
 | test       | 223       | 1600   |
 
-Limits: cities and well-known streets recur across the splits in addresses that differ otherwise;
-train has every kind of entity, but the rarest (`ZipPlus4` has two tokens in all) lack elsewhere.
+Limits: the same cities and well-known streets are in several splits, in different addresses; train
+has every type of entity, the other splits lack the rarest (`ZipPlus4` has two tokens in all).
 """
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import extracts, splitting
+from pipelines.datasets.builders import Examples
 
-SHARES = {"train": 0.70, "validation": 0.15, "test": 0.15}
+FRACTIONS = {"train": 0.70, "validation": 0.15, "test": 0.15}
 
-# Entities, and of them those that never have a second token.
+# Types of entity, and those that never have a second token.
 ENTITIES = (
     "AddressNumber AddressNumberPrefix AddressNumberSuffix BuildingName CornerOf CountryName "
     "IntersectionSeparator LandmarkName NotAddress OccupancyIdentifier OccupancyType PlaceName "
@@ -72,14 +72,14 @@ class UsAddresses(tfds.core.GeneratorBasedBuilder):
             license="MIT",
         )
 
-    def _split_generators(self, dl_manager):
-        del dl_manager  # The addresses arrive with this package.
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+        del dl_manager  # Nothing is downloaded.
         text = extracts.read("us_addresses.txt").decode()
         addresses = dict.fromkeys(_address(block) for block in text.split("\n\n"))
-        splits = splitting.by_group(addresses, without_digits, SHARES)
+        splits = splitting.by_group(addresses, _words, FRACTIONS)
         return {split: self._generate_examples(members) for split, members in splits.items()}
 
-    def _generate_examples(self, addresses: list[Address]):
+    def _generate_examples(self, addresses: list[Address]) -> Examples:
         for index, address in enumerate(addresses):
             tokens = [token for token, _ in address]
             yield index, {"tokens": tokens, "tags": bio([label for _, label in address])}
@@ -89,13 +89,12 @@ def _address(block: str) -> Address:
     return tuple((token, label) for token, label in map(str.split, block.splitlines()))
 
 
-def without_digits(address: Address) -> str:
-    """Returns what addresses that are near copies of each other have in common."""
-    return " ".join(re.findall(r"[^\W\d_]+", " ".join(token for token, _ in address).lower()))
+def _words(address: Address) -> str:
+    return splitting.normalize(" ".join(token for token, _ in address))
 
 
 def bio(labels: list[str]) -> list[str]:
-    """Returns tags for labels, equal neighbours being one entity: A A B becomes B-A I-A B-B."""
+    """Returns BIO tags for labels; equal neighbors are one entity: A A B becomes B-A I-A B-B."""
     previous = ["", *labels]
     return [
         f"{'I' if label == before else 'B'}-{label}"

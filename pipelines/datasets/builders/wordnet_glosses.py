@@ -1,13 +1,13 @@
-"""Glosses of English nouns and the kind of thing they define, needing no network.
+"""Glosses of English nouns, with the category of the noun.
 
-Source: WordNet 3.0 as in the Debian package wordnet-base (WordNet License); an extract lies in
-`extracts/`. The label is the synset's lexicographer file, often called its supersense. Ten files
-have 800 glosses each: without the quoted examples, of five words or more, no instances (people and
-places by name), at most three synsets with the same first hypernym.
+Source: WordNet 3.0 as in the Debian package wordnet-base (WordNet License), as an extract. The
+label is the synset's lexicographer file, often called its supersense. Ten files have 800 glosses
+each, of five words or more, without quoted examples, without instances (names of people and
+places), and of at most three synsets with the same first hypernym.
 
-Glosses of siblings copy each other ("a variety of aster …"). All synsets of a file whose first
-hypernym has the same first word are therefore in one split, and no two glosses are equal apart from
-case, digits and punctuation:
+Glosses of siblings are similar ("a variety of aster …"). All synsets of a file whose first hypernym
+has the same first word are therefore in one split, and no two glosses are equal without case,
+digits and punctuation:
 
 | split      | glosses |
 |------------|---------|
@@ -15,27 +15,32 @@ case, digits and punctuation:
 | validation | 1200    |
 | test       | 1197    |
 
-Limits: a synset and its own hypernym may be in different splits, and so may cousins. A few files
-are near to each other (`cognition` and `communication`), and many a gloss fits both.
+Limits: a synset and its own hypernym may be in different splits, and so may cousins. Some files
+are similar (`cognition` and `communication`), and many glosses fit both.
 """
 
 from __future__ import annotations
 
-import re
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import extracts, splitting
+from pipelines.datasets.builders import Examples
 
 CLASS_NAMES = (
     *("act", "animal", "artifact", "attribute", "cognition"),
     *("communication", "person", "plant", "state", "substance"),
 )
-SHARES = {"train": 0.70, "validation": 0.15, "test": 0.15}
+FRACTIONS = {"train": 0.70, "validation": 0.15, "test": 0.15}
 
-# File, first word of the first hypernym, gloss.
-Gloss = tuple[str, str, str]
+
+class Gloss(NamedTuple):
+    """A gloss, its lexicographer file, and the first word of its first hypernym."""
+
+    file: str
+    hypernym: str
+    text: str
 
 
 class WordnetGlosses(tfds.core.GeneratorBasedBuilder):
@@ -46,7 +51,7 @@ class WordnetGlosses(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
-            description="Glosses of English nouns, labelled by lexicographer file.",
+            description="Glosses of English nouns, labeled by lexicographer file.",
             features=tfds.features.FeaturesDict(
                 {
                     "text": tfds.features.Text(),
@@ -59,30 +64,26 @@ class WordnetGlosses(tfds.core.GeneratorBasedBuilder):
             license="WordNet-3.0",
         )
 
-    def _split_generators(self, dl_manager):
-        del dl_manager  # The glosses arrive with this package.
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
+        del dl_manager  # Nothing is downloaded.
         return {split: self._generate_examples(found) for split, found in by_hypernym().items()}
 
-    def _generate_examples(self, glosses: list[Gloss]):
-        for file, _, text in glosses:
-            yield text, {"text": text, "label": file}
+    def _generate_examples(self, glosses: list[Gloss]) -> Examples:
+        for gloss in glosses:
+            yield gloss.text, {"text": gloss.text, "label": gloss.file}
 
 
 def by_hypernym() -> dict[str, list[Gloss]]:
-    """Returns the glosses of each split, as many of each class as whole families allow."""
-    found: dict[str, list[Gloss]] = {split: [] for split in SHARES}
+    """Returns the glosses of each split; classes are balanced to within one group."""
+    found: dict[str, list[Gloss]] = {split: [] for split in FRACTIONS}
     unique: dict[str, Gloss] = {}
-    for line in extracts.read("wordnet_glosses.txt").decode().splitlines():
-        file, hypernym, text = line.split("\t")
-        unique.setdefault(letters(text), (file, hypernym, text))
+    for gloss in (Gloss(*row) for row in extracts.read_rows("wordnet_glosses.txt")):
+        unique.setdefault(splitting.normalize(gloss.text), gloss)
     for name in CLASS_NAMES:
-        glosses = [gloss for gloss in unique.values() if gloss[0] == name]
-        split = splitting.by_group(glosses, lambda gloss: f"{gloss[0]} {gloss[1]}", SHARES)
-        for key, members in split.items():
-            found[key].extend(members)
+        glosses = [gloss for gloss in unique.values() if gloss.file == name]
+        splits = splitting.by_group(
+            glosses, lambda gloss: f"{gloss.file} {gloss.hypernym}", FRACTIONS
+        )
+        for split, members in splits.items():
+            found[split].extend(members)
     return found
-
-
-def letters(text: str) -> str:
-    """Returns what glosses that are near copies of each other have in common."""
-    return " ".join(re.findall(r"[^\W\d_]+", text.lower()))

@@ -1,8 +1,8 @@
-"""Small compressed extracts of public packages, for sets that no installed package carries.
+"""Small compressed extracts of public packages, for data that no installed package has.
 
-`extracts.json` lists every extract with its source, its licence, the file in `licenses/` with that
-licence's text, and the SHA-256 of the compressed bytes. `make_NAME.py` beside it makes the extract
-anew from the unpacked package:
+`extracts.json` has the source of each extract, its license, the file in `licenses/` with the text
+of the license, and the SHA-256 of the compressed bytes. `make_NAME.py` makes the extract again from
+the unpacked package:
 
     python -m pipelines.datasets.extracts.make_us_addresses UNPACKED_PACKAGE
 """
@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class License:
-    """What an extract may be used under.
+    """The license of an extract.
 
     Attributes:
         name: Its name, that of SPDX where it has one.
@@ -39,21 +39,30 @@ def read(name: str, folder: Path = FOLDER) -> bytes:
     """Returns the content of the extract `name`, decompressed.
 
     Raises:
-        UserError: The file is missing, or its SHA-256 is not the one on record.
+        UserError: The file is missing, or its SHA-256 is not the recorded one.
     """
     expected = _table(folder)[name]["sha256"]
     file = folder / f"{name}.xz"
     try:
         compressed = file.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"{file} is missing; install the project anew") from error
+        raise UserError(f"{file} is missing; reinstall the project") from error
     found = hashlib.sha256(compressed).hexdigest()
     if found != expected:
         raise UserError(
-            f"{file} is damaged (SHA-256 {found[:12]}…, on record is {expected[:12]}…); "
-            "install the project anew"
+            f"{file} is damaged (SHA-256 {found[:12]}…, expected is {expected[:12]}…); "
+            "reinstall the project"
         )
     return lzma.decompress(compressed)
+
+
+def read_rows(name: str) -> list[list[str]]:
+    """Returns the lines of the extract `name`, each split at its tabs.
+
+    Raises:
+        UserError: As `read`.
+    """
+    return [line.split("\t") for line in read(name).decode().splitlines()]
 
 
 def write(
@@ -64,14 +73,14 @@ def write(
     license: License,
     folder: Path = FOLDER,
 ) -> None:
-    """Writes the extract NAME.xz, its licence and its record.
+    """Writes the extract NAME.xz, its license and its record.
 
     Args:
         name: Name of the uncompressed content, as `us_addresses.txt`.
-        content: What `read` returns later.
+        content: The content that `read` returns.
         source: Package, version and file that the content was taken from.
-        license: What the content may be used under.
-        folder: Where to.
+        license: License of the content.
+        folder: Folder of the extracts.
     """
     compressed = lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
     (folder / "licenses").mkdir(exist_ok=True)

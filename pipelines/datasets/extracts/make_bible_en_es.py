@@ -3,15 +3,16 @@
     python -m pipelines.datasets.extracts.make_bible_en_es UNPACKED_PACKAGES
 
 sword-text-web 426.0 is the World English Bible, sword-text-sparv 2.60 the Reina-Valera of 1909.
-They are read with pysword 0.2.8, which is needed for nothing else. Kept are verses that are at most
-`CHARACTERS` long in either language, of chapters that have equally many verses in both. One line
-each, BOOK TAB CHAPTER TAB ENGLISH TAB SPANISH, in the order of the books.
+They are read with pysword 0.2.8, which only this script needs. The extract has the verses with at
+most `CHARACTERS` characters in either language, of chapters with equally many verses in both: one
+line each, BOOK TAB CHAPTER TAB ENGLISH TAB SPANISH, in the order of the books.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,9 @@ def main(package: Path, folder: Path = extracts.FOLDER) -> None:
 
 
 def plain(osis: str) -> str:
-    """Returns a verse without its markup and notes, with words and marks spaced as in print."""
+    """Returns a verse without markup and notes, with spaces as in print."""
     text = _NOTE.sub(" ", osis)
-    # Words that translators added stand in tags without the spaces around them.
+    # Words that translators added are in tags without spaces around them.
     text = re.sub(r"</?transChange[^>]*>", " ", text)
     text = " ".join(re.sub(r"<[^>]*>", "", text).split())
     text = re.sub(r" +([,.;:?!)”])", r"\1", text)
@@ -62,8 +63,8 @@ def _bible(package: Path, module: str) -> Any:
     return modules.get_bible_from_module(module)
 
 
-def _chapters(english: Any, spanish: Any):
-    """Yields (book, chapter, its verses) of chapters that are divided alike."""
+def _chapters(english: Any, spanish: Any) -> Iterator[tuple[str, int, range]]:
+    """Yields (book, chapter, verses) of chapters with equally many verses in both Bibles."""
     others = {book.name: book.chapter_lengths for book in _books(english)}
     for book in _books(spanish):
         lengths = zip(book.chapter_lengths, others.get(book.name, ()), strict=False)
@@ -77,7 +78,7 @@ def _books(bible: Any) -> list[Any]:
 
 
 def _terms(package: Path) -> str:
-    """Returns what the packages say about the texts."""
+    """Returns the terms of the texts, from the packages."""
     parts = []
     for name in PACKAGES:
         copyright_file = package / "usr/share/doc" / name / "copyright"

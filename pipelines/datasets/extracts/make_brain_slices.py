@@ -45,13 +45,13 @@ def volume(file: Path) -> np.ndarray:
     """Returns a NIfTI-1 volume of unsigned bytes as uint8 [z, x, y].
 
     Raises:
-        ValueError: The volume is of another kind.
+        ValueError: The volume is of another type.
     """
     content = gzip.decompress(file.read_bytes())
     rank, *shape = struct.unpack_from("<4h", content, 40)
-    (kind,) = struct.unpack_from("<h", content, 70)
-    if (rank, kind) != (3, 2):
-        raise ValueError(f"{file} is no volume of unsigned bytes")
+    (data_type,) = struct.unpack_from("<h", content, 70)
+    if (rank, data_type) != (3, 2):
+        raise ValueError(f"{file} is not a volume of unsigned bytes")
     (start,) = struct.unpack_from("<f", content, 108)
     voxels = np.frombuffer(content, np.uint8, int(np.prod(shape)), int(start))
     return voxels.reshape(shape, order="F").transpose(2, 0, 1)

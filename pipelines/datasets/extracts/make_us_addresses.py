@@ -2,8 +2,8 @@
 
     python -m pipelines.datasets.extracts.make_us_addresses UNPACKED_PACKAGE
 
-The wheel lacks `training/labeled.xml`. One line per token, TOKEN TAB LABEL; an empty line ends an
-address; white space around tokens is dropped.
+The wheel has no `training/labeled.xml`. One line per token, TOKEN TAB LABEL, without white space
+around tokens; an empty line ends an address.
 """
 
 from __future__ import annotations

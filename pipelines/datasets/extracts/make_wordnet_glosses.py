@@ -2,10 +2,10 @@
 
     python -m pipelines.datasets.extracts.make_wordnet_glosses UNPACKED_PACKAGE
 
-Of each of the ten largest lexicographer files of nouns that have so many, 800 glosses: the part
-before the first quoted example, with five words or more; of every hypernym at most three hyponyms,
-drawn by a hash, no instances (which are people and places by name), no gloss twice. One line each,
-LEXICOGRAPHER FILE TAB HYPERNYM TAB GLOSS, in the order of WordNet.
+The extract has 800 glosses of each of ten lexicographer files of nouns: the part before the first
+quoted example, with five words or more; at most three hyponyms of a hypernym, sampled by a hash; no
+instances (names of people and places); no gloss twice. One line each, LEXICOGRAPHER FILE TAB
+HYPERNYM TAB GLOSS, in the order of WordNet.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FILES = {
     "26": "state",
     "27": "substance",
 }
-PER_FILE, PER_HYPERNYM, FEWEST_WORDS = 800, 3, 5
+PER_FILE, PER_HYPERNYM, MIN_WORDS = 800, 3, 5
 LICENSE_LINE = re.compile(r"^  \d+ (.*)", re.MULTILINE)
 
 
@@ -42,7 +42,7 @@ def main(package: Path, folder: Path = extracts.FOLDER) -> None:
     for left, _, right in synsets:
         fields, gloss = left.split(), right.partition('; "')[0].strip()
         hypernyms = [fields[i + 1] for i, field in enumerate(fields) if field == "@"]
-        usable = len(gloss.split()) >= FEWEST_WORDS and '"' not in gloss
+        usable = len(gloss.split()) >= MIN_WORDS and '"' not in gloss
         if fields[1] in FILES and hypernyms and usable:
             file = FILES[fields[1]]
             found[file].append((file, lemmas[hypernyms[0]], gloss))

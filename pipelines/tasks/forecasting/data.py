@@ -75,7 +75,7 @@ def load(config: ForecastingConfig) -> SeriesData:
         values, times = _column(_table(path), config.column, path)
         digest = hashlib.sha256(values.tobytes() + "".join(map(str, times)).encode())
         identity: Identity = {
-            "name": loading.registrable(path.stem),
+            "name": loading.own_name(path),
             "version": "1.0.0",
             "digest": digest.hexdigest()[:12],
         }

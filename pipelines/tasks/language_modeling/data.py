@@ -168,7 +168,7 @@ def load(
         own = _read(path)
         sha = hashlib.sha256("\0".join(own[split] for split in SPLITS).encode())
         about = {
-            "name": loading.registrable(path.resolve().stem),
+            "name": loading.own_name(path),
             "version": "1.0.0",
             "digest": sha.hexdigest()[:12],
         }

@@ -23,9 +23,9 @@ import tensorflow_datasets as tfds
 
 from pipelines.config import Config
 from pipelines.datasets import loading
-from pipelines.datasets.builders import sotu
 from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
+from pipelines.text.sentences import split_sentences
 
 _MARKER = "_START_"
 _PARAGRAPH = "_START_PARAGRAPH_"
@@ -71,7 +71,7 @@ def load(config: Config) -> Documents:
         examples = source.read(split, read_config=in_order)
         chosen = examples.map(lambda row: {name: row[name] for name in names})
         rows = list(chosen.as_numpy_iterator())
-        documents = [split_sentences(row[text]) for row in rows]
+        documents = [sentences_of(row[text]) for row in rows]
         kept = [number for number, document in enumerate(documents) if document]
         sentences[split] = [documents[number] for number in kept]
         labels[split] = np.array([rows[n][label] if label else 0 for n in kept], np.int64)
@@ -97,14 +97,14 @@ def first_sentences(documents: Documents, split: str, count: int) -> np.ndarray:
     return np.array(found[:count], object)
 
 
-def split_sentences(document: bytes | np.ndarray) -> list[str]:
+def sentences_of(document: bytes | np.ndarray) -> list[str]:
     """Returns the sentences of a text, or of an array of sentences as TFDS gives it."""
     if isinstance(document, np.ndarray):
         return [sentence.decode() for sentence in document if sentence.strip()]
     return [
         sentence
         for paragraph in paragraphs(document.decode())
-        for sentence in sotu.sentences(" ".join(paragraph.split()))
+        for sentence in split_sentences(" ".join(paragraph.split()))
     ]
 
 
@@ -166,7 +166,7 @@ def _load_folder(folder: Path) -> Documents:
             sentences[split] += [list(group) for full, group in groupby(stripped, bool) if full]
     return _checked(
         Documents(
-            name=loading.registrable(folder.resolve().name),
+            name=loading.own_name(folder),
             version="1.0.0",
             digest=digest.hexdigest()[:12],
             sentences=sentences,

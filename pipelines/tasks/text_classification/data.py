@@ -57,7 +57,7 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) 
             columns,
             make_tokenizer,
             class_names=class_names,
-            name=tables.name(folder),
+            name=loading.own_name(folder),
             version="1.0.0",
             digest=digest,
         )

@@ -98,7 +98,7 @@ def load(config: TranslationConfig, learn: Learn) -> ParallelTexts:
     if tables.is_folder_of_tables(config.dataset):
         folder = Path(config.dataset).expanduser()
         columns, digest = tables.read_texts(folder, TEXTS)
-        about = {"name": tables.name(folder), "version": "1.0.0", "digest": digest}
+        about = {"name": loading.own_name(folder), "version": "1.0.0", "digest": digest}
     else:
         builder = loading.prepared(
             config.dataset, data_dir=config.data_dir, manual_dir=config.manual_dir

@@ -1,4 +1,4 @@
-"""Data sets from the operating system's packages: their files as their authors made them."""
+"""Data sets in system packages: files that are the authors' to the byte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.datasets.debian import SYSTEM, SystemFiles, with_header
 
 
 @given(st.binary(max_size=200), st.integers(0, 2**32 - 1))
-def test_a_header_gets_its_name_and_time_and_the_content_stays(content, time):
+def test_a_header_gets_name_and_time_and_the_content_is_unchanged(content, time):
     bare = gzip.compress(content, mtime=0)
     whole = with_header(bare, "images.gz", time)
     assert gzip.decompress(whole) == content
@@ -38,8 +38,8 @@ def test_files_exist_only_if_all_of_them_do(tmp_path):
 
 
 @pytest.fixture
-def handed_over(monkeypatch) -> list[str]:
-    """The folders that are handed to TFDS in place of downloads, with what is in them."""
+def manual_dirs(monkeypatch) -> list[str]:
+    """The manual directories that TFDS gets."""
     folders: list[str] = []
 
     def prepare(builder, manual_dir):
@@ -49,20 +49,20 @@ def handed_over(monkeypatch) -> list[str]:
     return folders
 
 
-def test_a_system_package_spares_the_download(tmp_path, monkeypatch, handed_over):
+def test_a_system_package_replaces_the_download(tmp_path, monkeypatch, manual_dirs):
     (tmp_path / "x.gz").write_bytes(gzip.compress(b"x", mtime=0))
     monkeypatch.setitem(SYSTEM, "fashion_mnist", SystemFiles(tmp_path, {"x.gz": 1}))
     loading.prepared("fashion_mnist", data_dir=str(tmp_path / "tfds"))
     loading.prepared("fashion_mnist", data_dir=str(tmp_path / "tfds"), manual_dir="mine")
     loading.prepared("mnist", data_dir=str(tmp_path / "tfds"))
-    assert handed_over[0] not in ("", "mine")
-    assert handed_over[1:] == ["mine", ""]
+    assert manual_dirs[0] not in ("", "mine")
+    assert manual_dirs[1:] == ["mine", ""]
 
 
 @pytest.mark.skipif(
     not SYSTEM["fashion_mnist"].exist(), reason="the package dataset-fashion-mnist is not installed"
 )
-def test_fashion_mnist_is_its_authors_to_the_byte():
+def test_fashion_mnist_matches_the_checksums_of_tfds():
     known = {
         str(info.filename): info.checksum
         for info in tfds.builder("fashion_mnist").url_infos.values()

@@ -1,4 +1,4 @@
-"""Extracts: whole, on record with source and licence, made anew from packages by scripts."""
+"""Extracts: complete, with source and license, and made from packages by scripts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_an_extract_is_what_its_record_says(name):
     assert (extracts.FOLDER / f"make_{name.partition('.')[0]}.py").is_file()
 
 
-def test_every_extract_is_on_record_and_all_are_small():
+def test_every_extract_is_recorded_and_all_are_small():
     files = sorted(extracts.FOLDER.glob("*.xz"))
     assert [file.stem for file in files] == sorted(RECORDS)
     assert sum(file.stat().st_size for file in files) < 3_000_000
@@ -58,20 +58,20 @@ def test_what_is_written_is_read_again(tmp_path):
     assert (tmp_path / "licenses" / "some.txt").read_text(encoding="utf-8") == LICENSE.text
 
 
-def test_a_damaged_extract_is_refused_in_one_sentence(tmp_path):
+def test_a_damaged_extract_is_an_error_in_one_sentence(tmp_path):
     extracts.write("some.txt", b"content", source="Here", license=LICENSE, folder=tmp_path)
     file = tmp_path / "some.txt.xz"
     content = bytearray(file.read_bytes())
     content[-20] ^= 1
     file.write_bytes(content)
     with pytest.raises(
-        UserError, match=r"some\.txt\.xz is damaged \(SHA-256 \w+…, on rec"
+        UserError, match=r"some\.txt\.xz is damaged \(SHA-256 \w+…, expected"
     ) as caught:
         extracts.read("some.txt", tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_an_extract_that_was_swapped_for_another_is_refused(tmp_path):
+def test_a_swapped_extract_is_an_error(tmp_path):
     for name in ("some.txt", "other.txt"):
         extracts.write(name, name.encode(), source="Here", license=LICENSE, folder=tmp_path)
     (tmp_path / "other.txt.xz").rename(tmp_path / "some.txt.xz")
@@ -79,10 +79,10 @@ def test_an_extract_that_was_swapped_for_another_is_refused(tmp_path):
         extracts.read("some.txt", tmp_path)
 
 
-def test_a_missing_extract_is_refused(tmp_path):
+def test_a_missing_extract_is_an_error(tmp_path):
     extracts.write("some.txt", b"content", source="Here", license=LICENSE, folder=tmp_path)
     (tmp_path / "some.txt.xz").unlink()
-    with pytest.raises(UserError, match=r"some\.txt\.xz is missing; install the project anew"):
+    with pytest.raises(UserError, match=r"some\.txt\.xz is missing; reinstall the project"):
         extracts.read("some.txt", tmp_path)
 
 
@@ -100,7 +100,7 @@ def package(tmp_path):
 
 @pytest.fixture
 def made(tmp_path):
-    """A function that runs a script on the package and returns content and licence."""
+    """A function that runs a script on the package and returns content and license."""
 
     def run(script, name: str) -> tuple[bytes, str]:
         folder = tmp_path / "extracts"
@@ -113,7 +113,7 @@ def made(tmp_path):
     return run
 
 
-def test_addresses_are_made_from_the_labelled_xml(package, made):
+def test_addresses_are_made_from_the_labeled_xml(package, made):
     package("LICENSE", "MIT\n")
     package(
         "training/labeled.xml",
@@ -237,7 +237,7 @@ def test_markup_leaves_words_and_marks_as_in_print(osis, text):
     assert make_bible_en_es.plain(osis) == text
 
 
-def test_texts_whose_packages_do_not_set_them_free_are_refused(tmp_path):
+def test_texts_that_are_not_in_the_public_domain_are_an_error(tmp_path):
     folder = tmp_path / "usr/share/doc" / make_bible_en_es.PACKAGES[0]
     folder.mkdir(parents=True)
     (folder / "copyright").write_text("Upstream-Name: A\n\nLicense: other\n Pay.\n")
@@ -295,9 +295,9 @@ def test_slices_are_made_from_the_volumes(package, made):
     assert text == "Files: *\nLicense: BSD-3-clause\n\nLicense: BSD-3-clause\n Terms.\n"
 
 
-def test_a_volume_of_other_numbers_is_refused(tmp_path):
+def test_a_volume_of_another_type_is_an_error(tmp_path):
     (tmp_path / "some.nii.gz").write_bytes(nifti(np.zeros((2, 2, 2), np.uint8), kind=4))
-    with pytest.raises(ValueError, match="is no volume of unsigned bytes"):
+    with pytest.raises(ValueError, match="is not a volume of unsigned bytes"):
         make_brain_slices.volume(tmp_path / "some.nii.gz")
 
 

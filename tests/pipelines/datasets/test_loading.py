@@ -1,4 +1,4 @@
-"""Data sets by name: where they come from, how they are split, how they are told apart."""
+"""Data sets by name: their sources, splits, names and digests."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_splits_are_disjoint_and_leave_nothing_out(own, expressions, sizes, tota
     assert set.union(*found) == set(range(total))
 
 
-def test_a_set_without_train_is_refused_with_what_it_has(tmp_path):
+def test_a_data_set_without_train_is_an_error_that_lists_its_splits(tmp_path):
     with pytest.raises(UserError, match="numbers has no train split; it has: test"):
         loading.splits(numbers("test", tmp_path))
 
@@ -87,7 +87,7 @@ def test_a_set_without_train_is_refused_with_what_it_has(tmp_path):
 @pytest.mark.parametrize(
     ("name", "test"), [("imagenet2012", "validation"), ("other_images", "test")]
 )
-def test_a_test_split_without_labels_is_not_reported_on(name, test):
+def test_a_test_split_without_labels_is_not_used(name, test):
     own = dict.fromkeys(("train", "validation", "test"))
     builder: Any = SimpleNamespace(name=name, info=SimpleNamespace(splits=own))
     assert loading.splits(builder).test == test
@@ -111,25 +111,46 @@ def test_a_changed_byte_changes_the_digest(tmp_path):
     assert loading.digest(builder) != before
 
 
-def test_another_set_and_another_name_of_a_file_change_the_digest(tmp_path):
-    folder = folder_of_images(tmp_path / "pictures")
+def test_another_data_set_and_a_renamed_file_change_the_digest(tmp_path):
+    folder = folder_of_images(tmp_path / "images")
     before = loading.digest(loading.prepared(str(folder)))
     assert loading.digest(numbers("train", tmp_path)) != before
     (folder / "train/cat/0.png").rename(folder / "train/cat/9.png")
     assert loading.digest(loading.prepared(str(folder))) != before
 
 
-def test_a_folder_of_images_is_called_like_the_folder(tmp_path):
+def test_the_name_of_a_folder_of_images_is_the_folders(tmp_path):
     builder = loading.prepared(str(folder_of_images(tmp_path / "pets")))
     assert loading.name(builder) == "pets"
     assert loading.splits(builder) == loading.Splits("train", "validation", "test")
 
 
-def test_a_set_is_called_by_its_tfds_name(digits_dir):
+def test_the_name_of_a_data_set_is_that_of_tfds(digits_dir):
     assert loading.name(loading.prepared("digits", data_dir=str(digits_dir))) == "digits"
 
 
-def test_a_folder_that_lacks_validation_is_refused_with_what_it_has(tmp_path):
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("my texts", "my_texts"),
+        ("v1.5", "v1.5"),
+        (".hidden", "_hidden"),
+        ("a/../ümlaut", "ümlaut"),
+        ("tides.csv", "tides"),
+        ("a,b.csv", "a_b"),
+    ],
+)
+def test_own_folders_and_files_have_names_that_mlflow_allows(path, expected, tmp_path):
+    (tmp_path / "a").mkdir()
+    own = tmp_path / path
+    if own.suffix == ".csv":
+        own.touch()
+    else:
+        own.mkdir(parents=True)
+    assert loading.own_name(own) == expected
+
+
+def test_a_folder_without_validation_is_an_error_that_lists_its_splits(tmp_path):
     builder = loading.prepared(str(folder_of_images(tmp_path / "pets", ("train", "test"))))
     with pytest.raises(
         UserError, match=r"needs the folders train, validation and test; .* test, t"
@@ -137,23 +158,23 @@ def test_a_folder_that_lacks_validation_is_refused_with_what_it_has(tmp_path):
         loading.splits(builder)
 
 
-def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(UserError, match="holds no images as SPLIT/CLASS/IMAGE"):
+def test_a_folder_without_images_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="has no images as SPLIT/CLASS/IMAGE"):
         loading.prepared(str(tmp_path))
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nonsense", "unknown data set 'nonsense'; embedded here are: .*digits"),
-        ("./nowhere", "unknown data set './nowhere'; embedded here are: .*digits"),
-        ("two words", "unknown data set 'two words'; embedded here are: .*digits"),
-        ("", "unknown data set ''; embedded here are: .*digits"),
+        ("nonsense", "unknown data set 'nonsense'; without a network there are: .*digits"),
+        ("./nowhere", "unknown data set './nowhere'; without a network there are: .*digits"),
+        ("two words", "unknown data set 'two words'; without a network there are: .*digits"),
+        ("", "unknown data set ''; without a network there are: .*digits"),
         ("digits:9.9.9", "digits:9.9.9.* only: 1.0.0"),
         ("digits/large", "digits/large.* large not found"),
     ],
 )
-def test_an_unknown_set_is_refused_in_one_sentence(name, message, tmp_path, monkeypatch):
+def test_an_unknown_data_set_is_an_error_in_one_sentence(name, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=rf"^{message}") as caught:
         loading.prepared(name, data_dir=str(tmp_path))
@@ -161,7 +182,7 @@ def test_an_unknown_set_is_refused_in_one_sentence(name, message, tmp_path, monk
     assert len(str(caught.value)) < 400
 
 
-def test_a_public_set_without_a_network_is_refused_within_seconds(tmp_path, monkeypatch):
+def test_a_public_data_set_without_a_network_is_an_error_within_seconds(tmp_path, monkeypatch):
     def unreachable(*arguments, **options):
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -184,7 +205,7 @@ def test_a_public_set_without_a_network_is_refused_within_seconds(tmp_path, monk
         (requests.exceptions.ReadTimeout("slow"), "mnist is not prepared in .*network"),
         (
             tfds.download.DownloadError("wrong checksum of train.gz\nlong\nexplanation"),
-            "mnist came damaged: wrong checksum of train.gz$",
+            "the download of mnist is damaged: wrong checksum of train.gz$",
         ),
         (
             AssertionError("put train.gz into DIR\nlong\nexplanation"),
@@ -192,7 +213,7 @@ def test_a_public_set_without_a_network_is_refused_within_seconds(tmp_path, monk
         ),
     ],
 )
-def test_a_failed_download_is_told_in_one_sentence(failure, message, tmp_path, monkeypatch):
+def test_a_failed_download_is_an_error_in_one_sentence(failure, message, tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise failure
 
@@ -202,7 +223,7 @@ def test_a_failed_download_is_told_in_one_sentence(failure, message, tmp_path, m
     assert "\n" not in str(caught.value)
 
 
-def test_a_prepared_set_is_not_prepared_again(digits_dir, monkeypatch):
+def test_a_prepared_data_set_is_not_prepared_again(digits_dir, monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("prepared twice")
 
@@ -210,6 +231,6 @@ def test_a_prepared_set_is_not_prepared_again(digits_dir, monkeypatch):
     assert loading.prepared("digits", data_dir=str(digits_dir)).is_prepared()
 
 
-def test_preparing_an_embedded_set_prints_nothing(tmp_path, capfd):
+def test_preparing_a_bundled_data_set_prints_nothing(tmp_path, capfd):
     loading.prepared("digits", data_dir=str(tmp_path))
     assert capfd.readouterr().out == ""

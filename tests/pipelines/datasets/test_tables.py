@@ -1,4 +1,4 @@
-"""Texts of the user's own: read whole, or refused in one sentence."""
+"""A user's own texts: their columns, and errors in one sentence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write(folder: Path, suffix: str, rows=ROWS, columns=("text", "label")) -> Pa
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-def test_texts_and_labels_come_as_they_are_in_every_format(tmp_path, suffix):
+def test_texts_and_labels_are_read_from_every_format(tmp_path, suffix):
     write(tmp_path, suffix)
     assert tables.is_folder_of_tables(str(tmp_path))
     columns, class_names, digest = tables.read(tmp_path)
@@ -49,7 +49,7 @@ def test_texts_and_labels_come_as_they_are_in_every_format(tmp_path, suffix):
     assert tables.read(tmp_path)[2] != digest
 
 
-def test_pairs_have_two_texts_and_numbers_serve_as_labels(tmp_path):
+def test_pairs_have_two_texts_and_numbers_are_labels(tmp_path):
     pairs = {split: [("a", "b", 1), ("c", "d", 0)] for split in ROWS}
     write(tmp_path, ".csv", pairs, ("text", "text_pair", "label"))
     columns, class_names, _ = tables.read(tmp_path)
@@ -83,14 +83,14 @@ def test_the_pipeline_takes_such_a_folder(tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_used_is_refused(tmp_path, change, message):
+def test_tables_that_cannot_be_used_are_an_error(tmp_path, change, message):
     write(tmp_path, ".csv")
     change(tmp_path)
     with pytest.raises(UserError, match=message):
         tables.read(tmp_path)
 
 
-def test_a_missing_value_and_a_damaged_file_are_named(tmp_path):
+def test_a_missing_value_and_a_damaged_file_are_errors(tmp_path):
     write(tmp_path, ".jsonl", {**ROWS, "test": [("a", "no"), (None, "no")]})
     with pytest.raises(UserError, match=r"column 'text' of .*test.jsonl has no value in row 2"):
         tables.read(tmp_path)

@@ -39,14 +39,14 @@ def test_masks_hold_two_classes_and_a_tenth_to_half_is_brain(splits):
         assert masks.mean((1, 2, 3)).min() > 0.01
 
 
-def test_the_feature_names_the_classes(embedded):
-    info = embedded("brain_slices").info
+def test_the_feature_names_the_classes(bundled):
+    info = bundled("brain_slices").info
     assert info.features["segmentation_mask"].names == list(brain_slices.CLASS_NAMES)
     assert info.supervised_keys == ("image", "segmentation_mask")
 
 
-def test_the_names_of_the_classes_outlive_the_builder(embedded):
-    again = tfds.builder_from_directory(embedded("brain_slices").data_path)
+def test_the_names_of_the_classes_outlive_the_builder(bundled):
+    again = tfds.builder_from_directory(bundled("brain_slices").data_path)
     assert again.info.features["segmentation_mask"].names == ["background", "brain"]
 
 

@@ -9,7 +9,7 @@ from pipelines.datasets.builders import cmudict
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, list[cmudict.Entry]]:
-    return cmudict.by_beginning()
+    return cmudict.by_prefix()
 
 
 def test_words_that_begin_alike_are_in_one_split(splits):

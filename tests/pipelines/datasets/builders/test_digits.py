@@ -1,4 +1,4 @@
-"""The embedded digits: whole, in fixed splits, equal to what scikit-learn ships."""
+"""The bundled digits: whole, in fixed splits, equal to what scikit-learn ships."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_images_are_uint8_over_the_whole_range(splits, split):
 
 
 def test_the_splits_are_the_images_of_scikit_learn_each_once(splits):
-    """A split holds its own stretch of the images, in whatever order TFDS keeps them."""
+    """A split has its own range of the images, in any order."""
     raw = load_digits()
     start = 0
     for split, size in SIZES.items():
-        stretch = slice(start, start + size)
+        indices = slice(start, start + size)
         expected = sorted(
             (np.rint(image / 16 * 255).astype(int).ravel().tolist(), label)
-            for image, label in zip(raw.images[stretch], raw.target[stretch], strict=True)
+            for image, label in zip(raw.images[indices], raw.target[indices], strict=True)
         )
         found = sorted((image.ravel().tolist(), label) for image, label in splits[split])
         assert found == expected, split

@@ -1,4 +1,4 @@
-"""Canvases of digits: eleven classes, boxes that do not overlap, hands apart."""
+"""Canvases of digits: eleven classes, boxes that do not overlap, writers in one split."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_images_and_masks_are_uint8_of_48_by_48(splits):
             assert pixels.shape[1:] == (48, 48, 1)
 
 
-def test_every_split_has_every_class_about_as_often(splits, embedded):
-    feature = embedded("digits_canvas").info.features["segmentation_mask"]
+def test_every_split_has_every_class_about_as_often(splits, bundled):
+    feature = bundled("digits_canvas").info.features["segmentation_mask"]
     assert feature.names == list(digits_canvas.CLASS_NAMES) == ["background", *"0123456789"]
     for _, masks in splits.values():
-        shares = np.bincount(masks.ravel(), minlength=11) / masks.size
-        assert len(shares) == 11
-        assert 0.84 < shares[0] < 0.90
-        assert shares[1:].min() > 0.6 * shares[1:].mean()
+        fractions = np.bincount(masks.ravel(), minlength=11) / masks.size
+        assert len(fractions) == 11
+        assert 0.84 < fractions[0] < 0.90
+        assert fractions[1:].min() > 0.6 * fractions[1:].mean()
 
 
 def test_digits_are_brighter_than_their_ground_and_noise_lies_over_all(splits):
@@ -49,9 +49,9 @@ def test_digits_are_brighter_than_their_ground_and_noise_lies_over_all(splits):
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_what_a_mask_shows_was_written_by_the_split_s_hands(split, splits):
-    """Every shape in a mask is a digit of the split's own, enlarged."""
-    start, stop = digits.SPLITS[split]
+def test_digits_are_those_of_the_split(split, splits):
+    """The shapes in masks are enlarged digits of the same split."""
+    start, stop = digits.BOUNDS[split]
     raw = load_digits()
     shapes: dict[int, set] = {label: set() for label in range(10)}
     for image, label in zip(raw.images[start:stop], raw.target[start:stop], strict=True):
@@ -77,15 +77,15 @@ def test_canvases_hold_two_to_four_digits_that_do_not_overlap():
     random = np.random.RandomState(0)
     for count in (2, 3, 4):
         for _ in range(50):
-            places = digits_canvas._places(count, random)
-            assert places.shape == (count, 2)
-            assert places.min() >= 0
-            assert places.max() <= 32
-            for left, right in itertools.combinations(places, 2):
+            positions = digits_canvas._positions(count, random)
+            assert positions.shape == (count, 2)
+            assert positions.min() >= 0
+            assert positions.max() <= 32
+            for left, right in itertools.combinations(positions, 2):
                 assert abs(left - right).max() >= 16
 
 
-def test_the_same_seed_draws_the_same_canvases_and_another_others():
+def test_canvases_depend_on_the_seed():
     def first(seed):
         return next(digits_canvas.canvases("test", seed))[0].tobytes()
 

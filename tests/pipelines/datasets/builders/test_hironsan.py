@@ -1,4 +1,4 @@
-"""The optional Japanese corpus: what it becomes where it is installed, what is said where not."""
+"""The optional Japanese corpus: its examples if it is installed, and the error if it is not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "hironsan.corpus", corpus)
 
 
-def test_train_loses_its_end_to_validation_and_test_is_the_corpus_own(installed, tmp_path):
+def test_validation_is_the_end_of_train_and_test_is_that_of_the_corpus(installed, tmp_path):
     builder = loading.prepared("hironsan", data_dir=str(tmp_path))
     numbers = {
         split: sorted(
@@ -59,7 +59,7 @@ def test_tokens_decode_and_tags_are_iob2(installed, tmp_path):
     assert [names[tag] for tag in member["tags"]] == ["B-LOC", "I-LOC", "O", "B-DAT"]
 
 
-def test_without_the_package_its_name_is_said(tmp_path, monkeypatch):
+def test_without_the_package_the_error_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "hironsan.corpus", None)
     with pytest.raises(UserError, match="needs the package hironsancorpus: pip install") as caught:
         loading.prepared("hironsan", data_dir=str(tmp_path))
@@ -77,5 +77,5 @@ def test_without_the_package_its_name_is_said(tmp_path, monkeypatch):
         ([], []),
     ],
 )
-def test_what_continues_nothing_begins(tags, expected):
-    assert hironsan.repaired(tags) == expected
+def test_an_i_tag_that_continues_no_entity_becomes_b(tags, expected):
+    assert hironsan.fix_iob2(tags) == expected

@@ -98,8 +98,8 @@ def test_births_are_fewer_on_weekends(whole):
     assert values[weekend].mean() < 0.92 * values[~weekend].mean()
 
 
-def test_reading_twice_gives_the_same_order(embedded, examples):
-    again = [step["time"] for step in embedded("births").as_dataset(split="train")]
+def test_reading_twice_gives_the_same_order(bundled, examples):
+    again = [step["time"] for step in bundled("births").as_dataset(split="train")]
     assert [time.numpy() for time in again] == [
         step["time"] for step in examples("births")["train"]
     ]

@@ -20,8 +20,8 @@ def splits(examples) -> dict[str, list[tuple[str, int]]]:
     }
 
 
-def test_classes_are_the_eras_and_balanced(splits, embedded):
-    assert embedded("sotu_era").info.features["label"].names == list(sotu.ERAS)
+def test_classes_are_the_eras_and_balanced(splits, bundled):
+    assert bundled("sotu_era").info.features["label"].names == list(sotu.ERAS)
     for split, members in splits.items():
         assert Counter(label for _, label in members) == dict.fromkeys(range(3), PER_ERA[split])
 

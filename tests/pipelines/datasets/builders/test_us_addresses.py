@@ -13,8 +13,8 @@ from pipelines.datasets.builders import us_addresses
 
 
 @pytest.fixture(scope="module")
-def splits(examples, embedded) -> dict[str, list[list[tuple[str, str]]]]:
-    names = embedded("us_addresses").info.features["tags"].feature.names
+def splits(examples, bundled) -> dict[str, list[list[tuple[str, str]]]]:
+    names = bundled("us_addresses").info.features["tags"].feature.names
     return {
         split: [
             [
@@ -27,8 +27,8 @@ def splits(examples, embedded) -> dict[str, list[list[tuple[str, str]]]]:
     }
 
 
-def test_there_are_51_tags_and_train_has_them_all_but_the_rarest(splits, embedded):
-    names = embedded("us_addresses").info.features["tags"].feature.names
+def test_there_are_51_tags_and_train_has_them_all_but_the_rarest(splits, bundled):
+    names = bundled("us_addresses").info.features["tags"].feature.names
     assert len(names) == len(set(names)) == 51
     seen = Counter(tag for members in splits.values() for member in members for _, tag in member)
     assert set(seen) == set(names)

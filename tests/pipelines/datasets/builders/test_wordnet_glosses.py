@@ -12,8 +12,8 @@ from pipelines.datasets.builders import wordnet_glosses
 
 
 @pytest.fixture(scope="module")
-def splits(examples, embedded) -> dict[str, list[tuple[str, str]]]:
-    names = embedded("wordnet_glosses").info.features["label"].names
+def splits(examples, bundled) -> dict[str, list[tuple[str, str]]]:
+    names = bundled("wordnet_glosses").info.features["label"].names
     return {
         split: [(member["text"].decode(), names[member["label"]]) for member in members]
         for split, members in examples("wordnet_glosses").items()

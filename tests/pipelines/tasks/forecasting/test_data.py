@@ -177,8 +177,8 @@ def test_a_file_that_cannot_be_read_is_the_users_mistake(tmp_path, name, content
     assert "\n" not in str(raised.value)
 
 
-def test_an_embedded_series_is_whole_in_order_and_knows_its_season(embedded):
-    folder = str(embedded("co2").data_path.parent.parent.parent)
+def test_an_bundled_series_is_whole_in_order_and_knows_its_season(bundled):
+    folder = str(bundled("co2").data_path.parent.parent.parent)
     chosen = ForecastingConfig(dataset="co2", history=24, horizon=12, data_dir=folder)
     data = windows.load(chosen)
     assert (data.name, data.season, len(data.values)) == ("co2", 12, 526)
@@ -190,8 +190,8 @@ def test_an_embedded_series_is_whole_in_order_and_knows_its_season(embedded):
         windows.load(replace(chosen, column="value"))
 
 
-def test_a_set_that_is_no_series_is_the_users_mistake(embedded):
-    folder = str(embedded("digits").data_path.parent.parent.parent)
+def test_a_set_that_is_no_series_is_the_users_mistake(bundled):
+    folder = str(bundled("digits").data_path.parent.parent.parent)
     with pytest.raises(
         UserError, match="digits is not a time series; the bundled ones are: elnino, sunspots"
     ):

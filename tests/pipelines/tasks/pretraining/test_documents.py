@@ -63,8 +63,8 @@ def test_the_markers_and_headings_of_wiki40b_are_left_out(tmp_path):
 def test_each_line_of_text_without_markers_is_a_paragraph():
     text = "One.  Two\tthree.\n\nFour"
     assert list(documents.paragraphs(text)) == ["One.  Two\tthree.", "Four"]
-    assert documents.split_sentences(text.encode()) == ["One.", "Two three.", "Four"]
-    assert documents.split_sentences(np.array([b"a b", b" ", "é".encode()], object)) == ["a b", "é"]
+    assert documents.sentences_of(text.encode()) == ["One.", "Two three.", "Four"]
+    assert documents.sentences_of(np.array([b"a b", b" ", "é".encode()], object)) == ["a b", "é"]
 
 
 def write(folder: Path, **splits: str) -> Path:

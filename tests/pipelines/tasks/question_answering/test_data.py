@@ -109,8 +109,8 @@ def test_answers_that_are_cut_off_are_not_trained_on_but_counted(tokenizer):
         made([far], tokenizer)
 
 
-def test_answers_of_the_embedded_set_lead_to_tokens_and_back(embedded, monkeypatch):
-    builder = embedded("sotu_cloze")
+def test_answers_of_the_bundled_set_lead_to_tokens_and_back(bundled, monkeypatch):
+    builder = bundled("sotu_cloze")
     monkeypatch.setattr(loading, "prepared", lambda name, **folders: builder)
     config = TextConfig(dataset="sotu_cloze")
     tokenizer = WordPieces(PIECES, 4096)

@@ -1,4 +1,4 @@
-"""Parallel texts: from embedded sets, from sets in TFDS' form, from own tables."""
+"""Parallel texts: from bundled sets, from sets in TFDS' form, from own tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading
+from pipelines.datasets import catalog
 from pipelines.errors import UserError
 from pipelines.tasks.translation import data as parallel_texts
 from pipelines.tasks.translation.config import TranslationConfig
@@ -152,10 +152,10 @@ def test_a_split_without_pairs_and_too_little_length_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["bible_en_es", "cmudict"])
-def test_the_embedded_sets_are_read(name, embedded):
-    builder = embedded(name)
+def test_the_bundled_sets_are_read(name, bundled):
+    builder = bundled(name)
     assert parallel_texts._languages(builder) == builder.info.supervised_keys
-    assert name in loading.EMBEDDED
+    assert name in catalog.BUNDLED
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_the_embedded_sets_are_read(name, embedded):
         ({"dataset": "bible_en_es", "source_tokens": "words"}, ("words", "pieces")),
     ],
 )
-def test_the_embedded_sets_say_what_they_are_cut_into(options, expected):
+def test_the_bundled_sets_say_what_they_are_cut_into(options, expected):
     assert parallel_texts.kinds(TranslationConfig(**{"dataset": "cmudict", **options})) == expected
 
 

@@ -1,4 +1,4 @@
-"""What all embedded sets have in common: the same examples everywhere, without a network."""
+"""All bundled data sets: the same examples everywhere, without a network."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.datasets import loading
-from tests.pipelines.datasets.builders.conftest import Examples
+from pipelines.datasets import catalog, loading
+from tests.pipelines.datasets.conftest import Examples
 
-# Fingerprints of the examples: when one changes, the set needs a new version.
+# Fingerprints of the examples: if one changes, the data set needs a new version.
 SETS = {
     "brain_slices": ((78, 20, 20), "200e2cc53ac8"),
     "digits_canvas": ((2000, 300, 400), "5168d3330ab1"),
@@ -52,12 +52,12 @@ def _bytes(value: Any) -> list[bytes]:
     return [value if isinstance(value, bytes) else np.asarray(value).tobytes()]
 
 
-def test_every_embedded_set_is_tested():
-    assert set(SETS) | OPTIONAL | {"digits"} == set(loading.EMBEDDED)
+def test_every_bundled_data_set_is_tested():
+    assert set(SETS) | OPTIONAL | {"digits"} == set(catalog.BUNDLED)
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_a_set_is_the_same_everywhere(name, examples):
+def test_a_bundled_data_set_is_the_same_everywhere(name, examples):
     sizes, expected = SETS[name]
     found = examples(name)
     assert list(found) == ["train", "validation", "test"]
@@ -66,9 +66,9 @@ def test_a_set_is_the_same_everywhere(name, examples):
 
 
 @pytest.mark.parametrize("name", ["brain_slices", "us_addresses", "elnino"])
-def test_a_set_is_prepared_without_a_network(name, tmp_path, monkeypatch):
+def test_a_bundled_data_set_is_prepared_without_a_network(name, tmp_path, monkeypatch):
     def refuse(*arguments, **options):
-        raise AssertionError("asked the network")
+        raise AssertionError("used the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
@@ -76,23 +76,23 @@ def test_a_set_is_prepared_without_a_network(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["sunspots", "us_addresses"])
-def test_a_second_preparation_has_the_same_digest(name, embedded, tmp_path):
+def test_a_second_preparation_has_the_same_digest(name, bundled, tmp_path):
     again = loading.prepared(name, data_dir=str(tmp_path))
-    assert loading.digest(again) == loading.digest(embedded(name))
+    assert loading.digest(again) == loading.digest(bundled(name))
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_a_set_says_where_it_comes_from(name, embedded):
-    info = embedded(name).info
+def test_a_bundled_data_set_has_a_source_and_a_license(name, bundled):
+    info = bundled(name).info
     assert info.description
     assert info.homepage.startswith("https://")
     assert info.redistribution_info.license
-    assert loading.splits(embedded(name)) == loading.Splits("train", "validation", "test")
+    assert loading.splits(bundled(name)) == loading.Splits("train", "validation", "test")
 
 
-def test_naming_the_sets_loads_none_of_what_they_come_from():
+def test_the_table_imports_none_of_the_packages_with_data():
     code = (
-        "import sys; from pipelines.datasets import loading as datasets; "
+        "import sys; from pipelines.datasets import catalog; "
         "print([name for name in ('statsmodels', 'sklearn', 'pandas') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
