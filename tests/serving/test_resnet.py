@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -39,6 +40,7 @@ def test_a_resnet_outlives_an_image_of_rank_3_and_answers_others_meanwhile(tmp_p
                     answer, first, rtol=1e-4, atol=1e-6 * np.abs(first).max()
                 )
                 meanwhile += 1
+                time.sleep(0.1)
             assert meanwhile
             for call in (bad.result, lambda: client.predict("resnet", {"images": images[0]})):
                 with pytest.raises(ServingError) as raised:
