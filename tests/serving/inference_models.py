@@ -80,11 +80,11 @@ def half_plus_two_of_examples_in_tensorflow_2(path: Path) -> Path:
 def classifier(path: Path) -> Path:
     """Scores of two classes with their names; other signatures give one of both."""
 
-    def chance(inputs):
-        return tf.io.parse_example(inputs, {"chance": _X})["chance"]
+    def probability(inputs):
+        return tf.io.parse_example(inputs, {"probability": _X})["probability"]
 
     def scores(inputs):
-        return tf.concat([chance(inputs), 1.0 - chance(inputs)], axis=1)
+        return tf.concat([probability(inputs), 1.0 - probability(inputs)], axis=1)
 
     def classes(inputs):
         return tf.tile([["sí", "no"]], [tf.size(inputs), 1])
@@ -96,7 +96,10 @@ def classifier(path: Path) -> Path:
         only_classes=lambda inputs: {"classes": classes(inputs)},
         only_scores=lambda inputs: {"scores": scores(inputs)},
         no_classes=lambda inputs: {"scores": scores(inputs)[:, :0]},
-        scores_and_more=lambda inputs: {"scores": scores(inputs), "chance": chance(inputs)},
+        scores_and_more=lambda inputs: {
+            "scores": scores(inputs),
+            "probability": probability(inputs),
+        },
         classes_not_utf8=lambda inputs: {"classes": tf.fill([tf.size(inputs), 1], b"\xff")},
     )
 

@@ -167,10 +167,10 @@ def brightness(path: Path) -> Path:
             pixels = tf.io.decode_image(one, channels=3, expand_animations=False)
             return tf.reduce_mean(tf.cast(pixels, tf.float32)) / 255.0
 
-        chances = tf.map_fn(bright, encoded, fn_output_signature=tf.float32)
+        probabilities = tf.map_fn(bright, encoded, fn_output_signature=tf.float32)
         return {
-            "classes": tf.where(chances > 0.5, "bright", "dark"),
-            "probabilities": tf.stack([1 - chances, chances], axis=1),
+            "classes": tf.where(probabilities > 0.5, "bright", "dark"),
+            "probabilities": tf.stack([1 - probabilities, probabilities], axis=1),
         }
 
     function = tf.function(

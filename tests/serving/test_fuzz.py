@@ -27,7 +27,7 @@ from tests.architectures.tiny import TINY
 from tests.serving import saved_models
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "10"))
-# A request that ends the sandbox costs a start of seconds: so many for each architecture.
+# Requests that end the sandbox, for each architecture: each costs a start of seconds.
 FATAL = max(1, REQUESTS // 20)
 CODES = {
     "OK",

@@ -112,7 +112,7 @@ Send = Callable[[int, Iterator[Malformed], Outcomes], None]
 
 
 def attack(server: Server, outcomes: Outcomes, turn: int, requests: int) -> None:
-    """Sends so many requests: 60 % over gRPC, 38 % over HTTP, 2 % that are not even that."""
+    """Sends the requests: 60 % over gRPC, 38 % over HTTP, 2 % that are not even that."""
     kinds: list[tuple[Send, int, Iterator[Malformed], float]] = []
     for client in range(CLIENTS):
         seed = turn * CLIENTS + client

@@ -18,9 +18,9 @@ from tensorflow_serving.apis import model_pb2, predict_pb2
 
 from serving.errors import ServingError
 from serving.protocol import tensors
-from serving.server.handlers.predict import DEFAULT_SIGNATURE
 from serving.server.rest import json_reader, json_values, json_writer
 from serving.server.rest.json_values import invalid, misshapen
+from serving.server.servables.signature_constants import DEFAULT_SIGNATURE
 
 Signatures = Callable[[model_pb2.ModelSpec], Mapping[str, meta_graph_pb2.SignatureDef]]
 

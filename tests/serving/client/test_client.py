@@ -126,12 +126,12 @@ def test_the_metadata_are_the_signatures(client):
 
 
 def test_examples_are_classified(client):
-    assert client.classify("classifier", [{"chance": 0.25}, {"chance": [1.0]}]) == [
+    assert client.classify("classifier", [{"probability": 0.25}, {"probability": [1.0]}]) == [
         [("sí", 0.25), ("no", 0.75)],
         [("sí", 1.0), ("no", 0.0)],
     ]
     [shared] = client.classify(
-        "classifier", [{}], context={"chance": 1.0}, signature="only_scores", version=1
+        "classifier", [{}], context={"probability": 1.0}, signature="only_scores", version=1
     )
     assert shared == [("", 1.0), ("", 0.0)]
 

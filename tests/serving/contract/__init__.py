@@ -16,7 +16,7 @@ and, built in `inference_models.py`:
                                  by signatures for classification and regression
     half_plus_two_of_examples_in_tensorflow_2    the same, written by TensorFlow 2
     half_plus_three_of_examples  the same with y = x / 2 + 3
-    classifier                   feature chance -> labels and scores of two classes
+    classifier                   feature probability -> labels and scores of two classes
     malformed                    signatures that are named after what is wrong with them
 
 The REST API has a table of its own, in `rest.py`.

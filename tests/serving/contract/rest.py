@@ -492,7 +492,7 @@ INFERENCE = [
     _post(
         "classify with labels",
         f"{CLASSIFIER}:classify",
-        {"examples": [{"chance": 0.25}]},
+        {"examples": [{"probability": 0.25}]},
         200,
         {"results": [[["sí", 0.25], ["no", 0.75]]]},
     ),

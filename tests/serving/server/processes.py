@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+PYTHON = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+ENVIRONMENT = {**os.environ, **PYTHON}
 
 
 class Process:
@@ -25,7 +26,7 @@ class Process:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "serving.server", *flags],
             cwd=ROOT,
-            env=ENVIRONMENT,
+            env={**os.environ, **PYTHON},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -99,7 +99,7 @@ def test_the_method_name_of_a_signature_counts_only_if_it_is_to_be_checked(sessi
 
 
 def test_a_label_that_is_no_text_is_an_error_in_words(sessions):
-    message = classification("", "classes_not_utf8", examples({"chance": 1.0}))
+    message = classification("", "classes_not_utf8", examples({"probability": 1.0}))
     with pytest.raises(ServingError) as raised:
         classify(sessions["classifier"], message)
     assert raised.value.code is grpc.StatusCode.INTERNAL
@@ -109,8 +109,8 @@ def test_a_label_that_is_no_text_is_an_error_in_words(sessions):
 def test_a_model_is_left_as_it_was(sessions):
     session = sessions["classifier"]
     before = {key: signature.SerializeToString() for key, signature in session.signatures.items()}
-    classify(session, classification("", "", examples({"chance": 1.0})))
+    classify(session, classification("", "", examples({"probability": 1.0})))
     with pytest.raises(ServingError):
-        regress(session, regression("", "", examples({"chance": 1.0})))
+        regress(session, regression("", "", examples({"probability": 1.0})))
     after = {key: signature.SerializeToString() for key, signature in session.signatures.items()}
     assert after == before

@@ -86,7 +86,7 @@ def test_lines_are_added_to_those_that_are_there(tmp_path):
 
 
 @pytest.mark.parametrize("removed", [False, True])
-def test_a_file_that_is_rotated_away_is_begun_anew(tmp_path, removed):
+def test_a_file_that_is_rotated_away_is_started_again(tmp_path, removed):
     path, old = tmp_path / "access.log", tmp_path / "access.log.1"
     log = AccessLog(str(path))
     for number in range(20):

@@ -172,7 +172,7 @@ def test_small_requests_run_in_the_callers_thread_and_large_ones_elsewhere(opene
     session = opened("half_plus_two")
 
     def share(size: int) -> float:
-        """Returns how much of the work on so many bytes is done by this thread."""
+        """Returns the fraction of the work on `size` floats that this thread does."""
         x = np.ones(size, np.float32)
         ask(session, x=x)
         process, thread = time.process_time(), time.thread_time()
