@@ -1,19 +1,20 @@
-"""Attention: every position of a sequence reads all others, or those of another sequence.
+"""Multi-head attention, and models that return the attention weights.
 
 Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser & Polosukhin, "Attention Is All You Need",
-2017. Attention looks queries up among keys and answers each with the mean of the values, weighted
-by how well their keys fit: softmax(QK^T / sqrt(d_k)) V. Several heads do so side by side, each with
-its own projections, and a last projection mixes their answers.
+2017. Attention returns for each query the mean of the values, weighted by the similarity of their
+keys to the query: softmax(QK^T / sqrt(d_k)) V. Several heads do so in parallel, each with its own
+projections, and an output projection combines them.
 
-keras_hub's `CachedMultiHeadAttention` computes this, returns the weights and keeps past keys and
-values. Added here: initialisers as published, the keys and values of a memory without a query, and
-`attention_maps`, which shows the weights of a whole model.
+keras_hub's `CachedMultiHeadAttention` computes this, returns the weights and caches past keys and
+values. Added here: the published initializers, the keys and values of a memory without a query, and
+`attention_maps`, which returns the weights of a whole model.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -25,26 +26,26 @@ _register = keras.saving.register_keras_serializable(package="architectures")
 
 @_register
 class MatrixInitializer(keras.initializers.Initializer):
-    """Draws an attention kernel as the matrix of the papers, then splits it into heads.
+    """Initializes an attention kernel as one matrix, as in the papers, and splits it into heads.
 
-    Keras keeps kernels as [width, heads, size] or [heads, size, width] and takes the first axis for
-    the pixels of a convolution: with a width of 512, Glorot's limit would come out six times too
-    small for queries, keys and values.
+    Keras stores kernels as [width, heads, size] or [heads, size, width], and its initializers treat
+    the first axis as the receptive field of a convolution: with a width of 512, Glorot's limit
+    would be six times too small for queries, keys and values.
 
     Args:
-        initializer: For the matrix.
-        inputs: How many of the three axes are inputs.
+        initializer: Initializer of the matrix.
+        inputs: Number of leading axes, of the three, that are inputs.
     """
 
     def __init__(self, initializer: Any, inputs: int) -> None:
         self.initializer = keras.initializers.get(initializer)
         self.inputs = inputs
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Any:
         matrix = (math.prod(shape[: self.inputs]), math.prod(shape[self.inputs :]))
         return ops.reshape(self.initializer.clone()(matrix, dtype=dtype), shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         initializer = keras.initializers.serialize(self.initializer)
         return {"initializer": initializer, "inputs": self.inputs}
 
@@ -53,92 +54,110 @@ class MatrixInitializer(keras.initializers.Initializer):
 class Attention(keras_hub.layers.CachedMultiHeadAttention):
     """Multi-head attention of queries [batch, T, width] to a memory [batch, S, width].
 
-    Its cache holds keys and values, float [batch, 2, S, heads, size]. `output_initializer` is that
-    of the last projection, `kernel_initializer` that of the others.
+    The cache holds keys and values, float [batch, 2, S, heads, size]. `output_initializer` is the
+    initializer of the output projection, `kernel_initializer` of the others.
     """
 
-    def __init__(self, num_heads, key_dim, *, output_initializer="glorot_uniform", **options):
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        *,
+        output_initializer: Any = "glorot_uniform",
+        **options: Any,
+    ) -> None:
         super().__init__(num_heads, key_dim, **options)
         self.output_initializer = keras.initializers.get(output_initializer)
 
-    def keys_and_values(self, memory):
-        """Returns the cache of a memory that will stay as it is."""
+    def keys_and_values(self, memory: Any) -> Any:
+        """Returns the cache of a memory that does not change."""
         return ops.stack((self.key_dense(memory), self.value_dense(memory)), axis=1)
 
-    def empty_cache(self, batch, length):
-        """Returns a cache in which no position is known yet."""
+    def empty_cache(self, batch: Any, length: Any) -> Any:
+        """Returns a cache of zeros for `length` positions."""
         shape = (batch, 2, length, self.num_heads, self.key_dim)
         return ops.zeros(shape, dtype=self.compute_dtype)
 
-    def attend(self, query, memory, mask, *, cache=None, index=None, scores=False):
-        """Returns the answer and, if wanted, the attention weights or else the updated cache."""
+    def attend(
+        self,
+        query: Any,
+        memory: Any,
+        mask: Any,
+        *,
+        cache: Any = None,
+        index: Any = None,
+        scores: bool = False,
+    ) -> tuple[Any, Any]:
+        """Returns the output and, with `scores`, the attention weights, otherwise the cache."""
         if index is not None:
             cache = self._updated(cache, memory, index)
-        answer = self(
+        output = self(
             query, memory, attention_mask=mask, cache=cache, return_attention_scores=scores
         )
-        return answer if scores or cache is not None else (answer, None)
+        return output if scores or cache is not None else (output, None)
 
-    def _updated(self, cache, memory, index):
+    def _updated(self, cache: Any, memory: Any, index: Any) -> Any:
         """Returns the cache with keys and values of the memory from position `index` on.
 
-        keras_hub's own update is an op of XLA in a TensorFlow graph, which model servers lack.
+        keras_hub's own update is an XLA op in a TensorFlow graph, which model servers lack.
         """
         new = self.keys_and_values(memory)
         place = ops.arange(ops.shape(cache)[2], dtype="int32") - index
         known = ops.logical_and(place >= 0, place < ops.shape(new)[2])
-        if new.shape[2] != 1:  # One position fits wherever it belongs.
+        if new.shape[2] != 1:  # A single position is broadcast.
             new = ops.take(new, ops.clip(place, 0, ops.shape(new)[2] - 1), axis=2)
         return ops.where(known[:, None, None], ops.cast(new, cache.dtype), cache)
 
-    def _make_output_dense(self, query_shape, common_kwargs, name=None):
+    def _make_output_dense(
+        self, query_shape: Any, common_kwargs: Mapping[str, Any], name: str | None = None
+    ) -> layers.Layer:
         changed = {**common_kwargs, "kernel_initializer": self.output_initializer}
         return super()._make_output_dense(query_shape, changed, name)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         initializer = keras.initializers.serialize(self.output_initializer)
         return {**super().get_config(), "output_initializer": initializer}
 
 
 @_register
 class _Watched(layers.Wrapper):
-    """A layer that returns its attention weights, too. It ends the mask that Keras hands on."""
+    """A layer that also returns its attention weights, and ends the propagation of Keras' mask."""
 
     supports_masking = True
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         return None
 
-    def call(self, *args, **kwargs):
+    def call(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         x, weights = self.layer(*args, **kwargs, return_attention_scores=True)
         return x, keras.tree.map_structure(lambda weight: ops.cast(weight, "float32"), weights)
 
 
 def attention_maps(model: keras.Model) -> keras.Model:
-    """Returns a model that shows where each head of `model` looks.
+    """Returns a model that computes the attention weights of each head of `model`.
 
     Args:
         model: A Functional model with layers that can return their attention weights:
             `TransformerLayer`s, keras_hub's `TransformerEncoder`s as in its BERT backbones, or
-            the attention of `layers.py`, whose single head has no axis.
+            the attention layers of `layers.py`, whose single head has no axis.
 
     Returns:
         A model over the same weights, from the same dict of inputs to a dict of attention weights,
-        each float32 [batch, heads, queries, keys]: a row for each position that looks, which sums
-        to one, and a column for each that is seen. The names are those of the layers, with the
-        kind where a layer has several, as `decoder_layer_1_cross_attention`, and counted from 0
-        where a layer is applied repeatedly, as ALBERT's.
+        each float32 [batch, heads, queries, keys]; rows sum to one. The names are those of the
+        layers, followed by the kind of attention where a layer has several, as in
+        `decoder_layer_1_cross_attention`, and by a number from 0 where a layer is applied
+        repeatedly, as in ALBERT.
 
     Raises:
         ValueError: The model has no such layer.
     """
     seen: dict[str, list[Any]] = {}
 
-    def watch(layer):
+    def watch(layer: layers.Layer) -> layers.Layer:
         known = "return_attention_scores" in inspect.signature(layer.call).parameters
         return _Watched(layer, name=layer.name) if known else layer
 
-    def call(layer, *args, **kwargs):
+    def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
         if not isinstance(layer, _Watched):
             return layer(*args, **kwargs)
         x, weights = layer(*args, **kwargs)
@@ -148,7 +167,7 @@ def attention_maps(model: keras.Model) -> keras.Model:
             seen.setdefault(f"{layer.name}_{kind}".rstrip("_"), []).append(weight)
         return x
 
-    twin = keras.models.clone_model(model, clone_function=watch, call_function=call)
+    copy = keras.models.clone_model(model, clone_function=watch, call_function=call)
     if not seen:
         raise ValueError(f"attention_maps: no layer of {model.name} returns attention weights")
     maps = {
@@ -156,6 +175,6 @@ def attention_maps(model: keras.Model) -> keras.Model:
         for name, weights in seen.items()
         for index, weight in enumerate(weights)
     }
-    # Where a masked-word head looks has no part in it.
-    inputs = {name: x for name, x in twin.input.items() if name != "mask_positions"}
+    # A masked-LM head does not influence the attention weights.
+    inputs = {name: x for name, x in copy.input.items() if name != "mask_positions"}
     return keras.Model(inputs, maps, name=f"{model.name}_attention_maps")

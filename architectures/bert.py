@@ -1,26 +1,27 @@
-"""Bidirectional Transformer encoders: BERT, and four that each change one thing about it.
+"""Bidirectional Transformer encoders: BERT and four variants of it.
 
 - BERT: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers for Language
   Understanding", 2019; the sizes below base: Turc et al., "Well-Read Students Learn Better", 2019.
-- RoBERTa: Liu et al., 2019. No segments, and trained longer, on masked words alone.
-- ALBERT: Lan et al., 2020. One layer applied again and again, and a narrow embedding that a
-  projection widens: a tenth of the parameters, all of the computation. Dropout as in version 2.
-- DistilBERT: Sanh et al., 2019. Half the layers, no segments, taught by BERT.
-- ELECTRA: Clark et al., 2020. A discriminator that tells which words a small generator replaced.
+- RoBERTa: Liu et al., 2019. No segments; trained longer, with the masked-LM loss only.
+- ALBERT: Lan et al., 2020. One layer applied repeatedly, and a narrow embedding that a projection
+  widens: a tenth of the parameters, the same computation. Dropout as in version 2.
+- DistilBERT: Sanh et al., 2019. Half the layers, no segments; distilled from BERT.
+- ELECTRA: Clark et al., 2020. A discriminator that detects the tokens a small generator replaced.
 
-Token, position and segment embeddings are added and normalised; then come layers of self-attention
-and feed-forward network, each of the two followed by residual and normalisation. The networks are
-keras_hub's backbones, with the published initialisation (truncated normal, 0.02), epsilon (1e-12;
-RoBERTa 1e-5) and activation (the tanh approximation of GELU; exact in RoBERTa and DistilBERT).
-They differ from the published code in three places: RoBERTa lacks the two positions that nothing is
-ever at and the one segment that everything is in; ELECTRA carries BERT's pooler, which the heads
-here leave out; and ELECTRA has the approximation too, where its code has the exact GELU.
+Token, position and segment embeddings are added and normalized. Layers of self-attention and a
+feed-forward network follow, each with a residual connection and normalization after it. The
+networks are keras_hub's backbones, with the published initialization (truncated normal, 0.02),
+epsilon (1e-12; RoBERTa 1e-5) and activation (the tanh approximation of GELU; exact in RoBERTa and
+DistilBERT).
+They differ from the published code in three places: RoBERTa lacks two positions that are never used
+and a segment embedding with one segment; ELECTRA has BERT's pooler, which the heads here leave out;
+and ELECTRA uses the approximation of GELU where its code uses the exact one.
 
-All take int32 [batch, time]: "token_ids", "padding_mask" (1 at real tokens) and, where there are
-segments, "segment_ids". RoBERTa and DistilBERT give hidden states [batch, time, width]; the
-others a dict of them, "sequence_output", and of the pooled first token, "pooled_output",
-[batch, width]. What they are trained for stands in `heads.py`; `attention_maps` in `attention.py`
-shows where they look.
+Inputs are int32 [batch, time]: "token_ids", "padding_mask" (1 at real tokens) and, where there are
+segments, "segment_ids". RoBERTa and DistilBERT return hidden states [batch, time, width]; the
+others a dict of the hidden states, "sequence_output", and of the pooled first token,
+"pooled_output", [batch, width]. `heads.py` has the heads for tasks; `attention_maps` in
+`attention.py` returns the attention weights.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from keras import layers
 
 from architectures.checks import check_choice, check_counts, check_rates
 
-# What keras_hub calls the hyperparameters, in the order of the sizes below.
+# Names of the hyperparameters in keras_hub, in the order of the sizes below.
 _NAMES = {
     "layers": "num_layers",
     "heads": "num_heads",
@@ -85,10 +86,11 @@ def bert(
     Args:
         size: "tiny", "mini", "small", "medium", "base" or "large".
         vocabulary: Number of tokens; 30522 in the uncased and 28996 in the cased publications.
-        **overrides: What shall differ from the size: the number of `layers`; that of the `heads`
-            of attention in each; the `width` of a hidden state, which they divide among them; that
-            of the `feed_forward` networks; `dropout`, the share of units dropped after embeddings
-            and sublayers, and of attention weights; `max_length`, the number of positions.
+        **overrides: Hyperparameters that differ from those of the size: `layers`, the number of
+            layers; `heads`, attention heads per layer; `width`, features of a hidden state, a
+            multiple of `heads`; `feed_forward`, inner features of the feed-forward networks;
+            `dropout`, the dropout rate after embeddings and sublayers and of attention weights;
+            `max_length`, the number of positions.
 
     Returns:
         The encoder; its inputs and outputs are described above.
@@ -134,16 +136,16 @@ def electra(
 ) -> keras_hub.models.ElectraBackbone:
     """Builds an ELECTRA encoder: "small", "base" or "large", or the generator of one of them.
 
-    The generators are "small_generator", "base_generator" and "large_generator". They stand alone,
-    with embeddings of their own; a pair to be trained comes from `electra.py`. The arguments are
-    those of `bert`, and `embedding`, the width of an embedding.
+    The generators are "small_generator", "base_generator" and "large_generator", each with its own
+    embeddings; `electra.py` builds a generator that shares them with its discriminator. The
+    arguments are those of `bert`, and `embedding`, the width of an embedding.
     """
     config = _config("electra", _ELECTRA, size, vocabulary, overrides)
     return keras_hub.models.ElectraBackbone(vocab_size=vocabulary, name="electra", **config)
 
 
 def embed(encoder: keras.Model, inputs: Mapping[str, Any]) -> Any:
-    """Applies an encoder's embeddings, with their normalisation, to other inputs.
+    """Applies an encoder's embeddings and their normalization to new inputs.
 
     Args:
         encoder: An encoder of this module, or a model over it.
@@ -163,10 +165,14 @@ def embed(encoder: keras.Model, inputs: Mapping[str, Any]) -> Any:
 
 
 def encode(encoder: keras.Model, inputs: Mapping[str, Any]) -> Any:
-    """Applies an encoder's layers to other inputs; arguments and result are those of `embed`.
+    """Applies an encoder's embeddings and layers to new inputs.
 
-    The layers become part of the graph one by one, so that a model over it can be saved and
-    cloned with all that is shared. Not for ALBERT, whose one layer does not tell how often.
+    The layers become part of the new graph one by one, so that a model over it can be saved and
+    cloned with everything that is shared. Not for ALBERT, whose single layer does not record how
+    often it is applied. The arguments are those of `embed`.
+
+    Returns:
+        Symbolic hidden states [batch, time, width].
     """
     x = embed(encoder, inputs)
     for layer in encoder.layers:
@@ -178,23 +184,23 @@ def encode(encoder: keras.Model, inputs: Mapping[str, Any]) -> Any:
 
 
 def transformer_layers(encoder: keras.Model) -> list[keras_hub.layers.TransformerEncoder]:
-    """Returns the layers of an encoder, or of a model over it, in the order of the graph."""
+    """Returns the Transformer layers of an encoder, or of a model over it, in graph order."""
     kind = keras_hub.layers.TransformerEncoder
     return [layer for layer in encoder.layers if isinstance(layer, kind)]
 
 
 def inherit(student: keras.Model, teacher: keras.Model) -> None:
-    """Starts a student from its teacher: embeddings, layers evenly spread, and what heads share.
+    """Initializes a student from its teacher: embeddings, evenly spaced layers and shared heads.
 
-    Sanh et al., "DistilBERT, a distilled version of BERT", 2019, section 3: of the teacher's layers
-    one out of two. Segment embeddings, which DistilBERT has none of, are left behind.
+    Sanh et al., "DistilBERT, a distilled version of BERT", 2019, section 3, take every other layer
+    of the teacher. Segment embeddings, which DistilBERT lacks, are not copied.
 
     Args:
-        student: An encoder of this module, or a head on one; its weights change.
-        teacher: The same, of equal width, with at least as many layers.
+        student: An encoder of this module, or a model with a head on one; its weights change.
+        teacher: The same with equal width and at least as many layers.
 
     Raises:
-        ValueError: The two do not fit.
+        ValueError: The two are not encoders, or their sizes do not match.
     """
     own, others = transformer_layers(student), transformer_layers(teacher)
     if not own or not others:
@@ -204,15 +210,15 @@ def inherit(student: keras.Model, teacher: keras.Model) -> None:
             f"inherit: the student must not have more layers than the teacher's {len(others)}, "
             f"and has {len(own)}"
         )
-    named, given = ({x.name: x for x in model.layers} for model in (student, teacher))
+    targets, sources = ({x.name: x for x in model.layers} for model in (student, teacher))
     pairs = [(layer, others[i * len(others) // len(own)]) for i, layer in enumerate(own)]
-    pairs += zip(_embeddings(named), _embeddings(given), strict=True)
+    pairs += zip(_embeddings(targets), _embeddings(sources), strict=True)
     done = {id(layer) for layer, _ in pairs} | {id(layer) for layer in own}
     both = {"embeddings", "token_and_position_embedding", "token_embedding", "position_embedding"}
     pairs += [
-        (named[name], given[name])
-        for name in sorted(named.keys() & given.keys() - both)
-        if id(named[name]) not in done
+        (targets[name], sources[name])
+        for name in sorted(targets.keys() & sources.keys() - both)
+        if id(targets[name]) not in done
     ]
     for layer, source in pairs:
         shapes = [[w.shape for w in part.weights] for part in (layer, source)]
@@ -226,7 +232,7 @@ def inherit(student: keras.Model, teacher: keras.Model) -> None:
 
 
 def _embeddings(named: Mapping[str, layers.Layer]) -> tuple[layers.Layer, layers.Layer]:
-    """Returns the layers that embed tokens and positions, of an encoder's layers by name."""
+    """Returns the token and position embedding among an encoder's layers by name."""
     # RoBERTa and DistilBERT hold both in one layer.
     both = named.get("embeddings") or named.get("token_and_position_embedding")
     if both:
@@ -235,14 +241,20 @@ def _embeddings(named: Mapping[str, layers.Layer]) -> tuple[layers.Layer, layers
 
 
 def truncated_normal() -> keras.initializers.Initializer:
-    """Returns a fresh initialiser of the published kind, for a kernel or an embedding."""
+    """Returns a new instance of the published initializer of kernels and embeddings."""
     return keras.initializers.TruncatedNormal(stddev=0.02)
 
 
-def _config(builder, sizes, size, vocabulary, overrides) -> dict[str, Any]:
-    """Returns keras_hub's arguments, or raises one sentence about what cannot be built."""
+def _config(
+    builder: str,
+    sizes: Mapping[str, Mapping[str, int]],
+    size: str,
+    vocabulary: int,
+    overrides: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Returns keras_hub's arguments; raises ValueError for a wrong hyperparameter."""
     check_choice(builder, "size", size, sizes)
-    config = {"dropout": 0.1, "max_length": 512, **sizes[size]}
+    config: dict[str, Any] = {"dropout": 0.1, "max_length": 512, **sizes[size]}
     for option in overrides:
         if option not in config:
             known = ", ".join(sorted({"size", "vocabulary", *config}))

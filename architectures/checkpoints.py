@@ -1,13 +1,14 @@
-"""Weights from a Hugging Face directory: `config.json` beside `model.safetensors`.
+"""Encoders from a Hugging Face directory with `config.json` and `model.safetensors`.
 
-The files come from wherever their owner keeps them; nothing here reads a network. keras_hub knows
-how to read BERT, RoBERTa, ALBERT and DistilBERT. ELECTRA, whose tensors are called as BERT's with a
-projection after the embeddings, is read here.
+The files must be local; nothing is downloaded. keras_hub reads BERT, RoBERTa, ALBERT and
+DistilBERT. ELECTRA, whose tensors are named as in BERT with a projection after the embeddings, is
+read here.
 
-A linear layer is stored as [out, in] and used as [in, out]; attention kernels are then cut into
-heads. Two things to know: BERT, ALBERT and ELECTRA are computed with the tanh approximation of
-GELU, also where a file asks for the exact one (they differ by less than 0.001; it is what BERT and
-ALBERT were trained with); and an ELECTRA checkpoint has no pooler, so that ours stays untrained.
+Kernels of linear layers are stored as [out, in] and used as [in, out]; attention kernels are split
+into heads. There are two differences: BERT, ALBERT and ELECTRA use the tanh approximation of GELU
+even if the configuration asks for the exact one (they differ by less than 0.001, and BERT and
+ALBERT were trained with the approximation); and ELECTRA checkpoints have no pooler, so that ours
+stays untrained.
 """
 
 from __future__ import annotations
@@ -27,24 +28,24 @@ from architectures.checks import check_choice
 
 FAMILIES = ("albert", "bert", "distilbert", "electra", "roberta")
 _GELU = ("gelu", "gelu_new", "gelu_pytorch_tanh")
-# What a configuration may say where the encoders leave no choice.
+# Values of a configuration that the encoders can represent.
 _FIXED = {"hidden_act": _GELU, "activation": _GELU, "position_embedding_type": ("absolute",)}
 
 
 def load(directory: str | Path) -> keras_hub.models.Backbone:
-    """Builds the encoder that a directory describes, with its weights.
+    """Loads the encoder in a directory, with its weights.
 
     Args:
         directory: A local directory with `config.json` and `model.safetensors`, possibly in
-            several files with `model.safetensors.index.json` (not ELECTRA). Weights of heads in it
-            are left aside.
+            several files with `model.safetensors.index.json` (not ELECTRA). Weights of heads are
+            ignored.
 
     Returns:
-        An encoder as those of `bert.py`, of the kind that `model_type` in `config.json` names.
+        An encoder like those of `bert.py`; `model_type` in `config.json` names its family.
 
     Raises:
-        ValueError: A file or a tensor is missing, the kind is unknown, or a tensor has not the
-            shape that `config.json` asks for.
+        ValueError: A file or a tensor is missing, the family is unknown, or a tensor does not have
+            the shape that `config.json` asks for.
     """
     directory = Path(directory).resolve()
     try:
@@ -73,7 +74,8 @@ def load(directory: str | Path) -> keras_hub.models.Backbone:
             raise
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"load: a tensor in {directory} has not the shape that config.json asks for: {reason}"
+            f"load: a tensor in {directory} does not have the shape that config.json asks for: "
+            f"{reason}"
         ) from None
 
 
@@ -91,23 +93,23 @@ def _electra(directory: Path, config: dict[str, Any]) -> keras_hub.models.Electr
         name="electra",
     )
     with safetensors.safe_open(directory / "model.safetensors", framework="numpy") as file:
-        # Directories of a whole model have the prefix, those of the bare encoder have not.
+        # Checkpoints of models with a head have the prefix, those of the encoder alone do not.
         names = list(file.keys())
         prefix = "electra." if any(name.startswith("electra.") for name in names) else ""
-        for entry in _electra_entries(encoder):
-            tensor = file.get_tensor(prefix + entry.name)
-            if tensor.shape != entry.shape:
+        for target in _electra_tensors(encoder):
+            tensor = file.get_tensor(prefix + target.name)
+            if tensor.shape != target.shape:
                 raise ValueError(
-                    f"load: {prefix}{entry.name} in {directory} has not the shape that config.json "
-                    f"asks for: {tensor.shape} instead of {entry.shape}"
+                    f"load: {prefix}{target.name} in {directory} does not have the shape that "
+                    f"config.json asks for: {tensor.shape} instead of {target.shape}"
                 )
-            tensor = tensor.T if entry.transposed else tensor
-            entry.variable.assign(tensor.reshape(entry.variable.shape))
+            tensor = tensor.T if target.transposed else tensor
+            target.variable.assign(tensor.reshape(target.variable.shape))
     return encoder
 
 
-class _Entry(NamedTuple):
-    """Where a stored tensor goes; `shape` is the one in which it is stored."""
+class _Tensor(NamedTuple):
+    """The variable that a stored tensor is assigned to; `shape` is the stored shape."""
 
     name: str
     variable: keras.Variable
@@ -115,7 +117,7 @@ class _Entry(NamedTuple):
     transposed: bool = False
 
 
-def _electra_entries(encoder: keras_hub.models.ElectraBackbone) -> Iterator[_Entry]:
+def _electra_tensors(encoder: keras_hub.models.ElectraBackbone) -> Iterator[_Tensor]:
     tables = {
         "word": encoder.token_embedding.embeddings,
         "position": encoder.position_embedding.position_embeddings,
@@ -142,12 +144,12 @@ def _electra_entries(encoder: keras_hub.models.ElectraBackbone) -> Iterator[_Ent
         }
 
     for name, table in tables.items():
-        yield _Entry(f"embeddings.{name}_embeddings.weight", table, tuple(table.shape))
+        yield _Tensor(f"embeddings.{name}_embeddings.weight", table, tuple(table.shape))
     for name, norm in norms.items():
-        yield _Entry(f"{name}.weight", norm.gamma, tuple(norm.gamma.shape))
-        yield _Entry(f"{name}.bias", norm.beta, tuple(norm.beta.shape))
+        yield _Tensor(f"{name}.weight", norm.gamma, tuple(norm.gamma.shape))
+        yield _Tensor(f"{name}.bias", norm.beta, tuple(norm.beta.shape))
     for name, linear in linears.items():
         out = math.prod(linear.bias.shape)
         into = math.prod(linear.kernel.shape) // out
-        yield _Entry(f"{name}.weight", linear.kernel, (out, into), transposed=True)
-        yield _Entry(f"{name}.bias", linear.bias, (out,))
+        yield _Tensor(f"{name}.weight", linear.kernel, (out, into), transposed=True)
+        yield _Tensor(f"{name}.bias", linear.bias, (out,))

@@ -1,13 +1,14 @@
-"""What builders refuse, each in one sentence with the value and what is allowed."""
+"""Checks of hyperparameters: each error names the option, the value and what is allowed."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import keras
 
 
-def check_counts(builder: str, **options: Sequence[int]) -> None:
+def check_counts(builder: str, **options: Sequence[Any]) -> None:
     """Raises ValueError unless every entry of every option is a positive integer."""
     for option, values in options.items():
         if not isinstance(values, list | tuple):
@@ -19,9 +20,9 @@ def check_counts(builder: str, **options: Sequence[int]) -> None:
 
 def check_rates(builder: str, **options: float) -> None:
     """Raises ValueError unless every option is a number in [0, 1)."""
-    for option, share in options.items():
-        if not isinstance(share, int | float) or not 0 <= share < 1:
-            raise ValueError(f"{builder}: {option} must be a number in [0, 1), not {share!r}")
+    for option, rate in options.items():
+        if not isinstance(rate, int | float) or not 0 <= rate < 1:
+            raise ValueError(f"{builder}: {option} must be a number in [0, 1), not {rate!r}")
 
 
 def check_choice(builder: str, option: str, value: object, allowed: Collection[object]) -> None:

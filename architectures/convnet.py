@@ -1,4 +1,4 @@
-"""Convolutional networks: stages of convolutions, each ended by pooling, under a dense head.
+"""Convolutional networks: stages of convolutions and pooling, followed by a dense head.
 
 The layout is that of LeNet-5 (LeCun, Bottou, Bengio & Haffner, "Gradient-Based Learning Applied to
 Document Recognition", 1998) with today's activation and pooling. Published networks are
@@ -6,13 +6,14 @@ configurations of it: the small MNIST convnet of the Keras examples (keras.io/ex
 mnist_convnet), and VGG, configurations A, B, D and E (Simonyan & Zisserman, "Very Deep
 Convolutional Networks for Large-Scale Image Recognition", 2015, table 1).
 
-Beyond the papers: batch normalisation (Ioffe & Szegedy 2015), on by default, and global pooling
-under the head (Lin, Chen & Yan, "Network In Network", 2014) by option.
+Beyond the papers: batch normalization (Ioffe & Szegedy 2015), on by default, and optional
+global pooling before the head (Lin, Chen & Yan, "Network In Network", 2014).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -56,21 +57,20 @@ def convnet(
     Args:
         classes: Number of classes.
         input_shape: (height, width, channels) of one image.
-        filters: Channels of the convolutions, one entry per stage.
-        convolutions: Convolutions per stage, one number for all or one per stage.
-        kernel_size: Side of the square kernels.
-        padding: "same", or "valid" to lose kernel_size - 1 pixels per convolution.
-        activation: A Keras activation's name.
-        normalize: Whether batch normalisation stands between convolution and activation.
+        filters: Number of filters of the convolutions, one entry per stage.
+        convolutions: Number of convolutions per stage, one number for all or one per stage.
+        kernel_size: Height and width of the kernels.
+        padding: "same", or "valid", which removes kernel_size - 1 pixels per convolution.
+        activation: Name of a Keras activation.
+        normalize: Whether to apply batch normalization between convolution and activation.
         pooling: "max" or "average", at the end of each stage.
-        pool_size: Side and stride of that pooling.
-        stage_dropout: Share of units dropped after each stage's pooling.
-        head: What the dense layers read of the last stage: "flatten" all of it, or the "max" or
-            "average" of each channel over the whole image.
-        units: Widths of the hidden dense layers.
-        dropout: Share of units dropped after each hidden dense layer or, without one, after
-            the last stage.
-        l2: Factor of the squared weights added to the loss.
+        pool_size: Size and stride of that pooling.
+        stage_dropout: Dropout rate after each stage's pooling.
+        head: Input of the dense layers: "flatten" for the whole feature map of the last stage, or
+            "max" or "average" for global pooling.
+        units: Units of the hidden dense layers.
+        dropout: Dropout rate after each hidden dense layer or, without one, after the last stage.
+        l2: L2 regularization factor of the kernels.
 
     Returns:
         A model from images, float32 [batch, height, width, channels], to logits, float32
@@ -98,10 +98,10 @@ def convnet(
     check_activation("convnet", activation)
     _check_stages(input_shape, filters, depths, kernel_size, padding, pool_size)
 
-    def regularizer():
+    def regularizer() -> keras.regularizers.Regularizer | None:
         return keras.regularizers.L2(l2) if l2 else None
 
-    def convolution(x, width: int, name: str):
+    def convolution(x: keras.KerasTensor, width: int, name: str) -> keras.KerasTensor:
         x = layers.Conv2D(
             width,
             kernel_size,
@@ -112,12 +112,11 @@ def convnet(
             name=name,
         )(x)
         if normalize:
-            # Small data need the faster moving averages: with Keras' 0.99 a run of a few
-            # hundred steps evaluates with statistics of its first ones.
+            # Keras' momentum of 0.99 is too slow for the few hundred steps of small data sets.
             x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_norm")(x)
         return layers.Activation(activation, name=f"{name}_{activation}")(x)
 
-    def dense(x, width: int, name: str, **options):
+    def dense(x: keras.KerasTensor, width: int, name: str, **options: Any) -> keras.KerasTensor:
         return layers.Dense(
             width,
             kernel_initializer="glorot_uniform",
@@ -144,8 +143,15 @@ def convnet(
     return keras.Model(images, dense(x, classes, "logits", dtype="float32"), name="convnet")
 
 
-def _check_stages(input_shape, filters, depths, kernel_size, padding, pool_size) -> None:
-    """Raises ValueError where stages are missing or more than the image can feed."""
+def _check_stages(
+    input_shape: Sequence[int],
+    filters: Sequence[int],
+    depths: Sequence[int],
+    kernel_size: int,
+    padding: str,
+    pool_size: int,
+) -> None:
+    """Raises ValueError if there are no stages, or more than the image size allows."""
     if not filters:
         raise ValueError("convnet: filters needs at least one stage")
     if len(depths) != len(filters):

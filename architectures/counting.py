@@ -1,4 +1,4 @@
-"""Parameters of networks too large to be built in a test."""
+"""Building networks without allocating their weights, to count parameters of any size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras.src.backend.common import global_state
 
 
 class Counts(NamedTuple):
-    """Parameters of a model; `total` includes moving statistics."""
+    """Numbers of parameters of a model; `total` includes moving statistics."""
 
     total: int
     trainable: int
@@ -20,17 +20,17 @@ class Counts(NamedTuple):
 
 @contextmanager
 def abstract() -> Iterator[None]:
-    """Models built in this scope have weights with shapes but without memory."""
+    """A scope in which models are built without allocating their weights."""
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield
     finally:
-        # Keras would allocate them all when any other such scope ends.
+        # Otherwise Keras would allocate them when the next such scope ends.
         global_state.set_global_attribute("uninitialized_variables", [])
 
 
 def count_parameters(builder: Callable[..., keras.Model], *args: Any, **config: Any) -> Counts:
-    """Returns the parameters of what `builder` builds."""
+    """Returns the number of parameters of the model that `builder` builds."""
     with abstract():
         model = builder(*args, **config)
         trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)

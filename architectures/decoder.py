@@ -1,29 +1,29 @@
-"""Decoder-only Transformers: language models that predict each token from all before it.
+"""Decoder-only Transformers: language models that predict each token from all previous ones.
 
 Radford, Wu, Child, Luan, Amodei & Sutskever, "Language Models are Unsupervised Multitask Learners",
 2019 (GPT-2), after the decoder of Vaswani et al. 2017 without its cross-attention.
 
-Faithful to the published code: normalisation before each sub-layer and once more at the end, with
-epsilon 1e-5; learned positions; tanh-approximate GELU; the output shares the embedding table;
-matrices drawn with standard deviation 0.02, positions with 0.01; those that end a sub-layer with
-0.02 / sqrt(2 layers), for 2 layers of them add up in the residual stream; dropout on embeddings,
-attention weights and what each sub-layer adds. The sizes are those of the released models.
+As in the published code: normalization before each sub-layer and after the last layer, with epsilon
+1e-5; learned positions; tanh approximation of GELU; output layer tied to the embeddings; kernels
+initialized with standard deviation 0.02, positions with 0.01, and output kernels of sub-layers with
+0.02 / sqrt(2 layers), since the outputs of 2 x layers sub-layers are summed; dropout on embeddings,
+attention weights and outputs of sub-layers. The sizes are those of the released models.
 `char` and `char_small` are the character models of Karpathy's nanoGPT (6 and 4 layers, 10.8 and
-0.8 million parameters), here with GPT-2's biases; they go with 65 characters, and with 256 and 64
-positions.
+0.8 million parameters), here with GPT-2's biases; they are meant for 65 characters and for 256 and
+64 positions.
 
-Writing one token at a time, without computing anything twice:
+Cached decoding, one token at a time:
 
     cache = prefill(model, prompt)
     sampler = keras_hub.samplers.TopPSampler(p=0.9)
     sampler(next_token(model), prompt, cache, index=5, model=model)
 
-where prompt, int32 [batch, length], holds 5 tokens and then anything.
+where prompt, int32 [batch, length], holds 5 tokens followed by arbitrary values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -63,18 +63,18 @@ def decoder(
     """Builds a decoder-only Transformer.
 
     Args:
-        size: One of `SIZES`; the options from `layers` on change parts of it.
+        size: One of `SIZES`; the arguments from `layers` on override its values.
         vocabulary: Number of tokens.
         max_length: Number of positions.
-        layers: Layers.
-        heads: Attention heads.
-        width: Features of each position, a multiple of heads.
-        feed_forward: Features between the two maps of a feed-forward network; 4 width, if None.
-        dropout: Share of units dropped.
+        layers: Number of layers.
+        heads: Number of attention heads.
+        width: Features of each position, a multiple of `heads`.
+        feed_forward: Inner features of the feed-forward networks; 4 * width if None.
+        dropout: Dropout rate.
 
     Returns:
         A model from a dict of int32 arrays [batch, length], `token_ids` and `padding_mask`, to
-        logits, float32 [batch, length, vocabulary]: at each position, of the token that follows.
+        logits, float32 [batch, length, vocabulary], of the next token at each position.
 
     Raises:
         ValueError: A hyperparameter is out of range.
@@ -101,16 +101,16 @@ def decoder(
     return keras.Model(inputs, _logits(parts, parts["norm"](x)), name="decoder")
 
 
-def prefill(model: keras.Model, prompt) -> list:
-    """Reads a prompt once.
+def prefill(model: keras.Model, prompt: Any) -> list:
+    """Computes the cache of a prompt.
 
     Args:
         model: A model of `decoder`.
-        prompt: int32 [batch, length], tokens with room for those to come. What stands in that room
-            does no harm: a position is overwritten before any later one reads it.
+        prompt: int32 [batch, length], tokens and room for new ones. Values in that room are
+            ignored: a position is overwritten before later ones read it.
 
     Returns:
-        The cache that `next_token` begins with: keys and values of each layer.
+        The first cache of `next_token`: keys and values of each layer.
     """
     batch, length = ops.shape(prompt)
     parts = by_name(model.layers)
@@ -119,7 +119,9 @@ def prefill(model: keras.Model, prompt) -> list:
 
 
 def next_token(model: keras.Model) -> Callable:
-    """Returns the step of keras_hub's samplers, see `sampler_step`; its first cache is `prefill`'s.
+    """Returns the `next` function of keras_hub's samplers; `prefill` returns its first cache.
+
+    See `sampler_step` for its arguments.
 
     Args:
         model: A model of `decoder`.
@@ -131,11 +133,13 @@ def next_token(model: keras.Model) -> Callable:
     )
 
 
-# The network over a table of its named layers: those to build with, or those of a model.
+# The network as functions of its layers by name: new layers, or those of a model.
 
 
-def _read(parts, tokens, cache, position):
-    """Returns the features of tokens from `position` on, and the cache with them."""
+def _read(
+    parts: Mapping[str, Any], tokens: Any, cache: Any, position: Any
+) -> tuple[Any, list[Any]]:
+    """Returns the features of tokens from `position` on and the updated cache."""
     x = _embed(parts, tokens, position)
     updated = []
     for layer, past in zip(stack(parts, "layer"), cache, strict=True):
@@ -144,17 +148,26 @@ def _read(parts, tokens, cache, position):
     return parts["norm"](x), updated
 
 
-def _embed(parts, ids, start=0):
+def _embed(parts: Mapping[str, Any], ids: Any, start: Any = 0) -> Any:
     x = parts["token_embedding"](ids)
     x = parts["embedding_sum"]([x, parts["position_embedding"](x, start_index=start)])
     return parts["embedding_dropout"](x)
 
 
-def _logits(parts, x):
+def _logits(parts: Mapping[str, Any], x: Any) -> Any:
     return parts["logits"](parts["token_embedding"](x, reverse=True))
 
 
-def _parts(vocabulary, max_length, *, layers, heads, width, feed_forward, dropout):
+def _parts(
+    vocabulary: int,
+    max_length: int,
+    *,
+    layers: int,
+    heads: int,
+    width: int,
+    feed_forward: int,
+    dropout: float,
+) -> dict[str, Any]:
     """Returns all layers of the network by name."""
 
     def normal(stddev: float) -> keras.initializers.Initializer:

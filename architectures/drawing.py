@@ -1,7 +1,7 @@
-"""A model's graph as a picture that any browser shows.
+"""Drawing of a model's graph as an SVG file.
 
-Layers stand in one column, in the order they are computed. A line down joins neighbours; what skips
-layers, as a residual or a bridge, goes around them in an arc.
+Layers are drawn in one column, in the order in which they are computed. A straight line connects
+neighboring layers; an arc connects layers further apart, as in residual connections.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 
 _WIDTH, _HEIGHT, _GAP, _LEFT = 420, 34, 16, 20
-_COLOURS = {
+_COLORS = {
     "Input": "#e8eef7",
     "Conv": "#dbe9d8",
     "Dense": "#f5e6c8",
@@ -28,7 +28,7 @@ _COLOURS = {
 
 
 def draw(model: keras.Model, target: Path) -> None:
-    """Writes the graph of a Functional model as an SVG file, whole or not at all.
+    """Writes the graph of a Functional model as an SVG file, atomically.
 
     Args:
         model: The model.
@@ -55,7 +55,7 @@ def draw(model: keras.Model, target: Path) -> None:
 
 
 def _edges(layer: keras.Layer, rows: dict[str, int]) -> Iterator[tuple[int, int]]:
-    """Yields (row of the source, row of the layer) for what the layer reads."""
+    """Yields (row of the input layer, row of the layer) for each input of the layer."""
     sources = {
         parent.operation.name
         for node in layer._inbound_nodes
@@ -72,7 +72,7 @@ def _top(row: int) -> int:
 
 
 def _bend(rows: int) -> int:
-    """How far an arc over so many rows reaches out to the right."""
+    """Returns how far to the right an arc over `rows` rows extends, in pixels."""
     return 0 if rows == 1 else min(20 + 9 * rows, 320)
 
 
@@ -88,12 +88,12 @@ def _line(start: int, end: int) -> str:
 
 def _box(row: int, layer: keras.Layer) -> str:
     kind = type(layer).__name__
-    colour = next((c for word, c in _COLOURS.items() if word in kind), "#f4f4f4")
+    color = next((c for word, c in _COLORS.items() if word in kind), "#f4f4f4")
     y, left, right = _top(row), _LEFT + 8, _LEFT + _WIDTH - 8
     count = f"{layer.count_params():,} parameters" if layer.weights else ""
     return (
         f'<rect x="{_LEFT}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="5" '
-        f'fill="{colour}" stroke="#999"/>'
+        f'fill="{color}" stroke="#999"/>'
         f'<text x="{left}" y="{y + 15}" font-weight="bold">{escape(layer.name)}</text>'
         f'<text x="{left}" y="{y + 29}" fill="#555">{escape(kind.lstrip("_"))}</text>'
         f'<text x="{right}" y="{y + 15}" text-anchor="end">{escape(_shape(layer))}</text>'

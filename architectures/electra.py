@@ -1,8 +1,8 @@
-"""ELECTRA's training: a small generator fills masked words, a discriminator finds the wrong ones.
+"""ELECTRA's pre-training: a small generator fills masks, a discriminator detects its replacements.
 
 Clark, Luong, Le & Manning, "ELECTRA: Pre-training Text Encoders as Discriminators Rather Than
-Generators", 2020. The discriminator learns from every token instead of the masked 15 %, and is
-what stays; the generator is thrown away.
+Generators", 2020. The discriminator learns from every token instead of the masked 15 %. After
+training it is kept and the generator discarded.
 
     discriminator = electra("small")
     detector = replaced_token_detector(discriminator)
@@ -28,17 +28,17 @@ def electra_generator(
     """Builds the encoder of the generator that is trained together with a discriminator.
 
     The two share their embeddings: in the paper those of tokens and positions; in its code, and
-    here, those of segments and the normalisation of the sum as well. Where the generator's width
-    differs from theirs, a projection of its own follows.
+    here, also those of segments and the normalization of the sum. If the generator's width differs
+    from that of the embeddings, it has its own projection.
 
     Args:
         discriminator: An ELECTRA encoder.
-        divisor: How many times narrower the generator is in hidden state, feed-forward network
-            and number of heads; published are 4 (small, large) and 3 (base).
+        divisor: Factor by which hidden states, feed-forward networks and the number of heads are
+            smaller in the generator; published are 4 (small, large) and 3 (base).
 
     Returns:
         A model from the discriminator's inputs to the generator's hidden states, [batch, time,
-        width / divisor]; layers that are not shared are called "generator_...".
+        width / divisor]; names of layers that are not shared begin with "generator_".
 
     Raises:
         ValueError: `divisor` does not divide a width or the heads of the discriminator.
@@ -75,18 +75,18 @@ def electra_generator(
 def electra_pretraining(
     generator: keras.Model, detector: keras.Model, *, seed: int | None = None
 ) -> keras.Model:
-    """Builds ELECTRA's joint model: the generator fills the masks, the detector judges the result.
+    """Builds ELECTRA's joint model: the generator fills the masks, the detector reads the result.
 
-    Tokens are drawn from what the generator believes, and no gradient passes through the draw.
-    Position 0, where masks are padded to and which is never masked, keeps its token. A token is
-    "replaced" where the draw differs from the original, which the model is not told: the loss
-    compares "corrupted_ids" with it. The paper adds the two losses, the detector's times 50.
+    Tokens are sampled from the generator's distribution, without a gradient through the sampling.
+    Position 0, which pads the mask positions and is never masked, keeps its token. A token counts
+    as replaced if the sample differs from the original, which is not an input of the model: the
+    loss compares "corrupted_ids" with it. The paper adds the two losses, the detector's times 50.
 
     Args:
         generator: `masked_lm` over `electra_generator` of the discriminator.
-        detector: `replaced_token_detector` over the discriminator. It has its weights in common
-            with the joint model, and is what stays when that is trained.
-        seed: For the draws.
+        detector: `replaced_token_detector` over the discriminator. It shares its weights with the
+            joint model and is kept after training.
+        seed: Seed of the sampling.
 
     Returns:
         A model from the encoder's inputs, masked, and "mask_positions", int32 [batch, masks], to
@@ -94,7 +94,7 @@ def electra_pretraining(
         time], "replaced_token": logits, float32 [batch, time]}.
 
     Raises:
-        ValueError: The generator is not one that shares the detector's embeddings.
+        ValueError: The generator does not share the detector's embeddings.
     """
     if generator.get_layer("token_embedding") is not detector.get_layer("token_embedding"):
         raise ValueError(
@@ -114,23 +114,23 @@ def electra_pretraining(
 
 @keras.saving.register_keras_serializable(package="architectures")
 class _Corrupt(layers.Layer):
-    """Puts tokens drawn by their logits at the given positions, but never at position 0."""
+    """Replaces tokens at the mask positions, never at position 0, by samples from the logits."""
 
     def __init__(self, seed: int | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, token_ids, mask_positions, logits):
-        # The largest of logits with Gumbel noise is a draw from their softmax.
+    def call(self, token_ids: Any, mask_positions: Any, logits: Any) -> Any:
+        # The argmax of logits plus Gumbel noise is a sample from their softmax.
         uniform = keras.random.uniform(ops.shape(logits), 1e-20, 1.0, seed=self.seed_generator)
-        drawn = ops.argmax(logits - ops.log(-ops.log(uniform)), axis=-1)
+        sampled = ops.argmax(logits - ops.log(-ops.log(uniform)), axis=-1)
         time = ops.arange(ops.shape(token_ids)[1], dtype="int32")
         here = ops.expand_dims(mask_positions, -1) == ops.where(time > 0, time, -1)
-        drawn = ops.where(here, ops.expand_dims(ops.cast(drawn, "int32"), -1), -1)
-        # Of several draws for one position the largest stays; where there is none it is -1.
-        drawn = ops.max(drawn, axis=1)
-        return ops.where(drawn >= 0, drawn, token_ids)
+        sampled = ops.where(here, ops.expand_dims(ops.cast(sampled, "int32"), -1), -1)
+        # Of several samples for one position the largest is kept; without a sample it is -1.
+        sampled = ops.max(sampled, axis=1)
+        return ops.where(sampled >= 0, sampled, token_ids)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.seed}

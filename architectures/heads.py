@@ -1,20 +1,21 @@
-"""What stands on an encoder: heads for the tasks of the papers in `bert.py`.
+"""Heads on an encoder, for the tasks of the papers in `bert.py`.
 
 Each function takes an encoder and returns a model over the same weights, from the encoder's inputs
-to logits, always float32. What a head does not read, as the pooler under a token classifier, is not
-part of its model.
+to logits, always float32. Layers that a head does not use, such as the pooler in a token
+classifier, are not part of its model.
 
 Fine-tuning (Devlin et al. 2019, section 4): `classifier`, `token_classifier`, `span_finder`.
 Pre-training: `masked_lm`, alone (RoBERTa, DistilBERT, ELECTRA's generator), with next sentence
 (BERT) or with sentence order (ALBERT); `replaced_token_detector` (ELECTRA; `electra.py` trains it).
 
-Kernels start truncated normal, 0.02 (the detector's last: Glorot uniform, as in ELECTRA's code).
-Activation and epsilon of a head are those of its encoder's layers: in BERT the tanh approximation
-of GELU and 1e-12.
+Kernels are initialized truncated normal, 0.02 (the detector's last one Glorot uniform, as in
+ELECTRA's code). Activation and epsilon of a head are those of its encoder's layers: in BERT the
+tanh approximation of GELU and 1e-12.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -25,7 +26,7 @@ from architectures.bert import encode, transformer_layers, truncated_normal
 from architectures.checks import check_choice, check_counts, check_rates
 from architectures.layers import SequencePooling
 
-# What follows the first token before the classifier, where the encoder has no pooler itself.
+# Activation of the pooler that the classifier adds, where the encoder has none.
 _POOLER_ACTIVATIONS = {"RobertaBackbone": "tanh", "DistilBertBackbone": "relu"}
 _SENTENCE_TASKS = ("next_sentence", "sentence_order")
 
@@ -33,15 +34,15 @@ _SENTENCE_TASKS = ("next_sentence", "sentence_order")
 def classifier(
     encoder: keras.Model, *, classes: int, pooling: str = "cls", dropout: float = 0.1
 ) -> keras.Model:
-    """Builds a classifier of texts or of pairs of texts.
+    """Builds a classifier of texts or text pairs.
 
     Args:
         encoder: An encoder of `bert.py`.
         classes: Number of classes; 1 for a regression.
-        pooling: "cls": the first token through the pooler that its paper or code gives it (dense
-            and tanh in BERT, ALBERT and RoBERTa, dense and ReLU in DistilBERT, none in ELECTRA);
-            "mean" or "max": over the real tokens.
-        dropout: Share of the pooled units dropped.
+        pooling: "cls" for the first token with the published pooler (dense and tanh in BERT,
+            ALBERT and RoBERTa, dense and ReLU in DistilBERT, none in ELECTRA); "mean" or "max" for
+            pooling over the real tokens.
+        dropout: Dropout rate after the pooling.
 
     Returns:
         A model from the encoder's inputs to logits, float32 [batch, classes].
@@ -61,16 +62,16 @@ def classifier(
 
 
 def token_classifier(encoder: keras.Model, *, labels: int, dropout: float = 0.1) -> keras.Model:
-    """Builds a tagger: one label for each token.
+    """Builds a token classifier: one label for each token.
 
     Args:
         encoder: An encoder of `bert.py`.
         labels: Number of labels.
-        dropout: Share of the hidden units dropped.
+        dropout: Dropout rate of the hidden states.
 
     Returns:
         A model from the encoder's inputs to logits, float32 [batch, time, labels]; those of
-        padding mean nothing.
+        padding are undefined.
 
     Raises:
         ValueError: A hyperparameter is out of range.
@@ -81,14 +82,14 @@ def token_classifier(encoder: keras.Model, *, labels: int, dropout: float = 0.1)
 
 
 def span_finder(encoder: keras.Model) -> keras.Model:
-    """Builds an extractive question answerer: where in the text does the answer stand.
+    """Builds an extractive question answering model, which finds the answer's span in the text.
 
     Args:
         encoder: An encoder of `bert.py`.
 
     Returns:
         A model from the encoder's inputs to logits {"start", "end"}, each float32 [batch, time],
-        over the positions of the answer's first and last token; those of padding mean nothing.
+        over the positions of the answer's first and last token; those of padding are undefined.
     """
     logits = _logits("span_finder", _hidden(encoder), 2, 0.0)
     ends = {"start": logits[:, :, 0], "end": logits[:, :, 1]}
@@ -96,22 +97,22 @@ def span_finder(encoder: keras.Model) -> keras.Model:
 
 
 def masked_lm(encoder: keras.Model, *, sentence_task: str | None = None) -> keras.Model:
-    """Builds a masked language model: which tokens stood where the input has others.
+    """Builds a masked language model, which predicts the original tokens at masked positions.
 
-    Hidden states at the asked positions pass a dense layer and a normalisation; their products
-    with the token embeddings, plus a bias for each token, are the logits. The embedding is thus
-    decoder too: one variable.
+    Hidden states at the masked positions pass a dense layer and a normalization; their products
+    with the token embeddings, plus a bias for each token, are the logits. Embedding and output
+    layer thus share one variable.
 
     Args:
         encoder: An encoder of `bert.py`, or an `electra_generator`.
-        sentence_task: What is read from the pooler in addition: "next_sentence" (BERT: 0 where
-            the second segment follows the first, 1 where it is a random one) or "sentence_order"
-            (ALBERT: 0 where the two are in order, 1 where they are swapped).
+        sentence_task: A second task, computed from the pooler: "next_sentence" (BERT: 0 if the
+            second segment follows the first, 1 if it is a random one) or "sentence_order" (ALBERT:
+            0 if the two are in order, 1 if they are swapped).
 
     Returns:
         A model from the encoder's inputs and "mask_positions", int32 [batch, masks], to logits,
         float32 [batch, masks, vocabulary]; with a sentence task to a dict of these, "masked_lm",
-        and of the task's, float32 [batch, 2], under its name.
+        and of that task's logits, float32 [batch, 2], under its name.
 
     Raises:
         ValueError: The sentence task is unknown, or the encoder has no pooler for it.
@@ -133,14 +134,14 @@ def masked_lm(encoder: keras.Model, *, sentence_task: str | None = None) -> kera
 
 
 def replaced_token_detector(discriminator: keras.Model) -> keras.Model:
-    """Builds ELECTRA's discriminator: was this token put in place of another.
+    """Builds ELECTRA's discriminator, which detects replaced tokens.
 
     Args:
         discriminator: An encoder of `bert.py`.
 
     Returns:
         A model from the encoder's inputs to one logit for each token, float32 [batch, time],
-        positive where it looks replaced.
+        positive where the token is probably replaced.
     """
     x = _hidden(discriminator)
     x = layers.Dense(
@@ -156,13 +157,13 @@ def replaced_token_detector(discriminator: keras.Model) -> keras.Model:
     return keras.Model(discriminator.input, x, name=f"{discriminator.name}_detector")
 
 
-def _hidden(encoder):
+def _hidden(encoder: keras.Model) -> Any:
     output = encoder.output
     return output["sequence_output"] if isinstance(output, dict) else output
 
 
-def _pooled(encoder):
-    """The first token as its paper, or in RoBERTa and DistilBERT its code, hands it on."""
+def _pooled(encoder: keras.Model) -> Any:
+    """Returns the first token, pooled as in the paper, in RoBERTa and DistilBERT as in the code."""
     kind = type(encoder).__name__
     if isinstance(encoder.output, dict) and kind != "ElectraBackbone":
         return encoder.output["pooled_output"]
@@ -177,7 +178,7 @@ def _pooled(encoder):
     )(first)
 
 
-def _logits(head, x, units, dropout):
+def _logits(head: str, x: Any, units: int, dropout: float) -> Any:
     check_rates(head, dropout=dropout)
     if dropout:
         x = layers.Dropout(dropout, name="head_dropout")(x)
@@ -186,15 +187,15 @@ def _logits(head, x, units, dropout):
     )(x)
 
 
-def _with_mask_positions(encoder):
+def _with_mask_positions(encoder: keras.Model) -> dict[str, Any]:
     positions = keras.Input((None,), dtype="int32", name="mask_positions")
     return {**encoder.input, "mask_positions": positions}
 
 
-def _masked_lm_logits(encoder, mask_positions):
+def _masked_lm_logits(encoder: keras.Model, mask_positions: Any) -> Any:
     if isinstance(encoder, keras_hub.models.RobertaBackbone | keras_hub.models.DistilBertBackbone):
-        # Their token embedding lies within another layer: only a graph that has it as a layer of
-        # its own stays tied when it is saved or cloned.
+        # Their token embedding is part of another layer. Only if it is a layer of the graph does it
+        # stay tied when the model is saved or cloned.
         hidden, embedding = encode(encoder, encoder.input), encoder.token_embedding
     else:
         hidden, embedding = _hidden(encoder), encoder.get_layer("token_embedding")
@@ -212,10 +213,10 @@ def _masked_lm_logits(encoder, mask_positions):
 
 @keras.saving.register_keras_serializable(package="architectures")
 class _Bias(layers.Layer):
-    """Adds a learned number to each feature."""
+    """Adds a learned bias to each feature."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Any]) -> None:
         self.bias = self.add_weight(name="bias", shape=input_shape[-1:], initializer="zeros")
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return inputs + self.bias

@@ -1,21 +1,22 @@
-"""Layers that Keras lacks: higher-order recurrence, memories without recurrence, masked pooling.
+"""Layers that Keras lacks: higher-order recurrence, memory without recurrence, masked pooling.
 
 - `HigherOrderRNNCell`: Soltani & Jiang, "Higher Order Recurrent Neural Networks", 2016.
 - `TappedDelayLine`: a learned finite impulse response filter, as in time-delay networks (Waibel
   et al., "Phoneme Recognition Using Time-Delay Neural Networks", 1989; matrix taps) and in
   sequential memory networks (Zhang et al., "Feedforward Sequential Memory Networks", 2015; scalar
   and vector taps).
-- `AttentionMemory`: the same weighted sum over the past, its weights computed from the sequence.
-- `SequencePooling`, `AttentionPooling`: one vector for a sequence; the latter follows Yang et al.,
+- `AttentionMemory`: a weighted sum over the past with weights computed from the sequence.
+- `SequencePooling`, `AttentionPooling`: pooling over time; the latter follows Yang et al.,
   "Hierarchical Attention Networks for Document Classification", 2016.
 
 Sequences are float [batch, time, features]. A mask, [batch, time], is true or 1 at real steps and
-is passed explicitly; without one all steps are real. What stands at a masked step changes no
-output of a real one, and a sequence without any real step is pooled to zeros.
+is passed explicitly; without a mask all steps are real. Values at masked steps do not change the
+output at real steps, and a sequence without real steps is pooled to zeros.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -32,27 +33,28 @@ _register = keras.saving.register_keras_serializable(package="architectures")
 
 @_register
 class HigherOrderRNNCell(layers.Layer):
-    """A recurrent cell that is fed its last K states, each through a path of its own.
+    """A recurrent cell that reads its last K states, each through its own kernel.
 
-    h_t = f(W_xh x_t + m_t + b), where the memory m_t joins the paths p_k = W_k h_{t-k}, k = 1..K:
+    h_t = f(W_xh x_t + m_t + b), where the memory m_t combines the paths p_k = W_k h_{t-k}, k = 1 to
+    K:
 
     - "plain": their sum; with K = 1 this is the simple recurrent network;
-    - "max": element by element the largest of them;
+    - "max": their elementwise maximum;
     - "fofe": their sum with weights alpha^k, the fixed-size ordinally-forgetting encoding;
     - "gated": their sum, each multiplied by a gate sigmoid(G_k x_t + H_k h_{t-k}).
 
     States before the first are zero. With i inputs and u units there are iu + Ku^2 + u parameters,
-    and K(iu + u^2) more with gates. The K kernels start as one orthogonal matrix of K u rows, so
-    that at first the summed memory is no longer than the past states together.
+    and K(iu + u^2) more with gates. The K kernels are initialized as one orthogonal matrix with K u
+    rows, so that the norm of the memory is at first at most that of the past states together.
 
-    Used in `keras.layers.RNN`; its K states are h_{t-1}, ..., h_{t-K}, each [batch, units].
+    To be used in `keras.layers.RNN`; the K states are h_{t-1}, ..., h_{t-K}, each [batch, units].
 
     Args:
         units: Size of a state.
-        order: K.
-        variant: One of the above.
-        forgetting: alpha in (0, 1), for "fofe" alone.
-        activation: f.
+        order: Number of past states, K.
+        variant: "plain", "max", "fofe" or "gated".
+        forgetting: alpha in (0, 1), used only by "fofe".
+        activation: The function f.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class HigherOrderRNNCell(layers.Layer):
         self.state_size = [units] * order
         self.output_size = units
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Any]) -> None:
         inputs, units, order = input_shape[-1], self.units, self.order
         self.kernel = self.add_weight((inputs, units), "glorot_uniform", name="kernel")
         self.recurrent_kernel = self.add_weight(
@@ -93,9 +95,9 @@ class HigherOrderRNNCell(layers.Layer):
                 (order, units, units), "orthogonal", name="gate_recurrent_kernel"
             )
 
-    def call(self, inputs, states):
+    def call(self, inputs: Any, states: Any) -> Any:
         past = ops.stack(states)
-        paths = ops.matmul(past, self.recurrent_kernel)  # [K, batch, units], the newest first
+        paths = ops.matmul(past, self.recurrent_kernel)  # [K, batch, units], newest first
         if self.variant == "max":
             memory = ops.max(paths, axis=0)
         else:
@@ -109,7 +111,7 @@ class HigherOrderRNNCell(layers.Layer):
         state = self.activation(ops.matmul(inputs, self.kernel) + memory + self.bias)
         return state, [state, *states[:-1]]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
@@ -122,16 +124,17 @@ class HigherOrderRNNCell(layers.Layer):
 
 @_register
 class TappedDelayLine(layers.Layer):
-    """z_t = sum of a_i y_{t-i} over i = 0..L-1: a causal filter whose taps a_i are learned.
+    """A causal filter with learned taps a_i: z_t = sum of a_i y_{t-i} over i = 0..L-1.
 
-    The taps are the same at all times. y is zero before the start and at masked steps; those still
-    take their time, so that y_{t-i} is i steps back whatever lies between. The sequence keeps its
-    shape. Parameters: L, L f or L f^2 for f features. The taps start with a variance that leaves
-    that of an uncorrelated sequence as it is.
+    The taps are the same at all steps. y is zero before the start and at masked steps, which count
+    as steps: y_{t-i} is always i steps back. The output has the shape of the input. Parameters: L,
+    L f or L f^2 for f features. The taps are initialized such that the variance of an uncorrelated
+    sequence is preserved.
 
     Args:
-        length: L.
-        taps: "scalar" for numbers; "vector" to weight each feature by itself; "matrix" to mix them.
+        length: Number of taps, L.
+        taps: "scalar" for one number per tap, "vector" for one weight per feature, "matrix" for a
+            matrix that mixes features.
     """
 
     def __init__(self, length: int, *, taps: str = "vector", **kwargs: Any) -> None:
@@ -142,11 +145,11 @@ class TappedDelayLine(layers.Layer):
         self.taps = taps
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Any]) -> None:
         shape = (self.length,) + TAPS.index(self.taps) * (input_shape[-1],)
         self.kernel = self.add_weight(shape, "lecun_uniform", name="taps")
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Any, mask: Any = None) -> Any:
         inputs = _hide(inputs, _real_steps(inputs, mask))
         steps = ops.shape(inputs)[1]
         product = ops.matmul if self.taps == "matrix" else ops.multiply
@@ -156,24 +159,24 @@ class TappedDelayLine(layers.Layer):
             total += product(delayed, self.kernel[delay])
         return total
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "length": self.length, "taps": self.taps}
 
 
 @_register
 class AttentionMemory(layers.Layer):
-    """z_t = sum of a_i(t) y_{t-i} over all i >= 0, with weights that depend on the sequence.
+    """A sum over the past with computed weights: z_t = sum of a_i(t) y_{t-i} over all i >= 0.
 
-    a_i(t) is the softmax over i of (W_q y_t) . (W_k y_{t-i}) / sqrt(d): attention of one head from
-    the present step to itself and all past ones. The steps themselves are summed, not projections
-    of them, and neither map has a bias: that of the keys would cancel in the softmax. The sequence
-    keeps its shape. Parameters: 2 f d for f features.
+    a_i(t) is the softmax over i of (W_q y_t) . (W_k y_{t-i}) / sqrt(d): attention with one head
+    from the current step to itself and all past ones. The steps themselves are summed, not
+    projections of them, and neither projection has a bias: that of the keys would cancel in the
+    softmax. The output has the shape of the input. Parameters: 2 f d for f features.
 
-    Called with `return_attention_scores=True` it also returns the weights, [batch, time, time]:
-    a_i(t) stands in row t, column t - i.
+    Called with `return_attention_scores=True` it also returns the weights, [batch, time, time],
+    with a_i(t) in row t, column t - i.
 
     Args:
-        key_dim: d, the size of queries and keys.
+        key_dim: Size of queries and keys, d.
     """
 
     def __init__(self, key_dim: int, **kwargs: Any) -> None:
@@ -182,12 +185,12 @@ class AttentionMemory(layers.Layer):
         self.key_dim = key_dim
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Any]) -> None:
         shape = (input_shape[-1], self.key_dim)
         self.query_kernel = self.add_weight(shape, "glorot_uniform", name="query_kernel")
         self.key_kernel = self.add_weight(shape, "glorot_uniform", name="key_kernel")
 
-    def call(self, inputs, mask=None, return_attention_scores=False):
+    def call(self, inputs: Any, mask: Any = None, return_attention_scores: bool = False) -> Any:
         real = _real_steps(inputs, mask)
         inputs = _hide(inputs, real)
         queries = ops.matmul(inputs, self.query_kernel) / self.key_dim**0.5
@@ -200,15 +203,15 @@ class AttentionMemory(layers.Layer):
         memory = ops.matmul(weights, inputs)
         return (memory, weights) if return_attention_scores else memory
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "key_dim": self.key_dim}
 
 
 @_register
 class SequencePooling(layers.Layer):
-    """One vector for a sequence: its last real step, or the mean or the maximum of its real steps.
+    """Pooling over time: the last real step, or the mean or maximum of the real steps.
 
-    Keras pools with a mask only by mean, and then divides by zero where no step is real.
+    Keras supports a mask only in mean pooling, and divides by zero if no step is real.
 
     Args:
         mode: "last", "mean" or "max".
@@ -219,7 +222,7 @@ class SequencePooling(layers.Layer):
         check_choice("SequencePooling", "mode", mode, POOLINGS)
         self.mode = mode
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Any, mask: Any = None) -> Any:
         real = _real_steps(inputs, mask)
         hidden = _hide(inputs, real)
         if self.mode == "last":
@@ -231,24 +234,24 @@ class SequencePooling(layers.Layer):
         largest = ops.max(_hide(inputs, real, -float("inf")), axis=1)
         return ops.where(ops.any(real, axis=1)[:, None], largest, 0.0)
 
-    def compute_mask(self, inputs, previous_mask):
-        return None  # there is no time left
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        return None  # The output has no time axis.
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mode": self.mode}
 
 
 @_register
 class AttentionPooling(layers.Layer):
-    """One vector for a sequence: the sum of its steps, weighted by their likeness to a query.
+    """Pooling over time by attention: the sum of the steps, weighted by similarity to a query.
 
-    a_t is the softmax over the real steps of q . tanh(W x_t + b), with the query q learned like W
-    and b. Parameters: f u + 2 u for f features.
+    a_t is the softmax over the real steps of q . tanh(W x_t + b), where the query q is learned, as
+    are W and b. Parameters: f u + 2 u for f features.
 
     Called with `return_attention_scores=True` it also returns the weights a, [batch, time].
 
     Args:
-        units: u, the size of the query.
+        units: Size of the query, u.
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -256,42 +259,42 @@ class AttentionPooling(layers.Layer):
         check_counts("AttentionPooling", units=[units])
         self.units = units
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Any]) -> None:
         shape = (input_shape[-1], self.units)
         self.kernel = self.add_weight(shape, "glorot_uniform", name="kernel")
         self.bias = self.add_weight((self.units,), "zeros", name="bias")
         self.query = self.add_weight((self.units, 1), "glorot_uniform", name="query")
 
-    def call(self, inputs, mask=None, return_attention_scores=False):
+    def call(self, inputs: Any, mask: Any = None, return_attention_scores: bool = False) -> Any:
         real = _real_steps(inputs, mask)
         inputs = _hide(inputs, real)
-        likeness = ops.matmul(ops.tanh(ops.matmul(inputs, self.kernel) + self.bias), self.query)
-        weights = _masked_softmax(likeness[:, :, 0], real)
+        scores = ops.matmul(ops.tanh(ops.matmul(inputs, self.kernel) + self.bias), self.query)
+        weights = _masked_softmax(scores[:, :, 0], real)
         pooled = ops.einsum("bt,btf->bf", weights, inputs)
         return (pooled, weights) if return_attention_scores else pooled
 
-    def compute_mask(self, inputs, previous_mask):
-        return None  # there is no time left
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        return None  # The output has no time axis.
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
 
 
-def _real_steps(inputs, mask):
+def _real_steps(inputs: Any, mask: Any) -> Any:
     """Returns the mask as booleans, [batch, time]."""
     if mask is None:
         return ops.ones(ops.shape(inputs)[:2], dtype="bool")
     return ops.cast(mask, "bool")
 
 
-def _hide(inputs, real, value=0.0):
-    """Returns the sequence with `value` in place of what is not real."""
+def _hide(inputs: Any, real: Any, value: Any = 0.0) -> Any:
+    """Returns the sequence with `value` at steps that are not real."""
     return ops.where(real[:, :, None], inputs, value)
 
 
-def _masked_softmax(scores, visible):
-    """Softmax over the last axis of what is visible; zeros where nothing is."""
-    # In half precision many small weights would not add up to one.
+def _masked_softmax(scores: Any, visible: Any) -> Any:
+    """Returns the softmax over the visible scores of the last axis; zeros where none is visible."""
+    # In half precision many small weights would not sum to one.
     exact = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
     weights = ops.softmax(ops.where(visible, exact, -1e9), axis=-1)
     return ops.cast(ops.where(visible, weights, 0.0), scores.dtype)

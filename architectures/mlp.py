@@ -1,10 +1,11 @@
-"""Multilayer perceptrons: dense layers, each followed by a nonlinearity.
+"""Multilayer perceptrons: dense layers, each followed by an activation.
 
 Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors", 1986. A layer
 computes y = f(Wx + b); with an error signal e = dQ/dy, back-propagation gives
 dQ/dW = e f'(Wx + b) x^T and passes W^T (e f'(Wx + b)) on to the layer below.
 
-Beyond the paper: rectifiers instead of sigmoids, normalisation, dropout and weight decay by option.
+Beyond the paper: ReLU instead of sigmoids; optional batch normalization, dropout and L2
+regularization.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ def mlp(
     Args:
         classes: Number of classes.
         input_shape: Shape of one example, of any rank; it is flattened.
-        units: Widths of the hidden layers; none gives multinomial logistic regression.
-        activation: A Keras activation's name.
-        normalize: Whether batch normalisation stands between a layer and its activation.
-        dropout: Share of units dropped after each hidden layer.
-        l2: Factor of the squared weights added to the loss.
+        units: Units of the hidden layers; an empty list gives multinomial logistic regression.
+        activation: Name of a Keras activation.
+        normalize: Whether to apply batch normalization between a layer and its activation.
+        dropout: Dropout rate after each hidden layer.
+        l2: L2 regularization factor of the kernels.
 
     Returns:
         A model from float32 [batch, *input_shape] to logits, float32 [batch, classes].

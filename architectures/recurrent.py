@@ -1,40 +1,40 @@
-"""Networks for sequences: recurrent cells and two memories without recurrence.
+"""Networks for sequences: recurrent cells, and two kinds of memory without recurrence.
 
 With x_t the input and h_t the state of step t, and σ the logistic function:
 
 - "simple" (Elman, "Finding Structure in Time", 1990): h_t = tanh(W x_t + U h_{t-1} + b).
 - "lstm" (Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000): gates
-  f, i, o = σ(W x_t + U h_{t-1} + b), each with weights of its own, candidate
-  c' = tanh(W x_t + U h_{t-1} + b), c_t = f c_{t-1} + i c', h_t = o tanh(c_t). The forget gate's
-  bias starts at 1 (Jozefowicz et al. 2015). Without peepholes.
+  f, i, o = σ(W x_t + U h_{t-1} + b), each with its own weights, candidate
+  c' = tanh(W x_t + U h_{t-1} + b), c_t = f c_{t-1} + i c', h_t = o tanh(c_t). The bias of the
+  forget gate is initialized to 1 (Jozefowicz et al. 2015). Without peepholes.
 - "gru" (Cho et al. 2014): z, r = σ(W x_t + U h_{t-1} + b), h' = tanh(W x_t + U (r h_{t-1}) + b)
   and, in Keras, h_t = z h_{t-1} + (1 - z) h'. Papers differ on which of the two terms z
-  multiplies; exchanging them negates the weights of z, so the families are the same and the
-  weights are not. With `reset_after`, Keras' default and what cuDNN computes, r multiplies the
-  product instead, r (U h_{t-1} + b_u), and a second bias appears.
-- "hornn", "tapped_delay_line" and "attention_memory" stand in `layers.py`. The two memories only
+  multiplies; exchanging them negates the weights of z, so both describe the same networks with
+  different weights. With `reset_after`, Keras' default and what cuDNN computes, r multiplies the
+  product instead, r (U h_{t-1} + b_u), and there is a second bias.
+- "hornn", "tapped_delay_line" and "attention_memory" are defined in `layers.py`. The last two only
   mix the steps of a sequence, so each is followed by a dense layer with tanh, as in time-delay
   networks: h_t = tanh(W z_t + b).
 
-Layers are stacked: each reads the whole sequence of the one below. A bidirectional layer joins a
-pass forward and one backward, which begins at the last real step, into [h_t forward; h_t backward].
+Layers are stacked. A bidirectional layer concatenates the states of a forward pass and of a
+backward pass, which begins at the last real step.
 
-With `tie_embeddings` the output shares the table of the token embedding (Press & Wolf, "Using the
-Output Embedding to Improve Language Models", 2017).
+With `tie_embeddings` the output layer shares the weights of the token embedding (Press & Wolf,
+"Using the Output Embedding to Improve Language Models", 2017).
 
-Uses, by inputs and outputs: many to one is `output="last"`, "mean", "max" or "attention"; many to
-many is `output="sequence"`; one to many is `output="sequence", repeat=steps`, where the network is
-given one vector at each of so many steps; one to one is `output="last", repeat=1`.
+Kinds of mapping: many to one is `output="last"`, "mean", "max" or "attention"; many to many is
+`output="sequence"`; one to many is `output="sequence", repeat=steps`, where the network reads the
+same vector at each of `steps` steps; one to one is `output="last", repeat=1`.
 
-The mask is an input and is handed to each layer; none relies on the mask that Keras passes on
-unseen. What stands behind the end of a sequence changes none of its outputs. Initialisers are
-Keras' own: Glorot uniform for inputs, orthogonal for states. Dropout is not applied to recurrent
-connections (Zaremba et al., "Recurrent Neural Network Regularization", 2014).
+The mask is an input and is passed to each layer explicitly, not by Keras' implicit mask
+propagation. Padding changes no output. Initializers are those of Keras: Glorot uniform for inputs,
+orthogonal for states. Dropout is not applied to recurrent connections (Zaremba et al., "Recurrent
+Neural Network Regularization", 2014).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -53,7 +53,7 @@ from architectures.layers import (
     TappedDelayLine,
 )
 
-# The options that belong to one cell or two, with their defaults.
+# Options of each cell, with their defaults.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "simple": {},
     "lstm": {"use_cudnn": False},
@@ -72,7 +72,8 @@ _CELLS = {
 
 @keras.saving.register_keras_serializable(package="architectures")
 class TiedEmbedding(layers.ReversibleEmbedding):
-    """A table from tokens to vectors and, reversed, from features, masked or not, to logits."""
+    """A reversible embedding, from tokens to vectors and from features to logits, that allows
+    masks."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -81,12 +82,12 @@ class TiedEmbedding(layers.ReversibleEmbedding):
 
 @keras.saving.register_keras_serializable(package="architectures")
 class OutputBias(layers.Layer):
-    """What a dense layer adds to its products: here, how frequent each token is."""
+    """Adds a learned bias to each logit, as the output layer of tied embeddings."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[Any]) -> None:
         self.bias = self.add_weight((input_shape[-1],), "zeros", name="bias")
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return inputs + self.bias
 
 
@@ -116,29 +117,32 @@ def recurrent(
 
     Args:
         cell: "simple", "lstm", "gru", "hornn", "tapped_delay_line" or "attention_memory".
-        outputs: Logits per sequence or, with output="sequence", per step.
+        outputs: Number of logits per sequence or, with output="sequence", per step.
         vocabulary: Number of tokens, for a network that reads tokens.
-        input_size: Features per step, for a network that reads features. One of the two is given.
+        input_size: Features per step, for a network that reads features. Exactly one of
+            `vocabulary` and `input_size` is required.
         embedding: Size of a token's vector.
-        tie_embeddings: Whether logits are products with the tokens' vectors, for a network that
-            reads as many tokens as it has outputs and whose last layer is as wide as they are.
-        units: Widths of the layers, the first reading the input.
-        bidirectional: Whether each layer also reads backward, with as many units again; for
-            recurrent cells.
-        output: "last": the last real step, where a bidirectional network takes each direction's
-            own last one; "mean", "max" or "attention": all real steps pooled; "sequence": each
-            step, where what comes out at padding means nothing.
-        repeat: Steps for which a single vector of features is repeated; the input then has
-            neither time nor mask.
-        dropout: Share of units dropped after the embedding and after each layer.
-        reset_after: For gru: whether r acts after the product, True by default.
-        use_cudnn: For lstm and gru: False, the default, traces a loop that any machine runs and
-            XLA compiles; True traces a cuDNN operation, much faster, that only GPUs run, does not
-            compile and takes no mask but padding at the end of sequences that are not empty;
-            "auto" leaves it to the machine that traces the graph. The weights are the same.
-        order: For hornn: past states fed back, 3 by default.
+        tie_embeddings: Whether the output layer shares the weights of the embedding. Requires
+            outputs == vocabulary, and a last layer as wide as the embedding.
+        units: Units of the layers, from input to output.
+        bidirectional: Whether each layer also reads backward, with the same number of units; only
+            for recurrent cells.
+        output: "last" for the last real step, in a bidirectional network the last one of each
+            direction; "mean", "max" or "attention" for pooling over the real steps; "sequence" for
+            each step, where outputs at padding are undefined.
+        repeat: Number of steps for which one feature vector is repeated; the input then has no time
+            axis and no mask.
+        dropout: Dropout rate after the embedding and after each layer.
+        reset_after: For gru: whether the reset gate r is applied after the product, True by
+            default.
+        use_cudnn: For lstm and gru: False, the default, traces a loop that runs on any device and
+            that XLA can compile; True traces a cuDNN operation, which is much faster, but runs only
+            on GPUs, cannot be compiled by XLA and requires padding at the end of non-empty
+            sequences; "auto" depends on the machine that traces the graph. The weights are the
+            same.
+        order: For hornn: number of past states, 3 by default.
         variant: For hornn: "plain" by default, "max", "fofe" or "gated".
-        forgetting: For hornn's fofe: its factor in (0, 1), 0.6 by default.
+        forgetting: For hornn with the variant fofe: forgetting factor in (0, 1), 0.6 by default.
         length: For tapped_delay_line: number of taps, 8 by default.
         taps: For tapped_delay_line: "scalar", "vector" by default, or "matrix".
         key_dim: For attention_memory: size of queries and keys, 64 by default.
@@ -150,7 +154,7 @@ def recurrent(
         dict of "features", float32 [batch, input_size].
 
     Raises:
-        ValueError: A hyperparameter is out of range or does not belong to the cell.
+        ValueError: A hyperparameter is out of range, or is not an option of the cell.
     """
     check_choice("recurrent", "cell", cell, _OPTIONS)
     options = _options(
@@ -189,7 +193,7 @@ def recurrent(
                 width, "tanh", kernel_initializer="glorot_uniform", name=f"dense{index}"
             )(x)
         else:
-            # The two directions end at different steps, so the top layer itself returns its last.
+            # The directions end at different steps, so the top layer itself returns its last state.
             steps = index < len(units) or output != "last"
             layer = _recurrent_layer(cell, width, options, return_sequences=steps, name=name)
             if bidirectional:
@@ -212,8 +216,13 @@ def recurrent(
     return keras.Model(inputs, logits, name="recurrent")
 
 
-def _inputs(vocabulary, input_size, embedding, repeat, tied):
-    """Returns inputs, the sequence [batch, time, features], its mask, the embedding; or None."""
+def _inputs(
+    vocabulary: int | None, input_size: int | None, embedding: int, repeat: int | None, tied: bool
+) -> tuple[dict[str, Any], Any, Any, Any]:
+    """Returns the inputs, the sequence [batch, time, features], its mask and the embedding.
+
+    Mask and embedding are None where there is none.
+    """
     if (vocabulary is None) == (input_size is None):
         raise ValueError("recurrent: give either vocabulary, to read tokens, or input_size")
     if repeat is not None:
@@ -237,17 +246,23 @@ def _inputs(vocabulary, input_size, embedding, repeat, tied):
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     name = "token_embedding"
     if tied:
-        # As in Zaremba et al., and twice Keras' own: the vectors are weights of the output, too.
-        start = keras.initializers.RandomUniform(-0.1, 0.1)
+        # As in Zaremba et al., and twice Keras' default, since the output layer shares the weights.
+        initializer = keras.initializers.RandomUniform(-0.1, 0.1)
         table: layers.Embedding = TiedEmbedding(
-            vocabulary, embedding, embeddings_initializer=start, reverse_dtype="float32", name=name
+            vocabulary,
+            embedding,
+            embeddings_initializer=initializer,
+            reverse_dtype="float32",
+            name=name,
         )
     else:
         table = layers.Embedding(vocabulary, embedding, embeddings_initializer="uniform", name=name)
     return {"token_ids": token_ids, "padding_mask": mask}, table(token_ids), mask, table
 
 
-def _recurrent_layer(cell, units, options, **arguments):
+def _recurrent_layer(
+    cell: str, units: int, options: Mapping[str, Any], **arguments: Any
+) -> layers.Layer:
     if cell == "hornn":
         return layers.RNN(HigherOrderRNNCell(units, activation="tanh", **options), **arguments)
     return _CELLS[cell](
@@ -261,10 +276,14 @@ def _recurrent_layer(cell, units, options, **arguments):
     )
 
 
-def _options(cell: str, **given: Any) -> dict[str, Any]:
-    """Returns the options of the cell, those given over its defaults, and refuses all others."""
+def _options(cell: str, **values: Any) -> dict[str, Any]:
+    """Returns the options of the cell: its defaults, overridden by values that are not None.
+
+    Raises:
+        ValueError: A value is out of range, or an option is one of another cell.
+    """
     options = {**_OPTIONS[cell]}
-    for option, value in given.items():
+    for option, value in values.items():
         if value is None:
             continue
         if option not in options:
@@ -282,7 +301,7 @@ def _options(cell: str, **given: Any) -> dict[str, Any]:
         if option in options:
             check_choice("recurrent", option, options[option], allowed)
     forgetting = options.get("forgetting", 0.5)
-    if given["forgetting"] is not None and options["variant"] != "fofe":
+    if values["forgetting"] is not None and options["variant"] != "fofe":
         raise ValueError(
             f"recurrent: forgetting belongs to the variant fofe, not to {options['variant']}"
         )

@@ -1,19 +1,20 @@
-"""Writing with a recurrent network one token at a time, its states carried from step to step.
+"""Cached decoding with a recurrent network, one token at a time; the cache is its states.
 
 The counterpart of `prefill` and `next_token` in `decoder.py`, for models of `recurrent` that read
-tokens in one direction and answer at each (output="sequence"), whatever their cell:
+tokens in one direction and have an output for each (output="sequence"), with any recurrent cell:
 
     cache = prefill(model, prompt, 5)
     sampler = keras_hub.samplers.TopPSampler(p=0.9)
     sampler(next_token(model), prompt, cache, index=5, model=model)
 
-where prompt, int32 [batch, length], holds 5 tokens and then anything. The cache is the list of the
-layers' states, a fixed size however long the text.
+where prompt, int32 [batch, length], holds 5 tokens followed by arbitrary values. The cache is the
+list of the layers' states, whose size does not depend on the length of the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -22,10 +23,10 @@ from architectures.transformer_layer import by_name, sampler_step
 
 
 def decodes(model: keras.Model) -> bool:
-    """Returns whether a model of `recurrent` can write: tokens in, an answer at each, no look back.
+    """Returns whether a model of `recurrent` supports cached decoding.
 
-    All of its layers between embedding and logits have to be recurrent: the memories of `layers.py`
-    have no state to carry.
+    It must read tokens, have an output for each, and all layers between embedding and logits must
+    be recurrent: the memory layers of `layers.py` have no state.
     """
     known = (layers.InputLayer, layers.Embedding, layers.Dropout, layers.RNN)
     *body, last = model.layers
@@ -37,21 +38,21 @@ def decodes(model: keras.Model) -> bool:
     )
 
 
-def prefill(model: keras.Model, prompt, index) -> list:
-    """Reads a prompt up to the token before the last.
+def prefill(model: keras.Model, prompt: Any, index: Any) -> list:
+    """Computes the states after a prompt without its last token.
 
     Args:
         model: A model of `recurrent` that `decodes`.
-        prompt: int32 [batch, length], tokens with room for those to come.
-        index: How many of them are known, at least 1; the last of these is left to the first step.
+        prompt: int32 [batch, length], tokens and room for new ones.
+        index: Number of tokens in the prompt, at least 1; the first step reads the last of them.
 
     Returns:
-        The cache that `next_token` begins with: the states of each layer.
+        The first cache of `next_token`: the states of each layer.
     """
     parts, batch = by_name(model.layers), ops.shape(prompt)[0]
     empty = [list(layer.get_initial_state(batch)) for layer in _stack(model)]
 
-    def read(position, cache):
+    def read(position: Any, cache: Any) -> Any:
         token = ops.slice(prompt, [0, position], [batch, 1])
         return position + 1, _read(model, parts, token, cache)[1]
 
@@ -60,7 +61,9 @@ def prefill(model: keras.Model, prompt, index) -> list:
 
 
 def next_token(model: keras.Model) -> Callable:
-    """Returns the step of keras_hub's samplers, see `sampler_step`; its first cache is `prefill`'s.
+    """Returns the `next` function of keras_hub's samplers; `prefill` returns its first cache.
+
+    See `sampler_step` for its arguments.
 
     Args:
         model: A model of `recurrent` that `decodes`.
@@ -68,7 +71,7 @@ def next_token(model: keras.Model) -> Callable:
     parts = by_name(model.layers)
     table = parts["token_embedding"]
 
-    def logits(features):
+    def logits(features: Any) -> Any:
         if isinstance(table, layers.ReversibleEmbedding):
             features = table(features, reverse=True)
         return parts["logits"](features)
@@ -80,7 +83,9 @@ def _stack(model: keras.Model) -> list[layers.RNN]:
     return [layer for layer in model.layers if isinstance(layer, layers.RNN)]
 
 
-def _read(model, parts, token, cache):
+def _read(
+    model: keras.Model, parts: Mapping[str, Any], token: Any, cache: Any
+) -> tuple[Any, list[Any]]:
     """Returns the features of one token, [batch, 1, width], and the states after it."""
     x = parts["token_embedding"](token)[:, 0]
     updated = []

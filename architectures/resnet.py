@@ -1,19 +1,20 @@
-"""Residual networks, y = F(x) + x, and their plain twins without the shortcut.
+"""Residual networks, y = F(x) + x, and their plain counterparts without shortcuts.
 
 - He, Zhang, Ren & Sun, "Deep Residual Learning for Image Recognition", 2015: ImageNet networks of
   18 to 152 layers (table 1) and CIFAR-10 networks of 6n + 2 layers (section 4.2).
 - The same, "Identity Mappings in Deep Residual Networks", 2016: pre-activation, version 2.
 
-Faithful: layout, widths, biasless convolutions, He initialisation, batch normalisation with
+As published: layout, widths, convolutions without bias, He initialization, batch normalization with
 momentum 0.9 and epsilon 1e-5, symmetric padding. Version 1 strides in the first 1x1 convolution of
-a bottleneck, as published; version 1.5, the default, in its 3x3 convolution, which costs some time
-and gains half a point of accuracy; both have the same parameters. Shortcuts change their width by
-option A (identity, zero-padded) or B (1x1 projection). `zero_gamma` is from Goyal et al. 2017.
+a bottleneck, as published; version 1.5, the default, in its 3x3 convolution, which is slower and
+gains half a point of accuracy; both have the same parameters. Where the width changes, shortcuts
+use option A (identity, zero-padded) or B (1x1 projection). `zero_gamma` is from Goyal et al. 2017.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -44,14 +45,15 @@ def resnet(
     """Builds a residual network.
 
     Args:
-        depth: Layers with weights: 18, 34, 50, 101 or 152; with the CIFAR stem 6n + 2.
+        depth: Number of layers with weights: 18, 34, 50, 101 or 152; with the CIFAR stem 6n + 2.
         classes: Number of classes.
         input_shape: (height, width, channels) of one image.
         stem: "imagenet": 7x7 convolution and pooling, an eighth of the size before the second
             stage; "cifar": one 3x3 convolution, for small images.
         version: "1", "1.5" or "2", see above.
-        shortcut: "A" or "B", see above, or "none" for the plain twin.
-        zero_gamma: Whether each block starts as the identity, its last scale being 0.
+        shortcut: "A" or "B", see above, or "none" for the plain counterpart.
+        zero_gamma: Whether the last scale of each block starts at 0, so that it starts as the
+            identity.
 
     Returns:
         A model from images, float32 [batch, height, width, channels], to logits, float32
@@ -69,7 +71,7 @@ def resnet(
     if zero_gamma and (version == "2" or shortcut == "none"):
         raise ValueError(
             "resnet: zero_gamma needs version 1 or 1.5 with a shortcut: a block of version 2 ends "
-            "in a convolution, and a plain one would pass nothing on"
+            "in a convolution, and a plain block would output zeros"
         )
     bottleneck = stem == "imagenet" and depth >= 50
     width = 64 if stem == "imagenet" else 16
@@ -92,7 +94,7 @@ def resnet(
                 version=version,
                 shortcut=shortcut,
                 zero_gamma=zero_gamma,
-                # Version 2: the stem's activation serves the first block too.
+                # Version 2: the stem's activation is also that of the first block.
                 activated=not stage and not block,
                 name=f"conv{stage + 2}_{block + 1}",
             )
@@ -110,8 +112,19 @@ def resnet(
     )
 
 
-def _block(x, width, *, stride, bottleneck, version, shortcut, zero_gamma, activated, name):
-    """One residual unit: two 3x3 convolutions, or a bottleneck of 1x1, 3x3 and 1x1."""
+def _block(
+    x: keras.KerasTensor,
+    width: int,
+    *,
+    stride: int,
+    bottleneck: bool,
+    version: str,
+    shortcut: str,
+    zero_gamma: bool,
+    activated: bool,
+    name: str,
+) -> keras.KerasTensor:
+    """Applies one residual block: two 3x3 convolutions, or a bottleneck of 1x1, 3x3 and 1x1."""
     out = 4 * width if bottleneck else width
     changes = stride != 1 or x.shape[-1] != out
     entry = x
@@ -145,8 +158,10 @@ def _block(x, width, *, stride, bottleneck, version, shortcut, zero_gamma, activ
     return y if version == "2" else _activation(y, name)
 
 
-def _resized(x, out, stride, shortcut, version, name):
-    """The shortcut where width or size change: option A has no parameters, option B projects."""
+def _resized(
+    x: keras.KerasTensor, out: int, stride: int, shortcut: str, version: str, name: str
+) -> keras.KerasTensor:
+    """Applies a shortcut that changes width or size: A has no parameters, B is a projection."""
     if shortcut == "A":
         missing = out - x.shape[-1]
         if stride != 1:
@@ -160,23 +175,25 @@ def _resized(x, out, stride, shortcut, version, name):
 class _PadChannels(layers.Layer):
     """Appends channels of zeros."""
 
-    def __init__(self, count: int, **options) -> None:
+    def __init__(self, count: int, **options: Any) -> None:
         super().__init__(**options)
         self.count = count
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         return ops.pad(inputs, [(0, 0), (0, 0), (0, 0), (0, self.count)])
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[Any]) -> tuple[Any, ...]:
         return (*input_shape[:-1], input_shape[-1] + self.count)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "count": self.count}
 
 
-def _convolution(x, filters, kernel, stride, name):
+def _convolution(
+    x: keras.KerasTensor, filters: int, kernel: int, stride: int, name: str
+) -> keras.KerasTensor:
     if kernel > 1 and stride > 1:
-        # "same" would pad unevenly here, and shift the image by half a pixel in each stage.
+        # "same" would pad asymmetrically and shift the image by half a pixel in each stage.
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     return layers.Conv2D(
         filters,
@@ -189,7 +206,7 @@ def _convolution(x, filters, kernel, stride, name):
     )(x)
 
 
-def _norm(x, name, *, zero_gamma=False):
+def _norm(x: keras.KerasTensor, name: str, *, zero_gamma: bool = False) -> keras.KerasTensor:
     return layers.BatchNormalization(
         momentum=0.9,
         epsilon=1e-5,
@@ -198,7 +215,7 @@ def _norm(x, name, *, zero_gamma=False):
     )(x)
 
 
-def _activation(x, name):
+def _activation(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return layers.ReLU(name=f"{name}_relu")(x)
 
 

@@ -1,4 +1,4 @@
-"""An LSTM encoder-decoder with attention: one reads a sentence, the other writes another.
+"""An LSTM encoder-decoder with attention.
 
 Luong, Pham & Manning, "Effective Approaches to Attention-based Neural Machine Translation", 2015:
 global attention with the score "general", figure 2 and section 3.1. With h_t the state of the
@@ -7,21 +7,22 @@ decoder's top layer and s the positions of the source, whose states are m_s,
     a_t = softmax_s(h_t W_a m_s),  c_t = sum_s a_t(s) m_s,
     h'_t = tanh(W_c [c_t; h_t]),   logits = W_s h'_t
 
-The attention comes after the recurrence, so in training all target positions are computed at once;
-Bahdanau, Cho & Bengio 2015, where c_t enters the recurrence, need a loop of their own. Faithful:
-stacked LSTMs, the decoder starting from the encoder's last states (Sutskever et al. 2014), no
-biases in W_a, W_c and W_s, dropout as Zaremba et al. 2014. Beyond the paper: the encoder reads in
-both directions, as in Bahdanau et al., each with half of the units, so that its joined states fit
-the decoder's. Left out: input feeding (section 3.3), which is a loop again, the reversed source,
-which reading backward replaces, and the paper's uniform initialisation; initialisers are Keras'
-own, and the forget gate's bias starts at 1.
+The attention follows the recurrence, so in training all target positions are computed at once; in
+Bahdanau, Cho & Bengio 2015 c_t is an input of the recurrence, which requires a loop. As published:
+stacked LSTMs, the decoder initialized with the encoder's last states (Sutskever et al. 2014), no
+biases in W_a, W_c and W_s, dropout as Zaremba et al. 2014. Beyond the paper: the encoder is
+bidirectional, as in Bahdanau et al., with half of the units in each direction, so that its
+concatenated states have the size of the decoder's. Left out: input feeding (section 3.3), which
+requires a loop, the reversed source, which the backward direction replaces, and the paper's uniform
+initialization; initializers are those of Keras, and the bias of the forget gate is initialized to
+1.
 
 Inputs and decoding are those of `transformer.py`: `encode` and `next_token`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -46,15 +47,15 @@ def seq2seq(
         source_vocabulary: Number of source tokens.
         target_vocabulary: Number of target tokens.
         embedding: Size of a token's vector.
-        units: Width of each layer, an even number: half of it for each of the encoder's directions.
-        layers: Layers of the encoder, and of the decoder.
-        dropout: Share of units dropped from what each layer reads, and before the logits.
+        units: Units of each layer, an even number: half of them for each direction of the encoder.
+        layers: Number of layers of the encoder and of the decoder.
+        dropout: Dropout rate of the inputs of each layer and of the last features.
 
     Returns:
         A model from a dict of int32 arrays, `source_ids` and `source_padding_mask`
         [batch, source], `target_ids` and `target_padding_mask` [batch, target], to logits, float32
-        [batch, target, vocabulary]: at each position, of the token that follows. Padding stands
-        at the end.
+        [batch, target, vocabulary], of the next token at each position. Padding must be at the
+        end.
 
     Raises:
         ValueError: A hyperparameter is out of range.
@@ -77,26 +78,28 @@ def seq2seq(
     }
     memory, states = _encode(parts, inputs["source_ids"], inputs["source_padding_mask"])
     x = parts["target_embedding"](inputs["target_ids"])
-    # What follows padding at the end is padding, so the decoder needs no mask.
+    # Padding is at the end, so the decoder needs no mask.
     for layer, state in zip(stack(parts, "decoder_lstm"), states, strict=True):
         x, *_ = layer(parts["dropout"](x), initial_state=state)
     keys = parts["attention_keys"](memory)
-    logits = _write(parts, x, memory, keys, inputs["source_padding_mask"])
+    logits = _decode(parts, x, memory, keys, inputs["source_padding_mask"])
     return keras.Model(inputs, logits, name="seq2seq")
 
 
-def encode(model: keras.Model, source_ids, source_padding_mask, length: int) -> dict[str, Any]:
-    """Reads a source once.
+def encode(
+    model: keras.Model, source_ids: Any, source_padding_mask: Any, length: int
+) -> dict[str, Any]:
+    """Encodes a source.
 
     Args:
         model: A model of `seq2seq`.
         source_ids: int32 [batch, source].
         source_padding_mask: int32 [batch, source].
-        length: Tokens that a translation may have; an LSTM's memory does not grow with it.
+        length: Maximum number of tokens of a translation; unused, since states have a fixed size.
 
     Returns:
-        The cache that `next_token` begins with: the source's states, their keys, and the states of
-        the decoder's layers.
+        The first cache of `next_token`: the source's states, their keys, and the states of the
+        decoder's layers.
     """
     del length
     parts = by_name(model.layers)
@@ -110,15 +113,17 @@ def encode(model: keras.Model, source_ids, source_padding_mask, length: int) -> 
 
 
 def next_token(model: keras.Model) -> Callable:
-    """Returns the step of keras_hub's samplers, see `sampler_step`; its first cache is `encode`'s.
+    """Returns the `next` function of keras_hub's samplers; `encode` returns its first cache.
+
+    See `sampler_step` for its arguments.
 
     Args:
         model: A model of `seq2seq`.
     """
     parts = by_name(model.layers)
 
-    def read(tokens, cache, position):
-        del position  # The states know.
+    def read(tokens: Any, cache: Any, position: Any) -> tuple[Any, dict[str, Any]]:
+        del position  # The states imply it.
         x = parts["target_embedding"](tokens)[:, 0]
         updated = []
         for layer, state in zip(stack(parts, "decoder_lstm"), cache["states"], strict=True):
@@ -130,11 +135,11 @@ def next_token(model: keras.Model) -> Callable:
     return sampler_step(read, parts["logits"])
 
 
-# The network over a table of its named layers: those to build with, or those of a model.
+# The network as functions of its layers by name: new layers, or those of a model.
 
 
-def _encode(parts, ids, padding_mask):
-    """Returns the states of the source and, layer by layer, the last ones [hidden, cell]."""
+def _encode(parts: Mapping[str, Any], ids: Any, padding_mask: Any) -> tuple[Any, list[list[Any]]]:
+    """Returns the states of the source and each layer's last states [hidden, cell]."""
     x, states = parts["source_embedding"](ids), []
     for layer in stack(parts, "encoder_lstm"):
         x, *last = layer(parts["dropout"](x), mask=padding_mask)
@@ -143,18 +148,25 @@ def _encode(parts, ids, padding_mask):
     return x, states
 
 
-def _write(parts, x, memory, keys, padding_mask):
+def _decode(parts: Mapping[str, Any], x: Any, memory: Any, keys: Any, padding_mask: Any) -> Any:
     return parts["logits"](_attend(parts, x, memory, keys, padding_mask))
 
 
-def _attend(parts, x, memory, keys, padding_mask):
+def _attend(parts: Mapping[str, Any], x: Any, memory: Any, keys: Any, padding_mask: Any) -> Any:
     """Returns h'_t for the decoder's states [batch, T, units]."""
     context = parts["attention"]([x, memory, keys], mask=[None, padding_mask])
     x = parts["attentional"](parts["join"]([context, x]))
     return parts["dropout"](x)
 
 
-def _parts(source_vocabulary, target_vocabulary, embedding, units, count, dropout):
+def _parts(
+    source_vocabulary: int,
+    target_vocabulary: int,
+    embedding: int,
+    units: int,
+    count: int,
+    dropout: float,
+) -> dict[str, Any]:
     """Returns all layers of the network by name."""
 
     def embed(name: str, vocabulary: int) -> layers.Layer:

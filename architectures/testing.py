@@ -191,6 +191,8 @@ def check_learning(small: SmallModel, folder: Path) -> None:
     targets = np.random.default_rng(0).uniform(-0.7, 0.7, (4, *(1 for _ in steps), width))
     targets = np.broadcast_to(targets, (4, *small.output_shape))
     model.compile(keras.optimizers.Adam(0.01), "mse")
+    # Otherwise TensorFlow traces the training step twice, the second time without new variables.
+    model.optimizer.build(model.trainable_variables)
     first = last = model.train_on_batch(batch, targets)
     for _ in range(400):
         last = model.train_on_batch(batch, targets)

@@ -1,15 +1,16 @@
-"""The Transformer: an encoder reads a sentence, a decoder writes another while looking at it.
+"""The Transformer encoder-decoder.
 
 Vaswani et al., "Attention Is All You Need", 2017, figure 1 and tables 2 and 3.
 
-Faithful: layers, widths, biases in all linear maps, ReLU, normalisation after the residual sum with
-epsilon 1e-6, sinusoidal positions, embeddings scaled by sqrt(d) and shared between source, target
-and output, dropout on the sums of embeddings and positions and on what each sub-layer adds, Glorot
-initialisation. The paper says 65 and 213 million parameters; with its vocabulary of about 37,000
-entries the description gives 63,082,496 and 214,245,376. Beyond the paper: `norm="pre"`, which
-trains without a long warmup (Xiong et al. 2020) and needs a last normalisation of either stack.
+As published: layers, widths, biases in all linear maps, ReLU, normalization after the residual sum
+with epsilon 1e-6, sinusoidal positions, embeddings scaled by sqrt(d) and shared between source,
+target and output, dropout on the sums of embeddings and positions and on outputs of sub-layers,
+Glorot initialization. The paper reports 65 and 213 million parameters; with its vocabulary of about
+37,000 tokens the description gives 63,082,496 and 214,245,376. Beyond the paper: `norm="pre"`,
+which trains without a long warmup (Xiong et al. 2020) and needs a final normalization of both
+stacks.
 
-Translating one token at a time, without computing anything twice:
+Cached decoding, one token at a time:
 
     cache = encode(model, source_ids, source_padding_mask, length=50)
     sampler = keras_hub.samplers.BeamSampler(num_beams=4)
@@ -58,22 +59,22 @@ def transformer(
     """Builds a Transformer.
 
     Args:
-        size: "base" or "big"; the options from `layers` on change parts of it.
+        size: "base" or "big"; the arguments from `layers` on override its values.
         source_vocabulary: Number of source tokens.
         target_vocabulary: Number of target tokens.
-        share_embeddings: Whether source, target and output share one table, for which the two
-            vocabularies are one; otherwise only target and output do.
-        norm: "post", as published, or "pre".
-        layers: Layers of the encoder, and of the decoder.
-        heads: Attention heads.
-        width: Features of each position, a multiple of heads.
-        feed_forward: Features between the two maps of a feed-forward network.
-        dropout: Share of units dropped.
+        share_embeddings: Whether source, target and output share one embedding, which requires one
+            vocabulary; otherwise only target and output do.
+        norm: Position of the normalization, "post", as published, or "pre".
+        layers: Number of layers of the encoder and of the decoder.
+        heads: Number of attention heads.
+        width: Features of each position, a multiple of `heads`.
+        feed_forward: Inner features of the feed-forward networks.
+        dropout: Dropout rate.
 
     Returns:
         A model from a dict of int32 arrays, `source_ids` and `source_padding_mask`
         [batch, source], `target_ids` and `target_padding_mask` [batch, target], to logits, float32
-        [batch, target, vocabulary]: at each position, of the token that follows.
+        [batch, target, vocabulary], of the next token at each position.
 
     Raises:
         ValueError: A hyperparameter is out of range.
@@ -119,18 +120,20 @@ def transformer(
     return keras.Model(inputs, logits, name="transformer")
 
 
-def encode(model: keras.Model, source_ids, source_padding_mask, length: int) -> dict[str, Any]:
-    """Reads a source once.
+def encode(
+    model: keras.Model, source_ids: Any, source_padding_mask: Any, length: int
+) -> dict[str, Any]:
+    """Encodes a source.
 
     Args:
         model: A model of `transformer`.
         source_ids: int32 [batch, source].
         source_padding_mask: int32 [batch, source].
-        length: Tokens that a translation may have, start and end included.
+        length: Maximum number of tokens of a translation, start and end included.
 
     Returns:
-        The cache that `next_token` begins with: every decoder layer's keys and values of the
-        source, and room for those of the translation.
+        The first cache of `next_token`: each decoder layer's keys and values of the source, and
+        room for those of the translation.
     """
     parts = by_name(model.layers)
     memory = _encode(parts, source_ids, source_padding_mask)
@@ -143,14 +146,16 @@ def encode(model: keras.Model, source_ids, source_padding_mask, length: int) -> 
 
 
 def next_token(model: keras.Model) -> Callable:
-    """Returns the step of keras_hub's samplers, see `sampler_step`; its first cache is `encode`'s.
+    """Returns the `next` function of keras_hub's samplers; `encode` returns its first cache.
+
+    See `sampler_step` for its arguments.
 
     Args:
         model: A model of `transformer`.
     """
     parts = by_name(model.layers)
 
-    def read(tokens, cache, position):
+    def read(tokens: Any, cache: Any, position: Any) -> tuple[Any, dict[str, Any]]:
         x = _embed(parts, "target", tokens, position)
         updated = []
         for layer, past, cross in zip(
@@ -169,37 +174,46 @@ def next_token(model: keras.Model) -> Callable:
     return sampler_step(read, lambda features: _logits(parts, features))
 
 
-# The network over a table of its named layers: those to build with, or those of a model.
+# The network as functions of its layers by name: new layers, or those of a model.
 
 
-def _encode(parts, ids, padding_mask):
+def _encode(parts: Mapping[str, Any], ids: Any, padding_mask: Any) -> Any:
     x = _embed(parts, "source", ids)
     for layer in stack(parts, "encoder_layer"):
         x = layer(x, padding_mask=padding_mask)
     return _last_norm(parts, "encoder", x)
 
 
-def _embed(parts, side, ids, start=0):
-    """Returns embeddings * sqrt(d) + positions, of which the first is `start`."""
+def _embed(parts: Mapping[str, Any], side: str, ids: Any, start: Any = 0) -> Any:
+    """Returns embeddings * sqrt(d) + positions, counted from `start`."""
     x = parts["embedding_scale"](_table(parts, side)(ids))
     x = parts["embedding_sum"]([x, parts["positions"](x, start_index=start)])
     return parts["embedding_dropout"](x)
 
 
-def _logits(parts, x):
+def _logits(parts: Mapping[str, Any], x: Any) -> Any:
     return parts["logits"](_table(parts, "target")(x, reverse=True))
 
 
-def _table(parts, side):
+def _table(parts: Mapping[str, Any], side: str) -> Any:
     return parts.get(f"{side}_embedding") or parts["embedding"]
 
 
-def _last_norm(parts, side, x):
+def _last_norm(parts: Mapping[str, Any], side: str, x: Any) -> Any:
     norm = parts.get(f"{side}_norm")
     return norm(x) if norm else x
 
 
-def _parts(tables: Mapping[str, int], norm, *, layers, heads, width, feed_forward, dropout):
+def _parts(
+    tables: Mapping[str, int],
+    norm: str,
+    *,
+    layers: int,
+    heads: int,
+    width: int,
+    feed_forward: int,
+    dropout: float,
+) -> dict[str, Any]:
     """Returns all layers of the network by name."""
     parts = [
         keras.layers.ReversibleEmbedding(
@@ -213,7 +227,7 @@ def _parts(tables: Mapping[str, int], norm, *, layers, heads, width, feed_forwar
     ]
     parts += [
         keras.layers.Rescaling(width**0.5, name="embedding_scale"),
-        # Not in bfloat16, which has no odd integers above 256.
+        # Not in bfloat16, which cannot represent odd integers above 256.
         keras_hub.layers.SinePositionEncoding(dtype="float32", name="positions"),
         keras.layers.Add(name="embedding_sum"),
         keras.layers.Dropout(dropout, name="embedding_dropout"),

@@ -1,6 +1,6 @@
-"""The layer that Transformers are stacks of, and what the stacks share.
+"""The Transformer layer, and functions that all stacks of it use.
 
-Vaswani et al., "Attention Is All You Need", 2017, figure 1 and section 3. The normalisation stands
+Vaswani et al., "Attention Is All You Need", 2017, figure 1 and section 3. Normalization is applied
 after each residual sum, as published, or before each sub-layer, as in GPT-2 (Radford et al. 2019).
 """
 
@@ -16,7 +16,7 @@ from architectures.attention import Attention, MatrixInitializer
 from architectures.checks import check_choice, check_counts, check_rates
 
 
-def _gelu_tanh(x):
+def _gelu_tanh(x: Any) -> Any:
     return keras.activations.gelu(x, approximate=True)
 
 
@@ -25,24 +25,25 @@ _ACTIVATIONS = {"relu": keras.activations.relu, "gelu_tanh": _gelu_tanh}
 
 @keras.saving.register_keras_serializable(package="architectures")
 class TransformerLayer(layers.Layer):
-    """Self-attention, in some decoders cross-attention, and a feed-forward network.
+    """Self-attention, optional cross-attention, and a feed-forward network.
 
-    Each of these sub-layers has a residual connection and a normalisation, after the sum as
+    Each of these sub-layers has a residual connection and a normalization, after the sum as
     published, LayerNorm(x + Sublayer(x)), or before the sub-layer, x + Sublayer(LayerNorm(x)).
 
     Args:
-        width: Features of each position (d_model), a multiple of heads.
-        heads: Attention heads.
+        width: Features of each position (d_model), a multiple of `heads`.
+        heads: Number of attention heads.
         feed_forward: Features between the two linear maps of the feed-forward network (d_ff).
-        causal: Whether a position attends to no later one.
+        causal: Whether positions attend only to themselves and earlier ones.
         cross_attention: Whether the layer also attends to a memory.
-        norm: "post" or "pre".
-        activation: Between the two linear maps: "relu", or "gelu_tanh", the approximation of GELU.
-        dropout: Share dropped from what each sub-layer adds.
-        attention_dropout: Share dropped from the attention weights.
-        epsilon: What normalisations add to the variance.
-        kernel_initializer: For matrices.
-        residual_initializer: For the matrices that end a sub-layer; None for the same.
+        norm: Position of the normalization, "post" or "pre".
+        activation: Activation of the feed-forward network: "relu", or "gelu_tanh", the tanh
+            approximation of GELU.
+        dropout: Dropout rate of the outputs of sub-layers.
+        attention_dropout: Dropout rate of the attention weights.
+        epsilon: Epsilon of the normalizations.
+        kernel_initializer: Initializer of kernels.
+        residual_initializer: Initializer of the output kernels of sub-layers; by default the same.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class TransformerLayer(layers.Layer):
         self.feed_forward_norm = normalization("feed_forward_norm")
         self.dropout = layers.Dropout(dropout, **named("dropout"))
 
-    def build(self, x_shape, memory_shape=None):
+    def build(self, x_shape: Any, memory_shape: Any = None) -> None:
         self.self_attention.build(x_shape, x_shape)
         if self.cross_attention:
             self.cross_attention.build(x_shape, memory_shape)
@@ -130,30 +131,30 @@ class TransformerLayer(layers.Layer):
 
     def call(
         self,
-        x,
-        memory=None,
-        padding_mask=None,
-        memory_padding_mask=None,
-        self_cache=None,
-        cross_cache=None,
-        index=0,
-        return_attention_scores=False,
-    ):
+        x: Any,
+        memory: Any = None,
+        padding_mask: Any = None,
+        memory_padding_mask: Any = None,
+        self_cache: Any = None,
+        cross_cache: Any = None,
+        index: Any = 0,
+        return_attention_scores: bool = False,
+    ) -> Any:
         """Maps [batch, T, width] to the same shape.
 
         Args:
             x: The positions; with `self_cache`, those from `index` on.
-            memory: [batch, S, width], what cross-attention reads.
+            memory: [batch, S, width], the input of cross-attention.
             padding_mask: [batch, T], 0 where `x` is padding.
             memory_padding_mask: [batch, S], 0 where the memory is padding.
-            self_cache: Keys and values of all positions, in which those of `x` are still missing.
-            cross_cache: Keys and values of the memory, in place of the memory.
-            index: Position of the first of `x`.
-            return_attention_scores: Whether to return the attention weights, too.
+            self_cache: Keys and values of all positions; those of `x` are added.
+            cross_cache: Keys and values of the memory, instead of the memory.
+            index: Position of the first entry of `x`.
+            return_attention_scores: Whether to return the attention weights as well.
 
         Returns:
             The positions; with `return_attention_scores` also a dict of weights, each float
-            [batch, heads, T, T or S]; otherwise, with `self_cache`, also that cache, completed.
+            [batch, heads, T, T or S]; otherwise, with `self_cache`, also the updated cache.
         """
         scores = return_attention_scores
         mask = self._mask(x, padding_mask, self_cache, index)
@@ -168,7 +169,7 @@ class TransformerLayer(layers.Layer):
         if self.cross_attention:
             mask = None if memory_padding_mask is None else _as_mask(memory_padding_mask)
             y = self._enter(x, self.cross_attention_norm)
-            # With its keys and values at hand, nobody looks at the memory.
+            # With cached keys and values, the memory is not read.
             y, weights["cross_attention"] = self.cross_attention.attend(
                 y, y if memory is None else memory, mask, cache=cross_cache, scores=scores
             )
@@ -180,15 +181,15 @@ class TransformerLayer(layers.Layer):
             return x, weights
         return x if self_cache is None else (x, kept)
 
-    def _enter(self, x, norm):
+    def _enter(self, x: Any, norm: layers.Layer) -> Any:
         return norm(x) if self.norm == "pre" else x
 
-    def _leave(self, x, y, norm):
+    def _leave(self, x: Any, y: Any, norm: layers.Layer) -> Any:
         x = x + self.dropout(y)
         return x if self.norm == "pre" else norm(x)
 
-    def _mask(self, x, padding_mask, cache, index):
-        """Returns which keys each query may attend to, [batch or 1, T or 1, S], None for all."""
+    def _mask(self, x: Any, padding_mask: Any, cache: Any, index: Any) -> Any:
+        """Returns the keys each query may attend to, bool [batch or 1, T or 1, S]; None for all."""
         mask = None if padding_mask is None else _as_mask(padding_mask)
         if not self.causal:
             return mask
@@ -198,19 +199,19 @@ class TransformerLayer(layers.Layer):
         causal = positions[None, :, None] >= ops.arange(keys, dtype="int32")
         return causal if mask is None else ops.logical_and(mask, causal)
 
-    def compute_output_shape(self, x_shape, memory_shape=None):
+    def compute_output_shape(self, x_shape: Any, memory_shape: Any = None) -> Any:
         return x_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._config}
 
 
-def _as_mask(padding_mask):
+def _as_mask(padding_mask: Any) -> Any:
     return ops.cast(padding_mask, "bool")[:, None, :]
 
 
 def by_name(parts: Iterable[layers.Layer]) -> dict[str, layers.Layer]:
-    """Returns layers by their names: what a network is built of, or what a model consists of."""
+    """Returns layers by name."""
     return {part.name: part for part in parts}
 
 
@@ -220,19 +221,19 @@ def stack(parts: Mapping[str, layers.Layer], name: str) -> list[layers.Layer]:
 
 
 def sampler_step(read: Callable, logits: Callable) -> Callable:
-    """Returns the function that keras_hub's samplers call for each token.
+    """Returns the `next` function that keras_hub's samplers call for each token.
 
     Args:
-        read: From tokens [batch, T], the cache before them and the position of their first to
-            features [batch, T, width] and the cache after them.
-        logits: From features to logits [batch, T, vocabulary].
+        read: A function from tokens [batch, T], the cache and the position of the first token to
+            features [batch, T, width] and the updated cache.
+        logits: A function from features to logits [batch, T, vocabulary].
 
     Returns:
         A function from (prompt, cache, index) to (logits, features, cache). It reads the prompt's
-        token before index; its logits, [batch, vocabulary], are those of the token at index.
+        token at index - 1; the logits, [batch, vocabulary], are those of the token at index.
     """
 
-    def step(prompt, cache, index):
+    def step(prompt: Any, cache: Any, index: Any) -> tuple[Any, Any, Any]:
         tokens = ops.slice(prompt, [0, index - 1], [ops.shape(prompt)[0], 1])
         features, cache = read(tokens, cache, index - 1)
         return logits(features)[:, 0], features[:, 0], cache
@@ -243,10 +244,12 @@ def sampler_step(read: Callable, logits: Callable) -> Callable:
 def check_size(
     builder: str, sizes: Mapping[str, Mapping[str, Any]], size: str, **changed: Any
 ) -> dict[str, Any]:
-    """Returns the hyperparameters of a published size, with those of `changed` that are not None.
+    """Returns the hyperparameters of a published size, overridden by those of `changed`.
+
+    Values of None in `changed` are ignored.
 
     Raises:
-        ValueError: There is no such size, or a hyperparameter is out of range.
+        ValueError: The size is unknown, or a hyperparameter is out of range.
     """
     check_choice(builder, "size", size, tuple(sizes))
     config = {**sizes[size], **{key: x for key, x in changed.items() if x is not None}}

@@ -1,12 +1,13 @@
-"""U-Net: an encoder that halves, a decoder that doubles, and bridges between equal sizes.
+"""U-Net: a contracting path, an expanding path and skip connections between equal sizes.
 
 Ronneberger, Fischer & Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation",
-2015, figure 1. Each level of the decoder reads concat(encoder map, up-sampled map).
+2015, figure 1. Each level of the expanding path concatenates the feature map of the contracting
+path with the up-sampled one.
 
-Faithful with `padding="valid", normalize=False`: unpadded convolutions (572x572 in, 388x388 out),
-cropped bridges, 2x2 up-convolutions that halve the channels, dropout at the end of the contracting
-path, He initialisation. Beyond the paper: `padding="same"`, where the output is as large as the
-input and nothing is cropped, and batch normalisation (Ioffe & Szegedy 2015).
+As published with `padding="valid", normalize=False`: unpadded convolutions (572x572 in, 388x388
+out), cropped skip connections, 2x2 up-convolutions that halve the channels, dropout at the end of
+the contracting path, He initialization. Beyond the paper: `padding="same"`, where the output has
+the size of the input and nothing is cropped, and batch normalization (Ioffe & Szegedy 2015).
 """
 
 from __future__ import annotations
@@ -34,20 +35,20 @@ def unet(
     Args:
         classes: Number of classes, background included.
         input_shape: (height, width, channels) of one image; height and width may be None with
-            padding "same", and are then multiples of 2^depth at run time.
+            padding "same"; at run time they must then be multiples of 2^depth.
         filters: Channels of the first level; each further level has twice as many.
-        depth: How often the image is halved.
-        padding: "valid" as published, or "same".
-        normalize: Whether batch normalisation stands between convolution and activation.
-        dropout: Share of units dropped at the end of the contracting path.
+        depth: Number of times that the size is halved.
+        padding: Padding of the convolutions: "valid", as published, or "same".
+        normalize: Whether to apply batch normalization between convolution and activation.
+        dropout: Dropout rate at the end of the contracting path.
 
     Returns:
         A model from images, float32 [batch, height, width, channels], to logits, float32
-        [batch, height', width', classes]; with "same" the size stays, with "valid" it shrinks.
+        [batch, height', width', classes]; with "same" the size is kept, with "valid" it shrinks.
 
     Raises:
         ValueError: A hyperparameter is out of range, or the size does not divide evenly; the
-            sentence names the nearest sizes that do.
+            message names the nearest sizes that do.
     """
     check_image_shape("unet", input_shape)
     check_counts("unet", classes=[classes], filters=[filters], depth=[depth])
@@ -57,10 +58,10 @@ def unet(
         _check_size(size, depth, padding)
 
     images = keras.Input(tuple(input_shape), name="images")
-    x, bridges = images, []
+    x, skips = images, []
     for level in range(depth):
         x = _two_convolutions(x, filters * 2**level, padding, normalize, f"down{level + 1}")
-        bridges.append(x)
+        skips.append(x)
         if level == depth - 1 and dropout:
             x = layers.Dropout(dropout, name=f"down{level + 1}_dropout")(x)
         x = layers.MaxPooling2D(2, name=f"down{level + 1}_pool")(x)
@@ -73,10 +74,10 @@ def unet(
         x = layers.Conv2DTranspose(
             filters * 2**level, 2, strides=2, kernel_initializer="he_normal", name=f"{name}_conv"
         )(x)
-        bridge = bridges[level]
+        skip = skips[level]
         if padding == "valid":
-            bridge = layers.Cropping2D(_crop(bridge.shape, x.shape), name=f"{name}_crop")(bridge)
-        x = layers.Concatenate(name=f"{name}_concat")([bridge, x])
+            skip = layers.Cropping2D(_crop(skip.shape, x.shape), name=f"{name}_crop")(skip)
+        x = layers.Concatenate(name=f"{name}_concat")([skip, x])
         x = _two_convolutions(x, filters * 2**level, padding, normalize, name)
 
     logits = layers.Conv2D(
@@ -85,7 +86,9 @@ def unet(
     return keras.Model(images, logits, name="unet")
 
 
-def _two_convolutions(x, width, padding, normalize, name):
+def _two_convolutions(
+    x: keras.KerasTensor, width: int, padding: str, normalize: bool, name: str
+) -> keras.KerasTensor:
     for index in (1, 2):
         part = f"{name}_conv{index}"
         x = layers.Conv2D(
@@ -97,14 +100,14 @@ def _two_convolutions(x, width, padding, normalize, name):
             name=part,
         )(x)
         if normalize:
-            # With few images per batch Keras' momentum of 0.99 leaves evaluation behind training.
+            # Keras' momentum of 0.99 is too slow for the few steps of small data sets.
             x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{part}_norm")(x)
         x = layers.ReLU(name=f"{part}_relu")(x)
     return x
 
 
-def _crop(large, small):
-    """Cropping that makes `large` as high and wide as `small`, centred."""
+def _crop(large: Sequence[int], small: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """Returns the centered cropping that gives `large` the height and width of `small`."""
     pairs = []
     for a, b in zip(large[1:3], small[1:3], strict=True):
         before = (a - b) // 2
@@ -113,7 +116,7 @@ def _crop(large, small):
 
 
 def output_size(size: int, depth: int = 4, padding: str = "valid") -> int | None:
-    """Returns the output's side for an input's side, or None if the input does not divide evenly.
+    """Returns the output size for an input size, or None if the input does not divide evenly.
 
     >>> output_size(572)
     388

@@ -1,18 +1,19 @@
-"""A convolutional network over words: filters of several widths, each asked for its best match.
+"""A convolutional network over words: filters of several widths and max pooling over time.
 
 Kim, "Convolutional Neural Networks for Sentence Classification", 2014, figure 1, in the variant
-whose word vectors start at random ("CNN-rand"). A filter of width w reads w neighbouring word
-vectors; of its map over the text only the largest value is kept, so the text may have any length.
+with randomly initialized word vectors ("CNN-rand"). A filter of width w reads w adjacent word
+vectors; max pooling keeps the largest value of its feature map, so texts may have any length.
 
-Faithful: widths 3, 4 and 5 with 100 filters each, ReLU, dropout 0.5 before the last layer, and the
-columns of that layer's kernel held to a norm of at most 3. Different: a filter is centred on each
-real word, with zeros where it reaches beyond the text, so that padding changes no output; the
-paper's code pads every text to one length and lets filters match in the padding too.
+As published: widths 3, 4 and 5 with 100 filters each, ReLU, dropout 0.5 before the last layer, and
+the columns of that layer's kernel constrained to a norm of at most 3. Different: filters are
+centered on each real word and zero-padded beyond the text, so that padding changes no output; the
+paper's code pads all texts to one length and pools over the padding too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers
@@ -33,12 +34,12 @@ def word_convnet(
     """Builds a convolutional network over words.
 
     Args:
-        outputs: Logits per text.
+        outputs: Number of logits per text.
         vocabulary: Number of tokens.
         embedding: Size of a token's vector.
-        filters: Filters of each width.
+        filters: Number of filters of each width.
         widths: Widths of the filters, in tokens.
-        dropout: Share of the pooled units dropped.
+        dropout: Dropout rate after the pooling.
 
     Returns:
         A model to logits, float32 [batch, outputs], from a dict of "token_ids", int32 [batch,
@@ -90,12 +91,12 @@ def word_convnet(
 
 @keras.saving.register_keras_serializable(package="architectures")
 class HiddenPadding(layers.Layer):
-    """Sets what stands at padding to zero: float [batch, time, features], mask [batch, time]."""
+    """Sets padding steps to zero: float [batch, time, features], mask [batch, time]."""
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Any, mask: Any = None) -> Any:
         if mask is None:
             return inputs
         return inputs * keras.ops.cast(keras.ops.expand_dims(mask, -1), inputs.dtype)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
         return None

@@ -110,16 +110,16 @@ def encode(weights: Weights, inputs, *, family: str, heads: int):
     x = weights["token"][ids] + weights["position"][: ids.shape[1]]
     if "segment" in weights:
         x = x + weights["segment"][inputs["segment_ids"]]
-    x = normalise(x, weights["norm"], epsilon)
+    x = normalize(x, weights["norm"], epsilon)
     if "projection" in weights:
         x = linear(x, weights["projection"])
     maps = []
     for layer in weights["layers"]:
         attended, attention = attend(x, layer, mask, heads)
         maps.append(attention)
-        x = normalise(x + attended, layer["attention_norm"], epsilon)
+        x = normalize(x + attended, layer["attention_norm"], epsilon)
         inner = gelu(linear(x, layer["inner"]), exact=family in EXACT_GELU)
-        x = normalise(x + linear(inner, layer["outer"]), layer["norm"], epsilon)
+        x = normalize(x + linear(inner, layer["outer"]), layer["norm"], epsilon)
     return x, maps
 
 
@@ -142,10 +142,10 @@ def linear(x, weights):
     return x @ kernel + bias
 
 
-def normalise(x, weights, epsilon: float):
+def normalize(x, weights, epsilon: float):
     gamma, beta = weights
-    centred = x - x.mean(axis=-1, keepdims=True)
-    return gamma * centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon) + beta
+    centered = x - x.mean(axis=-1, keepdims=True)
+    return gamma * centered / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + epsilon) + beta
 
 
 def gelu(x, *, exact: bool):

@@ -108,7 +108,7 @@ def test_matrices_that_end_a_sub_layer_can_be_drawn_differently():
         assert spread == pytest.approx(0.005 if last else 0.02, rel=0.05), path
 
 
-def test_initialiser_and_attention_come_back_from_their_configurations():
+def test_initializer_and_attention_come_back_from_their_configurations():
     initializer = MatrixInitializer(keras.initializers.RandomNormal(stddev=0.5), inputs=2)
     layer = Attention(2, 2, output_initializer=initializer, kernel_initializer="zeros")
     twin = keras.layers.deserialize(keras.layers.serialize(layer))

@@ -37,7 +37,7 @@ def test_parameters_follow_the_closed_form(classes, shape, stages, units, kernel
     expected = 0
     for filters, depth in stages:
         for _ in range(depth):
-            # Normalisation has four vectors and takes the place of the bias.
+            # Normalization has four vectors and takes the place of the bias.
             expected += kernel * kernel * channels * filters + filters * (4 if normalize else 1)
             channels = filters
         height, width = height // 2, width // 2

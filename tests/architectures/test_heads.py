@@ -19,7 +19,7 @@ from tests.architectures.encoder_reference import (
     hidden_of,
     keras_weights,
     linear,
-    normalise,
+    normalize,
     scramble,
     tiny,
 )
@@ -106,7 +106,7 @@ def test_a_masked_language_model_is_the_equations_written_out(family):
         linear(x, dense_of(model, "masked_lm_dense")), exact=family in ("roberta", "distilbert")
     )
     epsilon = 1e-5 if family == "roberta" else 1e-12
-    x = normalise(x, dense_of(model, "masked_lm_norm"), epsilon)
+    x = normalize(x, dense_of(model, "masked_lm_norm"), epsilon)
     (bias,) = dense_of(model, "masked_lm")
     logits = model(inputs, training=False)
     assert logits.shape == (3, 2, TINY["vocabulary"])

@@ -66,7 +66,7 @@ def test_published_sizes_have_the_parameters_that_the_description_gives(size, bl
     assert count_parameters(transformer, size, **one_token).total == blocks + width
 
 
-def test_normalising_first_adds_a_normalisation_at_the_end_of_either_stack():
+def test_normalising_first_adds_a_normalization_at_the_end_of_either_stack():
     assert count_parameters(transformer, norm="pre", **VOCABULARY).total == 63_082_496 + 2 * 1024
 
 

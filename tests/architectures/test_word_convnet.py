@@ -27,7 +27,7 @@ def small() -> keras.Model:
 
 
 def by_hand(model: keras.Model, tokens: list[int]) -> np.ndarray:
-    """The largest value of each filter over the words, each filter centred on each word."""
+    """The largest value of each filter over the words, each filter centered on each word."""
     vectors = model.get_layer("token_embedding").get_weights()[0][tokens]
     features = []
     for name in ("conv1", "conv2"):

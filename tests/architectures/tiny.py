@@ -95,7 +95,7 @@ TINY: tuple[SmallModel, ...] = (
         },
         parameters=sum(
             (
-                2 * 9 * 4 + 4 * 4,  # conv1_1 and its normalisation
+                2 * 9 * 4 + 4 * 4,  # conv1_1 and its normalization
                 4 * 9 * 5 + 4 * 5,  # conv2_1
                 5 * 9 * 5 + 4 * 5,  # conv2_2
                 (2 * 1 * 5) * 7 + 7,  # dense1 on an 8x6 image that was halved twice
@@ -111,7 +111,7 @@ TINY: tuple[SmallModel, ...] = (
             {"depth": 8, "stem": "cifar", "classes": 3, "input_shape": (8, 12, 2)},
             parameters=sum(
                 (
-                    2 * 9 * 16 + 4 * 16,  # conv1 and its normalisation
+                    2 * 9 * 16 + 4 * 16,  # conv1 and its normalization
                     2 * (16 * 9 * 16 + 4 * 16),  # the first block keeps its width
                     16 * 9 * 32 + 32 * 9 * 32 + 8 * 32,
                     32 * 9 * 64 + 64 * 9 * 64 + 8 * 64,
@@ -125,7 +125,7 @@ TINY: tuple[SmallModel, ...] = (
         for name, extra in (
             ("resnet20", 0),
             ("plain20", 0),
-            # Two projections, with their normalisations.
+            # Two projections, with their normalizations.
             ("resnet18", 16 * 32 + 4 * 32 + 32 * 64 + 4 * 64),
             # Projections without; no norm ends a block, one opens all but the first, one ends all.
             ("resnet50_v2", 16 * 32 + 32 * 64 + 4 * (16 + 32 + 64) - 4 * (16 + 32 + 64)),
