@@ -234,7 +234,7 @@ def foreground(path, models):
     process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_server_in_the_foreground(foreground, models, number):
     server = json.loads((models / ".server.json").read_text())["process"]
     foreground.send_signal(number)
@@ -315,7 +315,7 @@ def test_the_log_is_followed_until_the_server_ends(run, path, models):
             log.write("a later line\n")
         running.stop()
 
-    timer = threading.Timer(0.5, write_and_stop)
+    timer = threading.Timer(0.2, write_and_stop)
     timer.start()
     code, printed, _ = run("logs", "--follow", "--repository", models)
     timer.join()
