@@ -18,10 +18,10 @@ import numpy as np
 import psutil
 import pytest
 
-from serving import __main__ as command_line
+from serving.__main__ import _parser, main
 from serving.client import Client
-from serving.commands import output
-from serving.engines import engine as engines
+from serving.commands import output, rollout
+from serving.engines.engine import choose
 from serving.engines.ports import free_port
 from serving.rollout.model_registry import Registry
 from serving.rollout.target import RolloutTarget
@@ -57,7 +57,7 @@ def run(store, tmp_path, monkeypatch, capsys) -> Iterator[Run]:
     client.set_registered_model_alias(NAME, "challenger", "2")
 
     def run(*arguments: str | Path) -> tuple[int, str, str]:
-        code = command_line.main([str(argument) for argument in arguments])
+        code = main([str(argument) for argument in arguments])
         printed, errors = capsys.readouterr()
         lines = [
             line for line in errors.splitlines() if line and "Downloading artifacts" not in line
@@ -71,7 +71,7 @@ def run(store, tmp_path, monkeypatch, capsys) -> Iterator[Run]:
 @pytest.fixture
 def in_process(monkeypatch) -> None:
     """Tries candidates on servers in this process, where the engine is not under test."""
-    monkeypatch.setattr(engines, "choose", lambda name: rollouts.InProcess())
+    monkeypatch.setattr(rollout, "choose", lambda name: rollouts.InProcess())
 
 
 class Load:
@@ -129,9 +129,9 @@ def test_a_rollout_from_the_first_version_to_the_last_without_a_failed_request(
 
     port = free_port()
     log = tmp_path / "server.log"
-    engine = engines.choose("embedded")
+    engine = choose("embedded")
     # The engine of the trial was under test above.
-    monkeypatch.setattr(engines, "choose", lambda name: rollouts.InProcess())
+    monkeypatch.setattr(rollout, "choose", lambda name: rollouts.InProcess())
     with engine.start(repository, port=port, rest_port=0, log=log) as server:
         server.wait_until_ready(120)
         at = ("--address", server.address)
@@ -299,7 +299,7 @@ def test_a_signal_ends_the_server_of_the_candidate_too(store, tmp_path):
     assert [path.name for path in (tmp_path / "models").iterdir()] == [".lock"]
 
 
-PAGE = Path(command_line.__file__).parent.parent / "docs" / "rollout.md"
+PAGE = Path(__file__).resolve().parent.parent.parent.parent / "docs" / "rollout.md"
 README = PAGE.parent.parent / "README.md"
 COMMAND = re.compile(r"^python -m serving (.*?)(?: +#.*)?$", re.MULTILINE)
 COMMANDS = COMMAND.findall(PAGE.read_text(encoding="utf-8"))
@@ -307,7 +307,7 @@ COMMANDS = COMMAND.findall(PAGE.read_text(encoding="utf-8"))
 
 @pytest.mark.parametrize("command", [*COMMANDS, *COMMAND.findall(README.read_text("utf-8"))])
 def test_the_commands_of_the_pages_have_options_that_exist(command):
-    assert command_line._parser().parse_args(shlex.split(command)).command
+    assert _parser().parse_args(shlex.split(command)).command
 
 
 def test_every_command_is_on_the_page():

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serving import __main__ as command_line
+from serving.__main__ import main
 from serving.commands import output
 from serving.engines import docker, record
 from serving.engines.ports import free_port
@@ -50,7 +50,7 @@ def run(capsys, monkeypatch):
     monkeypatch.setattr(output.console, "width", 500)
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        code = command_line.main([str(argument) for argument in arguments])
+        code = main([str(argument) for argument in arguments])
         return (code, *capsys.readouterr())
 
     return run
