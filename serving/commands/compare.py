@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.client.traffic import STABLE
-from serving.commands import options as command_options
-from serving.commands.options import add_model_command
+from serving.commands.options import add_model_command, positive_integer, server_address, server_tls
 from serving.commands.output import print_table
 from serving.errors import UserError
 from serving.rollout.models_config import CANARY
@@ -32,7 +31,7 @@ def add_command(commands: Any) -> None:
     compare.add_argument("--signature", default="", help="signature of the lines of --json")
     compare.add_argument(
         "--repeats",
-        type=command_options.positive_integer,
+        type=positive_integer,
         default=5,
         help="repetitions of each request (default: 5)",
     )
@@ -45,8 +44,8 @@ def _compare(options: argparse.Namespace) -> None:
     from serving.rollout.model_repository import Repository
 
     one, other = options.labels
-    tls = command_options.tls(options)
-    with Client(command_options.address(options), timeout=options.timeout, tls=tls) as client:
+    tls = server_tls(options)
+    with Client(server_address(options), timeout=options.timeout, tls=tls) as client:
         if options.json:
             try:
                 lines = Path(options.json).read_text(encoding="utf-8").splitlines()

@@ -12,7 +12,7 @@ from serving.engines import record
 from serving.rollout.servers import DEFAULT_ADDRESS
 
 
-def address(options: argparse.Namespace) -> str:
+def server_address(options: argparse.Namespace) -> str:
     """Returns the server's address: `--address`, else that of `up`'s server, else the default one.
 
     It is kept in the options, so that a later error message names the same address even if the
@@ -65,7 +65,7 @@ def add_repository(parser: argparse.ArgumentParser) -> None:
 
 
 def add_encryption(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that `tls` reads."""
+    """Adds the options that `server_tls` reads."""
     encryption = parser.add_argument_group("encryption, if one of these is given")
     encryption.add_argument(
         "--root_certificates", metavar="FILE", help="trusted certificate authorities, PEM"
@@ -77,7 +77,7 @@ def add_encryption(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def tls(options: argparse.Namespace) -> TLS | None:
+def server_tls(options: argparse.Namespace) -> TLS | None:
     """Returns the chosen encryption; None for none."""
     chosen = TLS(options.root_certificates, options.certificate, options.key, options.server_name)
     return None if chosen == TLS() else chosen

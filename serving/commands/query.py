@@ -19,7 +19,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from serving.commands import options as command_options
+from serving.commands.options import (
+    add_encryption,
+    add_repository,
+    positive_integer,
+    server_address,
+    server_tls,
+)
 from serving.commands.output import console, print_line
 from serving.errors import UserError
 
@@ -51,13 +57,13 @@ def add_command(commands: Any) -> None:
     )
     query.add_argument(
         "--concurrency",
-        type=command_options.positive_integer,
+        type=positive_integer,
         default=4,
         help="requests at the same time (default: 4)",
     )
     query.add_argument(
         "--batch_size",
-        type=command_options.positive_integer,
+        type=positive_integer,
         default=32,
         help="images or texts in a request (default: 32)",
     )
@@ -65,7 +71,7 @@ def add_command(commands: Any) -> None:
     query.add_argument(
         "--picture", type=Path, help="PNG file for a figure of the images with their answers"
     )
-    command_options.add_repository(query)
+    add_repository(query)
     query.add_argument(
         "--address",
         help="HOST:PORT, several by commas, or unix:PATH "
@@ -74,7 +80,7 @@ def add_command(commands: Any) -> None:
     query.add_argument(
         "--timeout", type=float, default=30.0, help="seconds for an answer (default: 30)"
     )
-    command_options.add_encryption(query)
+    add_encryption(query)
 
 
 def _query(options: argparse.Namespace) -> None:
@@ -98,9 +104,9 @@ def _query(options: argparse.Namespace) -> None:
         images = ask.images(options.files)
     sizes = {"batch_size": options.batch_size, "concurrency": options.concurrency}
     with Client(
-        command_options.address(options),
+        server_address(options),
         timeout=options.timeout,
-        tls=command_options.tls(options),
+        tls=server_tls(options),
     ) as client:
         if options.wait:
             client.wait_until_ready(

@@ -7,12 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from serving.client.traffic import STABLE
-from serving.commands import options as command_options
 from serving.commands import signals
-from serving.commands.options import add_model_command
+from serving.commands.options import add_model_command, positive_number, server_tls
 from serving.commands.output import print_line
-from serving.engines import engine as engines
 from serving.engines import record
+from serving.engines.engine import ENGINES, choose
 from serving.errors import UserError
 from serving.rollout.models_config import ALIASES, CANARY
 
@@ -62,14 +61,14 @@ def _add_deploy(commands: Any) -> None:
     )
     deploy.add_argument(
         "--engine",
-        choices=("auto", *engines.NAMES),
+        choices=("auto", *ENGINES),
         default="auto",
         help="engine that the candidate is tried on (default: auto)",
     )
     deploy.add_argument(
         "--latency-budget",
         "--latency_budget",
-        type=command_options.positive_number,
+        type=positive_number,
         default=5000.0,
         metavar="MS",
         help="median milliseconds that a golden request may take (default: 5000)",
@@ -85,7 +84,7 @@ def _target(options: argparse.Namespace) -> RolloutTarget:
     from serving.rollout.model_repository import Repository
     from serving.rollout.target import RolloutTarget
 
-    tls = command_options.tls(options)
+    tls = server_tls(options)
     options.address = options.address or record.address(options.repository)
     return RolloutTarget(Repository(options.repository), options.address, tls=tls)
 
@@ -100,7 +99,7 @@ def _deploy(options: argparse.Namespace) -> None:
             _target(options),
             Registry(),
             options.model,
-            lambda: engines.choose(options.engine),
+            lambda: choose(options.engine),
             alias=alias,
             version=options.version,
             label=options.label or _LABELS.get(alias, STABLE),

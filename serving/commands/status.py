@@ -6,8 +6,7 @@ import argparse
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from serving.commands import options as command_options
-from serving.commands.options import add_model_command
+from serving.commands.options import add_model_command, server_address, server_tls
 from serving.commands.output import print_line, print_table
 from serving.engines import record
 from serving.errors import UserError
@@ -80,8 +79,8 @@ def _statuses(
     from serving.rollout import status
 
     found: dict[str, ModelStatus] = {}
-    tls = command_options.tls(options)
-    for address in command_options.address(options).split(","):
+    tls = server_tls(options)
+    for address in server_address(options).split(","):
         with Client(address, timeout=options.timeout, attempts=1, label="", tls=tls) as client:
             found[address] = (
                 status.on_server(next(iter(found.values())), client)

@@ -14,8 +14,8 @@ import grpc
 
 from serving.commands import signals
 from serving.commands.options import add_repository
-from serving.engines import engine as engines
 from serving.engines import record
+from serving.engines.engine import ENGINES, choose
 from serving.engines.process import ServerProcess
 from serving.errors import ServingError, UserError
 
@@ -36,7 +36,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     up.set_defaults(command=_up)
     up.add_argument(
         "--engine",
-        choices=("auto", *engines.NAMES),
+        choices=("auto", *ENGINES),
         default="auto",
         help="(default: auto: docker, else binary, else embedded)",
     )
@@ -71,7 +71,7 @@ def _up(options: argparse.Namespace) -> None:
         name = flag.partition("=")[0]
         if name in _OWN:
             raise UserError(f"{name} is set by up itself; give {_OWN[name]} before the --")
-    engine = engines.choose(options.engine, gpu=options.gpu)
+    engine = choose(options.engine, gpu=options.gpu)
     _say(f"engine {engine.name}: {engine.reason}")
     with signals.as_ctrl_c():
         running = record.start(

@@ -25,7 +25,7 @@ from serving.engines.ports import check_free
 from serving.engines.process import ServerProcess
 from serving.errors import UserError
 
-NAMES = ("docker", "binary", "embedded")
+ENGINES = ("docker", "binary", "embedded")
 
 MODELS_CONFIG = "models.config"
 MONITORING_CONFIG = Path(__file__).parent.parent / "docker" / "monitoring.config"
@@ -42,7 +42,7 @@ class Engine:
     """A program that can serve.
 
     Attributes:
-        name: One of `NAMES`.
+        name: One of `ENGINES`.
         reason: Why it was chosen, in one sentence.
         command: The program, without flags; empty with Docker.
         image: The container's image; empty without Docker.
@@ -111,20 +111,20 @@ def choose(name: str = "auto", *, gpu: bool = False) -> Engine:
     """Returns the engine of that name, or the best one that is available.
 
     Args:
-        name: One of `NAMES`, or "auto": Docker if its image is here or can be pulled, else the
+        name: One of `ENGINES`, or "auto": Docker if its image is here or can be pulled, else the
             binary, else the embedded server.
         gpu: Whether a GPU is required. Otherwise Docker uses one if there is one.
 
     Raises:
         UserError: The engine, or the GPU, is missing.
     """
-    if name not in ("auto", *NAMES):
-        raise UserError(f"no engine {name!r}; there are: auto, {', '.join(NAMES)}")
+    if name not in ("auto", *ENGINES):
+        raise UserError(f"no engine {name!r}; there are: auto, {', '.join(ENGINES)}")
     no_gpu = _without_gpu()
     if gpu and no_gpu:
         raise UserError(f"there is no GPU: {no_gpu}")
     lacking: list[str] = []
-    for candidate in NAMES if name == "auto" else (name,):
+    for candidate in ENGINES if name == "auto" else (name,):
         found = _FIND[candidate](no_gpu, gpu)
         if isinstance(found, Engine) and found.image and name == "auto":
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serving.engines import engine as engines
+from serving.engines.engine import choose
 from serving.rollout import deploy as deploying
 from serving.rollout.model_registry import Registry
 from serving.rollout.model_repository import Repository
@@ -15,7 +15,7 @@ from serving.rollout.target import RolloutTarget
 def deploy(name: str, repository: Path, *, version: int = 1) -> Rollout:
     target = RolloutTarget(Repository(repository))
     done = deploying.deploy(
-        target, Registry(), name, lambda: engines.choose("embedded"), version=version, budget=30_000
+        target, Registry(), name, lambda: choose("embedded"), version=version, budget=30_000
     )
     assert done.validation is not None
     assert done.validation.requests > 0

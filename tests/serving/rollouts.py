@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.rollout import golden
+from serving.rollout.model_registry import Registered
 from serving.server import config_files
 from serving.server.lifecycle import model_configs
 from tests.serving import in_process
@@ -70,6 +71,24 @@ def write_golden(
             writer.write(log.SerializeToString())
     allowed = {"absolute": 1e-5, "relative": 1e-5} | tolerances
     (saved_model / golden.TOLERANCES).write_text(json.dumps({"serving_default": allowed}))
+
+
+class FolderRegistry:
+    """A registry of SavedModels by version without MLflow, for tests of other parts."""
+
+    def __init__(self, saved_models: dict[int, Path]) -> None:
+        self._saved_models = saved_models
+        self.blessed: dict[int, dict[str, str]] = {}
+
+    def find(self, name: str, *, alias: str = "champion", version: int | None = None) -> Registered:
+        assert version is not None
+        return Registered(name, version, "run", "source", "commit", (), {})
+
+    def download(self, found: Registered, folder: Path) -> Path:
+        return Path(shutil.copytree(self._saved_models[found.version], folder / "saved_model"))
+
+    def bless(self, found: Registered, tags: Mapping[str, str]) -> None:
+        self.blessed[found.version] = dict(tags)
 
 
 class InProcess:

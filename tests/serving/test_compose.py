@@ -14,8 +14,8 @@ import pytest
 import yaml
 from mlflow.server import security_utils
 
-from serving.engines import engine as engines
 from serving.engines import images
+from serving.engines.engine import MAX_THREADS, MODELS_CONFIG, MONITORING_CONFIG, POLL_SECONDS
 from serving.server import flags
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -60,12 +60,12 @@ def test_the_model_server_gets_flags_that_there_are_and_the_engines_values():
     command = SERVICES["model-server"]["command"]
     given = dict(flag.removeprefix("--").split("=", 1) for flag in command)
     assert set(given) <= set(flags.Flags.__dataclass_fields__)
-    assert given["grpc_max_threads"] == str(engines.MAX_THREADS)
-    assert given["model_config_file_poll_wait_seconds"] == str(engines.POLL_SECONDS)
-    assert Path(given["model_config_file"]).name == engines.MODELS_CONFIG
+    assert given["grpc_max_threads"] == str(MAX_THREADS)
+    assert given["model_config_file_poll_wait_seconds"] == str(POLL_SECONDS)
+    assert Path(given["model_config_file"]).name == MODELS_CONFIG
     mounts = {mount["target"]: mount for mount in SERVICES["model-server"]["volumes"]}
     source = FOLDER / mounts[given["monitoring_config_file"]]["source"]
-    assert source.resolve() == engines.MONITORING_CONFIG
+    assert source.resolve() == MONITORING_CONFIG
     assert all(mount["read_only"] for mount in mounts.values())
 
 

@@ -21,8 +21,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from serving.engines import engine as engines
 from serving.engines import images
+from serving.engines.engine import MODELS_CONFIG, MONITORING_CONFIG, Engine
 from serving.engines.ports import free_port
 from serving.server import flags
 
@@ -254,8 +254,8 @@ def test_flags_are_those_that_there_are(container, given):
 def test_flags_are_those_of_the_engines(given, tmp_path):
     repository = tmp_path / "models"
     repository.mkdir()
-    (repository / engines.MODELS_CONFIG).touch()
-    echo = engines.Engine("binary", "it prints its flags", ("/bin/echo",))
+    (repository / MODELS_CONFIG).touch()
+    echo = Engine("binary", "it prints its flags", ("/bin/echo",))
     log = tmp_path / "flags"
     running = echo.start(repository, port=free_port(), rest_port=free_port(), log=log)
     assert running.process
@@ -287,7 +287,7 @@ def test_files_that_flags_name_lie_on_what_is_mounted(base, container, given):
     monitoring = Path(given["monitoring_config_file"])
     assert monitoring.parent == Path(mounts["configuration"]["mountPath"])
     configuration = one(base, "ConfigMap", volumes["configuration"]["configMap"]["name"])
-    assert configuration["data"][monitoring.name] == engines.MONITORING_CONFIG.read_text()
+    assert configuration["data"][monitoring.name] == MONITORING_CONFIG.read_text()
     assert mounts["repository"]["readOnly"]
     assert mounts["configuration"]["readOnly"]
 
@@ -303,7 +303,7 @@ def test_ports_agree(base, container, given):
     annotations = one(base, "Deployment")["spec"]["template"]["metadata"]["annotations"]
     assert annotations["prometheus.io/port"] == str(ports["rest"])
     path = annotations["prometheus.io/path"]
-    assert f'path: "{path}"' in engines.MONITORING_CONFIG.read_text()
+    assert f'path: "{path}"' in MONITORING_CONFIG.read_text()
 
 
 def test_what_selects_the_pods_finds_them(base):

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from serving import __main__ as command_line
+from serving.__main__ import main
 from serving.commands import up
 from serving.errors import ServingError
 
@@ -23,7 +23,7 @@ def test_a_command_without_an_address_fails_in_a_sentence_too(capsys, monkeypatc
         raise ServingError(grpc.StatusCode.UNAVAILABLE, "failed to connect")
 
     monkeypatch.setattr(up, f"_{command}", fail)
-    assert command_line.main([command]) == 1
+    assert main([command]) == 1
     assert capsys.readouterr().err.startswith("error: no model server answers at localhost:8500")
 
 
@@ -42,7 +42,7 @@ def test_a_command_without_an_address_fails_in_a_sentence_too(capsys, monkeypatc
 )
 def test_a_command_line_that_cannot_be_read_shows_the_usage(capsys, arguments):
     with pytest.raises(SystemExit) as raised:
-        command_line.main(arguments)
+        main(arguments)
     assert raised.value.code == 2
     assert capsys.readouterr().err.startswith("usage: python -m serving")
 

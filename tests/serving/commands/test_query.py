@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from serving import __main__ as command_line
+from serving.__main__ import main
 from serving.commands import output
 from serving.query import ask
 from tests.serving.certificates import certified, encrypted
@@ -33,7 +33,7 @@ def run(capsys):
     """Runs a command and returns its exit code, what it printed and its errors."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        code = command_line.main([str(argument) for argument in arguments])
+        code = main([str(argument) for argument in arguments])
         return (code, *capsys.readouterr())
 
     return run

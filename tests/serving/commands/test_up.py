@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serving import __main__ as command_line
+from serving.__main__ import main
 from serving.commands import output
 from serving.engines import docker, record
 from serving.engines.ports import free_port
@@ -50,7 +50,7 @@ def run(capsys, monkeypatch):
     monkeypatch.setattr(output.console, "width", 500)
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        code = command_line.main([str(argument) for argument in arguments])
+        code = main([str(argument) for argument in arguments])
         return (code, *capsys.readouterr())
 
     return run
@@ -234,7 +234,7 @@ def foreground(path, models):
     process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_server_in_the_foreground(foreground, models, number):
     server = json.loads((models / ".server.json").read_text())["process"]
     foreground.send_signal(number)
@@ -315,7 +315,7 @@ def test_the_log_is_followed_until_the_server_ends(run, path, models):
             log.write("a later line\n")
         running.stop()
 
-    timer = threading.Timer(0.5, write_and_stop)
+    timer = threading.Timer(0.2, write_and_stop)
     timer.start()
     code, printed, _ = run("logs", "--follow", "--repository", models)
     timer.join()

@@ -15,8 +15,7 @@ import psutil
 import pytest
 
 from serving.engines import docker, images
-from serving.engines import engine as engines
-from serving.engines.engine import choose
+from serving.engines.engine import MONITORING_CONFIG, Engine, choose
 from serving.engines.ports import free_port
 from serving.engines.process import ServerProcess
 from serving.errors import ServingError, UserError
@@ -43,7 +42,7 @@ def models(tmp_path: Path) -> Path:
 
 
 def started(
-    engine: engines.Engine, models: Path, *, rest: bool = False, options: tuple[str, ...] = ()
+    engine: Engine, models: Path, *, rest: bool = False, options: tuple[str, ...] = ()
 ) -> ServerProcess:
     return engine.start(
         models,
@@ -182,14 +181,14 @@ def test_every_engine_gets_the_same_flags_and_options_come_last(path, models):
                 f"--model_config_file={models}/models.config",
                 "--model_config_file_poll_wait_seconds=2",
                 "--allow_version_labels_for_unavailable_models=true",
-                f"--monitoring_config_file={engines.MONITORING_CONFIG}",
+                f"--monitoring_config_file={MONITORING_CONFIG}",
                 "--grpc_max_threads=128",
                 *options,
             ]
     assert fake_programs.calls(path, "tensorflow_model_server") == [flags["binary"]]
     run = next(call for call in fake_programs.calls(path, "docker") if call[0] == "run")
     port, rest_port = (flag.partition("=")[2] for flag in flags["docker"][:2])
-    monitoring = engines.MONITORING_CONFIG
+    monitoring = MONITORING_CONFIG
     assert run == [
         *("run", "--rm", "--name", docker.name_of(models, int(port))),
         *("--label", f"keras-foundry.repository={models}", "--init"),

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serving.engines import record as server_record
 from serving.engines.engine import choose
 from serving.engines.process import ServerProcess
+from serving.engines.record import forget, read, start
 from serving.errors import UserError
 
 
@@ -43,14 +43,12 @@ def dead() -> int:
 
 
 def test_without_a_record_there_is_no_server(tmp_path):
-    assert server_record.read(tmp_path) is None
+    assert read(tmp_path) is None
 
 
 def test_the_record_of_a_running_process_counts(tmp_path):
     record(tmp_path)
-    assert server_record.read(tmp_path) == ServerProcess(
-        "binary", psutil.Process(), 8500, 8501, Path("/log")
-    )
+    assert read(tmp_path) == ServerProcess("binary", psutil.Process(), 8500, 8501, Path("/log"))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +59,7 @@ def test_the_record_of_a_running_process_counts(tmp_path):
 def test_a_stale_record_counts_for_nothing(tmp_path, changes, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     record(tmp_path, **changes)
-    assert server_record.read(tmp_path) is None
+    assert read(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -70,26 +68,26 @@ def test_a_stale_record_counts_for_nothing(tmp_path, changes, monkeypatch):
 def test_a_file_that_is_no_record_is_named(tmp_path, content):
     (tmp_path / ".server.json").write_text(content, encoding="latin-1")
     with pytest.raises(UserError, match=f"^{tmp_path}/.server.json is no record of a server"):
-        server_record.read(tmp_path)
+        read(tmp_path)
 
 
 def test_only_the_own_record_is_removed(tmp_path):
     file = record(tmp_path)
-    running = server_record.read(tmp_path)
+    running = read(tmp_path)
     assert running is not None
     record(tmp_path, process=dead())
-    server_record.forget(tmp_path, running)
+    forget(tmp_path, running)
     assert file.exists()
     record(tmp_path)
-    server_record.forget(tmp_path, running)
+    forget(tmp_path, running)
     assert not file.exists()
-    server_record.forget(tmp_path, running)
+    forget(tmp_path, running)
 
 
 def test_a_repository_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / ".server.lock").mkdir()
     with pytest.raises(UserError, match=f"^{tmp_path} cannot be written: "):
-        server_record.start(choose("embedded"), tmp_path, port=1, rest_port=0, options=[])
+        start(choose("embedded"), tmp_path, port=1, rest_port=0, options=[])
 
 
 def test_what_a_killed_command_left_goes_with_the_next(tmp_path):
@@ -97,10 +95,10 @@ def test_what_a_killed_command_left_goes_with_the_next(tmp_path):
     left.mkdir()
     (left / ".server.json").touch()
     with pytest.raises(UserError, match="deploy a model first"):
-        server_record.start(choose("embedded"), tmp_path, port=1, rest_port=0, options=[])
+        start(choose("embedded"), tmp_path, port=1, rest_port=0, options=[])
     assert not left.exists()
 
 
 def test_a_file_is_no_repository_with_a_server(tmp_path):
     (tmp_path / "models").touch()
-    assert server_record.read(tmp_path / "models") is None
+    assert read(tmp_path / "models") is None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import mlflow
@@ -23,7 +24,7 @@ from serving.rollout.models_config import Entry
 from serving.rollout.promote import Rollout
 from serving.rollout.target import RolloutTarget
 from tests.serving import rollouts, saved_models
-from tests.serving.rollouts import NAME, InProcess
+from tests.serving.rollouts import NAME, FolderRegistry, InProcess
 
 pytestmark = pytest.mark.xdist_group("registry")  # Creating the database takes seconds.
 
@@ -33,13 +34,21 @@ ANSWERS = {1: 3.0, 2: 4.0, 3: 5.0}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> str:
-    """`digits` versions 1 to 3 with golden requests, and 4 without; 1 is champion."""
+def exports(tmp_path_factory) -> dict[int, Path]:
+    """The SavedModels of the versions 1 to 3 with golden requests."""
+    folder = tmp_path_factory.mktemp("exports")
+    for number, answer in ANSWERS.items():
+        saved = saved_models.half_plus_two(folder / str(number), 0.5, answer - 1)
+        rollouts.record_golden(saved, 0.5, answer - 1)
+    return {number: folder / str(number) for number in ANSWERS}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, exports) -> str:
+    """`digits` versions 1 to 3, 4 without golden requests, and 5 with wrong ones."""
     folder = tmp_path_factory.mktemp("store")
     uri = rollouts.store_of(folder)
-    for number, answer in ANSWERS.items():
-        saved = saved_models.half_plus_two(folder / f"made{number}", 0.5, answer - 1)
-        rollouts.record_golden(saved, 0.5, answer - 1)
+    for saved in exports.values():
         rollouts.register(uri, folder, saved)
     bare = saved_models.half_plus_two(folder / "bare", 0.5, 5.0)
     rollouts.register(uri, folder, bare)
@@ -64,6 +73,7 @@ class Site:
     target: RolloutTarget
     client: Client
     engine: InProcess
+    registry: Any
 
     @property
     def files(self) -> Repository:
@@ -72,7 +82,7 @@ class Site:
     def deploy(self, version: int, label: str = "stable", **options) -> Rollout:
         return deploy(
             self.target,
-            Registry(),
+            self.registry,
             NAME,
             lambda: self.engine,
             version=version,
@@ -100,7 +110,13 @@ def site(tmp_path) -> Iterator[Site]:
     (tmp_path / "models").mkdir()
     with rollouts.running(tmp_path / "models") as address, Client(address, timeout=20) as client:
         target = RolloutTarget(Repository(tmp_path / "models"), address, wait=20.0)
-        yield Site(target, client, InProcess())
+        yield Site(target, client, InProcess(), Registry())
+
+
+@pytest.fixture
+def folder_site(site, exports) -> Site:
+    """The same without MLflow, whose database takes most of the time of a rollout."""
+    return replace(site, registry=FolderRegistry(exports))
 
 
 def test_who_answers_in_each_state(site):
@@ -316,34 +332,34 @@ CHANGES: dict[str, Callable[[Site], object]] = {
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
 def test_killed_anywhere_stable_answers_and_running_it_again_completes_it(
-    site, monkeypatch, change, owner, name, number
+    folder_site, monkeypatch, change, owner, name, number
 ):
-    site.deploy(1)
-    site.deploy(2, "canary") if change == "promote" else site.deploy(2)
-    old = site.version()
+    folder_site.deploy(1)
+    folder_site.deploy(2, "canary") if change == "promote" else folder_site.deploy(2)
+    old = folder_site.version()
     with nth_call(monkeypatch, owner, name, number, Killed()):
         try:
-            CHANGES[change](site)
+            CHANGES[change](folder_site)
         except Killed:
             pass
         else:
             return  # It has fewer such steps.
     wanted = {"deploy": 3, "promote": 2, "rollback": 1}[change]
-    assert site.version() in (old, wanted)
-    entry = site.entry()
+    assert folder_site.version() in (old, wanted)
+    entry = folder_site.entry()
     assert set(entry.labels.values()) <= entry.versions
     assert entry.labels["stable"] in (old, wanted)
-    with rollouts.running(site.files.path) as address, Client(address, timeout=20) as client:
+    with rollouts.running(folder_site.files.path) as address, Client(address, timeout=20) as client:
         answer = client.predict(NAME, X, label="stable")["y"].item()
         assert answer == ANSWERS[entry.labels["stable"]], "a server that starts now answers too"
     if entry.labels["stable"] == wanted and change != "deploy":
         # The label has moved: there is nothing left to promote or to roll back, only to tell.
-        promote.promote(site.target, NAME, version=wanted)
+        promote.promote(folder_site.target, NAME, version=wanted)
     else:
-        CHANGES[change](site)
-    assert site.version(label="stable") == wanted
-    assert site.available() == {wanted} == site.entry().versions
-    assert list(site.files.path.glob(".candidate.*")) == []
+        CHANGES[change](folder_site)
+    assert folder_site.version(label="stable") == wanted
+    assert folder_site.available() == {wanted} == folder_site.entry().versions
+    assert list(folder_site.files.path.glob(".candidate.*")) == []
 
 
 REFUSAL = ServingError(grpc.StatusCode.FAILED_PRECONDITION, "no")
@@ -353,19 +369,19 @@ REFUSAL = ServingError(grpc.StatusCode.FAILED_PRECONDITION, "no")
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("name", ["notify", "write_config"])
 def test_a_server_or_a_disk_that_refuses_leaves_everything_as_it_was(
-    site, monkeypatch, failure, number, name
+    folder_site, monkeypatch, failure, number, name
 ):
-    site.deploy(1)
-    before = snapshot(site)
+    folder_site.deploy(1)
+    before = snapshot(folder_site)
     owner = servers if name == "notify" else Repository
     with (
         nth_call(monkeypatch, owner, name, number, failure),
         pytest.raises((ServingError, RolloutError)),
     ):
-        site.deploy(2)
-    assert snapshot(site) == before
-    site.deploy(2)
-    assert site.version() == 2
+        folder_site.deploy(2)
+    assert snapshot(folder_site) == before
+    folder_site.deploy(2)
+    assert folder_site.version() == 2
 
 
 def test_a_full_disk_while_downloading_leaves_nothing(site, monkeypatch):
@@ -456,22 +472,22 @@ def test_a_server_that_was_left_behind_catches_up(site, monkeypatch):
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_version_that_is_not_unloaded_in_time_is_named_and_fails_nothing(
-    site, monkeypatch, change
+    folder_site, monkeypatch, change
 ):
-    site.deploy(1)
-    site.deploy(2, "canary") if change == "promote" else site.deploy(2)
+    folder_site.deploy(1)
+    folder_site.deploy(2, "canary") if change == "promote" else folder_site.deploy(2)
     old, wanted = {"deploy": (2, 3), "promote": (1, 2), "rollback": (2, 1)}[change]
     late = ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, "did not become END in 120 seconds")
     busy = [VersionStatus(old, "UNLOADING", "")]
     with nth_call(monkeypatch, servers, "wait_until_ended", 1, late):
         monkeypatch.setattr(servers, "states", lambda *_: busy)
         monkeypatch.setattr(servers, "notify", lambda *_: None)
-        done = CHANGES[change](site)
+        done = CHANGES[change](folder_site)
     assert isinstance(done, Rollout)
     assert list(done.loaded) == [old]
-    assert site.entry() == Entry.of({"stable": wanted})
+    assert folder_site.entry() == Entry.of({"stable": wanted})
     if change == "deploy":
-        assert Registry().find(NAME, version=3).tags["blessed"] == "true"
+        assert 3 in folder_site.registry.blessed
 
 
 def test_nothing_is_deleted_that_a_server_still_uses(site, monkeypatch):
