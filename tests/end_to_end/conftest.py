@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import keras
+from typing import Any
+
 import pytest
 
 from pipelines import training
+from pipelines.task import Network
 from tests.pipelines.conftest import at_once, store, store_template, workplace
 
 __all__ = ["at_once", "store", "store_template", "workplace"]
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[keras.Model]:
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Network]:
     """The networks that runs train from now on, in their order."""
     fit = training.fit
-    kept: list[keras.Model] = []
+    kept: list[Network] = []
 
-    def keep(*arguments) -> keras.Model:
+    def keep(*arguments: Any) -> Network:
         kept.append(fit(*arguments))
         return kept[-1]
 
