@@ -1,9 +1,9 @@
 """From text to the token ids that a network reads, in the training data and in the served graph.
 
-`Words` cuts at white space and around punctuation and looks words up, with ops of TensorFlow alone.
+`Words` splits at white space and around punctuation and looks words up, with TensorFlow's own ops.
 `WordPieces` are BERT's tokens (Devlin et al. 2019), with its [CLS] and [SEP] around them, from a
-vocabulary of the data's own or of a pre-trained encoder's; they take TF-Text's ops. Either is a
-function from a batch of strings to inputs, the same in both places. Id 0 is padding.
+vocabulary that is trained on the data or a pre-trained encoder's; they need TF-Text's ops. Either
+is a function from a batch of strings to inputs, the same in both places. Id 0 is padding.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ import tensorflow_text
 from pipelines.errors import UserError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# Frequent words decide a vocabulary; more texts than these only take longer.
+# More texts than these take longer and hardly change a vocabulary.
 _MAX_TEXTS = 50_000
 _CHUNK = 4096
-# Where BERT cuts text into words: at white space, and around punctuation and CJK characters.
-_KEPT = (
+# BERT splits text into words at white space and around punctuation and CJK characters.
+_MARKS = (
     r"[!-/:-@\[-`{-~]|\p{P}|[\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}"
     r"\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}\x{2B740}-\x{2CEAF}\x{2F800}-\x{2FA1F}]"
 )
-_CUT = rf"[\p{{Z}}\p{{Cc}}\p{{Cf}}]|{_KEPT}"
+_SEPARATORS = rf"[\p{{Z}}\p{{Cc}}\p{{Cf}}]|{_MARKS}"
 
 Inputs = dict[str, tf.RaggedTensor]
 
 
 class Tokenizer(Protocol):
-    """Turns texts into inputs."""
+    """Turns texts into the network's inputs."""
 
     @property
     def vocabulary(self) -> Sequence[str]:
@@ -42,7 +42,7 @@ class Tokenizer(Protocol):
 
     @property
     def resources(self) -> Sequence[Any]:
-        """What the graph uses besides constants, for the export to keep track of."""
+        """Layers and tables that the graph uses, for the export to track."""
 
     def __call__(self, *texts: tf.Tensor) -> Inputs:
         """Turns strings [batch], or pairs of them as two such, into ragged int32 [batch, tokens].
@@ -53,13 +53,13 @@ class Tokenizer(Protocol):
 
 
 class Words:
-    """Words in lower case and punctuation marks; those that are rare share one id.
+    """Words in lower case and punctuation marks; rare ones share the id of [UNK].
 
-    A text without words is one token of padding, for not every network takes empty sequences.
+    A text without words becomes one token of padding, as not every network takes empty sequences.
     """
 
     def __init__(self, texts: np.ndarray, size: int, max_length: int) -> None:
-        """Takes the most frequent words of `texts`, str [texts], at most `size` tokens in all."""
+        """Uses the most frequent words of `texts`, str [texts], at most `size` tokens in all."""
         self._layer = keras.layers.TextVectorization(
             max_tokens=size, standardize=_spaced, split="whitespace", ragged=True
         )
@@ -86,7 +86,7 @@ def _spaced(texts: tf.Tensor) -> tf.Tensor:
 
 
 def _with_plain_space(texts: tf.Tensor) -> tf.Tensor:
-    """Makes spaces of all white space and of control characters.
+    """Replaces all white space and control characters with spaces.
 
     TensorFlow's ops know white space of ASCII only, and TF-Text's read up to the first zero byte.
     """
@@ -102,7 +102,7 @@ class WordPieces:
     def __init__(
         self, vocabulary: Sequence[str], max_length: int, *, segments: bool = True
     ) -> None:
-        """Takes the vocabulary as it is; `segments` says whether the network reads them.
+        """Uses `vocabulary` as it is; `segments` says whether the network reads "segment_ids".
 
         Raises:
             UserError: It lacks a special token, or its first is not [PAD].
@@ -119,7 +119,7 @@ class WordPieces:
         self.resources = [self._tokenizer]
         self.max_length = max_length
         self.segments = segments
-        # Outside a graph keras_hub answers lists.
+        # Outside a graph keras_hub returns lists.
         self.split = tf.function(self._tokens, reduce_retracing=True)
 
     def _tokens(self, texts: tf.Tensor) -> tf.RaggedTensor:
@@ -131,7 +131,7 @@ class WordPieces:
     def pieces(self, words: tf.RaggedTensor) -> tf.RaggedTensor:
         """Returns the tokens of each word, at least one: [batch, words] to [batch, words, tokens].
 
-        Words of which nothing is left, as of a lone control character, become [UNK].
+        Words without a token, as a lone control character, become [UNK].
         """
         split = self.split(words.flat_values)
         unknown = tf.fill(
@@ -142,29 +142,29 @@ class WordPieces:
         return words.with_flat_values(split)
 
     def words(self, texts: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Cuts strings [batch] into words before anything is changed about them.
+        """Splits strings [batch] into words, and these into tokens.
 
-        Lower case and removed accents change lengths; where a word stands does not depend on them.
+        Words are split before lower case and removed accents change lengths, so that their
+        positions are those in the original text.
 
         Returns:
-            The words' tokens, int32 [batch, words, tokens]; and where in the text's UTF-8 each word
-            starts and ends, int64 bytes [batch, words].
+            The words' tokens, int32 [batch, words, tokens]; and the start and end of each word in
+            the text's UTF-8, int64 bytes [batch, words].
         """
-        words, starts, ends = _split(texts, _CUT, _KEPT)
+        words, starts, ends = _split(texts, _SEPARATORS, _MARKS)
         return self.pieces(words), starts, ends
 
     def pack(self, *segments: tf.RaggedTensor) -> Inputs:
         """Puts [CLS] before the first segment, int32 [batch, tokens], and [SEP] behind each.
 
-        What exceeds the length is cut off the last segment's end, which is the only one that is
-        cut as long as the others fit.
+        Pairs longer than the maximum length are truncated: the last segment first, the others only
+        if they do not fit by themselves.
         """
-        room = self.max_length - 1 - len(segments)
         kept, batch = [], segments[0].nrows()
-        left = tf.fill([batch], tf.constant(room, tf.int64))
+        available = tf.fill([batch], tf.constant(self.max_length - 1 - len(segments), tf.int64))
         for segment in segments:
-            lengths = tf.minimum(segment.row_lengths(), left)
-            left -= lengths
+            lengths = tf.minimum(segment.row_lengths(), available)
+            available -= lengths
             kept.append(truncate(segment, lengths))
         separator = self._column(self._tokenizer.sep_token_id, batch)
         parts = [self._column(self._tokenizer.cls_token_id, batch)]
@@ -191,28 +191,28 @@ def split_words(
         punctuation_apart: Whether each punctuation mark is a word of its own.
 
     Returns:
-        Words, and where in the text they start and end, int64, in bytes; each [batch, words].
+        Words, and their starts and ends in the text, int64, in bytes; each [batch, words].
     """
     space, marks = r"[\p{Z}\p{Cc}]+", r"[!-/:-@\[-`{-~]|\p{P}"
     return _split(texts, *((f"{space}|{marks}", marks) if punctuation_apart else (space, "")))
 
 
 def _split(
-    texts: tf.Tensor, cuts: str, kept: str
+    texts: tf.Tensor, separators: str, kept: str
 ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-    # The op reads up to the first zero byte.
+    # The op stops at the first zero byte.
     texts = tf.strings.regex_replace(texts, r"\x00", " ")
-    return tensorflow_text.regex_split_with_offsets(texts, cuts, kept)
+    return tensorflow_text.regex_split_with_offsets(texts, separators, kept)
 
 
 def truncate(segment: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
-    """Keeps the first `lengths` [batch] tokens of each row."""
+    """Truncates each row to its number in `lengths`, int64 [batch]."""
     places = tf.ragged.range(segment.row_lengths())
     return tf.ragged.boolean_mask(segment, places < lengths[:, tf.newaxis])
 
 
 def train_word_pieces(texts: np.ndarray, size: int, *, lowercase: bool = True) -> list[str]:
-    """Returns a WordPiece vocabulary of about `size` tokens for `texts`, str [texts]."""
+    """Trains a WordPiece vocabulary of about `size` tokens on `texts`, str [texts]."""
     return keras_hub.tokenizers.compute_word_piece_vocabulary(
         tf.data.Dataset.from_tensor_slices(texts[:_MAX_TEXTS]).batch(_CHUNK).map(_with_plain_space),
         vocabulary_size=size,
@@ -223,7 +223,7 @@ def train_word_pieces(texts: np.ndarray, size: int, *, lowercase: bool = True) -
 
 
 def is_lowercase(vocabulary: Sequence[str]) -> bool:
-    """Returns whether no token of a vocabulary but the special ones has a capital letter."""
+    """Returns whether no token of a vocabulary has a capital letter, special tokens aside."""
     return not any(token != token.lower() for token in vocabulary if token not in SPECIAL)
 
 

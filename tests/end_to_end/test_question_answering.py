@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 
 from pipelines.__main__ import main
 from pipelines.datasets.builders import sotu_cloze
-from pipelines.tasks.question_answering import data as questions
-from pipelines.tasks.question_answering import decoding as question_answering
+from pipelines.tasks.question_answering import decoding
+from pipelines.tasks.question_answering import task as module
+from pipelines.tasks.question_answering.data import Questions, encode_columns, load
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
@@ -25,14 +27,13 @@ SMALL = (
 def test_a_server_answers_questions_as_the_trained_model_would(
     store, workplace, trained, monkeypatch
 ):
-    loaded: list[questions.Questions] = []
-    load = questions.load
+    loaded: list[Questions] = []
 
-    def kept_data(*arguments) -> questions.Questions:
+    def kept_data(*arguments: Any) -> Questions:
         loaded.append(load(*arguments))
         return loaded[-1]
 
-    monkeypatch.setattr(questions, "load", kept_data)
+    monkeypatch.setattr(module, "load", kept_data)
     monkeypatch.setattr(sotu_cloze, "SIZES", {"train": 200, "validation": 40, "test": 40})
     monkeypatch.setattr(sotu_cloze, "LARGEST_SHARE", 0.1)
     assert main(["question_answering", "--data_dir", str(workplace / "data"), *SMALL]) == 0
@@ -57,18 +58,18 @@ def test_a_server_answers_questions_as_the_trained_model_would(
         client.wait_until_ready("asked", timeout=60)
         answers = client.predict("asked", columns)
 
-    ((data,), (model,)) = loaded, trained
-    inputs, spans = questions.encoded(data.tokenizer, *columns.values())
-    logits = model.predict({k: x.to_tensor() for k, x in inputs.items()}, verbose=0)
-    expected = {name: x.numpy() for name, x in question_answering.decode(logits).items()}
+    ((data,), (network,)) = loaded, trained
+    inputs, spans = encode_columns(data.tokenizer, *columns.values())
+    logits = network.model.predict({k: x.to_tensor() for k, x in inputs.items()}, verbose=0)
+    expected = {name: x.numpy() for name, x in decoding.most_probable_span(logits).items()}
     np.testing.assert_allclose(answers["score"], expected["score"], rtol=1e-4, atol=1e-6)
-    two = np.sort(question_answering.joint(logits).numpy().reshape(len(spans), -1))[:, -2:]
-    decided = two[:, 1] - two[:, 0] > 1e-3
-    assert decided.mean() > 0.7
+    two = np.sort(decoding.span_log_probs(logits).numpy().reshape(len(spans), -1))[:, -2:]
+    unambiguous = two[:, 1] - two[:, 0] > decoding.TIE_TOLERANCE
+    assert unambiguous.mean() > 0.7
     for row, context in enumerate(asked["context"]):
         answer = answers["answer"][row].decode()
         assert answer == context[answers["start"][row] : answers["end"][row]] != ""
-        if decided[row]:
+        if unambiguous[row]:
             start, end = (expected[name][row] for name in ("start", "end"))
             place = slice(spans[row][start, 0], spans[row][end, 1])
             assert answer == columns["context"][row][place].decode()

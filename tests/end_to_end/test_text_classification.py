@@ -13,7 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from architectures.bert import transformer_layers
 from pipelines.__main__ import main
-from pipelines.text import task as encoders
+from pipelines.text import pretrained
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from serving.server.lifecycle.warmup import WARMUP_FILE
@@ -128,12 +128,12 @@ def test_a_second_run_goes_on_with_the_encoder_of_the_first(store, workplace, da
     answer = serve("text_classification", workplace, text=["The ship", "a tree!", ""])
     assert answer["probabilities"].shape == (3, 2)
 
-    trained = ("--architecture", "bert_tiny", "--encoder", f"runs:/{first}")
+    encoder = ("--architecture", "bert_tiny", "--encoder", f"runs:/{first}")
     options = ("--freeze_layers", "1", "--text_signature", "false", "--epochs", "1")
-    second = train("text_classification", "topics", data_dir, *trained, *options)
-    before, after = (encoders.find(f"runs:/{run}") for run in (first, second))
-    assert encoders.read_vocabulary(after) == encoders.read_vocabulary(before)
-    old, new = (encoders.read(folder, "bert") for folder in (before, after))
+    second = train("text_classification", "topics", data_dir, *encoder, *options)
+    before, after = (pretrained.find(f"runs:/{run}") for run in (first, second))
+    assert pretrained.read_vocabulary(after) == pretrained.read_vocabulary(before)
+    old, new = (pretrained.read(folder, "bert") for folder in (before, after))
     frozen, free = (
         {w.path for layer in layers for w in layer.weights}
         for layers in (transformer_layers(old)[:1], transformer_layers(old)[1:])
@@ -151,5 +151,5 @@ def test_an_encoder_that_no_run_kept_is_told_in_one_sentence(store, data_dir, ca
     chosen = ("--dataset", "topics", "--data_dir", str(data_dir), "--architecture", "bert_tiny")
     assert main(["text_classification", *chosen, "--encoder", "runs:/nowhere"]) == 2
     assert capsys.readouterr().err == (
-        "error: --encoder runs:/nowhere leads to no run that kept an encoder\n"
+        "error: --encoder runs:/nowhere has no saved encoder\n"
     )

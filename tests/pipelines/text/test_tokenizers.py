@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import UserError
-from pipelines.tasks.token_classification import task as token_classification
+from pipelines.tasks.token_classification.decoding import words_pattern
 from pipelines.text import tokenizers
 from pipelines.text.tokenizers import (
     SPECIAL,
@@ -279,7 +279,7 @@ def test_words_are_the_bytes_between_their_places_and_nothing_else_is_left_but_s
 @given(MIXED.map("".join), st.booleans())
 def test_a_graph_and_python_find_the_same_words(text, apart):
     """What is served is proven with words that Python has split."""
-    pattern = token_classification.words_pattern(apart)
+    pattern = words_pattern(apart)
     expected = [
         (m.group().encode(), len(text[: m.start()].encode()), len(text[: m.end()].encode()))
         for m in pattern.finditer(text)
@@ -293,7 +293,7 @@ def test_a_graph_and_python_agree_on_every_character():
     ]
     texts = [f"x{c}y" for c in characters]
     for apart in (False, True):
-        pattern = token_classification.words_pattern(apart)
+        pattern = words_pattern(apart)
         found = split_words(tf.constant([t.encode() for t in texts]), punctuation_apart=apart)[0]
         expected = [[m.group().encode() for m in pattern.finditer(text)] for text in texts]
         assert rows(found) == expected

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.datasets import loading
+from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
 from pipelines.tasks.question_answering import data as questions
-from pipelines.tasks.question_answering.data import CUT_OFF
+from pipelines.tasks.question_answering.data import IGNORE_ID
 from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import SPECIAL, WordPieces
-from tests.pipelines.asked import as_columns
+from tests.pipelines.tasks.question_answering.examples import as_columns
 
 LETTERS = [chr(letter) for letter in range(ord("a"), ord("z") + 1)]
 PIECES = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), *"0123456789.,$_", "rome"]
@@ -55,7 +56,7 @@ def test_words_lead_to_tokens_and_back_to_the_very_text(tokenizer, context, data
     places = spans[0].numpy()
     words = np.unique(places[places[:, 1] > 0], axis=0)
     if not len(words):
-        assert questions.tokens_of(places, 0, len(context.encode())) == (CUT_OFF, CUT_OFF)
+        assert questions.tokens_of(places, 0, len(context.encode())) == (IGNORE_ID, IGNORE_ID)
         return
     first = data.draw(st.integers(0, len(words) - 1))
     last = data.draw(st.integers(first, len(words) - 1))
@@ -90,13 +91,13 @@ def test_a_piece_of_a_word_stands_for_all_of_it(tokenizer):
 
 def made(rows, tokenizer) -> questions.Questions:
     """A data set with the same questions in each split."""
-    asked = {split: as_columns(rows) for split in questions.SPLITS}
+    columns = {split: as_columns(rows) for split in SPLITS}
     return questions.questions(
-        asked, lambda texts: tokenizer, name="made", version="1.0.0", digest="0"
+        columns, lambda texts: tokenizer, name="made", version="1.0.0", digest="0"
     )
 
 
-def test_answers_that_are_cut_off_are_not_trained_on_but_counted(tokenizer):
+def test_truncated_answers_are_not_trained_on_but_counted(tokenizer):
     near = (b"a _____ c", b"a b c", (b"b",), 2)
     far = (b"a _____ c", b"a " * 30 + b"b c", (b"b",), 60)
     data = made([near, far, near], tokenizer)
@@ -117,9 +118,9 @@ def test_answers_of_the_bundled_set_lead_to_tokens_and_back(bundled, monkeypatch
     data = questions.load(config, lambda texts: tokenizer)
     assert (data.name, data.version, data.example_bytes) == ("sotu_cloze", "1.0.0", 0)
     assert data.sizes == {"train": 8000, "validation": 1000, "test": 1000}
-    for split in questions.SPLITS:
+    for split in SPLITS:
         columns = [data.raw(split)[name] for name in ("context", "answers", "spans")]
-        targets = (target for _, target in getattr(data, split).as_numpy_iterator())
+        targets = (target for _, target in data.split(split).as_numpy_iterator())
         for context, answers, spans, target in zip(*columns, targets, strict=True):
             assert (context[spans[target["start"], 0] : spans[target["end"], 1]],) == answers
 
@@ -142,7 +143,7 @@ class SeveralAnswers(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        return {split: self._generate_examples() for split in questions.SPLITS}
+        return {split: self._generate_examples() for split in SPLITS}
 
     def _generate_examples(self):
         context = "Zoë a vécu à Rome."
@@ -154,7 +155,8 @@ class SeveralAnswers(tfds.core.GeneratorBasedBuilder):
 def test_the_first_of_several_answers_is_trained_and_all_are_kept(tmp_path, tokenizer):
     builder = SeveralAnswers(data_dir=str(tmp_path))
     builder.download_and_prepare()
-    row = questions._columns(builder, "test")
+    source = loading.Source(builder, {"test": "test"})
+    row = questions._columns(questions._rows_of(source, "test"))
     assert row["answers"].tolist() == [("à Rome".encode(), b"Rome")]
     assert row["answer_start"].tolist() == [len("Zoë a vécu ".encode())]
 

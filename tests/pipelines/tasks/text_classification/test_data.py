@@ -8,23 +8,24 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import loading
+from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification import data as texts
-from pipelines.tasks.text_classification.data import LabelledTexts
+from pipelines.tasks.text_classification.data import LabeledTexts
 from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import WordPieces, Words, train_word_pieces
 from tests.pipelines import written
 
 
-def load(folder, name: str, learned: list[str] | None = None) -> LabelledTexts:
+def load(folder, name: str, learned: list[str] | None = None) -> LabeledTexts:
     """Loads a set with a tokenizer of words, and tells what the words were learned from."""
 
-    def learn(column: np.ndarray) -> Words:
+    def make_tokenizer(column: np.ndarray) -> Words:
         if learned is not None:
             learned.extend(column)
         return Words(column, 300, 12)
 
-    return texts.load(TextConfig(dataset=name, data_dir=str(folder)), learn)
+    return texts.load(TextConfig(dataset=name, data_dir=str(folder)), make_tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_a_set_of_texts_is_read_whole_and_in_order(folder):
     for split, rows in stored.items():
         assert list(data.raw(split)) == ["text"]
         assert data.raw(split)["text"].tolist() == [row["text"] for row in rows]
-        target = data.columns[split]["target"]
+        target = data.labels[split]
         assert target.dtype == np.int64
         assert target.tolist() == [row["label"] for row in rows]
 
@@ -56,19 +57,19 @@ def test_a_set_of_texts_is_read_whole_and_in_order(folder):
 @pytest.mark.parametrize("name", ["topics", "pairs"])
 def test_examples_are_the_tokens_of_each_text_with_its_label(name, folder):
     data = load(folder, name)
-    for split in texts.SPLITS:
-        columns = data.raw(split).values()
-        examples = list(getattr(data, split))
+    for split in SPLITS:
+        texts_of_split = (tf.constant(column) for column in data.raw(split).values())
+        expected = {key: x.to_list() for key, x in data.tokenizer(*texts_of_split).items()}
+        examples = list(data.split(split))
         assert len(examples) == data.sizes[split]
-        for (inputs, target), label, *given in zip(
-            examples, data.columns[split]["target"], *columns, strict=True
+        for row, ((inputs, target), label) in enumerate(
+            zip(examples, data.labels[split], strict=True)
         ):
-            expected = data.tokenizer(*(tf.constant([text]) for text in given))
             assert inputs.keys() == expected.keys()
             for key, value in inputs.items():
                 assert isinstance(value, tf.Tensor)
                 assert value.dtype == tf.int32
-                assert value.numpy().tolist() == expected[key].to_list()[0]
+                assert value.numpy().tolist() == expected[key][row]
             assert target.numpy() == label
     spec, label_spec = data.train.element_spec
     assert {tuple(part.shape) for part in spec.values()} == {(None,)}
@@ -97,10 +98,10 @@ def test_the_order_of_a_pair_is_the_builders_or_else_the_alphabets(tmp_path):
 
 
 def test_pairs_have_segments_where_the_tokenizer_gives_them(folder):
-    def learn(column: np.ndarray) -> WordPieces:
+    def make_tokenizer(column: np.ndarray) -> WordPieces:
         return WordPieces(train_word_pieces(column, 200), 24)
 
-    data = texts.load(TextConfig(dataset="pairs", data_dir=str(folder)), learn)
+    data = texts.load(TextConfig(dataset="pairs", data_dir=str(folder)), make_tokenizer)
     for inputs, _ in data.test.as_numpy_iterator():
         separators = inputs["token_ids"] == data.tokenizer.vocabulary.index("[SEP]")
         assert separators.sum() == 2
@@ -122,7 +123,7 @@ def test_a_test_split_without_labels_is_left_alone(tmp_path):
         ("validation", rows["train"][18:]),
         ("test", rows["validation"]),
     ):
-        assert data.columns[split]["target"].tolist() == [row["label"] for row in expected]
+        assert data.labels[split].tolist() == [row["label"] for row in expected]
         assert data.raw(split)["text"].tolist() == [row["sentence1"] for row in expected]
 
 
@@ -143,7 +144,7 @@ def test_the_sets_own_pair_says_which_label_is_meant(tmp_path):
             )
 
         def _split_generators(self, dl_manager):
-            return {split: self._generate_examples() for split in texts.SPLITS}
+            return {split: self._generate_examples() for split in SPLITS}
 
         def _generate_examples(self):
             for index in range(3):
@@ -153,7 +154,7 @@ def test_the_sets_own_pair_says_which_label_is_meant(tmp_path):
     tfds.builder("twice", data_dir=str(tmp_path)).download_and_prepare()
     data = load(tmp_path, "twice")
     assert data.class_names == written.TOPICS
-    assert data.columns["train"]["target"].tolist() == [1, 1, 1]
+    assert data.labels["train"].tolist() == [1, 1, 1]
 
 
 TEXT, LABEL = written.TEXT, written.label("a", "b")
@@ -162,7 +163,7 @@ TEXT, LABEL = written.TEXT, written.label("a", "b")
 @pytest.mark.parametrize(
     ("name", "features", "row"),
     [
-        ("unlabelled", {"text": TEXT, "number": np.int64}, {"text": "a", "number": 3}),
+        ("unlabeled", {"text": TEXT, "number": np.int64}, {"text": "a", "number": 3}),
         ("wordless", {"size": np.int64, "label": LABEL}, {"size": 1, "label": 0}),
         (
             "threefold",
@@ -171,7 +172,7 @@ TEXT, LABEL = written.TEXT, written.label("a", "b")
         ),
     ],
 )
-def test_a_set_without_labelled_texts_is_refused(name, features, row, tmp_path):
+def test_a_set_without_labeled_texts_is_refused(name, features, row, tmp_path):
     written.store(tmp_path, name, features, {"train": [row] * 3})
     message = f"^{name} has no text, or pair of texts, with a class label; its features are: "
     with pytest.raises(UserError, match=message) as caught:
@@ -182,7 +183,7 @@ def test_a_set_without_labelled_texts_is_refused(name, features, row, tmp_path):
 
 def test_texts_of_any_script_come_as_they_are(tmp_path):
     given = ["Łódź 😀", "中文 text", "e\u0301", "", "two\nlines\xa0"]
-    rows = {split: [{"text": t, "label": 0} for t in given] for split in texts.SPLITS}
+    rows = {split: [{"text": t, "label": 0} for t in given] for split in SPLITS}
     written.store(tmp_path, "scripts", {"text": TEXT, "label": LABEL}, rows)
     data = load(tmp_path, "scripts")
     assert data.raw("validation")["text"].tolist() == given

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import architectures
-from pipelines.tasks.text_classification import data as texts
 from pipelines.tasks.text_classification import probing
-from pipelines.tasks.text_classification.data import LabelledTexts
+from pipelines.tasks.text_classification.data import LabeledTexts, labeled_texts
 from pipelines.text.tokenizers import SPECIAL, WordPieces
 from tests.architectures.encoder_reference import scramble
 from tests.pipelines.written import ENCODER, topics
@@ -27,12 +23,12 @@ NAMES = {
 }
 
 
-def learned(column: np.ndarray, segments: bool = True) -> WordPieces:
+def tokenizer(column: np.ndarray, segments: bool = True) -> WordPieces:
     words = {word.strip(".,").lower() for text in column for word in text.split()}
     return WordPieces([*SPECIAL, *sorted(words - {""}), ".", ","], 16, segments=segments)
 
 
-def loaded(segments: bool = True) -> LabelledTexts:
+def loaded(segments: bool = True) -> LabeledTexts:
     columns = {
         split: {
             "text": np.array([row["text"] for row in rows], object),
@@ -40,21 +36,22 @@ def loaded(segments: bool = True) -> LabelledTexts:
         }
         for split, rows in topics({"train": 200, "validation": 70, "test": 2}).items()
     }
-    about: Mapping[str, Any] = {
-        "name": "topics",
-        "version": "1.0.0",
-        "digest": "0123456789ab",
-        "class_names": ("sea", "wood"),
-    }
-    return texts.labelled(columns, lambda column: learned(column, segments), **about)
+    return labeled_texts(
+        columns,
+        lambda column: tokenizer(column, segments),
+        class_names=("sea", "wood"),
+        name="topics",
+        version="1.0.0",
+        digest="0123456789ab",
+    )
 
 
 @pytest.fixture(scope="module")
-def data() -> LabelledTexts:
+def data() -> LabeledTexts:
     return loaded()
 
 
-def build(family: str, data: LabelledTexts, layers: int = 2) -> keras.Model:
+def build(family: str, data: LabeledTexts, layers: int = 2) -> keras.Model:
     narrow = {"embedding": 8} if family in ("albert", "electra") else {}
     model = architectures.build(
         NAMES[family],
@@ -136,8 +133,8 @@ def test_features_are_pooled_over_real_tokens_only():
 def test_the_encoder_learns_nothing_and_not_all_texts_are_needed(data, monkeypatch):
     encoder = build("bert", data)
     before = [weight.numpy() for weight in encoder.weights]
-    monkeypatch.setattr(probing, "_MOST_TRAINING", 30)
-    monkeypatch.setattr(probing, "_MOST_VALIDATION", 10)
+    monkeypatch.setattr(probing, "_MAX_TRAINING", 30)
+    monkeypatch.setattr(probing, "_MAX_VALIDATION", 10)
     scores = probing.probe(encoder, data)
     for weight, value in zip(encoder.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
@@ -149,5 +146,5 @@ def test_the_figure_has_a_line_for_each_pooling(data, monkeypatch):
     scores = {"cls": [0.5, 0.6], "mean": [0.7, 0.8], "max": [0.6, 0.9]}
     monkeypatch.setattr(probing, "probe", lambda encoder, data: scores)
     (axes,) = probing.figure(keras.Model(), data).axes
-    drawn = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in axes.lines}
-    assert drawn == scores
+    plotted = {line.get_label(): np.asarray(line.get_ydata()).tolist() for line in axes.lines}
+    assert plotted == scores

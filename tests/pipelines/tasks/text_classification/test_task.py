@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib.figure import Figure
 
-from pipelines import training
 from pipelines.errors import UserError
-from pipelines.evaluation import predict
 from pipelines.export import saved_model
 from pipelines.export.ops import ops, text_ops
-from pipelines.export.signature import Signature
-from pipelines.tasks.text_classification.data import LabelledTexts
+from pipelines.tasks.text_classification import probing
 from pipelines.tasks.text_classification.task import TextClassification, _joined
+from pipelines.text import figures as text_figures
 from pipelines.text.config import TextConfig
-from tests.pipelines import samples, written
+from tests.pipelines import written
+from tests.pipelines.built import Built, exported, graph_ops
 
 SMALL = {
     "word_convnet": {"embedding": 6, "filters": 5, "widths": [2, 3]},
@@ -43,42 +40,24 @@ def config(folder: Path, architecture: str, dataset: str = "topics", **options: 
     return written.config(folder, dataset, architecture, **{**model, **options})
 
 
-class Built:
-    """A task with its data and its untrained network."""
-
-    def __init__(self, chosen: TextConfig) -> None:
-        self.config = chosen
-        self.task = TextClassification()
-        self.data: LabelledTexts = self.task.load(chosen)
-        self.model: keras.Model = training.build(self.task, self.data, chosen)
-
-    @functools.cached_property
-    def signatures(self) -> list[Signature]:
-        return self.task.signatures(self.model, self.data)
-
-    @property
-    def default(self) -> Signature:
-        return self.signatures[0]
-
-
 @pytest.fixture(scope="module")
 def words(folder) -> Built:
-    return Built(config(folder, "word_convnet"))
+    return Built(TextClassification(config(folder, "word_convnet")))
 
 
 @pytest.fixture(scope="module")
 def encoder(folder) -> Built:
-    return Built(config(folder, "bert_tiny"))
+    return Built(TextClassification(config(folder, "bert_tiny")))
 
 
 @pytest.fixture(scope="module")
 def paired(folder) -> Built:
-    return Built(config(folder, "electra_small", "pairs"))
+    return Built(TextClassification(config(folder, "electra_small", "pairs")))
 
 
 @pytest.fixture(scope="module")
 def paired_words(folder) -> Built:
-    return Built(config(folder, "bigru", "pairs"))
+    return Built(TextClassification(config(folder, "bigru", "pairs")))
 
 
 BUILT = ("words", "encoder", "paired", "paired_words")
@@ -87,16 +66,6 @@ BUILT = ("words", "encoder", "paired", "paired_words")
 @pytest.fixture(params=BUILT)
 def built(request) -> Built:
     return request.getfixturevalue(request.param)
-
-
-@functools.cache
-def graph(function: Any, *specs: tf.TensorSpec) -> Any:
-    return tf.function(function, input_signature=specs)
-
-
-def exported(signature: Signature) -> Any:
-    """The entry as it is exported; tracing it takes seconds, so that it is kept."""
-    return graph(signature.function, *signature.inputs.values())
 
 
 def test_all_signatures_answer_as_they_expect(built):
@@ -113,7 +82,7 @@ def test_all_signatures_answer_as_they_expect(built):
                 np.testing.assert_allclose(answers[key], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_entries_are_named_and_read_texts_by_name(words, paired):
+def test_the_signatures_are_named_and_read_texts_by_name(words, paired):
     assert [s.name for s in words.signatures] == ["serving_default", "token_ids", "classify"]
     assert list(words.default.inputs) == ["text"]
     # A tf.Example has one text.
@@ -124,14 +93,13 @@ def test_the_entries_are_named_and_read_texts_by_name(words, paired):
 
 def test_what_is_expected_is_the_network_on_the_examples_of_the_data_set(built):
     """Serving tokenizes as training does."""
-    test = predict(built.task, built.model, built.data, "test", batch_size=5)
-    chance = test.predicted["probabilities"]
+    probabilities = built.predict("test").predicted["probabilities"]
     for signature in built.signatures:
         expected = signature.expected.get("probabilities", signature.expected.get("scores"))
-        np.testing.assert_allclose(expected, chance, rtol=1e-4, atol=1e-6)
-    names = [built.data.class_names[index].encode() for index in chance.argmax(-1)]
+        np.testing.assert_allclose(expected, probabilities, rtol=1e-4, atol=1e-6)
+    names = [built.data.class_names[index].encode() for index in probabilities.argmax(-1)]
     assert built.default.expected["classes"].tolist() == names
-    np.testing.assert_allclose(chance.sum(-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
 
 
 def test_any_texts_get_an_answer_alone_and_together(built):
@@ -146,37 +114,31 @@ def test_any_texts_get_an_answer_alone_and_together(built):
     assert np.isfinite(together).all()
 
 
-def test_texts_of_another_shape_are_refused_before_they_reach_the_network(built):
-    count = len(built.default.inputs)
-    spec = [tf.TensorSpec(None, tf.string)] * count
-    ask = tf.function(built.default.function, input_signature=spec)
+def test_texts_of_another_shape_are_refused_before_they_reach_the_network(words):
+    spec = [tf.TensorSpec(None, tf.string)]
+    ask = tf.function(words.default.function, input_signature=spec)
     for wrong in (tf.constant("ship"), tf.constant([["ship"]])):
         with pytest.raises(tf.errors.InvalidArgumentError):
-            ask(*[wrong] * count)
+            ask(wrong)
 
 
-def saved(built: Built, signatures: list[Signature], folder: Path) -> list[str]:
-    """Exports and returns the ops that the SavedModel needs."""
-    return ops(saved_model.saved_model(built.model, signatures, folder / "saved_model"))
-
-
-def test_networks_of_words_need_no_ops_of_tf_text(words, paired_words, tmp_path):
-    for index, built in enumerate((words, paired_words)):
-        (tmp_path / str(index)).mkdir()
-        assert not text_ops(saved(built, built.signatures, tmp_path / str(index)))
+def test_networks_of_words_need_no_ops_of_tf_text(words, paired_words):
+    for built in (words, paired_words):
+        for signature in built.signatures:
+            assert not text_ops(graph_ops(signature))
 
 
 def test_encoders_need_them_unless_they_read_token_ids_only(encoder, folder, tmp_path):
-    assert "CaseFoldUTF8" in text_ops(saved(encoder, encoder.signatures, tmp_path))
-    plain = Built(config(folder, "bert_tiny", text_signature=False))
-    plain.model.set_weights(encoder.model.get_weights())
+    assert "CaseFoldUTF8" in text_ops(graph_ops(encoder.default))
+    plain = Built(TextClassification(config(folder, "bert_tiny", text_signature=False)))
+    plain.network.model.set_weights(encoder.network.model.get_weights())
     (only,) = plain.signatures
     assert only.name == "serving_default"
     assert set(only.inputs) == {"token_ids", "padding_mask", "segment_ids"}
     assert {spec.dtype for spec in only.inputs.values()} == {tf.int32}
-    (tmp_path / "plain").mkdir()
-    assert not text_ops(saved(plain, [only], tmp_path / "plain"))
-    loaded = tf.saved_model.load(str(tmp_path / "plain/saved_model"))
+    saved = saved_model.saved_model(plain.network.model, [only], tmp_path / "saved_model")
+    assert not text_ops(ops(saved))
+    loaded = tf.saved_model.load(str(saved))
     asked = {name: tf.constant(value) for name, value in only.examples.items()}
     answer = loaded.signatures["serving_default"](**asked)
     np.testing.assert_allclose(
@@ -184,19 +146,10 @@ def test_encoders_need_them_unless_they_read_token_ids_only(encoder, folder, tmp
     )
 
 
-def trained(built: Built, epochs: int = 1) -> keras.Model:
-    recipe = replace(built.config.recipe, epochs=epochs)
-    chosen = replace(built.config, recipe=recipe)
-    model = training.build(built.task, built.data, chosen)
-    record: Any = samples.Record()
-    return training.fit(built.task, model, built.data, chosen, record)
-
-
 def test_a_network_learns_what_a_text_is_about(folder):
-    built = Built(config(folder, "word_convnet", word_dropout=0.1))
-    model = trained(built, epochs=8)
-    scores = built.task.scores(predict(built.task, model, built.data, "validation", 8))
-    assert scores[built.task.metric] > 0.9
+    task = TextClassification(config(folder, "word_convnet", word_dropout=0.1))
+    built = Built(task, epochs=8)
+    assert built.scores("validation")[task.metric] > 0.9
     (baseline,) = built.task.baselines(built.data)
     assert baseline.name == "TF-IDF and logistic regression"
     assert baseline.validation["accuracy"] > 0.9
@@ -211,10 +164,18 @@ def test_the_baseline_reads_both_texts_of_a_pair(paired):
     ]
 
 
-def test_a_frozen_encoder_stays_as_it_is_in_training(folder):
-    built = Built(config(folder, "bert_tiny", freeze_layers=1))
-    before = {weight.path: weight.numpy() for weight in built.model.weights}
-    model = trained(built)
+@pytest.fixture(scope="module")
+def frozen(folder) -> tuple[Built, dict[str, np.ndarray]]:
+    """A trained network whose encoder has a frozen layer, and its weights before training."""
+    built = Built(TextClassification(config(folder, "distilbert_base", freeze_layers=1)))
+    before = {weight.path: weight.numpy() for weight in built.network.model.weights}
+    built.network = built.trained()
+    return built, before
+
+
+def test_a_frozen_encoder_stays_as_it_is_in_training(frozen):
+    built, before = frozen
+    model = built.network.model
     layers = [layer.name for layer in model.layers if layer.name.startswith("transformer_layer")]
     changed = {
         path.split("/")[0]
@@ -227,38 +188,39 @@ def test_a_frozen_encoder_stays_as_it_is_in_training(folder):
     assert not {name for name in changed if "embedding" in name}
 
 
-def test_what_a_run_keeps_is_the_trained_encoder(folder, tmp_path):
-    built = Built(config(folder, "distilbert_base"))
-    trained(built)
-    ((name, write),) = built.task.artifacts(built.model, built.data).items()
+def test_what_a_run_keeps_is_the_trained_encoder(frozen, folder, tmp_path):
+    built, _ = frozen
+    ((name, write),) = built.task.artifacts(built.network, built.data).items()
     write(tmp_path / name)
-    again = Built(
-        config(folder, "distilbert_base", encoder=str(tmp_path / name), model={"pooling": "mean"})
-    )
-    assert again.data.tokenizer.vocabulary == built.data.tokenizer.vocabulary
-    assert built.task._encoder is not None
-    assert again.task._encoder is not None
-    for one, other in zip(again.task._encoder.weights, built.task._encoder.weights, strict=True):
+    options: dict[str, Any] = {"encoder": str(tmp_path / name), "model": {"pooling": "mean"}}
+    task = TextClassification(config(folder, "distilbert_base", **options))
+    data = task.load()
+    assert data.tokenizer.vocabulary == built.data.tokenizer.vocabulary
+    encoders = task.network(data).parts["encoder"], built.network.parts["encoder"]
+    for one, other in zip(*(encoder.weights for encoder in encoders), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 NAMES = ["confusion_matrix", "reliability", "worst_mistakes", "lengths", "embedding_map"]
 
 
-def test_the_figures_come_out(built):
-    test = predict(built.task, built.model, built.data, "test", 8)
-    figures = dict(built.task.figures(built.model, built.data, test))
+def test_the_figures_come_out(built, monkeypatch):
+    if built.task.config.architecture != "bert_tiny":  # Once is enough of what takes long.
+        monkeypatch.setattr(text_figures, "embedding_map", lambda *arguments: Figure())
+        monkeypatch.setattr(probing, "figure", lambda *arguments: Figure())
+    test = built.predict("test")
+    figures = dict(built.task.figures(built.network, built.data, test, []))
     more = {
         "word_convnet": [],
-        # Its pooling looks at all words, from nowhere.
+        # Its pooling has no query for each token.
         "bigru": ["attention_layers"],
     }
     of_encoders = ["attention_layers", "attention_heads", "probing"]
-    assert list(figures) == NAMES + more.get(built.config.architecture, of_encoders)
-    # The worst mistake is the text whose own class had the least chance.
-    truth, chance = test.examples["target"], test.predicted["probabilities"]
-    own = chance[np.arange(len(truth)), truth]
-    worst = int(np.argmin(np.where(chance.argmax(-1) != truth, own, 2)))
+    assert list(figures) == NAMES + more.get(built.task.config.architecture, of_encoders)
+    # The worst mistake is the text whose own class got the lowest probability.
+    truth, probabilities = test.examples["target"], test.predicted["probabilities"]
+    own = probabilities[np.arange(len(truth)), truth]
+    worst = int(np.argmin(np.where(probabilities.argmax(-1) != truth, own, 2)))
     title, caption, *lines = (text.get_text() for text in figures["worst_mistakes"].axes[0].texts)
     assert title == "Worst mistakes on the test split"
     other, right = (built.data.class_names[index] for index in (1 - truth[worst], truth[worst]))
@@ -272,11 +234,11 @@ def test_examples_are_test_texts_with_their_classes(words, paired):
         rows = [json.loads(line) for line in content.decode().splitlines()]
         assert path == "texts.jsonl"
         assert len(rows) == 8
-        columns = built.data.columns["test"]
+        columns, labels = built.data.columns["test"], built.data.labels["test"]
         for index, row in enumerate(rows):
             assert list(row) == [*names, "class"]
             assert [row[name] for name in names] == [columns[name][index] for name in names]
-            assert row["class"] == built.data.class_names[columns["target"][index]]
+            assert row["class"] == built.data.class_names[labels[index]]
 
 
 @pytest.mark.parametrize(
@@ -298,7 +260,7 @@ def test_examples_are_test_texts_with_their_classes(words, paired):
     ],
 )
 def test_a_choice_that_cannot_work_is_told_in_one_sentence(architecture, options, message, folder):
-    task, chosen = TextClassification(), config(folder, architecture, **options)
+    task = TextClassification(config(folder, architecture, **options))
     with pytest.raises(UserError, match=message) as caught:
-        task.model(chosen, task.load(chosen))
+        task.network(task.load())
     assert "\n" not in str(caught.value)

@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 from pipelines.datasets import loading
 from pipelines.errors import UserError
 from pipelines.tasks.token_classification import data as tags
-from pipelines.tasks.token_classification.data import TaggedTexts, inputs_of, punctuation_apart
-from pipelines.tasks.token_classification.metrics import column
+from pipelines.tasks.token_classification.data import (
+    TaggedTexts,
+    as_column,
+    inputs_of,
+    punctuation_apart,
+)
 from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import SPECIAL, WordPieces
 from tests.pipelines import written
@@ -24,12 +28,12 @@ VOCABULARY = [*SPECIAL, *"ann met in os ##lo .".split(), *"##a ##n ##s".split()]
 
 
 def load(folder, name: str, max_length: int = 20, learned: Any = None) -> TaggedTexts:
-    def learn(texts: np.ndarray) -> WordPieces:
+    def make_tokenizer(texts: np.ndarray) -> WordPieces:
         if learned is not None:
             learned.extend(texts)
         return WordPieces(VOCABULARY, max_length)
 
-    return tags.load(TextConfig(dataset=name, data_dir=str(folder)), learn)
+    return tags.load(TextConfig(dataset=name, data_dir=str(folder)), make_tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +62,11 @@ def test_a_set_of_tagged_words_is_read_whole_and_in_order(folder):
 @pytest.mark.parametrize("max_length", [5, 8, 20])
 def test_each_tag_stands_at_the_first_token_of_its_word(max_length, folder):
     data = load(folder, "meetings", max_length)
-    cut = 0
+    truncated = 0
     pieces = functools.cache(lambda word: data.tokenizer.split(tf.constant([word])).to_list()[0])
     for split in ("train", "validation", "test"):
         columns = data.raw(split)
-        examples = list(getattr(data, split).as_numpy_iterator())
+        examples = list(data.split(split).as_numpy_iterator())
         for words, given_tags, (inputs, target, weight) in zip(
             columns["words"], columns["tags"], examples, strict=True
         ):
@@ -77,11 +81,11 @@ def test_each_tag_stands_at_the_first_token_of_its_word(max_length, folder):
                 expected_tags += [data.labels.index(tag)] + [0] * (len(tokens) - 1)
                 expected_weight += [1.0] + [0.0] * (len(tokens) - 1)
             end = min(max_length, len(expected_ids) + 1) - 1
-            cut += end < len(expected_ids)
+            truncated += end < len(expected_ids)
             assert ids.tolist() == [*expected_ids[:end], 3]
             assert target.tolist() == [*expected_tags[:end], 0]
             assert weight.tolist() == [*expected_weight[:end], 0.0]
-    assert bool(cut) == (max_length < 20)
+    assert bool(truncated) == (max_length < 20)
 
 
 WORD = st.sampled_from(["ann", "oslo", "annaas", ".", "\x01", "unseen"])
@@ -128,7 +132,7 @@ GRAPHS = {
     ],
 )
 def test_the_words_tell_whether_punctuation_stands_apart(texts, apart):
-    assert punctuation_apart(column(texts)) is apart
+    assert punctuation_apart(as_column(texts)) is apart
 
 
 def test_addresses_keep_their_commas_and_named_entities_do_not(tmp_path):
@@ -191,3 +195,9 @@ def test_texts_without_words_are_left_out(tmp_path):
     assert inputs["token_ids"].tolist() == [2, 5, 10, 3]
     assert target.tolist() == [0, 1, 0, 0]
     assert weight.tolist() == [0, 1, 1, 0]
+
+
+def test_columns_hold_tuples_even_of_one_length():
+    assert as_column([["a"], ["b"]]).tolist() == [("a",), ("b",)]
+    assert as_column([[], ["b", "c"]]).shape == (2,)
+    assert as_column([]).shape == (0,)

@@ -1,31 +1,27 @@
-"""Tagging: what happens to a text between a request and the spans that are answered."""
+"""Token classification: what happens to a text between a request and its spans."""
 
 from __future__ import annotations
 
-import functools
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from seqeval.metrics.sequence_labeling import get_entities
 
-from pipelines import evaluation, training
+from pipelines import evaluation
 from pipelines.baselines import strongest
 from pipelines.errors import UserError
-from pipelines.evaluation import predict
 from pipelines.export import saved_model
 from pipelines.export.ops import ops, text_ops
-from pipelines.export.signature import Signature
-from pipelines.predictions import Predictions
-from pipelines.tasks.token_classification import metrics as tagging
-from pipelines.tasks.token_classification.data import TaggedTexts
+from pipelines.tasks.token_classification import decoding
+from pipelines.tasks.token_classification.data import as_column
 from pipelines.tasks.token_classification.task import TokenClassification
 from pipelines.text.config import TextConfig
-from tests.pipelines import samples, written
+from tests.pipelines import written
+from tests.pipelines.built import Built, exported, graph_ops
 
 BILSTM = {"embedding": 8, "units": [8], "dropout": 0.0}
 
@@ -49,54 +45,29 @@ def config(folder: Path, architecture: str, dataset: str = "meetings", **options
     return written.config(folder, dataset, architecture, **{**model, **options})
 
 
-class Built:
-    """A task with its data and its network, trained a little so that tags differ."""
-
-    def __init__(self, chosen: TextConfig) -> None:
-        self.config = chosen
-        self.task = TokenClassification()
-        self.data: TaggedTexts = self.task.load(chosen)
-        model = training.build(self.task, self.data, chosen)
-        record: Any = samples.Record()
-        self.model: keras.Model = training.fit(self.task, model, self.data, chosen, record)
-
-    @functools.cached_property
-    def signatures(self) -> list[Signature]:
-        return self.task.signatures(self.model, self.data)
-
-
-RECIPE = replace(written.RECIPE, epochs=4)
+EPOCHS = 4  # So that tags differ.
 
 
 @pytest.fixture(scope="module")
 def words(folder) -> Built:
-    return Built(config(folder, "bilstm", recipe=RECIPE))
+    return Built(TokenClassification(config(folder, "bilstm")), epochs=12)
 
 
 @pytest.fixture(scope="module")
 def cut(folder) -> Built:
     """A network that reads the first words only, of texts whose words end in commas."""
-    return Built(config(folder, "bilstm", "attached", max_length=8, recipe=RECIPE))
+    chosen = config(folder, "bilstm", "attached", max_length=8)
+    return Built(TokenClassification(chosen), EPOCHS)
 
 
 @pytest.fixture(scope="module")
 def encoder(folder) -> Built:
-    return Built(config(folder, "bert_tiny", recipe=RECIPE))
+    return Built(TokenClassification(config(folder, "bert_tiny")), EPOCHS)
 
 
 @pytest.fixture(params=("words", "cut", "encoder"))
 def built(request) -> Built:
     return request.getfixturevalue(request.param)
-
-
-@functools.cache
-def graph(function: Any, *specs: tf.TensorSpec) -> Any:
-    return tf.function(function, input_signature=specs)
-
-
-def exported(signature: Signature) -> Any:
-    """The entry as it is exported; tracing it takes seconds, so that it is kept."""
-    return graph(signature.function, *signature.inputs.values())
 
 
 def test_all_signatures_answer_as_they_expect(built):
@@ -119,8 +90,7 @@ def test_all_signatures_answer_as_they_expect(built):
 
 def test_what_is_expected_are_the_tags_that_are_scored(built):
     """Serving reads texts as training reads words."""
-    test = predict(built.task, built.model, built.data, "test", batch_size=5)
-    scored = built.task._of_words(test)
+    scored = decoding.tags_of_words(built.predict("test"), built.data.labels)
     answer = built.signatures[0].expected
     assert {tag for row in scored.predicted["tags"] for tag in row} > {"O"}
     for words, given, own, truth in zip(
@@ -131,13 +101,13 @@ def test_what_is_expected_are_the_tags_that_are_scored(built):
         strict=True,
     ):
         read = [word.decode() for word in words if word]
-        # Words that are cut off have no answer, and are scored as outside.
+        # Truncated words have no answer, and are scored as outside.
         assert read == list(truth[: len(read)])
         assert [tag.decode() for tag in given if tag] == list(own[: len(read)])
         assert set(own[len(read) :]) <= {"O"}
         assert len(own) == len(truth)
     count = sum(len(row) for row in scored.examples["words"])
-    if built.config.max_length == 8:
+    if built.task.config.max_length == 8:
         assert np.count_nonzero(answer["words"] != b"") < count
     else:
         assert np.count_nonzero(answer["words"] != b"") == count
@@ -159,7 +129,7 @@ def test_spans_are_parts_of_the_text_as_it_was_sent(words):
         answer["span_starts"][0], answer["span_ends"][0], answer["span_texts"][0], strict=True
     ):
         assert raw[start:end] == piece
-    entities = tagging.get_entities([tag.decode() for tag in answer["tags"][0]])
+    entities = get_entities([tag.decode() for tag in answer["tags"][0]])
     assert [label.decode() for label in answer["span_labels"][0]] == [e[0] for e in entities]
 
 
@@ -195,10 +165,8 @@ def test_texts_of_another_shape_are_refused_before_they_reach_the_network(words)
 
 @pytest.mark.parametrize("architecture", ["bilstm", "bert_tiny"])
 def test_an_artefact_that_reads_token_ids_needs_no_ops_of_tf_text(architecture, folder, tmp_path):
-    task, chosen = TokenClassification(), config(folder, architecture, text_signature=False)
-    data = task.load(chosen)
-    model = training.build(task, data, chosen)
-    (only,) = task.signatures(model, data)
+    built = Built(TokenClassification(config(folder, architecture, text_signature=False)))
+    model, (only,) = built.network.model, built.signatures
     assert only.name == "serving_default"
     assert set(only.inputs) == set(model.input)
     saved = saved_model.saved_model(model, [only], tmp_path / "saved_model")
@@ -210,19 +178,19 @@ def test_an_artefact_that_reads_token_ids_needs_no_ops_of_tf_text(architecture, 
     assert answer["tags"].shape == only.examples["token_ids"].shape
 
 
-def test_an_artefact_that_reads_text_needs_them(words, tmp_path):
-    saved = saved_model.saved_model(words.model, words.signatures, tmp_path / "saved_model")
-    assert "RegexSplitWithOffsets" in text_ops(ops(saved))
+def test_a_signature_that_reads_text_needs_them(words):
+    assert "RegexSplitWithOffsets" in text_ops(graph_ops(words.default))
+    assert text_ops(graph_ops(words.signatures[1])) == []
 
 
-def test_a_network_learns_to_tag(folder):
-    built = Built(config(folder, "bilstm", recipe=replace(RECIPE, epochs=12)))
-    test = predict(built.task, built.model, built.data, "validation", 8)
-    scores = built.task.scores(test)
+def test_a_network_learns_to_tag(words):
+    predictions = words.predict("validation")
+    scores = words.task.scores(predictions, words.data)
     assert scores.keys() == {"f1", "precision", "recall", "word_accuracy"}
     assert scores["f1"] > 0.8
-    # What is scored can be drawn again and again.
-    low, high = evaluation.intervals(built.task.scores, test)["f1"]
+    # Scored predictions can be resampled.
+    drawn = evaluation.intervals(lambda drawn: words.task.scores(drawn, words.data), predictions)
+    low, high = drawn["f1"]
     assert low <= scores["f1"] <= high
 
 
@@ -230,11 +198,11 @@ def test_only_first_tokens_count_in_training(words):
     """A batch's loss is the mean over the tokens where a word begins."""
     data = words.data.train.take(9).padded_batch(9)
     ((inputs, target, weight),) = data
-    logits = words.model(inputs, training=False)
-    chance = tf.nn.softmax(logits).numpy()
+    logits = words.network.model(inputs, training=False)
+    probabilities = tf.nn.softmax(logits).numpy()
     places = weight.numpy() > 0
-    expected = -np.log(chance[places, target.numpy()[places]]).mean()
-    loss = words.task.loss()(target, logits, sample_weight=weight)
+    expected = -np.log(probabilities[places, target.numpy()[places]]).mean()
+    loss = words.task.loss(words.data)(target, logits, sample_weight=weight)
     assert float(loss) == pytest.approx(expected, rel=1e-4)
     assert places.sum() < weight.numpy().size
 
@@ -248,38 +216,13 @@ def test_the_baselines_read_words(words):
     assert strongest(baselines, words.task.metric, words.task.greater_is_better) in baselines
 
 
-def test_the_most_probable_tag_is_the_answer():
-    logits = tf.constant([[[0.0, 2.0, 1.0], [3.0, -1.0, 2.9]]])
-    answer = TokenClassification().answers(logits)
-    assert answer["tag_ids"].dtype == tf.int32
-    assert answer["tag_ids"].numpy().tolist() == [[1, 0]]
-    np.testing.assert_allclose(
-        answer["probabilities"], tf.reduce_max(tf.nn.softmax(logits), -1), rtol=1e-6
-    )
-
-
-def test_words_that_were_cut_off_are_outside():
-    task = TokenClassification()
-    task._labels = ("O", "B-X", "I-X")
-    examples = {
-        "tags": tagging.column([("B-X", "O"), ("B-X", "I-X", "I-X")]),
-        "weight": np.array([[0, 1, 0, 1, 0], [0, 1, 0, 0, 0]], np.float32),
-    }
-    answers = {"tag_ids": np.array([[2, 1, 2, 0, 2], [0, 1, 2, 2, 2]])}
-    of_words = task._of_words(Predictions(examples, answers)).predicted["tags"]
-    assert of_words.tolist() == [("B-X", "O"), ("B-X", "O", "O")]
-    scores = task.scores(Predictions(examples, answers))
-    assert scores["f1"] == pytest.approx(1 / 2)
-    assert scores["word_accuracy"] == pytest.approx(3 / 5)
-
-
 def test_the_figures_come_out(built):
-    test = predict(built.task, built.model, built.data, "test", 8)
-    figures = dict(built.task.figures(built.model, built.data, test))
+    test = built.predict("test")
+    figures = dict(built.task.figures(built.network, built.data, test, []))
     attention = ["attention_layers", "attention_heads"]
     assert list(figures) == [
         *("f1_by_type", "confusion_matrix", "worst_mistakes", "reliability", "lengths"),
-        *(attention if built.config.architecture == "bert_tiny" else []),
+        *(attention if built.task.config.architecture == "bert_tiny" else []),
     ]
 
 
@@ -296,18 +239,15 @@ def test_examples_are_test_texts_with_words_and_tags(words):
         }
 
 
-def test_the_proof_holds_for_texts_that_python_splits_in_its_own_way(folder, tmp_path):
+def test_signatures_are_verified_with_texts_that_python_splits_in_its_own_way(words):
     """Symbols, accents of their own, and white space that ASCII does not know."""
     strange = ["5€", "Zoe\u0308", "a\x85b", "x\u2028y", "क\u093f", "½"]
     strange += ["©", "_", "😀", "’s", "\xad"]
-    rows = [{"tokens": [word, "met", "."], "tags": ["B-PER", "O", "O"]} for word in strange]
-    features = {"tokens": written.TOKENS, "tags": written.labels(*written.TAGS)}
-    splits = dict.fromkeys(("train", "validation", "test"), rows)
-    written.store(tmp_path, "strange", features, splits)
-    task, chosen = TokenClassification(), config(tmp_path, "bilstm", "strange")
-    data = task.load(chosen)
-    assert data.punctuation_apart
-    default, _ = task.signatures(training.build(task, data, chosen), data)
+    assert words.data.punctuation_apart
+    columns = {"words": as_column([[word, "met", "."] for word in strange])}
+    default, _ = words.task.signatures(
+        words.network, replace(words.data, columns={"test": columns})
+    )
     answer = exported(default)(*map(tf.constant, default.examples.values()))
     for name, expected in default.expected.items():
         if expected.dtype == object:
@@ -328,7 +268,7 @@ def test_the_proof_holds_for_texts_that_python_splits_in_its_own_way(folder, tmp
     ],
 )
 def test_a_choice_that_cannot_work_is_told_in_one_sentence(architecture, options, message, folder):
-    task, chosen = TokenClassification(), config(folder, architecture, **options)
+    task = TokenClassification(config(folder, architecture, **options))
     with pytest.raises(UserError, match=message) as caught:
-        task.model(chosen, task.load(chosen))
+        task.network(task.load())
     assert "\n" not in str(caught.value)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.config import Recipe
-from pipelines.tasks.question_answering import data as questions
+from pipelines.predictions import Predictions
+from pipelines.tasks.question_answering.data import Questions, questions
 from pipelines.tasks.question_answering.task import QuestionAnswering
 from pipelines.text.config import TextConfig
 
@@ -17,8 +18,8 @@ _NAMES = ("Ann", "Bob", "Zoë", "Dan")
 _PLACES = ("Oslo", "Rome", "São Paulo", "Bern", "Łódź", "Nîmes")
 
 
-def asked(sizes: Mapping[str, int] = SIZES) -> dict[str, dict[str, np.ndarray]]:
-    """Where somebody lives, in a passage about three people, as `questions.questions` takes it."""
+def columns_by_split(sizes: Mapping[str, int] = SIZES) -> dict[str, dict[str, np.ndarray]]:
+    """Where somebody lives, in a passage about three people, as `data.questions` takes it."""
     random = np.random.default_rng(0)
     columns = {}
     for split, size in sizes.items():
@@ -51,7 +52,7 @@ def config(architecture: str = "bert_tiny", **options: Any) -> TextConfig:
     """A network for them that trains in a moment."""
     small = {"layers": 1, "heads": 2, "width": 16, "feed_forward": 16}
     defaults: dict[str, Any] = {
-        "dataset": "asked",
+        "dataset": "homes",
         "vocabulary": 200,
         "max_length": 48,
         "recipe": Recipe(epochs=1, batch_size=8),
@@ -60,13 +61,24 @@ def config(architecture: str = "bert_tiny", **options: Any) -> TextConfig:
     return TextConfig(architecture=architecture, **{**defaults, **options})
 
 
-def loaded(task: QuestionAnswering, chosen: TextConfig, sizes: Mapping[str, int] = SIZES) -> Any:
+def loaded(task: QuestionAnswering, sizes: Mapping[str, int] = SIZES) -> Questions:
     """The data set as the task would load it."""
-    task.choose(chosen)
-    return questions.questions(
-        asked(sizes),
-        lambda texts: task.word_pieces(chosen, texts, lowercase=False),
-        name="asked",
+    return questions(
+        columns_by_split(sizes),
+        lambda texts: task.word_pieces(texts, lowercase=False),
+        name="homes",
         version="1.0.0",
         digest="0123456789ab",
     )
+
+
+def predictions() -> Predictions:
+    """Three predictions in one passage: right, half right for the better truth, wrong."""
+    context = b"He left New York City in May."
+    spans = np.array([[0, 0], [8, 11], [12, 16], [17, 21], [25, 28], [0, 0]], np.int32)
+    columns = {name: np.empty(3, object) for name in ("context", "spans", "answers")}
+    columns["context"][:] = [context] * 3
+    for row in range(3):
+        columns["spans"][row] = spans
+    columns["answers"][:] = [(b"the New York City",), (b"May", b"York City"), (b"New York",)]
+    return Predictions(columns, {"start": np.array([1, 1, 4]), "end": np.array([3, 3, 4])})
