@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,19 @@ from matplotlib.figure import Figure
 
 from pipelines.baselines import Baseline, scored
 from pipelines.config import Config, Recipe
+from pipelines.datasets.dataset import Dataset
 from pipelines.export.signature import Signature
 from pipelines.image.config import Augmentation, ImageConfig
 from pipelines.predictions import Predictions, Scores
-from pipelines.task import Task
-from pipelines.tasks.image_classification.data import LabelledImages
+from pipelines.task import Network, Task
+from pipelines.tasks.image_classification.data import LabeledImages
 
 SHAPE = (8, 8, 1)
 CLASSES = ("low", "middle", "top")
 SIZES = {"train": 50, "validation": 20, "test": 30}
 
 
-def striped(shape: tuple[int, int, int] = SHAPE, sizes: Mapping[str, int] = SIZES):
+def striped(shape: tuple[int, int, int] = SHAPE, sizes: Mapping[str, int] = SIZES) -> LabeledImages:
     """Noisy images with a bright stripe, which lies higher for one class than for the next."""
 
     def split(seed: int, size: int) -> tf.data.Dataset:
@@ -37,24 +37,23 @@ def striped(shape: tuple[int, int, int] = SHAPE, sizes: Mapping[str, int] = SIZE
             image[height * label : height * (label + 1)] += np.uint8(180)
         return tf.data.Dataset.from_tensor_slices((images, labels.astype(np.int64)))
 
-    splits = {name: split(seed, size) for seed, (name, size) in enumerate(sizes.items())}
-    return LabelledImages(
+    return LabeledImages(
         name="striped",
         version="1.0.0",
         digest="0123456789ab",
         sizes=dict(sizes),
         image_shape=shape,
         class_names=CLASSES,
-        **splits,
+        **{name: split(seed, size) for seed, (name, size) in enumerate(sizes.items())},
     )
 
 
 RECIPE = Recipe(epochs=2, batch_size=16)
-STILL = Augmentation()
+NO_AUGMENTATION = Augmentation()
 
 
 def config(
-    recipe: Recipe = RECIPE, augmentation: Augmentation = STILL, **model: Any
+    recipe: Recipe = RECIPE, augmentation: Augmentation = NO_AUGMENTATION, **model: Any
 ) -> ImageConfig:
     """A network for the striped images that trains in a moment."""
     small = {"filters": [4], "convolutions": 1, "units": [], "dropout": 0.1, **model}
@@ -67,36 +66,19 @@ def config(
     )
 
 
-@dataclass(frozen=True)
-class Sequences:
-    """Sequences of numbers; `raw` tells how long each is."""
-
-    lengths: Mapping[str, Sequence[int]]
-    train: tf.data.Dataset
-    validation: tf.data.Dataset
-    test: tf.data.Dataset
-    name: str = "sequences"
-    version: str = "1.0.0"
-    digest: str = "ba9876543210"
-    example_bytes: int = 400
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        return {split: len(lengths) for split, lengths in self.lengths.items()}
-
-    def raw(self, split: str) -> dict[str, np.ndarray]:
-        return {"length": np.array(self.lengths[split])}
+class Sequences(Dataset):
+    """Sequences of numbers; the column "length" says how long each is."""
 
 
-def sequences(**lengths: Sequence[int]):
+def sequences(**lengths: Sequence[int]) -> Sequences:
     """Sequences 1000 i, 1000 i + 1, … of the given lengths, i counting from 1, to their doubles.
 
     Examples are (int32 [length], float32 [length, 1], float32 [length]): numbers, their doubles
     in thousands, and weights of 1.
     """
-    given = {"train": range(1, 25), "validation": range(1, 9), "test": range(9, 0, -1), **lengths}
+    chosen = {"train": range(1, 25), "validation": range(1, 9), "test": range(9, 0, -1), **lengths}
 
-    def example(number: tf.Tensor, length: tf.Tensor):
+    def example(number: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         inputs = 1000 * (number + 1) + tf.range(length)
         target = tf.cast(inputs, tf.float32)[:, None] / 500
         return inputs, target, tf.ones([length])
@@ -106,32 +88,45 @@ def sequences(**lengths: Sequence[int]):
         numbers = np.arange(len(whole), dtype=np.int32)
         return tf.data.Dataset.from_tensor_slices((numbers, whole)).map(example)
 
-    return Sequences(given, **{name: split(lengths) for name, lengths in given.items()})
+    return Sequences(
+        name="sequences",
+        version="1.0.0",
+        digest="ba9876543210",
+        sizes={name: len(lengths) for name, lengths in chosen.items()},
+        columns={name: {"length": np.array(lengths)} for name, lengths in chosen.items()},
+        example_bytes=400,
+        **{name: split(lengths) for name, lengths in chosen.items()},
+    )
 
 
-class Doubles(Task):
-    """Numbers to their doubles, at every place of a sequence; the lower the error the better."""
+def sequence_config(recipe: Recipe = RECIPE) -> Config:
+    """A config for `Doubles`, whose network has no hyperparameters."""
+    return Config(dataset="sequences", architecture="gru", recipe=recipe)
+
+
+class Doubles(Task[Config, Sequences]):
+    """Numbers to their doubles, at every position of a sequence; lower errors are better."""
 
     metric = "error"
     greater_is_better = False
 
-    def load(self, config: Config) -> Sequences:
+    def load(self) -> Sequences:
         return sequences()
 
-    def model(self, config: Config, data: Sequences) -> keras.Model:
-        return keras.Sequential([keras.Input((None, 1)), keras.layers.Dense(1)])
+    def network(self, data: Sequences) -> Network:
+        return Network(keras.Sequential([keras.Input((None, 1)), keras.layers.Dense(1)]))
 
-    def loss(self) -> keras.Loss:
+    def loss(self, data: Sequences) -> keras.Loss:
         return keras.losses.MeanAbsoluteError()
 
     def preprocess(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.cast(inputs, tf.float32)[..., None] / 1000
 
-    def answers(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    def postprocess(self, outputs: tf.Tensor, data: Sequences) -> dict[str, tf.Tensor]:
         return {"doubles": outputs}
 
-    def scores(self, predictions: Predictions) -> Scores:
-        """The mean absolute error over places that are no padding, and the largest."""
+    def scores(self, predictions: Predictions, data: Sequences) -> Scores:
+        """The mean absolute error over positions that are not padding, and the largest."""
         gap = np.abs(predictions.predicted["doubles"] - predictions.examples["target"])[..., 0]
         weight = predictions.examples["weight"]
         return {
@@ -140,44 +135,56 @@ class Doubles(Task):
         }
 
     def baselines(self, data: Sequences) -> list[Baseline]:
-        def always(answer: float, split: str) -> Predictions:
-            batch = getattr(data, split).padded_batch(100)
-            ((_, target, weight),) = batch.as_numpy_iterator()
-            answers = {"doubles": np.full_like(target, answer)}
-            return Predictions({"target": target, "weight": weight}, answers)
+        def constant(value: float) -> Callable[[str], Predictions]:
+            def predict(split: str) -> Predictions:
+                batch = data.split(split).padded_batch(100)
+                ((_, target, weight),) = batch.as_numpy_iterator()
+                predicted = {"doubles": np.full_like(target, value)}
+                return Predictions({"target": target, "weight": weight}, predicted)
+
+            return predict
 
         return [
-            scored("nothing", self.scores, lambda split: always(0.0, split)),
-            scored("the middle", self.scores, lambda split: always(10.0, split)),
+            scored(name, lambda predictions: self.scores(predictions, data), constant(value))
+            for name, value in {"always 0": 0.0, "always 10": 10.0}.items()
         ]
 
     def figures(
-        self, model: keras.Model, data: Sequences, test: Predictions
+        self,
+        network: Network,
+        data: Sequences,
+        test: Predictions,
+        baselines: Sequence[Baseline],
     ) -> Iterator[tuple[str, Figure]]:
-        yield "nothing_to_see", Figure()
+        yield "empty", Figure()
 
-    def signatures(self, model: keras.Model, data: Sequences) -> list[Signature]:
+    def signatures(self, network: Network, data: Sequences) -> list[Signature]:
         ((inputs, *_),) = data.test.padded_batch(100).as_numpy_iterator()
+        model = network.model
+
+        def serving_default(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.postprocess(model(self.preprocess(numbers), training=False), data)
+
         return [
             Signature(
                 "serving_default",
-                lambda numbers: self.answers(model(self.preprocess(numbers), training=False)),
+                serving_default,
                 {"numbers": tf.TensorSpec([None, None], tf.int32)},
                 {"numbers": inputs},
                 {"doubles": model.predict(self.preprocess(inputs), verbose=0)},
             )
         ]
 
-    def artifacts(self, model: keras.Model, data: Sequences):
+    def artifacts(self, network: Network, data: Sequences) -> Mapping[str, Callable[[Path], None]]:
         def weights(folder: Path) -> None:
             folder.mkdir()
-            np.save(folder / "kernel.npy", model.get_weights()[0])
+            np.save(folder / "kernel.npy", network.model.get_weights()[0])
 
         return {"weights": weights}
 
 
 class Record:
-    """Takes what a tracked run would log."""
+    """Keeps what a tracked run would log."""
 
     def __init__(self) -> None:
         self.steps: dict[int, dict[str, float]] = {}
@@ -199,14 +206,14 @@ BIAS = np.array([0.125, -1], np.float32)
 
 
 def linear() -> keras.Model:
-    """A network whose answers can be worked out by hand: x @ WEIGHTS + BIAS."""
+    """A network whose outputs can be computed by hand: x @ WEIGHTS + BIAS."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     model.set_weights([WEIGHTS, BIAS])
     return model
 
 
 def linear_signatures(model: keras.Model) -> list[Signature]:
-    """Two entries: the values with the name of the larger one, and the values of a string."""
+    """Two signatures: the values with the name of the larger one, and the values of a string."""
     names = np.array([b"left", b"right"], object)
     x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
     y = x @ WEIGHTS + BIAS
