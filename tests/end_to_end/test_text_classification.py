@@ -150,6 +150,4 @@ def test_a_second_run_goes_on_with_the_encoder_of_the_first(store, workplace, da
 def test_an_encoder_that_no_run_kept_is_told_in_one_sentence(store, data_dir, capsys):
     chosen = ("--dataset", "topics", "--data_dir", str(data_dir), "--architecture", "bert_tiny")
     assert main(["text_classification", *chosen, "--encoder", "runs:/nowhere"]) == 2
-    assert capsys.readouterr().err == (
-        "error: --encoder runs:/nowhere has no saved encoder\n"
-    )
+    assert capsys.readouterr().err == ("error: --encoder runs:/nowhere has no saved encoder\n")

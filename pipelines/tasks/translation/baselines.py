@@ -1,4 +1,4 @@
-"""Baselines of translation: copying, IBM Model 1, and the most similar training pair."""
+"""Baselines of translation: the source itself, a dictionary, and the most similar training pair."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from pipelines.predictions import Predictions
 from pipelines.tasks.translation.data import TEXTS, ParallelTexts
 from pipelines.tasks.translation.metrics import scores
 
-# Beyond these, baselines would take longer than the network.
+# With more pairs, baselines would take longer than the network.
 _MAX_PAIRS = 20_000
-_ROUNDS = 10
+_ITERATIONS = 10
 _CHUNK = 512
 
 
 def baselines(data: ParallelTexts, *, characters: bool, symbols: bool) -> list[Baseline]:
-    """Returns the baselines.
+    """Returns the source itself, IBM Model 1, and the most similar training pair.
 
     Args:
-        data: The data set.
-        characters: Whether source tokens are characters.
+        data: The training pairs are those of its training split.
+        characters: Whether sources are read letter by letter.
         symbols: Whether targets are symbols separated by spaces.
     """
     source, target = (data.columns["train"][name].tolist() for name in TEXTS)
     replaced = word_for_word(source, target, characters=characters)
     translators: dict[str, Callable[[list[str]], list[str]]] = {
-        "the source itself": list,
+        "the source as it is": list,
         "word for word": lambda texts: [replaced(text) for text in texts],
-        "the most similar training pair": nearest_neighbor(source, target, characters=characters),
+        "the most similar training pair": most_similar(source, target, characters=characters),
     }
 
-    def translated(translate: Callable[[list[str]], list[str]], split: str) -> Predictions:
+    def predict(translate: Callable[[list[str]], list[str]], split: str) -> Predictions:
         columns = data.raw(split)
         found = [text.encode() for text in translate(columns["source"].tolist())]
         return Predictions(columns, {"translation": np.array(found, object)})
 
     score = functools.partial(scores, symbols=symbols)
     return [
-        scored(name, score, functools.partial(translated, translate))
+        scored(name, score, functools.partial(predict, translate))
         for name, translate in translators.items()
     ]
 
@@ -51,16 +51,16 @@ def baselines(data: ParallelTexts, *, characters: bool, symbols: bool) -> list[B
 def word_for_word(
     sources: Sequence[str], targets: Sequence[str], *, characters: bool
 ) -> Callable[[str], str]:
-    """Replaces each word of a source with its most probable translation.
+    """Trains a dictionary and replaces each word of a source with its most probable translation.
 
-    IBM Model 1 (Brown et al. 1993) in ten rounds of expectation maximization, over words regardless
-    of case, without the empty source word. Unknown words, punctuation marks and initial capital
+    IBM Model 1 (Brown et al. 1993) with ten iterations of expectation maximization, over lowercased
+    words and without the empty source word. Unknown words, punctuation marks and initial capital
     letters stay. At most 20,000 pairs are used.
 
     Args:
         sources: Texts.
         targets: Their translations.
-        characters: Whether each character of a source is a word, and spaces separate targets.
+        characters: Whether each letter of a source is a word, and spaces separate targets.
     """
     unit = re.compile(r"\S" if characters else r"\w+")
     numbers: tuple[dict[str, int], dict[str, int]] = ({}, {})
@@ -82,7 +82,7 @@ def word_for_word(
         return lambda source: source
     pairs, code = np.unique(np.concatenate(codes), return_inverse=True)
     word, group, probability = pairs >> 32, np.concatenate(groups), np.ones(len(pairs))
-    for _ in range(_ROUNDS):
+    for _ in range(_ITERATIONS):
         aligned = probability[code] / np.bincount(group, probability[code])[group]
         expected = np.bincount(code, aligned)
         probability = expected / np.bincount(word, expected)[word]
@@ -101,12 +101,12 @@ def word_for_word(
     return lambda source: unit.sub(replaced, source).strip()
 
 
-def nearest_neighbor(
+def most_similar(
     sources: Sequence[str], targets: Sequence[str], *, characters: bool
 ) -> Callable[[Sequence[str]], list[str]]:
-    """Returns the translation of the most similar training source.
+    """Returns the function from sources to the translations of the most similar training sources.
 
-    Similarity is the cosine of TF-IDF vectors of words, or of character n-grams up to four.
+    Similarity is the cosine of TF-IDF vectors of words, or of one to four letters in a row.
     """
     if characters:
         vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
@@ -114,10 +114,10 @@ def nearest_neighbor(
         vectorizer = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", sublinear_tf=True)
     known = vectorizer.fit_transform(sources).T.tocsc()
 
-    def translate(asked: Sequence[str]) -> list[str]:
+    def translate(texts: Sequence[str]) -> list[str]:
         found: list[str] = []
-        for start in range(0, len(asked), _CHUNK):
-            similarity = vectorizer.transform(asked[start : start + _CHUNK]) @ known
+        for start in range(0, len(texts), _CHUNK):
+            similarity = vectorizer.transform(texts[start : start + _CHUNK]) @ known
             found += [targets[i] for i in np.asarray(similarity.argmax(axis=1)).ravel()]
         return found
 

@@ -52,5 +52,4 @@ PIPELINE = Pipeline(
             optimizer=Optimizer(learning_rate=2e-3, schedule="inverse_sqrt", warmup=0.2),
         ),
     ),
-    distillable=True,
 )

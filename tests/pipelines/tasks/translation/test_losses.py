@@ -1,4 +1,4 @@
-"""The loss of translation, compared with Keras' own."""
+"""The loss of translation, against Keras' own."""
 
 from __future__ import annotations
 
