@@ -103,7 +103,7 @@ def test_mixed_precision_trains_and_returns_a_float32_model():
     built = training.build(task, data)
     assert "bfloat16" in {layer.compute_dtype for layer in built.model.layers}
     assert keras.config.dtype_policy().name == "float32"
-    model = training.fit(task, built, data, record).model  # type: ignore[arg-type]
+    model = training.fit(task, built, data, record).model
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     for one, two in zip(built.model.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
@@ -168,7 +168,7 @@ def fit_doubles(recipe: Recipe, **lengths: Any) -> tuple[Network, list[np.ndarra
     task, data = samples.Doubles(samples.sequence_config(recipe)), samples.sequences(**lengths)
     record, network = Record(), training.build(task, data)
     initial = network.model.get_weights()
-    training.fit(task, network, data, record)  # type: ignore[arg-type]
+    training.fit(task, network, data, record)
     return network, initial, record
 
 

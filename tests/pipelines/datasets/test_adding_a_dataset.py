@@ -33,8 +33,9 @@ def test_the_command_of_the_page_trains_on_its_data_set(tmp_path):
     assert "models:/photo_tiles/1" in done.stdout
     store = f"sqlite:///{work}/mlruns/mlflow.db"
     client = mlflow.MlflowClient(store, store)
-    run = client.get_run(client.get_model_version("photo_tiles", "1").run_id)
+    run = client.get_run(str(client.get_model_version("photo_tiles", "1").run_id))
     assert run.info.run_name == "convnet on photo_tiles"
+    assert run.inputs
     names = {entry.dataset.name for entry in run.inputs.dataset_inputs}
     assert names == {"photo_tiles/train", "photo_tiles/validation", "photo_tiles/test"}
     tables = re.findall(r"^\| (train|validation|test) +\| (\d+)", PAGE.read_text(), re.MULTILINE)

@@ -74,7 +74,9 @@ def test_a_support_vector_machine_separates_what_is_not_linear():
         images = (200 * bright + random.integers(0, 50, bright.shape)).astype(np.uint8)
         return tf.data.Dataset.from_tensor_slices((images, bright.sum((1, 2, 3)) % 2))
 
-    assert accuracy(support_vector_machine(examples(1), 2)(examples(2))) == 1
+    machine = support_vector_machine(examples(1), 2)
+    assert machine
+    assert accuracy(machine(examples(2))) == 1
     assert accuracy(logistic_regression(examples(1), 2)(examples(2))) < 0.7
 
 
