@@ -104,7 +104,9 @@ def test_the_command_line_understands_every_command(file):
         if "--config" in arguments:  # The file of an earlier run.
             continue
         name, config = parse(arguments)
-        check(config)
+        # The pages on adding something run the package that they build.
+        if not file.name.startswith("adding-"):
+            check(config)
         assert name == arguments[0]
 
 

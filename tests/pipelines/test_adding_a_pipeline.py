@@ -51,7 +51,7 @@ def test_the_table_lists_it_and_its_help_has_its_options(environment, tmp_path):
 
 
 def test_its_own_tests_pass(package, environment):
-    shown = run(["pytest", "-q", "-p", "no:cacheprovider", "tests"], environment, package)
+    shown = run(["pytest", "-q", "-p", "no:cacheprovider", "test_tabular.py"], environment, package)
     assert "9 passed" in shown
 
 
