@@ -1,4 +1,4 @@
-"""The encoders of `architectures/bert.py` once more, in NumPy, and what their tests share."""
+"""The encoders of `architectures/bert.py` written in NumPy, and functions their tests share."""
 
 from __future__ import annotations
 

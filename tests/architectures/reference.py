@@ -1,4 +1,4 @@
-"""The Transformer's equations in NumPy, and what its tests share."""
+"""The Transformer's equations in NumPy, and functions that its tests share."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _NAMES = {
 }
 
 
-def copy_weights(layer: keras.Layer, twin: keras.Layer) -> None:
+def copy_weights(layer: keras.Layer, other: keras.Layer) -> None:
     """Copies the weights of a `TransformerLayer` to keras_hub's encoder or decoder layer."""
 
     def below(weight: keras.Variable, owner: keras.Layer) -> str:
@@ -72,6 +72,6 @@ def copy_weights(layer: keras.Layer, twin: keras.Layer) -> None:
         return "/".join(_NAMES.get(step, step) for step in steps)
 
     values = {below(weight, layer): weight for weight in layer.weights}
-    assert len(values) == len(twin.weights)
-    for weight in twin.weights:
-        weight.assign(values[below(weight, twin)])
+    assert len(values) == len(other.weights)
+    for weight in other.weights:
+        weight.assign(values[below(weight, other)])

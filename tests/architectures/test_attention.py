@@ -111,24 +111,24 @@ def test_matrices_that_end_a_sub_layer_can_be_drawn_differently():
 def test_initializer_and_attention_come_back_from_their_configurations():
     initializer = MatrixInitializer(keras.initializers.RandomNormal(stddev=0.5), inputs=2)
     layer = Attention(2, 2, output_initializer=initializer, kernel_initializer="zeros")
-    twin = keras.layers.deserialize(keras.layers.serialize(layer))
-    twin.build(X.shape, MEMORY.shape)
-    query, *_, output, _ = twin.get_weights()
+    other = keras.layers.deserialize(keras.layers.serialize(layer))
+    other.build(X.shape, MEMORY.shape)
+    query, *_, output, _ = other.get_weights()
     assert not query.any()
     assert output.any()
-    assert twin.output_initializer.get_config() == initializer.get_config()
+    assert other.output_initializer.get_config() == initializer.get_config()
 
 
 @pytest.mark.parametrize("norm", ["post", "pre"])
 def test_an_encoder_layer_equals_keras_hubs(norm):
     layer = TransformerLayer(4, 2, 7, norm=norm, epsilon=1e-3, name="ours")
-    twin = keras_hub.layers.TransformerEncoder(
+    other = keras_hub.layers.TransformerEncoder(
         7, 2, layer_norm_epsilon=1e-3, normalize_first=norm == "pre", name="theirs"
     )
     layer.build(MEMORY.shape)
-    twin.build(MEMORY.shape)
-    reference.copy_weights(reference.shaken(layer), twin)
-    expected, maps = twin(MEMORY, padding_mask=MASK, return_attention_scores=True)
+    other.build(MEMORY.shape)
+    reference.copy_weights(reference.shaken(layer), other)
+    expected, maps = other(MEMORY, padding_mask=MASK, return_attention_scores=True)
     np.testing.assert_allclose(layer(MEMORY, padding_mask=MASK), expected, atol=1e-5)
     answer, weights = layer(MEMORY, padding_mask=MASK, return_attention_scores=True)
     np.testing.assert_allclose(answer, expected, atol=1e-5)
@@ -138,14 +138,14 @@ def test_an_encoder_layer_equals_keras_hubs(norm):
 @pytest.mark.parametrize("norm", ["post", "pre"])
 def test_a_decoder_layer_equals_keras_hubs(norm):
     layer = TransformerLayer(4, 2, 7, causal=True, cross_attention=True, norm=norm, name="ours")
-    twin = keras_hub.layers.TransformerDecoder(
+    other = keras_hub.layers.TransformerDecoder(
         7, 2, layer_norm_epsilon=1e-6, normalize_first=norm == "pre", name="theirs"
     )
     layer.build(X.shape, MEMORY.shape)
-    twin.build(X.shape, MEMORY.shape)
-    reference.copy_weights(reference.shaken(layer), twin)
+    other.build(X.shape, MEMORY.shape)
+    reference.copy_weights(reference.shaken(layer), other)
     padding = np.array([[1, 1, 1], [1, 1, 0]], bool)
-    expected = twin(X, MEMORY, decoder_padding_mask=padding, encoder_padding_mask=MASK)
+    expected = other(X, MEMORY, decoder_padding_mask=padding, encoder_padding_mask=MASK)
     answer = layer(X, MEMORY, padding_mask=padding, memory_padding_mask=MASK)
     np.testing.assert_allclose(answer, expected, atol=1e-5)
 

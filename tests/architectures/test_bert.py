@@ -62,7 +62,7 @@ def test_base_is_the_size_that_is_built_unasked(builder):
 
 
 def test_roberta_base_lacks_three_rows_of_the_published_124055040():
-    """Two positions that nothing is ever at, and the segment that everything is in."""
+    """Two positions that are never used, and the only segment."""
     longer = count_parameters(bert.roberta, max_length=514).total
     assert longer - count_parameters(bert.roberta).total == 2 * 768
     assert longer + 768 == 124_055_040
@@ -212,6 +212,6 @@ def test_attention_maps_refuse_a_model_without_an_encoder():
         (bert.bert, {"heads": 5}, "bert: heads must divide the width, which is 768, and 5 do not"),
     ],
 )
-def test_what_cannot_be_built_is_refused_in_a_sentence(builder, config, sentence):
+def test_a_wrong_hyperparameter_raises_one_sentence(builder, config, sentence):
     with pytest.raises(ValueError, match=sentence):
         builder(**config)

@@ -1,4 +1,4 @@
-"""The registry of architectures, and what each entry has to pass."""
+"""The table of architectures, and the checks that each entry passes."""
 
 from __future__ import annotations
 
@@ -99,3 +99,10 @@ def test_a_missing_hyperparameter_is_named():
 def test_an_unknown_hyperparameter_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"convnet has no hyperparameter 'depth'; .*filters, head"):
         architectures.build("convnet", classes=2, input_shape=(8, 8, 1), depth=3)
+
+
+def test_a_file_that_is_not_a_model_is_an_error(tmp_path):
+    file = tmp_path / "model.keras"
+    file.write_text("text")
+    with pytest.raises(ValueError, match=r"model.keras cannot be read as a Keras model: "):
+        architectures.load(file)

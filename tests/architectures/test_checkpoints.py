@@ -227,7 +227,7 @@ MISSING = {
 def test_a_missing_tensor_is_named(family, tmp_path):
     tensors = tensors_of(family)
     del tensors[MISSING[family]]
-    # keras_hub looks for BERT's names with whatever stands before them.
+    # keras_hub looks for BERT's names with any prefix.
     name = MISSING[family].removeprefix("bert.").replace(".", r"\.")
     with pytest.raises(ValueError, match=rf"^load: model.safetensors in .*{name}$"):
         load(write(tmp_path, family, tensors))

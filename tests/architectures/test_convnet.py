@@ -1,4 +1,4 @@
-"""The convolutional classifier: its published sizes, its arithmetic, and what it refuses."""
+"""The convolutional classifier: its published sizes, its arithmetic, and its error messages."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_dropout_stands_in_the_head_with_and_without_hidden_layers(units):
     assert differences(training=False) == 0
 
 
-REFUSED: list[tuple[dict[str, Any], str]] = [
+WRONG: list[tuple[dict[str, Any], str]] = [
     ({"input_shape": (8, 8)}, r"input_shape must be \(height, width, channels\)"),
     ({"input_shape": (None, 8, 1)}, "input_shape must be positive integers, not None"),
     ({"input_shape": 8}, r"input_shape must be \(height, width, channels\), not 8"),
@@ -169,8 +169,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changed", "message"), REFUSED, ids=lambda part: str(part)[:40])
-def test_what_cannot_be_built_is_refused_in_one_sentence(changed, message):
+@pytest.mark.parametrize(("changed", "message"), WRONG, ids=lambda part: str(part)[:40])
+def test_a_wrong_hyperparameter_raises_one_sentence(changed, message):
     config = {"classes": 2, "input_shape": (8, 8, 1), "filters": (4,), **changed}
     with pytest.raises(ValueError, match=f"^convnet: {message}") as caught:
         architectures.build("convnet", **config)

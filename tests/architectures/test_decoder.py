@@ -53,7 +53,7 @@ def test_character_models_have_the_parameters_counted_by_hand(size, positions, l
 
 
 def test_it_computes_what_keras_hubs_gpt2_computes(model):
-    twin = keras_hub.models.GPT2Backbone(
+    other = keras_hub.models.GPT2Backbone(
         vocabulary_size=11,
         num_layers=2,
         num_heads=2,
@@ -63,14 +63,14 @@ def test_it_computes_what_keras_hubs_gpt2_computes(model):
     )
     for number in (1, 2):
         reference.copy_weights(
-            model.get_layer(f"layer_{number}"), twin.get_layer(f"transformer_layer_{number - 1}")
+            model.get_layer(f"layer_{number}"), other.get_layer(f"transformer_layer_{number - 1}")
         )
     for name in ("token_embedding", "position_embedding", "norm"):
-        part = twin.get_layer("layer_norm" if name == "norm" else name)
+        part = other.get_layer("layer_norm" if name == "norm" else name)
         part.set_weights(model.get_layer(name).get_weights())
     mask = (np.arange(7) < [[7], [5], [6]]).astype(int)
-    hidden = twin({"token_ids": TOKENS, "padding_mask": mask})
-    expected = twin.token_embedding(hidden, reverse=True)
+    hidden = other({"token_ids": TOKENS, "padding_mask": mask})
+    expected = other.token_embedding(hidden, reverse=True)
     np.testing.assert_allclose(logits(model, mask=mask), expected, atol=1e-4)
 
 
@@ -114,9 +114,9 @@ def test_padding_changes_nothing(model):
 
 
 @pytest.mark.parametrize("known", [1, 4])
-def test_decoding_with_a_cache_equals_computing_everything_anew(model, known):
+def test_decoding_with_a_cache_equals_computing_everything_again(model, known):
     expected = logits(model)
-    # What stands behind the prompt is of no consequence.
+    # Values after the prompt do not matter.
     prompt = np.where(np.arange(7) < known, TOKENS, 10 - TOKENS)
     step = next_token(model)
     for one in (step, tf.function(step)):
@@ -174,13 +174,13 @@ def test_prompts_of_several_lengths_are_continued_side_by_side_in_a_graph(model)
 
 
 def test_sampling_follows_the_probabilities(model):
-    """Drawn 2,000 times, a token is as frequent as it is likely, and none but the likeliest 3."""
+    """Of 2,000 samples, frequencies match the probabilities of the 3 most probable tokens."""
     prompt = np.repeat(TOKENS[:1, :3], 2000, 0).astype("int32")
     chances = np.asarray(tf.nn.softmax(logits(model, TOKENS[:1, :2])[0, -1]))
     best = np.argsort(-chances)[:3]
     sampler = keras_hub.samplers.TopKSampler(3, seed=1)
-    drawn = sampler(next_token(model), prompt, prefill(model, prompt), index=2, model=model)[:, 2]
-    counted = np.bincount(drawn, minlength=11) / 2000
+    sampled = sampler(next_token(model), prompt, prefill(model, prompt), index=2, model=model)[:, 2]
+    counted = np.bincount(sampled, minlength=11) / 2000
     expected = np.zeros(11)
     expected[best] = chances[best] / chances[best].sum()
     np.testing.assert_allclose(counted, expected, atol=0.04)
@@ -207,6 +207,6 @@ def test_attention_maps_look_back_only(model):
     ],
     ids=lambda part: str(part)[:30],
 )
-def test_what_cannot_be_built_is_refused_in_one_sentence(changed, message):
+def test_a_wrong_hyperparameter_raises_one_sentence(changed, message):
     with pytest.raises(ValueError, match=f"^decoder: {message}$"):
         decoder(**{**SMALL, **changed})

@@ -91,21 +91,21 @@ def test_only_masked_tokens_are_replaced_and_the_first_never():
     positions = np.array([[1, 3], [2, 0]], "int32")
     certain = np.full((2, 2, 13), -1e4, "float32")
     certain[:, 0, 11] = certain[:, 1, 12] = 0
-    drawn = layer(ids, positions, certain)
-    np.testing.assert_array_equal(drawn, [[7, 11, 9, 12], [4, 5, 11, 7]])
+    sampled = layer(ids, positions, certain)
+    np.testing.assert_array_equal(sampled, [[7, 11, 9, 12], [4, 5, 11, 7]])
 
 
-def test_draws_follow_the_generator():
+def test_samples_follow_the_generator():
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], "float32"))
     layer = _Corrupt(seed=0)
     ids, positions = np.full((5000, 2), 9, "int32"), np.ones((5000, 1), "int32")
-    drawn = layer(ids, positions, np.tile(logits, (5000, 1, 1))).numpy()
-    shares = np.bincount(drawn[:, 1], minlength=4) / 5000
-    np.testing.assert_allclose(shares, [0.5, 0.3, 0.15, 0.05], atol=0.03)
+    sampled = layer(ids, positions, np.tile(logits, (5000, 1, 1))).numpy()
+    frequencies = np.bincount(sampled[:, 1], minlength=4) / 5000
+    np.testing.assert_allclose(frequencies, [0.5, 0.3, 0.15, 0.05], atol=0.03)
     again = layer(ids, positions, np.tile(logits, (5000, 1, 1))).numpy()
-    assert np.any(again != drawn)
+    assert np.any(again != sampled)
     same = _Corrupt(seed=0)(ids, positions, np.tile(logits, (5000, 1, 1)))
-    np.testing.assert_array_equal(same, drawn)
+    np.testing.assert_array_equal(same, sampled)
 
 
 def test_the_detectors_loss_does_not_reach_the_generator():
@@ -150,10 +150,10 @@ def test_the_joint_model_comes_back_from_a_file_with_its_ties(tmp_path):
         assert len(one.weights) == len(model.weights)
 
 
-def test_what_cannot_be_built_is_refused_in_a_sentence():
+def test_a_wrong_hyperparameter_raises_one_sentence():
     discriminator = bert.electra("small", **{**TINY, "embedding": 6})
     with pytest.raises(ValueError, match="divisor must divide hidden_dim, which is 8, and 3 does"):
         electra_generator(discriminator, divisor=3)
-    stranger, _ = pair()
+    other, _ = pair()
     with pytest.raises(ValueError, match="generator and detector must share their embeddings"):
-        electra_pretraining(stranger, replaced_token_detector(discriminator))
+        electra_pretraining(other, replaced_token_detector(discriminator))

@@ -253,6 +253,6 @@ def test_heads_share_the_weights_of_their_encoder():
         ),
     ],
 )
-def test_what_cannot_be_built_is_refused_in_a_sentence(build, sentence):
+def test_a_wrong_hyperparameter_raises_one_sentence(build, sentence):
     with pytest.raises(ValueError, match=sentence):
         build()

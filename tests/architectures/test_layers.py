@@ -224,6 +224,6 @@ def test_a_layer_comes_back_from_its_configuration(layer):
     ],
     ids=lambda part: part if isinstance(part, str) else "",
 )
-def test_what_cannot_be_built_is_refused_in_one_sentence(build, sentence):
+def test_a_wrong_hyperparameter_raises_one_sentence(build, sentence):
     with pytest.raises(ValueError, match=f"^[A-Za-z]+: {sentence}"):
         build()

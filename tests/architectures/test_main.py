@@ -31,8 +31,8 @@ def test_the_table_lists_every_architecture_without_importing_keras():
 
 
 def test_every_row_is_complete():
-    for name, family, source, count, given in rows():
-        assert all((name, family, source, given))
+    for name, family, source, count, inputs in rows():
+        assert all((name, family, source, inputs))
         entry = architectures.ARCHITECTURES[name]
         assert count == ("" if entry.parameters is None else f"{entry.parameters:,}")
 

@@ -398,7 +398,7 @@ def test_tied_embeddings_read_and_write_with_one_table():
     ],
     ids=lambda part: str(part)[:40],
 )
-def test_what_cannot_be_built_is_refused_in_one_sentence(config, sentence):
+def test_a_wrong_hyperparameter_raises_one_sentence(config, sentence):
     with abstract(), pytest.raises(ValueError, match=f"^recurrent: {sentence}") as caught:
         recurrent(**{"outputs": 2, "input_size": 2, "units": (3,), **config})
     assert "\n" not in str(caught.value)

@@ -37,7 +37,7 @@ def logits(model, tokens):
 
 @pytest.mark.parametrize("known", [1, 4])
 @pytest.mark.parametrize("name", CELLS)
-def test_decoding_with_states_equals_computing_everything_anew(name, known):
+def test_decoding_with_states_equals_computing_everything_again(name, known):
     model = small(**CELLS[name])
     expected = logits(model, TOKENS)
     prompt = np.where(np.arange(7) < known, TOKENS, 10 - TOKENS)

@@ -40,7 +40,7 @@ def test_cifar_counts_are_the_published_ones(depth, option_a, option_b):
     assert count_parameters(resnet, depth, shortcut="B", **CIFAR).trainable == option_b
 
 
-def test_the_plain_twin_has_the_parameters_of_option_a():
+def test_the_plain_counterpart_has_the_parameters_of_option_a():
     plain = count_parameters(resnet, 20, shortcut="none", **CIFAR)
     assert plain == count_parameters(resnet, 20, shortcut="A", **CIFAR)
 
@@ -62,8 +62,8 @@ def test_resnet50_version_1_equals_keras_applications_with_copied_weights():
     ours = resnet(50, classes=7, input_shape=(64, 64, 3), version="1")
     _copy_from_applications(reference, ours)
     images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
-    expected = reference.predict(images, verbose=0)
-    found = keras.ops.softmax(ours.predict(images, verbose=0))
+    expected = reference(images, training=False)
+    found = keras.ops.softmax(ours(images, training=False))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 

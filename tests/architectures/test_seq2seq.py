@@ -64,9 +64,9 @@ def written_out(model, source, target):
     x, states = weights("source_embedding")[0][source], []
     for number in (1, 2):
         both = weights(f"encoder_lstm_{number}")
-        nothing = [np.zeros(4), np.zeros(4)]
-        there, last = lstm(x, both[:3], nothing)
-        back, first = lstm(x[::-1], both[3:], nothing)
+        zeros = [np.zeros(4), np.zeros(4)]
+        there, last = lstm(x, both[:3], zeros)
+        back, first = lstm(x[::-1], both[3:], zeros)
         x = np.concatenate([there, back[::-1]], -1)
         states.append([np.concatenate(pair) for pair in zip(last, first, strict=True)])
     memory, x = x, weights("target_embedding")[0][target]
@@ -144,6 +144,6 @@ def test_dropout_acts_in_training_alone():
         ({"source_vocabulary": True}, "seq2seq: source_vocabulary must be positive integers"),
     ],
 )
-def test_what_cannot_be_built_is_refused_in_one_sentence(wrong, message):
+def test_a_wrong_hyperparameter_raises_one_sentence(wrong, message):
     with pytest.raises(ValueError, match=message):
         seq2seq(**{**SMALL, **wrong})

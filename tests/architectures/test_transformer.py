@@ -148,7 +148,7 @@ def test_target_padding_changes_nothing(model):
     np.testing.assert_allclose(padded[:, :5], logits(model), atol=1e-5)
 
 
-def test_decoding_with_a_cache_equals_computing_everything_anew(model):
+def test_decoding_with_a_cache_equals_computing_everything_again(model):
     expected = logits(model)
     step = next_token(model)
     compiled = tf.function(step)
@@ -187,7 +187,7 @@ def test_samplers_that_leave_no_choice_write_what_greedy_recomputation_writes(wr
     np.testing.assert_array_equal(answer, expected)
 
 
-def test_beams_in_a_graph_of_any_shape_find_the_likeliest_sentence():
+def test_beams_in_a_graph_of_any_shape_find_the_most_probable_sentence():
     """With as many beams as there are sentences, nothing is missed."""
     few = {"source_vocabulary": 4, "target_vocabulary": 4, "layers": 1}
     model = reference.shaken(transformer(**{**SMALL, **few}))
@@ -260,6 +260,6 @@ def test_attention_maps_show_what_masks_allow_and_leave_the_model_as_it_was(mode
     ],
     ids=lambda part: str(part)[:30],
 )
-def test_what_cannot_be_built_is_refused_in_one_sentence(changed, message):
+def test_a_wrong_hyperparameter_raises_one_sentence(changed, message):
     with pytest.raises(ValueError, match=f"^transformer: {message}$"):
         transformer(**{**SMALL, **changed})

@@ -1,4 +1,4 @@
-"""U-Net: the published sizes and count, its bridges, and the sizes it refuses."""
+"""U-Net: the published sizes and count, its skip connections, and the error for other sizes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_size_is_built_as_calculated_or_refused_with_sizes_that_work(depth, si
             assert output_size(int(near), depth, padding) is not None
 
 
-def test_a_bridge_carries_the_cropped_encoder_map_beside_the_upsampled_one():
+def test_a_skip_connection_concatenates_the_cropped_map_with_the_upsampled_one():
     model = unet(
         classes=2, input_shape=(44, 44, 1), filters=2, depth=2, padding="valid", normalize=False
     )

@@ -1,7 +1,8 @@
-"""The convolutional network over words: its equation, its constraint, and what it refuses."""
+"""The convolutional network over words: its equation, its constraint, and its error messages."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -26,6 +27,12 @@ def small() -> keras.Model:
     return word_convnet(**SMALL)
 
 
+@functools.cache
+def shared() -> keras.Model:
+    """The same model each time; tests must not change it."""
+    return small()
+
+
 def by_hand(model: keras.Model, tokens: list[int]) -> np.ndarray:
     """The largest value of each filter over the words, each filter centered on each word."""
     vectors = model.get_layer("token_embedding").get_weights()[0][tokens]
@@ -45,7 +52,7 @@ def by_hand(model: keras.Model, tokens: list[int]) -> np.ndarray:
 
 @given(st.lists(st.integers(0, 8), min_size=1, max_size=6), st.integers(0, 4))
 def test_it_computes_the_paper_s_equation_whatever_the_padding(tokens, padding):
-    model = small()
+    model = shared()
     ids = np.array([tokens + [7] * padding], np.int32)
     mask = np.array([[1] * len(tokens) + [0] * padding], np.int32)
     answer = model({"token_ids": ids, "padding_mask": mask}, training=False)
