@@ -114,7 +114,8 @@ class Doubles(Task[Config, Sequences]):
         return sequences()
 
     def network(self, data: Sequences) -> Network:
-        return Network(keras.Sequential([keras.Input((None, 1)), keras.layers.Dense(1)]))
+        numbers = keras.Input((None, 1))
+        return Network(keras.Model(numbers, keras.layers.Dense(1)(numbers)))
 
     def loss(self, data: Sequences) -> keras.Loss:
         return keras.losses.MeanAbsoluteError()

@@ -24,12 +24,13 @@ from pipelines import training
 from pipelines.__main__ import _show, main
 from pipelines.baselines import Baseline
 from pipelines.config import Config, Optimizer, Recipe
+from pipelines.distiller import WITHOUT_TEACHER
 from pipelines.image.config import ImageConfig
 from pipelines.model_registry import Version
 from pipelines.predictions import Predictions
 from pipelines.run import Result
+from pipelines.task import Teacher
 from pipelines.tasks.image_classification import data as images
-from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
 
 # A network that is trained in less than a second: one epoch, four filters, nothing random.
@@ -48,12 +49,6 @@ def scratch(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
-
-
-@pytest.fixture
-def stripes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets image classification load striped images, whatever its config says."""
-    monkeypatch.setattr(ImageClassification, "load", lambda task: samples.striped())
 
 
 @pytest.fixture
@@ -91,7 +86,7 @@ def assert_nothing_is_left(scratch: Path) -> None:
 
 
 def test_a_run_trains_validates_and_registers_a_model(
-    store, scratch, results, digits_dir, tmp_path, monkeypatch, capsys
+    store, scratch, at_once, results, digits_dir, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["image_classification", "--data_dir", str(digits_dir), *SMALL]) == 0
@@ -259,27 +254,22 @@ def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkey
     ]
 
 
-def test_a_model_with_other_outputs_is_not_registered(
-    store, scratch, stripes, at_once, monkeypatch, capsys
-):
-    """The expected probabilities are a thousandth larger."""
-    own = ImageClassification.signatures
+class Shifted(samples.Doubles):
+    """A task that expects other outputs of its SavedModel than the network has."""
 
-    def signatures(task, network, data):
-        default, *others = own(task, network, data)
-        expected = {
-            **default.expected,
-            "probabilities": default.expected["probabilities"] + np.float32(1e-3),
-        }
-        return [replace(default, expected=expected), *others]
+    def signatures(self, network, data):
+        (default,) = super().signatures(network, data)
+        expected = {"doubles": default.expected["doubles"] + np.float32(1e-2)}
+        return [replace(default, expected=expected)]
 
-    monkeypatch.setattr(ImageClassification, "signatures", signatures)
+
+def test_a_model_with_other_outputs_is_not_registered(store, scratch, at_once, make_task, capsys):
+    make_task(Shifted)
     assert main(["image_classification", *SMALL]) == 1
-    message = capsys.readouterr().err
     assert re.fullmatch(
-        r"error: the SavedModel is not the trained model: serving_default/probabilities differs "
-        r"by up to 0\.001, where .* is allowed; nothing was registered\n",
-        message,
+        r"error: the SavedModel is not the trained model: serving_default/doubles differs "
+        r"by up to 0\.01, where .* is allowed; nothing was registered\n",
+        capsys.readouterr().err,
     )
     run = only_run()
     assert run.info.status == "FAILED"
@@ -307,9 +297,10 @@ def in_the_export(monkeypatch) -> None:
 
 @pytest.mark.parametrize("where", [in_an_epoch, in_the_export], ids=lambda part: part.__name__)
 def test_an_interrupted_run_is_killed_and_leaves_nothing(
-    where, store, scratch, stripes, monkeypatch, capsys
+    where, store, scratch, make_task, monkeypatch, capsys
 ):
     """`mlflow run` sends SIGTERM where a terminal sends SIGINT."""
+    make_task(samples.Doubles)
     where(monkeypatch)
     assert main(["image_classification", *SMALL]) == 130
     message = "interrupted: the run was closed as KILLED, nothing was registered\n"
@@ -337,12 +328,43 @@ def test_a_user_error_within_the_run_ends_it_with_code_2(
     assert_nothing_is_left(scratch)
 
 
-def test_an_error_in_the_code_is_raised_as_it_is(store, scratch, stripes, monkeypatch):
-    def fail(*arguments):
-        raise ZeroDivisionError("a fault in the code")
+class Failing(samples.Doubles):
+    def baselines(self, data):
+        raise ZeroDivisionError("an error in the code")
 
-    monkeypatch.setattr(ImageClassification, "baselines", fail)
-    with pytest.raises(ZeroDivisionError, match="a fault in the code"):
+
+def test_an_error_in_the_code_is_raised_as_it_is(store, scratch, make_task):
+    make_task(Failing)
+    with pytest.raises(ZeroDivisionError, match="an error in the code"):
         main(["image_classification", *SMALL])
     assert only_run().info.status == "FAILED"
     assert_nothing_is_left(scratch)
+
+
+def test_a_student_is_compared_with_its_teacher_and_with_itself_without_a_teacher(
+    store, scratch, at_once, make_task
+):
+    """The student that is trained without a teacher is a run within the run, and a baseline."""
+    config = samples.sequence_config(Recipe(epochs=1, batch_size=8))
+    own = samples.Doubles(config)
+    teacher = Teacher(
+        "forecasting",
+        own,
+        own.network(own.load()).model,
+        temperature=2.0,
+        alpha=0.5,
+        inherit=False,
+    )
+    make_task(lambda config: samples.Doubles(config, teacher))
+    result = pipeline.run("image_classification", config)
+    run = only_run()
+    names = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/baselines.json"))
+    assert list(names) == [WITHOUT_TEACHER, "always 0", "always 10"]
+    (child,) = mlflow.search_runs(experiment_names=["forecasting"], output_format="list")
+    assert isinstance(child, mlflow.entities.Run)
+    assert child.data.tags["mlflow.parentRunId"] == result.run.id
+    assert child.info.status == "FINISHED"
+    for split in ("validation", "test"):
+        assert child.data.metrics[f"{split}_error"] == names[WITHOUT_TEACHER][split]["error"]
+    artifacts = mlflow.artifacts.list_artifacts(f"runs:/{run.info.run_id}/figures") or ()
+    assert "figures/teacher_and_student.png" in {file.path for file in artifacts}
