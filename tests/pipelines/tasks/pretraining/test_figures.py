@@ -1,50 +1,55 @@
-"""Figures of pre-training: which there are, and what mistakes are captioned with."""
+"""Figures of pre-training: which mistakes are shown, and what layers are probed with."""
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from pipelines.evaluation import predict
-from pipelines.tasks.pretraining.figures import labeled_sentences
+from pipelines.tasks.pretraining import figures
 from tests.pipelines.tasks.pretraining.examples import Built
 
-OF_ENCODERS = {
-    *("accuracy_by_frequency", "worst_mistakes", "lengths", "attention_layers"),
-    *("attention_heads", "embedding_map", "probing"),
-}
 
-
-def figures(built: Built) -> dict[str, Figure]:
-    test = predict(built.task, built.network.model, built.data, "test")
-    found = dict(built.task.figures(built.network, built.data, test, []))
-    assert all(isinstance(figure, Figure) for figure in found.values())
-    return found
+def tested(built: Built):
+    return predict(built.task, built.network.model, built.data, "test")
 
 
 def captions(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts]
 
 
-def test_figures_show_masked_tokens_pairs_and_layers(bert):
-    found = figures(bert)
-    own = {"confusion_matrix", "reliability", "worst_sentence_pairs"}
-    assert found.keys() == OF_ENCODERS | own
-    texts = captions(found["worst_mistakes"])
+def test_the_worst_masked_tokens_are_shown_in_context(bert):
+    texts = captions(figures.worst_masked_tokens(bert.data, tested(bert)))
     assert texts[0] == "Wrong tokens on the test split, the most probable first"
     assert any("____" in text for text in texts)
-    assert any(", true: is random" in text for text in captions(found["worst_sentence_pairs"]))
+    scores = [float(text.split(", true ")[0].split()[1]) for text in texts if ", true " in text]
+    assert scores == sorted(scores, reverse=True)
 
 
-def test_figures_show_replaced_tokens(electra):
-    found = figures(electra)
-    own = {"confusion_matrix", "reliability", "worst_replaced_tokens"}
-    assert found.keys() == OF_ENCODERS | own
+def test_accuracy_is_plotted_by_frequency(bert):
+    test = tested(bert)
+    (axes,) = figures.accuracy_by_frequency(bert.data, test).axes
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    counts = [int(label.split("(")[1].rstrip(")")) for label in labels]
+    assert sum(counts) == (test.examples["masked_lm"] > 0).sum()
+
+
+def test_the_worst_sentence_pairs_are_shown(bert):
+    found = dict(figures.sentence_pair_figures(bert.data, tested(bert)))
+    assert found.keys() == {"confusion_matrix", "reliability", "worst_sentence_pairs"}
+    texts = captions(found["worst_sentence_pairs"])
+    assert any(", true: " in text for text in texts)
+
+
+def test_the_worst_replaced_tokens_are_marked(electra):
+    found = dict(figures.replaced_token_figures(electra.data, tested(electra)))
+    assert found.keys() == {"confusion_matrix", "reliability", "worst_replaced_tokens"}
     texts = captions(found["worst_replaced_tokens"])
     assert any(" marked: probability of being replaced" in text for text in texts)
 
 
 def test_layers_are_probed_with_sentences_of_each_label(bert):
-    labeled = labeled_sentences(bert.data)
+    labeled = figures.labeled_sentences(bert.data)
     assert labeled.class_names == ("sea", "wood")
     documents = bert.data.documents
     for split in ("train", "validation", "test"):
@@ -56,3 +61,4 @@ def test_layers_are_probed_with_sentences_of_each_label(bert):
         chosen = list(zip(labeled.raw(split)["text"], labeled.labels[split], strict=True))
         assert len(chosen) == sum(map(len, documents.sentences[split]))
         assert all(text in of_label[label] for text, label in chosen)
+        assert np.bincount(labeled.labels[split]).min() > 0

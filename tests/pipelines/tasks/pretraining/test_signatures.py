@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from pipelines.export.saved_model import saved_model
-from pipelines.export.validation import validate
 from pipelines.tasks.pretraining import masked_lm, signatures
 from pipelines.text.tokenizers import SPECIAL, WordPieces
 
@@ -40,26 +38,6 @@ def test_pairs_have_the_probability_that_the_network_gives_them(bert):
     expected = tf.nn.softmax(logits["next_sentence"])[:, 0]
     found = strings.function(*texts)
     np.testing.assert_allclose(found["probability"], expected, rtol=1e-4)
-
-
-def test_a_served_detector_answers_as_the_trained_one(electra, tmp_path, at_once):
-    task, network = electra.task, electra.network
-    own = task.signatures(network, electra.data)
-    assert [signature.name for signature in own] == [
-        *("serving_default", "detect", "token_ids", "embed", "embed_token_ids")
-    ]
-    folder = saved_model(network.model, own, tmp_path / "saved")
-    validate(folder, own)
-    served = tf.saved_model.load(folder).signatures
-    texts = ["The ship, a wäve", "", "and of " * 40]
-    answer = {k: x.numpy() for k, x in served["detect"](text=tf.constant(texts)).items()}
-    assert answer["words"][0, :5].tolist() == [b"The", b"ship", b",", b"a", "wäve".encode()]
-    assert ((answer["replaced"] >= 0) & (answer["replaced"] <= 1)).all()
-    assert not answer["replaced"][1].any()
-    for start, end, word in zip(*(answer[k][0] for k in ("starts", "ends", "words")), strict=True):
-        assert start < 0 or texts[0].encode()[start:end] == word
-    vectors = served["embed"](text=tf.constant(texts))
-    assert {name: x.shape[1] for name, x in vectors.items()} == {"cls": 16, "mean": 16, "max": 16}
 
 
 def test_the_detector_judges_a_text_as_the_joint_network_does(electra):
