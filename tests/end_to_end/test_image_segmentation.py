@@ -1,4 +1,4 @@
-"""From slices of a head to a server that colours the brain in a picture."""
+"""From slices of a head to a server that colors the brain in images."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ SMALL = (
 )
 
 
-def test_a_served_model_colours_a_picture_as_the_trained_one_would(store, workplace, trained):
+def test_a_served_model_returns_the_masks_and_overlays_of_the_trained_one(
+    store, workplace, trained
+):
     assert main(["image_segmentation", "--data_dir", str(workplace / "data"), *SMALL]) == 0
     deployed = deploy("brains", workplace / "models", version=1)
     examples = sorted((deployed.path / "assets.extra/examples").iterdir())
-    pictures = [Image.open(file) for file in examples]
-    images = np.stack([np.asarray(picture)[..., None] for picture in pictures])
+    opened = [Image.open(file) for file in examples]
+    images = np.stack([np.asarray(image)[..., None] for image in opened])
     assert images.shape == (8, 32, 32, 1)
 
     photograph = io.BytesIO()
-    pictures[0].convert("RGB").resize((200, 150)).save(photograph, "JPEG")
+    opened[0].convert("RGB").resize((200, 150)).save(photograph, "JPEG")
     bytes_of = {"image_bytes": [file.read_bytes() for file in examples]}
     model_served = Model("brains", workplace / "models" / "brains")
     with serving(model_served) as address, Client(address, timeout=30) as client:
@@ -43,19 +45,23 @@ def test_a_served_model_colours_a_picture_as_the_trained_one_would(store, workpl
             outputs=["overlay"],
         )["overlay"]
 
-    (model,) = trained
-    chance = keras.ops.softmax(model.predict(images / np.float32(255), verbose=0)).numpy()
+    (network,) = trained
+    probabilities = keras.ops.softmax(
+        network.model.predict(images / np.float32(255), verbose=0)
+    ).numpy()
     for answer in (tensors, files):
-        np.testing.assert_allclose(answer["probabilities"], chance, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(answer["probabilities"], probabilities, rtol=1e-4, atol=1e-5)
         assert answer["mask"].dtype == np.uint8
-        decided = np.abs(chance[..., 1] - chance[..., 0]) > 1e-3
-        assert decided.mean() > 0.9
-        np.testing.assert_array_equal(answer["mask"][decided], chance.argmax(-1)[decided])
+        unambiguous = np.abs(probabilities[..., 1] - probabilities[..., 0]) > 1e-3
+        assert unambiguous.mean() > 0.9
+        np.testing.assert_array_equal(
+            answer["mask"][unambiguous], probabilities.argmax(-1)[unambiguous]
+        )
 
-    for picture, mask, drawn in zip(images, files["mask"], files["overlay"], strict=True):
-        coloured = np.asarray(Image.open(io.BytesIO(drawn)))
-        assert coloured.shape == (32, 32, 3)
-        gray = np.broadcast_to(picture, coloured.shape)
-        np.testing.assert_array_equal((coloured != gray).any(-1), mask == 1)
-    with Image.open(io.BytesIO(overlay)) as drawn:
-        assert (drawn.format, drawn.mode, drawn.size) == ("PNG", "RGB", (200, 150))
+    for image, mask, file in zip(images, files["mask"], files["overlay"], strict=True):
+        colored = np.asarray(Image.open(io.BytesIO(file)))
+        assert colored.shape == (32, 32, 3)
+        gray = np.broadcast_to(image, colored.shape)
+        np.testing.assert_array_equal((colored != gray).any(-1), mask == 1)
+    with Image.open(io.BytesIO(overlay)) as decoded:
+        assert (decoded.format, decoded.mode, decoded.size) == ("PNG", "RGB", (200, 150))

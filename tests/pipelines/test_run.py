@@ -313,7 +313,10 @@ def test_an_interrupted_run_is_killed_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--dataset", "nonsense"), "unknown data set 'nonsense'; bundled here are: .*digits"),
+        (
+            ("--dataset", "nonsense"),
+            "unknown data set 'nonsense'; without a network there are: .*digits",
+        ),
         (("--model.depth", "3"), "convnet has no hyperparameter 'depth'; it has: .*filters"),
     ],
 )

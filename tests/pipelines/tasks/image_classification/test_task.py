@@ -49,10 +49,10 @@ def signatures(network: Network, data: LabeledImages) -> list[Signature]:
 
 def test_augmentation_changes_images_and_keeps_labels(data):
     images, labels = tf.random.stateless_uniform((4, 8, 8, 1), (1, 2)), tf.range(4)
-    flip = ImageClassification(samples.config(Recipe(seed=1), Augmentation(shift=0.3)))
-    change = flip.augment(data)
-    assert change
-    changed, same = change(images, labels)
+    task = ImageClassification(samples.config(Recipe(seed=1), Augmentation(shift=0.3)))
+    augment = task.augment(data)
+    assert augment is not None
+    changed, same = augment(images, labels)
     assert same is labels
     assert np.any(changed != images)
     assert TASK.augment(data) is None
