@@ -213,7 +213,7 @@ def test_options_override_the_file_before_them(tmp_path):
     assert config.model == {"padding": "valid", "dropout": 0.1}
 
 
-def docstrings(kind: type) -> dict[str, str]:
+def docstrings(kind: Any) -> dict[str, str]:
     """Returns the docstring of each option of a config class, by its name on the command line."""
     found: dict[str, str] = {}
     for part in reversed(kind.__mro__[:-1]):
@@ -225,8 +225,8 @@ def docstrings(kind: type) -> dict[str, str]:
                 assert isinstance(text.value, ast.Constant)
                 found[field.target.id] = str(text.value.value)
     for option in fields(kind):
-        own = get_type_hints(kind)[option.name]
-        if isinstance(own, type) and is_dataclass(own):
+        own: Any = get_type_hints(kind)[option.name]
+        if is_dataclass(own):
             del found[option.name]
             prefix = "" if own is Recipe else f"{option.name}."
             found |= {prefix + name: text for name, text in docstrings(own).items()}
