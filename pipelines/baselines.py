@@ -1,4 +1,4 @@
-"""Baselines: simple methods that a network has to beat to be worth its training."""
+"""Baselines: simple methods that a network has to beat."""
 
 from __future__ import annotations
 

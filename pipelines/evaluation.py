@@ -88,16 +88,16 @@ def intervals(
     random = np.random.default_rng(seed)
     numbers = sum(column.size for column in predictions.predicted.values())
     count = max(_MIN_RESAMPLES, min(_RESAMPLES, _MAX_NUMBERS // max(numbers, 1)))
-    draw = _draws(predictions, random)
-    drawn = [scores(predictions.take(draw())) for _ in range(count)]
+    sample = _sampler(predictions, random)
+    samples = [scores(predictions.take(sample())) for _ in range(count)]
     return {
-        name: tuple(np.nanpercentile([values[name] for values in drawn], (2.5, 97.5)).tolist())
-        for name in drawn[0]
-        if not np.isnan([values[name] for values in drawn]).all()
+        name: tuple(np.nanpercentile([values[name] for values in samples], (2.5, 97.5)).tolist())
+        for name in samples[0]
+        if not np.isnan([values[name] for values in samples]).all()
     }
 
 
-def _draws(predictions: Predictions, random: np.random.Generator) -> Callable[[], np.ndarray]:
+def _sampler(predictions: Predictions, random: np.random.Generator) -> Callable[[], np.ndarray]:
     """Returns a function that draws indices, int [about examples], with replacement."""
     examples = len(predictions)
     if "block" not in predictions.examples:
@@ -105,8 +105,8 @@ def _draws(predictions: Predictions, random: np.random.Generator) -> Callable[[]
     ends = np.flatnonzero(np.diff(predictions.examples["block"])) + 1
     blocks = np.split(np.arange(examples), ends)
 
-    def draw() -> np.ndarray:
+    def sample() -> np.ndarray:
         chosen = random.integers(0, len(blocks), len(blocks))
         return np.concatenate([blocks[index] for index in chosen])
 
-    return draw
+    return sample

@@ -10,30 +10,30 @@ from keras import ops
 from pipelines.config import Optimizer
 
 
-def optimizer(choice: Optimizer, steps: int) -> keras.Optimizer:
-    """Returns AdamW with linear warmup and the chosen decay over `steps` updates.
+def optimizer(config: Optimizer, steps: int) -> keras.Optimizer:
+    """Returns AdamW with linear warmup and a decay over `steps` updates.
 
     Averaging weights over the updates: Polyak & Juditsky, "Acceleration of Stochastic Approximation
     by Averaging", 1992.
     """
-    warmup = int(choice.warmup * steps)
+    warmup = int(config.warmup * steps)
     schedule: keras.optimizers.schedules.LearningRateSchedule
-    if choice.schedule == "inverse_sqrt":
-        schedule = InverseSquareRoot(choice.learning_rate, max(1, warmup))
+    if config.schedule == "inverse_sqrt":
+        schedule = InverseSquareRoot(config.learning_rate, max(1, warmup))
     else:
         schedule = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warmup else choice.learning_rate,
+            initial_learning_rate=0.0 if warmup else config.learning_rate,
             decay_steps=max(1, steps - warmup),
-            warmup_target=choice.learning_rate if warmup else None,
+            warmup_target=config.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
     adamw = keras.optimizers.AdamW(
         schedule,
-        weight_decay=choice.weight_decay,
-        global_clipnorm=choice.clip_norm or None,
-        use_ema=choice.average > 0,
+        weight_decay=config.weight_decay,
+        global_clipnorm=config.clip_norm or None,
+        use_ema=config.average > 0,
         # The average starts from the untrained weights, which must not dominate a short run.
-        ema_momentum=min(choice.average, max(0.0, 1 - 4 / steps)),
+        ema_momentum=min(config.average, max(0.0, 1 - 4 / steps)),
     )
     adamw.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return adamw

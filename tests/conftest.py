@@ -1,4 +1,4 @@
-"""What all tests share: a quiet TensorFlow and a repeatable Hypothesis."""
+"""Settings of all tests: a quiet TensorFlow and a repeatable Hypothesis."""
 
 import os
 

@@ -115,7 +115,7 @@ def _compare(
     outputs = signature(**{k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()})
     if sorted(outputs) != sorted(response.outputs):
         raise ValidationError(
-            f"{name} answers {', '.join(sorted(outputs))}, "
+            f"{name} returns {', '.join(sorted(outputs))}, "
             f"not {', '.join(sorted(response.outputs))}"
         )
     return {

@@ -23,7 +23,7 @@ class Signature:
         expected: The Keras model's outputs for `examples`, computed without the export.
         relative: Tolerance of floats, relative to the expected value.
         absolute: Tolerance of floats, added to the relative one.
-        resources: Layers or tables that `function` uses besides the model.
+        resources: Layers or tables that `function` uses in addition to the model.
     """
 
     name: str

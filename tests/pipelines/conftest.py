@@ -69,9 +69,9 @@ def store(workplace: Path, store_template: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def make_task(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A function that lets runs of every pipeline make their task by the function it is given.
+    """A function that replaces the task of every pipeline, as `make_task(samples.Doubles)`.
 
-    As in `make_task(samples.Doubles)`; a task is made from the run's config.
+    Its argument is called with the run's config.
     """
     from pipelines import run
 

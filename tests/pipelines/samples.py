@@ -55,7 +55,7 @@ NO_AUGMENTATION = Augmentation()
 def config(
     recipe: Recipe = RECIPE, augmentation: Augmentation = NO_AUGMENTATION, **model: Any
 ) -> ImageConfig:
-    """A network for the striped images that trains in a moment."""
+    """A network for the striped images that trains within a second."""
     small = {"filters": [4], "convolutions": 1, "units": [], "dropout": 0.1, **model}
     return ImageConfig(
         dataset="striped",
@@ -71,7 +71,7 @@ class Sequences(Dataset):
 
 
 def sequences(**lengths: Sequence[int]) -> Sequences:
-    """Sequences 1000 i, 1000 i + 1, … of the given lengths, i counting from 1, to their doubles.
+    """Sequences 1000 i, 1000 i + 1, … of these lengths, i counting from 1, to their doubles.
 
     Examples are (int32 [length], float32 [length, 1], float32 [length]): numbers, their doubles
     in thousands, and weights of 1.

@@ -101,7 +101,7 @@ def sequence_batches(
 
 
 def members(inputs: tf.Tensor) -> list[int]:
-    """Returns which examples a batch holds; each number tells."""
+    """Returns the indices of the examples in a batch; the numbers start with them."""
     return [round(float(row[0, 0])) - 1 for row in inputs]
 
 

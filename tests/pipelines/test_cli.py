@@ -253,10 +253,10 @@ def test_help_shows_the_docstring_bounds_and_default_of_every_option(pipeline, m
     assert left.value.code == 0
     shown = capsys.readouterr().out
     assert PIPELINES[pipeline].summary in shown
-    entries = {}
-    for entry in re.split(r"\n+(?=  -|\S)", shown):
-        option, *rest = entry.split()
-        entries[option] = " ".join(rest)
+    shown_help = {}
+    for text in re.split(r"\n+(?=  -|\S)", shown):
+        option, *rest = text.split()
+        shown_help[option] = " ".join(rest)
     config = PIPELINES[pipeline].defaults
     defaults = config.parameters() | {"model": config.model}
     limits = bounds(type(config))
@@ -268,7 +268,7 @@ def test_help_shows_the_docstring_bounds_and_default_of_every_option(pipeline, m
             value = defaults[option]
             details.append(f"default: {value if isinstance(value, str) else json.dumps(value)}")
         expected = f"{text} ({'; '.join(details)})" if details else text
-        assert entries[f"--{option}"].endswith(expected)
+        assert shown_help[f"--{option}"].endswith(expected)
 
 
 def test_bounds_read_as_a_range(monkeypatch, capsys):

@@ -67,8 +67,8 @@ BOUNDS: list[tuple[str, str, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("pipeline", "option", "allowed", "refused"), BOUNDS)
-def test_a_value_out_of_bounds_is_an_error_with_its_name(pipeline, option, allowed, refused):
+@pytest.mark.parametrize(("pipeline", "option", "allowed", "rejected"), BOUNDS)
+def test_a_value_out_of_bounds_is_an_error_with_its_name(pipeline, option, allowed, rejected):
     def chosen(part: Any, names: list[str], value: Any) -> Any:
         """Returns `part` with a field of its own or of its recipe changed."""
         name, *rest = names
@@ -78,8 +78,8 @@ def test_a_value_out_of_bounds_is_an_error_with_its_name(pipeline, option, allow
 
     defaults, names = PIPELINES[pipeline].defaults, option.split(".")
     check(chosen(defaults, names, allowed))
-    with pytest.raises(UserError, match=rf"^--{option} must .*, not ['\"]?{refused}['\"]?$"):
-        check(chosen(defaults, names, refused))
+    with pytest.raises(UserError, match=rf"^--{option} must .*, not ['\"]?{rejected}['\"]?$"):
+        check(chosen(defaults, names, rejected))
 
 
 def test_an_unknown_architecture_is_an_error():

@@ -256,15 +256,15 @@ def test_whole_blocks_are_resampled():
     """Ten examples in each of five blocks; only one block is right."""
     block = np.repeat(np.arange(5), 10)
     right = (block == 2).astype(float)
-    drawn: list[np.ndarray] = []
+    resampled: list[np.ndarray] = []
 
     def rate(predictions: Predictions) -> Scores:
-        drawn.append(predictions.examples["block"])
+        resampled.append(predictions.examples["block"])
         return accuracy(predictions)
 
     predictions = Predictions({"target": np.ones(50), "block": block}, {"correct": right})
     low, high = intervals(rate, predictions)["accuracy"]
-    for blocks in drawn:
+    for blocks in resampled:
         assert np.all(blocks.reshape(5, 10) == blocks[::10, None])
     narrow = intervals(accuracy, outcomes(right))["accuracy"]
     assert high - low > 1.5 * (narrow[1] - narrow[0])

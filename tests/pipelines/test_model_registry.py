@@ -195,10 +195,10 @@ def test_mlflow_itself_loads_a_registered_version_and_predicts(store, linear_mod
     register(linear_model, 0.7)
     loaded = mlflow.pyfunc.load_model("models:/linear@champion")
     x = np.random.default_rng(3).normal(size=(4, 3)).astype("float32")
-    answer = loaded.predict({"x": x})
-    assert set(answer) == {"y", "larger"}
+    outputs = loaded.predict({"x": x})
+    assert set(outputs) == {"y", "larger"}
     np.testing.assert_allclose(
-        answer["y"], x @ samples.WEIGHTS + samples.BIAS, rtol=1e-5, atol=1e-6
+        outputs["y"], x @ samples.WEIGHTS + samples.BIAS, rtol=1e-5, atol=1e-6
     )
 
 

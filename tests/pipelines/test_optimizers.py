@@ -15,9 +15,9 @@ from pipelines.config import Optimizer
 from pipelines.optimizers import optimizer
 
 
-def rates(choice: Optimizer, steps: int) -> list[float]:
+def rates(config: Optimizer, steps: int) -> list[float]:
     """Returns the learning rate of each step and of the one after the last."""
-    adamw = optimizer(choice, steps)
+    adamw = optimizer(config, steps)
     values = []
     for step in range(steps + 1):
         adamw.iterations.assign(step)
@@ -56,17 +56,17 @@ def test_an_average_spans_a_quarter_of_the_run_at_most(steps, momentum):
     assert optimizer(Optimizer(average=0.999), steps).ema_momentum == momentum
 
 
-def stepped(choice: Optimizer, names: list[str], gradient: float) -> dict[str, float]:
+def stepped(config: Optimizer, names: list[str], gradient: float) -> dict[str, float]:
     """Returns variables that were 1 after one step with the same gradient each."""
-    adamw = optimizer(choice, 100)
+    adamw = optimizer(config, 100)
     variables = [keras.Variable(np.ones(1, "float32"), name=name) for name in names]
     adamw.apply([tf.constant([gradient]) for _ in names], variables)
     return {v.name: float(v.numpy()[0]) for v in variables}
 
 
 def test_weights_decay_and_biases_and_normalizations_do_not():
-    choice = Optimizer(learning_rate=0.5, weight_decay=0.1, warmup=0.0)
-    values = stepped(choice, ["kernel", "bias", "gamma", "beta"], gradient=0.0)
+    config = Optimizer(learning_rate=0.5, weight_decay=0.1, warmup=0.0)
+    values = stepped(config, ["kernel", "bias", "gamma", "beta"], gradient=0.0)
     assert values.pop("kernel") == pytest.approx(0.95)
     assert values == {"bias": 1, "gamma": 1, "beta": 1}
 

@@ -1,4 +1,4 @@
-"""Progress: bars for stages, and silence about what libraries say on their way in."""
+"""Progress: bars for stages, and no messages of libraries while they are imported."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def test_quiet_shows_what_is_not_valid_text(capfd):
 def test_quiet_leaves_standard_output_alone_and_no_file_open(capfd):
     before = sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else []
     with quiet():
-        print("an answer")
+        print("a result")
         sys.stdout.flush()
     after = sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else []
-    assert capfd.readouterr().out == "an answer\n"
+    assert capfd.readouterr().out == "a result\n"
     assert before == after
 
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What the console was given."""
+    """Returns what was printed to the console."""
     console = Console(record=True, width=120, file=io.StringIO())
     monkeypatch.setattr(progress, "console", console)
     return console.export_text

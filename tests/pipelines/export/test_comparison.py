@@ -81,8 +81,8 @@ FAILING: list[tuple[str, Change, str]] = [
     ("one value", expecting(y=one_wrong), "serving_default/y differs by up to 0.5, where"),
     ("nan", expecting(y=lambda y: y * np.float32("nan")), "serving_default/y differs by up to nan"),
     ("one string", expecting(larger=first_left), "serving_default/larger differs in 1 of 5 values"),
-    ("output name", named, "serving_default answers larger, y, not larger, z"),
-    ("output missing", lacking, "serving_default answers larger, y, not y"),
+    ("output name", named, "serving_default returns larger, y, not larger, z"),
+    ("output missing", lacking, "serving_default returns larger, y, not y"),
     (
         "output type",
         expecting(y=lambda y: y.astype(np.float64)),

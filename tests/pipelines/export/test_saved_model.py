@@ -24,15 +24,15 @@ def model() -> keras.Model:
 def test_the_saved_model_has_the_networks_outputs(linear_model, model):
     loaded = tf.saved_model.load(linear_model)
     x = np.random.default_rng(7).normal(size=(11, 3)).astype("float32")
-    answer = loaded.signatures["serving_default"](x=tf.constant(x))
-    np.testing.assert_allclose(answer["y"], model.predict(x, verbose=0), rtol=1e-6)
-    np.testing.assert_allclose(answer["y"], x @ samples.WEIGHTS + samples.BIAS, rtol=1e-5)
+    outputs = loaded.signatures["serving_default"](x=tf.constant(x))
+    np.testing.assert_allclose(outputs["y"], model.predict(x, verbose=0), rtol=1e-6)
+    np.testing.assert_allclose(outputs["y"], x @ samples.WEIGHTS + samples.BIAS, rtol=1e-5)
     larger = np.where(
         x @ (samples.WEIGHTS[:, 1] - samples.WEIGHTS[:, 0]) > 1.125, b"right", b"left"
     )
-    np.testing.assert_array_equal(answer["larger"], larger)
-    answer = loaded.signatures["text"](line=tf.constant([b"1 2 3"]))
-    np.testing.assert_allclose(answer["y"], [[8.125, 3.75]])
+    np.testing.assert_array_equal(outputs["larger"], larger)
+    outputs = loaded.signatures["text"](line=tf.constant([b"1 2 3"]))
+    np.testing.assert_allclose(outputs["y"], [[8.125, 3.75]])
 
 
 def test_signatures_keep_their_names_types_and_free_batch(linear_model):
@@ -55,13 +55,13 @@ def test_warmup_records_have_one_and_two_examples_for_each_signature(linear_mode
         inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
         loaded = tf.saved_model.load(linear_model)
         name = request.model_spec.signature_name
-        answers = loaded.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()})
-        assert set(answers) == set(response.outputs)
+        outputs = loaded.signatures[name](**{k: tf.constant(v) for k, v in inputs.items()})
+        assert set(outputs) == set(response.outputs)
         for key, value in response.outputs.items():
             expected = tf.make_ndarray(value)
-            assert answers[key].shape == expected.shape
+            assert outputs[key].shape == expected.shape
             if expected.dtype != object:
-                np.testing.assert_allclose(answers[key], expected, rtol=1e-5, atol=1e-6)
+                np.testing.assert_allclose(outputs[key], expected, rtol=1e-5, atol=1e-6)
         sizes.append((name, len(next(iter(inputs.values())))))
     assert sizes == [("serving_default", 1), ("serving_default", 2), ("text", 1), ("text", 2)]
 

@@ -53,8 +53,8 @@ def test_verification_requests_hold_the_saved_models_own_outputs(
     for found, signature in zip(recorded, [s for s in signatures for _ in range(2)], strict=True):
         assert (found.absolute, found.relative) == (signature.absolute, signature.relative)
         inputs = {name: tf.constant(value) for name, value in found.inputs.items()}
-        answer = loaded.signatures[found.signature](**inputs)
-        assert golden.check(found, {name: value.numpy() for name, value in answer.items()})
+        outputs = loaded.signatures[found.signature](**inputs)
+        assert golden.check(found, {name: value.numpy() for name, value in outputs.items()})
         for name, value in found.inputs.items():
             np.testing.assert_array_equal(value, signature.examples[name][: len(value)])
 

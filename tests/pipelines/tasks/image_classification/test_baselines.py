@@ -1,4 +1,4 @@
-"""Baselines of images: they learn what is linear, whatever the images' size, and no noise."""
+"""Baselines of images of any size: they learn stripes, and no noise."""
 
 from __future__ import annotations
 
