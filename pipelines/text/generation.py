@@ -1,16 +1,18 @@
-"""Writing and scoring text with a language model, in the graph that is served.
+"""Generating and scoring text with a language model, in the graph that is served.
 
-Each row has parameters of its own, and random numbers that depend on its seed alone: what a row
-gets depends neither on the batch it came in nor on its neighbours. A token is chosen from
-softmax(logits / temperature), of which `top_k` keeps the likeliest so many (Fan et al. 2018), and
-`top_p` of these the likeliest whose probabilities add up to so much (Holtzman et al., "The Curious
-Case of Neural Text Degeneration", 2020). Kept tokens stand in the order of their ids, and the first
-is taken up to which the probabilities add up to more than a uniform random number: the k-th token
-that a row writes takes the k-th number of its stream. Padding and [UNK] are never written.
+Each row has its own parameters, and random numbers that depend on its seed alone: the result of a
+row depends neither on the batch it came in nor on its neighbors. A token is sampled from
+softmax(logits / temperature), restricted to the `top_k` most probable tokens (Fan et al. 2018) and,
+of these, to the most probable ones whose probabilities add up to `top_p` (Holtzman et al., "The
+Curious Case of Neural Text Degeneration", 2020). The remaining tokens stand in the order of their
+ids, and the first one is taken at which the cumulative probability exceeds a uniform random number:
+the k-th generated token of a row uses the k-th number of its stream. Padding and [UNK] are never
+generated.
 
-Text begins behind [END], which also ends it; the answer is without. Networks with positions have
-room for `context` tokens, [END] and prompt included: there, `length` is at most one less, and of a
-prompt that leaves too little room the beginning is cut off. No text is longer than `LONGEST`.
+Text begins after [END], which also ends it; the result does not include it. Networks with position
+embeddings have room for `context` tokens, [END] and prompt included: with them, `length` is at most
+context - 1, and prompts that leave too little room lose their beginning. No generated text is
+longer than `MAX_LENGTH`.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ import keras
 import tensorflow as tf
 
 from architectures import decoder, recurrent_decoding
-from pipelines.text.reversible_tokenizers import END, PAD, UNKNOWN
+from pipelines.text.reversible import PAD, RUNNING_TEXT, UNKNOWN
 
-# Tokens that one request may write.
-LONGEST = 1024
+END = RUNNING_TEXT["words"].special.index("[END]")
+# Maximum number of tokens that one request generates.
+MAX_LENGTH = 1024
 PARAMETERS = {
     "length": tf.TensorSpec([None], tf.int32),
     "temperature": tf.TensorSpec([None], tf.float32),
@@ -40,11 +43,11 @@ DEFAULTS: dict[str, Any] = {
     "top_p": 0.95,
     "seed": 0,
 }
-_NEVER = -1e9
+_BANNED_LOGIT = -1e9
 
 
 def parameters(batch: Any, **chosen: Any) -> dict[str, tf.Tensor]:
-    """Returns the parameters of `batch` rows, each [batch]: those chosen over `DEFAULTS`."""
+    """Returns the parameters of `batch` rows, each [batch]; `DEFAULTS` where not chosen."""
     return {
         name: tf.fill([batch], tf.constant((DEFAULTS | chosen)[name], spec.dtype))
         for name, spec in PARAMETERS.items()
@@ -52,7 +55,7 @@ def parameters(batch: Any, **chosen: Any) -> dict[str, tf.Tensor]:
 
 
 def is_positional(model: keras.Model) -> bool:
-    """Returns whether a model has room for so many tokens and no more."""
+    """Returns whether a model has position embeddings, and so a maximum number of tokens."""
     return model.name == "decoder"
 
 
@@ -72,19 +75,19 @@ def generate(
     Args:
         model: A model of `decoder`, or one of `recurrent` that `recurrent_decoding.decodes`.
         prompts: Ragged int32 [batch, tokens], possibly empty.
-        context: Tokens that the network reads at once.
-        length: int32 [batch], tokens to write at most.
-        temperature: float32 [batch]; 0, or less, takes the likeliest token.
+        context: Number of tokens that the network reads at once.
+        length: int32 [batch], maximum number of tokens to generate.
+        temperature: float32 [batch]; 0, or less, takes the most probable token.
         top_k: int32 [batch]; 0, or less, keeps all tokens.
-        top_p: float32 [batch]; 1, or more, keeps all tokens; the likeliest one is always kept.
+        top_p: float32 [batch]; 1, or more, keeps all tokens; the most probable is always kept.
         seed: int32 [batch], for random numbers.
 
     Returns:
-        "token_ids", int32 [batch, longest], what was written, without [END], then padding;
-        "tokens", int32 [batch], how many these are.
+        "token_ids", int32 [batch, longest], the generated tokens, without [END], then padding;
+        "tokens", int32 [batch], their number.
     """
     room, length = _room(model, context, length)
-    prompts = _begun(prompts, room)
+    prompts = _after_end(prompts, room)
     known = tf.cast(prompts.row_lengths(), tf.int32)
     batch, size = tf.shape(known)[0], tf.reduce_max(known + length)
     ids = prompts.to_tensor(shape=[None, None])
@@ -93,12 +96,12 @@ def generate(
     first = tf.reduce_min(known)
     cache, step = _decoding(model, ids, first)
 
-    def goes_on(index, ids, cache, ended):
+    def unfinished(index: tf.Tensor, ids: tf.Tensor, cache: Any, ended: tf.Tensor) -> tf.Tensor:
         return (index < size) & ~tf.reduce_all(ended)
 
-    def write(index, ids, cache, ended):
+    def extend(index: tf.Tensor, ids: tf.Tensor, cache: Any, ended: tf.Tensor) -> tuple[Any, ...]:
         logits, _, cache = step(ids, cache, index)
-        place = tf.clip_by_value(index - known, 0, LONGEST - 1)
+        place = tf.clip_by_value(index - known, 0, MAX_LENGTH - 1)
         drawn = tf.gather(numbers, place, batch_dims=1)
         token = sample(logits, drawn, temperature, top_k, top_p)
         prompted = index < known
@@ -108,19 +111,19 @@ def generate(
         return index + 1, tf.tensor_scatter_nd_update(ids, column, token), cache, ended
 
     state = (first, ids, cache, length <= 0)
-    _, ids, _, _ = tf.while_loop(goes_on, write, state)
+    _, ids, _, _ = tf.while_loop(unfinished, extend, state)
     places = known[:, tf.newaxis] + tf.range(tf.reduce_max(length))
     inside = places < (known + length)[:, tf.newaxis]
-    written = tf.gather(ids, tf.minimum(places, size - 1), batch_dims=1)
-    written = tf.where(inside, written, PAD)
-    tokens = tf.math.count_nonzero(written, -1, dtype=tf.int32)
-    return {"token_ids": written[:, : tf.reduce_max(tokens)], "tokens": tokens}
+    generated = tf.gather(ids, tf.minimum(places, size - 1), batch_dims=1)
+    generated = tf.where(inside, generated, PAD)
+    tokens = tf.math.count_nonzero(generated, -1, dtype=tf.int32)
+    return {"token_ids": generated[:, : tf.reduce_max(tokens)], "tokens": tokens}
 
 
 def sample(
     logits: tf.Tensor, drawn: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor
 ) -> tf.Tensor:
-    """Chooses a token for each row.
+    """Samples a token for each row.
 
     Args:
         logits: float32 [batch, vocabulary].
@@ -132,57 +135,59 @@ def sample(
     Returns:
         int32 [batch].
     """
-    never = tf.reduce_any(tf.range(tf.shape(logits)[1]) == [[PAD], [UNKNOWN]], 0)
-    logits = tf.where(never, _NEVER, logits)
+    banned = tf.reduce_any(tf.range(tf.shape(logits)[1]) == [[PAD], [UNKNOWN]], 0)
+    logits = tf.where(banned, _BANNED_LOGIT, logits)
     greedy = temperature <= 0
     scaled = logits / tf.where(greedy, 1.0, temperature)[:, tf.newaxis]
-    chance = tf.nn.softmax(scaled)
-    ranked = tf.sort(chance, direction="DESCENDING")
+    probabilities = tf.nn.softmax(scaled)
+    ranked = tf.sort(probabilities, direction="DESCENDING")
     vocabulary = tf.shape(ranked)[1]
-    most = tf.where((top_k <= 0) | (top_k > vocabulary), vocabulary, top_k)
-    ranked = tf.where(tf.range(vocabulary) < most[:, tf.newaxis], ranked, 0.0)
-    # What the likelier ones add up to, of all that top_k kept.
+    count = tf.where((top_k <= 0) | (top_k > vocabulary), vocabulary, top_k)
+    ranked = tf.where(tf.range(vocabulary) < count[:, tf.newaxis], ranked, 0.0)
+    # The sum of the more probable ones, of all that top_k keeps.
     before = tf.cumsum(ranked, axis=1, exclusive=True) / tf.reduce_sum(ranked, 1, keepdims=True)
     enough = tf.where(top_p >= 1, 2.0, tf.maximum(top_p, 1e-9))[:, tf.newaxis]
     kept = tf.where((before < enough) & (ranked > 0), ranked, 1.0)
-    chance = tf.where(chance >= tf.reduce_min(kept, 1, keepdims=True), chance, 0.0)
-    sums = tf.cumsum(chance, axis=1)
+    probabilities = tf.where(
+        probabilities >= tf.reduce_min(kept, 1, keepdims=True), probabilities, 0.0
+    )
+    sums = tf.cumsum(probabilities, axis=1)
     chosen = tf.argmax(tf.cast(sums > drawn[:, tf.newaxis] * sums[:, -1:], tf.int32), 1, tf.int32)
     return tf.where(greedy, tf.argmax(logits, 1, tf.int32), chosen)
 
 
 def uniform(seed: tf.Tensor) -> tf.Tensor:
-    """Returns each row's stream of random numbers, float32 [batch, LONGEST], from its seed."""
+    """Returns each row's stream of random numbers, float32 [batch, MAX_LENGTH], from its seed."""
     return tf.map_fn(
-        lambda one: tf.random.stateless_uniform([LONGEST], tf.stack([one, 0]), alg="philox"),
+        lambda one: tf.random.stateless_uniform([MAX_LENGTH], tf.stack([one, 0]), alg="philox"),
         seed,
-        fn_output_signature=tf.TensorSpec([LONGEST], tf.float32),
+        fn_output_signature=tf.TensorSpec([MAX_LENGTH], tf.float32),
     )
 
 
 def score(model: keras.Model, texts: tf.RaggedTensor, context: int) -> dict[str, tf.Tensor]:
-    """Returns how likely texts are, read in windows that overlap by half, as in evaluation.
+    """Scores texts, read in windows that overlap by half, as in evaluation.
 
     Args:
         model: From {"token_ids", "padding_mask"} to logits.
         texts: Ragged int32 [batch, tokens], without [END].
-        context: Tokens that the network reads at once.
+        context: Number of tokens that the network reads at once.
 
     Returns:
         "log_probability", float32 [batch], the natural logarithm of the probability that a text
-        begins so; "perplexity", float32 [batch], per token, 1 of no token; "tokens", int32
-        [batch].
+        begins like this; "perplexity", float32 [batch], per token, 1 without tokens; "tokens",
+        int32 [batch].
     """
     tokens = tf.cast(texts.row_lengths(), tf.int32)
-    ids = _begun(texts, None).to_tensor(shape=[None, None])
+    ids = _after_end(texts, None).to_tensor(shape=[None, None])
     stride = max(1, context // 2)
     count = tf.maximum(0, tf.reduce_max(tokens) - context + stride - 1) // stride + 1
     starts = tf.range(count) * stride
-    # [windows, context + 1], the places that each window reads, and the last one's next.
+    # [windows, context + 1], the positions that each window reads, and the one after them.
     places = starts[:, tf.newaxis] + tf.range(context + 1)
     ids = tf.pad(ids, [[0, 0], [0, context + stride]])
-    # One window after the other, for logits are large.
-    likely = tf.map_fn(
+    # One window after the other, since logits are large.
+    log_probs = tf.map_fn(
         lambda window: log_probabilities(model, tf.gather(ids, window, axis=1)),
         places,
         fn_output_signature=tf.TensorSpec([None, context], tf.float32),
@@ -190,7 +195,7 @@ def score(model: keras.Model, texts: tf.RaggedTensor, context: int) -> dict[str,
     done = tf.concat([[0], starts[:-1] + context], 0)[:, tf.newaxis]
     read = places[:, tf.newaxis, :-1]
     counts = (read >= done[..., tf.newaxis]) & (read < tokens[:, tf.newaxis])
-    total = tf.reduce_sum(tf.where(counts, likely, 0.0), [0, 2])
+    total = tf.reduce_sum(tf.where(counts, log_probs, 0.0), [0, 2])
     perplexity = tf.exp(-total / tf.cast(tf.maximum(tokens, 1), tf.float32))
     return {"log_probability": total, "perplexity": perplexity, "tokens": tokens}
 
@@ -207,12 +212,12 @@ def log_probabilities(model: keras.Model, tokens: tf.Tensor) -> tf.Tensor:
     """
     read = tokens[:, :-1]
     inputs = {"token_ids": read, "padding_mask": tf.cast(read != PAD, tf.int32)}
-    likely = tf.nn.log_softmax(model(inputs, training=False))
-    return tf.gather(likely, tokens[:, 1:], batch_dims=2)
+    log_probs = tf.nn.log_softmax(model(inputs, training=False))
+    return tf.gather(log_probs, tokens[:, 1:], batch_dims=2)
 
 
-def _begun(texts: tf.RaggedTensor, room: tf.Tensor | None) -> tf.RaggedTensor:
-    """Puts [END] before each text, and keeps its last `room` [batch] tokens, if given."""
+def _after_end(texts: tf.RaggedTensor, room: tf.Tensor | None) -> tf.RaggedTensor:
+    """Puts [END] before each text, and keeps its last `room` [batch] tokens; all for None."""
     texts = tf.concat([tf.fill([texts.nrows(), 1], END), texts], axis=1)
     if room is None:
         return texts
@@ -225,10 +230,10 @@ def _begun(texts: tf.RaggedTensor, room: tf.Tensor | None) -> tf.RaggedTensor:
 def _room(
     model: keras.Model, context: int, length: tf.Tensor
 ) -> tuple[tf.Tensor | None, tf.Tensor]:
-    """Returns the tokens of [END] and prompt that fit, [batch] or None for all; and lengths."""
+    """Returns how many tokens of [END] and prompt fit, [batch] or None for all; and lengths."""
     if not is_positional(model):
-        return None, tf.clip_by_value(length, 0, LONGEST)
-    length = tf.clip_by_value(length, 0, min(LONGEST, context - 1))
+        return None, tf.clip_by_value(length, 0, MAX_LENGTH)
+    length = tf.clip_by_value(length, 0, min(MAX_LENGTH, context - 1))
     return context - length, length
 
 

@@ -74,6 +74,7 @@ class ReversibleTokenizer:
 
     Attributes:
         vocabulary: Tokens in the order of their ids, the scheme's special ones first.
+        special: Number of special tokens.
         alphabet: Number of different characters in the texts that it was trained on.
         resources: What the graph uses besides constants, for the export to track.
     """
@@ -82,8 +83,8 @@ class ReversibleTokenizer:
         """Takes a vocabulary as `train` makes it."""
         self.vocabulary, self.alphabet = list(vocabulary), alphabet
         self.resources: list[Any] = []
-        self._scheme, self._special = scheme, len(scheme.special)
-        own = self.vocabulary[self._special :]
+        self._scheme, self.special = scheme, len(scheme.special)
+        own = self.vocabulary[self.special :]
         self._lowercase = scheme.follows_case and is_lowercase(own)
         if scheme.subwords:
             self._pieces = tensorflow_text.FastWordpieceTokenizer(
@@ -95,11 +96,11 @@ class ReversibleTokenizer:
         else:
             # Special tokens are left out: "[END]" in a text is a word, and unknown.
             keys = tf.constant([scheme.special[UNKNOWN], *own])
-            ids = tf.constant([UNKNOWN, *range(self._special, len(self.vocabulary))], tf.int32)
+            ids = tf.constant([UNKNOWN, *range(self.special, len(self.vocabulary))], tf.int32)
             table = tf.lookup.KeyValueTensorInitializer(keys, ids)
             self._table = tf.lookup.StaticHashTable(table, UNKNOWN)
             self.resources = [self._table]
-        special = [""] * self._special
+        special = [""] * self.special
         special[UNKNOWN] = scheme.unknown
         shown = [*special, *map(scheme.token_text, own)]
         self._shown = tf.constant(shown)
@@ -148,7 +149,7 @@ class ReversibleTokenizer:
     def token_texts(self, ids: Iterable[int]) -> list[str]:
         """Returns the text of each token, special ones by their names."""
         text = self._scheme.token_text
-        return [self.vocabulary[i] if i < self._special else text(self.vocabulary[i]) for i in ids]
+        return [self.vocabulary[i] if i < self.special else text(self.vocabulary[i]) for i in ids]
 
 
 def train(

@@ -1,4 +1,4 @@
-"""From a folder of text to a server that goes on with a prompt and scores a text."""
+"""From a folder of text to a server that continues a prompt and scores a text."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import math
 from pathlib import Path
 from typing import Any
 
-import keras
 import mlflow
 import numpy as np
 import pytest
 
 from pipelines import training
 from pipelines.__main__ import main
-from pipelines.tasks.language_modeling import data as running_text
-from pipelines.tasks.language_modeling import metrics as language_modeling
+from pipelines.task import Network
 from pipelines.tasks.language_modeling.data import RunningText
-from pipelines.text import generation
+from pipelines.tasks.language_modeling.task import LanguageModeling
+from pipelines.text import generation, plain_generation
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
-from tests.pipelines import spoken
+from tests.pipelines.tasks.language_modeling import examples
 from tests.serving.saved_models import serving
 
 SHORT = ("--epochs", "2", "--batch_size", "8", "--context", "24", "--vocabulary", "120")
@@ -41,31 +40,32 @@ NETWORKS = {
 def folder(workplace) -> Path:
     made = workplace / "own"
     made.mkdir()
-    for split, speeches in spoken.speeches().items():
+    for split, speeches in examples.speeches().items():
         (made / f"{split}.txt").write_text("\n".join(speeches), encoding="utf-8")
     return made
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)
-def test_a_server_writes_and_scores_as_the_trained_model_would(
+def test_a_server_generates_and_scores_as_the_trained_model(
     architecture, store, workplace, folder, monkeypatch, at_once
 ):
     kept: list[Any] = []
-    load, fit = running_text.load, training.fit
+    load, fit = LanguageModeling.load, training.fit
 
-    def kept_data(*arguments) -> RunningText:
-        kept.append(load(*arguments))
+    def kept_data(task: LanguageModeling) -> RunningText:
+        kept.append(load(task))
         return kept[-1]
 
-    def kept_model(*arguments) -> keras.Model:
+    def kept_network(*arguments) -> Network:
         kept.append(fit(*arguments))
         return kept[-1]
 
-    monkeypatch.setattr(running_text, "load", kept_data)
-    monkeypatch.setattr(training, "fit", kept_model)
+    monkeypatch.setattr(LanguageModeling, "load", kept_data)
+    monkeypatch.setattr(training, "fit", kept_network)
     options = (*NETWORKS[architecture], *SHORT, "--name", "spoken", "--dataset", str(folder))
     assert main(["language_modeling", *options]) == 0
-    data, model = kept
+    data, network = kept
+    model = network.model
 
     (run,) = mlflow.search_runs(experiment_names=["language_modeling"], output_format="list")
     artifacts = {file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
@@ -101,30 +101,30 @@ def test_a_server_writes_and_scores_as_the_trained_model_would(
             for row in range(6)
         ]
         default = client.predict("spoken", {"prompt": prompts})
-        texts = [*spoken.speeches()["test"][:3], "", prompts[0]]
+        texts = [*examples.speeches()["test"][:3], "", prompts[0]]
         score = client.predict("spoken", {"text": texts}, signature="score")
 
     assert together["text"].tolist() == again["text"].tolist()
     assert together["text"].tolist() == [answer["text"][0] for answer in alone]
     assert len(set(together["text"].tolist())) > 3
     ids = data.tokenizer(np.array([p.encode() for p in prompts * 2], object)).to_list()
-    written = language_modeling.written(model, ids, chosen, data.context)
-    for row, (tokens, gap) in enumerate(written):
-        if gap > 1e-4:
-            text = data.tokenizer.text(np.array([tokens], np.int32).reshape(1, -1)).numpy()[0]
+    generated = plain_generation.generate(model, ids, chosen, data.context)
+    for row, (tokens, margin) in enumerate(generated):
+        if margin > 1e-4:
+            text = data.tokenizer.detokenize(np.array([tokens], np.int32).reshape(1, -1)).numpy()[0]
             assert together["text"][row] == text
             assert together["tokens"][row] == len(tokens)
     assert default["text"].shape == (3,)
 
     ids = data.tokenizer(np.array([text.encode() for text in texts], object)).to_list()
-    expected = language_modeling.likelihoods(model, ids, data.context)
+    expected = plain_generation.score(model, ids, data.context)
     np.testing.assert_allclose(score["log_probability"], expected, rtol=1e-4, atol=1e-5)
     assert score["tokens"].tolist() == [len(row) for row in ids]
-    for likely, perplexity, row in zip(expected, score["perplexity"], ids, strict=True):
-        assert perplexity == pytest.approx(math.exp(-likely / max(1, len(row))), rel=1e-4)
+    for log_prob, perplexity, row in zip(expected, score["perplexity"], ids, strict=True):
+        assert perplexity == pytest.approx(math.exp(-log_prob / max(1, len(row))), rel=1e-4)
 
 
-def test_a_network_that_cannot_write_is_told_in_one_sentence(store, folder, capsys):
+def test_a_network_that_does_not_model_language_is_an_error_in_one_sentence(store, folder, capsys):
     assert main(["language_modeling", "--dataset", str(folder), "--architecture", "bilstm"]) == 2
     assert capsys.readouterr().err == (
         "error: bilstm does not model language; decoders and recurrent networks in one direction "

@@ -1,9 +1,11 @@
-"""Pictures of language models: surprise, the use of context, and where tokens lie."""
+"""Figures of language models: perplexity by position, mixture, surprisal, map of tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
+import keras
 import matplotlib
 import numpy as np
 from matplotlib.colors import Normalize
@@ -13,62 +15,104 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from pipelines.predictions import Predictions
-from pipelines.text.reversible_tokenizers import PAD
+from pipelines.tasks.language_modeling.data import RunningText
+from pipelines.text import figures as text_figures
+from pipelines.text.reversible import PAD
 
-# Of a monospaced letter of 9 points, in inches.
+# Width of a monospaced letter of 9 points and height of a line, in inches.
 _LETTER, _LINE = 0.0753, 0.22
 _WIDTH = 10.0
-_MOST_BITS = 16.0
+# Tokens of the text that is shown with its surprisal, of attention maps, and of the map of tokens.
+_MAX_TEXT = 400
+_MAX_ATTENTION = 33
+_MAX_VECTORS = 300
+_MAX_BITS = 16.0
+
+
+def figures(
+    model: keras.Model, data: RunningText, test: Predictions, ngram: Predictions
+) -> Iterator[tuple[str, Figure]]:
+    """Yields perplexity by position, a mixture, a text's surprisal, attention, a map of tokens.
+
+    Args:
+        model: The trained network.
+        data: The data set.
+        test: The network's predictions on the test split.
+        ngram: Those of the n-gram model.
+    """
+    yield "perplexity_by_position", by_position(test)
+    counted = test.examples["weight"] > 0
+    log_probs, others = (one.predicted["log_probabilities"][counted] for one in (test, ngram))
+    yield "mixture", mixture(log_probs, others)
+    tokens = data.streams["test"].tokens
+    count = min(_MAX_TEXT, len(log_probs))
+    yield (
+        "surprisal",
+        surprisal(
+            data.tokenizer.token_texts(tokens[1 : count + 1]),
+            -log_probs[:count] / np.log(2),
+            title="The beginning of the test split: per-token surprisal",
+        ),
+    )
+    first = tokens[np.newaxis, : min(_MAX_ATTENTION, data.context)]
+    inputs = {"token_ids": first, "padding_mask": np.ones_like(first)}
+    yield from text_figures.attention(model, inputs, data.tokenizer.token_texts(first[0]))
+    special = data.tokenizer.special
+    counts = Counter(data.streams["train"].tokens.tolist())
+    frequent = [token for token, _ in counts.most_common(_MAX_VECTORS) if token >= special]
+    vectors = np.asarray(model.get_layer("token_embedding").get_weights()[0])[frequent]
+    if len(frequent) >= 4:
+        yield "token_map", token_map(vectors, data.tokenizer.token_texts(frequent))
 
 
 def by_position(test: Predictions) -> Figure:
-    """Draws the perplexity of test's tokens by how many tokens the network has read before them.
+    """Plots the perplexity of test's tokens by the number of tokens that the network has read.
 
     Args:
         test: "log_probabilities" [windows, context] of the "target" [windows, context].
     """
     real = test.examples["target"] != PAD
-    likely = np.where(real, test.predicted["log_probabilities"], 0.0)
-    perplexity = np.exp(-likely.sum(0) / np.maximum(real.sum(0), 1))
+    log_probs = np.where(real, test.predicted["log_probabilities"], 0.0)
+    perplexity = np.exp(-log_probs.sum(0) / np.maximum(real.sum(0), 1))
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(range(1, len(perplexity) + 1), perplexity, color="tab:blue")
-    axes.set(xlabel="tokens read", ylabel="perplexity", title="Test: what context is worth")
+    axes.set(xlabel="tokens read", ylabel="perplexity", title="Test: perplexity by position")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     return figure
 
 
 def mixture(network: np.ndarray, ngram: np.ndarray) -> Figure:
-    """Draws the perplexity of a network and an n-gram model mixed, by the share of the latter.
+    """Plots the perplexity of mixtures of a network and an n-gram model by the latter's weight.
 
     Args:
         network: float [tokens], natural logarithms of probabilities.
         ngram: The same of the n-gram model.
     """
-    shares = np.linspace(0, 1, 41)
-    mixed = [np.exp(-np.log((1 - s) * np.exp(network) + s * np.exp(ngram)).mean()) for s in shares]
+    weights = np.linspace(0, 1, 41)
+    mixed = [np.exp(-np.log((1 - w) * np.exp(network) + w * np.exp(ngram)).mean()) for w in weights]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot(shares, mixed, color="tab:blue")
+    axes.plot(weights, mixed, color="tab:blue")
     axes.plot([0, 1], [mixed[0], mixed[-1]], "o", color="tab:gray")
     axes.annotate("network", (0, mixed[0]), xytext=(8, 0), textcoords="offset points")
     axes.annotate("n-gram", (1, mixed[-1]), xytext=(-8, 0), textcoords="offset points", ha="right")
-    axes.set(xlabel="share of the n-gram model", ylabel="perplexity")
-    axes.set_title("Test: what one model knows that the other does not")
+    axes.set(xlabel="weight of the n-gram model", ylabel="perplexity")
+    axes.set_title("Test: perplexity of the two models mixed")
     axes.grid(alpha=0.3)
     return figure
 
 
 def surprisal(tokens: Sequence[str], bits: Sequence[float], *, title: str) -> Figure:
-    """Draws a text, each token coloured by its surprisal -log2 p in bits.
+    """Plots a text, each token colored by its surprisal -log2 p in bits.
 
     Args:
         tokens: Texts of the tokens, with the spaces between them; "\\n" begins a line.
-        bits: One for each; from 16 on the colour is the same.
-        title: What text it is.
+        bits: One for each; from 16 bits on the color is the same.
+        title: Title of the figure.
     """
-    colours, norm = matplotlib.colormaps["OrRd"], Normalize(0, _MOST_BITS)
+    colors, norm = matplotlib.colormaps["OrRd"], Normalize(0, _MAX_BITS)
     places, x, line = [], 0.0, 0
     for token in tokens:
         width = _LETTER * len(token)
@@ -85,23 +129,25 @@ def surprisal(tokens: Sequence[str], bits: Sequence[float], *, title: str) -> Fi
         if token == "\n":
             continue
         y, width = _LINE * line, _LETTER * len(token)
-        axes.add_patch(Rectangle((x, y), width, 0.9 * _LINE, color=colours(norm(value))))
+        axes.add_patch(Rectangle((x, y), width, 0.9 * _LINE, color=colors(norm(value))))
         axes.text(
             *(x, y + 0.45 * _LINE, token.replace("$", r"\$")),
             fontsize=9,
             family="DejaVu Sans Mono",
             va="center",
-            color="white" if value > 0.7 * _MOST_BITS else "black",
+            color="white" if value > 0.7 * _MAX_BITS else "black",
         )
     figure.text(0.02, 1 - 0.35 / (height + 1.5), title, fontsize=12)
     scale = figure.add_axes((0.02, 0.6 / (height + 1.5), 0.4, 0.14 / (height + 1.5)))
-    mappable = matplotlib.cm.ScalarMappable(norm, colours)
+    mappable = matplotlib.cm.ScalarMappable(norm, colors)
     figure.colorbar(mappable, cax=scale, orientation="horizontal", label="surprisal in bits")
     return figure
 
 
 def token_map(vectors: np.ndarray, tokens: Sequence[str]) -> Figure:
-    """Draws tokens where their vectors lie, by t-SNE (van der Maaten & Hinton 2008) of cosines.
+    """Plots tokens by their vectors in two dimensions, by t-SNE (van der Maaten & Hinton 2008).
+
+    Distances follow the cosines of the vectors.
 
     Args:
         vectors: float [tokens, width].

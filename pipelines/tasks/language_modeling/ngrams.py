@@ -4,13 +4,14 @@ Chen & Goodman, "An Empirical Study of Smoothing Techniques for Language Modelin
 
     p(w | h) = (c(h w) - D(c(h w)))+ / c(h) + γ(h) p(w | h')
 
-where h' is h without its first token, γ(h) the share that discounts have left over, and the last p,
-of no context, goes on with 1/V. Of the highest order, c counts; of lower ones, it counts the
-different tokens that stand before. There are three discounts in each order, for counts of one, two,
-and three and more, as the numbers of n-grams that occur once to four times say (equation 26).
+where h' is h without its first token, γ(h) the backoff mass that the discounts leave, and the empty
+context backs off to 1/V. In the highest order, c is the number of occurrences; in lower
+orders, the number of different tokens that precede. Each order has three discounts, for counts of
+one, two, and three and more, from the numbers of n-grams that occur once to four times (equation
+26).
 
-n-grams are numbers: the number of a context times V, plus the token. So NumPy's `unique` counts
-them and `searchsorted` finds them, all positions of a text at once.
+An n-gram is coded as a number: that of its context times V, plus the token. So NumPy's `unique`
+counts them and `searchsorted` finds them, all positions of a text at once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Where too few n-grams are rare to estimate discounts, as among the 80 characters of English.
+# Where too few n-grams are rare to estimate discounts, as with the 80 characters of English.
 _FALLBACK = (0.5, 1.0, 1.5)
 
 
@@ -28,17 +29,17 @@ class _Order:
     """The n-grams of one order.
 
     Attributes:
-        keys: int64 [n-grams], context times V plus token, sorted; the place of an n-gram is its
-            number as a context of the next order.
+        keys: int64 [n-grams], context times V plus token, sorted; the index of an n-gram is its
+            code as a context of the next order.
         discounted: float64 [n-grams], counts less discounts.
         total: float64 [contexts], counts of all n-grams of a context.
-        left_over: float64 [contexts], discounts of all n-grams of a context.
+        backoff: float64 [contexts], backoff mass: discounts of all n-grams of a context.
     """
 
     keys: np.ndarray
     discounted: np.ndarray
     total: np.ndarray
-    left_over: np.ndarray
+    backoff: np.ndarray
 
 
 class KneserNey:
@@ -49,14 +50,14 @@ class KneserNey:
 
         Args:
             tokens: int [tokens], ids below `vocabulary`.
-            vocabulary: Number of tokens that there are.
-            order: Tokens of the longest n-grams.
+            vocabulary: Size of the vocabulary.
+            order: Length of the longest n-grams.
         """
         self.order, self._vocabulary = order, vocabulary
         numbers = [np.zeros(len(tokens), np.int64)]
         keys, counts = [], []
         for length in range(1, min(order, len(tokens)) + 1):
-            # The n-gram that ends at each place; the first places have none.
+            # The n-gram that ends at each position; the first positions have none.
             context = numbers[-1][: len(tokens) - length + 1] if length > 1 else numbers[0]
             unique, number, count = np.unique(
                 context * vocabulary + tokens[length - 1 :], return_inverse=True, return_counts=True
@@ -65,7 +66,7 @@ class KneserNey:
             counts.append(count)
             numbers.append(number)
         for shorter in range(len(keys) - 1):
-            # Of each n-gram that is longer by one token before, the n-gram without it.
+            # For each n-gram of the next order, the n-gram without its first token.
             without = np.zeros(len(keys[shorter + 1]), np.int64)
             without[numbers[shorter + 2]] = numbers[shorter + 1][1:]
             counts[shorter] = np.bincount(without, minlength=len(keys[shorter]))
@@ -76,10 +77,10 @@ class KneserNey:
         discounts = np.array([0.0, *_discounts(counts)])[np.minimum(counts, 3)]
         context = keys // self._vocabulary
 
-        def of_contexts(values: np.ndarray) -> np.ndarray:
+        def per_context(values: np.ndarray) -> np.ndarray:
             return np.bincount(context, values, minlength=contexts)
 
-        return _Order(keys, counts - discounts, of_contexts(counts), of_contexts(discounts))
+        return _Order(keys, counts - discounts, per_context(counts), per_context(discounts))
 
     def log_probabilities(self, tokens: np.ndarray) -> np.ndarray:
         """Returns the natural logarithm of each token's probability after those before it.
@@ -88,9 +89,9 @@ class KneserNey:
             tokens: int [tokens].
 
         Returns:
-            float64 [tokens], the first one's without a context.
+            float64 [tokens]; the first token has no context.
         """
-        chance = np.full(len(tokens), 1 / self._vocabulary)
+        probabilities = np.full(len(tokens), 1 / self._vocabulary)
         context = np.zeros(len(tokens), np.int64)
         for order in self._orders:
             known = context >= 0
@@ -99,14 +100,14 @@ class KneserNey:
             place = np.minimum(np.searchsorted(order.keys, key), len(order.keys) - 1)
             found = known & (order.keys[place] == key)
             total = order.total[row]
-            # What was never a context says nothing.
-            says = known & (total > 0)
+            # A context without occurrences backs off altogether.
+            seen = known & (total > 0)
             own = np.where(found, order.discounted[place], 0.0)
-            shared = (own + order.left_over[row] * chance) / np.where(says, total, 1.0)
-            chance = np.where(says, shared, chance)
+            interpolated = (own + order.backoff[row] * probabilities) / np.where(seen, total, 1.0)
+            probabilities = np.where(seen, interpolated, probabilities)
             # The next order's context is the n-gram that ends one token before.
             context = np.concatenate([[-1], np.where(found, place, -1)[:-1]])
-        return np.log(chance)
+        return np.log(probabilities)
 
 
 def _discounts(counts: np.ndarray) -> tuple[float, ...]:
@@ -114,10 +115,10 @@ def _discounts(counts: np.ndarray) -> tuple[float, ...]:
     once, twice, thrice, four = (int((counts == number).sum()) for number in (1, 2, 3, 4))
     if not (once and twice and thrice):
         return _FALLBACK
-    share = once / (once + 2 * twice)
+    ratio = once / (once + 2 * twice)
     found = (
-        1 - 2 * share * twice / once,
-        2 - 3 * share * thrice / twice,
-        3 - 4 * share * four / thrice,
+        1 - 2 * ratio * twice / once,
+        2 - 3 * ratio * thrice / twice,
+        3 - 4 * ratio * four / thrice,
     )
     return found if min(found) > 0 else _FALLBACK

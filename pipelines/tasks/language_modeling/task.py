@@ -1,10 +1,10 @@
-"""Text, one token after the other: a network that writes it and says how likely it is.
+"""Language modeling: the probability of each next token, and text generated from it.
 
     python -m pipelines language_modeling
 
 trains an LSTM (200 units, its output tied to the embedding) on 84 State of the Union addresses,
 499,000 words and marks, and scores every token of 17 other speeches once, after 32 tokens of
-context at least. Measured on a busy machine of two cores, 12 and 15 minutes in all, 11 of them
+context at least. Measured on a busy machine with two cores, 12 and 15 minutes in all, with 11
 minutes of one core's time:
 
 | | validation perplexity | test perplexity | test bits per character |
@@ -16,171 +16,138 @@ minutes of one core's time:
 
 It beats the baseline by 13.2 and 10.8; the interval of its test perplexity over speeches is 93.1 to
 109.2, that of seed 1 95.1 to 112.3. The last of the five epochs adds little: validation loss went
-from 4.666 to 4.657. The two models know different things: mixed, with a third of the n-gram model,
-they come to about 88 on test, as the picture `mixture` shows. Of test's tokens 4 % are [UNK]; bits
-per character make up for what these hide, perplexity does not. Smaller tokens favour the n-gram
-model: with 2,000 WordPieces a 6-gram has 1.43 bits per character of validation, where an LSTM of
-256 units has come to 1.68 after two epochs.
+from 4.666 to 4.657. The two models know different things: mixed, with a weight of a third for the
+n-gram model, they have a perplexity of about 88 on test, as the figure `mixture` shows. 4 % of
+test's tokens are [UNK]; bits per character include the cost of spelling them, perplexity does not.
+Smaller tokens favor the n-gram model: with 2,000 WordPieces a 6-gram has 1.43 bits per character on
+validation, an LSTM of 256 units 1.68 after two epochs.
 
 At scale: on the Penn Treebank, with twice as many words, Kneser-Ney 5-grams have a perplexity of
-141, regularised LSTMs one of 78 to 82 (Zaremba et al. 2014). A decoder of ten million parameters
+141, regularized LSTMs one of 78 to 82 (Zaremba et al. 2014). A decoder of ten million parameters
 over the characters of Shakespeare reaches a loss of 1.47 (Karpathy, nanoGPT).
 
     python -m pipelines language_modeling --architecture char_gpt_small --tokens characters \\
         --dataset tiny_shakespeare --optimizer.learning_rate 0.001
     python -m pipelines language_modeling --dataset lm1b --max_texts 300000
 
-Own text is a folder or a file, see `datasets/running_text.py`; what is written and scored in the
-served graph, `generation.py`; its entries, `language_signatures.py`.
+Your own text is a folder or a file, see `data.py`; generation and scoring in the served graph are
+in `pipelines/text/generation.py`.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 import architectures
 from architectures import recurrent_decoding
-from pipelines import network
 from pipelines.baselines import Baseline
 from pipelines.errors import UserError
 from pipelines.export.signature import Signature
+from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
-from pipelines.task import Task
-from pipelines.tasks.language_modeling import data as running_text
-from pipelines.tasks.language_modeling import figures as language_figures
-from pipelines.tasks.language_modeling import metrics as language_modeling
-from pipelines.tasks.language_modeling import signatures as language_signatures
+from pipelines.task import Network, Task
+from pipelines.tasks.language_modeling.baselines import baselines
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
-from pipelines.tasks.language_modeling.data import RunningText
-from pipelines.tasks.language_modeling.ngrams import KneserNey
-from pipelines.text import figures as text_figures
+from pipelines.tasks.language_modeling.data import RunningText, load
+from pipelines.tasks.language_modeling.figures import figures
+from pipelines.tasks.language_modeling.metrics import scores
+from pipelines.tasks.language_modeling.signatures import prompts_of, signatures
 from pipelines.text import generation
-from pipelines.text.reversible_tokenizers import SPECIAL, learn
+from pipelines.text.examples import json_lines
 
-_REFUSAL = "does not model language; decoders and recurrent networks in one direction do"
-_BUILDERS = ("decoder:decoder", "recurrent:recurrent")
-# Tokens of the test text that is drawn, and tokens on the map.
-_SHOWN = 400
-_MOST_VECTORS = 300
+_ERROR_MESSAGE = "does not model language; decoders and recurrent networks in one direction do"
 
 
-class LanguageModeling(Task):
-    """The task: documents in, the probability of every next token out."""
+class LanguageModeling(Task[LanguageModelingConfig, RunningText]):
+    """Language modeling: from tokens to the probability of each next one."""
 
     metric = "bits_per_character"
     greater_is_better = False
-    reads_text = True
-    _ngram: KneserNey | None = None
 
-    def __init__(self) -> None:
-        self._write = tf.function(generation.generate)  # Traced once, not in every epoch.
+    def load(self) -> RunningText:
+        if kind(self.config.architecture) not in ("decoder", "recurrent"):
+            raise UserError(f"{self.config.architecture} {_ERROR_MESSAGE}")
+        return load(self.config)
 
-    def load(self, config: LanguageModelingConfig) -> RunningText:
-        if architectures.ARCHITECTURES[config.architecture].builder not in _BUILDERS:
-            raise UserError(f"{config.architecture} {_REFUSAL}")
-        self.reads_text = config.text_signature
-        return running_text.load(
-            config, lambda texts: learn(config.tokens, texts, config.vocabulary)
-        )
-
-    def model(self, config: LanguageModelingConfig, data: RunningText) -> keras.Model:
+    def network(self, data: RunningText) -> Network:
         vocabulary = len(data.tokenizer.vocabulary)
-        if architectures.ARCHITECTURES[config.architecture].builder == "decoder:decoder":
-            given: dict[str, Any] = {"max_length": config.context}
-        else:
-            given = {"outputs": vocabulary, "output": "sequence"}
-        return network.build(
-            config,
-            _REFUSAL,
+        fixed: dict[str, Any] = {"outputs": vocabulary, "output": "sequence"}
+        if kind(self.config.architecture) == "decoder":
+            fixed = {"max_length": data.context}
+        model = build(
+            self.config,
+            _ERROR_MESSAGE,
             lambda model: generation.is_positional(model) or recurrent_decoding.decodes(model),
             vocabulary=vocabulary,
-            **given,
+            **fixed,
         )
+        return Network(model)
 
-    def loss(self) -> keras.Loss:
+    def loss(self, data: RunningText) -> keras.Loss:
         return keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction="mean_with_sample_weight"
         )
 
     def preprocess(self, inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Leaves out the last token, which has no next one."""
+        """Drops the last token, which no token follows."""
         return {name: x[:, :-1] for name, x in inputs.items()}
 
-    def answers(self, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    def postprocess(self, outputs: tf.Tensor, data: RunningText) -> dict[str, tf.Tensor]:
         return {"probabilities": tf.nn.softmax(outputs)}
 
-    def assessed(
-        self, model: keras.Model, inputs: dict[str, tf.Tensor], target: tf.Tensor
+    def predict_batch(
+        self, model: keras.Model, inputs: dict[str, tf.Tensor], target: tf.Tensor, data: RunningText
     ) -> dict[str, tf.Tensor]:
-        """Answers with what is scored, for whole distributions would be too large to keep."""
+        """Returns the log-probabilities of the targets; whole distributions would be too large."""
         return {"log_probabilities": generation.log_probabilities(model, inputs["token_ids"])}
 
-    def scores(self, predictions: Predictions) -> Scores:
-        return language_modeling.scores(predictions)
+    def scores(self, predictions: Predictions, data: RunningText) -> Scores:
+        return scores(predictions)
 
     def baselines(self, data: RunningText) -> list[Baseline]:
-        self._ngram = language_modeling.ngram(data)
-        return [
-            language_modeling.baseline("unigram", language_modeling.ngram(data, 1), data),
-            language_modeling.baseline(f"Kneser-Ney {self._ngram.order}-gram", self._ngram, data),
-        ]
+        return baselines(data, self.config.tokens)
 
-    def samples(self, model: keras.Model, data: RunningText) -> str:
-        """Returns what the network writes from nothing, and on from two beginnings."""
-        beginnings = [[], *language_signatures.beginnings(data, "validation", 2)]
-        prompts = tf.ragged.constant(beginnings, ragged_rank=1, dtype=tf.int32)
-        chosen = {**generation.parameters(3), "seed": tf.range(3)}
-        written = self._write(model, prompts, data.context, **chosen)
-        joined = [data.tokenizer.text(x).numpy() for x in (prompts, written["token_ids"])]
-        texts = [
-            f"[{prompt.decode()}]{text.decode()}" for prompt, text in zip(*joined, strict=True)
-        ]
-        return "\n\n".join(texts) + "\n"
+    def sampler(self, network: Network, data: RunningText) -> Callable[[], str]:
+        """Returns a function that generates text without a prompt and from two prompts."""
+        generate = tf.function(generation.generate)  # Traced once, not in every epoch.
+        ids = [[], *prompts_of(data, "validation", 2)]
+        prompts = tf.ragged.constant(ids, ragged_rank=1, dtype=tf.int32)
+        chosen = {**generation.parameters(len(ids)), "seed": tf.range(len(ids))}
+
+        def sample() -> str:
+            found = generate(network.model, prompts, data.context, **chosen)
+            joined = [data.tokenizer.detokenize(x).numpy() for x in (prompts, found["token_ids"])]
+            texts = [
+                f"[{prompt.decode()}]{text.decode()}" for prompt, text in zip(*joined, strict=True)
+            ]
+            return "\n\n".join(texts) + "\n"
+
+        return sample
 
     def figures(
-        self, model: keras.Model, data: RunningText, test: Predictions
+        self,
+        network: Network,
+        data: RunningText,
+        test: Predictions,
+        baselines: Sequence[Baseline],
     ) -> Iterator[tuple[str, Figure]]:
-        """Yields what context is worth, a text's surprisal, attention, and a map of tokens."""
-        yield "perplexity_by_position", language_figures.by_position(test)
-        counted = test.examples["weight"] > 0
-        likely = test.predicted["log_probabilities"][counted]
-        if self._ngram is not None:
-            other = self._ngram.log_probabilities(data.rows["test"].tokens)[1:]
-            yield "mixture", language_figures.mixture(likely, other)
-        count = min(_SHOWN, len(likely))
-        yield (
-            "surprisal",
-            language_figures.surprisal(
-                data.tokenizer.texts_of(data.rows["test"].tokens[1 : count + 1]),
-                -likely[:count] / np.log(2),
-                title="The beginning of the test split, by how much it surprises",
-            ),
-        )
-        first = data.rows["test"].tokens[np.newaxis, : min(33, data.context)]
-        inputs = {"token_ids": first, "padding_mask": np.ones_like(first)}
-        yield from text_figures.attention(model, inputs, data.tokenizer.texts_of(first[0]))
-        counts = Counter(data.rows["train"].tokens.tolist())
-        frequent = [i for i, _ in counts.most_common(_MOST_VECTORS) if i >= len(SPECIAL)]
-        vectors = np.asarray(model.get_layer("token_embedding").get_weights()[0])[frequent]
-        if len(frequent) >= 4:
-            names = data.tokenizer.texts_of(frequent)
-            yield "token_map", language_figures.token_map(vectors, names)
+        return figures(network.model, data, test, ngram=baselines[-1].predictions)
 
-    def signatures(self, model: keras.Model, data: RunningText) -> list[Signature]:
-        return language_signatures.signatures(model, data, reads_text=self.reads_text)
+    def signatures(self, network: Network, data: RunningText) -> list[Signature]:
+        return signatures(network.model, data, text=self.config.text_signature)
 
     def examples(self, data: RunningText) -> dict[str, bytes]:
-        """Returns eight beginnings from test, a JSON object a line."""
-        beginnings = language_signatures.beginnings(data, "test", 8)
-        prompts = tf.ragged.constant(beginnings, ragged_rank=1, dtype=tf.int32)
-        texts = data.tokenizer.text(prompts).numpy()
-        lines = [json.dumps({"prompt": text.decode()}, ensure_ascii=False) for text in texts]
-        return {"prompts.jsonl": "\n".join([*lines, ""]).encode()}
+        """Returns eight prompts from test."""
+        ids = tf.ragged.constant(prompts_of(data, "test", 8), ragged_rank=1, dtype=tf.int32)
+        texts = data.tokenizer.detokenize(ids).numpy()
+        return json_lines(({"prompt": text.decode()} for text in texts), "prompts.jsonl")
+
+
+def kind(architecture: str) -> str:
+    """Returns "decoder", "recurrent", or another word for what does not model language."""
+    return architectures.ARCHITECTURES[architecture].builder.partition(":")[0]

@@ -1,4 +1,4 @@
-"""Writing and scoring in the graph: as a plain loop does, whatever the batch."""
+"""Generation and scoring in the graph: as a plain loop does, whatever the batch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import architectures
-from pipelines.tasks.language_modeling import metrics as language_modeling
-from pipelines.text import generation
-from pipelines.text.generation import DEFAULTS, PARAMETERS
-from pipelines.text.reversible_tokenizers import END, PAD, UNKNOWN
+from pipelines.text import generation, plain_generation
+from pipelines.text.generation import DEFAULTS, END, PARAMETERS
+from pipelines.text.reversible import PAD, UNKNOWN
 from tests.architectures import reference
 
 CONTEXT, VOCABULARY = 12, 19
@@ -49,7 +48,7 @@ def arguments(choices) -> dict[str, tf.Tensor]:
 
 
 def generated(model, prompts, choices) -> list[list[int]]:
-    """What the graph writes, padding removed."""
+    """What the graph generates, padding removed."""
     graph = tf.function(generation.generate, reduce_retracing=True)
     ragged = tf.ragged.constant(prompts, ragged_rank=1, dtype=tf.int32)
     answer = graph(model, ragged, CONTEXT, **arguments(choices))
@@ -64,13 +63,13 @@ def generated(model, prompts, choices) -> list[list[int]]:
 
 def test_the_graph_writes_what_a_plain_loop_over_the_whole_network_writes(model):
     choices = [DEFAULTS | choice for choice in CHOICES]
-    written = language_modeling.written(model, PROMPTS, choices, CONTEXT)
-    expected = [tokens for tokens, _ in written]
+    generated_plainly = plain_generation.generate(model, PROMPTS, choices, CONTEXT)
+    expected = [tokens for tokens, _ in generated_plainly]
     assert len({tuple(row) for row in expected}) == len(expected)
     assert generated(model, PROMPTS, CHOICES) == expected
 
 
-def test_a_row_is_its_own_affair(model):
+def test_a_row_depends_on_no_other(model):
     together = generated(model, PROMPTS, CHOICES)
     assert generated(model, PROMPTS, CHOICES) == together
     for row, one in enumerate(zip(PROMPTS, CHOICES, strict=True)):
@@ -110,15 +109,15 @@ def test_a_decoder_has_room_for_its_context_and_a_recurrent_network_for_more(mod
         assert len(row) <= CONTEXT - 1
 
 
-def chances(logits, choices) -> np.ndarray:
+def frequencies(logits, choices) -> np.ndarray:
     """How often each token is drawn, over random numbers that lie evenly, [rows, vocabulary]."""
-    given = arguments(choices)
+    parameters = arguments(choices)
     count = 4000
     found = np.zeros((len(choices), logits.shape[1]))
     for row in range(len(choices)):
         drawn = tf.constant((np.arange(count) + 0.5) / count, tf.float32)
         repeated = [
-            tf.repeat(given[name][row], count) for name in ("temperature", "top_k", "top_p")
+            tf.repeat(parameters[name][row], count) for name in ("temperature", "top_k", "top_p")
         ]
         tokens = generation.sample(tf.repeat(logits[row : row + 1], count, 0), drawn, *repeated)
         found[row] = np.bincount(tokens.numpy(), minlength=logits.shape[1]) / count
@@ -126,18 +125,18 @@ def chances(logits, choices) -> np.ndarray:
 
 
 def test_tokens_are_as_frequent_as_they_are_likely():
-    chance = np.array([0.2, 0.2, 0.05, 0.3, 0.15, 0.06, 0.04])
-    logits = tf.constant(np.log(chance)[np.newaxis], tf.float32)
+    probabilities = np.array([0.2, 0.2, 0.05, 0.3, 0.15, 0.06, 0.04])
+    logits = tf.constant(np.log(probabilities)[np.newaxis], tf.float32)
     logits = tf.repeat(logits, 6, 0)
-    kept = np.where([0, 0, 1, 1, 1, 1, 1], chance, 0)
+    kept = np.where([0, 0, 1, 1, 1, 1, 1], probabilities, 0)
     kept /= kept.sum()
-    found = chances(
+    found = frequencies(
         logits,
         [
             {"temperature": 1.0, "top_k": 0, "top_p": 1.0},
             {"temperature": 0.5, "top_k": 0, "top_p": 1.0},
             {"temperature": 1.0, "top_k": 2, "top_p": 1.0},
-            # 0.5 and 0.25 of all are likelier than the third, 0.1.
+            # Half and a quarter of the mass stand before the third, 0.1.
             {"temperature": 1.0, "top_k": 0, "top_p": 0.76},
             {"temperature": 1.0, "top_k": 3, "top_p": 0.5},
             {"temperature": 1.0, "top_k": 0, "top_p": 0.0},
@@ -154,7 +153,7 @@ def test_tokens_are_as_frequent_as_they_are_likely():
 def test_random_numbers_follow_from_the_seed_alone(seed):
     several = generation.uniform(tf.constant([1, seed, 2], tf.int32)).numpy()
     np.testing.assert_array_equal(several[1], generation.uniform(tf.constant([seed]))[0])
-    assert several.shape == (3, generation.LONGEST)
+    assert several.shape == (3, generation.MAX_LENGTH)
     assert several.min() >= 0
     assert several.max() < 1
 
@@ -164,7 +163,7 @@ def test_a_score_is_the_sum_over_windows(model, length):
     text = np.random.default_rng(length).integers(3, VOCABULARY, length)
     texts = tf.ragged.constant([[3, 4], text.tolist(), []], ragged_rank=1, dtype=tf.int32)
     answer = tf.function(generation.score)(model, texts, CONTEXT)
-    (expected,) = language_modeling.likelihoods(model, [text.tolist()], CONTEXT)
+    (expected,) = plain_generation.score(model, [text.tolist()], CONTEXT)
     assert answer["tokens"].numpy().tolist() == [2, length, 0]
     np.testing.assert_allclose(answer["log_probability"][1], expected, rtol=1e-5)
     np.testing.assert_allclose(

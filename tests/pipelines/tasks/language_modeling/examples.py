@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.config import Optimizer, Recipe
+from pipelines.datasets.loading import Identity
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
-from pipelines.tasks.language_modeling.data import RunningText, running_text
-from pipelines.text.reversible_tokenizers import learn
+from pipelines.tasks.language_modeling.data import RunningText, running_text, tokenizer_trainer
 
 SIZES = {"train": 60, "validation": 12, "test": 14}
 _WHO = ("Ann", "Bob", "Zoë", "Mr. Stone")
@@ -19,7 +19,7 @@ _WHOM = ("the sea", "an owl", "$1,250", "Łódź", "a tree")
 
 
 def speeches(sizes: Mapping[str, int] = SIZES) -> dict[str, list[str]]:
-    """What somebody says about three people; of each, the next word depends on those before."""
+    """Sentences on three people each; the next word depends on those before."""
     made: dict[str, list[str]] = {}
     for split, size in sizes.items():
         random = np.random.default_rng(len(split))
@@ -40,7 +40,7 @@ def config(architecture: str = "lstm", **options: Any) -> LanguageModelingConfig
     if architecture != "lstm":
         small = {"layers": 2, "heads": 2, "width": 16, "dropout": 0.1}
     defaults: dict[str, Any] = {
-        "dataset": "spoken",
+        "dataset": "speeches",
         "tokens": "words",
         "vocabulary": 100,
         "context": 16,
@@ -52,11 +52,5 @@ def config(architecture: str = "lstm", **options: Any) -> LanguageModelingConfig
 
 def loaded(chosen: LanguageModelingConfig, sizes: Mapping[str, int] = SIZES) -> RunningText:
     """The data set as the task would load it."""
-    return running_text(
-        speeches(sizes),
-        lambda texts: learn(chosen.tokens, texts, chosen.vocabulary),
-        chosen.context,
-        name="spoken",
-        version="1.0.0",
-        digest="0123456789ab",
-    )
+    identity: Identity = {"name": "speeches", "version": "1.0.0", "digest": "0123456789ab"}
+    return running_text(identity, speeches(sizes), tokenizer_trainer(chosen), chosen.context)

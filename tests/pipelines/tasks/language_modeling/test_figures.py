@@ -1,4 +1,4 @@
-"""Pictures of language models: what is drawn is what was measured."""
+"""Figures of language models: each shows what was measured."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pipelines.tasks.language_modeling import figures as language_figures
 
 
 def test_perplexity_by_position_leaves_padding_out():
-    likely = np.log(np.array([[0.5, 0.25, 0.1], [0.5, 0.125, 0.9]]))
+    log_probs = np.log(np.array([[0.5, 0.25, 0.1], [0.5, 0.125, 0.9]]))
     target = np.array([[5, 5, 5], [5, 5, 0]])
     figure = language_figures.by_position(
-        Predictions({"target": target}, {"log_probabilities": likely})
+        Predictions({"target": target}, {"log_probabilities": log_probs})
     )
     (line,) = figure.axes[0].lines
     np.testing.assert_array_equal(np.asarray(line.get_xdata()), [1, 2, 3])
@@ -32,15 +32,15 @@ def test_a_mixture_goes_from_the_network_to_the_ngram_model():
     np.testing.assert_allclose(np.asarray(ends.get_ydata()), values[[0, -1]])
 
 
-def test_surprisal_colours_each_token_and_wraps_lines():
+def test_surprisal_colors_each_token_and_wraps_lines():
     tokens = ["It", " costs", " $5", "\n", "more", *[" word"] * 60]
     bits = [0, 16, 40, 3, 8, *[1] * 60]
     figure = language_figures.surprisal(tokens, bits, title="A text")
     axes, scale = figure.axes
     assert [text.get_text() for text in axes.texts][:4] == ["It", " costs", r" \$5", "more"]
     boxes = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    colours = [box.get_facecolor() for box in boxes]
-    assert colours[1] == colours[2] != colours[0]
+    colors = [box.get_facecolor() for box in boxes]
+    assert colors[1] == colors[2] != colors[0]
     lefts = [box.get_x() for box in boxes]
     tops = [box.get_y() for box in boxes]
     assert (lefts[0], lefts[3]) == (0, 0)
@@ -52,8 +52,8 @@ def test_surprisal_colours_each_token_and_wraps_lines():
 
 def test_tokens_lie_near_those_like_them():
     random = np.random.default_rng(0)
-    centres = 5 * np.eye(3).repeat(10, 0)
-    vectors = centres + 0.1 * random.normal(size=(30, 3))
+    centers = 5 * np.eye(3).repeat(10, 0)
+    vectors = centers + 0.1 * random.normal(size=(30, 3))
     figure = language_figures.token_map(vectors, [f" t{number}" for number in range(30)])
     texts = figure.axes[0].texts
     assert [text.get_text() for text in texts] == [f"t{number}" for number in range(30)]
@@ -64,7 +64,7 @@ def test_tokens_lie_near_those_like_them():
 
 
 @pytest.mark.parametrize("count", [4, 7])
-def test_few_tokens_are_drawn_too(count):
+def test_a_few_tokens_make_a_map_too(count):
     vectors = np.random.default_rng(0).normal(size=(count, 5))
     figure = language_figures.token_map(vectors, list("abcdefg"[:count]))
     assert len(figure.axes[0].texts) == count

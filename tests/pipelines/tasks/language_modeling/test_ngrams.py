@@ -98,14 +98,14 @@ def test_with_one_discount_it_is_nltks_kneser_ney(monkeypatch):
     for context in range(3):
         for token in range(3):
             follow = [b for a, b in pairs if a == context]
-            share = 0.1 * len(set(follow)) / len(follow)
+            weight = 0.1 * len(set(follow)) / len(follow)
             own = max(follow.count(token) - 0.1, 0) / len(follow)
             assert other.score(str(token), [str(context)]) == pytest.approx(
-                own + share * before[token] / sum(before.values())
+                own + weight * before[token] / sum(before.values())
             )
             lowest = (before[token] - 0.1 + 0.3 / 3) / sum(before.values())
             found = np.exp(model.log_probabilities(np.array([context, token]))[1])
-            assert found == pytest.approx(own + share * lowest)
+            assert found == pytest.approx(own + weight * lowest)
 
 
 def test_longer_contexts_help_where_they_decide():
@@ -114,6 +114,6 @@ def test_longer_contexts_help_where_they_decide():
     for _ in range(3000):
         text.append((text[-1] + text[-2] + (random.random() < 0.1)) % 5)
     train, test = np.array(text[:2500]), np.array(text[2500:])
-    likely = [KneserNey(train, 5, order).log_probabilities(test).mean() for order in (1, 2, 3)]
-    assert likely[2] > likely[1] + 0.5
-    assert likely[2] > -0.6
+    log_probs = [KneserNey(train, 5, order).log_probabilities(test).mean() for order in (1, 2, 3)]
+    assert log_probs[2] > log_probs[1] + 0.5
+    assert log_probs[2] > -0.6
