@@ -1,33 +1,34 @@
-"""From own pairs of texts to a server that translates."""
+"""From your own pairs of texts to a server that translates."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines import training
 from pipelines.__main__ import main
-from pipelines.tasks.translation import data as parallel_texts
-from pipelines.text import reversible
-from pipelines.text.beam_search import Beam
+from pipelines.task import Network
+from pipelines.tasks.translation.config import TranslationConfig
+from pipelines.tasks.translation.data import ParallelTexts, source_inputs
+from pipelines.tasks.translation.decoding import beam
+from pipelines.tasks.translation.task import Translation
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
-from tests.pipelines import translated
+from tests.pipelines.tasks.translation import examples
 from tests.pipelines.text.test_beam_search import plain
 from tests.serving.saved_models import serving
 
-SMALL = {
-    "transformer_base": (
-        *("--model.layers", "1", "--model.heads", "2", "--model.width", "16"),
-        *("--model.feed_forward", "16", "--model.norm", "pre"),
-    ),
-    "lstm_seq2seq": ("--model.embedding", "16", "--model.units", "16", "--sampling", "0.3"),
-}
+SMALL = (
+    *("--model.layers", "1", "--model.heads", "2", "--model.width", "16"),
+    *("--model.feed_forward", "16", "--model.norm", "pre"),
+)
 SHORT = (
     *("--epochs", "2", "--batch_size", "16", "--max_length", "16", "--vocabulary", "150"),
     *("--beams", "2", "--length_penalty", "0.6", "--optimizer.learning_rate", "0.02"),
@@ -37,29 +38,32 @@ SHORT = (
 
 def own_tables(folder: Path) -> Path:
     folder.mkdir()
-    for split, columns in translated.columns().items():
+    for split, columns in examples.columns().items():
         rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         (folder / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     return folder
 
 
-@pytest.mark.parametrize("architecture", SMALL)
-def test_a_server_translates_as_the_trained_model_would(
-    architecture, store, workplace, trained, monkeypatch
-):
-    loaded: list[parallel_texts.ParallelTexts] = []
-    load = parallel_texts.load
+def test_a_server_translates_as_the_trained_model_would(store, workplace, monkeypatch, at_once):
+    kept: list[Any] = []
+    load, fit = Translation.load, training.fit
 
-    def kept_data(*arguments) -> parallel_texts.ParallelTexts:
-        loaded.append(load(*arguments))
-        return loaded[-1]
+    def kept_data(task: Translation) -> ParallelTexts:
+        kept.append(load(task))
+        return kept[-1]
 
-    monkeypatch.setattr(parallel_texts, "load", kept_data)
+    def kept_network(*arguments) -> Network:
+        kept.append(fit(*arguments))
+        return kept[-1]
+
+    monkeypatch.setattr(Translation, "load", kept_data)
+    monkeypatch.setattr(training, "fit", kept_network)
     folder = own_tables(workplace / "own")
-    options = ["--dataset", str(folder), "--architecture", architecture, *SHORT]
-    assert main(["translation", *options, *SMALL[architecture]]) == 0
-    ((data,), (model,)) = loaded, trained
+    arguments = ["--dataset", str(folder), *SHORT, *SMALL]
+    assert main(["translation", *arguments]) == 0
+    data, network = kept
+    model = network.model
 
     (run,) = mlflow.search_runs(experiment_names=["translation"], output_format="list")
     artifacts = {
@@ -79,7 +83,7 @@ def test_a_server_translates_as_the_trained_model_would(
         asked = np.array([text.encode() for text in texts], object)
         answers = client.predict("spoken", {"text": asked})
         alone = client.predict("spoken", {"text": asked[3:4]})
-        inputs = parallel_texts.source_inputs(data.source_tokenizer, tf.constant(texts), 16)
+        inputs = source_inputs(data.source_tokenizer, tf.constant(texts), 16)
         ids, mask = (x.to_tensor().numpy() for x in inputs.values())
         by_ids = client.predict(
             "spoken", {"token_ids": ids, "padding_mask": mask}, signature="token_ids"
@@ -88,17 +92,16 @@ def test_a_server_translates_as_the_trained_model_would(
     assert answers["translation"][8] == b""
 
     # A plain beam search over the whole network, without a cache, agrees.
-    banned = (reversible.PAD, reversible.UNKNOWN, reversible.START)
-    choice = Beam(2, 16, 0.6, reversible.START, reversible.END, banned)
-    decided = 0
+    options = beam(TranslationConfig(beams=2, max_length=16, length_penalty=0.6))
+    unambiguous = 0
     for row in (0, 1, 2, 9):
-        best, second = plain(model, ids[row, : mask[row].sum()], choice)
+        best, second = plain(model, ids[row, : mask[row].sum()], options)
         assert answers["score"][row] == pytest.approx(best[0], abs=1e-3)
         if best[0] - second[0] > 1e-3:
-            decided += 1
-            written = data.target_tokenizer.texts(tf.constant([best[1]])).numpy()[0]
-            assert answers["translation"][row] == written
+            unambiguous += 1
+            expected = data.target_tokenizer.detokenize(tf.constant([best[1]])).numpy()[0]
+            assert answers["translation"][row] == expected
             text = by_ids["token_ids"][row, 0]
             assert text[: len(best[1])].tolist() == best[1]
             assert not text[len(best[1]) :].any()
-    assert decided
+    assert unambiguous

@@ -1,6 +1,6 @@
 """Parallel texts: sources and their translations as strings, and the tokens of both.
 
-They come from an embedded set; from a set of TFDS with the features of a translation, as
+They come from a bundled set; from a set of TFDS with the features of a translation, as
 `ted_hrlr_translate/pt_to_en`, `wmt16_translate/de-en` or `opus/…`, whose first language is the
 source; or from a folder of tables with the columns `source` and `target`.
 """
@@ -9,166 +9,136 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import loading, tables
+from pipelines.datasets.columns import decode_strings, ragged_examples, read_columns
+from pipelines.datasets.dataset import SPLITS, Dataset
+from pipelines.datasets.loading import Identity
 from pipelines.errors import UserError
-from pipelines.tasks.text_classification.data import SPLITS, columns_of, slices, strings
 from pipelines.tasks.translation.config import TranslationConfig
-from pipelines.text.reversible import (
-    END,
-    START,
-    Pieces,
-    Reversible,
-    Symbols,
-    learn_pieces,
-    learn_symbols,
-)
+from pipelines.text.reversible import SENTENCES, ReversibleTokenizer, chunks, train
 
 TEXTS = ("source", "target")
+START, END = (SENTENCES["pieces"].special.index(token) for token in ("[START]", "[END]"))
 _CHUNK = 4096
-
-# What the embedded sets are cut into; others are cut into WordPieces.
+# Frequent words decide a vocabulary of WordPieces; more texts only take longer.
+_MAX_TRAINING_TEXTS = 100_000
+# The tokens of bundled sets; other sets are cut into WordPieces.
 _KINDS = {"cmudict": ("characters", "words")}
 
 # From sources and targets, str [texts], to the tokenizers of both.
-Learn = Callable[[np.ndarray, np.ndarray], tuple[Reversible, Reversible]]
+TrainTokenizers = Callable[
+    [np.ndarray, np.ndarray], tuple[ReversibleTokenizer, ReversibleTokenizer]
+]
 
 
-@dataclass(frozen=True)
-class ParallelTexts:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ParallelTexts(Dataset):
     """A data set of texts and their translations.
 
+    Examples are (inputs, int32 [tokens], float32 [tokens]). Inputs are "source_ids", which end with
+    `END`, "target_ids", which are the target between `START` and `END`, and the padding mask of
+    either, all int32 [tokens]; the second part is the token after each of "target_ids" but the
+    last, the third is 1 there. Training pairs longer than the maximum length are left out; in
+    validation and test they are truncated, and a truncated target has no `END`.
+
+    Columns are "source" and "target", str [examples].
+
     Attributes:
-        name: TFDS name.
-        version: Version of the data set.
-        digest: Fingerprint of the prepared files.
-        columns: By split, "source" and "target", str [examples].
-        source_tokenizer: Its vocabulary is that of the training split.
-        target_tokenizer: The same one, where both languages share a vocabulary.
-        train: (inputs, int32 [tokens], float32 [tokens]) examples, unbatched, as the others. Inputs
-            are "source_ids", which end with `END`, "target_ids", which are the target between
-            `START` and `END`, and the padding mask of either, all int32 [tokens]; the second part
-            is what to write after each of "target_ids" but the last, the third is 1 there. Pairs
-            longer than the length at which texts are cut off are left out.
-        validation: What choices look at. Of a target that is cut off, there is no end.
-        test: What is reported, once.
+        source_tokenizer: Trained on the training split.
+        target_tokenizer: The same one where both languages share a vocabulary.
     """
 
-    name: str
-    version: str
-    digest: str
-    columns: Mapping[str, Mapping[str, np.ndarray]]
-    source_tokenizer: Reversible
-    target_tokenizer: Reversible
-    train: tf.data.Dataset
-    validation: tf.data.Dataset
-    test: tf.data.Dataset
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Number of pairs in each split."""
-        return {split: len(columns["source"]) for split, columns in self.columns.items()}
-
-    @property
-    def example_bytes(self) -> int:
-        """Nothing to keep: the token ids are in memory already."""
-        return 0
-
-    def raw(self, split: str) -> dict[str, np.ndarray]:
-        """Returns the texts of a split."""
-        return dict(self.columns[split])
+    source_tokenizer: ReversibleTokenizer
+    target_tokenizer: ReversibleTokenizer
 
 
-def load(config: TranslationConfig, learn: Learn) -> ParallelTexts:
+def load(config: TranslationConfig) -> ParallelTexts:
     """Prepares and opens the data set that `config` names.
 
-    Args:
-        config: Names the set.
-        learn: Makes the tokenizers of the training texts.
-
     Raises:
-        UserError: The set cannot be had, or holds no pairs of texts that are short enough.
+        UserError: The set cannot be had, or has no pairs of texts that are short enough.
     """
     if tables.is_folder_of_tables(config.dataset):
         folder = Path(config.dataset).expanduser()
         columns, digest = tables.read_texts(folder, TEXTS)
-        about = {"name": tables.name(folder), "version": "1.0.0", "digest": digest}
+        identity: Identity = {"name": tables.name(folder), "version": "1.0.0", "digest": digest}
     else:
-        builder = loading.prepared(
-            config.dataset, data_dir=config.data_dir, manual_dir=config.manual_dir
-        )
-        languages, chosen = _languages(builder), loading.splits(builder)
+        source = loading.open_dataset(config)
+        languages, identity = _languages(source.builder), source.identity()
         columns = {}
         for split in SPLITS:
-            read = columns_of(builder, getattr(chosen, split), languages)
-            both = (strings(read[language]) for language in languages)
+            read = read_columns(source.read(split), languages)
+            both = (decode_strings(read[language]) for language in languages)
             columns[split] = dict(zip(TEXTS, both, strict=True))
-        about = {
-            "name": loading.name(builder),
-            "version": str(builder.info.version),
-            "digest": loading.digest(builder),
-        }
     if config.reverse:
         columns = {
             split: {"source": read["target"], "target": read["source"]}
             for split, read in columns.items()
         }
-    return parallel(columns, learn, config.max_length, **about)
+    return parallel(identity, columns, partial(train_tokenizers, config), config.max_length)
 
 
 def parallel(
-    columns: Mapping[str, Mapping[str, np.ndarray]], learn: Learn, max_length: int, **about: Any
+    identity: Identity,
+    columns: Mapping[str, Mapping[str, np.ndarray]],
+    train_tokenizers: TrainTokenizers,
+    max_length: int,
 ) -> ParallelTexts:
-    """Returns the data set of `columns`, tokenized with what `learn` makes of its training texts.
+    """Returns the data set of `columns`.
 
     Args:
-        columns: As `ParallelTexts.columns`; pairs with an empty text are left out.
-        learn: Makes the tokenizers.
-        max_length: Tokens after which texts are cut off, their end included.
-        **about: `name`, `version` and `digest`.
+        identity: Name, version and digest.
+        columns: By split, "source" and "target", str [examples]; pairs with an empty text are left
+            out.
+        train_tokenizers: From the training texts to the tokenizers.
+        max_length: Maximum number of tokens of a text, its end included.
 
     Raises:
         UserError: A split has no pair of texts, or training none that is short enough.
     """
-    columns = {split: _with_text(read) for split, read in columns.items()}
-    for split, read in columns.items():
+    name = identity["name"]
+    texts = {split: _without_empty(read) for split, read in columns.items()}
+    for split, read in texts.items():
         if not len(read["source"]):
-            raise UserError(f"{about['name']} has no pair of texts in its {split} split")
-    tokenizers = learn(*(columns["train"][name] for name in TEXTS))
+            raise UserError(f"{name} has no pair of texts in its {split} split")
+    source_tokenizer, target_tokenizer = train_tokenizers(
+        texts["train"]["source"], texts["train"]["target"]
+    )
     ids = {
         split: {
-            name: _tokens(tokenizer, read[name])
-            for name, tokenizer in zip(TEXTS, tokenizers, strict=True)
+            "source": _tokens(source_tokenizer, read["source"]),
+            "target": _tokens(target_tokenizer, read["target"]),
         }
-        for split, read in columns.items()
+        for split, read in texts.items()
     }
-    lengths = [ids["train"][name].row_lengths().numpy() for name in TEXTS]
+    lengths = [ids["train"][side].row_lengths().numpy() for side in TEXTS]
     short = np.max(lengths, axis=0) < max_length
     if not short.any():
-        raise UserError(
-            f"{about['name']} has no pair of texts within --max_length {max_length} tokens"
-        )
-    columns["train"] = {name: texts[short] for name, texts in columns["train"].items()}
-    ids["train"] = {name: tf.ragged.boolean_mask(x, short) for name, x in ids["train"].items()}
+        raise UserError(f"{name} has no pair of texts within --max_length {max_length} tokens")
+    texts["train"] = {side: column[short] for side, column in texts["train"].items()}
+    ids["train"] = {side: tf.ragged.boolean_mask(x, short) for side, x in ids["train"].items()}
     examples = {split: _examples(**tokens, max_length=max_length) for split, tokens in ids.items()}
-    source_tokenizer, target_tokenizer = tokenizers
     return ParallelTexts(
-        columns=columns,
+        **identity,
+        sizes={split: len(read["source"]) for split, read in texts.items()},
+        train=examples["train"],
+        validation=examples["validation"],
+        test=examples["test"],
+        columns=texts,
         source_tokenizer=source_tokenizer,
         target_tokenizer=target_tokenizer,
-        **about,
-        **examples,
     )
 
 
 def kinds(config: TranslationConfig) -> tuple[str, str]:
-    """Returns what sources and targets are cut into: "pieces", "words" or "characters"."""
+    """Returns the tokens of sources and of targets: "pieces", "words" or "characters"."""
     known = _KINDS.get(config.dataset.partition("/")[0], ("pieces", "pieces"))
     source, target = known[::-1] if config.reverse else known
     return (
@@ -177,29 +147,30 @@ def kinds(config: TranslationConfig) -> tuple[str, str]:
     )
 
 
-def learned(
+def train_tokenizers(
     config: TranslationConfig, source: np.ndarray, target: np.ndarray
-) -> tuple[Reversible, Reversible]:
-    """Returns the tokenizers of training texts, str [texts]; WordPieces are shared by both."""
-
-    def learn(kind: str, texts: np.ndarray) -> Reversible:
-        if kind == "pieces":
-            return Pieces(learn_pieces(texts, config.vocabulary))
-        characters = kind == "characters"
-        symbols = learn_symbols(texts, config.vocabulary, characters=characters)
-        return Symbols(symbols, characters=characters)
-
+) -> tuple[ReversibleTokenizer, ReversibleTokenizer]:
+    """Trains the tokenizers on training texts, str [texts]; WordPieces are shared by both."""
     source_kind, target_kind = kinds(config)
     if source_kind == target_kind == "pieces":
-        both = learn("pieces", np.concatenate([source, target]))
-        return both, both
-    return learn(source_kind, source), learn(target_kind, target)
+        shared = _train("pieces", np.concatenate([source, target]), config.vocabulary)
+        return shared, shared
+    return (
+        _train(source_kind, source, config.vocabulary),
+        _train(target_kind, target, config.vocabulary),
+    )
+
+
+def _train(kind: str, texts: np.ndarray, size: int) -> ReversibleTokenizer:
+    if kind == "pieces":
+        texts = texts[:_MAX_TRAINING_TEXTS]
+    return train(SENTENCES[kind], texts, size)
 
 
 def source_inputs(
-    tokenizer: Reversible, texts: tf.Tensor, max_length: int
+    tokenizer: ReversibleTokenizer, texts: tf.Tensor, max_length: int
 ) -> dict[str, tf.RaggedTensor]:
-    """Turns sources, string [batch], into inputs; training and serving both do so.
+    """Turns sources, string [batch], into inputs, in training and in serving.
 
     Returns:
         "source_ids", which end with `END`, and "source_padding_mask", int32 [batch, tokens].
@@ -220,22 +191,18 @@ def _examples(source: tf.RaggedTensor, target: tf.RaggedTensor, max_length: int)
         "target_ids": ids,
         "target_padding_mask": tf.ones_like(ids),
     }
-    return slices(inputs, following, tf.cast(tf.ones_like(following), tf.float32))
+    return ragged_examples(inputs, following, tf.cast(tf.ones_like(following), tf.float32))
 
 
 def _column(ids: tf.RaggedTensor, token: int) -> tf.RaggedTensor:
     return tf.RaggedTensor.from_tensor(tf.fill([ids.nrows(), 1], token))
 
 
-def _tokens(tokenizer: Reversible, texts: np.ndarray) -> tf.RaggedTensor:
-    chunks = [
-        tokenizer(tf.constant(texts[start : start + _CHUNK]))
-        for start in range(0, len(texts), _CHUNK)
-    ]
-    return tf.concat(chunks, axis=0)
+def _tokens(tokenizer: ReversibleTokenizer, texts: np.ndarray) -> tf.RaggedTensor:
+    return tf.concat([tokenizer(tf.constant(chunk)) for chunk in chunks(texts, _CHUNK)], axis=0)
 
 
-def _with_text(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _without_empty(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     some = np.array([bool(s.strip() and t.strip()) for s, t in zip(*columns.values(), strict=True)])
     return {name: texts[some.astype(bool)] for name, texts in columns.items()}
 

@@ -1,4 +1,4 @@
-"""Pictures of translation: translations beside the true ones, alignment, quality by length."""
+"""Figures of translation: translations and targets, quality by length, alignment."""
 
 from __future__ import annotations
 
@@ -9,26 +9,40 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from architectures.attention import attention_maps
-from pipelines import figures
+from pipelines.figures import bars
 from pipelines.predictions import Predictions
 from pipelines.tasks.translation.data import ParallelTexts
 from pipelines.tasks.translation.metrics import sentence_chrf
 from pipelines.text import figures as text_figures
-from pipelines.text.reversible import JOINER, Reversible
+from pipelines.text.reversible import JOINER, ReversibleTokenizer
 
-_SHOWN = 10
-# A text of about so many tokens can be read in a picture.
-_DRAWN = 14
+_TEXTS = 10
+# An alignment of about this many source tokens is readable.
+_ALIGNED = 14
+
+
+def figures(
+    model: keras.Model, data: ParallelTexts, test: Predictions
+) -> Iterator[tuple[str, Figure]]:
+    """Yields typical and worst translations, chrF by length, lengths, and an alignment."""
+    yield from translations(test)
+    yield "chrf_by_length", by_length(test)
+    yield "lengths", text_figures.lengths(data.train, part="target_ids")
+    yield from alignment(model, data)
 
 
 def translations(test: Predictions) -> Iterator[tuple[str, Figure]]:
     """Yields the test translations around the median of chrF, and the worst."""
     quality = sentence_chrf(test)
     order = np.argsort(quality, kind="stable")
-    middle = max(0, len(order) // 2 - _SHOWN // 2)
+    middle = max(0, len(order) // 2 - _TEXTS // 2)
     for name, chosen, title in (
-        ("typical_translations", order[middle:][:_SHOWN], "Test translations around the median"),
-        ("worst_translations", order[:_SHOWN], "The worst test translations"),
+        (
+            "typical_translations",
+            order[middle:][:_TEXTS],
+            "Test translations around the median",
+        ),
+        ("worst_translations", order[:_TEXTS], "The worst test translations"),
     ):
         rows = test.take(chosen)
         columns = (rows.predicted["translation"], rows.examples["target"])
@@ -43,32 +57,32 @@ def translations(test: Predictions) -> Iterator[tuple[str, Figure]]:
 
 
 def by_length(test: Predictions) -> Figure:
-    """Draws the mean chrF of test translations by the number of words, or letters, of sources."""
+    """Plots the mean chrF of test translations by the number of words, or letters, of sources."""
     quality = sentence_chrf(test)
     spaced = any(" " in source for source in test.examples["source"])
     lengths = np.array([len(s.split() if spaced else s) for s in test.examples["source"]])
     edges = np.unique(np.quantile(lengths, np.linspace(0, 1, 6)).astype(int))
-    bars = {}
+    means = {}
     for low, high in zip(edges, [*edges[1:-1], edges[-1] + 1], strict=False):
         chosen = (lengths >= low) & (lengths < high)
         if chosen.any():
-            bars[f"{low} to {max(low, high - 1)} ({chosen.sum()})"] = float(quality[chosen].mean())
+            means[f"{low} to {max(low, high - 1)} ({chosen.sum()})"] = float(quality[chosen].mean())
     unit = "words" if spaced else "letters"
-    return figures.bars(bars, x_label="mean chrF", title=f"Test sources by {unit}", largest=100.0)
+    return bars(means, x_label="mean chrF", title=f"Test sources by {unit}", largest=100.0)
 
 
 def alignment(model: keras.Model, data: ParallelTexts) -> Iterator[tuple[str, Figure]]:
-    """Yields where the decoder looks in the source for each token of a test pair.
+    """Yields the alignment of a test pair: the decoder's attention to the source.
 
-    The mean over heads of each layer's attention to the source; each row sums to one.
+    The mean over the heads of each layer; each row sums to one.
     """
     examples = list(data.test.take(200).as_numpy_iterator())
     sizes = np.array([len(inputs["source_ids"]) for inputs, *_ in examples])
-    inputs, following, _ = examples[int(np.abs(sizes - _DRAWN).argmin())]
-    given = {
+    inputs, following, _ = examples[int(np.abs(sizes - _ALIGNED).argmin())]
+    batch = {
         name: (x[:-1] if name.startswith("target") else x)[np.newaxis] for name, x in inputs.items()
     }
-    maps = keras.tree.map_structure(np.asarray, attention_maps(model)(given))
+    maps = keras.tree.map_structure(np.asarray, attention_maps(model)(batch))
     weights = {
         name: weight[0].mean(0) if weight.ndim == 4 else weight[0]
         for name, weight in maps.items()
@@ -85,10 +99,10 @@ def alignment(model: keras.Model, data: ParallelTexts) -> Iterator[tuple[str, Fi
         axes.set_yticks(range(len(target)), target, fontsize=8)
         axes.set_title(name, fontsize=9)
         axes.set_xlabel("source")
-    panels[0].set_ylabel("target, as it is written")
+    panels[0].set_ylabel("target")
     yield "alignment", figure
 
 
-def _tokens(tokenizer: Reversible, ids: np.ndarray) -> list[str]:
-    # The font of pictures lacks the joiner.
+def _tokens(tokenizer: ReversibleTokenizer, ids: np.ndarray) -> list[str]:
+    # The font of figures lacks the joiner.
     return [tokenizer.vocabulary[index].replace(JOINER, "·") for index in ids]

@@ -37,13 +37,13 @@ def network(request):
     return module, model
 
 
-def searched(network, choice: Beam = CHOICE, source=SOURCE, mask=MASK):
+def searched(network, options: Beam = CHOICE, source=SOURCE, mask=MASK):
     module, model = network
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
     def run(ids, mask):
-        cache = module.encode(model, ids, mask, choice.length)
-        return beam_search.search(module.next_token(model), cache, tf.shape(ids)[0], choice)
+        cache = module.encode(model, ids, mask, options.length)
+        return beam_search.search(module.next_token(model), cache, tf.shape(ids)[0], options)
 
     return [x.numpy() for x in run(source, mask)]
 
@@ -56,54 +56,56 @@ def _compiled(model: keras.Model):
     )
 
 
-def plain(model: keras.Model, source: np.ndarray, choice: Beam) -> list[tuple[float, list[int]]]:
-    """Beam search over the whole network, one beginning at a time: (worth, tokens), best first."""
+def plain(model: keras.Model, source: np.ndarray, options: Beam) -> list[tuple[float, list[int]]]:
+    """Beam search over the whole network, one hypothesis at a time: (score, tokens), best first."""
 
-    def chances(beginning: list[int]) -> np.ndarray:
+    def log_probs(hypothesis: list[int]) -> np.ndarray:
         inputs = {
             "source_ids": source[np.newaxis],
             "source_padding_mask": np.ones((1, len(source)), "int32"),
-            "target_ids": np.array([beginning], "int32"),
-            "target_padding_mask": np.ones((1, len(beginning)), "int32"),
+            "target_ids": np.array([hypothesis], "int32"),
+            "target_padding_mask": np.ones((1, len(hypothesis)), "int32"),
         }
         logits = np.asarray(_compiled(model)(inputs), np.float64)[0, -1]
         return logits - np.log(np.exp(logits).sum())
 
-    alive, finished = [(0.0, [choice.start])], []
-    for tokens in range(1, choice.length + 1):
+    alive, finished = [(0.0, [options.start])], []
+    for tokens in range(1, options.length + 1):
         further = []
-        for chance, beginning in alive:
-            next_one = chances(beginning)
-            allowed = set(range(len(next_one))) - {choice.end, *choice.banned}
-            penalty = ((5 + tokens) / 6) ** choice.alpha
+        for log_prob, hypothesis in alive:
+            next_one = log_probs(hypothesis)
+            allowed = set(range(len(next_one))) - {options.end, *options.banned}
+            penalty = ((5 + tokens) / 6) ** options.alpha
             if tokens > 1:
-                finished.append(((chance + next_one[choice.end]) / penalty, [*beginning[1:], END]))
-            further += [(chance + next_one[t], [*beginning, t]) for t in allowed]
-        finished = sorted(finished, reverse=True)[: choice.beams]
-        alive = sorted(further, reverse=True)[: choice.beams]
-        if len(finished) == choice.beams and finished[-1][0] >= alive[0][0] / penalty:
+                finished.append(
+                    ((log_prob + next_one[options.end]) / penalty, [*hypothesis[1:], END])
+                )
+            further += [(log_prob + next_one[t], [*hypothesis, t]) for t in allowed]
+        finished = sorted(finished, reverse=True)[: options.beams]
+        alive = sorted(further, reverse=True)[: options.beams]
+        if len(finished) == options.beams and finished[-1][0] >= alive[0][0] / penalty:
             break
     return finished
 
 
 @pytest.mark.parametrize(("beams", "alpha"), [(1, 0.6), (3, 0.6), (3, 0.0), (4, 1.5)])
 def test_it_agrees_with_a_plain_loop_over_the_whole_network(network, beams, alpha):
-    choice = replace(CHOICE, beams=beams, alpha=alpha)
-    tokens, worth, margin = searched(network, choice)
+    options = replace(CHOICE, beams=beams, alpha=alpha)
+    tokens, scores, margin = searched(network, options)
     assert margin.min() > 1e-5
     for row, length in enumerate(LENGTHS):
-        for beam, (value, text) in enumerate(plain(network[1], SOURCE[row, :length], choice)):
+        for beam, (value, text) in enumerate(plain(network[1], SOURCE[row, :length], options)):
             np.testing.assert_array_equal(
-                tokens[row, beam], [*text, *[0] * (choice.length - len(text))]
+                tokens[row, beam], [*text, *[0] * (options.length - len(text))]
             )
-            assert worth[row, beam] == pytest.approx(value, abs=1e-4)
+            assert scores[row, beam] == pytest.approx(value, abs=1e-4)
 
 
 def test_texts_end_once_hold_nothing_banned_and_get_no_longer_than_they_may(network):
     for length in (2, 5):
-        tokens, worth, _ = searched(network, replace(CHOICE, length=length))
+        tokens, scores, _ = searched(network, replace(CHOICE, length=length))
         assert tokens.shape == (5, 3, length)
-        assert worth.min() > beam_search.NEVER / 2
+        assert scores.min() > beam_search.NEVER / 2
         for text in tokens.reshape(-1, length):
             (end,) = np.flatnonzero(text == END)
             assert end > 0
@@ -112,13 +114,13 @@ def test_texts_end_once_hold_nothing_banned_and_get_no_longer_than_they_may(netw
 
 
 def test_a_text_does_not_depend_on_its_batch(network):
-    tokens, worth, margin = searched(network)
+    tokens, scores, margin = searched(network)
     for row, length in enumerate(LENGTHS):
         alone = searched(
             network, source=SOURCE[row : row + 1, :length], mask=MASK[row:, :length][:1]
         )
         np.testing.assert_array_equal(alone[0][0], tokens[row])
-        np.testing.assert_allclose(alone[1][0], worth[row], atol=1e-5)
+        np.testing.assert_allclose(alone[1][0], scores[row], atol=1e-5)
         np.testing.assert_allclose(alone[2][0], margin[row], atol=1e-4)
 
 
@@ -131,10 +133,10 @@ def test_it_stops_as_soon_as_nothing_can_change():
         logits = tf.one_hot(tf.fill([tf.shape(prompt)[0]], END), VOCABULARY, on_value=9.0)
         return logits, None, cache
 
-    choice = replace(CHOICE, length=100)
-    tokens, worth, _ = beam_search.search(step, {"x": tf.zeros([2, 1])}, tf.constant(2), choice)
+    options = replace(CHOICE, length=100)
+    tokens, scores, _ = beam_search.search(step, {"x": tf.zeros([2, 1])}, tf.constant(2), options)
     assert (tokens[:, 0, 1] == END).numpy().all()
-    assert worth[0, 0] > -20
+    assert scores[0, 0] > -20
     assert max(taken) < 20
 
 

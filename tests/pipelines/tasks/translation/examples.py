@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pipelines.config import Recipe
-from pipelines.tasks.translation import data as parallel_texts
+from pipelines.datasets.loading import Identity
 from pipelines.tasks.translation.config import TranslationConfig
-from pipelines.tasks.translation.data import ParallelTexts
-from pipelines.tasks.translation.task import Translation
+from pipelines.tasks.translation.data import ParallelTexts, parallel, train_tokenizers
 
 SIZES = {"train": 120, "validation": 16, "test": 24}
 _WORDS = {
@@ -45,17 +45,13 @@ def columns(sizes: Mapping[str, int] = SIZES) -> dict[str, dict[str, np.ndarray]
     return found
 
 
-def _translated(words: list[str]) -> str:
-    return " ".join(_WORDS[word] for word in words)
-
-
 def config(architecture: str = "transformer_base", **options: Any) -> TranslationConfig:
     """A network for them that trains in a moment."""
     small = {"layers": 1, "heads": 2, "width": 16, "feed_forward": 16, "norm": "pre"}
     if architecture == "lstm_seq2seq":
         small = {"embedding": 16, "units": 16}
     defaults: dict[str, Any] = {
-        "dataset": "translated",
+        "dataset": "sentences",
         "vocabulary": 200,
         "max_length": 24,
         "beams": 3,
@@ -65,16 +61,7 @@ def config(architecture: str = "transformer_base", **options: Any) -> Translatio
     return TranslationConfig(architecture=architecture, **{**defaults, **options})
 
 
-def loaded(
-    task: Translation, chosen: TranslationConfig, sizes: Mapping[str, int] = SIZES
-) -> ParallelTexts:
+def loaded(chosen: TranslationConfig, sizes: Mapping[str, int] = SIZES) -> ParallelTexts:
     """The data set as the task would load it."""
-    task.choose(chosen)
-    return parallel_texts.parallel(
-        columns(sizes),
-        task.learn,
-        chosen.max_length,
-        name="translated",
-        version="1.0.0",
-        digest="0123456789ab",
-    )
+    identity: Identity = {"name": "sentences", "version": "1.0.0", "digest": "0123456789ab"}
+    return parallel(identity, columns(sizes), partial(train_tokenizers, chosen), chosen.max_length)

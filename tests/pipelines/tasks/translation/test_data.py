@@ -1,29 +1,31 @@
-"""Parallel texts: from embedded sets, from sets in TFDS' form, from own tables."""
+"""Parallel texts: from bundled sets, from sets with TFDS' features, from your own tables."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import loading
+from pipelines.datasets.loading import Identity
 from pipelines.errors import UserError
 from pipelines.tasks.translation import data as parallel_texts
 from pipelines.tasks.translation.config import TranslationConfig
-from pipelines.text.reversible import END, START, Symbols, learn_symbols
+from pipelines.tasks.translation.data import END, START, parallel, train_tokenizers
+from pipelines.text.reversible import SENTENCES, ReversibleTokenizer, train
 
 ROWS = [("a b", "x y"), ("b", "y"), ("a b a b a b a", "x y x"), ("", "x"), ("a", " ")]
 
 
-def learn(source, target):
-    return tuple(
-        Symbols(learn_symbols(texts, 50, characters=False), characters=False)
-        for texts in (source, target)
-    )
+ABOUT: Identity = {"name": "some", "version": "1", "digest": "0"}
+
+
+def words(source, target) -> tuple[ReversibleTokenizer, ReversibleTokenizer]:
+    return train(SENTENCES["words"], source, 50), train(SENTENCES["words"], target, 50)
 
 
 class FewTranslations(tfds.core.GeneratorBasedBuilder):
@@ -71,23 +73,26 @@ class FewDescriptions(tfds.core.GeneratorBasedBuilder):
 
 
 def config(dataset: str, folder, **options) -> TranslationConfig:
-    return TranslationConfig(dataset=dataset, data_dir=str(folder), max_length=6, **options)
+    tokens: dict[str, Any] = {"source_tokens": "words", "target_tokens": "words"}
+    return TranslationConfig(
+        dataset=dataset, data_dir=str(folder), max_length=6, **tokens, **options
+    )
 
 
 @pytest.mark.parametrize("name", ["few_translations", "few_translations_of_train"])
 def test_a_set_with_the_features_of_a_translation_is_read(name, tmp_path):
-    data = parallel_texts.load(config(name, tmp_path), learn)
+    data = parallel_texts.load(config(name, tmp_path))
     assert data.name == name
     assert set(data.sizes) == {"train", "validation", "test"}
     for split in data.sizes:
         found = set(zip(*data.raw(split).values(), strict=True))
         assert found <= set(ROWS[:3])
         assert all(source and target for source, target in found)
-    assert set(data.raw("train")["source"]) == {"a b", "b"}  # What is too long is not learned.
+    assert set(data.raw("train")["source"]) == {"a b", "b"}  # Longer pairs are left out.
 
 
 def test_the_other_direction_can_be_chosen(tmp_path):
-    data = parallel_texts.load(config("few_translations", tmp_path, reverse=True), learn)
+    data = parallel_texts.load(config("few_translations", tmp_path, reverse=True))
     assert set(data.raw("train")["source"]) == {"x y", "y"}
 
 
@@ -100,7 +105,7 @@ def test_examples_are_sources_with_an_end_and_targets_between_start_and_end():
         }
         for split in ("train", "validation", "test")
     }
-    data = parallel_texts.parallel(columns, learn, 6, name="some", version="1", digest="0")
+    data = parallel(ABOUT, columns, words, 6)
     (a, b), (x, y) = (
         tokenizer(["a b", "x y"][i : i + 1])[0].numpy()
         for i, tokenizer in enumerate((data.source_tokenizer, data.target_tokenizer))
@@ -112,7 +117,7 @@ def test_examples_are_sources_with_an_end_and_targets_between_start_and_end():
     assert weight.tolist() == [1, 1, 1]
     _, (inputs, following, _) = data.test.as_numpy_iterator()
     assert inputs["source_ids"].tolist() == [a, b, a, b, a, END]
-    assert following.tolist() == [x, y, x, y, x, y]  # Cut off, so there is no end.
+    assert following.tolist() == [x, y, x, y, x, y]  # Truncated, so there is no end.
     assert len(inputs["target_ids"]) == 7
     assert inputs["target_padding_mask"].tolist() == [1] * 7
     assert data.sizes == {"train": 1, "validation": 2, "test": 2}
@@ -125,17 +130,17 @@ def test_own_tables_are_read(tmp_path):
     for split in ("train", "validation", "test"):
         lines = [json.dumps({"target": t, "source": s, "id": 1}) for s, t in ROWS]
         (folder / f"{split}.jsonl").write_text("\n".join(lines))
-    data = parallel_texts.load(config(str(folder), ""), learn)
+    data = parallel_texts.load(config(str(folder), ""))
     assert data.name == "my_pairs"
     assert data.sizes == {"train": 2, "validation": 3, "test": 3}
     (folder / "test.jsonl").write_text(json.dumps({"source": "a", "text": "b"}))
     with pytest.raises(UserError, match="has no column 'target'; it has: source, text"):
-        parallel_texts.load(config(str(folder), ""), learn)
+        parallel_texts.load(config(str(folder), ""))
 
 
 def test_other_sets_are_refused(tmp_path):
     with pytest.raises(UserError, match="few_descriptions has no texts with their translations"):
-        parallel_texts.load(config("few_descriptions", tmp_path), learn)
+        parallel_texts.load(config("few_descriptions", tmp_path))
 
 
 def test_a_split_without_pairs_and_too_little_length_are_refused(tmp_path):
@@ -143,12 +148,11 @@ def test_a_split_without_pairs_and_too_little_length_are_refused(tmp_path):
         split: {"source": np.array(["a b"], object), "target": np.array(["x y"], object)}
         for split in ("train", "validation", "test")
     }
-    about = {"name": "some", "version": "1", "digest": "0"}
     with pytest.raises(UserError, match="some has no pair of texts within --max_length 2 tokens"):
-        parallel_texts.parallel(columns, learn, 2, **about)
+        parallel(ABOUT, columns, words, 2)
     columns["test"] = {"source": np.array([""], object), "target": np.array(["x"], object)}
     with pytest.raises(UserError, match="some has no pair of texts in its test split"):
-        parallel_texts.parallel(columns, learn, 6, **about)
+        parallel(ABOUT, columns, words, 6)
 
 
 @pytest.mark.parametrize("name", ["bible_en_es", "cmudict"])
@@ -168,16 +172,16 @@ def test_the_embedded_sets_are_read(name, embedded):
         ({"dataset": "bible_en_es", "source_tokens": "words"}, ("words", "pieces")),
     ],
 )
-def test_the_embedded_sets_say_what_they_are_cut_into(options, expected):
+def test_bundled_sets_have_tokens_of_their_own(options, expected):
     assert parallel_texts.kinds(TranslationConfig(**{"dataset": "cmudict", **options})) == expected
 
 
 def test_word_pieces_are_shared_and_other_tokens_are_not():
     texts = (np.array(["a b", "b"], object), np.array(["x", "y x"], object))
-    shared, same = parallel_texts.learned(TranslationConfig(dataset="some", vocabulary=100), *texts)
+    shared, same = train_tokenizers(TranslationConfig(dataset="some", vocabulary=100), *texts)
     assert shared is same
     assert {"a", "x"} <= set(shared.vocabulary)
     config = TranslationConfig(dataset="some", source_tokens="characters", target_tokens="words")
-    letters, words = parallel_texts.learned(config, *texts)
+    letters, phones = train_tokenizers(config, *texts)
     assert letters.vocabulary[4:] == ["b", " ", "a"]
-    assert words.vocabulary[4:] == ["x", "y"]
+    assert phones.vocabulary[4:] == ["x", "y"]

@@ -1,4 +1,4 @@
-"""Pictures of translation show what the scores say."""
+"""Figures of translation show what was measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def predictions(found: list[str]) -> Predictions:
     return Predictions(examples, {"translation": translation, "score": -np.arange(4.0)})
 
 
-def test_quality_by_length_lies_within_the_picture():
+def test_quality_by_length_lies_within_the_figure():
     figure = translation_figures.by_length(predictions([*SOURCES[:3], "nothing at all"]))
     (axes,) = figure.axes
     widths = [bar.get_width() for bar in axes.patches]  # type: ignore[attr-defined]
