@@ -25,13 +25,10 @@ from tests.pipelines.tasks.translation import examples
 from tests.pipelines.text.test_beam_search import plain
 from tests.serving.in_process import serving
 
-SMALL = {
-    "transformer_base": (
-        *("--model.layers", "1", "--model.heads", "2", "--model.width", "16"),
-        *("--model.feed_forward", "16", "--model.norm", "pre"),
-    ),
-    "lstm_seq2seq": ("--model.embedding", "16", "--model.units", "16"),
-}
+SMALL = (
+    *("--model.layers", "1", "--model.heads", "2", "--model.width", "16"),
+    *("--model.feed_forward", "16", "--model.norm", "pre"),
+)
 SHORT = (
     *("--epochs", "2", "--batch_size", "16", "--max_length", "16", "--vocabulary", "150"),
     *("--beams", "2", "--length_penalty", "0.6", "--optimizer.learning_rate", "0.02"),
@@ -48,10 +45,7 @@ def own_tables(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("architecture", SMALL)
-def test_a_server_translates_as_the_trained_model_would(
-    architecture, store, workplace, monkeypatch, at_once
-):
+def test_a_server_translates_as_the_trained_model_would(store, workplace, monkeypatch, at_once):
     kept: list[Any] = []
     load, fit = Translation.load, training.fit
 
@@ -66,8 +60,8 @@ def test_a_server_translates_as_the_trained_model_would(
     monkeypatch.setattr(Translation, "load", kept_data)
     monkeypatch.setattr(training, "fit", kept_network)
     folder = own_tables(workplace / "own")
-    arguments = ["--dataset", str(folder), "--architecture", architecture, *SHORT]
-    assert main(["translation", *arguments, *SMALL[architecture]]) == 0
+    arguments = ["--dataset", str(folder), *SHORT, *SMALL]
+    assert main(["translation", *arguments]) == 0
     data, network = kept
     model = network.model
 

@@ -16,7 +16,7 @@ from pipelines.errors import UserError
 from pipelines.tasks.language_modeling import data as running_text
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.text.generation import END
-from pipelines.text.reversible import RUNNING_TEXT, train
+from pipelines.text.reversible import RUNNING_TEXT, ReversibleTokenizer, train
 from tests.pipelines import written
 from tests.pipelines.tasks.language_modeling import examples
 
@@ -33,14 +33,21 @@ def words(count: int) -> str:
     return " ".join(f"w{number}" for number in range(count))
 
 
+@pytest.fixture(scope="module")
+def thirty_words() -> ReversibleTokenizer:
+    return train(RUNNING_TEXT["words"], [words(30)], 100)
+
+
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=4),
     st.integers(2, 9),
     st.sampled_from(["train", "validation", "test"]),
 )
-def test_every_token_is_predicted_exactly_once_from_those_before(counts, context, split):
-    documents = [words(count) for count in counts]
-    data = of(dict.fromkeys(("train", "validation", "test"), documents), context)
+def test_every_token_is_predicted_exactly_once_from_those_before(
+    thirty_words, counts, context, split
+):
+    documents = {key: [words(n) for n in counts] for key in ("train", "validation", "test")}
+    data = running_text.running_text(ABOUT, documents, lambda _: thirty_words, context)
     row = data.streams[split].tokens
     assert row[0] == row[-1] == END
     predicted: list[int] = []

@@ -21,7 +21,6 @@ from tests.pipelines.tasks.language_modeling import examples
 @pytest.mark.parametrize(
     ("architecture", "tokens"),
     [
-        ("lstm", "words"),
         ("char_gpt_small", "characters"),
         ("gru", "word_pieces"),
     ],
