@@ -154,10 +154,12 @@ def _ended(process: psutil.Process | None) -> bool:
             return True
         if process.status() != psutil.STATUS_ZOMBIE:
             return False
-        with contextlib.suppress(psutil.TimeoutExpired):
-            process.wait(0)  # Reaps it, if it is a child.
+    except psutil.ZombieProcess:
+        pass  # It ended while it was looked at.
     except psutil.NoSuchProcess:
-        pass
+        return True
+    with contextlib.suppress(psutil.TimeoutExpired, psutil.NoSuchProcess):
+        process.wait(0)  # Reaps it, if it is a child.
     return True
 
 
