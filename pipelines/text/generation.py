@@ -102,8 +102,8 @@ def generate(
     def extend(index: tf.Tensor, ids: tf.Tensor, cache: Any, ended: tf.Tensor) -> tuple[Any, ...]:
         logits, _, cache = step(ids, cache, index)
         place = tf.clip_by_value(index - known, 0, MAX_LENGTH - 1)
-        drawn = tf.gather(numbers, place, batch_dims=1)
-        token = sample(logits, drawn, temperature, top_k, top_p)
+        number = tf.gather(numbers, place, batch_dims=1)
+        token = sample(logits, number, temperature, top_k, top_p)
         prompted = index < known
         ended |= ~prompted & ((token == END) | (index >= known + length))
         token = tf.where(prompted, ids[:, index], tf.where(ended, PAD, token))
@@ -121,13 +121,13 @@ def generate(
 
 
 def sample(
-    logits: tf.Tensor, drawn: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor
+    logits: tf.Tensor, number: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor
 ) -> tf.Tensor:
     """Samples a token for each row.
 
     Args:
         logits: float32 [batch, vocabulary].
-        drawn: float32 [batch], random numbers in [0, 1).
+        number: float32 [batch], random numbers in [0, 1).
         temperature: float32 [batch].
         top_k: int32 [batch].
         top_p: float32 [batch].
@@ -152,7 +152,7 @@ def sample(
         probabilities >= tf.reduce_min(kept, 1, keepdims=True), probabilities, 0.0
     )
     sums = tf.cumsum(probabilities, axis=1)
-    chosen = tf.argmax(tf.cast(sums > drawn[:, tf.newaxis] * sums[:, -1:], tf.int32), 1, tf.int32)
+    chosen = tf.argmax(tf.cast(sums > number[:, tf.newaxis] * sums[:, -1:], tf.int32), 1, tf.int32)
     return tf.where(greedy, tf.argmax(logits, 1, tf.int32), chosen)
 
 

@@ -55,7 +55,7 @@ def test_a_server_generates_and_scores_as_the_trained_model(
 
     monkeypatch.setattr(LanguageModeling, "load", kept_data)
     monkeypatch.setattr(training, "fit", kept_network)
-    options = (*NETWORK, *SHORT, "--name", "spoken", "--dataset", str(folder))
+    options = (*NETWORK, *SHORT, "--name", "speeches", "--dataset", str(folder))
     assert main(["language_modeling", *options]) == 0
     data, network = kept
     model = network.model
@@ -65,7 +65,7 @@ def test_a_server_generates_and_scores_as_the_trained_model(
     assert {"samples", "figures", "network"} <= artifacts
     assert {"test_perplexity", "test_bits_per_character"} <= run.data.metrics.keys()
 
-    deployed = deploy("spoken", workplace / "models", version=1)
+    deployed = deploy("speeches", workplace / "models", version=1)
     lines = (deployed.path / "assets.extra/examples/prompts.jsonl").read_text().splitlines()
     prompts = [json.loads(line)["prompt"] for line in lines][:3]
     greedy = {"length": 10, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0}
@@ -79,23 +79,23 @@ def test_a_server_generates_and_scores_as_the_trained_model(
         },
     }
     with (
-        serving(Model("spoken", workplace / "models" / "spoken")) as address,
+        serving(Model("speeches", workplace / "models" / "speeches")) as address,
         Client(address, timeout=60) as client,
     ):
-        client.wait_until_ready("spoken", timeout=120)
-        together = client.predict("spoken", columns, signature="generate")
-        again = client.predict("spoken", columns, signature="generate")
+        client.wait_until_ready("speeches", timeout=120)
+        together = client.predict("speeches", columns, signature="generate")
+        again = client.predict("speeches", columns, signature="generate")
         alone = [
             client.predict(
-                "spoken",
+                "speeches",
                 {name: values[row : row + 1] for name, values in columns.items()},
                 signature="generate",
             )
             for row in range(6)
         ]
-        default = client.predict("spoken", {"prompt": prompts})
+        default = client.predict("speeches", {"prompt": prompts})
         texts = [*examples.speeches()["test"][:3], "", prompts[0], "  Ann \n\n", "日本 \x00 Bob"]
-        score = client.predict("spoken", {"text": texts}, signature="score")
+        score = client.predict("speeches", {"text": texts}, signature="score")
 
     assert together["text"].tolist() == again["text"].tolist()
     assert together["text"].tolist() == [answer["text"][0] for answer in alone]

@@ -32,7 +32,7 @@ SMALL = (
 SHORT = (
     *("--epochs", "2", "--batch_size", "16", "--max_length", "16", "--vocabulary", "150"),
     *("--beams", "2", "--length_penalty", "0.6", "--optimizer.learning_rate", "0.02"),
-    *("--name", "spoken"),
+    *("--name", "sentences"),
 )
 
 
@@ -72,21 +72,21 @@ def test_a_server_translates_as_the_trained_model_would(store, workplace, monkey
     assert all(folder.is_dir() for folder in artifacts)
     assert {"test_bleu", "test_chrf", "test_perplexity"} <= run.data.metrics.keys()
 
-    deployed = deploy("spoken", workplace / "models", version=1)
+    deployed = deploy("sentences", workplace / "models", version=1)
     lines = (deployed.path / "assets.extra/examples/pairs.jsonl").read_text(encoding="utf-8")
     texts = [json.loads(line)["source"] for line in lines.splitlines()] + ["", "Zoë sees (Zoë)!"]
     with (
-        serving(Model("spoken", workplace / "models" / "spoken")) as address,
+        serving(Model("sentences", workplace / "models" / "sentences")) as address,
         Client(address, timeout=60) as client,
     ):
-        client.wait_until_ready("spoken", timeout=120)
+        client.wait_until_ready("sentences", timeout=120)
         asked = np.array([text.encode() for text in texts], object)
-        answers = client.predict("spoken", {"text": asked})
-        alone = client.predict("spoken", {"text": asked[3:4]})
+        answers = client.predict("sentences", {"text": asked})
+        alone = client.predict("sentences", {"text": asked[3:4]})
         inputs = source_inputs(data.source_tokenizer, tf.constant(texts), 16)
         ids, mask = (x.to_tensor().numpy() for x in inputs.values())
         by_ids = client.predict(
-            "spoken", {"token_ids": ids, "padding_mask": mask}, signature="token_ids"
+            "sentences", {"token_ids": ids, "padding_mask": mask}, signature="token_ids"
         )
     np.testing.assert_array_equal(alone["translations"][0], answers["translations"][3])
     assert answers["translation"][8] == b""

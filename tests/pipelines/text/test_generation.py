@@ -110,16 +110,16 @@ def test_a_decoder_has_room_for_its_context_and_a_recurrent_network_for_more(mod
 
 
 def frequencies(logits, choices) -> np.ndarray:
-    """How often each token is drawn, over random numbers that lie evenly, [rows, vocabulary]."""
+    """The frequency of each token over evenly spaced random numbers, [rows, vocabulary]."""
     parameters = arguments(choices)
     count = 4000
     found = np.zeros((len(choices), logits.shape[1]))
     for row in range(len(choices)):
-        drawn = tf.constant((np.arange(count) + 0.5) / count, tf.float32)
+        numbers = tf.constant((np.arange(count) + 0.5) / count, tf.float32)
         repeated = [
             tf.repeat(parameters[name][row], count) for name in ("temperature", "top_k", "top_p")
         ]
-        tokens = generation.sample(tf.repeat(logits[row : row + 1], count, 0), drawn, *repeated)
+        tokens = generation.sample(tf.repeat(logits[row : row + 1], count, 0), numbers, *repeated)
         found[row] = np.bincount(tokens.numpy(), minlength=logits.shape[1]) / count
     return found
 

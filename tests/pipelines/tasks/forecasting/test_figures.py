@@ -14,8 +14,8 @@ from pipelines.tasks.forecasting.figures import Fan
 LEVELS = (0.1, 0.5, 0.9)
 
 
-def drawn(figure: Figure) -> Figure:
-    """Draws it as MLflow does, which is where layouts fail."""
+def rendered(figure: Figure) -> Figure:
+    """Renders it as MLflow does, which is where layouts fail."""
     figure.savefig(io.BytesIO(), format="png", dpi=40)
     return figure
 
@@ -33,7 +33,7 @@ def fan(times: np.ndarray, start: float) -> Fan:
 @pytest.mark.parametrize("count", [1, 4])
 def test_fans_show_each_forecast_in_a_panel(times, count):
     charts = [fan(times, float(index)) for index in range(count)]
-    figure = drawn(series_figures.fans(charts, LEVELS, other="naive", title="Fans"))
+    figure = rendered(series_figures.fans(charts, LEVELS, other="naive", title="Fans"))
     assert figure.get_suptitle() == "Fans"
     panels = [axes for axes in figure.axes if axes.axison]
     assert len(panels) == count
@@ -52,7 +52,7 @@ def test_fans_show_each_forecast_in_a_panel(times, count):
 
 def test_a_line_shows_truth_median_and_bands():
     quantiles = np.arange(12.0).reshape(4, 3)
-    figure = drawn(
+    figure = rendered(
         series_figures.forecast_line(np.arange(4), np.zeros(4), quantiles, LEVELS, title="Steps")
     )
     (axes,) = figure.axes
@@ -64,7 +64,7 @@ def test_a_line_shows_truth_median_and_bands():
 @pytest.mark.parametrize("steps", [1, 6])
 def test_errors_start_at_the_first_step_and_at_zero(steps):
     errors = {"network": np.full(steps, 2.0), "naive": np.full(steps, 3.0)}
-    figure = drawn(series_figures.error_by_step(errors, y_label="MASE", title="Error"))
+    figure = rendered(series_figures.error_by_step(errors, y_label="MASE", title="Error"))
     (axes,) = figure.axes
     assert (axes.get_ylabel(), axes.get_ylim()[0]) == ("MASE", 0)
     for line, (name, values) in zip(axes.lines, errors.items(), strict=True):
@@ -75,7 +75,7 @@ def test_errors_start_at_the_first_step_and_at_zero(steps):
 
 def test_calibration_shows_fractions_over_levels():
     fractions = {"network": np.array([0.2, 0.5, 0.8]), "naive": np.array([0.0, 0.4, 1.0])}
-    figure = drawn(series_figures.calibration(fractions, LEVELS, title="Quantiles"))
+    figure = rendered(series_figures.calibration(fractions, LEVELS, title="Quantiles"))
     found = lines(figure.axes[0])
     assert list(found) == ["perfectly calibrated", "network", "naive"]
     for name, values in fractions.items():

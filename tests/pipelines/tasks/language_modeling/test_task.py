@@ -100,18 +100,18 @@ def test_figures_show_positions_mixture_surprisal_attention_and_tokens(architect
     task = LanguageModeling(config)
     network, baselines = task.network(data), task.baselines(data)
     test = predict(task, network.model, data, "test")
-    drawn = dict(task.figures(network, data, test, baselines))
-    (line, _) = drawn["mixture"].axes[0].lines
+    figures = dict(task.figures(network, data, test, baselines))
+    (line, _) = figures["mixture"].axes[0].lines
     ends = np.asarray(line.get_ydata())[[0, -1]]
     expected = [task.scores(test, data)["perplexity"], baselines[-1].test["perplexity"]]
     np.testing.assert_allclose(ends, expected, rtol=1e-5)
     attention = {"attention_layers", "attention_heads"} if architecture != "lstm" else set()
-    assert drawn.keys() == {
+    assert figures.keys() == {
         *("perplexity_by_position", "mixture", "surprisal", "token_map"),
         *attention,
     }
-    assert all(isinstance(figure, Figure) for figure in drawn.values())
-    shown = "".join(text.get_text() for text in drawn["surprisal"].axes[0].texts)
+    assert all(isinstance(figure, Figure) for figure in figures.values())
+    shown = "".join(text.get_text() for text in figures["surprisal"].axes[0].texts)
     beginning = examples.speeches()["test"][0]
     assert shown.replace(r"\$", "$").startswith(beginning)
 

@@ -76,12 +76,12 @@ def test_evaluation_says_how_probable_targets_are(task, data, network):
 
 
 def test_figures_show_translations_alignment_and_lengths(task, data, network):
-    drawn = dict(task.figures(network, data, predict(task, network.model, data, "test"), []))
-    assert drawn.keys() == {
+    figures = dict(task.figures(network, data, predict(task, network.model, data, "test"), []))
+    assert figures.keys() == {
         *("typical_translations", "worst_translations", "chrf_by_length", "lengths", "alignment")
     }
-    assert all(isinstance(figure, Figure) for figure in drawn.values())
-    (axes,) = drawn["alignment"].axes
+    assert all(isinstance(figure, Figure) for figure in figures.values())
+    (axes,) = figures["alignment"].axes
     assert axes.get_title() == "decoder_layer_1_cross_attention"
     assert [label.get_text() for label in axes.get_yticklabels()][-1] == "[END]"
     np.testing.assert_allclose(axes.images[0].get_array().sum(-1), 1, rtol=1e-4)
