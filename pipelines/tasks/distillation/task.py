@@ -44,7 +44,7 @@ import keras
 import mlflow
 
 import architectures
-from pipelines.catalog import PIPELINES, make_task
+from pipelines.catalog import make_task, pipelines
 from pipelines.cli import parse
 from pipelines.config import Config
 from pipelines.errors import UserError
@@ -123,9 +123,9 @@ def find(teacher: str) -> TrainedNetwork:
     Raises:
         UserError: There is no such run, or a student cannot learn from its network.
     """
-    if teacher in PIPELINES:
+    if teacher in pipelines():
         _check_distillable(teacher)
-        teacher = run(teacher, PIPELINES[teacher].defaults).run.uri
+        teacher = run(teacher, pipelines()[teacher].defaults).run.uri
     try:
         number = run_id(teacher)
         pipeline = mlflow.get_run(number).data.tags.get("pipeline", "")
@@ -145,11 +145,12 @@ def find(teacher: str) -> TrainedNetwork:
 
 
 def _check_distillable(pipeline: str) -> None:
-    if pipeline not in PIPELINES or not PIPELINES[pipeline].distillable:
+    known = pipelines()
+    if pipeline not in known or not known[pipeline].distillable:
         raise UserError(
             f"--teacher must be of {_distillable()}, not of {pipeline or 'an unknown pipeline'}"
         )
 
 
 def _distillable() -> str:
-    return ", ".join(name for name, pipeline in PIPELINES.items() if pipeline.distillable)
+    return ", ".join(name for name, pipeline in pipelines().items() if pipeline.distillable)

@@ -48,7 +48,7 @@ def test_every_cut_is_noticed_unless_it_is_between_records(path):
         if length in ends:
             assert list(tfrecord.read(path)) == RECORDS[: ends.index(length)]
         else:
-            with pytest.raises(ValueError, match="is cut off"):
+            with pytest.raises(ValueError, match="is truncated"):
                 list(tfrecord.read(path))
 
 

@@ -10,7 +10,7 @@ from pipelines.tasks.pretraining import figures
 from tests.pipelines.tasks.pretraining.examples import Built
 
 
-def tested(built: Built):
+def predictions_of(built: Built):
     return predict(built.task, built.network.model, built.data, "test")
 
 
@@ -19,7 +19,7 @@ def captions(figure: Figure) -> list[str]:
 
 
 def test_the_worst_masked_tokens_are_shown_in_context(bert):
-    texts = captions(figures.worst_masked_tokens(bert.data, tested(bert)))
+    texts = captions(figures.worst_masked_tokens(bert.data, predictions_of(bert)))
     assert texts[0] == "Wrong tokens on the test split, the most probable first"
     assert any("____" in text for text in texts)
     scores = [float(text.split(", true ")[0].split()[1]) for text in texts if ", true " in text]
@@ -27,7 +27,7 @@ def test_the_worst_masked_tokens_are_shown_in_context(bert):
 
 
 def test_accuracy_is_plotted_by_frequency(bert):
-    test = tested(bert)
+    test = predictions_of(bert)
     (axes,) = figures.accuracy_by_frequency(bert.data, test).axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
     counts = [int(label.split("(")[1].rstrip(")")) for label in labels]
@@ -35,14 +35,14 @@ def test_accuracy_is_plotted_by_frequency(bert):
 
 
 def test_the_worst_sentence_pairs_are_shown(bert):
-    found = dict(figures.sentence_pair_figures(bert.data, tested(bert)))
+    found = dict(figures.sentence_pair_figures(bert.data, predictions_of(bert)))
     assert found.keys() == {"confusion_matrix", "reliability", "worst_sentence_pairs"}
     texts = captions(found["worst_sentence_pairs"])
     assert any(", true: " in text for text in texts)
 
 
 def test_the_worst_replaced_tokens_are_marked(electra):
-    found = dict(figures.replaced_token_figures(electra.data, tested(electra)))
+    found = dict(figures.replaced_token_figures(electra.data, predictions_of(electra)))
     assert found.keys() == {"confusion_matrix", "reliability", "worst_replaced_tokens"}
     texts = captions(found["worst_replaced_tokens"])
     assert any(" marked: probability of being replaced" in text for text in texts)
