@@ -36,7 +36,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
     """
     name, *options = arguments
     defaults = catalog.get(name).defaults
-    parser = _parser(name)
+    parser = _parser(name, defaults)
     try:
         chosen = parser.parse_args(options)
         if chosen.architecture != defaults.architecture:
@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
     return name, kind(**own | {"recipe": Recipe(**recipe)})
 
 
-def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
+def _parser(pipeline: str, defaults: Config) -> jsonargparse.ArgumentParser:
     """Returns a parser whose options are the fields of the dataclasses, with their docstrings."""
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
@@ -68,13 +68,12 @@ def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
     parser.add_argument(
         "--config", action="config", help="File of options, as a run's config.yaml."
     )
-    parser.add_class_arguments(type(catalog.get(pipeline).defaults), skip={"recipe"})
+    parser.add_class_arguments(type(defaults), skip={"recipe"})
     parser.add_class_arguments(Recipe)
-    parser.set_defaults(catalog.get(pipeline).defaults.options())
-    limits = bounds(type(catalog.get(pipeline).defaults))
-    defaults = catalog.get(pipeline).defaults.parameters() | {"model": {}}
+    parser.set_defaults(defaults.options())
+    limits, options = bounds(type(defaults)), defaults.parameters() | {"model": {}}
     for action in parser._actions:
-        if action.dest in defaults:
+        if action.dest in options:
             action.help = f"{action.help}{_details(action.default, limits.get(action.dest))}"
     return parser
 

@@ -35,7 +35,7 @@ def test_a_server_answers_questions_as_the_trained_model_would(
 
     monkeypatch.setattr(module, "load", kept_data)
     monkeypatch.setattr(sotu_cloze, "SIZES", {"train": 200, "validation": 40, "test": 40})
-    monkeypatch.setattr(sotu_cloze, "LARGEST_SHARE", 0.1)
+    monkeypatch.setattr(sotu_cloze, "MAX_PER_ANSWER", 0.1)
     assert main(["question_answering", "--data_dir", str(workplace / "data"), *SMALL]) == 0
     deployed = deploy("asked", workplace / "models", version=1)
     lines = (deployed.path / "assets.extra/examples/questions.jsonl").read_text().splitlines()

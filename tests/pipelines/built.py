@@ -12,7 +12,7 @@ from pipelines import evaluation, training
 from pipelines.export.signature import Signature
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import Network, Task
-from tests.pipelines import samples
+from pipelines.testing import MemoryLog
 
 
 class Built:
@@ -27,7 +27,7 @@ class Built:
             self.network = self.trained()
 
     def trained(self) -> Network:
-        record: Any = samples.Record()
+        record = MemoryLog()
         return training.fit(self.task, self.network, self.data, record)
 
     def predict(self, split: str) -> Predictions:

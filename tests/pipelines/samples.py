@@ -184,24 +184,6 @@ class Doubles(Task[Config, Sequences]):
         return {"weights": weights}
 
 
-class Record:
-    """Keeps what a tracked run would log."""
-
-    def __init__(self) -> None:
-        self.steps: dict[int, dict[str, float]] = {}
-        self.curves: dict[str, list[float]] = {}
-        self.texts: dict[int, str] = {}
-
-    def metrics(self, values: Mapping[str, float], step: int) -> None:
-        self.steps[step] = dict(values)
-
-    def samples(self, text: str, step: int) -> None:
-        self.texts[step] = text
-
-    def history(self, history: Mapping[str, Sequence[float]]) -> None:
-        self.curves = {name: list(values) for name, values in history.items()}
-
-
 WEIGHTS = np.array([[1, -2], [0.5, 3], [2, 0.25]], np.float32)
 BIAS = np.array([0.125, -1], np.float32)
 

@@ -16,8 +16,8 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.image.config import Augmentation
 from pipelines.task import Network, Task, Teacher
 from pipelines.tasks.image_classification.task import ImageClassification
+from pipelines.testing import MemoryLog
 from tests.pipelines import samples
-from tests.pipelines.samples import Record
 
 RECIPE = Recipe(epochs=2, batch_size=16, seed=3)
 AUGMENTATION = Augmentation(shift=0.1, flip=True)
@@ -28,9 +28,9 @@ def classification(recipe: Recipe = RECIPE, **model: Any) -> ImageClassification
     return ImageClassification(samples.config(recipe, **model))
 
 
-def fit(task: Task, data: Dataset | None = None) -> tuple[keras.Model, Record]:
+def fit(task: Task, data: Dataset | None = None) -> tuple[keras.Model, MemoryLog]:
     """Builds and trains a network, by default on striped images; returns what it logged too."""
-    data, record = data or samples.striped(), Record()
+    data, record = data or samples.striped(), MemoryLog()
     logged: Any = record
     return training.fit(task, training.build(task, data), data, logged).model, record
 
@@ -43,7 +43,7 @@ AUGMENTED = ImageClassification(samples.config(RECIPE, AUGMENTATION))
 
 
 @pytest.fixture(scope="module")
-def fitted() -> tuple[keras.Model, Record]:
+def fitted() -> tuple[keras.Model, MemoryLog]:
     return fit(AUGMENTED)
 
 
@@ -70,15 +70,15 @@ def test_the_seed_decides_the_initial_weights():
 
 def test_each_epoch_is_logged(fitted):
     _, record = fitted
-    assert list(record.steps) == [1, 2]
+    assert list(record.epochs) == [1, 2]
     every = {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate"}
-    assert set(record.steps[1]) == every
-    assert set(record.steps[2]) == every | {"examples_per_second"}
-    assert record.steps[2]["examples_per_second"] > 0
-    assert record.steps[2]["learning_rate"] == pytest.approx(0, abs=1e-9)
+    assert set(record.epochs[1]) == every
+    assert set(record.epochs[2]) == every | {"examples_per_second"}
+    assert record.epochs[2]["examples_per_second"] > 0
+    assert record.epochs[2]["learning_rate"] == pytest.approx(0, abs=1e-9)
     for name, values in record.curves.items():
         logged = name if name.startswith("val_") else f"train_{name}"
-        assert values == [pytest.approx(step[logged]) for step in record.steps.values()]
+        assert values == [pytest.approx(step[logged]) for step in record.epochs.values()]
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -99,7 +99,7 @@ def test_averaged_weights_have_learned_even_in_a_short_run(learned):
 def test_mixed_precision_trains_and_returns_a_float32_model():
     recipe = Recipe(epochs=2, batch_size=16, precision="mixed_bfloat16")
     task = classification(recipe, dropout=0.0, stage_dropout=0.0)
-    data, record = samples.striped(), Record()
+    data, record = samples.striped(), MemoryLog()
     built = training.build(task, data)
     assert "bfloat16" in {layer.compute_dtype for layer in built.model.layers}
     assert keras.config.dtype_policy().name == "float32"
@@ -163,10 +163,10 @@ def test_a_student_learns_from_its_teachers_outputs(learned):
     assert score(student, model, right)["accuracy"] > 0.9
 
 
-def fit_doubles(recipe: Recipe, **lengths: Any) -> tuple[Network, list[np.ndarray], Record]:
+def fit_doubles(recipe: Recipe, **lengths: Any) -> tuple[Network, list[np.ndarray], MemoryLog]:
     """Trains on sequences; returns the network, its initial weights, and what was logged."""
     task, data = samples.Doubles(samples.sequence_config(recipe)), samples.sequences(**lengths)
-    record, network = Record(), training.build(task, data)
+    record, network = MemoryLog(), training.build(task, data)
     initial = network.model.get_weights()
     training.fit(task, network, data, record)
     return network, initial, record
@@ -182,7 +182,7 @@ def test_the_learning_rate_ends_at_zero_with_the_last_batch_of_sequences():
     network, _, record = fit_doubles(recipe, train=lengths)
     steps = batching.steps_per_epoch(samples.sequences(train=lengths), 4)
     assert int(network.model.optimizer.iterations) == 3 * steps > 3 * -(-len(lengths) // 4)
-    rates = [step["learning_rate"] for step in record.steps.values()]
+    rates = [step["learning_rate"] for step in record.epochs.values()]
     # At the ends of three epochs of a cosine's half period.
     np.testing.assert_allclose(rates, [0.375, 0.125, 0.0], atol=1e-6)
 
@@ -198,7 +198,7 @@ def test_padding_weighs_nothing_in_training_and_in_validation():
         )
         gap = np.abs(numbers * kernel + bias - 2 * numbers)
         padded = len(lengths) * max(lengths)
-        assert record.steps[1][name] == pytest.approx(gap.sum() / padded, rel=1e-4)
+        assert record.epochs[1][name] == pytest.approx(gap.sum() / padded, rel=1e-4)
 
 
 def test_without_several_gpus_a_model_is_trained_on_one_device():

@@ -34,11 +34,6 @@ class LabeledTexts(TokenizedDataset):
     class_names: tuple[str, ...]
     labels: Mapping[str, np.ndarray]
 
-    @property
-    def text_names(self) -> tuple[str, ...]:
-        """ "text", and "text_pair" if texts come in pairs."""
-        return tuple(name for name in TEXTS if name in self.columns["train"])
-
 
 def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) -> LabeledTexts:
     """Prepares and opens the data set that `config` names.

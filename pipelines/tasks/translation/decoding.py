@@ -17,7 +17,7 @@ from pipelines.text.beam_search import Beam
 from pipelines.text.reversible import PAD, UNKNOWN, ReversibleTokenizer
 
 # Encoder-decoders by the names of their models: how each starts and continues.
-_DECODERS: dict[str, ModuleType] = {"transformer": transformer, "seq2seq": seq2seq}
+DECODERS: dict[str, ModuleType] = {"transformer": transformer, "seq2seq": seq2seq}
 
 
 def translates(architecture: str) -> bool:
@@ -51,7 +51,7 @@ def translator(
         "token_ids", int32 [batch, beams, length], "scores" and "margin", as `beam_search.search`
         returns them.
     """
-    decoder = _DECODERS[model.name]
+    decoder = DECODERS[model.name]
     step = decoder.next_token(model)
 
     def translate(ids: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -60,6 +60,7 @@ from pipelines.tasks.translation.baselines import baselines
 from pipelines.tasks.translation.config import TranslationConfig
 from pipelines.tasks.translation.data import TEXTS, ParallelTexts, kinds, load
 from pipelines.tasks.translation.decoding import (
+    DECODERS,
     beam,
     detokenize,
     log_likelihood,
@@ -110,7 +111,14 @@ class Translation(Task[TranslationConfig, ParallelTexts]):
         builder = architectures.builder(self.config.architecture)
         if "share_embeddings" in inspect.signature(builder).parameters:
             fixed["share_embeddings"] = data.source_tokenizer is data.target_tokenizer
-        return Network(build(self.config, "does not translate", lambda model: True, **fixed))
+        return Network(
+            build(
+                self.config,
+                "does not translate",
+                lambda model: model.name in DECODERS,
+                **fixed,
+            )
+        )
 
     def loss(self, data: ParallelTexts) -> keras.Loss:
         return SmoothedCrossEntropy(self.config.label_smoothing)

@@ -82,6 +82,11 @@ def up(models: Path, *more: object) -> list[object]:
     return ["up", "--repository", models, "--port", free_port(), "--rest-port", free_port(), *more]
 
 
+def ended(process: psutil.Process) -> bool:
+    """Whether the process is gone, or waits for the test, its parent, to reap it."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
 def test_a_detached_server_is_known_to_the_other_commands_until_it_is_stopped(run, path, models):
     arguments = up(models, "--detach")
     port, rest_port = arguments[4], arguments[6]
@@ -125,7 +130,7 @@ def test_a_detached_server_is_known_to_the_other_commands_until_it_is_stopped(ru
         f"binary at localhost:{port} is stopped\n",
         "",
     )
-    assert not process.is_running()
+    assert ended(process)
     assert not (models / ".server.json").exists()
     assert run("down", "--repository", models) == (0, f"no server of {models} is running\n", "")
     assert run("logs", "--repository", models)[1].startswith("started with")
@@ -153,9 +158,7 @@ def test_a_container_outlives_the_client_that_started_it(run, path, models):
     assert "is running already" in errors
     assert run("down", "--repository", models)[0] == 0
     assert not (models / ".server.json").exists()
-    assert not psutil.pid_exists(written["process"]) or (
-        psutil.Process(written["process"]).status() == psutil.STATUS_ZOMBIE
-    )
+    assert not psutil.pid_exists(written["process"]) or ended(psutil.Process(written["process"]))
 
 
 def test_flags_of_tensorflow_serving_are_passed_on(run, path, models):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +17,10 @@ from pipelines.task import Network
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.tasks.language_modeling.signatures import prompts_of
 from pipelines.tasks.language_modeling.task import LanguageModeling
+from pipelines.testing import MemoryLog
 from pipelines.text import plain_generation
 from pipelines.text.generation import DEFAULTS
 from tests.architectures import reference
-from tests.pipelines import samples
 from tests.pipelines.tasks.language_modeling import examples
 
 
@@ -44,7 +43,7 @@ def network(task, data) -> Network:
 def test_a_model_learns_what_can_be_learned(data):
     recipe = Recipe(epochs=20, batch_size=4, optimizer=Optimizer(0.03, clip_norm=1.0))
     task = LanguageModeling(examples.config(recipe=recipe))
-    record: Any = samples.Record()
+    record = MemoryLog()
     trained = training.fit(task, training.build(task, data), data, record)
     scores, intervals, test = evaluate(task, trained.model, data)
     unigram, ngram = task.baselines(data)

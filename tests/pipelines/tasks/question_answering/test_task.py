@@ -21,7 +21,7 @@ from pipelines.tasks.question_answering import task as module
 from pipelines.tasks.question_answering.data import Questions
 from pipelines.tasks.question_answering.decoding import answer_texts
 from pipelines.tasks.question_answering.task import QuestionAnswering
-from tests.pipelines import samples
+from pipelines.testing import MemoryLog
 from tests.pipelines.tasks.question_answering import examples
 
 
@@ -48,7 +48,7 @@ def test_a_network_learns_what_can_be_learned():
     model = {"layers": 2, "heads": 2, "width": 32, "feed_forward": 32, "dropout": 0.0}
     task = QuestionAnswering(examples.config(recipe=recipe, model=model))
     data = examples.loaded(task, {"train": 96, "validation": 16, "test": 16})
-    record: Any = samples.Record()
+    record = MemoryLog()
     network = training.fit(task, training.build(task, data), data, record)
     scores, intervals, test = evaluation.evaluate(task, network.model, data)
     (baseline,) = task.baselines(data)

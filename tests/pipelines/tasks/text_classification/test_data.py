@@ -43,7 +43,7 @@ def test_a_set_of_texts_is_read_whole_and_in_order(folder):
     assert (data.name, data.version) == ("topics", "2.0.0")
     assert data.digest == loading.digest(loading.prepared("topics", data_dir=str(folder)))
     assert data.class_names == written.TOPICS
-    assert data.text_names == ("text",)
+    assert tuple(data.raw("train")) == ("text",)
     assert data.sizes == written.SIZES
     assert learned == [row["text"] for row in stored["train"]]
     for split, rows in stored.items():
@@ -80,7 +80,7 @@ def test_pairs_of_texts_are_two_columns_and_words_are_learned_from_both(folder):
     learned: list[str] = []
     data = load(folder, "pairs", learned)
     train, test = (written.pairs()[split] for split in ("train", "test"))
-    assert data.text_names == ("text", "text_pair")
+    assert tuple(data.raw("train")) == ("text", "text_pair")
     assert data.raw("test")["text"].tolist() == [row["sentence1"] for row in test]
     assert data.raw("test")["text_pair"].tolist() == [row["sentence2"] for row in test]
     assert learned == [row[name] for name in ("sentence1", "sentence2") for row in train]

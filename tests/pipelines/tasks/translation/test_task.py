@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +14,10 @@ from pipelines.errors import UserError
 from pipelines.evaluation import evaluate, predict
 from pipelines.task import Network
 from pipelines.tasks.translation.data import ParallelTexts
+from pipelines.tasks.translation.decoding import DECODERS
 from pipelines.tasks.translation.task import Translation
+from pipelines.testing import MemoryLog
 from tests.architectures import reference
-from tests.pipelines import samples
 from tests.pipelines.tasks.translation import examples
 
 
@@ -50,7 +50,7 @@ def test_a_model_learns_what_can_be_learned(architecture, options):
         options = {**options, "norm": "pre", "dropout": 0.0}
     task = Translation(examples.config(architecture, recipe=recipe, model=options))
     data = examples.loaded(task.config, {"train": 320, "validation": 16, "test": 32})
-    record: Any = samples.Record()
+    record = MemoryLog()
     trained = training.fit(task, training.build(task, data), data, record)
     scores, intervals, _ = evaluate(task, trained.model, data)
     nearest = task.baselines(data)[2]
@@ -109,4 +109,11 @@ def test_an_architecture_that_does_not_translate_is_refused(architecture):
 def test_what_follows_from_the_data_cannot_be_chosen(data):
     task = Translation(examples.config(model={"source_vocabulary": 9}))
     with pytest.raises(UserError, match=r"--model\.source_vocabulary cannot be chosen"):
+        task.network(data)
+
+
+def test_an_encoder_decoder_that_cannot_be_decoded_is_refused(task, data, monkeypatch):
+    """As one of another package: its kind fits, but nothing here decodes it token by token."""
+    monkeypatch.delitem(DECODERS, "transformer")
+    with pytest.raises(UserError, match=r"^transformer_base does not translate$"):
         task.network(data)
