@@ -81,6 +81,14 @@ class Config:
     """TFDS data directory; empty takes TFDS' default."""
     manual_dir: str = ""
     """TFDS manual directory: files to use instead of downloads."""
+    skip_bad: bool = False
+    """Leave out own files and rows that cannot be used, and count them, instead of ending."""
+    split_seed: Annotated[int, Between(0, 2**31 - 1)] = 0
+    """Seed that splits own data without splits into train, validation and test."""
+    separator: str = ""
+    """Field separator of own CSV files, as ";" or tab; empty recognizes it."""
+    encoding: str = ""
+    """Encoding of own text files; empty recognizes UTF-8, UTF-16 and Latin-1."""
     recipe: Recipe = Recipe()
     """Training hyperparameters."""
 

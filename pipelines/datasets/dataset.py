@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +30,8 @@ class Dataset:
             does not.
         example_bytes: Size of one example in memory, roughly; 0 where examples are in memory
             already, None where every epoch draws others.
+        notes: What was found in the user's own files and is worth knowing, in sentences.
+        left_out: By split, the number of files or rows that are left out.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Dataset:
     test: tf.data.Dataset
     columns: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     example_bytes: int | None = 0
+    notes: Sequence[str] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def split(self, name: str) -> tf.data.Dataset:
         """Returns the examples of "train", "validation" or "test"."""

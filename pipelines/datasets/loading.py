@@ -25,6 +25,9 @@ from pipelines.errors import UserError
 # Data sets whose test split has no labels; results are reported on their validation split.
 _UNLABELED_TEST = {"glue", "imagenet2012"}
 
+# Endings that no data set's name has.
+_SUFFIXES = {".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".conll"}
+
 # The digest of larger data sets is that of their files' names and sizes, not of the bytes.
 _DIGEST_BYTES = 1 << 30
 
@@ -83,6 +86,34 @@ def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.cor
                 manual_dir = str(stack.enter_context(files.restored()))
             _prepare(builder, manual_dir)
     return builder
+
+
+def own_path(dataset: str) -> Path | None:
+    """Returns the path of a user's own file or folder, or none for the name of a data set.
+
+    A name without a slash that is also that of a data set means the data set.
+
+    Raises:
+        UserError: It can only be a path, and nothing is there.
+    """
+    path = Path(dataset).expanduser()
+    looks_like = path.is_absolute() or dataset.startswith((".", "~")) or dataset.endswith("/")
+    if path.exists():
+        return path if looks_like or not _is_known(dataset) else None
+    if looks_like or path.suffix.lower() in _SUFFIXES:
+        raise UserError(f"there is no file or folder {dataset}")
+    return None
+
+
+def _is_known(dataset: str) -> bool:
+    base = re.split("[/:]", dataset)[0]
+    if base in catalog.names():
+        return True
+    try:
+        tfds.builder_cls(base)
+    except (ValueError, ImportError):
+        return False
+    return True
 
 
 class Identity(TypedDict):
@@ -202,6 +233,11 @@ def name(builder: tfds.core.DatasetBuilder) -> str:
     if isinstance(builder, tfds.ImageFolder):
         return own_name(Path(builder.data_path))
     return builder.name
+
+
+def own_identity(path: Path, digest: str) -> Identity:
+    """Returns the fields `name`, `version` and `digest` of a user's own data."""
+    return {"name": own_name(path), "version": "1.0.0", "digest": digest}
 
 
 def own_name(path: Path) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import TypeVar
+
+import numpy as np
 
 SPLITS = ("train", "validation", "test")
 
@@ -43,6 +45,45 @@ def by_group(
         splits[list(fractions)[bisect_right(ends, count)]].extend(groups[group])
         count += len(groups[group])
     return splits
+
+
+def stratified(
+    keys: Sequence[Hashable],
+    labels: Sequence[Hashable] | None,
+    seed: int,
+    held_out: Sequence[str] = SPLITS[1:],
+) -> dict[str, list[int]]:
+    """Splits examples at random, each class by itself: a tenth for each split that is held out.
+
+    Examples with the same key are duplicates, and in one split. A class with a single key is in
+    train alone, one with two is not in validation.
+
+    Args:
+        keys: Says which examples are the same.
+        labels: The class of each example; None for no classes.
+        seed: Seed of the split.
+        held_out: The splits beside train.
+
+    Returns:
+        By split, train first, the indices of its examples in ascending order.
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
+        groups.setdefault(key, []).append(index)
+    strata: dict[Hashable, list[list[int]]] = {}
+    for group in groups.values():
+        strata.setdefault(labels[group[0]] if labels is not None else None, []).append(group)
+    random = np.random.default_rng(seed)
+    split: dict[str, list[int]] = {name: [] for name in ("train", *held_out)}
+    for stratum in strata.values():
+        order = [stratum[index] for index in random.permutation(len(stratum))]
+        share = max(1, round(len(order) / 10))
+        for name in reversed(held_out):
+            if len(order) > 1:
+                split[name] += [index for group in order[:share] for index in group]
+                order = order[share:]
+        split["train"] += [index for group in order for index in group]
+    return {name: sorted(indices) for name, indices in split.items()}
 
 
 def deduplicate(

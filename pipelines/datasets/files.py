@@ -1,0 +1,199 @@
+"""A user's own files: which of them count, what a path holds, and text in its encoding."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pipelines.datasets.splitting import SPLITS
+from pipelines.errors import UserError
+
+# Other names for the splits, as people call their files and folders.
+SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+# What operating systems, editors and archivers leave in folders, in lower case.
+_LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"}
+_IMAGES = {
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".webp"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".ico"),
+}
+_TABLES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet"}
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def counts(path: Path) -> bool:
+    """Returns whether a file or folder is the user's, and not hidden or left by a program."""
+    return not path.name.startswith((".", "~$")) and path.name.lower() not in _LEFT_BEHIND
+
+
+def children(folder: Path) -> list[Path]:
+    """Returns the files and folders in a folder that count, in the order of their names."""
+    return sorted(path for path in folder.iterdir() if counts(path))
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yields all files below a folder that count, in the order of their names."""
+    for path in children(folder):
+        if path.is_dir():
+            yield from walk(path)
+        elif path.is_file():
+            yield path
+
+
+def split_of(path: Path) -> str:
+    """Returns the split that the name of a file or folder stands for, or ""."""
+    stem = path.name.lower() if path.is_dir() else path.stem.lower()
+    return next((split for split, names in SPLIT_NAMES.items() if stem in names), "")
+
+
+def of_splits(folder: Path, suffixes: Iterable[str] = ()) -> dict[str, Path]:
+    """Returns the entries of a folder that are splits, by split.
+
+    Args:
+        folder: The folder.
+        suffixes: The endings of files that count, in lower case; without them, folders count.
+
+    Raises:
+        UserError: Two entries are the same split.
+    """
+    wanted, found = set(suffixes), dict[str, Path]()
+    for path in children(folder):
+        kind = path.suffix.lower() in wanted if wanted else path.is_dir()
+        split = split_of(path) if kind else ""
+        if split in found:
+            raise UserError(
+                f"{folder} has two files for its {split} split: {found[split].name} and {path.name}"
+            )
+        if split:
+            found[split] = path
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+def describe(path: Path) -> str:
+    """Returns what a path holds, as "240 images in train/cat, train/dog, …"."""
+    if not path.exists():
+        return "nothing: there is no such file or folder"
+    if path.is_file():
+        return "an empty file" if not path.stat().st_size else f"one {_kind(path)}"
+    found = list(walk(path))
+    if not found:
+        return "no files"
+    kinds = Counter(_kind(file) for file in found).most_common(3)
+    parts = [f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in kinds]
+    places = list(dict.fromkeys(str(file.parent.relative_to(path)) for file in found))
+    if places == ["."]:
+        where = ": " + ", ".join(file.name for file in found[:4]) + (", …" * (len(found) > 4))
+    else:
+        where = " in " + ", ".join(places[:4]) + (", …" * (len(places) > 4))
+    return f"{' and '.join(parts)}{where}"
+
+
+def _kind(file: Path) -> str:
+    suffix = file.suffix.lower()
+    if suffix in _IMAGES:
+        return "image"
+    if suffix in _TABLES:
+        return f"{suffix[1:].upper()} table"
+    if suffix in (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".xz"):
+        return "archive that is not unpacked"
+    return f"{suffix} file" if suffix else "file without an ending"
+
+
+def unlike(path: Path, task: str, needs: str) -> UserError:
+    """Returns the error of a path that does not hold what a task needs."""
+    return UserError(f"{task} needs {needs}, but {path} holds {describe(path)}")
+
+
+def digest(files: Iterable[Path]) -> str:
+    """Returns 12 hexadecimal digits that change with the content of files."""
+    sha = hashlib.sha256()
+    for file in files:
+        sha.update(hashlib.sha256(file.read_bytes()).digest())
+    return sha.hexdigest()[:12]
+
+
+def read_text(path: Path, encoding: str = "") -> tuple[str, list[str]]:
+    """Reads a text file.
+
+    Without `encoding` it is UTF-8, UTF-16 or, if it is neither, Latin-1 in the form of Windows
+    (cp1252). A file that has characters of several bytes in UTF-8 and something else, too, is
+    damaged, and not Latin-1.
+
+    Returns:
+        The text, with "\\n" at the end of each line, and a note if the encoding is not UTF-8.
+
+    Raises:
+        UserError: The file cannot be read or decoded.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    chosen, notes = encoding, list[str]()
+    if not encoding:
+        chosen = _encoding(path, content)
+        if not chosen.startswith("utf-8"):
+            notes.append(f"{path} is read as {chosen}, as it is not UTF-8")
+    try:
+        text = content.decode(chosen)
+    except LookupError as error:
+        raise UserError(
+            f"--encoding must be an encoding such as utf-8, utf-16 or latin-1, not {encoding!r}"
+        ) from error
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path} is not {chosen} in line {line}: byte 0x{content[error.start]:02x}"
+        ) from error
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise UserError(f"{path} is not a text file: line {line} has a zero byte")
+    return text, notes
+
+
+def _encoding(path: Path, content: bytes) -> str:
+    """Returns the encoding of a file: by its mark, or else by what decodes."""
+    for mark, name in _MARKS:
+        if content.startswith(mark):
+            return name
+    # Text in UTF-16 without a mark has a zero byte for nearly every character of ASCII.
+    start = content[:4096]
+    for name, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
+        if len(start) > 1 and zeros.count(0) > 0.4 * len(zeros):
+            return name
+    try:
+        content.decode("utf-8")
+        return "utf-8"
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        byte = content[error.start]
+    text = content.decode("utf-8", errors="replace")
+    if any(ord(character) > 127 and character != "\ufffd" for character in text):
+        raise UserError(
+            f"{path} is damaged: line {line} has the byte 0x{byte:02x}, which is not UTF-8, while "
+            "other characters are; pass --encoding to read all of it in another encoding"
+        )
+    try:
+        content.decode("cp1252")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8, UTF-16 or Latin-1 (byte 0x{byte:02x} in line {line}); "
+            "pass its --encoding"
+        ) from error
+    return "cp1252"
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Returns names as "a, b or c"."""
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
