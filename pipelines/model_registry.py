@@ -34,6 +34,7 @@ Alias = Literal["champion", "challenger", ""]
 CHAMPION: Alias = "champion"
 CHALLENGER: Alias = "challenger"
 _FOLDER = "saved_model"
+_MAX_DESCRIPTION = 5000  # Characters that MLflow's databases hold.
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ def register(
     metrics: Mapping[str, float],
     baseline: Baseline,
     digest: str,
+    *,
+    description: str = "",
 ) -> Version:
     """Logs the SavedModel with the active run, registers it, and sets the alias by `gate`.
 
@@ -72,6 +75,7 @@ def register(
         metrics: The model's metrics, `validation_METRIC` among them.
         baseline: The baseline to beat.
         digest: Digest of the data; values on other data are not compared.
+        description: What the version's page shows, in Markdown.
     """
     client = mlflow.MlflowClient()
     champion = _champion(client, name)
@@ -100,6 +104,7 @@ def register(
         run_id=logged.run_id,
         model_id=logged.model_id,
         tags={f"validation_{metric}": str(value), "data.digest": digest},
+        description=description[:_MAX_DESCRIPTION],
     )
     if alias:
         client.set_registered_model_alias(name, alias, version.version)

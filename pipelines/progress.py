@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -17,6 +17,8 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 console = Console(highlight=False)
 
@@ -56,6 +58,24 @@ def stage(title: str, total: int = 1) -> Iterator[Stage]:
         bar = Stage(progress, title, total)
         yield bar
         bar.finish()
+
+
+def show_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[str]]],
+    notes: Sequence[str],
+) -> None:
+    """Shows a table whose rows have names, and below it a line for each note."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(Text(title))
+    for column in columns:
+        table.add_column(column, justify="right")
+    for name, values in rows:
+        table.add_row(Text(name), *map(Text, values))
+    console.print(table)
+    for note in notes:
+        console.print(Text(f"note: {note}"), soft_wrap=True)
 
 
 @contextmanager

@@ -14,10 +14,11 @@ from pipelines import distiller, evaluation, model_registry, tracking, training
 from pipelines.baselines import Baseline, scored, strongest
 from pipelines.catalog import make_task
 from pipelines.config import Config
-from pipelines.datasets.dataset import Dataset
+from pipelines.datasets import checks
+from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.export import saved_model, validation
 from pipelines.predictions import Predictions, Scores
-from pipelines.progress import stage
+from pipelines.progress import show_table, stage
 from pipelines.task import Network, Task
 
 
@@ -58,9 +59,11 @@ def run(pipeline: str, config: Config) -> Result:
         with stage("data"):
             task = make_task(pipeline, config)
             data = (task.teacher.task if task.teacher else task).load()
-            tracked.data(data)
+            found = checks.check(data)
+            tracked.data(data, found)
             network = training.build(task, data)
             tracked.model(network.model, device=training.device())
+        show_table(data.name, SPLITS, found.rows, found.notes)
         with stage("baseline") as bar:
             baselines = _baselines(task, data)
             baseline = strongest(baselines, task.metric, task.greater_is_better)
@@ -89,7 +92,13 @@ def run(pipeline: str, config: Config) -> Result:
             bar.advance(f"{len(signatures)} signatures agree with the trained model")
         with stage("register") as bar:
             version = model_registry.register(
-                folder, config.name or data.name, task, metrics, baseline, data.digest
+                folder,
+                config.name or data.name,
+                task,
+                metrics,
+                baseline,
+                data.digest,
+                description=f"Data set `{data.name}`:\n\n{found.markdown()}",
             )
             bar.advance(f"{version.name} version {version.number}")
     return Result(tracked, task.metric, metrics, intervals, baseline, version)

@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipelines import catalog, figures
 from pipelines.baselines import Baseline
 from pipelines.config import Config
+from pipelines.datasets.checks import Checks
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import UserError
 
@@ -98,8 +99,9 @@ class TrackedRun:
             mlflow.log_text(changes, "uncommitted.diff")
         mlflow.log_dict(_environment(), "environment.json")
 
-    def data(self, data: Dataset) -> None:
-        """Logs name, version, digest and split sizes of the data set."""
+    def data(self, data: Dataset, checks: Checks) -> None:
+        """Logs name, version, digest, split sizes and checks of the data set."""
+        mlflow.log_text(checks.markdown(), "data_checks.md")
         mlflow.log_params(
             {"data.version": data.version, "data.digest": data.digest}
             | {f"data.{split}": size for split, size in data.sizes.items()}

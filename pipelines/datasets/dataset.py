@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from pipelines.datasets.splitting import SPLITS
+
+
+@dataclass(frozen=True)
+class Content:
+    """An example as its user knows it, to be looked at before training.
+
+    Attributes:
+        value: The input: texts, bytes or arrays, or a sequence or mapping of them.
+        label: Name of its class; None where examples have no single class.
+        size: Its size, as (words,), or (height, width).
+        unit: What the size counts, as "words" or "pixels"; "" for nothing worth knowing.
+        image: The input if it is an image, uint8 [height, width, channels].
+    """
+
+    value: Any
+    label: str | None = None
+    size: tuple[int, ...] = ()
+    unit: str = ""
+    image: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,6 +71,13 @@ class Dataset:
         if name not in SPLITS:
             raise ValueError(f"a split is one of {', '.join(SPLITS)}, not {name!r}")
         return getattr(self, name)
+
+    def contents(self, split: str) -> Iterator[Content] | None:
+        """Returns what there is to check of each example; none where examples overlap.
+
+        By default, the tensors of the inputs.
+        """
+        return (Content(inputs) for inputs, *_ in self.split(split).as_numpy_iterator())
 
     def raw(self, split: str) -> dict[str, np.ndarray]:
         """Returns the columns of a split; none where there are none."""

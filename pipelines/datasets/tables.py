@@ -248,11 +248,22 @@ def json_lines(path: Path, config: Config) -> tuple[list[dict[str, Any]], list[i
             row = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
         except ValueError as error:
             raise UserError(f"{path}, line {number}: not JSON: {error}") from error
+        if "\\ud" in line.lower() and (broken := _half_a_character(row)):
+            raise UserError(f"{path}, line {number}: {broken} is half a character")
         if not isinstance(row, dict):
             raise UserError(f"{path}, line {number}: a JSON object is needed, not {line[:40]!r}")
         rows.append({str(key): _texts(value) for key, value in row.items()})
         lines.append(number)
     return rows, lines, notes
+
+
+def _half_a_character(value: Any) -> str:
+    """Returns an escape of one surrogate without the other, "" without one."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return ascii(error.object[error.start])
+    return ""
 
 
 def _only_table(folder: Path) -> dict[str, Path]:

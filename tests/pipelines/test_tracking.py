@@ -20,6 +20,7 @@ from pipelines import tracking
 from pipelines.baselines import Baseline
 from pipelines.catalog import PIPELINES
 from pipelines.config import Config
+from pipelines.datasets.checks import Checks
 from pipelines.errors import UserError
 from pipelines.predictions import Predictions
 from tests.pipelines import samples
@@ -109,7 +110,7 @@ def test_a_run_records_data_network_and_results(store, workplace):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="the_layer")])
     report = {"failure": "", "ops": ["MatMul"], "differences": {"serve": {"y": 1e-7}}}
     with tracking.run("image_classification", CONFIG) as tracked:
-        tracked.data(samples.striped())
+        tracked.data(samples.striped(), Checks([("examples", ("3", "2", "1"))], ["all is well"]))
         tracked.model(model, device="CPU")
         tracked.metrics({"train_loss": 3.0}, step=1)
         tracked.metrics({"train_loss": 2.0}, step=2)
@@ -133,6 +134,9 @@ def test_a_run_records_data_network_and_results(store, workplace):
     assert run.data.params["data.digest"] == "0123456789ab"
     assert run.data.params["data.version"] == "1.0.0"
     assert run.data.params["data.train"] == "50"
+    checks = text(run.info.run_id, "data_checks.md")
+    assert "| examples | 3 | 2 | 1 |" in checks
+    assert "- all is well" in checks
     assert run.data.params["data.test"] == "30"
 
     assert run.data.params["model_parameters"] == "8"
@@ -260,6 +264,7 @@ import json, mlflow
 from pathlib import Path
 from pipelines import tracking
 from pipelines.config import Config
+from pipelines.datasets.checks import Checks
 
 tracking.open_store()
 made = sorted(path.name for path in Path("mlruns").iterdir())

@@ -1,0 +1,287 @@
+"""What a careful person looks at before training: counts, duplicates, leakage, sizes.
+
+Duplicates are examples with the same input. Images are also compared by their difference hash
+(dHash: whether each pixel of a 9x8 thumbnail is brighter than its left neighbor), so that scaled
+or recompressed copies are found; thumbnails that differ in more than a few grey levels are not
+taken for copies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipelines.datasets.dataset import SPLITS, Content, Dataset
+
+# Examples of a split that are looked at; images are decoded for it.
+_MAX_EXAMPLES = 20_000
+# Classes that the table shows one by one.
+_MAX_CLASSES = 20
+_IMBALANCE = 10.0
+_MAX_BITS = 4  # Of 64, in which the hashes of near-duplicates may differ.
+_MAX_LEVELS = 4.0  # Mean difference of their thumbnails, of 255.
+_CHUNK = 256  # Images that are compared with all others at once.
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What the checks of a data set found.
+
+    Attributes:
+        rows: What was counted, and for each of `SPLITS` what was found.
+        notes: What is worth knowing, in sentences.
+    """
+
+    rows: Sequence[tuple[str, tuple[str, str, str]]]
+    notes: Sequence[str]
+
+    def markdown(self) -> str:
+        """Returns the table and the notes in Markdown."""
+        lines = [f"| | {' | '.join(SPLITS)} |", "|---|" + "---|" * len(SPLITS)]
+        lines += [f"| {_escaped(name)} | {' | '.join(values)} |" for name, values in self.rows]
+        return "\n".join([*lines, "", *(f"- {_escaped(note)}" for note in self.notes), ""])
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was seen of a split's examples.
+
+    Attributes:
+        keys: Hash of each input.
+        labels: Class of each example; empty without classes.
+        sizes: int [examples, numbers], as words, or height and width.
+        unit: What the sizes count.
+        hashes: uint64 [images], difference hashes.
+        thumbnails: float32 [images, 256], grey levels.
+    """
+
+    keys: list[bytes]
+    labels: list[str]
+    sizes: np.ndarray
+    unit: str
+    hashes: np.ndarray
+    thumbnails: np.ndarray
+
+
+def check(data: Dataset) -> Checks:
+    """Returns what is worth knowing about a data set, its own notes among it."""
+    rows = [("examples", _by_split(data.sizes))]
+    notes = list(data.notes)
+    if any(data.left_out.values()):
+        shares = {
+            split: f"{count} ({count / (count + data.sizes[split]):.1%})"
+            for split, count in data.left_out.items()
+        }
+        rows.append(("left out", _by_split(shares, "0")))
+    seen = {}
+    for split in SPLITS:
+        contents = data.contents(split)
+        if contents is None:
+            return Checks(rows, notes)
+        seen[split] = _look(islice(contents, _MAX_EXAMPLES))
+    if partial := [split for split in SPLITS if data.sizes[split] > len(seen[split].keys)]:
+        notes.append(
+            f"of {' and '.join(partial)}, the first {_MAX_EXAMPLES:,} examples were checked"
+        )
+    for more_rows, more_notes in (_classes(seen), _copies(seen), _near_copies(seen)):
+        rows += more_rows
+        notes += more_notes
+    return Checks(rows + _sizes(seen), notes)
+
+
+def _look(contents: Iterable[Content]) -> _Seen:
+    keys, labels, sizes, hashes, thumbnails = [], [], [], [], []
+    unit = ""
+    for content in contents:
+        keys.append(_key(content.value))
+        sizes.append(content.size)
+        unit = content.unit
+        if content.label is not None:
+            labels.append(content.label)
+        if content.image is not None:
+            fingerprint, thumbnail = _difference_hash(content.image)
+            hashes.append(fingerprint)
+            thumbnails.append(thumbnail)
+    return _Seen(
+        keys,
+        labels,
+        np.array(sizes, int).reshape(len(sizes), len(sizes[0]) if sizes else 0),
+        unit,
+        np.array(hashes, np.uint64),
+        np.array(thumbnails, np.float32).reshape(len(thumbnails), 256),
+    )
+
+
+def _key(value: Any) -> bytes:
+    """Returns a hash of texts, bytes, arrays, and sequences and mappings of them."""
+    sha = hashlib.sha256()
+
+    def add(part: Any) -> None:
+        if isinstance(part, Mapping):
+            add([one for name in sorted(part) for one in (name, part[name])])
+        elif isinstance(part, np.ndarray) and part.dtype != object:
+            sha.update(f"{part.shape}{part.dtype}".encode() + part.tobytes())
+        elif isinstance(part, (str, bytes)):
+            raw = part.encode() if isinstance(part, str) else part
+            sha.update(f"{len(raw)}:".encode() + raw)
+        elif isinstance(part, Sequence | np.ndarray):
+            sha.update(f"[{len(part)}]".encode())
+            for one in part:
+                add(one)
+        else:
+            sha.update(repr(part).encode())
+
+    add(value)
+    return sha.digest()
+
+
+def _difference_hash(image: np.ndarray) -> tuple[int, np.ndarray]:
+    """Returns the hash and the thumbnail, [256], of a uint8 image [height, width, channels]."""
+    grey = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image[..., :3]).convert("L")
+    small = np.asarray(grey.resize((9, 8), Image.Resampling.BOX), int)
+    bits = (small[:, 1:] > small[:, :-1]).ravel()
+    thumbnail = np.asarray(grey.resize((16, 16), Image.Resampling.BOX), np.float32)
+    return int(np.packbits(bits).view(">u8")[0]), thumbnail.ravel()
+
+
+def _classes(seen: Mapping[str, _Seen]) -> tuple[list[tuple[str, tuple]], list[str]]:
+    """Returns the number of examples of each class, and notes on imbalance."""
+    counts = {split: Counter(own.labels) for split, own in seen.items()}
+    total = sum(counts.values(), Counter())
+    if not total:
+        return [], []
+    ordered = total.most_common()
+    shown = ordered if len(ordered) <= _MAX_CLASSES else [*ordered[:3], *ordered[-3:]]
+    # In the order in which the classes come to mind, which is that of their names.
+    names = [name for name, _ in shown]
+    if len(ordered) <= _MAX_CLASSES:
+        names.sort()
+    rows = [(f"class {n}", _by_split({s: own[n] for s, own in counts.items()})) for n in names]
+    notes = []
+    if len(ordered) > _MAX_CLASSES:
+        notes.append(f"of {len(ordered)} classes, the three largest and smallest are shown")
+    train = counts["train"]
+    (most, many), (least, few) = max(train.items(), key=_count), min(train.items(), key=_count)
+    if many > _IMBALANCE * few:
+        notes.append(
+            f"classes are imbalanced: train has {many} examples of {most!r} and {few} of {least!r}"
+        )
+    for split in SPLITS[1:]:
+        if lacking := [name for name in train if name not in counts[split]]:
+            more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            notes.append(
+                f"{split} has no example of the class {lacking[0]!r}{more}: "
+                "its scores say nothing about it"
+            )
+    if single := [name for name, count in train.items() if count == 1]:
+        more = f" (and {len(single) - 1} more such classes)" if len(single) > 1 else ""
+        notes.append(f"train has one example of the class {single[0]!r}{more}")
+    return rows, notes
+
+
+def _count(item: tuple[str, int]) -> int:
+    return item[1]
+
+
+def _copies(seen: Mapping[str, _Seen]) -> tuple[list[tuple[str, tuple]], list[str]]:
+    """Returns the number of duplicates within a split and of examples in an earlier one."""
+    within = {split: len(own.keys) - len(set(own.keys)) for split, own in seen.items()}
+    rows = [("duplicates", _by_split(within))]
+    earlier: set[bytes] = set()
+    leaked = {}
+    for split, own in seen.items():
+        leaked[split] = sum(key in earlier for key in own.keys)
+        earlier.update(own.keys)
+    rows.append(("also in an earlier split", _by_split(leaked)))
+    notes = [
+        f"{leaked[split]} of the {len(seen[split].keys)} examples of {split} are in an earlier "
+        "split too: scores on them show memory, not generalization"
+        for split in SPLITS[1:]
+        if leaked[split]
+    ]
+    labels = defaultdict(set)
+    for own in seen.values():
+        for key, label in zip(own.keys, own.labels, strict=False):
+            labels[key].add(label)
+    conflicts = [sorted(found) for found in labels.values() if len(found) > 1]
+    if conflicts:
+        notes.append(
+            f"{len(conflicts)} inputs occur with more than one label, as "
+            f"{' and '.join(map(repr, conflicts[0]))}"
+        )
+    return rows, notes
+
+
+def _near_copies(seen: Mapping[str, _Seen]) -> tuple[list[tuple[str, tuple]], list[str]]:
+    """Returns the number of images of which an earlier split has a similar, unequal one."""
+    if not any(len(own.hashes) for own in seen.values()):
+        return [], []
+    counts = {"train": 0}
+    for index, split in enumerate(SPLITS[1:], 1):
+        before = [seen[name] for name in SPLITS[:index]]
+        known = {key for own in before for key in own.keys}
+        new = np.array([key not in known for key in seen[split].keys], bool)
+        similar = _similar(
+            seen[split].hashes,
+            seen[split].thumbnails,
+            np.concatenate([own.hashes for own in before]),
+            np.concatenate([own.thumbnails for own in before]),
+        )
+        counts[split] = int((similar & new).sum())
+    notes = [
+        f"{counts[split]} images of {split} are nearly those of an earlier split"
+        for split in SPLITS[1:]
+        if counts[split]
+    ]
+    return [("nearly in an earlier split", _by_split({**counts, "train": ""}))], notes
+
+
+def _similar(
+    hashes: np.ndarray, thumbnails: np.ndarray, others: np.ndarray, other_thumbnails: np.ndarray
+) -> np.ndarray:
+    """Returns bool [images], whether one of the others is nearly the same."""
+    found = np.zeros(len(hashes), bool)
+    for start in range(0, len(hashes), _CHUNK):
+        distance = np.bitwise_count(hashes[start : start + _CHUNK, None] ^ others)
+        for row, other in np.argwhere(distance <= _MAX_BITS):
+            if not found[start + row]:
+                difference = np.abs(thumbnails[start + row] - other_thumbnails[other]).mean()
+                found[start + row] = difference <= _MAX_LEVELS
+    return found
+
+
+def _sizes(seen: Mapping[str, _Seen]) -> list[tuple[str, tuple]]:
+    """Returns the middle and the range of the sizes of examples."""
+    unit = next((own.unit for own in seen.values() if own.unit), "")
+    if not unit or not all(len(own.sizes) for own in seen.values()):
+        return []
+
+    def text(numbers: np.ndarray) -> str:
+        return "x".join(f"{number:.0f}" for number in numbers)
+
+    rows = []
+    middle = {split: text(np.median(own.sizes, axis=0)) for split, own in seen.items()}
+    rows.append((f"median {unit}", _by_split(middle)))
+    if any(len(np.unique(own.sizes, axis=0)) > 1 for own in seen.values()):
+        ends = {
+            split: f"{text(own.sizes.min(axis=0))} to {text(own.sizes.max(axis=0))}"
+            for split, own in seen.items()
+        }
+        rows.append((f"range of {unit}", _by_split(ends)))
+    return rows
+
+
+def _by_split(values: Mapping[str, Any], missing: str = "") -> tuple[str, str, str]:
+    train, validation, test = (str(values.get(split, missing)) for split in SPLITS)
+    return train, validation, test
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
