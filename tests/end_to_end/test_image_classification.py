@@ -202,9 +202,12 @@ def test_an_interrupted_run_is_closed_as_killed(workspace, first_run):
             output_format="list",
         )
 
-    _until(training)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _until(training)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert errors.splitlines()[-1] == (
         "interrupted: the run was closed as KILLED, nothing was registered"
@@ -221,7 +224,7 @@ def _pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path), np.uint8)[..., np.newaxis]
 
 
-def _until(condition, seconds: float = 60.0) -> None:
+def _until(condition, seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition was never true"
