@@ -334,8 +334,8 @@ def _csv(path: Path, config: Config) -> Table:
     if len(separator) > 1:
         raise UserError(f"--separator must be one character, or tab, not {separator!r}")
     # Excel's own line about its separator.
-    if (line := re.match(r"sep=(.)(\r\n?|\n)", text)) and not separator:
-        separator, text = line[1], "\n" + text[line.end() :]
+    if (mark := re.match(r"sep=(.)(\r\n?|\n)", text)) and not separator:
+        separator, text = mark[1], "\n" + text[mark.end() :]
     separator = separator or _separator(path, text)
     rows = _records(path, text, separator)
     header, _ = next(rows, ([], 0))
