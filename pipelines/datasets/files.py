@@ -101,6 +101,30 @@ def _of_words(entries: Iterable[Path]) -> dict[str, Path]:
     return found if "train" in found else {}
 
 
+def find(path: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
+    """Returns the files of each split: one by its name, or all in a folder of its name.
+
+    Args:
+        path: A folder, or one file.
+        suffixes: The endings that count, in lower case.
+
+    Returns:
+        Files by split; all as "" where none is of a split, which may be an empty list.
+
+    Raises:
+        UserError: Two entries are the same split.
+    """
+    wanted = set(suffixes)
+    if path.is_file():
+        return {"": [path] if path.suffix.lower() in wanted else []}
+    if found := of_splits(path, wanted):
+        return {split: [file] for split, file in found.items()}
+    return {
+        split: [file for file in walk(folder) if file.suffix.lower() in wanted]
+        for split, folder in (of_splits(path) or {"": path}).items()
+    }
+
+
 def describe(path: Path) -> str:
     """Returns what a path holds, as "240 images in train/cat, train/dog, …"."""
     if not path.exists():

@@ -240,6 +240,22 @@ def leave_out(table: Table, problems: Mapping[int, str], config: Config) -> Tabl
     )
 
 
+def joined(path: Path, parts: Sequence[Table]) -> Table:
+    """Returns several tables with the same columns as one of `path`, a folder; one as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    return Table(
+        path,
+        {name: [v for part in parts for v in part.columns[name]] for name in parts[0].columns},
+        [line for part in parts for line in part.lines],
+        notes=(
+            f"{len(parts)} files are read as one: {parts[0].path} to {parts[-1].path}",
+            *(note for part in parts for note in part.notes),
+        ),
+        left_out=sum(part.left_out for part in parts),
+    )
+
+
 def json_lines(path: Path, config: Config) -> tuple[list[dict[str, Any]], list[int], list[str]]:
     """Reads a JSON object a line, or one array of objects.
 
@@ -258,7 +274,7 @@ def json_lines(path: Path, config: Config) -> tuple[list[dict[str, Any]], list[i
             raise UserError(
                 f"{path}, line {line}: a JSON object is needed, not {json.dumps(value)[:40]}"
             )
-        row = {str(key): _texts(own) for key, own in value.items()}
+        row = {str(key): as_texts(own) for key, own in value.items()}
         try:
             json.dumps(row, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
@@ -417,16 +433,16 @@ def _parquet(path: Path, config: Config) -> Table:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{path} cannot be read as Parquet: {reason}") from error
     # A column that pandas kept as its index is a column like any other.
-    columns = {str(name): _texts(table[name].to_pylist()) for name in table.column_names}
+    columns = {str(name): as_texts(table[name].to_pylist()) for name in table.column_names}
     return Table(path, columns, range(1, table.num_rows + 1), unit="row")
 
 
-def _texts(value: Any) -> Any:
+def as_texts(value: Any) -> Any:
     """Returns a value, or the values in it, as text; nothing stays nothing."""
     if isinstance(value, list):
-        return [_texts(one) for one in value]
+        return [as_texts(one) for one in value]
     if isinstance(value, dict):
-        return {name: _texts(one) for name, one in value.items()}
+        return {name: as_texts(one) for name, one in value.items()}
     if value is None or value != value:  # NaN is not equal to itself.
         return None
     if isinstance(value, bool):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,23 +24,16 @@ def find(path: Path) -> dict[str, list[Path]]:
     Raises:
         UserError: `path` holds no file that could have tagged texts.
     """
-    if path.is_file():
-        found = {"": [path]}
-    elif splits := files.of_splits(path, conll.SUFFIXES):
-        found = {split: [file] for split, file in splits.items()}
-    else:
-        folders = files.of_splits(path) or {"": path}
-        found = {split: list(files.walk(folder)) for split, folder in folders.items()}
-    chosen = {split: _tagged(own) for split, own in found.items()}
+    found = files.find(path, conll.SUFFIXES)
+    chosen = {split: _without_notes(own) for split, own in found.items()}
     if not all(chosen.values()):
         raise files.unlike(path, "token_classification", conll.NEEDS)
     return chosen
 
 
-def _tagged(found: Iterable[Path]) -> list[Path]:
-    """Returns those of some files that can have tagged texts; a .txt may be about the others."""
-    possible = [file for file in found if file.suffix.lower() in conll.SUFFIXES]
-    return [file for file in possible if file.suffix.lower() != ".txt"] or possible
+def _without_notes(found: Sequence[Path]) -> list[Path]:
+    """Returns files without those in .txt, if there are others: they may be about the others."""
+    return [file for file in found if file.suffix.lower() != ".txt"] or list(found)
 
 
 def read_splits(
@@ -70,7 +63,7 @@ def read_splits(
     )
     read = {split: [_in_bio(table, scheme, config) for table in own] for split, own in read.items()}
     joined = {
-        split: _joined(path, own) for split, own in _with_types_of_train(read, config).items()
+        split: tables.joined(path, own) for split, own in _with_types_of_train(read, config).items()
     }
     if scheme != schemes.BIO:
         note = f"the tags of {path} are in the scheme {scheme}, and are turned into BIO"
@@ -180,22 +173,6 @@ def _in_bio(table: Table, scheme: str, config: Config) -> Table:
         note = f"{several} tokens of {table.path} have white space, at which they are split"
         notes = (*notes, f"{note}, as texts are in serving")
     return replace(table, columns=columns, notes=notes)
-
-
-def _joined(path: Path, parts: Sequence[Table]) -> Table:
-    """Returns the tables of several files as one."""
-    if len(parts) == 1:
-        return parts[0]
-    return Table(
-        path,
-        {name: [v for part in parts for v in part.columns[name]] for name in parts[0].columns},
-        [line for part in parts for line in part.lines],
-        notes=(
-            f"{len(parts)} files are read: {parts[0].path} to {parts[-1].path}",
-            *(note for part in parts for note in part.notes),
-        ),
-        left_out=sum(part.left_out for part in parts),
-    )
 
 
 def _with_types_of_train(

@@ -13,6 +13,7 @@ from pipelines.datasets import loading
 from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
 from pipelines.tasks.question_answering import data as questions
+from pipelines.tasks.question_answering import own
 from pipelines.tasks.question_answering.data import IGNORE_ID
 from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import SPECIAL, WordPieces
@@ -156,7 +157,10 @@ def test_the_first_of_several_answers_is_trained_and_all_are_kept(tmp_path, toke
     builder = SeveralAnswers(data_dir=str(tmp_path))
     builder.download_and_prepare()
     source = loading.Source(builder, {"test": "test"})
-    row = questions._columns(questions._rows_of(source, "test"))
+    table = own.with_answers(questions._table(source, "test"))
+    assert table.left_out == 1
+    assert table.notes == ("several_answers, test: left out, as they have no answer: 1 questions",)
+    row = questions.columns_of(table)
     assert row["answers"].tolist() == [("à Rome".encode(), b"Rome")]
     assert row["answer_start"].tolist() == [len("Zoë a vécu ".encode())]
 
