@@ -271,9 +271,8 @@ def json_lines(path: Path, config: Config) -> tuple[list[dict[str, Any]], list[i
     rows, lines = [], []
     for value, line in _array(path, text) if text.lstrip()[:1] == "[" else _lines(path, text):
         if not isinstance(value, dict):
-            raise UserError(
-                f"{path}, line {line}: a JSON object is needed, not {json.dumps(value)[:40]}"
-            )
+            shown = value if isinstance(value, str) else json.dumps(value)
+            raise UserError(f"{path}, line {line}: a JSON object is needed, not {shown[:40]}")
         row = {str(key): as_texts(own) for key, own in value.items()}
         try:
             json.dumps(row, ensure_ascii=False).encode()

@@ -43,7 +43,6 @@ UNITS: dict[str, Callable[[str], Iterable[int]]] = {
     CHARACTERS: lambda passage: [1] * len(passage),
     "bytes of UTF-8": lambda passage: [len(c.encode()) for c in passage],
     "code units of UTF-16": lambda passage: [1 + (c > "\uffff") for c in passage],
-    FROM_ONE: lambda passage: [1] * len(passage),
     "characters with line breaks of two": _line_breaks_of_two,
     "characters with line breaks of one": _line_breaks_of_one,
     "characters with all white space as single spaces": _single_spaces,
@@ -51,6 +50,7 @@ UNITS: dict[str, Callable[[str], Iterable[int]]] = {
     "characters of Unicode's form NFD": lambda passage: [
         len(unicodedata.normalize("NFD", c)) for c in passage
     ],
+    FROM_ONE: lambda passage: [1] * len(passage),
 }
 
 WHITE_SPACE = "offsets or answers that are off by white space, and mended"
@@ -87,9 +87,12 @@ def locate(passage: str, answer: str, start: int | None, unit: str = CHARACTERS)
         The span, or what is wrong in a phrase: nobody can tell where the answer is.
     """
     if start is not None:
-        for counted in (unit, *(other for other in UNITS if other != unit)):
-            if span := standing_at(passage, answer, start, counted):
-                return span
+        if span := standing_at(passage, answer, start, unit):
+            return span
+        for other in UNITS:
+            place = _exactly_at(passage, answer, start, other)
+            if place is not None:
+                return Span(place, place + len(answer), _turned(other))
     spots = occurrences(passage, answer)
     if not spots:
         return f"the answer {answer!r} is not in the passage"
@@ -103,27 +106,28 @@ def locate(passage: str, answer: str, start: int | None, unit: str = CHARACTERS)
 
 
 def standing_at(passage: str, answer: str, start: int, unit: str) -> Span | None:
-    """Returns the span of an answer that starts at an offset in a unit; None if it does not."""
-    if unit == CHARACTERS and passage.startswith(answer, start):
-        return Span(start, start + len(answer))
+    """Returns the span of an answer that starts at an offset in a unit, if need be behind space.
+
+    White space and Unicode's forms may differ.
+    """
     place = _place(passage, start, unit)
     if place is None:
         return None
-    counted = f"offsets in {unit}, turned into characters" if place != start else ""
+    turned = _turned(unit) if place != start else ""
     if passage.startswith(answer, place):
-        return Span(place, place + len(answer), counted)
+        return Span(place, place + len(answer), turned)
     while place < len(passage) and passage[place].isspace():
         place += 1
     bare = answer.strip()
     if passage.startswith(bare, place):
-        return Span(place, place + len(bare), counted or WHITE_SPACE)
+        return Span(place, place + len(bare), turned or WHITE_SPACE)
     folded, _, ends = _folded(passage)
     wanted = _folded(bare)[0]
     first = _first_folded(passage).get(place)
     if first is None or not folded.startswith(wanted, first):
         return None
     end = ends[first + len(wanted) - 1]
-    return None if end < 0 else Span(place, end, counted or _difference(passage[place:end], bare))
+    return None if end < 0 else Span(place, end, turned or _difference(passage[place:end], bare))
 
 
 def occurrences(passage: str, answer: str) -> list[tuple[int, int]]:
@@ -149,17 +153,30 @@ def best_unit(answers: Sequence[tuple[str, str, int]]) -> str:
     Args:
         answers: Passages, answers and their offsets.
     """
-    right = [bool(standing_at(*one, unit=CHARACTERS)) for one in answers]
-    fits = list(itertools.compress(answers, right))
-    misfits = [one for one, fit in zip(answers, right, strict=True) if not fit]
-    gains = {unit: sum(bool(standing_at(*one, unit=unit)) for one in misfits) for unit in UNITS}
+
+    def is_right(one: tuple[str, str, int], unit: str) -> bool:
+        return _exactly_at(*one, unit=unit) is not None
+
+    fits = [one for one in answers if is_right(one, CHARACTERS)]
+    misfits = [one for one in answers if not is_right(one, CHARACTERS)]
+    gains = {unit: sum(is_right(one, unit) for one in misfits) for unit in UNITS}
     unit = max(gains, key=lambda name: gains[name])
     lost = 0
     for one in fits if gains[unit] else ():
-        lost += not standing_at(*one, unit=unit)
+        lost += not is_right(one, unit)
         if lost >= gains[unit]:
             return CHARACTERS
     return unit if gains[unit] > lost else CHARACTERS
+
+
+def _exactly_at(passage: str, answer: str, start: int, unit: str) -> int | None:
+    """Returns the character at an offset in a unit if the answer starts there as it is."""
+    place = _place(passage, start, unit)
+    return place if place is not None and passage.startswith(answer, place) else None
+
+
+def _turned(unit: str) -> str:
+    return f"offsets in {unit}, turned into characters"
 
 
 def _difference(found: str, answer: str) -> str:
@@ -182,7 +199,9 @@ def _is_whole(passage: str, start: int, end: int) -> bool:
 
 
 def _place(passage: str, start: int, unit: str) -> int | None:
-    """Returns the character at an offset in a unit; None if the offset is within or behind it."""
+    """Returns the character at an offset in a unit; None if no character starts there."""
+    if unit == CHARACTERS:
+        return start if 0 <= start < len(passage) else None
     starts = _starts(passage, unit)
     place = bisect_left(starts, start)
     return place if place < len(passage) and starts[place] == start else None
@@ -218,7 +237,7 @@ def _clusters(text: str) -> list[tuple[int, int]]:
         for place, (before, own) in enumerate(zip("\0" + text, text, strict=False))
         if not place or not (_is_mark(own) or (own.isspace() and before.isspace()))
     ]
-    return list(zip(starts, [*starts[1:], len(text)], strict=True))
+    return list(itertools.pairwise([*starts, len(text)])) if text else []
 
 
 def _is_mark(letter: str) -> bool:

@@ -162,7 +162,7 @@ def test_what_other_splits_have_alone_or_in_common_is_noted(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.png", "a.csv", "train/a.jpg"])
 def test_wrong_files_are_described(name, tmp_path):
-    with pytest.raises(UserError, match="^token_classification needs CoNLL files .* holds"):
+    with pytest.raises(UserError, match=r"^token_classification needs CoNLL files .* holds"):
         load(tmp_path, {name: "text,label\n"})
 
 
