@@ -176,7 +176,8 @@ def _exactly_at(passage: str, answer: str, start: int, unit: str) -> int | None:
 
 
 def _turned(unit: str) -> str:
-    return f"offsets in {unit}, turned into characters"
+    outcome = "unlike most" if unit == CHARACTERS else "turned into characters"
+    return f"offsets in {unit}, {outcome}"
 
 
 def _difference(found: str, answer: str) -> str:
