@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -59,6 +60,9 @@ def split_of(path: Path) -> str:
 def of_splits(folder: Path, suffixes: Iterable[str] = ()) -> dict[str, Path]:
     """Returns the entries of a folder that are splits, by split.
 
+    Files of which none is just called after a split may have its name as a word among others, as
+    "train-v1.1.json".
+
     Args:
         folder: The folder.
         suffixes: The endings of files that count, in lower case; without them, folders count.
@@ -67,16 +71,58 @@ def of_splits(folder: Path, suffixes: Iterable[str] = ()) -> dict[str, Path]:
         UserError: Two entries are the same split.
     """
     wanted, found = set(suffixes), dict[str, Path]()
-    for path in children(folder):
-        kind = path.suffix.lower() in wanted if wanted else path.is_dir()
-        split = split_of(path) if kind else ""
+    entries = [
+        path
+        for path in children(folder)
+        if (path.is_file() and path.suffix.lower() in wanted if wanted else path.is_dir())
+    ]
+    for path in entries:
+        split = split_of(path)
         if split in found:
             raise UserError(
                 f"{folder} has two files for its {split} split: {found[split].name} and {path.name}"
             )
         if split:
             found[split] = path
+    if not found and wanted:
+        found = _of_words(entries)
     return {split: found[split] for split in SPLITS if split in found}
+
+
+def _of_words(entries: Iterable[Path]) -> dict[str, Path]:
+    """Returns files by the split whose name is a word in theirs; none unless that is clear."""
+    found = dict[str, Path]()
+    for path in entries:
+        words = set(re.split(r"[\W_]+", path.stem.lower()))
+        splits = [split for split, names in SPLIT_NAMES.items() if words & set(names)]
+        if len(splits) > 1 or found.keys() & set(splits):
+            return {}
+        found |= dict.fromkeys(splits, path)
+    return found if "train" in found else {}
+
+
+def find(path: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
+    """Returns the files of each split: one by its name, or all in a folder of its name.
+
+    Args:
+        path: A folder, or one file.
+        suffixes: The endings that count, in lower case.
+
+    Returns:
+        Files by split; all as "" where none is of a split, which may be an empty list.
+
+    Raises:
+        UserError: Two entries are the same split.
+    """
+    wanted = set(suffixes)
+    if path.is_file():
+        return {"": [path] if path.suffix.lower() in wanted else []}
+    if found := of_splits(path, wanted):
+        return {split: [file] for split, file in found.items()}
+    return {
+        split: [file for file in walk(folder) if file.suffix.lower() in wanted]
+        for split, folder in (of_splits(path) or {"": path}).items()
+    }
 
 
 def describe(path: Path) -> str:
@@ -123,14 +169,20 @@ def digest(files: Iterable[Path]) -> str:
 
 
 def read_text(path: Path, encoding: str = "") -> tuple[str, list[str]]:
-    """Reads a text file.
+    """Reads a text file as `read_exactly` does, with "\\n" at the end of each line."""
+    text, notes = read_exactly(path, encoding)
+    return text.replace("\r\n", "\n").replace("\r", "\n"), notes
+
+
+def read_exactly(path: Path, encoding: str = "") -> tuple[str, list[str]]:
+    """Reads a text file with the line ends that it has.
 
     Without `encoding` it is UTF-8, UTF-16 or, if it is neither, Latin-1 in the form of Windows
     (cp1252). A file that has characters of several bytes in UTF-8 and something else, too, is
     damaged, and not Latin-1.
 
     Returns:
-        The text, with "\\n" at the end of each line, and a note if the encoding is not UTF-8.
+        The text, and a note if the encoding is not UTF-8.
 
     Raises:
         UserError: The file cannot be read or decoded.
@@ -155,7 +207,7 @@ def read_text(path: Path, encoding: str = "") -> tuple[str, list[str]]:
         raise UserError(
             f"{path} is not {chosen} in line {line}: byte 0x{content[error.start]:02x}"
         ) from error
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    text = text.removeprefix("\ufeff")
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise UserError(f"{path} is not a text file: line {line} has a zero byte")

@@ -26,7 +26,10 @@ from pipelines.errors import UserError
 _UNLABELED_TEST = {"glue", "imagenet2012"}
 
 # Endings that no data set's name has.
-_SUFFIXES = {".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", ".txt", ".conll"}
+_SUFFIXES = {
+    *(".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", ".txt"),
+    *(".conll", ".conllu", ".bio", ".iob", ".iob2"),
+}
 
 # The digest of larger data sets is that of their files' names and sizes, not of the bytes.
 _DIGEST_BYTES = 1 << 30

@@ -47,6 +47,7 @@ class Table:
         separator: What separates the fields of CSV; "" for other formats.
         notes: What was found and is worth knowing, in sentences.
         left_out: Number of rows that are left out.
+        unit: What `lines` counts, as "line" or "row".
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Table:
     separator: str = ""
     notes: tuple[str, ...] = ()
     left_out: int = 0
+    unit: str = "line"
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -66,8 +68,7 @@ class Table:
 
     def place(self, row: int) -> str:
         """Returns where a row is, as "FILE, line 7"."""
-        kind = "row" if self.path.suffix.lower() == ".parquet" else "line"
-        return f"{self.path}, {kind} {self.lines[row]}"
+        return f"{self.path}, {self.unit} {self.lines[row]}"
 
 
 def is_table(path: Path) -> bool:
@@ -140,13 +141,20 @@ def read_splits(
     return with_all_splits(tables, config, label)
 
 
-def with_all_splits(tables: Mapping[str, Table], config: Config, label: str) -> dict[str, Table]:
+def with_all_splits(
+    tables: Mapping[str, Table], config: Config, label: str, group: str = ""
+) -> dict[str, Table]:
     """Returns tables of all three splits: those that are missing are cut off from train.
 
     Args:
         tables: By split; "" for what is not split.
         config: Has the seed.
         label: The column that a split is stratified by, or "".
+        group: Rows with the same value in this column are in one split; "" stands for all columns
+            but the label.
+
+    Raises:
+        UserError: There is no train, or a split would be empty.
     """
     whole = tables.get("train", tables.get(""))
     if whole is None:
@@ -155,7 +163,7 @@ def with_all_splits(tables: Mapping[str, Table], config: Config, label: str) -> 
     missing = [split for split in SPLITS if split != "train" and split not in tables]
     if not missing:
         return {split: tables[split] for split in SPLITS}
-    contents = [name for name in whole.columns if name != label]
+    contents = [group] if group else [name for name in whole.columns if name != label]
     keys = [
         json.dumps([whole.columns[name][row] for name in contents]) for row in range(len(whole))
     ]
@@ -163,15 +171,17 @@ def with_all_splits(tables: Mapping[str, Table], config: Config, label: str) -> 
     rows = splitting.stratified(keys, labels, config.split_seed, missing)
     note = (
         f"{whole.path} is split into {', '.join(rows)} by --split_seed {config.split_seed}; "
-        "equal rows are in one split"
+        f"{f'rows with the same {group}' if group else 'equal rows'} are in one split"
     )
     cut = {split: whole.take(chosen) for split, chosen in rows.items()}
     cut["train"] = replace(cut["train"], notes=(*whole.notes, note))
     for split in missing:
         cut[split] = replace(cut[split], notes=(), left_out=0)
     if empty := [split for split, table in cut.items() if not len(table)]:
+        of_group = f" by {group}" if group else ""
         raise UserError(
-            f"{whole.path} has too few rows ({len(whole)}) for a {empty[0]} split of its own"
+            f"{whole.path} has too few rows ({len(set(keys))} different ones{of_group}) for a "
+            f"{empty[0]} split of its own"
         )
     every = {**tables, **cut}
     return {split: every[split] for split in SPLITS}
@@ -230,40 +240,94 @@ def leave_out(table: Table, problems: Mapping[int, str], config: Config) -> Tabl
     )
 
 
+def joined(path: Path, parts: Sequence[Table]) -> Table:
+    """Returns several tables with the same columns as one of `path`, a folder; one as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    return Table(
+        path,
+        {name: [v for part in parts for v in part.columns[name]] for name in parts[0].columns},
+        [line for part in parts for line in part.lines],
+        notes=(
+            f"{len(parts)} files are read as one: {parts[0].path} to {parts[-1].path}",
+            *(note for part in parts for note in part.notes),
+        ),
+        left_out=sum(part.left_out for part in parts),
+    )
+
+
 def json_lines(path: Path, config: Config) -> tuple[list[dict[str, Any]], list[int], list[str]]:
-    """Reads a JSON object a line; numbers and booleans become the texts that stand in the file.
+    """Reads a JSON object a line, or one array of objects.
+
+    Numbers and booleans become the texts that stand in the file.
 
     Returns:
-        The objects, their lines, and notes.
+        The objects, the lines at which they start, and notes.
 
     Raises:
-        UserError: A line is no JSON object.
+        UserError: A line, or what is in the array, is no JSON object.
     """
     text, notes = files.read_text(path, config.encoding)
     rows, lines = [], []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    for value, line in _array(path, text) if text.lstrip()[:1] == "[" else _lines(path, text):
+        if not isinstance(value, dict):
+            shown = value if isinstance(value, str) else json.dumps(value)
+            raise UserError(f"{path}, line {line}: a JSON object is needed, not {shown[:40]}")
+        row = {str(key): as_texts(own) for key, own in value.items()}
         try:
-            row = json.loads(line, parse_int=str, parse_float=str, parse_constant=str)
-        except ValueError as error:
-            raise UserError(f"{path}, line {number}: not JSON: {error}") from error
-        if "\\ud" in line.lower() and (broken := _half_a_character(row)):
-            raise UserError(f"{path}, line {number}: {broken} is half a character")
-        if not isinstance(row, dict):
-            raise UserError(f"{path}, line {number}: a JSON object is needed, not {line[:40]!r}")
-        rows.append({str(key): _texts(value) for key, value in row.items()})
-        lines.append(number)
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{path}, line {line}: half of a character, "
+                f"\\u{ord(error.object[error.start]):04x}, stands alone"
+            ) from error
+        rows.append(row)
+        lines.append(line)
     return rows, lines, notes
 
 
-def _half_a_character(value: Any) -> str:
-    """Returns an escape of one surrogate without the other, "" without one."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        return ascii(error.object[error.start])
-    return ""
+# Numbers stay the texts that they are.
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[Any, int]]:
+    """Yields the JSON value of each line that is not blank, and the line's number."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                value = _DECODER.decode(line)
+            except json.JSONDecodeError as error:
+                raise UserError(
+                    f"{path}, line {number}: not JSON: {error.msg}, column {error.colno}"
+                ) from error
+            yield value, number
+
+
+def _array(path: Path, text: str) -> Iterator[tuple[Any, int]]:
+    """Yields the values of a JSON array, each with the line at which it starts."""
+    place, line, counted = _behind_space(text, text.index("[") + 1), 1, 0
+    while text[place : place + 1] != "]":
+        line += text.count("\n", counted, place)
+        counted = place
+        try:
+            value, place = _DECODER.raw_decode(text, place)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
+        yield value, line
+        place = _behind_space(text, place)
+        if text[place : place + 1] == ",":
+            place = _behind_space(text, place + 1)
+        elif text[place : place + 1] != "]":
+            break
+    if text[place : place + 1] != "]" or text[place + 1 :].strip():
+        line += text.count("\n", counted, place)
+        raise UserError(f"{path}, line {line}: not JSON: the array has no end, or text behind it")
+
+
+def _behind_space(text: str, place: int) -> int:
+    while text[place : place + 1] in (" ", "\t", "\n"):
+        place += 1
+    return place
 
 
 def _only_table(folder: Path) -> dict[str, Path]:
@@ -279,13 +343,14 @@ def _only_table(folder: Path) -> dict[str, Path]:
 
 
 def _csv(path: Path, config: Config) -> Table:
-    text, notes = files.read_text(path, config.encoding)
+    # Line ends within a text stay, as places in it may be counted.
+    text, notes = files.read_exactly(path, config.encoding)
     separator = _NAMES.get(config.separator.lower(), config.separator)
     if len(separator) > 1:
         raise UserError(f"--separator must be one character, or tab, not {separator!r}")
     # Excel's own line about its separator.
-    if (line := re.match(r"sep=(.)\n", text)) and not separator:
-        separator, text = line[1], "\n" + text[line.end() :]
+    if (mark := re.match(r"sep=(.)(\r\n?|\n)", text)) and not separator:
+        separator, text = mark[1], "\n" + text[mark.end() :]
     separator = separator or _separator(path, text)
     rows = _records(path, text, separator)
     header, _ = next(rows, ([], 0))
@@ -328,7 +393,7 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[list[str],
 
 def _separator(path: Path, text: str) -> str:
     """Returns the separator: the one in the header; of several, the one that fits all rows."""
-    header = next((line for line in text.split("\n") if line.strip()), "")
+    header = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
     candidates = [one for one in SEPARATORS if one in header]
     if len(candidates) > 1:
         candidates = [one for one in candidates if _fits(path, text, one)] or candidates
@@ -367,16 +432,16 @@ def _parquet(path: Path, config: Config) -> Table:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{path} cannot be read as Parquet: {reason}") from error
     # A column that pandas kept as its index is a column like any other.
-    columns = {str(name): _texts(table[name].to_pylist()) for name in table.column_names}
-    return Table(path, columns, range(1, table.num_rows + 1))
+    columns = {str(name): as_texts(table[name].to_pylist()) for name in table.column_names}
+    return Table(path, columns, range(1, table.num_rows + 1), unit="row")
 
 
-def _texts(value: Any) -> Any:
+def as_texts(value: Any) -> Any:
     """Returns a value, or the values in it, as text; nothing stays nothing."""
     if isinstance(value, list):
-        return [_texts(one) for one in value]
+        return [as_texts(one) for one in value]
     if isinstance(value, dict):
-        return {name: _texts(one) for name, one in value.items()}
+        return {name: as_texts(one) for name, one in value.items()}
     if value is None or value != value:  # NaN is not equal to itself.
         return None
     if isinstance(value, bool):

@@ -3,23 +3,25 @@
 Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of Text", 2016: features
 "context", "question" and "answers", a sequence of "text" and "answer_start" in characters. An
 evaluated question may have several answers, of which any is right; the first is trained on.
-Questions without an answer (SQuAD 2.0) are left out.
+Questions without an answer (SQuAD 2.0) are left out, and noted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading
+from pipelines.datasets import files, loading
 from pipelines.datasets.columns import ragged_examples
 from pipelines.datasets.dataset import SPLITS
+from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
+from pipelines.tasks.question_answering import own
 from pipelines.text.config import TextConfig
 from pipelines.text.dataset import TokenizedDataset
 from pipelines.text.tokenizers import Inputs, WordPieces, truncate
@@ -48,16 +50,29 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces])
     """Prepares and opens the data set that `config` names.
 
     Args:
-        config: Names the set.
+        config: Names the set: a TFDS name, or the path of own questions, see `squad.py`.
         make_tokenizer: From the training texts, bytes [texts], to a tokenizer.
 
     Raises:
         UserError: The set cannot be had, is not in SQuAD's form, or no answer is left in a split.
     """
-    source = loading.open_dataset(config)
-    _check(source.builder)
-    columns = {split: _columns(_rows_of(source, split)) for split in SPLITS}
-    return questions(columns, make_tokenizer, **source.identity())
+    if path := loading.own_path(config.dataset):
+        found = own.find(path)
+        digest = files.digest(file for parts in found.values() for file in parts)
+        identity = loading.own_identity(path, digest)
+        read = own.read_splits(path, found, config)
+    else:
+        source = loading.open_dataset(config)
+        _check(source.builder)
+        identity = source.identity()
+        read = {split: own.with_answers(_table(source, split)) for split in SPLITS}
+    return questions(
+        {split: columns_of(table) for split, table in read.items()},
+        make_tokenizer,
+        **identity,
+        notes=list(dict.fromkeys(note for table in read.values() for note in table.notes)),
+        left_out={split: table.left_out for split, table in read.items()},
+    )
 
 
 def questions(
@@ -67,6 +82,8 @@ def questions(
     name: str,
     version: str,
     digest: str,
+    notes: Sequence[str] = (),
+    left_out: Mapping[str, int] | None = None,
 ) -> Questions:
     """Returns the data set of `columns`, tokenized.
 
@@ -77,6 +94,8 @@ def questions(
         name: Name of the data set.
         version: Its version.
         digest: Its fingerprint.
+        notes: What is worth knowing of it.
+        left_out: By split, the number of its questions that are left out.
 
     Raises:
         UserError: No answer is left in a split.
@@ -87,25 +106,36 @@ def questions(
     tokenizer = make_tokenizer(np.concatenate([contexts, train["question"]]))
     kept: dict[str, dict[str, np.ndarray]] = {}
     examples: dict[str, tf.data.Dataset] = {}
-    for split, own in columns.items():
-        inputs, spans = encode_columns(tokenizer, own["question"], own["context"])
-        own = {**own, "spans": spans}
-        targets = _targets(own)
+    notes, left_out = list(notes), dict(left_out or {})
+    for split, part in columns.items():
+        inputs, spans = encode_columns(tokenizer, part["question"], part["context"])
+        part = {**part, "spans": spans}
+        targets = _targets(part)
         found = targets["start"] != IGNORE_ID
+        truncated = int((~found).sum())
+        if truncated:
+            outcome = "are left out" if split == "train" else "count as wrong"
+            notes.append(
+                f"{truncated} of the {len(found)} questions of {split} have their answer beyond "
+                f"--max_length tokens; they {outcome}"
+            )
         if not found.any():
             raise UserError(f"{name} has no answer within --max_length tokens in its {split} split")
         if split == "train":
             inputs = {key: tf.ragged.boolean_mask(x, found) for key, x in inputs.items()}
-            targets, own = ({k: v[found] for k, v in part.items()} for part in (targets, own))
+            targets, part = ({k: v[found] for k, v in own.items()} for own in (targets, part))
+            left_out[split] = left_out.get(split, 0) + truncated
         examples[split] = ragged_examples(inputs, targets)
-        kept[split] = {k: own[k] for k in ("question", "context", "answers", "spans")}
+        kept[split] = {k: part[k] for k in ("question", "context", "answers", "spans")}
     return Questions(
         name=name,
         version=version,
         digest=digest,
-        sizes={split: len(own["question"]) for split, own in kept.items()},
+        sizes={split: len(part["question"]) for split, part in kept.items()},
         columns=kept,
         tokenizer=tokenizer,
+        notes=tuple(notes),
+        left_out={split: number for split, number in left_out.items() if number},
         **examples,
     )
 
@@ -192,24 +222,39 @@ def _targets(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"start": starts, "end": ends}
 
 
-def _columns(every: Iterator[dict[str, Any]]) -> dict[str, np.ndarray]:
-    rows = [row for row in every if row["answers"]]
-    columns = {name: np.empty(len(rows), object) for name in ("question", "context", "answers")}
-    starts = np.empty(len(rows), np.int64)
-    for number, row in enumerate(rows):
-        for name, column in columns.items():
-            column[number] = row[name]
-        starts[number] = len(row["context"].decode()[: row["answer_start"]].encode())
-    return {**columns, "answer_start": starts}
+def columns_of(table: Table) -> dict[str, np.ndarray]:
+    """Returns the columns that `questions` takes, of a table as of `own.with_answers`."""
+    columns = {name: np.empty(len(table), object) for name in ("question", "context", "answers")}
+    for name in ("question", "context"):
+        columns[name][:] = [text.encode() for text in table.columns[name]]
+    columns["answers"][:] = [
+        tuple(answer.encode() for answer in answers) for answers in table.columns["answers"]
+    ]
+    places = zip(table.columns["context"], table.columns["start"], strict=True)
+    starts = [len(context[:start].encode()) for context, start in places]
+    return {**columns, "answer_start": np.array(starts, np.int64)}
 
 
-def _rows_of(source: loading.Source, split: str) -> Iterator[dict[str, Any]]:
+def _table(source: loading.Source, split: str) -> Table:
+    """Returns a split of TFDS as `squad.read` returns a user's own."""
     decoders = tfds.decode.PartialDecoding(
         {"question": True, "context": True, "answers": {"text", "answer_start"}}
     )
+    columns: dict[str, list] = {name: [] for name in ("id", "question", "context", "answers")}
     for row in source.read(split, decoders=decoders).as_numpy_iterator():
-        answers, starts = tuple(row["answers"]["text"]), row["answers"]["answer_start"]
-        yield {**row, "answers": answers, "answer_start": int(starts[0]) if answers else 0}
+        texts, starts = row["answers"]["text"], row["answers"]["answer_start"]
+        columns["id"].append("")
+        columns["question"].append(row["question"].decode())
+        columns["context"].append(row["context"].decode())
+        columns["answers"].append(
+            [
+                (text.decode(), int(start))
+                for text, start in zip(texts, starts, strict=True)
+                if text.strip()
+            ]
+        )
+    name = Path(f"{loading.name(source.builder)}, {split}")
+    return Table(name, columns, range(1, len(columns["id"]) + 1), unit="question")
 
 
 def _check(builder: tfds.core.DatasetBuilder) -> None:

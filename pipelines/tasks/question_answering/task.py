@@ -24,8 +24,9 @@ pre-training, not measured here; BERT base reaches F1 88.4 on SQuAD 1.1 (Devlin 
     python -m pipelines question_answering --dataset squad --architecture bert_base \\
         --max_length 384 --encoder DIRECTORY
 
-Passages longer than `--max_length` tokens are truncated; an answer in the truncated part counts as
-wrong.
+Own questions come in SQuAD's JSON, a table or JSON lines, `--dataset ./my_questions.json`, see
+`squad.py`; their offsets are checked against the passages. Passages longer than `--max_length`
+tokens are truncated; an answer in the truncated part counts as wrong.
 """
 
 from __future__ import annotations

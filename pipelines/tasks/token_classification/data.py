@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading
+from pipelines.datasets import files, loading
 from pipelines.datasets.columns import ragged_examples
 from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
+from pipelines.tasks.token_classification import own
 from pipelines.text.config import TextConfig
 from pipelines.text.dataset import TokenizedDataset
 from pipelines.text.tokenizers import WordPieces
@@ -47,26 +49,83 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces])
     """Prepares and opens the data set that `config` names.
 
     Args:
-        config: Names the set.
+        config: Names the set: a TFDS name, or the path of own texts, see `conll.py`.
         make_tokenizer: From the training texts, str [texts], to a tokenizer.
 
     Raises:
         UserError: The set cannot be had, or holds no words with tags.
     """
+    if path := loading.own_path(config.dataset):
+        return _load_own(path, config, make_tokenizer)
     source = loading.open_dataset(config)
     words, tags = _features(source.builder)
     labels = tuple(source.builder.info.features[tags].feature.names)
     columns = {split: _columns(source.read(split), words, tags, labels) for split in SPLITS}
+    left_out = {split: size - len(columns[split]["tags"]) for split, size in source.sizes().items()}
+    notes = [
+        f"{number} texts of {split} have no words and are left out"
+        for split, number in left_out.items()
+        if number
+    ]
+    return _tagged_texts(columns, make_tokenizer, labels, source.identity(), notes, left_out)
+
+
+def _load_own(
+    path: Path, config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces]
+) -> TaggedTexts:
+    found = own.find(path)
+    tables = own.read_splits(path, found, config)
+    columns = {
+        split: {
+            "words": as_column(table.columns["tokens"]),
+            "tags": as_column(table.columns["tags"]),
+        }
+        for split, table in tables.items()
+    }
+    digest = files.digest(file for parts in found.values() for file in parts)
+    return _tagged_texts(
+        columns,
+        make_tokenizer,
+        own.labels(tables),
+        loading.own_identity(path, digest),
+        list(dict.fromkeys(note for table in tables.values() for note in table.notes)),
+        {split: table.left_out for split, table in tables.items()},
+    )
+
+
+def _tagged_texts(
+    columns: Mapping[str, Mapping[str, np.ndarray]],
+    make_tokenizer: Callable[[np.ndarray], WordPieces],
+    labels: tuple[str, ...],
+    identity: loading.Identity,
+    notes: list[str],
+    left_out: Mapping[str, int],
+) -> TaggedTexts:
     train = columns["train"]["words"]
     tokenizer = make_tokenizer(np.array([" ".join(text) for text in train], object))
+    examples = {}
+    for split in SPLITS:
+        examples[split], truncated = _examples(columns[split], tokenizer, labels)
+        if truncated:
+            notes = [*notes, _truncated(split, truncated, len(columns[split]["tags"]))]
     return TaggedTexts(
-        **source.identity(),
+        **identity,
         sizes={split: len(columns[split]["tags"]) for split in SPLITS},
         columns=columns,
         tokenizer=tokenizer,
         labels=labels,
         punctuation_apart=punctuation_apart(train),
-        **{split: _examples(columns[split], tokenizer, labels) for split in SPLITS},
+        notes=tuple(notes),
+        left_out={split: number for split, number in left_out.items() if number},
+        **examples,
+    )
+
+
+def _truncated(split: str, number: int, size: int) -> str:
+    read = "are not learned" if split == "train" else "count as outside all spans"
+    return (
+        f"{number} of the {size} texts of {split} have words beyond --max_length tokens, which "
+        f"{read}"
     )
 
 
@@ -115,7 +174,8 @@ def _running_sum(counts: tf.RaggedTensor) -> tf.RaggedTensor:
 
 def _examples(
     columns: Mapping[str, np.ndarray], tokenizer: WordPieces, labels: tuple[str, ...]
-) -> tf.data.Dataset:
+) -> tuple[tf.data.Dataset, int]:
+    """Returns the examples, and how many texts are truncated."""
     words = tf.ragged.constant([list(text) for text in columns["words"]], dtype=tf.string)
     inputs, first = inputs_of(tokenizer, words)
     ids = {label: index for index, label in enumerate(labels)}
@@ -133,7 +193,8 @@ def _examples(
         return tf.RaggedTensor.from_tensor(tf.scatter_nd(places, values, shape), lengths)
 
     weights = tf.ones_like(kept.flat_values, tf.float32)
-    return ragged_examples(inputs, spread(kept.flat_values), spread(weights))
+    truncated = tf.math.count_nonzero(first.row_lengths() < tags.row_lengths())
+    return ragged_examples(inputs, spread(kept.flat_values), spread(weights)), int(truncated)
 
 
 def _columns(

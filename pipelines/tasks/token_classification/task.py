@@ -16,7 +16,8 @@ Words are tokenized to WordPieces, and the tag of a word is predicted at its fir
 beyond `--max_length` tokens are truncated and count as outside every entity.
 
 Any TFDS set of words with a tag for each works: `--dataset conll2003`; encoders of BERT's family
-too: `--architecture bert_tiny`, or `--encoder`. Where a set has punctuation marks as words of their
+too: `--architecture bert_tiny`, or `--encoder`. Own texts come as CoNLL files or JSON lines,
+`--dataset ./my_entities.conll`, see `conll.py`. Where a set has punctuation marks as words of their
 own, the served model splits them off; other texts are split at white space alone.
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +15,7 @@ from pipelines.datasets import loading
 from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
 from pipelines.tasks.question_answering import data as questions
+from pipelines.tasks.question_answering import own
 from pipelines.tasks.question_answering.data import IGNORE_ID
 from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import SPECIAL, WordPieces
@@ -156,9 +159,52 @@ def test_the_first_of_several_answers_is_trained_and_all_are_kept(tmp_path, toke
     builder = SeveralAnswers(data_dir=str(tmp_path))
     builder.download_and_prepare()
     source = loading.Source(builder, {"test": "test"})
-    row = questions._columns(questions._rows_of(source, "test"))
+    table = own.with_answers(questions._table(source, "test"))
+    assert table.left_out == 1
+    assert table.notes == ("several_answers, test: left out, as they have no answer: 1 questions",)
+    row = questions.columns_of(table)
     assert row["answers"].tolist() == [("à Rome".encode(), b"Rome")]
     assert row["answer_start"].tolist() == [len("Zoë a vécu ".encode())]
+
+
+@pytest.fixture(scope="module")
+def own_data(tmp_path_factory, tokenizer) -> questions.Questions:
+    """Questions of an own file: right, in bytes, without an answer, truncated."""
+    path = tmp_path_factory.mktemp("own") / "my set.jsonl"
+    far = {"question": "a", "context": "b " * 40 + "rome", "answer": "rome", "answer_start": 80}
+    rows = [
+        {
+            "question": "a?",
+            "context": f"Zoë {n} rome",
+            "answer": "rome",
+            "answer_start": 7 + (n > 9),
+        }
+        for n in range(20)
+    ]
+    none = {"question": "a", "context": "b", "answer": ""}
+    path.write_text("\n".join(map(json.dumps, [*rows, *[far] * 2, none])))
+    return questions.load(TextConfig(dataset=str(path), split_seed=3), lambda texts: tokenizer)
+
+
+def test_own_questions_are_a_data_set_whose_targets_lead_to_the_answers(own_data):
+    assert (own_data.name, own_data.version, len(own_data.digest)) == ("my_set", "1.0.0", 12)
+    found = {"train": 0, "validation": 0, "test": 0}
+    for split in SPLITS:
+        columns = [own_data.raw(split)[name] for name in ("context", "spans")]
+        targets = (target for _, target in own_data.split(split).as_numpy_iterator())
+        for context, spans, target in zip(*columns, targets, strict=True):
+            assert context[spans[target["start"], 0] : spans[target["end"], 1]] == b"rome"
+            found[split] += 1
+    assert found == own_data.sizes
+    assert sum(found.values()) == 20
+
+
+def test_what_is_left_out_of_own_questions_is_counted_and_named(own_data):
+    assert own_data.left_out == {"train": 3}
+    text = "\n".join(own_data.notes)
+    assert "offsets in bytes of UTF-8, turned into characters: 20 of 22 questions" in text
+    assert "left out, as they have no answer: 1 questions" in text
+    assert "2 of the 18 questions of train have their answer beyond --max_length" in text
 
 
 def test_a_set_without_questions_is_refused_in_one_sentence(digits_dir):

@@ -197,6 +197,30 @@ def test_texts_without_words_are_left_out(tmp_path):
     assert weight.tolist() == [0, 1, 1, 0]
 
 
+def test_own_files_are_a_data_set(tmp_path):
+    sentence = "ann S-PER\nmet O\nin O\nos B-LOC\nlo E-LOC\n{}. O\n\n"
+    path = tmp_path / "my set.conll"
+    path.write_text("".join(sentence.format("met O\n" * n) for n in range(20)) + "ann\n")
+    config = TextConfig(dataset=str(path), skip_bad=True)
+    data = tags.load(config, lambda texts: WordPieces(VOCABULARY, 20))
+    assert (data.name, data.version, len(data.digest)) == ("my_set", "1.0.0", 12)
+    assert data.sizes == {"train": 16, "validation": 2, "test": 2}
+    assert data.labels == ("O", "B-LOC", "I-LOC", "B-PER")
+    assert data.punctuation_apart
+    assert data.left_out == {"train": 1}
+    text = "\n".join(data.notes)
+    assert f"{path}, line 331: the token 'ann' has no tag" in text
+    assert "in the scheme BIOES, and are turned into BIO" in text
+    assert "of the 16 texts of train have words beyond --max_length tokens" in text
+    for split in ("train", "validation", "test"):
+        for words, own, (_, target, weight) in zip(
+            *data.raw(split).values(), data.split(split).as_numpy_iterator(), strict=True
+        ):
+            assert words[:5] == ("ann", "met", "in", "os", "lo")
+            assert own[:5] == ("B-PER", "O", "O", "B-LOC", "I-LOC")
+            assert [data.labels[i] for i in target[weight > 0]] == list(own[: int(weight.sum())])
+
+
 def test_columns_hold_tuples_even_of_one_length():
     assert as_column([["a"], ["b"]]).tolist() == [("a",), ("b",)]
     assert as_column([[], ["b", "c"]]).shape == (2,)
