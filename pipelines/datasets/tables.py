@@ -276,27 +276,35 @@ def without_empty(table: Table, config: Config) -> Table:
 def of_texts(table: Table, config: Config) -> Table:
     """Returns the table with a text in each column of each row, or else what is left of it.
 
-    Bytes, as Parquet may hold them, are read as UTF-8.
-
     Raises:
         UserError: A value is empty or no text, and `skip_bad` is false; or this is so in all rows.
     """
+    return without_empty(as_texts(table, config), config)
+
+
+def as_texts(table: Table, config: Config) -> Table:
+    """Returns the table with a text, which may be empty, in each column of each row.
+
+    Bytes, as Parquet may hold them, are read as UTF-8.
+
+    Raises:
+        UserError: A value is no text, and `skip_bad` is false; or this is so in all rows.
+    """
     columns = {name: list(map(_decoded, values)) for name, values in table.columns.items()}
-    table = without_empty(replace(table, columns=columns), config)
     problems = {
         row: f"{name!r} is not a text, but {str(value)[:40]}"
-        for name, column in table.columns.items()
+        for name, column in columns.items()
         for row, value in enumerate(column)
         if not isinstance(value, str)
     }
-    return leave_out(table, problems, config)
+    return leave_out(replace(table, columns=columns), problems, config)
 
 
 def _decoded(value: Any) -> Any:
     if isinstance(value, bytes):
         with contextlib.suppress(UnicodeDecodeError):
             return value.decode()
-    return value
+    return "" if value is None else value
 
 
 def leave_out(table: Table, problems: Mapping[int, str], config: Config) -> Table:

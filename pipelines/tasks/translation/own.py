@@ -39,7 +39,8 @@ def read(path: Path, config: Config, *, reverse: bool = False) -> dict[str, Tabl
     """
     if not path.exists():
         raise files.unlike(path, "translation", _NEEDS)
-    if pairs := _pairs(path):
+    pairs = {} if tables.holds_tables(path) else _pairs(path)
+    if pairs:
         given = {split: _lines(*pair, config) for split, pair in pairs.items()}
     elif tables.holds_tables(path):
         given = tables.read_given(
