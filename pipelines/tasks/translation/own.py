@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipelines.config import Config
 from pipelines.datasets import files, tables
+from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
 
@@ -71,6 +72,7 @@ def _pairs(path: Path) -> dict[str, tuple[Path, Path]]:
     if path.is_file():
         return {}
     plain = [file for file in files.children(path) if file.is_file() and not tables.is_table(file)]
+    plain.sort(key=lambda file: file.name.lower())
     of_splits: dict[str, list[Path]] = {}
     for file in plain:
         stem, ending = _parts(file)
@@ -92,7 +94,7 @@ def _pairs(path: Path) -> dict[str, tuple[Path, Path]]:
             f"the files in {path} need the same two endings in each split, and have "
             f"{', '.join(sorted(endings))}"
         )
-    return {split: (first, second) for split, (first, second) in of_splits.items()}
+    return {s: (of_splits[s][0], of_splits[s][1]) for s in SPLITS if s in of_splits}
 
 
 def _only_pair(plain: list[Path]) -> dict[str, tuple[Path, Path]]:

@@ -91,9 +91,7 @@ def test_a_set_with_the_features_of_a_translation_is_read(name, tmp_path):
     assert set(data.raw("train")["source"]) == {"a b", "b"}  # Longer pairs are left out.
     lost = len(ROWS) * 4 * (3 if name == "few_translations" else 1) - sum(data.sizes.values())
     assert sum(data.left_out.values()) == lost
-    assert any(
-        note.startswith("left out: 8 pairs of train with an empty text") for note in data.notes
-    )
+    assert re.fullmatch(r"left out: \d pairs of train with an empty text", data.notes[0])
 
 
 def test_the_other_direction_can_be_chosen(tmp_path):
@@ -147,7 +145,7 @@ def test_own_tables_are_read(tmp_path):
     assert "truncated: 1 pair of test, longer than --max_length 6 tokens" in data.notes
     (folder / "test.jsonl").write_text(json.dumps({"source": "a", "text": "b"}))
     with pytest.raises(UserError, match="has no column 'target'; it has: source, text"):
-        parallel_texts.load(config(str(folder), ""))
+        parallel_texts.load(config(str(folder), "", skip_bad=True))
 
 
 def test_pairs_of_plain_files_are_read_in_either_direction(tmp_path):
