@@ -415,7 +415,7 @@ def _json_lines(path: Path, config: Config) -> Table:
 
 def _parquet(path: Path, config: Config) -> Table:
     try:
-        table = pyarrow.parquet.read_table(path)
+        table = pyarrow.parquet.ParquetFile(path).read()
     except (OSError, pyarrow.ArrowException) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{path} cannot be read as Parquet: {reason}") from error
