@@ -16,9 +16,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 from pipelines.config import Config
 from pipelines.datasets import files, splitting, tables
@@ -226,15 +230,18 @@ def _with_all_splits(path: Path, parts: Mapping[str, _Part], config: Config) -> 
     return {split: {**parts, **pieces}[split] for split in SPLITS}
 
 
-def _between_lines(path: Path, text: str, held_out: int) -> Iterator[str]:
-    """Yields the first part of a text, and those that are held out, a tenth each."""
-    points = [1 - 0.1 * left for left in range(held_out, 0, -1)]
-    ends = [text.find("\n", int(point * len(text))) + 1 for point in points]
-    starts = [0, *ends]
-    pieces = [text[a:b] for a, b in zip(starts, [*ends, len(text)], strict=True)]
-    if not all(ends) or not all(piece.strip() for piece in pieces):
+def _between_lines(path: Path, text: str, held_out: int) -> list[str]:
+    """Returns the first part of a text, and those that are held out, about a tenth each."""
+    # Each with the blank lines before it.
+    lines = re.findall(r"\s*[^\n]*\S[^\n]*\n?", text.rstrip() + "\n")
+    if len(lines) <= held_out:
         raise UserError(f"{path} has too few lines to be split into {_PARTS[held_out]} parts")
-    yield from pieces
+    ends = np.cumsum([len(line) for line in lines])
+    cuts = [0]
+    for left in range(held_out, 0, -1):
+        nearest = int(np.abs(ends - ends[-1] * (10 - left) / 10).argmin()) + 1
+        cuts.append(min(max(nearest, cuts[-1] + 1), len(lines) - left))
+    return ["".join(lines[a:b]) for a, b in pairwise([*cuts, len(lines)])]
 
 
 def _copies(texts: Mapping[str, Sequence[str]]) -> list[str]:

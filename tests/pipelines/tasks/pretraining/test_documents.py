@@ -135,12 +135,14 @@ def test_the_documents_of_one_file_are_split_as_wholes(tmp_path):
 
 
 def test_rows_of_a_table_are_documents_of_sentences(tmp_path):
-    rows = [{"text": f"It is {n}. So be it.\n\nEnd."} for n in range(4)]
+    rows: list[dict[str, str | None]] = [
+        {"text": f"It is {n}. So be it.\n\nEnd."} for n in range(4)
+    ]
     rows.append({"text": None})
     table = tmp_path / "rows.jsonl"
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = documents.load(config(str(table)))
-    every = [document for own in found.sentences.values() for document in own]
+    every = [list(document) for own in found.sentences.values() for document in own]
     assert sorted(every) == [[f"It is {n}.", "So be it.", "End."] for n in range(4)]
     assert found.left_out == {"train": 1, "validation": 0, "test": 0}
 
