@@ -140,12 +140,12 @@ def digest(files: Iterable[Path]) -> str:
 
 
 def read_text(path: Path, encoding: str = "") -> tuple[str, list[str]]:
-    """Reads a text file as `decode` does, with "\\n" at the end of each line."""
-    text, notes = decode(path, encoding)
+    """Reads a text file as `read_exactly` does, with "\\n" at the end of each line."""
+    text, notes = read_exactly(path, encoding)
     return text.replace("\r\n", "\n").replace("\r", "\n"), notes
 
 
-def decode(path: Path, encoding: str = "") -> tuple[str, list[str]]:
+def read_exactly(path: Path, encoding: str = "") -> tuple[str, list[str]]:
     """Reads a text file, its line breaks as they are.
 
     Without `encoding` it is UTF-8, UTF-16 or, if it is neither, Latin-1 in the form of Windows

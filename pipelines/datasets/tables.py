@@ -279,10 +279,10 @@ def of_texts(table: Table, config: Config) -> Table:
     Raises:
         UserError: A value is empty or no text, and `skip_bad` is false; or this is so in all rows.
     """
-    return without_empty(as_texts(table, config), config)
+    return without_empty(with_texts(table, config), config)
 
 
-def as_texts(table: Table, config: Config) -> Table:
+def with_texts(table: Table, config: Config) -> Table:
     """Returns the table with a text, which may be empty, in each column of each row.
 
     Bytes, as Parquet may hold them, are read as UTF-8.
@@ -388,7 +388,7 @@ def _only_table(folder: Path) -> dict[str, Path]:
 
 
 def _csv(path: Path, config: Config) -> Table:
-    text, notes = files.decode(path, config.encoding)
+    text, notes = files.read_exactly(path, config.encoding)
     found = delimited.parse(path, text, config.separator)
     repeated, header = _repeated(found.header), found.header
     columns = {

@@ -182,7 +182,7 @@ def _read_files(found: Sequence[Path], config: Config, divide: Divide) -> _Part:
 
 def _read_tables(path: Path, config: Config) -> dict[str, _Part]:
     given = tables.read_given(
-        path, config, ["text"], complete=lambda table: tables.as_texts(table, config)
+        path, config, ["text"], complete=lambda table: tables.with_texts(table, config)
     )
     parts = {}
     for split, table in given.items():

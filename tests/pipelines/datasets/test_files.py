@@ -100,10 +100,10 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\u
 @given(TEXT, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
 def test_text_is_recognized_in_each_form_of_unicode(tmp_path_factory, text, encoding):
     file = written(tmp_path_factory.mktemp("text"), text.encode(encoding))
-    assert files.decode(file)[0] == text
+    assert files.read_exactly(file)[0] == text
     lines = files.read_text(file)[0]
     assert lines == text.replace("\r\n", "\n").replace("\r", "\n")
-    assert files.decode(file, encoding)[0] == text
+    assert files.read_exactly(file, encoding)[0] == text
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
