@@ -100,7 +100,9 @@ def parse(path: Path, text: str, separator: str = "") -> Records:
     for number, (row, at) in enumerate(rows):
         # A field without a name may lack its separator: spreadsheets leave such out.
         if len(row) > len(header) or any(header[len(row) :]):
-            problems[number] = f"{len(row)} fields, but the header has {len(header)}"
+            problems[number] = (
+                f"{files.number(len(row), 'field')}, but the header has {len(header)}"
+            )
             if len(row) > len(header):
                 problems[number] += f"; a text that contains {called(separator)} needs quotes"
         kept.append((row + [""] * len(header))[: len(header)])

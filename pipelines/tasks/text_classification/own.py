@@ -112,12 +112,12 @@ def _class_notes(splits: Mapping[str, Table]) -> list[str]:
             notes.append(f"{_classes(lacking)} no example in {split}, so no score is about them")
     alike = defaultdict(list)
     for label in sorted(counts["train"]):
-        alike[" ".join(unicodedata.normalize("NFKC", label).split()).casefold()].append(label)
+        alike[_as_seen(label)].append(label)
     for names in alike.values():
         if len(names) > 1:
             notes.append(
-                f"the classes {_list(names)} are different ones: they differ in letter case, "
-                "spaces or the form of their characters"
+                f"the classes {', '.join(map(ascii, names))} are different ones: they differ in "
+                "letter case, spaces or the form of their characters alone"
             )
     labels = counts["train"]
     if len(labels) > _FEW_ROWS and all(map(_is_number, labels)) and any("." in x for x in labels):
@@ -143,6 +143,12 @@ def _conflicts(splits: Mapping[str, Table]) -> list[str]:
     return [
         f"{files.number(len(several), 'text')} with different labels: {key[0][:60]!r} is {cases}"
     ]
+
+
+def _as_seen(label: str) -> str:
+    """Returns what labels have in common that look alike: no letter case, spaces or marks."""
+    plain = unicodedata.normalize("NFKC", label).casefold()
+    return "".join(x for x in plain if not x.isspace() and unicodedata.category(x) != "Cf")
 
 
 def _is_number(text: str) -> bool:

@@ -91,7 +91,7 @@ def test_the_forms_that_programs_write_are_read(text, rows):
             2,
             "3 fields, but the header has 2; a text that contains ','",
         ),
-        ("text,label\na,x\nb\nc,z\n", 1, "1 fields, but the header has 2"),
+        ("text,label\na,x\nb\nc,z\n", 1, "1 field, but the header has 2"),
         (
             "text;label\na;x\nb; c;y\n",
             1,

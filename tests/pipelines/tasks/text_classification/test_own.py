@@ -170,14 +170,6 @@ def many(of: str) -> list[tuple[str, ...]]:
         ({"train": [*rows(), ("a", "x"), ("b", "y")]}, "the classes 'x', 'y' have one example in"),
         ({"train": [*rows(), ("a", "x")]}, "class 'x' has no example in validation, so no score"),
         ({"train": [*rows(), ("a", "Pos")]}, "the classes 'Pos', 'pos' are different ones: they d"),
-        (
-            {
-                "train": [*rows("café", "cafe\u0301")],
-                "test": rows("café", "café!")[:1],
-                "validation": rows("café", "a")[:1],
-            },
-            "are different ones: they differ in letter case",
-        ),
         ({"train": [*rows(), ("fine", "neg")]}, "1 text with different labels: 'fine' is 'pos' at"),
         ({"test": rows()[::-1]}, "6 of 6 rows of test are in an earlier split, too"),
         ({split: many(split) for split in SPLITS}, "the labels are 30 different numbers, as '0.0'"),
@@ -190,6 +182,46 @@ def test_what_a_table_holds_is_noted(tmp_path, splits, note):
     assert [one for one in notes if note in one], notes
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("pos", "POS"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("very good", "very  good"),
+        ("very good", "very\u00a0good"),
+        ("pos", "pos\u200b"),
+        ("Straße", "STRASSE"),
+    ],
+)
+def test_labels_that_look_alike_are_noted(tmp_path, first, second):
+    found = read(folder(tmp_path, rows(first, second)))
+    assert len(found.class_names) == 2
+    names = ", ".join(map(ascii, sorted([first, second])))
+    assert (
+        f"the classes {names} are different ones: they differ in letter case, spaces or the "
+        in (found.notes[-1])
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [("true", ("neg", "true")), ("1.50", ("1.50", "neg")), ("-7", ("-7", "neg"))],
+)
+def test_labels_of_json_may_be_numbers_and_truth_values(tmp_path, label, names):
+    lines = [f'{{"text": "a {n}", "label": {label}}}\n' for n in range(9)]
+    lines += [f'{{"text": "b {n}", "label": "neg"}}\n' for n in range(9)]
+    (tmp_path / "own.jsonl").write_text("".join(lines))
+    assert read(tmp_path / "own.jsonl").class_names == names
+
+
+@pytest.mark.parametrize("last", ['"label": null', '"label": NaN', '"label": ""', '"other": 1'])
+def test_a_label_of_json_that_is_missing_is_an_error(tmp_path, last):
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"text": "a", "label": 1}\n{"text": "b", ' + last + "}\n")
+    with pytest.raises(UserError, match=r"own.jsonl, line 2: 'label' is empty; mend it, or pass"):
+        read(path)
+
+
 def test_white_space_around_labels_is_none_of_a_label(tmp_path):
     table = [(f"text {n}", ("pos", " pos", "neg", "neg\t ")[n % 4]) for n in range(40)]
     found = read(write(tmp_path / "own.csv", table))
@@ -197,9 +229,14 @@ def test_white_space_around_labels_is_none_of_a_label(tmp_path):
     assert len(found.tables["test"]) == 4
 
 
-@pytest.mark.parametrize("names", [(" Text".lower(), "label "), ("\ufefftext", "label")])
-def test_names_of_columns_may_have_spaces_and_a_mark(tmp_path, names):
-    assert read(write(tmp_path / "own.csv", rows(), names)).class_names == ("neg", "pos")
+@pytest.mark.parametrize(
+    "header", [" text,label ", '\ufeff"text","label"', "\ufeffid, text , label"]
+)
+def test_names_of_columns_may_have_spaces_quotes_and_a_mark(tmp_path, header):
+    first = "1," if "id" in header else ""
+    table = "".join(f"{first}{text},{label}\n" for text, label in rows())
+    (tmp_path / "own.csv").write_text(f"{header}\n{table}", encoding="utf-8")
+    assert read(tmp_path / "own.csv").class_names == ("neg", "pos")
 
 
 @pytest.mark.parametrize(
