@@ -25,11 +25,23 @@ _IMAGES = {
     *(".tif", ".tiff", ".ppm", ".pgm", ".ico"),
 }
 _TABLES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet"}
+# What to do with files that many tools write and none here reads.
+_ADVICE: Mapping[str, str] = {
+    **dict.fromkeys((".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar"), "unpack it"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save it as CSV in UTF-8"),
+    **dict.fromkeys((".docx", ".doc", ".odt", ".rtf", ".pdf"), "save it as plain text, .txt"),
+    ".json": "write it with one JSON object a line, as .jsonl",
+}
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_BREAK = r"\r\n|\r|\n"
+# So many bytes that are not UTF-8 stand against one character that is.
+_CHANCE = 5
 
 
 def counts(path: Path) -> bool:
@@ -150,14 +162,18 @@ def _kind(file: Path) -> str:
         return "image"
     if suffix in _TABLES:
         return f"{suffix[1:].upper()} table"
-    if suffix in (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".xz"):
+    if _ADVICE.get(suffix) == "unpack it":
         return "archive that is not unpacked"
     return f"{suffix} file" if suffix else "file without an ending"
 
 
 def unlike(path: Path, task: str, needs: str) -> UserError:
     """Returns the error of a path that does not hold what a task needs."""
-    return UserError(f"{task} needs {needs}, but {path} holds {describe(path)}")
+    found = [path] if path.is_file() else walk(path) if path.is_dir() else []
+    advice = next((_ADVICE[one] for file in found if (one := file.suffix.lower()) in _ADVICE), "")
+    return UserError(
+        f"{task} needs {needs}, but {path} holds {describe(path)}{'; ' * bool(advice)}{advice}"
+    )
 
 
 def digest(files: Iterable[Path]) -> str:
@@ -175,10 +191,10 @@ def read_text(path: Path, encoding: str = "") -> tuple[str, list[str]]:
 
 
 def read_exactly(path: Path, encoding: str = "") -> tuple[str, list[str]]:
-    """Reads a text file with the line ends that it has.
+    """Reads a text file, its line breaks as they are.
 
     Without `encoding` it is UTF-8, UTF-16 or, if it is neither, Latin-1 in the form of Windows
-    (cp1252). A file that has characters of several bytes in UTF-8 and something else, too, is
+    (cp1252). A file that has many characters of several bytes in UTF-8 and something else, too, is
     damaged, and not Latin-1.
 
     Returns:
@@ -198,20 +214,25 @@ def read_exactly(path: Path, encoding: str = "") -> tuple[str, list[str]]:
             notes.append(f"{path} is read as {chosen}, as it is not UTF-8")
     try:
         text = content.decode(chosen)
-    except LookupError as error:
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not {chosen} in line {_line(content, error.start)}: "
+            f"byte 0x{content[error.start]:02x}"
+        ) from error
+    except (LookupError, ValueError) as error:
         raise UserError(
             f"--encoding must be an encoding such as utf-8, utf-16 or latin-1, not {encoding!r}"
         ) from error
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"{path} is not {chosen} in line {line}: byte 0x{content[error.start]:02x}"
-        ) from error
     text = text.removeprefix("\ufeff")
     if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
+        line = len(re.findall(_BREAK, text[: text.index("\0")])) + 1
         raise UserError(f"{path} is not a text file: line {line} has a zero byte")
     return text, notes
+
+
+def _line(content: bytes, position: int) -> int:
+    """Returns the number of the line that a position is in."""
+    return len(re.findall(_BREAK, content[:position].decode("latin-1"))) + 1
 
 
 def _encoding(path: Path, content: bytes) -> str:
@@ -228,10 +249,12 @@ def _encoding(path: Path, content: bytes) -> str:
         content.decode("utf-8")
         return "utf-8"
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        byte = content[error.start]
+        line, byte = _line(content, error.start), content[error.start]
     text = content.decode("utf-8", errors="replace")
-    if any(ord(character) > 127 and character != "\ufffd" for character in text):
+    other = text.count("\ufffd")
+    whole = sum(ord(character) > 127 for character in text) - other
+    # In Latin-1 a few letters before a mark, as in "Spaß", look like one character of UTF-8.
+    if whole * _CHANCE > other:
         raise UserError(
             f"{path} is damaged: line {line} has the byte 0x{byte:02x}, which is not UTF-8, while "
             "other characters are; pass --encoding to read all of it in another encoding"
@@ -249,3 +272,8 @@ def _encoding(path: Path, content: bytes) -> str:
 def one_of(names: Sequence[str]) -> str:
     """Returns names as "a, b or c"."""
     return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def number(count: int, noun: str) -> str:
+    """Returns a number with its noun, as "1 row" or "1,200 rows"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import TypeVar
@@ -71,8 +72,11 @@ def stratified(
     for index, key in enumerate(keys):
         groups.setdefault(key, []).append(index)
     strata: dict[Hashable, list[list[int]]] = {}
+    sizes = Counter(labels)
     for group in groups.values():
-        strata.setdefault(labels[group[0]] if labels is not None else None, []).append(group)
+        # Duplicates with several labels count for the rarest, so that train does not lack it.
+        classes = [labels[index] for index in group] if labels is not None else [None]
+        strata.setdefault(min(classes, key=sizes.__getitem__), []).append(group)
     random = np.random.default_rng(seed)
     split: dict[str, list[int]] = {name: [] for name in ("train", *held_out)}
     for stratum in strata.values():

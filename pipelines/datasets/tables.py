@@ -8,13 +8,11 @@ table, which is split by a recorded seed.
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
+import contextlib
+import hashlib
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,15 +22,11 @@ import pyarrow
 import pyarrow.parquet
 
 from pipelines.config import Config
-from pipelines.datasets import files, splitting
+from pipelines.datasets import delimited, files, json_lines, splitting
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
 
-SEPARATORS = (",", ";", "\t", "|")
-_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";"}
-_ROWS_TRIED = 200
-# A field of a CSV file may be as long as a book.
-_LONGEST = 1 << 28
+_DELIMITED = (".csv", ".tsv", ".tab")
 
 
 @dataclass(frozen=True)
@@ -44,9 +38,10 @@ class Table:
         columns: By name, the text of each row; of JSON lines and Parquet a value may also be a
             list or a mapping, whose numbers are texts too.
         lines: The line of the file at which each row starts, or its number in Parquet.
-        separator: What separates the fields of CSV; "" for other formats.
+        separator: What separates the fields of CSV; "" for one column and for other formats.
         notes: What was found and is worth knowing, in sentences.
         left_out: Number of rows that are left out.
+        repeated: Names that several columns have, and that none is read of.
         unit: What `lines` counts, as "line" or "row".
     """
 
@@ -56,6 +51,7 @@ class Table:
     separator: str = ""
     notes: tuple[str, ...] = ()
     left_out: int = 0
+    repeated: frozenset[str] = frozenset()
     unit: str = "line"
 
     def __len__(self) -> int:
@@ -95,6 +91,11 @@ def read(path: Path, config: Config) -> Table:
     return table
 
 
+def holds_tables(path: Path) -> bool:
+    """Returns whether a path is a table, or a folder with a table in it."""
+    return is_table(path) if path.is_file() else any(map(is_table, files.children(path)))
+
+
 def read_splits(
     path: Path,
     config: Config,
@@ -119,6 +120,20 @@ def read_splits(
     Raises:
         UserError: A table is missing, cannot be read, or lacks a column or a value.
     """
+    return with_all_splits(read_given(path, config, columns, optional, complete), config, label)
+
+
+def read_given(
+    path: Path,
+    config: Config,
+    columns: Sequence[str],
+    optional: Sequence[str] = (),
+    complete: Callable[[Table], Table] | None = None,
+) -> dict[str, Table]:
+    """Reads the tables that there are, by split, or the only one, as "".
+
+    Arguments and errors are those of `read_splits`.
+    """
     found = {"": path} if path.is_file() else files.of_splits(path, READERS)
     if not found:
         found = _only_table(path)
@@ -126,19 +141,31 @@ def read_splits(
     tables = {}
     for split, file in found.items():
         table = read(file, config)
-        check_columns(table, columns)
+        check_columns(table, columns, optional)
         kept = [name for name in (*columns, *optional) if name in table.columns]
         tables[split] = complete(
             replace(table, columns={name: table.columns[name] for name in kept})
         )
-    first = next(iter(tables.values()))
+    first, *_ = tables
     for table in tables.values():
-        if table.columns.keys() != first.columns.keys():
+        if table.columns.keys() != tables[first].columns.keys():
             raise UserError(
-                f"the tables in {path} differ in their columns: {first.path.name} has "
-                f"{', '.join(first.columns)}, {table.path.name} has {', '.join(table.columns)}"
+                f"the tables in {path} differ in their columns: {tables[first].path.name} has "
+                f"{', '.join(tables[first].columns)}, {table.path.name} has "
+                f"{', '.join(table.columns)}"
             )
-    return with_all_splits(tables, config, label)
+    if others := _others(path, found.values()):
+        note = f"{others[0]} is not read: its name is not that of a split"
+        note += f"; nor {files.number(len(others) - 1, 'more table')}" * (len(others) > 1)
+        tables[first] = replace(tables[first], notes=(*tables[first].notes, note))
+    return tables
+
+
+def _others(path: Path, found: Collection[Path]) -> list[Path]:
+    """Returns the tables in a folder that are not among those found."""
+    if path.is_file():
+        return []
+    return [file for file in files.children(path) if is_table(file) and file not in found]
 
 
 def with_all_splits(
@@ -154,7 +181,7 @@ def with_all_splits(
             but the label.
 
     Raises:
-        UserError: There is no train, or a split would be empty.
+        UserError: There is no table to train on, or it has too few rows to be split.
     """
     whole = tables.get("train", tables.get(""))
     if whole is None:
@@ -164,10 +191,8 @@ def with_all_splits(
     if not missing:
         return {split: tables[split] for split in SPLITS}
     contents = [group] if group else [name for name in whole.columns if name != label]
-    keys = [
-        json.dumps([whole.columns[name][row] for name in contents]) for row in range(len(whole))
-    ]
     labels = whole.columns[label] if label else None
+    keys = _keys(whole, contents)
     rows = splitting.stratified(keys, labels, config.split_seed, missing)
     note = (
         f"{whole.path} is split into {', '.join(rows)} by --split_seed {config.split_seed}; "
@@ -178,21 +203,48 @@ def with_all_splits(
     for split in missing:
         cut[split] = replace(cut[split], notes=(), left_out=0)
     if empty := [split for split, table in cut.items() if not len(table)]:
-        of_group = f" by {group}" if group else ""
+        each = f" of each {label}" if label else ""
+        by = f"{files.number(len(set(keys)), f'different {group}')}, " if group else ""
         raise UserError(
-            f"{whole.path} has too few rows ({len(set(keys))} different ones{of_group}) for a "
-            f"{empty[0]} split of its own"
+            f"{whole.path} has too few different rows{each} for a {empty[0]} split of its own "
+            f"({by}{files.number(len(whole), 'row')} in all)"
         )
     every = {**tables, **cut}
     return {split: every[split] for split in SPLITS}
 
 
-def check_columns(table: Table, columns: Sequence[str]) -> None:
-    """Raises `UserError` unless a table has the columns."""
+def _keys(table: Table, columns: Sequence[str]) -> list[str]:
+    """Returns what each row holds in some columns."""
+    contents = [table.columns[name] for name in columns]
+    return [json.dumps(values, default=repr) for values in zip(*contents, strict=True)]
+
+
+def digest(tables: Mapping[str, Table]) -> str:
+    """Returns 12 hexadecimal digits that change with the rows of any split."""
+    sha = hashlib.sha256()
+    for split, table in tables.items():
+        rows = json.dumps([split, *table.columns.items()], default=repr)
+        sha.update(hashlib.sha256(rows.encode()).digest())
+    return sha.hexdigest()[:12]
+
+
+def notes(tables: Mapping[str, Table]) -> tuple[str, ...]:
+    """Returns what is worth knowing about the tables of a data set."""
+    return tuple(dict.fromkeys(note for table in tables.values() for note in table.notes))
+
+
+def check_columns(table: Table, columns: Sequence[str], optional: Sequence[str] = ()) -> None:
+    """Raises `UserError` unless a table has the columns, and each of them and the others once."""
+    if twice := [name for name in (*columns, *optional) if name in table.repeated]:
+        raise UserError(f"{table.path} has two columns {twice[0]!r}")
     missing = [name for name in columns if name not in table.columns]
     if missing:
+        names = [*table.columns, *sorted(table.repeated)]
+        # Without any of the names the first row may be one of data.
+        found = set(columns) & set(names) or table.path.suffix.lower() not in _DELIMITED
+        hint = "" if found else " (the first row has to name the columns)"
         raise UserError(
-            f"{table.path} has no column {missing[0]!r}; it has: {', '.join(table.columns)}"
+            f"{table.path} has no column {missing[0]!r}; it has: {', '.join(names)}{hint}"
         )
 
 
@@ -211,6 +263,40 @@ def without_empty(table: Table, config: Config) -> Table:
     return leave_out(table, {row: f"{name!r} is empty" for row, name in bad.items()}, config)
 
 
+def of_texts(table: Table, config: Config) -> Table:
+    """Returns the table with a text in each column of each row, or else what is left of it.
+
+    Raises:
+        UserError: A value is empty or no text, and `skip_bad` is false; or this is so in all rows.
+    """
+    return without_empty(with_texts(table, config), config)
+
+
+def with_texts(table: Table, config: Config) -> Table:
+    """Returns the table with a text, which may be empty, in each column of each row.
+
+    Bytes, as Parquet may hold them, are read as UTF-8.
+
+    Raises:
+        UserError: A value is no text, and `skip_bad` is false; or this is so in all rows.
+    """
+    columns = {name: list(map(_decoded, values)) for name, values in table.columns.items()}
+    problems = {
+        row: f"{name!r} is not a text, but {str(value)[:40]}"
+        for name, column in columns.items()
+        for row, value in enumerate(column)
+        if not isinstance(value, str)
+    }
+    return leave_out(replace(table, columns=columns), problems, config)
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, bytes):
+        with contextlib.suppress(UnicodeDecodeError):
+            return value.decode()
+    return "" if value is None else value
+
+
 def leave_out(table: Table, problems: Mapping[int, str], config: Config) -> Table:
     """Returns the table without the rows that have a problem.
 
@@ -225,14 +311,14 @@ def leave_out(table: Table, problems: Mapping[int, str], config: Config) -> Tabl
     if not problems:
         return table
     first = min(problems)
-    others = f", and {len(problems) - 1} more rows are bad" if len(problems) > 1 else ""
+    others = f", and {files.number(len(problems) - 1, 'more bad row')}" * (len(problems) > 1)
     sentence = f"{table.place(first)}: {problems[first]}{others}"
     if not config.skip_bad:
         raise UserError(f"{sentence}; mend it, or pass --skip_bad true to leave such rows out")
     kept = [row for row in range(len(table)) if row not in problems]
     if not kept:
         raise UserError(f"{table.path} has no good row: {sentence}")
-    note = f"{len(problems)} rows of {table.path} are left out; {sentence}"
+    note = f"left out: {files.number(len(problems), 'row')} of {table.path}; {sentence}"
     return replace(
         table.take(kept),
         notes=(*table.notes, note),
@@ -256,80 +342,6 @@ def joined(path: Path, parts: Sequence[Table]) -> Table:
     )
 
 
-def json_lines(path: Path, config: Config) -> tuple[list[dict[str, Any]], list[int], list[str]]:
-    """Reads a JSON object a line, or one array of objects.
-
-    Numbers and booleans become the texts that stand in the file.
-
-    Returns:
-        The objects, the lines at which they start, and notes.
-
-    Raises:
-        UserError: A line, or what is in the array, is no JSON object.
-    """
-    text, notes = files.read_text(path, config.encoding)
-    rows, lines = [], []
-    for value, line in _array(path, text) if text.lstrip()[:1] == "[" else _lines(path, text):
-        if not isinstance(value, dict):
-            shown = value if isinstance(value, str) else json.dumps(value)
-            raise UserError(f"{path}, line {line}: a JSON object is needed, not {shown[:40]}")
-        row = {str(key): as_texts(own) for key, own in value.items()}
-        try:
-            json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"{path}, line {line}: half of a character, "
-                f"\\u{ord(error.object[error.start]):04x}, stands alone"
-            ) from error
-        rows.append(row)
-        lines.append(line)
-    return rows, lines, notes
-
-
-# Numbers stay the texts that they are.
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
-
-
-def _lines(path: Path, text: str) -> Iterator[tuple[Any, int]]:
-    """Yields the JSON value of each line that is not blank, and the line's number."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                value = _DECODER.decode(line)
-            except json.JSONDecodeError as error:
-                raise UserError(
-                    f"{path}, line {number}: not JSON: {error.msg}, column {error.colno}"
-                ) from error
-            yield value, number
-
-
-def _array(path: Path, text: str) -> Iterator[tuple[Any, int]]:
-    """Yields the values of a JSON array, each with the line at which it starts."""
-    place, line, counted = _behind_space(text, text.index("[") + 1), 1, 0
-    while text[place : place + 1] != "]":
-        line += text.count("\n", counted, place)
-        counted = place
-        try:
-            value, place = _DECODER.raw_decode(text, place)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
-        yield value, line
-        place = _behind_space(text, place)
-        if text[place : place + 1] == ",":
-            place = _behind_space(text, place + 1)
-        elif text[place : place + 1] != "]":
-            break
-    if text[place : place + 1] != "]" or text[place + 1 :].strip():
-        line += text.count("\n", counted, place)
-        raise UserError(f"{path}, line {line}: not JSON: the array has no end, or text behind it")
-
-
-def _behind_space(text: str, place: int) -> int:
-    while text[place : place + 1] in (" ", "\t", "\n"):
-        place += 1
-    return place
-
-
 def _only_table(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"there is no file or folder {folder}")
@@ -343,83 +355,26 @@ def _only_table(folder: Path) -> dict[str, Path]:
 
 
 def _csv(path: Path, config: Config) -> Table:
-    # Line ends within a text stay, as places in it may be counted.
     text, notes = files.read_exactly(path, config.encoding)
-    separator = _NAMES.get(config.separator.lower(), config.separator)
-    if len(separator) > 1:
-        raise UserError(f"--separator must be one character, or tab, not {separator!r}")
-    # Excel's own line about its separator.
-    if (mark := re.match(r"sep=(.)(\r\n?|\n)", text)) and not separator:
-        separator, text = mark[1], "\n" + text[mark.end() :]
-    separator = separator or _separator(path, text)
-    rows = _records(path, text, separator)
-    header, _ = next(rows, ([], 0))
-    header = [name.strip() for name in header]
-    if twice := [name for name, number in Counter(header).items() if number > 1 and name]:
-        raise UserError(f"{path} has two columns {twice[0]!r}")
-    kept, lines, problems = [], list[int](), dict[int, str]()
-    for number, (row, line) in enumerate(rows):
-        if len(row) != len(header):
-            problems[number] = f"{len(row)} fields, but the header has {len(header)}"
-            if len(row) > len(header):
-                problems[number] += f"; a text that contains {_name(separator)} needs quotes"
-            row = (row + [""] * len(header))[: len(header)]
-        kept.append(row)
-        lines.append(line)
-    columns = {name: [row[i] for row in kept] for i, name in enumerate(header)}
-    table = Table(path, columns, lines, separator, tuple(notes))
-    return leave_out(table, problems, config)
+    found = delimited.parse(path, text, config.separator)
+    repeated, header = _repeated(found.header), found.header
+    columns = {
+        name: [row[i] for row in found.rows]
+        for i, name in enumerate(header)
+        if name not in repeated
+    }
+    table = Table(
+        path, columns, found.lines, found.separator, (*notes, *found.notes), repeated=repeated
+    )
+    return leave_out(table, found.problems, config)
 
 
-def _records(path: Path, text: str, separator: str) -> Iterator[tuple[list[str], int]]:
-    """Yields the records of a CSV text that are not blank, each with the line it starts at."""
-    csv.field_size_limit(_LONGEST)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    line = 1
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise UserError(
-                f"{path}, line {line}: {error}; a quote that is part of a text is written twice, "
-                "and its text in quotes"
-            ) from error
-        if len(row) > 1 or (row and row[0].strip()):
-            yield row, line
-        line = reader.line_num + 1
-
-
-def _separator(path: Path, text: str) -> str:
-    """Returns the separator: the one in the header; of several, the one that fits all rows."""
-    header = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
-    candidates = [one for one in SEPARATORS if one in header]
-    if len(candidates) > 1:
-        candidates = [one for one in candidates if _fits(path, text, one)] or candidates
-    if len(candidates) > 1:
-        raise UserError(
-            f"{path} may be separated by {files.one_of([_name(one) for one in candidates])}; "
-            "pass --separator"
-        )
-    return candidates[0] if candidates else ","
-
-
-def _fits(path: Path, text: str, separator: str) -> bool:
-    """Returns whether the first rows have as many fields as the header."""
-    try:
-        rows = list(itertools.islice(_records(path, text, separator), _ROWS_TRIED))
-    except UserError:
-        return False
-    return len({len(row) for row, _ in rows}) == 1
-
-
-def _name(separator: str) -> str:
-    return "tab" if separator == "\t" else f"{separator!r}"
+def _repeated(names: Sequence[str]) -> frozenset[str]:
+    return frozenset(name for name, number in Counter(names).items() if number > 1)
 
 
 def _json_lines(path: Path, config: Config) -> Table:
-    rows, lines, notes = json_lines(path, config)
+    rows, lines, notes = json_lines.read(path, config)
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
     return Table(path, columns, lines, notes=tuple(notes))
@@ -427,32 +382,23 @@ def _json_lines(path: Path, config: Config) -> Table:
 
 def _parquet(path: Path, config: Config) -> Table:
     try:
-        table = pyarrow.parquet.read_table(path)
+        table = pyarrow.parquet.ParquetFile(path).read()
     except (OSError, pyarrow.ArrowException) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{path} cannot be read as Parquet: {reason}") from error
     # A column that pandas kept as its index is a column like any other.
-    columns = {str(name): as_texts(table[name].to_pylist()) for name in table.column_names}
-    return Table(path, columns, range(1, table.num_rows + 1), unit="row")
-
-
-def as_texts(value: Any) -> Any:
-    """Returns a value, or the values in it, as text; nothing stays nothing."""
-    if isinstance(value, list):
-        return [as_texts(one) for one in value]
-    if isinstance(value, dict):
-        return {name: as_texts(one) for name, one in value.items()}
-    if value is None or value != value:  # NaN is not equal to itself.
-        return None
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value if isinstance(value, bytes) else str(value)
+    repeated = _repeated(table.column_names)
+    columns = {
+        name: json_lines.as_texts(column.to_pylist())
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if name not in repeated
+    }
+    lines = range(1, table.num_rows + 1)
+    return Table(path, columns, lines, repeated=repeated, unit="row")
 
 
 READERS: Mapping[str, Callable[[Path, Config], Table]] = {
-    ".csv": _csv,
-    ".tsv": _csv,
-    ".tab": _csv,
+    **dict.fromkeys(_DELIMITED, _csv),
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".parquet": _parquet,

@@ -6,34 +6,32 @@ prediction counts in the first window that makes it, so that each token is predi
 the second window on with half a window of context at least. An n-gram model is scored on the same
 tokens.
 
-Your own text is a folder with `train.txt`, `validation.txt` and `test.txt`, or one file,
-`FILE.txt`, whose first 80 % are for training, the next 10 % for validation and the last for test,
-split between lines. A file is one document.
+Your own text is read as `text/documents.py` says; a text file, or a row of a table, is a document.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading
+from pipelines.datasets import files, loading
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.datasets.loading import Identity, Source
 from pipelines.errors import UserError
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
+from pipelines.text import documents
 from pipelines.text.generation import END
 from pipelines.text.reversible import RUNNING_TEXT, UNKNOWN, ReversibleTokenizer, chunks, train
 
 # More text would make about the same vocabulary.
 _MAX_TRAINING_CHARACTERS = 20_000_000
-_SPLIT_POINTS = (0.8, 0.9)
 # With fewer documents, intervals come from parts of the stream.
 _MIN_DOCUMENTS = 10
 _PARTS = 50
@@ -46,10 +44,12 @@ class TokenStream:
     Attributes:
         tokens: int32 [tokens], [END] first, last, and between documents.
         lengths: int32 [tokens], number of characters that each token stands for, 0 for [END].
+        empty: Number of documents without tokens, which are left out.
     """
 
     tokens: np.ndarray
     lengths: np.ndarray
+    empty: int = 0
 
     @property
     def documents(self) -> np.ndarray:
@@ -105,17 +105,19 @@ def load(config: LanguageModelingConfig) -> RunningText:
         UserError: The set cannot be had, or has no text.
     """
     train_tokenizer = tokenizer_trainer(config)
-    path = Path(config.dataset).expanduser()
-    if path.suffix == ".txt" or (path.is_dir() and any(_file(path, s).is_file() for s in SPLITS)):
-        own = _read(path)
-        sha = hashlib.sha256("\0".join(own[split] for split in SPLITS).encode())
-        identity: Identity = {
-            "name": loading.own_name(path),
-            "version": "1.0.0",
-            "digest": sha.hexdigest()[:12],
-        }
-        documents = {split: [text] for split, text in own.items()}
-        return running_text(identity, documents, train_tokenizer, config.context)
+    if path := loading.own_path(config.dataset):
+        own = documents.read(path, config, "language_modeling")
+        if config.max_texts:
+            most = {split: own.texts[split][: config.max_texts] for split in SPLITS}
+            own = replace(own, texts=most)
+        return running_text(
+            loading.own_identity(path, own.digest()),
+            own.texts,
+            train_tokenizer,
+            config.context,
+            notes=own.notes,
+            left_out=own.left_out,
+        )
     source = loading.open_dataset(config)
     feature, identity = _feature(source.builder), source.identity()
     if config.max_texts:
@@ -139,26 +141,36 @@ def tokenizer_trainer(
 
 def running_text(
     identity: Identity,
-    documents: Mapping[str, Iterable[str]],
+    texts: Mapping[str, Iterable[str]],
     train_tokenizer: Callable[[Iterable[str]], ReversibleTokenizer],
     context: int,
+    *,
+    notes: Sequence[str] = (),
+    left_out: Mapping[str, int] = MappingProxyType({}),
 ) -> RunningText:
-    """Returns the data set of `documents`.
+    """Returns the data set of documents.
 
     Args:
         identity: Name, version and digest.
-        documents: By split; they are read more than once.
+        texts: Documents by split; they are read more than once.
         train_tokenizer: From the training documents to a tokenizer.
         context: Number of tokens that a network reads at once.
+        notes: What is worth knowing of own files.
+        left_out: By split, the number of documents that are left out already.
 
     Raises:
         UserError: A split has no text.
     """
-    tokenizer = train_tokenizer(documents["train"])
-    streams = {split: token_stream(tokenizer, documents[split]) for split in SPLITS}
+    tokenizer = train_tokenizer(texts["train"])
+    streams = {split: token_stream(tokenizer, texts[split]) for split in SPLITS}
     for split, stream in streams.items():
         if not stream.lengths.any():
             raise UserError(f"{identity['name']} has no text in its {split} split")
+    empty = [
+        f"left out: {files.number(stream.empty, 'document')} of {split} without text"
+        for split, stream in streams.items()
+        if stream.empty
+    ]
     windows = {
         split: _windows(len(stream.tokens) - 1, context, overlap=split != "train")
         for split, stream in streams.items()
@@ -177,20 +189,24 @@ def running_text(
         windows=windows,
         tokenizer=tokenizer,
         context=context,
+        notes=[*notes, *empty],
+        left_out={split: left_out.get(split, 0) + streams[split].empty for split in SPLITS},
     )
 
 
 def token_stream(tokenizer: ReversibleTokenizer, documents: Iterable[str]) -> TokenStream:
     """Returns documents as one stream of tokens; those without tokens are left out."""
     tokens, lengths = [np.array([END], np.int32)], [np.array([0], np.int32)]
+    empty = 0
     for chunk in chunks(documents):
         ids, counts = tokenizer.with_lengths(tf.constant(chunk))
         some = ids.row_lengths() > 0
+        empty += int(tf.reduce_sum(tf.cast(~some, tf.int32)))
         for ragged, parts, end in ((ids, tokens, END), (counts, lengths, 0)):
             ragged = tf.ragged.boolean_mask(ragged, some)
             ends = tf.fill([ragged.nrows(), 1], tf.constant(end, tf.int32))
             parts.append(tf.concat([ragged, ends], axis=1).flat_values.numpy())
-    return TokenStream(np.concatenate(tokens), np.concatenate(lengths))
+    return TokenStream(np.concatenate(tokens), np.concatenate(lengths), empty)
 
 
 def _windows(predicted: int, context: int, *, overlap: bool) -> Windows:
@@ -268,27 +284,3 @@ def _feature(builder: tfds.core.DatasetBuilder) -> str:
     raise UserError(
         f"{builder.name} has no feature `text`; its features are: {', '.join(features)}"
     )
-
-
-def _file(folder: Path, split: str) -> Path:
-    return folder / f"{split}.txt"
-
-
-def _read(path: Path) -> dict[str, str]:
-    """Returns the text of each split of a folder or of one file."""
-    if path.is_dir():
-        return {split: _text(_file(path, split)) for split in SPLITS}
-    text = _text(path)
-    first, second = (text.find("\n", int(fraction * len(text))) + 1 for fraction in _SPLIT_POINTS)
-    if not 0 < first < second:
-        raise UserError(f"{path} has too few lines to be split into three parts")
-    return {"train": text[:first], "validation": text[first:second], "test": text[second:]}
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8 at byte {error.start}") from error

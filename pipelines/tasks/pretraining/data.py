@@ -167,6 +167,8 @@ def draw_segments(
         **fixed,
         columns=columns,
         example_bytes=None,
+        notes=source.notes,
+        left_out=source.left_out,
         documents=source,
         tokenizer=tokenizer,
         mask=mask,

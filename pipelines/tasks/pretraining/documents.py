@@ -5,16 +5,15 @@ Of a TFDS set, a feature `sentences`, a sequence of texts, is taken as it is. Ot
 paragraphs that `wiki40b/en` has. A class label, where the set has one, is what layers are probed
 for. The sentences are held in memory, and so are their tokens.
 
-Your own text: FOLDER/train.txt, FOLDER/validation.txt and FOLDER/test.txt, or folders of these
-names with .txt files. A line is a sentence or a paragraph; a blank line ends a document, and so
-does the end of a file.
+Your own text is read as `text/documents.py` says. In a text file a line is a sentence or a
+paragraph; a blank line ends a document, and so does the end of the file. A row of a table is a
+document, and split into sentences.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -22,9 +21,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pipelines.config import Config
-from pipelines.datasets import loading
+from pipelines.datasets import files, loading
 from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
+from pipelines.text import documents
 from pipelines.text.sentences import split_sentences
 
 _MARKER = "_START_"
@@ -43,6 +43,8 @@ class Documents:
         sentences: By split, the sentences of each document.
         labels: By split, int64 [documents]; zeros where documents have no label.
         class_names: In the order of the labels; empty where documents have none.
+        notes: What is worth knowing, in sentences.
+        left_out: By split, the number of files and documents that are left out.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Documents:
     sentences: Mapping[str, Sequence[Sequence[str]]]
     labels: Mapping[str, np.ndarray]
     class_names: tuple[str, ...]
+    notes: Sequence[str] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def load(config: Config) -> Documents:
@@ -59,21 +63,21 @@ def load(config: Config) -> Documents:
     Raises:
         UserError: The set cannot be had, or holds no text.
     """
-    folder = Path(config.dataset).expanduser()
-    if folder.is_dir() and any(_files(folder, split) for split in SPLITS):
-        return _load_folder(folder)
+    if path := loading.own_path(config.dataset):
+        return _own(path, config)
     source = loading.open_dataset(config)
     text, label = _features(source.builder)
     names = [name for name in (text, label) if name]
     in_order = tfds.ReadConfig(interleave_cycle_length=1)
-    sentences, labels = {}, {}
+    sentences, labels, left_out = {}, {}, {}
     for split in SPLITS:
         examples = source.read(split, read_config=in_order)
         chosen = examples.map(lambda row: {name: row[name] for name in names})
         rows = list(chosen.as_numpy_iterator())
-        documents = [sentences_of(row[text]) for row in rows]
-        kept = [number for number, document in enumerate(documents) if document]
-        sentences[split] = [documents[number] for number in kept]
+        found = [sentences_of(row[text]) for row in rows]
+        kept = [number for number, document in enumerate(found) if document]
+        left_out[split] = len(found) - len(kept)
+        sentences[split] = [found[number] for number in kept]
         labels[split] = np.array([rows[n][label] if label else 0 for n in kept], np.int64)
     return _checked(
         Documents(
@@ -81,13 +85,15 @@ def load(config: Config) -> Documents:
             sentences=sentences,
             labels=labels,
             class_names=tuple(source.builder.info.features[label].names) if label else (),
+            notes=_notes(left_out),
+            left_out=left_out,
         )
     )
 
 
-def first_sentences(documents: Documents, split: str, count: int) -> np.ndarray:
+def first_sentences(source: Documents, split: str, count: int) -> np.ndarray:
     """Returns sentences of a split, one of each document in turn, str [at most `count`]."""
-    own = documents.sentences[split]
+    own = source.sentences[split]
     found = [
         document[turn]
         for turn in range(min(count, max(map(len, own))))
@@ -97,13 +103,19 @@ def first_sentences(documents: Documents, split: str, count: int) -> np.ndarray:
     return np.array(found[:count], object)
 
 
-def sentences_of(document: bytes | np.ndarray) -> list[str]:
+def lines_of(document: str) -> list[str]:
+    """Returns the lines of a document, their words one space apart."""
+    return [line for line in (" ".join(line.split()) for line in document.split("\n")) if line]
+
+
+def sentences_of(document: str | bytes | np.ndarray) -> list[str]:
     """Returns the sentences of a text, or of an array of sentences as TFDS gives it."""
     if isinstance(document, np.ndarray):
         return [sentence.decode() for sentence in document if sentence.strip()]
+    text = document if isinstance(document, str) else document.decode()
     return [
         sentence
-        for paragraph in paragraphs(document.decode())
+        for paragraph in paragraphs(text)
         for sentence in split_sentences(" ".join(paragraph.split()))
     ]
 
@@ -144,45 +156,39 @@ def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
     return text, labels[0] if labels else ""
 
 
-def _load_folder(folder: Path) -> Documents:
-    digest = hashlib.sha256()
-    sentences: dict[str, list[list[str]]] = {}
-    for split in SPLITS:
-        files = _files(folder, split)
-        if not files:
-            raise UserError(
-                f"{folder} needs {split}.txt or a folder {split} with .txt files, as it needs "
-                "train, validation and test"
-            )
-        sentences[split] = []
-        for file in files:
-            content = file.read_bytes()
-            digest.update(str(file.relative_to(folder)).encode() + content)
-            try:
-                lines = content.decode("utf-8-sig").splitlines()
-            except UnicodeDecodeError as error:
-                raise UserError(f"{file} is not UTF-8: {error.reason}") from error
-            stripped = [" ".join(line.split()) for line in lines]
-            sentences[split] += [list(group) for full, group in groupby(stripped, bool) if full]
+def _own(path: Path, config: Config) -> Documents:
+    own = documents.read(path, config, "pre-training", _between_blank_lines)
+    split = sentences_of if own.rows else lines_of
+    sentences = {name: list(filter(None, map(split, own.texts[name]))) for name in SPLITS}
+    empty = {name: len(own.texts[name]) - len(sentences[name]) for name in SPLITS}
     return _checked(
         Documents(
-            name=loading.own_name(folder),
-            version="1.0.0",
-            digest=digest.hexdigest()[:12],
+            **loading.own_identity(path, own.digest()),
             sentences=sentences,
-            labels={name: np.zeros(len(split), np.int64) for name, split in sentences.items()},
+            labels={name: np.zeros(len(found), np.int64) for name, found in sentences.items()},
             class_names=(),
+            notes=[*own.notes, *_notes(empty)],
+            left_out={name: own.left_out[name] + empty[name] for name in SPLITS},
         )
     )
 
 
-def _files(folder: Path, split: str) -> list[Path]:
-    file = folder / f"{split}.txt"
-    return [*([file] if file.is_file() else []), *sorted((folder / split).glob("*.txt"))]
+def _notes(empty: Mapping[str, int]) -> list[str]:
+    return [
+        f"left out: {files.number(count, 'document')} of {split} without text"
+        for split, count in empty.items()
+        if count
+    ]
 
 
-def _checked(documents: Documents) -> Documents:
-    for split, sentences in documents.sentences.items():
+def _between_blank_lines(text: str) -> list[str]:
+    """Returns the documents of a text file."""
+    lines = text.split("\n")
+    return ["\n".join(group) for full, group in groupby(lines, lambda x: bool(x.strip())) if full]
+
+
+def _checked(source: Documents) -> Documents:
+    for split, sentences in source.sentences.items():
         if not sentences:
-            raise UserError(f"{documents.name} has no text in its {split} split")
-    return documents
+            raise UserError(f"{source.name} has no text in its {split} split")
+    return source

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.datasets import files, tables
+from pipelines.datasets import files, json_lines, tables
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
 
@@ -76,7 +76,7 @@ def _rows(path: Path, config: Config) -> tuple[list[dict[str, Any]], Table]:
         rows = list(_nested(path, value, {}))
         return rows, Table(path, {}, range(1, len(rows) + 1), notes=tuple(notes), unit="question")
     if suffix in (".json", ".jsonl", ".ndjson"):
-        rows, lines, notes = tables.json_lines(path, config)
+        rows, lines, notes = json_lines.read(path, config)
         return rows, Table(path, {}, lines, notes=tuple(notes))
     table = tables.read(path, config)
     values = zip(*table.columns.values(), strict=True)
@@ -186,4 +186,4 @@ def _literal(text: str) -> Any:
             value = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError) as error:
             raise ValueError(f"the answers {text[:40]!r} cannot be read as JSON") from error
-    return tables.as_texts(value)
+    return json_lines.as_texts(value)

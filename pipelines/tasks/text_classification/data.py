@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -13,11 +13,11 @@ from pipelines.datasets import loading, tables
 from pipelines.datasets.columns import decode_strings, ragged_examples, read_columns
 from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
+from pipelines.tasks.text_classification import own
+from pipelines.tasks.text_classification.own import TEXTS
 from pipelines.text.config import TextConfig
 from pipelines.text.dataset import TokenizedDataset
 from pipelines.text.tokenizers import Tokenizer, tokenize
-
-TEXTS = ("text", "text_pair")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,26 +39,30 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) 
     """Prepares and opens the data set that `config` names.
 
     Args:
-        config: Names the set: a folder of tables, see `datasets/tables.py`, or a TFDS name.
+        config: Names the set: own tables, see `own.py`, or a TFDS name.
         make_tokenizer: From the training texts, str [texts], to a tokenizer.
 
     Raises:
         UserError: The set cannot be had, or holds no labeled texts.
     """
-    if tables.is_folder_of_tables(config.dataset):
-        folder = Path(config.dataset).expanduser()
-        columns, class_names, digest = tables.read(folder)
+    columns: dict[str, dict[str, np.ndarray]] = {}
+    if path := loading.own_path(config.dataset):
+        found = own.read(path, config)
+        number = {name: label for label, name in enumerate(found.class_names)}
+        for split, table in found.tables.items():
+            read = {name: np.array(values, object) for name, values in table.columns.items()}
+            target = np.array([number[label] for label in read.pop("label")], np.int64)
+            columns[split] = {**read, "target": target}
         return labeled_texts(
             columns,
             make_tokenizer,
-            class_names=class_names,
-            name=loading.own_name(folder),
-            version="1.0.0",
-            digest=digest,
+            class_names=found.class_names,
+            **loading.own_identity(path, tables.digest(found.tables)),
+            notes=found.notes,
+            left_out={split: table.left_out for split, table in found.tables.items()},
         )
     source = loading.open_dataset(config)
     texts, label = _features(source.builder)
-    columns = {}
     for split in SPLITS:
         read = read_columns(source.read(split), (*texts, label))
         columns[split] = {
@@ -77,6 +81,8 @@ def labeled_texts(
     name: str,
     version: str,
     digest: str,
+    notes: Sequence[str] = (),
+    left_out: Mapping[str, int] = MappingProxyType({}),
 ) -> LabeledTexts:
     """Returns the data set of `columns`, tokenized.
 
@@ -88,9 +94,12 @@ def labeled_texts(
         name: Name of the data set.
         version: Its version.
         digest: Its fingerprint.
+        notes: What is worth knowing of own files.
+        left_out: By split, the number of rows that are left out.
     """
     texts = {
-        split: {text: own[text] for text in TEXTS if text in own} for split, own in columns.items()
+        split: {text: read[text] for text in TEXTS if text in read}
+        for split, read in columns.items()
     }
     tokenizer = make_tokenizer(np.concatenate(list(texts["train"].values())))
     labels = {split: columns[split]["target"] for split in SPLITS}
@@ -103,6 +112,8 @@ def labeled_texts(
         tokenizer=tokenizer,
         class_names=class_names,
         labels=labels,
+        notes=notes,
+        left_out=left_out,
         **{
             split: ragged_examples(tokenize(tokenizer, *texts[split].values()), labels[split])
             for split in SPLITS

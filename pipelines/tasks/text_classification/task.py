@@ -26,8 +26,8 @@ frozen; 5 minutes of training on a busy machine),
 reaches .769 of 1,197 glosses against TF-IDF's .692, seed 0.
 
 Networks over words read words in lower case and punctuation marks. Encoders of BERT's family read
-WordPieces, and pairs of texts as segments: `--dataset glue/mrpc`. Own texts come as a folder of
-tables, see `datasets/tables.py`.
+WordPieces, and pairs of texts as segments: `--dataset glue/mrpc`. Own texts come in
+tables, see `own.py`.
 """
 
 from __future__ import annotations

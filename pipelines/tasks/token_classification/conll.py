@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.datasets import files, tables
+from pipelines.datasets import files, json_lines, tables
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
 from pipelines.tasks.token_classification import schemes
@@ -55,7 +55,7 @@ def read(path: Path, config: Config) -> Table:
     """
     suffix = path.suffix.lower()
     if suffix in _JSON:
-        rows, lines, notes = tables.json_lines(path, config)
+        rows, lines, notes = json_lines.read(path, config)
         names = list(dict.fromkeys(name for row in rows for name in row))
         columns = {name: [row.get(name) for row in rows] for name in names}
         table = _fields(Table(path, columns, lines, notes=tuple(notes)), config)

@@ -2,29 +2,31 @@
 
 They come from a bundled set; from a set of TFDS with the features of a translation, as
 `ted_hrlr_translate/pt_to_en`, `wmt16_translate/de-en` or `opus/…`, whose first language is the
-source; or from a folder of tables with the columns `source` and `target`.
+source; or from a user's own tables or files, see `own.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading, tables
+from pipelines.datasets import files, loading, tables
 from pipelines.datasets.columns import decode_strings, ragged_examples, read_columns
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.datasets.loading import Identity
 from pipelines.errors import UserError
+from pipelines.tasks.translation import own
 from pipelines.tasks.translation.config import TranslationConfig
+from pipelines.tasks.translation.own import TEXTS
 from pipelines.text.reversible import SENTENCES, ReversibleTokenizer, chunks, train
 
-TEXTS = ("source", "target")
 START, END = (SENTENCES["pieces"].special.index(token) for token in ("[START]", "[END]"))
 _CHUNK = 4096
 # Frequent words decide a vocabulary of WordPieces; more texts only take longer.
@@ -65,28 +67,30 @@ def load(config: TranslationConfig) -> ParallelTexts:
     Raises:
         UserError: The set cannot be had, or has no pairs of texts that are short enough.
     """
-    if tables.is_folder_of_tables(config.dataset):
-        folder = Path(config.dataset).expanduser()
-        columns, digest = tables.read_texts(folder, TEXTS)
-        identity: Identity = {
-            "name": loading.own_name(folder),
-            "version": "1.0.0",
-            "digest": digest,
-        }
-    else:
-        source = loading.open_dataset(config)
-        languages, identity = _languages(source.builder), source.identity()
-        columns = {}
-        for split in SPLITS:
-            read = read_columns(source.read(split), languages)
-            both = (decode_strings(read[language]) for language in languages)
-            columns[split] = dict(zip(TEXTS, both, strict=True))
+    make_tokenizers = partial(train_tokenizers, config)
+    if path := loading.own_path(config.dataset):
+        found = own.read(path, config, reverse=config.reverse)
+        return parallel(
+            loading.own_identity(path, tables.digest(found)),
+            {
+                split: {name: np.array(table.columns[name], object) for name in TEXTS}
+                for split, table in found.items()
+            },
+            make_tokenizers,
+            config.max_length,
+            notes=tables.notes(found),
+            left_out={split: table.left_out for split, table in found.items()},
+        )
+    source = loading.open_dataset(config)
+    languages = _languages(source.builder)
     if config.reverse:
-        columns = {
-            split: {"source": read["target"], "target": read["source"]}
-            for split, read in columns.items()
-        }
-    return parallel(identity, columns, partial(train_tokenizers, config), config.max_length)
+        languages = languages[::-1]
+    columns = {}
+    for split in SPLITS:
+        read = read_columns(source.read(split), languages)
+        both = (decode_strings(read[language]) for language in languages)
+        columns[split] = dict(zip(TEXTS, both, strict=True))
+    return parallel(source.identity(), columns, make_tokenizers, config.max_length)
 
 
 def parallel(
@@ -94,6 +98,9 @@ def parallel(
     columns: Mapping[str, Mapping[str, np.ndarray]],
     train_tokenizers: TrainTokenizers,
     max_length: int,
+    *,
+    notes: Sequence[str] = (),
+    left_out: Mapping[str, int] = MappingProxyType({}),
 ) -> ParallelTexts:
     """Returns the data set of `columns`.
 
@@ -102,14 +109,22 @@ def parallel(
         columns: By split, "source" and "target", str [examples]; pairs with an empty text are left
             out.
         train_tokenizers: From the training texts to the tokenizers.
-        max_length: Maximum number of tokens of a text, its end included.
+        max_length: Maximum number of tokens of a text, its end included; longer training pairs are
+            left out.
+        notes: What is worth knowing of own files.
+        left_out: By split, the number of pairs that are left out already.
 
     Raises:
         UserError: A split has no pair of texts, or training none that is short enough.
     """
     name = identity["name"]
     texts = {split: _without_empty(read) for split, read in columns.items()}
+    lost = {split: left_out.get(split, 0) for split in texts}
+    found = list(notes)
     for split, read in texts.items():
+        if empty := len(columns[split]["source"]) - len(read["source"]):
+            lost[split] += empty
+            found.append(f"left out: {files.number(empty, 'pair')} of {split} with an empty text")
         if not len(read["source"]):
             raise UserError(f"{name} has no pair of texts in its {split} split")
     source_tokenizer, target_tokenizer = train_tokenizers(
@@ -122,10 +137,17 @@ def parallel(
         }
         for split, read in texts.items()
     }
-    lengths = [ids["train"][side].row_lengths().numpy() for side in TEXTS]
-    short = np.max(lengths, axis=0) < max_length
+    short = _fits(ids["train"], max_length)
     if not short.any():
         raise UserError(f"{name} has no pair of texts within --max_length {max_length} tokens")
+    for split in SPLITS:
+        if long := int(np.sum(~_fits(ids[split], max_length))):
+            what = "left out" if split == "train" else "truncated"
+            found.append(
+                f"{what}: {files.number(long, 'pair')} of {split}, longer than --max_length "
+                f"{max_length} tokens"
+            )
+    lost["train"] += int(np.sum(~short))
     texts["train"] = {side: column[short] for side, column in texts["train"].items()}
     ids["train"] = {side: tf.ragged.boolean_mask(x, short) for side, x in ids["train"].items()}
     examples = {split: _examples(**tokens, max_length=max_length) for split, tokens in ids.items()}
@@ -138,12 +160,21 @@ def parallel(
         columns=texts,
         source_tokenizer=source_tokenizer,
         target_tokenizer=target_tokenizer,
+        notes=found,
+        left_out=lost,
     )
+
+
+def _fits(ids: Mapping[str, tf.RaggedTensor], max_length: int) -> np.ndarray:
+    """Returns which pairs are short enough, each with its end, bool [pairs]."""
+    return np.max([ids[side].row_lengths().numpy() for side in TEXTS], axis=0) < max_length
 
 
 def kinds(config: TranslationConfig) -> tuple[str, str]:
     """Returns the tokens of sources and of targets: "pieces", "words" or "characters"."""
-    known = _KINDS.get(config.dataset.partition("/")[0], ("pieces", "pieces"))
+    known = ("pieces", "pieces")
+    if not loading.own_path(config.dataset):
+        known = _KINDS.get(re.split("[/:]", config.dataset)[0], known)
     source, target = known[::-1] if config.reverse else known
     return (
         source if config.source_tokens == "auto" else config.source_tokens,

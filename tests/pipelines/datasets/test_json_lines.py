@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.config import Config
-from pipelines.datasets import tables
+from pipelines.datasets import json_lines, tables
 from pipelines.errors import UserError
 
 
 def read(folder, content: str):
     path = folder / "a.jsonl"
     path.write_text(content, newline="")
-    return tables.json_lines(path, Config())
+    return json_lines.read(path, Config())
 
 
 VALUES = st.dictionaries(st.text(max_size=3), st.text(max_size=5) | st.none(), max_size=3)

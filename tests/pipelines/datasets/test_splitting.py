@@ -65,3 +65,36 @@ def test_items_of_earlier_splits_are_removed():
 def test_normalized_texts_are_words_in_lower_case():
     assert splitting.normalize("In 1850, Ümit's CAT_dog; No. 5!") == "in ümit s cat dog no"
     assert splitting.normalize("12:30") == ""
+
+
+EXAMPLES = st.lists(st.tuples(st.integers(0, 30), st.sampled_from("abc")), max_size=80)
+
+
+@given(EXAMPLES, st.integers(0, 5), st.sampled_from([("validation", "test"), ("test",)]))
+def test_each_example_is_in_one_split_and_its_copies_too(examples, seed, held_out):
+    keys, labels = [key for key, _ in examples], [label for _, label in examples]
+    found = splitting.stratified(keys, labels, seed, held_out)
+    assert list(found) == ["train", *held_out]
+    assert sorted(index for own in found.values() for index in own) == list(range(len(keys)))
+    assert all(own == sorted(own) for own in found.values())
+    of_keys = [{keys[index] for index in own} for own in found.values()]
+    assert sum(map(len, of_keys)) == len(set(keys))
+    assert {labels[index] for index in found["train"]} == set(labels)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=4))
+def test_a_tenth_of_each_class_is_held_out(sizes):
+    labels = [label for label, size in enumerate(sizes) for _ in range(size)]
+    found = splitting.stratified(range(len(labels)), labels, 0)
+    for label, size in enumerate(sizes):
+        count = {split: sum(labels[i] == label for i in own) for split, own in found.items()}
+        share = max(1, round(size / 10))
+        assert count["test"] == (share if size > 1 else 0)
+        assert count["validation"] == (share if size > 2 else 0)
+
+
+def test_the_seed_decides_and_the_same_seed_decides_the_same():
+    first, again, other = (splitting.stratified(range(50), None, seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+    assert [len(own) for own in first.values()] == [40, 5, 5]

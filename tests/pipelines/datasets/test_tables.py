@@ -1,105 +1,288 @@
-"""A user's own texts: their columns, and errors in one sentence."""
+"""A user's own tables: every value as its text, every row in one split, errors with their place."""
 
 from __future__ import annotations
 
+import csv
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pipelines.config import Config
 from pipelines.datasets import tables
+from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
-from pipelines.tasks.text_classification import data as texts
-from pipelines.text.config import TextConfig
-from pipelines.text.tokenizers import Words
 
-ROWS = {
-    "train": [("so good", "yes"), ("NA", "no"), ("bad, bad", "no")],
-    "validation": [("good", "yes")],
-    "test": [("bad", "no"), ("café", "yes")],
-}
+CONFIG = Config()
+LABELS = ["01", "1e5", "true", "NA", "007", "null", "None", "nan", "1.50", " x "]
 
 
-def write(folder: Path, suffix: str, rows=ROWS, columns=("text", "label")) -> Path:
-    for split, lines in rows.items():
-        table = pd.DataFrame(lines, columns=list(columns))
-        path = folder / f"{split}{suffix}"
-        if suffix == ".csv":
-            table.to_csv(path, index=False)
-        elif suffix == ".jsonl":
-            table.to_json(path, orient="records", lines=True)
-        else:
-            table.to_parquet(path)
-    return folder
+def write(file: Path, rows: Sequence[Sequence[str]], encoding: str = "utf-8", **options) -> Path:
+    with file.open("w", newline="", encoding=encoding) as stream:
+        csv.writer(stream, **options).writerows(rows)
+    return file
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-def test_texts_and_labels_are_read_from_every_format(tmp_path, suffix):
-    write(tmp_path, suffix)
-    assert tables.is_folder_of_tables(str(tmp_path))
-    columns, class_names, digest = tables.read(tmp_path)
-    assert class_names == ("no", "yes")
-    for split, rows in ROWS.items():
-        assert columns[split]["text"].tolist() == [text for text, _ in rows]
-        assert [class_names[i] for i in columns[split]["target"]] == [label for _, label in rows]
-    assert len(digest) == 12
-    assert tables.read(tmp_path)[2] == digest
-    write(tmp_path, suffix, {"test": [("other", "no")]})
-    assert tables.read(tmp_path)[2] != digest
+def rows_of(table: tables.Table) -> list[list[str]]:
+    return [list(row) for row in zip(*table.columns.values(), strict=True)]
 
 
-def test_pairs_have_two_texts_and_numbers_are_labels(tmp_path):
-    pairs = {split: [("a", "b", 1), ("c", "d", 0)] for split in ROWS}
-    write(tmp_path, ".csv", pairs, ("text", "text_pair", "label"))
-    columns, class_names, _ = tables.read(tmp_path)
-    assert class_names == ("0", "1")
-    assert columns["train"]["text_pair"].tolist() == ["b", "d"]
-    np.testing.assert_array_equal(columns["train"]["target"], [1, 0])
+LATIN = st.characters(codec="cp1252", exclude_characters="\0")
+WIDE = st.characters(exclude_categories=["Cs"], exclude_characters="\0\uffff")
 
 
-def test_the_pipeline_takes_such_a_folder(tmp_path):
-    folder = tmp_path / "my texts"
-    folder.mkdir()
-    write(folder, ".csv")
-    data = texts.load(TextConfig(dataset=str(folder)), lambda column: Words(column, 100, 10))
-    assert (data.name, data.class_names) == ("my_texts", ("no", "yes"))
-    assert data.sizes == {"train": 3, "validation": 1, "test": 2}
+@settings(max_examples=60)
+@given(st.data(), st.sampled_from(";\t|,"), st.booleans())
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_any_table_of_texts_is_read_exactly(tmp_path_factory, encoding, data, separator, told):
+    cell = st.text(LATIN if encoding == "cp1252" else WIDE, max_size=5)
+    rows = data.draw(st.lists(st.tuples(cell, cell), min_size=1, max_size=5))
+    # A file in Latin-1 is recognized by bytes that are not UTF-8; rows without values are blank.
+    last = ("ÄÖÜäöü", "Öl " * 30)
+    given_rows = [*rows, last]
+    path = tmp_path_factory.mktemp("own") / "own.csv"
+    write(path, [("text", "label"), *given_rows], encoding, delimiter=separator)
+    table = tables.read(path, Config(encoding=encoding if told else ""))
+    assert rows_of(table) == list(map(list, given_rows))
+    assert table.separator == separator
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".TSV", ".jsonl", ".ndjson", ".parquet"])
+def test_values_are_the_texts_that_stand_in_the_file(tmp_path, suffix):
+    path = tmp_path / f"own{suffix}"
+    if suffix == ".parquet":
+        pd.DataFrame({"label": LABELS}).to_parquet(path)
+    elif "nd" in suffix or "json" in suffix:
+        path.write_text("".join(json.dumps({"label": label}) + "\n\n" for label in LABELS))
+    else:
+        write(path, [["id", "label"], *([str(i), label] for i, label in enumerate(LABELS))])
+    assert list(tables.read(path, CONFIG).columns["label"]) == LABELS
+
+
+def test_numbers_and_truth_in_json_are_as_they_are_written(tmp_path):
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"a": 1.50, "b": [1e5, {"c": 007}]}\n'.replace("007", "7"))
+    path.write_text(path.read_text() + '{"a": true}\n{"a": null, "b": NaN}\n{"a": -0}\n')
+    table = tables.read(path, CONFIG)
+    assert table.columns == {
+        "a": ["1.50", "true", None, "-0"],
+        "b": [["1e5", {"c": "7"}], None, None, None],
+    }
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("column", "expected"),
     [
-        (lambda f: (f / "test.csv").unlink(), "needs exactly one of test.csv, .*; it has 0"),
-        (lambda f: (f / "test.jsonl").touch(), "needs exactly one of test.csv, .*; it has 2"),
-        (lambda f: write(f, ".csv", {"test": [("a", "maybe")]}), "label 'maybe', which train lac"),
-        (lambda f: (f / "test.csv").write_text("text\na\n"), "no column 'label'; it has: text"),
-        (lambda f: (f / "test.csv").write_text("text,label\n"), "test.csv has no rows"),
-        (
-            lambda f: write(
-                f, ".csv", {"test": [("a", "b", "no")]}, ("text", "text_pair", "label")
-            ),
-            "differ in their columns: train has text, label, test has text, text_pair, label",
-        ),
+        (pd.array([1, None, 20], "Int64"), ["1", None, "20"]),
+        ([True, False, None], ["true", "false", None]),
+        (pd.Categorical(["b", "a", None]), ["b", "a", None]),
+        ([0.5, np.nan, 1e5], ["0.5", None, "100000.0"]),
+        ([b"a", b"\xc3\xa9", None], [b"a", b"\xc3\xa9", None]),
     ],
 )
-def test_tables_that_cannot_be_used_are_an_error(tmp_path, change, message):
-    write(tmp_path, ".csv")
-    change(tmp_path)
+def test_values_of_parquet_are_texts_and_none_stays_none(tmp_path, column, expected):
+    pd.DataFrame({"x": column}).to_parquet(tmp_path / "own.parquet")
+    table = tables.read(tmp_path / "own.parquet", CONFIG)
+    assert table.columns["x"] == expected
+    assert table.place(1) == f"{tmp_path}/own.parquet, row 2"
+
+
+def test_bytes_of_parquet_are_texts_where_texts_are_needed(tmp_path):
+    pd.DataFrame({"x": [b"a", b"\xc3\xa9", b"\xff"]}).to_parquet(tmp_path / "own.parquet")
+    table = tables.read(tmp_path / "own.parquet", CONFIG)
+    with pytest.raises(UserError, match=r"own.parquet, row 3: 'x' is not a text, but b'\\xff'"):
+        tables.of_texts(table, CONFIG)
+    assert tables.of_texts(table, Config(skip_bad=True)).columns["x"] == ["a", "é"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("own.csv", b"", "own.csv has no rows"),
+        ("own.csv", b"text,label\n", "own.csv has no rows"),
+        ("own.jsonl", b"\n", "own.jsonl has no rows"),
+        ("own.csv", b"\xc3\xa9,a\nb\xe9,c\n", "own.csv is damaged: line 2 has the byte 0xe9"),
+        ("own.csv", b"text,label\nWell, a,b\n", "own.csv, line 2: 3 fields, but the header has 2"),
+        ("own.jsonl", b'{"a": 1}\n{"a"\n', "own.jsonl, line 2: not JSON: Expecting"),
+        ("own.jsonl", b"[1]\n", r"own.jsonl, line 1: a JSON object is needed, not '\[1\]'"),
+        ("own.jsonl", b'{"a": 1, "a": 2}', "own.jsonl, line 1: not JSON: 'a' has two values"),
+        ("own.parquet", b"PAR1", "own.parquet cannot be read as Parquet: "),
+        ("own.json", b"[]", "own.json is not a table: its name must end in .csv, .tsv, .*parquet"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_an_error(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
-        tables.read(tmp_path)
+        tables.read(tmp_path / name, CONFIG)
 
 
-def test_a_missing_value_and_a_damaged_file_are_errors(tmp_path):
-    write(tmp_path, ".jsonl", {**ROWS, "test": [("a", "no"), (None, "no")]})
-    with pytest.raises(UserError, match=r"column 'text' of .*test.jsonl has no value in row 2"):
-        tables.read(tmp_path)
-    (tmp_path / "test.jsonl").write_text("{")
-    with pytest.raises(UserError, match=r"test.jsonl cannot be read as jsonl: "):
-        tables.read(tmp_path)
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("good film,pos", r"'text'; it has: good film, pos \(the first row has to name the colu"),
+        ("text,class", "has no column 'label'; it has: text, class$"),
+        ("text,label,text", "has two columns 'text'"),
+        ("text,label,text_pair,text_pair", "has two columns 'text_pair'"),
+    ],
+)
+def test_a_column_is_there_once(tmp_path, header, message):
+    (tmp_path / "own.csv").write_text(f"{header}\n" + ",".join("abcd"[: header.count(",") + 1]))
+    with pytest.raises(UserError, match=message):
+        tables.read_splits(tmp_path / "own.csv", CONFIG, ("text", "label"), ("text_pair",))
 
 
-def test_other_folders_are_not_taken_for_tables(tmp_path):
-    (tmp_path / "train").mkdir()
-    assert not tables.is_folder_of_tables(str(tmp_path))
-    assert not tables.is_folder_of_tables("imdb_reviews")
+def test_columns_that_are_not_needed_may_have_one_name(tmp_path):
+    (tmp_path / "own.csv").write_text(
+        "id,text,note,note\n" + "".join(f"1,{n},a,b\n" for n in "abc")
+    )
+    found = tables.read_splits(tmp_path / "own.csv", CONFIG, ["text"])
+    assert sorted(found[split].columns["text"][0] for split in SPLITS) == ["a", "b", "c"]
+    assert all(table.columns.keys() == {"text"} for table in found.values())
+
+
+def test_parquet_may_have_columns_of_one_name_too(tmp_path):
+    column = pyarrow.array(["a"])
+    table = pyarrow.table([column, column, column], names=["x", "y", "x"])
+    pyarrow.parquet.write_table(table, tmp_path / "own.parquet")
+    found = tables.read(tmp_path / "own.parquet", CONFIG)
+    assert (list(found.columns), found.repeated) == (["y"], {"x"})
+
+
+def splits(folder: Path, **rows: Sequence[tuple[str, str]]) -> Path:
+    for name, own in rows.items():
+        write(folder / f"{name}.csv", [("text", "label"), *own])
+    return folder
+
+
+def test_splits_are_the_tables_of_their_names(tmp_path):
+    splits(tmp_path, Train=[("a", "x"), ("b", "y")], dev=[("c", "x")], test=[("d", "y")])
+    splits(tmp_path, more=[("e", "x")])
+    found = tables.read_splits(tmp_path, CONFIG, ("text", "label"), label="label")
+    assert list(found) == list(SPLITS)
+    assert [rows_of(table) for table in found.values()] == (
+        [[["a", "x"], ["b", "y"]], [["c", "x"]], [["d", "y"]]]
+    )
+    assert tables.notes(found) == (
+        f"{tmp_path}/more.csv is not read: its name is not that of a split",
+    )
+
+
+def test_a_missing_split_is_cut_off_from_train(tmp_path):
+    rows = [(f"text {n}", "xy"[n % 2]) for n in range(40)]
+    splits(tmp_path, train=rows, test=[("other", "x")])
+    found = tables.read_splits(tmp_path, CONFIG, ("text", "label"), label="label")
+    assert [len(table) for table in found.values()] == [36, 4, 1]
+    assert sorted(found["validation"].columns["label"]) == ["x", "x", "y", "y"]
+    assert tables.notes(found) == (
+        f"{tmp_path}/train.csv is split into train, validation by --split_seed 0; equal rows are "
+        "in one split",
+    )
+    other = tables.read_splits(tmp_path, Config(split_seed=1), ("text", "label"), label="label")
+    assert rows_of(other["validation"]) != rows_of(found["validation"])
+    assert tables.digest(other) != tables.digest(found)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_one_table_is_split_with_equal_rows_together(tmp_path, inside):
+    rows = [(f"text {n % 30}", "xy"[n % 2]) for n in range(90)]
+    write(tmp_path / "own.csv", [("text", "label"), *rows])
+    path = tmp_path if inside else tmp_path / "own.csv"
+    found = tables.read_splits(path, CONFIG, ("text", "label"), label="label")
+    texts = [set(table.columns["text"]) for table in found.values()]
+    assert [len(own) for own in texts] == [22, 4, 4]
+    assert len(set.union(*texts)) == 30
+    assert sorted(row for table in found.values() for row in rows_of(table)) == (
+        sorted(map(list, rows))
+    )
+    # Rows keep their lines.
+    table = found["test"]
+    lines = (tmp_path / "own.csv").read_text().splitlines()
+    assert [lines[line - 1].split(",") for line in table.lines] == rows_of(table)
+
+
+def test_rows_of_an_earlier_split_are_noted(tmp_path):
+    splits(
+        tmp_path, train=[("a", "x"), ("b", "y")], val=[("c", "x")], test=[("e", "x"), ("b", "x")]
+    )
+    found = tables.read_splits(tmp_path, CONFIG, ("text", "label"), label="label")
+    assert tables.notes(found) == (
+        f"1 of 2 rows of test are in an earlier split, too, the first at {tmp_path}/test.csv, "
+        "line 3",
+    )
+
+
+def test_empty_values_are_an_error_or_left_out_and_counted(tmp_path):
+    rows = [("a", "x"), ("b", ""), (" ", "y"), ("c", "y")]
+    splits(tmp_path, train=rows, validation=[("d", "x")], test=[("", "x"), ("e", "x")])
+    message = f"{tmp_path}/train.csv, line 3: 'label' is empty, and 1 more bad row; mend it, or "
+    with pytest.raises(UserError, match=message):
+        tables.read_splits(tmp_path, CONFIG, ("text", "label"))
+    found = tables.read_splits(tmp_path, Config(skip_bad=True), ("text", "label"))
+    assert {split: table.left_out for split, table in found.items()} == {
+        "train": 2,
+        "validation": 0,
+        "test": 1,
+    }
+    assert tables.notes(found)[1] == (
+        f"left out: 1 row of {tmp_path}/test.csv; {tmp_path}/test.csv, line 2: 'text' is empty"
+    )
+    assert found["train"].lines == [2, 5]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"test": [("a", "x")]}, "has no table train; it has: test"),
+        (
+            {"train": [("a", "x")]},
+            r"too few different rows .* validation split .* \(1 row in all\)",
+        ),
+        (
+            {"one": [("a", "x")], "two": [("a", "x")]},
+            "or one table; it holds 2 CSV tables: one.csv",
+        ),
+        ({}, "needs train.csv, validation.csv and test.csv .* it holds no files"),
+        ({"train": [("", "x")], "test": [("a", "x")]}, "line 2: 'text' is empty; mend it"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_an_error(tmp_path, rows, message):
+    with pytest.raises(UserError, match=message):
+        tables.read_splits(splits(tmp_path, **rows), CONFIG, ("text", "label"))
+
+
+def test_all_rows_bad_is_an_error_in_any_case(tmp_path):
+    splits(tmp_path, train=[("", "x"), ("", "y")])
+    with pytest.raises(UserError, match=r"train.csv has no good row: .*line 2: 'text' is empty"):
+        tables.read_splits(tmp_path, Config(skip_bad=True), ("text", "label"))
+
+
+def test_tables_differ_in_no_column_that_is_read(tmp_path):
+    splits(tmp_path, train=[("a", "x")], validation=[("b", "x")])
+    write(tmp_path / "test.csv", [("text", "label", "text_pair"), ("a", "x", "b")])
+    with pytest.raises(
+        UserError, match=r"train.csv has text, label, test.csv has text, label, text"
+    ):
+        tables.read_splits(tmp_path, CONFIG, ("text", "label"), ("text_pair",))
+    assert tables.read_splits(tmp_path, CONFIG, ("text", "label")).keys() == set(SPLITS)
+
+
+def test_the_digest_changes_with_a_value_a_name_and_a_split(tmp_path):
+    given_rows = {"train": [("a", "x")], "validation": [("b", "x")], "test": [("c", "x")]}
+    digests = []
+    for changed in (
+        given_rows,
+        {**given_rows, "test": [("c", "y")]},
+        {**given_rows, "train": [("b", "x")], "validation": [("a", "x")]},
+    ):
+        found = tables.read_splits(splits(tmp_path, **changed), CONFIG, ("text", "label"))
+        digests += [tables.digest(found), tables.digest(found)]
+    assert all(len(digest) == 12 for digest in digests)
+    assert len(set(digests)) == 3
+    assert digests[::2] == digests[1::2]

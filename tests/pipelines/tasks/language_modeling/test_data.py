@@ -175,26 +175,56 @@ def test_own_text_is_a_folder_or_a_file(tmp_path):
     assert data.name == "novel"
     lines = [text(data, split).split("\n") for split in data.streams]
     assert list(itertools.chain(*lines)) == [f"line {number:02}" for number in range(20)]
-    assert [len(part) for part in lines] == [17, 2, 1]
+    assert [len(part) for part in lines] == [16, 2, 2]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"one line", "has too few lines to be split into three parts"),
-        (b"a\xff", "is not UTF-8 at byte 1"),
-        (None, "cannot be read: No such file or directory"),
+        (
+            b"\xc3\xab\xc3\xab\na\xff",
+            "is damaged: line 2 has the byte 0xff, which is not UTF-8, .*",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told_in_one_sentence(tmp_path, content, message):
     file = tmp_path / "own.txt"
-    if content is not None:
-        file.write_bytes(content)
+    file.write_bytes(content)
     with pytest.raises(UserError, match=f"^{file} {message}$"):
         load(str(file), tmp_path)
 
 
-def test_a_folder_needs_all_three_files(tmp_path):
-    (tmp_path / "train.txt").write_text("a")
-    with pytest.raises(UserError, match=r"validation.txt cannot be read: No such file"):
-        load(str(tmp_path), tmp_path)
+def test_a_path_without_a_file_is_told_in_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=f"^there is no file or folder {tmp_path}/own.txt$"):
+        load(str(tmp_path / "own.txt"), tmp_path)
+
+
+def test_splits_that_are_missing_are_cut_off_from_train(tmp_path):
+    (tmp_path / "train.txt").write_text("".join(f"line {number:02}\n" for number in range(20)))
+    data = load(str(tmp_path), tmp_path, tokens="characters")
+    assert [len(text(data, split).split("\n")) for split in data.streams] == [16, 2, 2]
+    assert any("is cut between lines into train, validation, test" in note for note in data.notes)
+
+
+def test_documents_of_own_text_are_rows_and_files_and_counted(tmp_path):
+    table = tmp_path / "own.csv"
+    rows = [f"row {number}" for number in range(30)]
+    table.write_text("id,text\n" + "".join(f"{i},{row}\n" for i, row in enumerate([*rows, " "])))
+    data = load(str(table), tmp_path, tokens="characters", max_texts=20)
+    found = [text(data, split).split("row ")[1:] for split in data.streams]
+    assert [len(part) for part in found] == [20, 3, 3]
+    assert len(set(itertools.chain(*found))) == 26
+    assert data.left_out == {"train": 1, "validation": 0, "test": 0}
+    assert any(
+        f"left out: 1 row without text, the first at {table}, line 32" in n for n in data.notes
+    )
+    other = load(str(table), tmp_path, tokens="characters", max_texts=20, split_seed=1)
+    assert other.digest != data.digest
+
+
+def test_documents_without_tokens_are_counted(tmp_path):
+    splits = {split: ["a b", " \t", "b"] for split in ("train", "validation", "test")}
+    data = load(stored(tmp_path, "gaps", **splits), tmp_path)
+    assert data.left_out == dict.fromkeys(data.streams, 1)
+    assert data.notes[0] == "left out: 1 document of train without text"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,8 @@ def test_the_markers_and_headings_of_wiki40b_are_left_out(tmp_path):
     ]
     assert found.class_names == ()
     assert found.labels["train"].tolist() == [0, 0]
+    assert found.left_out == {"train": 1, "validation": 0, "test": 0}
+    assert found.notes == ["left out: 1 document of train without text"]
 
 
 def test_each_line_of_text_without_markers_is_a_paragraph():
@@ -98,7 +101,8 @@ def test_a_folder_of_files_is_a_split(tmp_path):
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        ({"train": "a", "test": "b"}, r"needs validation\.txt or a folder validation with \.txt"),
+        ({"train": "a", "test": "b"}, r"has too few lines to be split into two parts"),
+        ({"test": "b"}, r"has no text for train; it has: test"),
         ({"train": "a", "validation": " \n\n", "test": "b"}, "has no text in its validation split"),
     ],
 )
@@ -107,11 +111,40 @@ def test_folders_that_cannot_be_used_are_an_error(tmp_path, splits, message):
         documents.load(config(str(write(tmp_path, **splits))))
 
 
-def test_files_of_another_encoding_are_an_error(tmp_path):
+def test_files_of_another_encoding_are_read_and_noted(tmp_path):
     folder = write(tmp_path, train="a", validation="b", test="c")
     (folder / "test.txt").write_bytes("Łódź".encode("utf-16"))
-    with pytest.raises(UserError, match=r"test\.txt is not UTF-8"):
-        documents.load(config(str(folder)))
+    found = documents.load(config(str(folder)))
+    assert found.sentences["test"] == [["Łódź"]]
+    assert found.notes == [f"{folder}/test.txt is read as utf-16, as it is not UTF-8"]
+
+
+def test_the_documents_of_one_file_are_split_as_wholes(tmp_path):
+    folder = write(tmp_path, novel="\n\n".join(f"{n} a.\n{n} b." for n in range(20)))
+    found = documents.load(config(str(folder / "novel.txt")))
+    assert {split: len(own) for split, own in found.sentences.items()} == {
+        "train": 16,
+        "validation": 2,
+        "test": 2,
+    }
+    for own in found.sentences.values():
+        assert all(a[:-3] == b[:-3] for a, b in own)
+    other = documents.load(config(str(folder / "novel.txt"), split_seed=1))
+    assert other.sentences["test"] != found.sentences["test"]
+    assert other.digest != found.digest
+
+
+def test_rows_of_a_table_are_documents_of_sentences(tmp_path):
+    rows: list[dict[str, str | None]] = [
+        {"text": f"It is {n}. So be it.\n\nEnd."} for n in range(4)
+    ]
+    rows.append({"text": None})
+    table = tmp_path / "rows.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = documents.load(config(str(table)))
+    every = [list(document) for own in found.sentences.values() for document in own]
+    assert sorted(every) == [[f"It is {n}.", "So be it.", "End."] for n in range(4)]
+    assert found.left_out == {"train": 1, "validation": 0, "test": 0}
 
 
 def test_a_set_without_text_is_an_error(tmp_path):

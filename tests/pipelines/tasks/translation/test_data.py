@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -89,6 +90,9 @@ def test_a_set_with_the_features_of_a_translation_is_read(name, tmp_path):
         assert found <= set(ROWS[:3])
         assert all(source and target for source, target in found)
     assert set(data.raw("train")["source"]) == {"a b", "b"}  # Longer pairs are left out.
+    lost = len(ROWS) * 4 * (3 if name == "few_translations" else 1) - sum(data.sizes.values())
+    assert sum(data.left_out.values()) == lost
+    assert re.fullmatch(r"left out: \d pairs of train with an empty text", data.notes[0])
 
 
 def test_the_other_direction_can_be_chosen(tmp_path):
@@ -130,12 +134,39 @@ def test_own_tables_are_read(tmp_path):
     for split in ("train", "validation", "test"):
         lines = [json.dumps({"target": t, "source": s, "id": 1}) for s, t in ROWS]
         (folder / f"{split}.jsonl").write_text("\n".join(lines))
-    data = parallel_texts.load(config(str(folder), ""))
+    with pytest.raises(
+        UserError, match=r"train\.jsonl, line 4: 'source' is empty, and 1 more bad row"
+    ):
+        parallel_texts.load(config(str(folder), ""))
+    data = parallel_texts.load(config(str(folder), "", skip_bad=True))
     assert data.name == "my_pairs"
     assert data.sizes == {"train": 2, "validation": 3, "test": 3}
+    assert data.left_out == {"train": 3, "validation": 2, "test": 2}
+    assert "left out: 1 pair of train, longer than --max_length 6 tokens" in data.notes
+    assert "truncated: 1 pair of test, longer than --max_length 6 tokens" in data.notes
     (folder / "test.jsonl").write_text(json.dumps({"source": "a", "text": "b"}))
     with pytest.raises(UserError, match="has no column 'target'; it has: source, text"):
-        parallel_texts.load(config(str(folder), ""))
+        parallel_texts.load(config(str(folder), "", skip_bad=True))
+
+
+def test_pairs_of_plain_files_are_read_in_either_direction(tmp_path):
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}.de").write_text("eins zwei\r\ndrei", encoding="utf-16")
+        (tmp_path / f"{split}.EN").write_text("one two\nthree\n")
+    data = parallel_texts.load(config(str(tmp_path), ""))
+    assert data.raw("validation")["source"].tolist() == ["eins zwei", "drei"]
+    assert data.raw("validation")["target"].tolist() == ["one two", "three"]
+    assert data.notes[0].startswith("sources are the lines of train.de, targets those of train.EN")
+    back = parallel_texts.load(config(str(tmp_path), "", reverse=True))
+    assert back.raw("test")["source"].tolist() == ["one two", "three"]
+    assert back.notes[0].startswith("sources are the lines of train.EN, targets those of train.de")
+    assert back.digest != data.digest
+
+
+def test_own_files_named_like_a_bundled_set_have_ordinary_tokens(tmp_path):
+    folder = tmp_path / "cmudict"
+    folder.mkdir()
+    assert parallel_texts.kinds(TranslationConfig(dataset=str(folder))) == ("pieces", "pieces")
 
 
 def test_other_sets_are_refused(tmp_path):

@@ -1,0 +1,118 @@
+"""JSON objects, one a line or in one array; numbers are the texts that stand in the file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import Config
+from pipelines.datasets import files
+from pipelines.errors import UserError
+
+
+def read(path: Path, config: Config) -> tuple[list[dict[str, Any]], list[int], list[str]]:
+    """Reads a JSON object a line, or one array of objects.
+
+    Numbers and booleans become the texts that stand in the file; NaN, which pandas writes for a
+    missing value, becomes None, as null does.
+
+    Returns:
+        The objects, the lines at which they start, and notes.
+
+    Raises:
+        UserError: A line, or what is in the array, is no JSON object.
+    """
+    text, notes = files.read_text(path, config.encoding)
+    rows, lines = [], []
+    for value, line in _array(path, text) if text.lstrip()[:1] == "[" else _lines(path, text):
+        if not isinstance(value, dict):
+            shown = value if isinstance(value, str) else json.dumps(value)
+            raise UserError(f"{path}, line {line}: a JSON object is needed, not {shown[:40]}")
+        row = {str(key): as_texts(own) for key, own in value.items()}
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{path}, line {line}: half of a character, "
+                f"\\u{ord(error.object[error.start]):04x}, stands alone"
+            ) from error
+        rows.append(row)
+        lines.append(line)
+    return rows, lines, notes
+
+
+def as_texts(value: Any) -> Any:
+    """Returns a value, or the values in it, as text; nothing stays nothing."""
+    if isinstance(value, list):
+        return [as_texts(one) for one in value]
+    if isinstance(value, dict):
+        return {name: as_texts(one) for name, one in value.items()}
+    if value is None or value != value:  # NaN is not equal to itself.
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, bytes) else str(value)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns a JSON object, each of whose names may occur once."""
+    counts = Counter(name for name, _ in pairs)
+    if twice := [name for name, number in counts.items() if number > 1]:
+        raise ValueError(f"{min(twice)!r} has two values")
+    return dict(pairs)
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=str,
+    parse_float=str,
+    parse_constant=lambda constant: None if constant == "NaN" else constant,
+    object_pairs_hook=_once,
+)
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[Any, int]]:
+    """Yields the JSON value of each line that is not blank, and the line's number."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                value = _DECODER.decode(line)
+            except ValueError as error:
+                raise UserError(f"{path}, line {number}: not JSON: {_reason(error)}") from error
+            yield value, number
+
+
+def _array(path: Path, text: str) -> Iterator[tuple[Any, int]]:
+    """Yields the values of a JSON array, each with the line at which it starts."""
+    place, line, counted = _behind_space(text, text.index("[") + 1), 1, 0
+    while text[place : place + 1] != "]":
+        line += text.count("\n", counted, place)
+        counted = place
+        try:
+            value, place = _DECODER.raw_decode(text, place)
+        except ValueError as error:
+            found = getattr(error, "lineno", line)
+            raise UserError(f"{path}, line {found}: not JSON: {_reason(error)}") from error
+        yield value, line
+        place = _behind_space(text, place)
+        if text[place : place + 1] == ",":
+            place = _behind_space(text, place + 1)
+        elif text[place : place + 1] != "]":
+            break
+    if text[place : place + 1] != "]" or text[place + 1 :].strip():
+        line += text.count("\n", counted, place)
+        raise UserError(f"{path}, line {line}: not JSON: the array has no end, or text behind it")
+
+
+def _behind_space(text: str, place: int) -> int:
+    while text[place : place + 1] in (" ", "\t", "\n"):
+        place += 1
+    return place
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}, column {error.colno}"
+    return str(error)

@@ -1,0 +1,150 @@
+"""CSV text: every field exactly as it was written, and one sentence where it cannot be read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.datasets import delimited
+from pipelines.errors import UserError
+
+FILE = Path("own.csv")
+CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\uffff"), max_size=6)
+# What fields are cut and quoted by.
+CELL |= st.text(" ,;\t|\"\n\ra'", max_size=6)
+
+
+@st.composite
+def tables(draw) -> list[list[str]]:
+    width = draw(st.integers(1, 4))
+    return draw(st.lists(st.lists(CELL, min_size=width, max_size=width), min_size=1, max_size=6))
+
+
+@given(tables(), st.sampled_from(delimited.SEPARATORS), st.booleans())
+def test_what_a_csv_writer_wrote_is_read_exactly(rows, separator, named):
+    # Rows without any value at the end are blank ones.
+    rows = [*rows, ["end"] * len(rows[0])]
+    header = [f"c{number}" for number in range(len(rows[0]))]
+    text = io.StringIO()
+    csv.writer(text, delimiter=separator).writerows([header, *rows])
+    named = named and len(header) > 1
+    found = delimited.parse(FILE, text.getvalue(), separator if named else "")
+    assert found.header == header
+    assert found.rows == rows
+    assert not found.problems
+    assert found.separator == (separator if len(header) > 1 else "")
+
+
+@given(tables())
+def test_lines_are_those_at_which_rows_start(rows):
+    text, starts = io.StringIO(), []
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    for row in [["text"] * len(rows[0]), *rows, ["end"] * len(rows[0])]:
+        written = text.getvalue().replace("\r\n", "\n").replace("\r", "\n")
+        starts.append(written.count("\n") + 1)
+        writer.writerow(row)
+    assert delimited.parse(FILE, text.getvalue(), ",").lines == starts[1:]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("text;label\na, b;x\n", [["a, b", "x"]]),
+        ("text|label\na;b|x\n", [["a;b", "x"]]),
+        ("text\tlabel\na|b\tx\n", [["a|b", "x"]]),
+        ("sep=;\ntext;label\na,b;x", [["a,b", "x"]]),
+        ('"sep=|"\r\ntext|label\r\na,b|x', [["a,b", "x"]]),
+        ('"text","label"\n"a;b\t","x"', [["a;b\t", "x"]]),
+        ("text,label\ra,x\rb,y\r", [["a", "x"], ["b", "y"]]),
+        ("\r\n text , label \r\n\r\na,x\r\n  \r\nb,y\r\n\r\n", [["a", "x"], ["b", "y"]]),
+        (",,\ntext,label,\na,x,\nb,y,\n,,\n,,\n", [["a", "x", ""], ["b", "y", ""]]),
+        ("text,label\na,x,,\nb,y,,\n", [["a", "x"], ["b", "y"]]),
+        ("text,label,,\na,x\nb,y\n", [["a", "x"], ["b", "y"]]),
+        ("text,label,\na,x,\nb,y\n", [["a", "x", ""], ["b", "y", ""]]),
+        ('text, label\n"a, b", "x"\nc, y\n', [["a, b", "x"], ["c", "y"]]),
+        ('text, label\na, "x, y"\n', [["a", "x, y"]]),
+        ("text\nWell, so it is; yes\nno\n", [["Well, so it is; yes"], ["no"]]),
+        ('text,label\nsay "so",x\n', [['say "so"', "x"]]),
+        ('text\tlabel\n"So" it is\tx\nb\ty\n', [['"So" it is', "x"], ["b", "y"]]),
+    ],
+)
+def test_the_forms_that_programs_write_are_read(text, rows):
+    found = delimited.parse(FILE, text)
+    assert found.header[:2] == ["text", "label"][: len(rows[0])]
+    assert found.rows == rows
+    assert not found.problems
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "problem"),
+    [
+        ("text,label\nWell, a,x\nb,y\n", 0, "3 fields, but the header has 2; a text that"),
+        ("text,label\na,x\nWell, b,y\nc,z\n", 1, "3 fields, but the header has 2; a text that"),
+        (
+            "text,label\na,x\nb,y\nc,z,",
+            2,
+            "3 fields, but the header has 2; a text that contains ','",
+        ),
+        ("text,label\na,x\nb\nc,z\n", 1, "1 field, but the header has 2"),
+        (
+            "text;label\na;x\nb; c;y\n",
+            1,
+            "3 fields, but the header has 2; a text that contains ';'",
+        ),
+        ("text\tlabel\na\tx\nb\tc\ty\n", 1, "3 fields, .* a text that contains tab needs quotes"),
+        ("text,label\nWell, so,\n", 0, "3 fields, but the header has 2"),
+    ],
+)
+def test_a_row_of_another_length_is_a_problem(text, row, problem):
+    found = delimited.parse(FILE, text)
+    assert list(found.problems) == [row]
+    assert len(found.rows[row]) == len(found.header)
+    assert re.match(problem, found.problems[row])
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "message"),
+    [
+        ('text,label\na,x\n"b,y\nc,z\n', "", "own.csv, line 3: unexpected end of data; a quote"),
+        ('text,label\n"a" b,x\n', "", "own.csv, line 2: ',' expected after '\"'; a quote"),
+        ('text,label\n"a,x\n"b,y\n', "", "own.csv, line 2: .* a quote that is part of a text"),
+        ("text,a;b\nx,y;z\n", "", "own.csv may be separated by ',' or ';'; pass --separator"),
+        ("text,label\n", ",,", "--separator must be one character, or tab, not ',,'"),
+        ("text,label\n", '"', "--separator must be one character, or tab, not '\"'"),
+    ],
+)
+def test_what_is_not_clear_is_an_error_with_its_line(text, separator, message):
+    with pytest.raises(UserError, match=message):
+        delimited.parse(FILE, text, separator)
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (
+            'a,b\nc,d\n"e\nf",g\n"h\r\ni",j',
+            "own.csv: 2 rows with line breaks in quotes, the first in line 3",
+        ),
+        ("a,b\nc,d\n,\n,\n", "own.csv: 2 rows at the end without any value"),
+        ('a\tb\nc\td\n"e\tf\n', "own.csv: quotes are read as parts of the texts, .* in line 3"),
+    ],
+)
+def test_what_was_recognized_is_noted(text, note):
+    (found,) = delimited.parse(FILE, text).notes
+    assert re.fullmatch(note, found)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "text,label\n"])
+def test_a_text_without_rows_has_none(text):
+    assert delimited.parse(FILE, text).rows == []
+
+
+@pytest.mark.parametrize("name", ["tab", "TAB", "\\t", "\t"])
+def test_the_separator_may_be_named(name):
+    assert delimited.parse(FILE, "a\tb\n1\t2\n", name).rows == [["1", "2"]]

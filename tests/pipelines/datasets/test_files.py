@@ -1,0 +1,171 @@
+"""A user's own files: which count, which splits they are, and text in its encoding."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.datasets import files
+from pipelines.errors import UserError
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("a")
+    return folder
+
+
+def written(folder: Path, content: bytes) -> Path:
+    file = folder / "own.txt"
+    file.write_bytes(content)
+    return file
+
+
+def test_what_systems_and_editors_leave_behind_does_not_count(tmp_path):
+    touch(tmp_path, "b.txt", "a/c.txt", ".DS_Store", "._b.txt", "Thumbs.db", "~$b.docx")
+    touch(tmp_path, "__MACOSX/b.txt", ".ipynb_checkpoints/b.txt", "a/desktop.ini")
+    assert [path.name for path in files.children(tmp_path)] == ["a", "b.txt"]
+    assert [path.name for path in files.walk(tmp_path)] == ["c.txt", "b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["train.csv", "valid.csv", "test.csv"], ["train", "validation", "test"]),
+        (["Training.TSV", "dev.csv"], ["train", "validation"]),
+        (["val.csv", "TEST.CSV", "trainer.csv", "test.md"], ["validation", "test"]),
+        (["train/a.csv", "test/a.csv"], []),
+    ],
+)
+def test_splits_go_by_the_names_that_people_use(tmp_path, names, expected):
+    found = files.of_splits(touch(tmp_path, *names), [".csv", ".tsv"])
+    assert list(found) == expected
+
+
+def test_folders_are_splits_where_no_endings_are_given(tmp_path):
+    touch(tmp_path, "Train/a.csv", "test/a.csv", "validation.csv")
+    assert list(files.of_splits(tmp_path)) == ["train", "test"]
+
+
+def test_two_files_of_one_split_are_an_error(tmp_path):
+    touch(tmp_path, "dev.csv", "valid.tsv")
+    with pytest.raises(UserError, match=r"two files for its validation split: dev.csv and valid.t"):
+        files.of_splits(tmp_path, [".csv", ".tsv"])
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], "no files"),
+        (["a.png"], "1 image: a.png"),
+        (["x/a.png", "x/b.JPG", "y/c.txt"], "2 images and 1 .txt file in x, y"),
+        (
+            ["a.csv", "b.csv", "LICENSE"],
+            "2 CSV tables and 1 file without an ending: LICENSE, a.csv",
+        ),
+        (["a.zip"], "1 archive that is not unpacked: a.zip"),
+    ],
+)
+def test_a_path_is_described_by_what_it_holds(tmp_path, names, expected):
+    assert files.describe(touch(tmp_path, *names)).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("own.zip", "holds one archive that is not unpacked; unpack it"),
+        ("own.tar.gz", "holds one archive that is not unpacked; unpack it"),
+        ("own.xlsx", "holds one .xlsx file; save it as CSV in UTF-8"),
+        ("own.docx", "holds one .docx file; save it as plain text, .txt"),
+        ("own.json", "holds one .json file; write it with one JSON object a line, as .jsonl"),
+        ("own.png", "holds one image"),
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_unlike_path_says_what_is_needed_and_what_to_do(tmp_path, name, advice, inside):
+    touch(tmp_path, name)
+    error = str(files.unlike(tmp_path if inside else tmp_path / name, "figures", "a table"))
+    assert error.startswith(f"figures needs a table, but {tmp_path}")
+    assert error.endswith(advice.partition("; ")[2] if inside else advice)
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"))
+
+
+@given(TEXT, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
+def test_text_is_recognized_in_each_form_of_unicode(tmp_path_factory, text, encoding):
+    file = written(tmp_path_factory.mktemp("text"), text.encode(encoding))
+    assert files.read_exactly(file)[0] == text
+    lines = files.read_text(file)[0]
+    assert lines == text.replace("\r\n", "\n").replace("\r", "\n")
+    assert files.read_exactly(file, encoding)[0] == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_recognized_without_its_mark_and_noted(tmp_path, encoding):
+    file = written(tmp_path, "text,label\r\nPřílíš,a\r\n".encode(encoding))
+    text, notes = files.read_text(file)
+    assert text == "text,label\nPřílíš,a\n"
+    assert notes == [f"{file} is read as {encoding}, as it is not UTF-8"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["naïve", "»Spaß« für Größe, Höhe, Straßen", "“quoted” – it’s", "5 € für Öl", "ÀÉÎõü"],
+)
+def test_latin_1_of_windows_is_recognized_and_noted(tmp_path, text):
+    file = written(tmp_path, text.encode("cp1252"))
+    assert files.read_text(file) == (text, [f"{file} is read as cp1252, as it is not UTF-8"])
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "byte"),
+    [
+        ("Łódź\nis a\ncity".encode().replace(b"city", b"cit\xff"), 3, "ff"),
+        ("é\ré\ré".encode() + b"\xe9", 3, "e9"),
+        ("ééé\r\néé".encode()[:-1], 2, "c3"),
+    ],
+)
+def test_damaged_utf_8_is_named_with_its_line(tmp_path, content, line, byte):
+    file = written(tmp_path, content)
+    with pytest.raises(UserError, match=f"{file} is damaged: line {line} has the byte 0x{byte}"):
+        files.read_text(file)
+    assert files.read_text(file, "latin-1")[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "message"),
+    [
+        (b"a\nbut not\0text", "", "is not a text file: line 2 has a zero byte"),
+        (b"\x81\x8d", "", r"is not UTF-8, UTF-16 or Latin-1 \(byte 0x81 in line 1\)"),
+        ("a\né".encode("latin-1"), "utf-8", "is not utf-8 in line 2: byte 0xe9"),
+        (b"a", "utf8000", "--encoding must be an encoding such as utf-8, .* not 'utf8000'"),
+        (b"a", "base64", "--encoding must be an encoding such as utf-8, .* not 'base64'"),
+        (codecs.BOM_UTF16_LE + b"a\0\xd8", "", "is not utf-16 in line 1"),
+    ],
+)
+def test_what_is_no_text_in_the_encoding_is_an_error(tmp_path, content, encoding, message):
+    with pytest.raises(UserError, match=message):
+        files.read_text(written(tmp_path, content), encoding)
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path} cannot be read: Is a directory"):
+        files.read_text(tmp_path)
+
+
+def test_the_digest_is_that_of_the_bytes_in_their_order(tmp_path):
+    first, second = (touch(tmp_path, "a", "b") / name for name in "ab")
+    second.write_text("b")
+    assert len(files.digest([first, second])) == 12
+    assert files.digest([first, second]) != files.digest([second, first])
+
+
+def test_numbers_and_choices_are_words():
+    assert [files.number(n, "row") for n in (0, 1, 1200)] == ["0 rows", "1 row", "1,200 rows"]
+    assert [files.one_of(list("abc")[:n]) for n in (1, 2, 3)] == ["a", "a or b", "a, b or c"]
