@@ -25,6 +25,7 @@ _MAX_EXAMPLES = 20_000
 # Classes that the table shows one by one.
 _MAX_CLASSES = 20
 _IMBALANCE = 10.0
+_SHOWN = 60  # Characters of a text that a note shows.
 _MAX_BITS = 4  # Of 64, in which the hashes of near-duplicates may differ.
 _MAX_LEVELS = 4.0  # Mean difference of their thumbnails, of 255.
 _CHUNK = 256  # Images that are compared with all others at once.
@@ -55,6 +56,7 @@ class _Seen:
 
     Attributes:
         keys: Hash of each input.
+        shown: The start of each input if it is a text.
         labels: Class of each example; empty without classes.
         sizes: int [examples, numbers], as words, or height and width.
         unit: What the sizes count.
@@ -63,6 +65,7 @@ class _Seen:
     """
 
     keys: list[bytes]
+    shown: list[str]
     labels: list[str]
     sizes: np.ndarray
     unit: str
@@ -97,10 +100,11 @@ def check(data: Dataset) -> Checks:
 
 
 def _look(contents: Iterable[Content]) -> _Seen:
-    keys, labels, sizes, hashes, thumbnails = [], [], [], [], []
+    keys, shown, labels, sizes, hashes, thumbnails = [], [], [], [], [], []
     unit = ""
     for content in contents:
         keys.append(_key(content.value))
+        shown.append(_start(content.value))
         sizes.append(content.size)
         unit = content.unit
         if content.label is not None:
@@ -111,12 +115,20 @@ def _look(contents: Iterable[Content]) -> _Seen:
             thumbnails.append(thumbnail)
     return _Seen(
         keys,
+        shown,
         labels,
         np.array(sizes, int).reshape(len(sizes), len(sizes[0]) if sizes else 0),
         unit,
         np.array(hashes, np.uint64),
         np.array(thumbnails, np.float32).reshape(len(thumbnails), 256),
     )
+
+
+def _start(value: Any) -> str:
+    """Returns the start of a text, or of the first of several."""
+    while isinstance(value, tuple) and value:
+        value = value[0]
+    return repr(value[:_SHOWN]) if isinstance(value, str) else ""
 
 
 def _key(value: Any) -> bytes:
@@ -206,15 +218,14 @@ def _copies(seen: Mapping[str, _Seen]) -> tuple[list[tuple[str, tuple]], list[st
         for split in SPLITS[1:]
         if leaked[split]
     ]
-    labels = defaultdict(set)
-    for own in seen.values():
-        for key, label in zip(own.keys, own.labels, strict=False):
-            labels[key].add(label)
-    conflicts = [sorted(found) for found in labels.values() if len(found) > 1]
-    if conflicts:
+    labels = defaultdict[bytes, dict[str, str]](dict)
+    for split, own in seen.items():
+        for key, shown, label in zip(own.keys, own.shown, own.labels, strict=False):
+            labels[key].setdefault(label, f"{shown} is {label!r} in {split}".removeprefix(" is "))
+    if conflicts := [list(places.values()) for places in labels.values() if len(places) > 1]:
         notes.append(
-            f"{len(conflicts)} inputs occur with more than one label, as "
-            f"{' and '.join(map(repr, conflicts[0]))}"
+            f"{len(conflicts):,} of the inputs have more than one label: "
+            f"{' and '.join(conflicts[0][:2])}"
         )
     return rows, notes
 

@@ -64,7 +64,7 @@ def read(path: Path, config: Config) -> OwnTexts:
     known = set(splits["train"].columns["label"])
     for split in ("validation", "test"):
         splits[split] = _of_known_labels(splits[split], split, known, config)
-    notes = (*tables.notes(splits), *_class_notes(splits), *_conflicts(splits))
+    notes = (*tables.notes(splits), *_class_notes(splits))
     return OwnTexts(splits, tuple(sorted(known)), notes)
 
 
@@ -103,15 +103,9 @@ def _of_known_labels(table: Table, split: str, known: set[str], config: Config) 
 
 
 def _class_notes(splits: Mapping[str, Table]) -> list[str]:
-    counts = {split: Counter(table.columns["label"]) for split, table in splits.items()}
-    notes = []
-    if single := sorted(label for label, count in counts["train"].items() if count == 1):
-        notes.append(f"{_classes(single)} one example in train")
-    for split in ("validation", "test"):
-        if lacking := sorted(counts["train"].keys() - counts[split].keys()):
-            notes.append(f"{_classes(lacking)} no example in {split}, so no score is about them")
+    labels, notes = sorted(set(splits["train"].columns["label"])), []
     alike = defaultdict(list)
-    for label in sorted(counts["train"]):
+    for label in labels:
         alike[_as_seen(label)].append(label)
     for names in alike.values():
         if len(names) > 1:
@@ -119,30 +113,12 @@ def _class_notes(splits: Mapping[str, Table]) -> list[str]:
                 f"the classes {', '.join(map(ascii, names))} are different ones: they differ in "
                 "letter case, spaces or the form of their characters alone"
             )
-    labels = counts["train"]
     if len(labels) > _FEW_ROWS and all(map(_is_number, labels)) and any("." in x for x in labels):
         notes.append(
-            f"the labels are {len(labels)} different numbers, as {_list(sorted(labels))}: each is "
+            f"the labels are {len(labels)} different numbers, as {_list(labels)}: each is "
             "a class, and that some are near each other is not learned"
         )
     return notes
-
-
-def _conflicts(splits: Mapping[str, Table]) -> list[str]:
-    """Returns a note if equal texts have different labels."""
-    found = defaultdict[tuple[str, ...], dict[str, str]](dict)
-    for table in splits.values():
-        texts = [table.columns[name] for name in TEXTS if name in table.columns]
-        for row, key in enumerate(zip(*texts, strict=True)):
-            found[key].setdefault(table.columns["label"][row], table.place(row))
-    several = {key: places for key, places in found.items() if len(places) > 1}
-    if not several:
-        return []
-    key, places = next(iter(several.items()))
-    cases = " and ".join(f"{label!r} at {place}" for label, place in list(places.items())[:2])
-    return [
-        f"{files.number(len(several), 'text')} with different labels: {key[0][:60]!r} is {cases}"
-    ]
 
 
 def _as_seen(label: str) -> str:
@@ -157,10 +133,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _classes(names: Sequence[str]) -> str:
-    return f"class {names[0]!r} has" if len(names) == 1 else f"the classes {_list(names)} have"
 
 
 def _list(names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,16 +30,18 @@ class Given(Dataset):
 
 
 def checked(
-    train: Sequence[Content], validation: Sequence[Content], test: Sequence[Content], **more: object
+    train: Sequence[Content], validation: Sequence[Content], test: Sequence[Content], **more: Any
 ) -> tuple[dict[str, tuple[str, str, str]], str]:
     """Returns the rows by name, and the notes as one text."""
     given = dict(zip(SPLITS, (train, validation, test), strict=True))
     found = checks.check(
         Given(
-            **{"name": "given", "version": "1.0.0", "digest": "0" * 12}
-            | {"sizes": {split: len(own) for split, own in given.items()}}
-            | dict.fromkeys(SPLITS, NOTHING)
-            | more,
+            name="given",
+            version="1.0.0",
+            digest="0" * 12,
+            sizes={split: len(own) for split, own in given.items()},
+            **dict.fromkeys(SPLITS, NOTHING),
+            **more,
             given=given,
         )
     )
@@ -47,7 +50,7 @@ def checked(
 
 def texts(words: str, labels: str = "") -> list[Content]:
     """Returns a text for each word, with its label."""
-    own = labels.split() or [None] * len(words.split())
+    own: Sequence[str | None] = labels.split() or [None] * len(words.split())
     return [
         Content((word,), label, (len(word),), "letters")
         for word, label in zip(words.split(), own, strict=True)
@@ -94,7 +97,7 @@ def test_duplicates_and_leakage_are_told_apart():
 
 def test_one_input_with_two_labels_is_a_conflict():
     _, notes = checked(texts("a b", "x y"), texts("a b", "y y"), texts("c d", "x y"))
-    assert "1 inputs occur with more than one label, as 'x' and 'y'" in notes
+    assert "1 of the inputs have more than one label: 'a' is 'x' in train and 'a' is 'y'" in notes
 
 
 def test_imbalance_and_missing_classes_are_named():

@@ -179,5 +179,5 @@ def test_wrong_files_are_described(name, tmp_path):
 
 
 def test_too_few_passages_to_split_are_refused(tmp_path):
-    with pytest.raises(UserError, match="too few rows"):
+    with pytest.raises(UserError, match="too few different rows"):
         load(tmp_path, {"a.jsonl": rows(2)})
