@@ -273,8 +273,8 @@ def _csv(path: Path, config: Config) -> Table:
     if len(separator) > 1:
         raise UserError(f"--separator must be one character, or tab, not {separator!r}")
     # Excel's own line about its separator.
-    if (line := re.match(r"sep=(.)\n", text)) and not separator:
-        separator, text = line[1], "\n" + text[line.end() :]
+    if (first := re.match(r"sep=(.)\n", text)) and not separator:
+        separator, text = first[1], "\n" + text[first.end() :]
     separator = separator or _separator(path, text)
     rows = _records(path, text, separator)
     header, _ = next(rows, ([], 0))
