@@ -30,6 +30,8 @@ from pipelines.errors import UserError
 
 SEPARATORS = (",", ";", "\t", "|")
 _NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";"}
+# Control character 31, which no text has.
+_ONE_COLUMN = "\x1f"
 _ROWS_TRIED = 200
 # A field of a CSV file may be as long as a book.
 _LONGEST = 1 << 28
@@ -316,7 +318,10 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[list[str],
 
 
 def _separator(path: Path, text: str) -> str:
-    """Returns the separator: the one in the header; of several, the one that fits all rows."""
+    """Returns the separator: the one in the header; of several, the one that fits all rows.
+
+    Without one in the header there is one column, and a comma in a row is part of its text.
+    """
     header = next((line for line in text.split("\n") if line.strip()), "")
     candidates = [one for one in SEPARATORS if one in header]
     if len(candidates) > 1:
@@ -326,7 +331,7 @@ def _separator(path: Path, text: str) -> str:
             f"{path} may be separated by {files.one_of([_name(one) for one in candidates])}; "
             "pass --separator"
         )
-    return candidates[0] if candidates else ","
+    return candidates[0] if candidates else _ONE_COLUMN
 
 
 def _fits(path: Path, text: str, separator: str) -> bool:

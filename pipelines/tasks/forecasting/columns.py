@@ -70,14 +70,19 @@ def choose(table: Table, config: ForecastingConfig) -> Chosen:
     if config.group in wanted:
         raise UserError(f"--group and --column are both {config.group!r}; a series needs values")
     free = [name for name in names if name not in (*wanted, config.group)]
+    if not wanted and not any(_is_numeric(table, name) for name in free):
+        raise UserError(
+            "forecasting needs a column of numbers, with a row for each step, but "
+            f"{table.path} has none: its columns are {', '.join(names)}"
+        )
     time = "" if names[0] in wanted and not _named(free) else _time(table, free, wanted, config)
     free = [name for name in free if name != time]
     if not wanted:
         numeric = [name for name in free if _is_numeric(table, name) and not _is_index(table, name)]
         if not numeric:
             raise UserError(
-                "forecasting needs a column of numbers, with a row for each step, but "
-                f"{table.path} has none to forecast: its columns are {', '.join(names)}"
+                f"{table.path} has no column of numbers beside {time!r}; its columns are "
+                f"{', '.join(names)}"
             )
         if len(numeric) > 1:
             raise UserError(
@@ -139,7 +144,7 @@ def _time(
 
 
 def _are_times(found: Sequence[str]) -> bool:
-    return bool(found) and len(times.odd(found, ".")) <= len(found) / 2
+    return bool(found) and len(times.odd(found)) <= len(found) / 2
 
 
 def _is_numeric(table: Table, name: str) -> bool:

@@ -89,13 +89,15 @@ def ascending(rows: Rows) -> tuple[Rows, bool]:
     return (rows.take(np.concatenate(order)) if turned else rows), turned
 
 
-def even(rows: Rows) -> bool:
-    """Returns whether rows are in order, with the same step between all of them."""
+def evenness(rows: Rows) -> int:
+    """Returns 2 if rows are in order, with the same step between all; 1 if nearly, 0 if not."""
     times = ascending(rows)[0].times
     if not np.all(times[1:] > times[:-1]):
-        return False
+        return 0
     found = steps.find(times)
-    return found is not None and not found.missing()
+    if found is None or found.missing():
+        return 0
+    return 1 if found.note else 2
 
 
 def without_gaps(rows: Rows, missing: str) -> Steps:
@@ -120,7 +122,12 @@ def without_gaps(rows: Rows, missing: str) -> Steps:
     if missing == "keep":
         kept = np.flatnonzero(~empty)
         if empty.any():
-            notes += (f"{int(empty.sum())} rows without a value are left out",)
+            notes += (f"rows without a value, which are left out: {int(empty.sum())}",)
+        step = steps.find(rows.times) if not found_twice else None
+        if step is None:
+            notes += ("its times have no step in common, and each row is one step",)
+        elif step.missing():
+            notes += (f"steps that are missing, and taken as no steps: {step.missing()}",)
         chosen = rows.take(kept)
         return Steps(
             chosen.values,
@@ -155,7 +162,9 @@ def _check_order(rows: Rows, missing: str) -> str:
     if len(changed) < np.sum(back | same) and (back.any() or missing != "keep"):
         row = int(np.setdiff1d(np.flatnonzero(back if back.any() else same), changed)[0])
         first, second = shown(times[row]), shown(times[row + 1])
-        hint = f"; if {rows.others[0]!r} tells series apart, pass it as --group" * bool(rows.others)
+        hint = ""
+        if rows.others:
+            hint = f"; if {rows.others[0]!r} tells series apart, pass it as --group"
         if back.any():
             raise UserError(
                 f"{rows.where(row + 1)}: {second} comes after {first}; rows have to be in order of "
@@ -169,7 +178,7 @@ def _check_order(rows: Rows, missing: str) -> str:
             + f"; a series has one row for each time{hint}"
         )
     if missing == "keep":
-        return f"{int(np.sum(back | same))} times are there twice, and each row is a step"
+        return f"times that are there twice: {int(np.sum(back | same))}"
     row = changed[0]
     raise UserError(
         f"{rows.where(row + 1)}: {shown(times[row + 1])} follows {shown(times[row])}, as where "
@@ -224,7 +233,7 @@ def _interpolated(rows: Rows, step: steps.Steps, notes: tuple[str, ...]) -> Step
     places, values = step.positions[known], rows.values[known]
     cut = len(known) - int(np.flatnonzero(known)[-1] - np.flatnonzero(known)[0] + 1)
     if cut:
-        notes += (f"{cut} rows without a value at its ends are left out",)
+        notes += (f"rows without a value at its ends, which are left out: {cut}",)
     every = np.arange(places[0], places[-1] + 1)
     filled = np.interp(every, places, values)
     filled[places - places[0]] = values

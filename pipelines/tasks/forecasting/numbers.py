@@ -6,8 +6,11 @@ import math
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 MARKS = (".", ",")
 _MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "–", "—", ".", "?"}
+_LONG = 10
 _INFINITE = re.compile(r"([+-]?)(?:inf|infinity|∞)", re.IGNORECASE)
 # What separates thousands, apart from the mark that is not the decimal mark: spaces of several
 # kinds, and apostrophes.
@@ -25,12 +28,13 @@ def _pattern(decimal: str) -> re.Pattern[str]:
     )
 
 
+_SIMPLE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _PATTERNS = {mark: _pattern(mark) for mark in MARKS}
 
 
 def is_missing(text: str) -> bool:
     """Returns whether a text stands for no value, as "", "NA" or "-"."""
-    return text.strip().lower() in _MISSING
+    return len(text) < _LONG and text.strip().lower() in _MISSING
 
 
 def value(text: str, decimal: str) -> float | None:
@@ -40,6 +44,8 @@ def value(text: str, decimal: str) -> float | None:
         text: The text; "1e5" and "inf" are numbers, "1_000" and "0x1f" are not.
         decimal: The decimal mark, "." or ",". The other one may separate thousands.
     """
+    if decimal == "." and _SIMPLE.fullmatch(text):  # Most numbers are.
+        return float(text)
     text = text.strip()
     if match := _PATTERNS[decimal].fullmatch(text):
         digits = match["plain"] or match["grouped"].replace(match["mark"], "")
@@ -61,6 +67,19 @@ def has_thousands(text: str, decimal: str) -> bool:
     return bool(match and match["grouped"])
 
 
+def placeholder(values: np.ndarray) -> float | None:
+    """Returns a number of nines far away from all others, as -9999, which may mean "missing"."""
+    known = values[~np.isnan(values)]
+    for extreme in (known.min(initial=0), known.max(initial=0)):
+        others = known[known != extreme]
+        digits = f"{abs(extreme):.10g}".replace(".", "")
+        if len(others) and len(digits) > 1 and set(digits) == {"9"}:
+            far = max(others.min() - extreme, extreme - others.max())
+            if far > np.ptp(others) and far > abs(others).max():
+                return float(extreme)
+    return None
+
+
 def may_be_thousands(text: str) -> bool:
     """Returns whether the one mark of a number may be that of thousands, as in "12.355"."""
     return all(value(text, mark) is not None for mark in MARKS)
@@ -71,7 +90,7 @@ def decimal_mark(texts: Sequence[str], separator: str) -> str:
 
     A number such as "12,355" may be 12.355 or twelve thousand. If all numbers with a mark are so,
     they are decimals if each number has the mark, as programs write that round to three digits,
-    and the separator is not a comma: beside it, "12,355" is ambiguous, and "12.355" is not.
+    and the mark is usual beside the separator: "12.355" beside commas, "12,355" beside semicolons.
 
     Args:
         texts: Numbers, each with either decimal mark.
@@ -92,6 +111,8 @@ def decimal_mark(texts: Sequence[str], separator: str) -> str:
     (mark,) = marks
     if mark == "." and separator in (",", ""):
         return "."  # As programs write numbers, and people where the separator is a comma.
+    if mark == "." and separator == ";":
+        return ""  # It mostly comes from where "." separates thousands.
     unmarked = [text for text in texts if "." not in text and "," not in text]
     if any(len(re.sub("[^0-9]", "", text)) > 3 for text in unmarked):
         return mark  # Thousands would be marked here too.

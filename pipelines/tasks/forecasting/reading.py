@@ -93,6 +93,7 @@ def read(path: Path, config: ForecastingConfig) -> Found:
         notes += [f"times of {path}: {reading.note}"] * bool(reading.note)
     else:
         notes.append(f"no column of {path} is taken as the time: each row is one step")
+    notes += _placeholder_notes(rows)
     steps = [gaps.without_gaps(one, config.missing) for one in rows]
     series = [
         Series(one.name, step.values, times.shortest(step.times), _ends(step, list(joined.tables)))
@@ -163,8 +164,8 @@ def _problems(
         for row, text in enumerate(columns.texts(table, name)):
             if not text.strip():
                 problems[row] = f"{name!r} is empty"
-    if chosen.time and not config.date_format:
-        texts = columns.texts(table, chosen.time)
+    texts = columns.texts(table, chosen.time) if chosen.time and not config.date_format else []
+    if texts and not times.readings(texts, decimal):
         wrong = times.odd(texts, decimal)
         example = next((text for row, text in enumerate(texts) if row not in set(wrong)), "")
         for row in wrong:
@@ -197,6 +198,19 @@ def _number_notes(joined: _Joined, chosen: columns.Chosen, decimal: str) -> list
         f"{first.path} is read with a decimal {mark}: {example!r} is "
         f"{numbers.value(example, decimal):.12g}"
     ]
+
+
+def _placeholder_notes(rows: Sequence[Rows]) -> list[str]:
+    """Returns a note on the first number that may stand for no value."""
+    for one in rows:
+        number = numbers.placeholder(one.values)
+        if number is not None:
+            found = np.flatnonzero(one.values == number)
+            return [
+                f"{one.where(int(found[0]))}: {number:g} is far from all other values; if it means "
+                "that there is none, leave it empty"
+            ]
+    return []
 
 
 def _rows(joined: _Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
@@ -265,11 +279,11 @@ def _reading(
         )
     if len(found) == 1:
         return found[0]
-    fitting = [
-        one
+    even = [
+        min(gaps.evenness(replace(part, times=one.values[part.rows])) for part in rows)
         for one in found
-        if all(gaps.even(replace(part, times=one.values[part.rows])) for part in rows)
     ]
+    fitting = [one for one, much in zip(found, even, strict=True) if 0 < much == max(even)]
     forms = list(dict.fromkeys(one.form for one in found))
     if len(forms) == 1:  # They differ in the time zone alone.
         return (fitting or found)[0]
@@ -326,9 +340,9 @@ def _step_notes(path: Path, series: Sequence[Series], steps: Sequence[Steps]) ->
             total = {split: total[split] + counts[split] for split in SPLITS}
         longest, ends = max(step.longest for step in filled)
         said.append(
-            f"{path}: {sum(total.values())} steps are interpolated, "
+            f"{path}: interpolated steps: {sum(total.values())} ("
             + ", ".join(f"{number} in {split}" for split, number in total.items())
-            + f"; the longest gap has {longest}, between {ends}"
+            + f"); the longest gap has {longest}, from {ends}"
         )
     return said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -50,6 +51,8 @@ _FORMS = {
         "yearmonth": r"(?P<Y>1[5-9]\d\d|2[01]\d\d)(?P<m>0[1-9]|1[0-2])",
     }.items()
 }
+# What NumPy reads.
+_ISO = re.compile(r"[12][0-9]{3}-[01][0-9]-[0-3][0-9](?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?")
 # Years of two digits from 69 on are in the 20th century, as strptime has it.
 _CENTURY = 69
 # Seconds since 1970 from 1973 on, and thousandths, millionths and so on of them.
@@ -84,6 +87,9 @@ def readings(texts: Sequence[str], decimal: str = ".") -> list[Times]:
         decimal: The decimal mark of numbers.
     """
     texts = [text.strip() for text in texts]
+    if all(map(_ISO.fullmatch, texts)):
+        with contextlib.suppress(ValueError):  # There is no February 30.
+            return [Times("year-month-day", np.array(texts, "datetime64[us]"))]
     found = []
     for name, form in _FORMS.items():
         moments = _all(texts, partial(_moment, form))
@@ -99,8 +105,6 @@ def readings(texts: Sequence[str], decimal: str = ".") -> list[Times]:
 
 def odd(texts: Sequence[str], decimal: str = ".") -> list[int]:
     """Returns the rows whose texts are no times of the form that most of them have."""
-    if readings(texts, decimal):
-        return []
     texts = [text.strip() for text in texts]
     failing = [
         [row for row, text in enumerate(texts) if _moment(form, text) is None]
