@@ -20,15 +20,13 @@ import numpy as np
 from pipelines.datasets import files, tables
 from pipelines.datasets.builders.series import ENDS
 from pipelines.datasets.splitting import SPLITS
-from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
-from pipelines.tasks.forecasting import columns, gaps, numbers, times
+from pipelines.tasks.forecasting import columns, gaps, numbers, times, values
 from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.forecasting.gaps import Rows, Steps
+from pipelines.tasks.forecasting.joined import Joined, open_tables
 from pipelines.tasks.forecasting.series import Series
 from pipelines.tasks.forecasting.times import Times
-
-_NEEDS = "a table (.csv, .tsv, .jsonl or .parquet) with a row for each step"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,24 +44,6 @@ class Found:
     left_out: Mapping[str, int]
 
 
-@dataclass(frozen=True, eq=False)
-class _Joined:
-    """Tables one after the other, by split; "" for what is not split."""
-
-    tables: Mapping[str, Table]
-
-    def texts(self, name: str) -> list[str]:
-        return [text for table in self.tables.values() for text in columns.texts(table, name)]
-
-    def lengths(self) -> list[int]:
-        return [len(table) for table in self.tables.values()]
-
-    def place(self, row: int) -> str:
-        starts = np.cumsum([0, *self.lengths()])
-        index = int(np.searchsorted(starts, row, side="right")) - 1
-        return list(self.tables.values())[index].place(int(row - starts[index]))
-
-
 def read(path: Path, config: ForecastingConfig) -> Found:
     """Reads the series of a table, or of a folder with a table for each split.
 
@@ -71,21 +51,21 @@ def read(path: Path, config: ForecastingConfig) -> Found:
         UserError: It is no such table, its columns are unclear, a value is no number or a time no
             time, or steps are missing and `missing` is "error".
     """
-    joined = _tables(path, config)
+    joined = open_tables(path, config)
     first = next(iter(joined.tables.values()))
     chosen = columns.choose(first, config)
     used = [*chosen.values, *filter(None, [chosen.time, chosen.group])]
     for table in joined.tables.values():
         tables.check_columns(table, used)
-    decimal = config.decimal or _decimal(joined, chosen)
-    joined = _Joined(
+    decimal = config.decimal or values.decimal_mark(joined, chosen)
+    joined = Joined(
         {
-            split: tables.leave_out(table, _problems(table, chosen, decimal, config), config)
+            split: tables.leave_out(table, values.problems(table, chosen, decimal, config), config)
             for split, table in joined.tables.items()
         }
     )
     notes = [note for table in joined.tables.values() for note in table.notes]
-    notes += _number_notes(joined, chosen, decimal)
+    notes += values.notes(joined, chosen, decimal)
     rows = _rows(joined, chosen, decimal)
     if chosen.time:
         reading = _reading(joined, chosen, decimal, config, rows[: len(rows) // len(chosen.values)])
@@ -93,7 +73,7 @@ def read(path: Path, config: ForecastingConfig) -> Found:
         notes += [f"times of {path}: {reading.note}"] * bool(reading.note)
     else:
         notes.append(f"no column of {path} is taken as the time: each row is one step")
-    notes += _placeholder_notes(rows)
+    notes += values.placeholder_notes(rows)
     steps = [gaps.without_gaps(one, config.missing) for one in rows]
     series = [
         Series(one.name, step.values, times.shortest(step.times), _ends(step, list(joined.tables)))
@@ -107,113 +87,7 @@ def read(path: Path, config: ForecastingConfig) -> Found:
     return Found(series, [*notes, *_step_notes(path, series, steps)], left_out)
 
 
-def _tables(path: Path, config: ForecastingConfig) -> _Joined:
-    """Returns the tables that a path holds, in the order of the splits."""
-    if path.is_file():
-        found = {"": path} if tables.is_table(path) else {}
-    else:
-        found = files.of_splits(path, tables.READERS)
-        single = [child for child in files.children(path) if tables.is_table(child)]
-        if not found and len(single) == 1:
-            found = {"": single[0]}
-    if not found:
-        raise files.unlike(path, "forecasting", _NEEDS)
-    if "" not in found and "train" not in found:
-        raise UserError(f"{path} has no table train; it has: {', '.join(found)}")
-    read = {split: tables.read(file, config) for split, file in found.items()}
-    for table in read.values():
-        columns.check_header(table)
-    return _Joined(read)
-
-
-def _decimal(joined: _Joined, chosen: columns.Chosen) -> str:
-    """Returns the decimal mark of all numbers.
-
-    Raises:
-        UserError: It is unclear.
-    """
-    texts = [text.strip() for name in chosen.values for text in joined.texts(name)]
-    texts = [text for text in texts if numbers.is_number(text)]
-    first = next(iter(joined.tables.values()))
-    mark = numbers.decimal_mark(texts, first.separator)
-    if mark in numbers.MARKS:
-        return mark
-    separated = f" is separated by {first.separator!r} and" if first.separator else ""
-    if mark == "?":
-        comma, point = (
-            next(text for text in texts if numbers.value(text, other) is None)
-            for other in numbers.MARKS
-        )
-        raise UserError(
-            f"{first.path}{separated} has numbers with a decimal comma ({comma!r}) and with a "
-            f"decimal point ({point!r}); pass the right one as --decimal"
-        )
-    text = next(text for text in texts if "." in text or "," in text)
-    raise UserError(
-        f"{first.path}{separated} has numbers such as {text!r}, whose mark may be that of decimals "
-        "or of thousands; pass --decimal . or --decimal ,"
-    )
-
-
-def _problems(
-    table: Table, chosen: columns.Chosen, decimal: str, config: ForecastingConfig
-) -> dict[int, str]:
-    """Returns what is wrong with rows: no time or group, or a value that is no finite number."""
-    problems: dict[int, str] = {}
-    for name in filter(None, (chosen.time, chosen.group)):
-        for row, text in enumerate(columns.texts(table, name)):
-            if not text.strip():
-                problems[row] = f"{name!r} is empty"
-    texts = columns.texts(table, chosen.time) if chosen.time and not config.date_format else []
-    if texts and not times.readings(texts, decimal):
-        wrong = times.odd(texts, decimal)
-        example = next((text for row, text in enumerate(texts) if row not in set(wrong)), "")
-        for row in wrong:
-            problems.setdefault(row, f"{chosen.time!r} is no time as {example!r}: {texts[row]!r}")
-    mark = "point" if decimal == "." else "comma"
-    for name in chosen.values:
-        for row, text in enumerate(columns.texts(table, name)):
-            if numbers.is_missing(text):
-                continue
-            number = numbers.value(text, decimal)
-            if number is None:
-                problems[row] = f"{name!r} is no number (with a decimal {mark}): {text!r}"
-            elif not np.isfinite(number):
-                problems[row] = f"{name!r} is infinite: {text!r}"
-    return problems
-
-
-def _number_notes(joined: _Joined, chosen: columns.Chosen, decimal: str) -> list[str]:
-    """Returns a note on how numbers are read, if that is not as everywhere."""
-    texts = [text.strip() for name in chosen.values for text in joined.texts(name)]
-    grouped = [text for text in texts if numbers.has_thousands(text, decimal)]
-    marked = [text for text in texts if decimal in text and not numbers.is_missing(text)]
-    first = next(iter(joined.tables.values()))
-    doubtful = first.separator not in (",", "") and all(map(numbers.may_be_thousands, marked))
-    if not grouped and not (marked and (decimal == "," or doubtful)):
-        return []
-    example = (grouped or marked)[0]
-    mark = "point" if decimal == "." else "comma"
-    return [
-        f"{first.path} is read with a decimal {mark}: {example!r} is "
-        f"{numbers.value(example, decimal):.12g}"
-    ]
-
-
-def _placeholder_notes(rows: Sequence[Rows]) -> list[str]:
-    """Returns a note on the first number that may stand for no value."""
-    for one in rows:
-        number = numbers.placeholder(one.values)
-        if number is not None:
-            found = np.flatnonzero(one.values == number)
-            return [
-                f"{one.where(int(found[0]))}: {number:g} is far from all other values; if it means "
-                "that there is none, leave it empty"
-            ]
-    return []
-
-
-def _rows(joined: _Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
+def _rows(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
     """Returns the rows of each series with their times counted: all groups, column by column."""
     lengths = joined.lengths()
     periods = np.repeat(np.arange(len(lengths)), lengths)
@@ -224,7 +98,7 @@ def _rows(joined: _Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
     every = {name: np.array(rows) for name, rows in groups.items()} or {"": np.arange(len(periods))}
     found = []
     for column in chosen.values:
-        values = np.array(
+        parsed = np.array(
             [
                 np.nan if numbers.is_missing(text) else numbers.value(text, decimal)
                 for text in joined.texts(column)
@@ -236,7 +110,7 @@ def _rows(joined: _Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
             found.append(
                 Rows(
                     name=name,
-                    values=values[rows],
+                    values=parsed[rows],
                     times=np.arange(len(rows)),
                     periods=periods[rows],
                     rows=rows,
@@ -248,7 +122,7 @@ def _rows(joined: _Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
 
 
 def _reading(
-    joined: _Joined,
+    joined: Joined,
     chosen: columns.Chosen,
     decimal: str,
     config: ForecastingConfig,
