@@ -46,7 +46,7 @@ class Table:
         columns: By name, the text of each row; of JSON lines and Parquet a value may also be a
             list or a mapping, whose numbers are texts too.
         lines: The line of the file at which each row starts, or its number in Parquet.
-        separator: What separates the fields of CSV; "" for other formats.
+        separator: What separates the fields of CSV; "" for one column, and for other formats.
         notes: What was found and is worth knowing, in sentences.
         left_out: Number of rows that are left out.
     """
@@ -293,7 +293,7 @@ def _csv(path: Path, config: Config) -> Table:
         kept.append(row)
         lines.append(line)
     columns = {name: [row[i] for row in kept] for i, name in enumerate(header)}
-    table = Table(path, columns, lines, separator, tuple(notes))
+    table = Table(path, columns, lines, separator.strip(_ONE_COLUMN), tuple(notes))
     return leave_out(table, problems, config)
 
 

@@ -18,6 +18,7 @@ _TIMES = {
 }
 # Columns without a name, as an index that pandas wrote has.
 _UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+_CSV = (".csv", ".tsv", ".tab")
 _ROWS_TRIED = 1000
 
 
@@ -46,7 +47,7 @@ def texts(table: Table, name: str) -> list[str]:
 def check_header(table: Table) -> None:
     """Raises `UserError` if the first row of a CSV file is data and not names."""
     names = [name for name in table.columns if name]
-    if table.separator and names and all(map(_is_data, names)):
+    if table.path.suffix.lower() in _CSV and names and all(map(_is_data, names)):
         example = "day,units" if len(names) > 1 else "units"
         raise UserError(
             f"the first row of {table.path}, {table.separator.join(names)!r}, is no header; put "

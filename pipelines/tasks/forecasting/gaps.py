@@ -231,9 +231,10 @@ def _missing(number: int, step: str) -> str:
 def _interpolated(rows: Rows, step: steps.Steps, notes: tuple[str, ...]) -> Steps:
     known = ~np.isnan(rows.values)
     places, values = step.positions[known], rows.values[known]
-    cut = len(known) - int(np.flatnonzero(known)[-1] - np.flatnonzero(known)[0] + 1)
-    if cut:
-        notes += (f"rows without a value at its ends, which are left out: {cut}",)
+    first, last = np.flatnonzero(known)[[0, -1]]
+    after = len(known) - 1 - last
+    if first + after:
+        notes += (f"rows without a value at its ends, which are left out: {first + after}",)
     every = np.arange(places[0], places[-1] + 1)
     filled = np.interp(every, places, values)
     filled[places - places[0]] = values
@@ -249,9 +250,8 @@ def _interpolated(rows: Rows, step: steps.Steps, notes: tuple[str, ...]) -> Step
         longest = int(sizes[row]), " to ".join(ends)
     # A step between two splits belongs to the later one.
     periods = rows.periods[known][np.searchsorted(places, every)]
-    return Steps(
-        filled, times, periods, interpolated, np.zeros(cut, int), longest=longest, notes=notes
-    )
+    dropped = np.repeat([0, len(every)], [first, after])
+    return Steps(filled, times, periods, interpolated, dropped, longest=longest, notes=notes)
 
 
 def _irregular(rows: Rows) -> str:

@@ -111,9 +111,9 @@ def decimal_mark(texts: Sequence[str], separator: str) -> str:
     (mark,) = marks
     if mark == "." and separator in (",", ""):
         return "."  # As programs write numbers, and people where the separator is a comma.
-    if mark == "." and separator == ";":
-        return ""  # It mostly comes from where "." separates thousands.
     unmarked = [text for text in texts if "." not in text and "," not in text]
     if any(len(re.sub("[^0-9]", "", text)) > 3 for text in unmarked):
         return mark  # Thousands would be marked here too.
-    return mark if separator in (";", "\t", "|") and not unmarked else ""
+    # Semicolons mostly come from where a comma is the decimal mark, and "." separates thousands.
+    usual = separator in ((";", "\t", "|") if mark == "," else ("\t", "|"))
+    return mark if usual and not unmarked else ""

@@ -145,14 +145,15 @@ def _about(times: np.ndarray) -> Steps | None:
     positions, size = _near(np.diff(whole))
     if positions is None:
         return None
-    name = _interval(round(size))
+    unit = next(unit for unit, _ in _UNITS if abs(size - unit * round(size / unit)) < 0.01 * size)
+    name = _interval(unit * round(size / unit))
     between = _interpolated(whole.astype(np.float64), positions)
     off = float(np.abs(np.diff(whole) - size * np.diff(positions)).max())
     return Steps(
         name,
         positions,
         lambda chosen: between(chosen).astype(np.int64).astype("datetime64[us]"),
-        f"its steps are {name}, to within {off / 1e6:.3g} seconds",
+        f"its steps are {name}, but for up to {off / 1e6:.3g} seconds",
     )
 
 
