@@ -182,6 +182,7 @@ def forecast_lines(lines: Sequence[Line], levels: Sequence[float], *, title: str
             label="truth",
         )
         axes.set_title(line.name, fontsize=9)
+        axes.tick_params("x", labelsize=8)
         axes.margins(x=0.01)
         axes.grid(alpha=0.3)
     figure.axes[0].legend(frameon=False, ncols=4)
