@@ -46,7 +46,7 @@ def test_a_served_model_forecasts_a_file_as_the_registered_one_does(
     window = json.loads((deployed.path / "assets.extra/examples/window.json").read_text())
     # Six months behind the end of the file, which no split holds.
     natural = np.loadtxt(sales, delimiter=",", skiprows=1, usecols=1)[-24:]
-    history = np.array([window["history"], natural], np.float32)
+    history = np.array([window["history"], natural])
 
     model = Model("sales", workplace / "models" / "sales")
     with serving(model) as address, Client(address, timeout=30) as client:

@@ -113,7 +113,11 @@ OWN = {
         "season": SIZE,
         "history": SIZE,
         "horizon": SIZE,
-        "scaling": st.sampled_from(["series", "window"]),
+        "scaling": st.sampled_from(["auto", "series", "window"]),
+        "group": TEXT,
+        "decimal": st.sampled_from(["", ".", ","]),
+        "date_format": st.sampled_from(["", "%d/%m/%Y", "%Y-%m-%dT%H:%M:%S%z"]),
+        "missing": st.sampled_from(["error", "interpolate", "keep"]),
     },
 }
 # A pipeline with a config of its class.

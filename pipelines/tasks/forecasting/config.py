@@ -13,15 +13,23 @@ class ForecastingConfig(Config):
     """Forecasting options."""
 
     column: str = ""
-    """Column of a CSV or Parquet file to forecast; empty takes the only numeric one."""
+    """Columns of own tables to forecast, a series each, as a,b; empty takes the only numeric."""
+    group: str = ""
+    """Column of own tables whose values tell several series apart."""
+    decimal: Literal["", ".", ","] = ""
+    """Decimal mark of own tables, point or comma; empty recognizes it."""
+    date_format: str = ""
+    """Format of times in own tables, in the codes of strptime; empty recognizes it."""
+    missing: Literal["error", "interpolate", "keep"] = "error"
+    """Missing steps of own series: an error, a line between neighbors, or no steps at all."""
     season: Annotated[int, Between(0, 100_000)] = 0
     """Season length in steps; 0 takes that of a bundled data set, else none."""
     history: Annotated[int, Between(1, 100_000)] = 60
     """Input window in steps."""
     horizon: Annotated[int, Between(1, 10_000)] = 12
     """Forecast horizon in steps."""
-    scaling: Literal["series", "window"] = "series"
-    """Standardize with mean and deviation of the training split, or of each input window."""
+    scaling: Literal["auto", "series", "window"] = "auto"
+    """Standardize by the training split or by each input window; auto: by window if several."""
 
 
 PIPELINE = Pipeline(

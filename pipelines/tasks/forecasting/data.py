@@ -1,266 +1,229 @@
-"""Windows of a series: the past that is known at an origin, and the future to forecast.
+"""Windows of series: the past that is known at an origin, and the future to forecast.
 
 The window of origin t is (values[t - history : t], values[t : t + horizon]). An origin belongs to a
 split if all of its horizon lies in it, so that no step that validation or test are scored on is a
 target of training. Histories may reach back into the split before: at the origin they are known.
 
-A series is a bundled set, or a CSV or Parquet file: a row per step, in time order. Its splits are
-consecutive periods, 70 %, 15 % and 15 % of the steps.
+Series are a bundled set or the user's own table, which `reading` reads. Each is split by itself
+into consecutive periods, 70 %, 15 % and 15 % of its steps, and no window crosses from one to
+another.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
-from numpy.lib.stride_tricks import sliding_window_view
 
 from pipelines.datasets import loading
-from pipelines.datasets.builders.series import ENDS, SEASONS
-from pipelines.datasets.dataset import SPLITS, Dataset
+from pipelines.datasets.builders.series import SEASONS
+from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.loading import Identity
+from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
+from pipelines.tasks.forecasting import checks, reading
 from pipelines.tasks.forecasting.config import ForecastingConfig
+from pipelines.tasks.forecasting.scaling import Scaling, by_series, by_window, standardized
+from pipelines.tasks.forecasting.series import Series
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SeriesData(Dataset):
-    """A series in windows: (float32 [history], float32 [horizon]) examples.
+    """Series in windows.
+
+    An example is a dict of "history", float32 [history] in standard units, with its "level" and
+    "deviation", float64; the future in the same units, float32 [horizon]; and a weight, float32,
+    that makes the loss the error over the series' scale. The examples of a split are those of each
+    series after another.
 
     Attributes:
-        values: float64 [steps], in the series' own unit.
-        times: [steps], dates or numbers.
-        ends: Where each split ends; it begins where the one before ends.
+        series: At least one.
         season: Steps of a season, 1 without one.
         history: Length of the input window in steps.
         horizon: Forecast horizon in steps.
-        scale: Mean absolute error of the seasonal naive forecast within train.
+        scaling: What histories are standardized with.
     """
 
-    values: np.ndarray
-    times: np.ndarray
-    ends: Mapping[str, int]
+    series: Sequence[Series]
     season: int
     history: int
     horizon: int
-    scale: float
+    scaling: Scaling
 
-    def origins(self, split: str) -> np.ndarray:
-        """Returns the first step, int [windows], of each horizon within a split."""
-        return _origins(self.ends, split, self.history, self.horizon)
+    def origins(self, split: str) -> list[np.ndarray]:
+        """Returns the first step of each horizon within a split, int [windows], by series."""
+        return [series.origins(split, self.history, self.horizon) for series in self.series]
 
     def histories(self, split: str) -> np.ndarray:
-        """Returns the input window of each origin, float32 [windows, history]."""
-        return _windows(self.values, self.origins(split) - self.history, self.history)
+        """Returns the input window of each origin, float64 [windows, history], in its own unit."""
+        return np.concatenate(
+            [
+                series.windows(origins - self.history, self.history)
+                for series, origins in zip(self.series, self.origins(split), strict=True)
+            ]
+        )
 
     def futures(self, split: str) -> np.ndarray:
-        """Returns the truth from each origin on, float32 [windows, horizon]."""
-        return _windows(self.values, self.origins(split), self.horizon)
+        """Returns the truth from each origin on, float64 [windows, horizon], in its own unit."""
+        return np.concatenate(
+            [
+                series.windows(origins, self.horizon)
+                for series, origins in zip(self.series, self.origins(split), strict=True)
+            ]
+        )
+
+    def raw(self, split: str) -> dict[str, np.ndarray]:
+        """Returns the columns of a split, and the truth in its own unit as "target"."""
+        return {**super().raw(split), "target": self.futures(split)}
 
 
 def load(config: ForecastingConfig) -> SeriesData:
-    """Opens the series that `config` names and cuts it into windows.
+    """Opens the series that `config` names and cuts them into windows.
 
     Raises:
-        UserError: The set or file cannot be had, its column cannot be forecast, or the series is
-            too short.
+        UserError: The set or file cannot be had or read, or its series cannot be forecast.
     """
-    path = Path(config.dataset).expanduser()
-    if path.suffix in _READERS:
-        values, times = _column(_table(path), config.column, path)
-        digest = hashlib.sha256(values.tobytes() + "".join(map(str, times)).encode())
-        identity: Identity = {
-            "name": loading.own_name(path),
-            "version": "1.0.0",
-            "digest": digest.hexdigest()[:12],
-        }
-        ends = {split: round(fraction * len(values)) for split, fraction in ENDS.items()}
-        return _checked(config, identity, values, times, ends, config.season or 1)
-    if config.column:
-        raise UserError(f"--column is for CSV and Parquet files, not for {config.dataset!r}")
+    if path := loading.own_path(config.dataset):
+        found = reading.read(path, config)
+        identity = loading.own_identity(path, _digest(found.series))
+        season = config.season or 1
+        kept, notes, left_out = checks.fit(found.series, str(path), season, config)
+        return cut(
+            identity,
+            kept,
+            season=season,
+            history=config.history,
+            horizon=config.horizon,
+            scaling=_scaling(kept, season, config),
+            notes=[*found.notes, *notes],
+            left_out={split: found.left_out[split] + left_out[split] for split in SPLITS},
+        )
+    if config.column or config.group:
+        option = "column" if config.column else "group"
+        raise UserError(f"--{option} is for your own files, not for {config.dataset!r}")
     source = loading.open_dataset(config)
     name = source.builder.name
     if {"time", "value"} != set(source.builder.info.features or ()):
         raise UserError(
             f"{name} is not a time series; the bundled ones are: {', '.join(SEASONS)}; "
-            "your own CSV or Parquet files work too"
+            "your own CSV, JSON lines or Parquet files work too"
         )
     steps = [step for split in SPLITS for step in source.read(split).as_numpy_iterator()]
-    return _checked(
-        config,
-        source.identity(),
+    series = Series(
+        "",
         np.array([step["value"] for step in steps], np.float64),
         np.array([step["time"].decode() for step in steps], "datetime64[D]"),
         dict(zip(SPLITS, np.cumsum(list(source.sizes().values())).tolist(), strict=True)),
-        config.season or SEASONS.get(name, 1),
+    )
+    season = config.season or SEASONS.get(name, 1)
+    kept, *_ = checks.fit([series], name, season, config)
+    return cut(
+        source.identity(),
+        kept,
+        season=season,
+        history=config.history,
+        horizon=config.horizon,
+        scaling=_scaling(kept, season, config),
     )
 
 
 def cut(
     identity: Identity,
-    values: np.ndarray,
-    times: np.ndarray,
-    ends: Mapping[str, int],
+    series: Sequence[Series],
     *,
     season: int,
     history: int,
     horizon: int,
+    scaling: Scaling,
+    notes: Sequence[str] = (),
+    left_out: dict[str, int] | None = None,
 ) -> SeriesData:
-    """Cuts a series into windows.
+    """Cuts series into windows.
 
     Neighboring windows share most of their steps, so the column "block" makes the bootstrap
-    resample blocks of a horizon's windows; the column "scale" is that of MASE.
+    resample blocks of a horizon's windows of one series; the column "scale" is that of MASE.
 
     Args:
         identity: Name, version and digest.
-        values: As in `SeriesData`, as are the others.
-        times: [steps].
-        ends: Where each split ends.
+        series: As in `SeriesData`, as are the others.
         season: Steps of a season.
         history: Length of the input window.
         horizon: Forecast horizon.
+        scaling: What histories are standardized with.
+        notes: What was found in the user's own file.
+        left_out: By split, rows that are left out.
     """
-    known = values[: ends["train"]]
-    scale = float(np.abs(known[season:] - known[:-season]).mean())
-    origins = {split: _origins(ends, split, history, horizon) for split in SPLITS}
-    examples = {
-        split: tf.data.Dataset.from_tensor_slices(
-            (_windows(values, firsts - history, history), _windows(values, firsts, horizon))
+    scales = [one.scale(season) for one in series]
+    examples, columns = {}, {}
+    for split in SPLITS:
+        parts, blocks, first_block = [], [], 0
+        for one, scale in zip(series, scales, strict=True):
+            origins = one.origins(split, history, horizon)
+            histories = one.windows(origins - history, history)
+            futures = one.windows(origins, horizon)
+            parts.append(_standardized(histories, futures, scale, scaling))
+            blocks.append(first_block + np.arange(len(origins)) // horizon)
+            first_block = blocks[-1][-1] + 1 if len(origins) else first_block
+        known, level, deviation, future, weight = map(np.concatenate, zip(*parts, strict=True))
+        examples[split] = tf.data.Dataset.from_tensor_slices(
+            ({"history": known, "level": level, "deviation": deviation}, future, weight)
         )
-        for split, firsts in origins.items()
-    }
+        columns[split] = {
+            "scale": np.repeat(scales, [len(block) for block in blocks]),
+            "block": np.concatenate(blocks),
+        }
     return SeriesData(
         **identity,
-        sizes={split: len(firsts) for split, firsts in origins.items()},
+        sizes={split: len(columns[split]["block"]) for split in SPLITS},
         train=examples["train"],
         validation=examples["validation"],
         test=examples["test"],
-        columns={
-            split: {
-                "scale": np.full(len(firsts), scale),
-                "block": np.arange(len(firsts)) // horizon,
-            }
-            for split, firsts in origins.items()
-        },
-        example_bytes=4 * history,
-        values=values,
-        times=times,
-        ends=ends,
+        columns=columns,
+        example_bytes=4 * (history + horizon),
+        notes=notes,
+        left_out=left_out or {},
+        series=tuple(series),
         season=season,
         history=history,
         horizon=horizon,
-        scale=scale,
+        scaling=scaling,
     )
 
 
-def _origins(ends: Mapping[str, int], split: str, history: int, horizon: int) -> np.ndarray:
-    """Returns the first step, int [windows], of each horizon within a split."""
-    before = [end for end in ends.values() if end < ends[split]]
-    return np.arange(max([history, *before]), ends[split] - horizon + 1)
+def _standardized(
+    histories: np.ndarray, futures: np.ndarray, scale: float, scaling: Scaling
+) -> tuple[np.ndarray, ...]:
+    """Returns histories, levels, deviations, futures and weights, as in an example."""
+    level, deviation = scaling.of(histories, np)
+    return (
+        standardized(histories, level, deviation).astype(np.float32),
+        level,
+        deviation,
+        standardized(futures, level, deviation).astype(np.float32),
+        # The pinball loss is as large as the unit: times the deviation, it is in the series' own.
+        (deviation / scale).astype(np.float32),
+    )
 
 
-def _windows(values: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """Returns float32 [windows, length], the steps from each start on."""
-    return sliding_window_view(values, length)[starts].astype(np.float32)
-
-
-def _checked(
-    config: ForecastingConfig,
-    identity: Identity,
-    values: np.ndarray,
-    times: np.ndarray,
-    ends: Mapping[str, int],
-    season: int,
-) -> SeriesData:
-    """Returns the series in windows.
-
-    Raises:
-        UserError: A split is too short for a window, or the series repeats itself exactly.
-    """
-    name, history, horizon = identity["name"], config.history, config.horizon
-    lengths = dict(zip(SPLITS, np.diff([0, *ends.values()]).tolist(), strict=True))
-    needed = max(history, 2 * season, 10) + horizon
-    if lengths["train"] < needed or min(lengths.values()) < horizon:
+def _scaling(series: Sequence[Series], season: int, config: ForecastingConfig) -> Scaling:
+    if config.scaling == "window" or (config.scaling == "auto" and len(series) > 1):
+        return by_window(min(one.scale(season) for one in series))
+    if len(series) > 1:
         raise UserError(
-            f"{name} is too short: of its {len(values)} steps train has {lengths['train']}, "
-            f"validation {lengths['validation']}, test {lengths['test']}; --history {history}, "
-            f"--horizon {horizon} and a season of {season} need {needed} in train and {horizon} in "
-            "each of the others"
+            f"--scaling series is for one series, and {config.dataset} has {len(series)}: each has "
+            "a level of its own; --scaling window standardizes each window by itself"
         )
-    data = cut(identity, values, times, ends, season=season, history=history, horizon=horizon)
-    if not data.scale:
-        raise UserError(
-            f"{name} repeats itself exactly every {season} steps; there is nothing to learn"
-        )
-    return data
+    return by_series(series[0].known())
 
 
-_READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-
-
-def _table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise UserError(f"there is no file {path}")
-    try:
-        table = _READERS[path.suffix](path)
-    except (ValueError, OSError) as error:  # Both readers raise these for damaged files.
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
-    if not isinstance(table.index, pd.RangeIndex):  # Parquet keeps times there.
-        table = table.reset_index()
-    return table
-
-
-def _column(table: pd.DataFrame, wanted: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the values to forecast, float64 [steps], and their times, [steps].
-
-    The first column is the time unless it is the one to forecast; the steps are counted then.
-    """
-    names = [str(name) for name in table.columns]
-    table = table.set_axis(names, axis=1)
-    numeric = [name for name in names if pd.api.types.is_numeric_dtype(table[name])]
-    if not wanted:
-        candidates = [name for name in numeric if name != names[0]] or numeric
-        if len(candidates) != 1:
-            raise UserError(
-                f"{path} has {len(candidates)} numeric columns to forecast; choose one of its "
-                f"columns as --column: {', '.join(names)}"
-            )
-        wanted = candidates[0]
-    if wanted not in names:
-        raise UserError(f"{path} has no column {wanted!r}; it has: {', '.join(names)}")
-    if wanted not in numeric:
-        raise UserError(f"column {wanted!r} of {path} is not numeric, as {table[wanted].iloc[0]!r}")
-    values = table[wanted].to_numpy(np.float64, na_value=np.nan)
-    if len(missing := np.flatnonzero(~np.isfinite(values))):
-        raise UserError(
-            f"column {wanted!r} of {path} has {len(missing)} missing or infinite values, the "
-            f"first in row {missing[0] + 1}; fill them or leave their rows out"
-        )
-    if wanted == names[0]:
-        return values, np.arange(len(values))
-    return values, _times(table[names[0]], path)
-
-
-def _times(column: pd.Series, path: Path) -> np.ndarray:
-    """Returns dates or numbers, [steps], that increase from row to row."""
-    times = column
-    if not pd.api.types.is_numeric_dtype(column):
-        times = pd.to_datetime(column, errors="coerce", utc=True).dt.tz_localize(None)
-    if len(unknown := np.flatnonzero(times.isna())):
-        raise UserError(
-            f"the first column of {path} has to be the time; {column.name!r} has "
-            f"{column.iloc[unknown[0]]!r} in row {unknown[0] + 1}"
-        )
-    array = times.to_numpy()
-    if len(back := np.flatnonzero(array[1:] <= array[:-1])):
-        raise UserError(
-            f"the rows of {path} have to be in order of time, one per step; "
-            f"{column.name!r} does not increase in row {back[0] + 2}"
-        )
-    return array
+def _digest(series: Sequence[Series]) -> str:
+    sha = hashlib.sha256()
+    for one in series:
+        sha.update(one.name.encode())
+        sha.update(one.values.tobytes())
+        sha.update(str(one.ends).encode())
+        sha.update("".join(map(str, one.times)).encode())
+    return sha.hexdigest()[:12]

@@ -17,6 +17,7 @@ from pipelines.tasks.forecasting.data import SeriesData
 from pipelines.tasks.forecasting.metrics import LEVELS
 
 _NETWORK, _TRUTH = "tab:blue", "black"
+_MAX_LINES = 4
 _OTHERS = ("tab:orange", "tab:green", "tab:purple", "tab:red")
 
 
@@ -26,40 +27,39 @@ def figures(
     """Yields fans, one-step forecasts, errors by step, and the calibration of quantiles.
 
     Args:
-        data: The series.
+        data: The series; of many, a few are shown.
         test: The network's predictions on the test split.
         baselines: What it is compared with.
         strongest: The one of them that is shown in the fans.
     """
-    origins, quantiles = data.origins("test"), test.predicted["quantiles"]
-    past = min(data.history, 3 * data.horizon)  # More would leave no room for the forecast.
-    chosen = np.unique(np.linspace(0, len(origins) - 1, 6).astype(int))
+    quantiles = test.predicted["quantiles"]
     split = f"the test split of {data.name}"
     panels = [
-        Fan(
-            past_times=data.times[origin - past : origin],
-            past=data.values[origin - past : origin],
-            times=data.times[origin : origin + data.horizon],
-            truth=data.values[origin : origin + data.horizon],
-            quantiles=quantiles[window],
-            other=strongest.predictions.predicted["forecast"][window],
-        )
-        for window, origin in zip(chosen, origins[chosen], strict=True)
+        _fan(data, window, quantiles, strongest.predictions.predicted["forecast"])
+        for window in np.unique(np.linspace(0, len(quantiles) - 1, 6).astype(int))
     ]
-    title = f"Forecasts from {len(chosen)} origins in {split}"
+    title = f"Forecasts from {len(panels)} origins in {split}"
     yield "fans", fans(panels, LEVELS, other=strongest.name, title=title)
     title = f"One step ahead through {split}"
-    values = data.values[origins]
-    yield (
-        "one_step_ahead",
-        forecast_line(data.times[origins], values, quantiles[:, 0], LEVELS, title=title),
-    )
+    origins = data.origins("test")
+    firsts = np.cumsum([0, *map(len, origins)])
+    several = len(data.series) > 1
+    lines = [
+        Line(
+            data.series[index].name if several else "",
+            data.series[index].times[origins[index]],
+            data.series[index].values[origins[index]],
+            quantiles[firsts[index] : firsts[index + 1], 0],
+        )
+        for index in np.unique(np.linspace(0, len(data.series) - 1, _MAX_LINES).astype(int))
+    ]
+    yield "one_step_ahead", forecast_lines(lines, LEVELS, title=title)
     predicted = {"network": test.predicted} | {
         baseline.name: baseline.predictions.predicted for baseline in baselines
     }
-    target = test.examples["target"]
+    target, scale = test.examples["target"], test.examples["scale"]
     errors = {
-        name: np.abs(target - columns["forecast"]).mean(0) / data.scale
+        name: (np.abs(target - columns["forecast"]) / scale[:, None]).mean(0)
         for name, columns in predicted.items()
     }
     yield "error_by_step", error_by_step(errors, y_label="MASE", title=f"Error on {split}")
@@ -75,6 +75,7 @@ class Fan:
     """One forecast.
 
     Attributes:
+        name: Name of the series, or "" for the only one.
         past_times: [history], dates or numbers.
         past: [history].
         times: [horizon].
@@ -83,12 +84,31 @@ class Fan:
         other: [horizon], a forecast to compare with.
     """
 
+    name: str
     past_times: np.ndarray
     past: np.ndarray
     times: np.ndarray
     truth: np.ndarray
     quantiles: np.ndarray
     other: np.ndarray
+
+
+def _fan(data: SeriesData, window: int, quantiles: np.ndarray, other: np.ndarray) -> Fan:
+    """Returns a window of the test split as a fan."""
+    origins = data.origins("test")
+    firsts = np.cumsum([0, *map(len, origins)])
+    index = int(np.searchsorted(firsts, window, side="right")) - 1
+    series, origin = data.series[index], origins[index][window - firsts[index]]
+    past = min(data.history, 3 * data.horizon)  # More would leave no room for the forecast.
+    return Fan(
+        name=series.name if len(data.series) > 1 else "",
+        past_times=series.times[origin - past : origin],
+        past=series.values[origin - past : origin],
+        times=series.times[origin : origin + data.horizon],
+        truth=series.values[origin : origin + data.horizon],
+        quantiles=quantiles[window],
+        other=other[window],
+    )
 
 
 def fans(charts: Sequence[Fan], levels: Sequence[float], *, other: str, title: str) -> Figure:
@@ -103,7 +123,9 @@ def fans(charts: Sequence[Fan], levels: Sequence[float], *, other: str, title: s
     rows = -(-len(charts) // 3)
     figure = Figure(figsize=(13, 3.2 * rows + 0.7), layout="constrained")
     figure.suptitle(title)
-    panels = figure.subplots(rows, 3, squeeze=False, sharey=True).flat
+    # Several series have levels of their own.
+    same = len({chart.name for chart in charts}) == 1
+    panels = figure.subplots(rows, 3, squeeze=False, sharey=same).flat
     for axes in panels:
         axes.set_axis_off()
     for axes, chart in zip(figure.axes, charts, strict=False):
@@ -112,6 +134,7 @@ def fans(charts: Sequence[Fan], levels: Sequence[float], *, other: str, title: s
         _bands(axes, chart.times, chart.quantiles, levels)
         axes.plot(chart.times, chart.other, color=_OTHERS[0], linestyle="--", label=other)
         axes.plot(chart.times, chart.truth, color=_TRUTH, marker=".", label="truth")
+        axes.set_title(chart.name, fontsize=9)
         axes.grid(alpha=0.3)
         axes.tick_params("x", rotation=30, labelsize=8)
         axes.yaxis.set_tick_params(labelleft=True)
@@ -120,31 +143,49 @@ def fans(charts: Sequence[Fan], levels: Sequence[float], *, other: str, title: s
     return figure
 
 
-def forecast_line(
-    times: np.ndarray,
-    truth: np.ndarray,
-    quantiles: np.ndarray,
-    levels: Sequence[float],
-    *,
-    title: str,
-) -> Figure:
-    """Plots a part of the series with the forecast that was made for each of its steps.
+@dataclass(frozen=True)
+class Line:
+    """A part of a series with the forecast that was made for each of its steps.
 
-    Args:
+    Attributes:
+        name: Name of the series, or "" for the only one.
         times: [steps], dates or numbers.
         truth: [steps].
         quantiles: [steps, levels].
+    """
+
+    name: str
+    times: np.ndarray
+    truth: np.ndarray
+    quantiles: np.ndarray
+
+
+def forecast_lines(lines: Sequence[Line], levels: Sequence[float], *, title: str) -> Figure:
+    """Plots series with the forecast that was made for each of their steps, one below the other.
+
+    Args:
+        lines: At least one.
         levels: As in `fans`.
         title: Title of the figure.
     """
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
-    axes = figure.subplots()
-    _bands(axes, times, quantiles, levels)
-    axes.plot(times, truth, color=_TRUTH, linewidth=1, marker=".", markersize=3, label="truth")
-    axes.set(title=title)
-    axes.margins(x=0.01)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, ncols=4)
+    figure = Figure(figsize=(13, 1.4 + 2.8 * len(lines)), layout="constrained")
+    figure.suptitle(title)
+    for axes, line in zip(figure.subplots(len(lines), squeeze=False).flat, lines, strict=True):
+        _bands(axes, line.times, line.quantiles, levels)
+        axes.plot(
+            line.times,
+            line.truth,
+            color=_TRUTH,
+            linewidth=1,
+            marker=".",
+            markersize=3,
+            label="truth",
+        )
+        axes.set_title(line.name, fontsize=9)
+        axes.tick_params("x", labelsize=8)
+        axes.margins(x=0.01)
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend(frameon=False, ncols=4)
     return figure
 
 

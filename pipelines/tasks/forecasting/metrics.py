@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,25 +14,19 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MEDIAN = LEVELS.index(0.5)
 
 
-def pinball(scale: float) -> Callable[[Any, Any], Any]:
-    """Returns the pinball loss over `scale`, the mean over steps and `LEVELS`.
+def pinball(target: Any, quantiles: Any) -> Any:
+    """Returns the pinball loss, [batch], the mean over steps and `LEVELS`.
 
     Koenker & Bassett, "Regression Quantiles", 1978: an error e = y - q at level a costs a e above
     and (a - 1) e below, so that the quantile of level a has the lowest expected cost.
 
     Args:
-        scale: What the errors are divided by; keeps the loss free of the series' unit.
-
-    Returns:
-        A loss of targets [batch, horizon] and quantiles [batch, horizon, levels].
+        target: [batch, horizon].
+        quantiles: [batch, horizon, levels].
     """
     levels = np.array(LEVELS, np.float32)
-
-    def loss(target: Any, quantiles: Any) -> Any:
-        error = (target[..., None] - quantiles) / scale
-        return ops.mean(ops.maximum(levels * error, (levels - 1) * error), axis=(1, 2))
-
-    return loss
+    error = target[..., None] - quantiles
+    return ops.mean(ops.maximum(levels * error, (levels - 1) * error), axis=(1, 2))
 
 
 def scores(predictions: Predictions) -> Scores:

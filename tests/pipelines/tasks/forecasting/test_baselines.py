@@ -10,7 +10,7 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
 from pipelines.tasks.forecasting.baselines import forecasters
 from pipelines.tasks.forecasting.metrics import LEVELS, scores
-from tests.pipelines.tasks.forecasting.examples import series
+from tests.pipelines.tasks.forecasting.examples import months, noise, series, windows
 
 NAMES = ["seasonal naive", "seasonal mean", "exponential smoothing"]
 
@@ -48,7 +48,9 @@ def test_exponential_smoothing_forecasts_as_statsmodels_from_each_origin(season,
     data = series(values, season=season, horizon=6)
     forecast = forecasters(data)["exponential smoothing"]("test").predicted["forecast"]
     seasonal = {"seasonal": "add", "seasonal_periods": 4} if season > 1 else {}
-    train = values[: data.ends["train"]]
+    train = data.series[0].known()
+    center, unit = train.mean(), train.std()
+    train, standard = (train - center) / unit, (values - center) / unit
     fits = []
     for trend in ({}, {"trend": "add"}, {"trend": "add", "damped_trend": True}):
         options = {"initialization_method": "heuristic", **trend, **seasonal}
@@ -56,8 +58,8 @@ def test_exponential_smoothing_forecasts_as_statsmodels_from_each_origin(season,
     best, options = min(fits, key=lambda fit: fit[0].aic)
     assert ("trend" in options) == (slope > 0)
     for row in (0, 5, len(forecast) - 1):
-        known = values[: data.origins("test")[row]]
-        theirs = ETSModel(known, **options).smooth(best.params).forecast(6)
+        known = standard[: data.origins("test")[0][row]]
+        theirs = ETSModel(known, **options).smooth(best.params).forecast(6) * unit + center
         np.testing.assert_allclose(forecast[row], theirs, rtol=1e-6)
 
 
@@ -65,8 +67,8 @@ def test_exponential_smoothing_forecasts_as_statsmodels_from_each_origin(season,
 @given(later=st.floats(-50, 50, width=16))
 def test_no_reference_knows_what_comes_after_an_origin(later):
     data = series()
-    changed = data.values.copy()
-    changed[data.origins("test")[4] :] = later
+    changed = data.series[0].values.copy()
+    changed[data.origins("test")[0][4] :] = later
     before, after = forecasters(data), forecasters(series(changed))
     for name in NAMES:
         one, other = before[name]("test"), after[name]("test")
@@ -85,3 +87,26 @@ def test_quantiles_of_references_cover_what_they_say():
         assert np.all(np.diff(answer.predicted["quantiles"], axis=-1) >= 0)
         below = answer.examples["target"][..., None] <= answer.predicted["quantiles"]
         np.testing.assert_allclose(below.mean((0, 1)), LEVELS, atol=0.05)
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1.0, 1e9), (1e-12, 0.0), (-1e-7, 100.0), (1e9, 5)])
+def test_scores_do_not_depend_on_unit_and_level(factor, offset):
+    plain, moved = (forecasters(series(values)) for values in (noise(), noise() * factor + offset))
+    for name in NAMES:
+        mase = scores(plain[name]("test"))["mase"]
+        assert scores(moved[name]("test"))["mase"] == pytest.approx(mase, rel=1e-3)
+        assert mase > 0.3
+
+
+def test_several_series_are_forecast_each_by_itself():
+    one, other = months(noise(), "one"), months(1e6 * noise(200, seed=1), "other")
+    alone = [forecasters(windows(each)) for each in (one, other)]
+    both = forecasters(windows(one, other))
+    for name in NAMES:
+        parts = [each[name]("test") for each in alone]
+        whole = both[name]("test")
+        for answer in ("forecast", "quantiles"):
+            expected = np.concatenate([part.predicted[answer] for part in parts])
+            np.testing.assert_allclose(whole.predicted[answer], expected)
+        target = np.concatenate([part.examples["target"] for part in parts])
+        np.testing.assert_array_equal(whole.examples["target"], target)

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from pipelines.tasks.forecasting import figures as series_figures
-from pipelines.tasks.forecasting.figures import Fan
+from pipelines.tasks.forecasting.figures import Fan, Line
 
 LEVELS = (0.1, 0.5, 0.9)
 
@@ -24,9 +24,11 @@ def lines(axes) -> dict[str, np.ndarray]:
     return {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.lines}
 
 
-def fan(times: np.ndarray, start: float) -> Fan:
+def fan(times: np.ndarray, start: float, name: str = "") -> Fan:
     quantiles = start + np.array([[0.0, 1.0, 3.0], [0.0, 2.0, 5.0]])
-    return Fan(times[:3], np.full(3, start), times[3:], np.full(2, 7.0), quantiles, np.zeros(2))
+    return Fan(
+        name, times[:3], np.full(3, start), times[3:], np.full(2, 7.0), quantiles, np.zeros(2)
+    )
 
 
 @pytest.mark.parametrize("times", [np.arange(5), np.datetime64("1700-01", "Y") + np.arange(5)])
@@ -50,15 +52,25 @@ def test_fans_show_each_forecast_in_a_panel(times, count):
         assert (ys.min(), ys.max()) == (chart.quantiles.min(), chart.quantiles.max())
 
 
-def test_a_line_shows_truth_median_and_bands():
+def test_fans_of_several_series_have_their_names_and_axes_of_their_own():
+    charts = [fan(np.arange(5), 0.0, "north"), fan(np.arange(5), 1e6, "south")]
+    figure = rendered(series_figures.fans(charts, LEVELS, other="naive", title="Fans"))
+    north, south = (axes for axes in figure.axes if axes.axison)
+    assert [north.get_title(), south.get_title()] == ["north", "south"]
+    assert north.get_ylim()[1] < 100
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_lines_show_truth_median_and_bands(count):
     quantiles = np.arange(12.0).reshape(4, 3)
-    figure = rendered(
-        series_figures.forecast_line(np.arange(4), np.zeros(4), quantiles, LEVELS, title="Steps")
-    )
-    (axes,) = figure.axes
-    assert axes.get_title() == "Steps"
-    np.testing.assert_array_equal(lines(axes)["median"], quantiles[:, 1])
-    np.testing.assert_array_equal(lines(axes)["truth"], np.zeros(4))
+    charts = [Line(f"line {i}", np.arange(4), np.full(4, i), quantiles) for i in range(count)]
+    figure = rendered(series_figures.forecast_lines(charts, LEVELS, title="Steps"))
+    assert figure.get_suptitle() == "Steps"
+    for index, axes in enumerate(figure.axes):
+        assert axes.get_title() == f"line {index}"
+        np.testing.assert_array_equal(lines(axes)["median"], quantiles[:, 1])
+        np.testing.assert_array_equal(lines(axes)["truth"], np.full(4, index))
+    assert len(figure.axes) == count
 
 
 @pytest.mark.parametrize("steps", [1, 6])

@@ -14,8 +14,8 @@ def test_the_loss_weighs_errors_by_the_level():
     target = np.array([[4.0, -2.0]], np.float32)
     above = 4.0 * np.array(LEVELS)
     below = 2.0 * (1 - np.array(LEVELS))
-    loss = pinball(scale=2.0)(target, quantiles)
-    np.testing.assert_allclose(loss, [(above + below).mean() / 2 / 2], rtol=1e-6)
+    loss = pinball(target, quantiles)
+    np.testing.assert_allclose(loss, [(above + below).mean() / 2], rtol=1e-6)
 
 
 def test_the_loss_is_lowest_at_the_quantiles():
@@ -24,7 +24,7 @@ def test_the_loss_is_lowest_at_the_quantiles():
 
     def cost(quantiles: np.ndarray) -> float:
         every = np.broadcast_to(quantiles, (len(values), 1, 5))
-        return float(np.mean(pinball(1.0)(values[:, None], every)))
+        return float(np.mean(pinball(values[:, None], every)))
 
     for index in range(5):
         for step in (-0.05, 0.05):

@@ -1,0 +1,241 @@
+"""Times as they stand in tables: dates, times of day with dates, months, quarters, numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+import numpy as np
+
+from pipelines.tasks.forecasting import numbers
+
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTH = (
+    r"(?P<name>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+)
+_WEEKDAY = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?,? +)?"
+_ZONE = r"(?: ?(?P<zone>z|utc|gmt|[+-]\d\d(?::?\d\d)?))?"
+_CLOCK = (
+    r"(?:(?:t|,? +)(?P<H>\d\d?)(?::?(?P<M>\d\d)(?::?(?P<S>\d\d)(?:[.,](?P<f>\d{1,9}))?)?)?"
+    rf"(?: ?(?P<half>[ap])\.?m\.?)?{_ZONE})?"
+)
+_CLOCK_ALONE = re.compile(r"\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[ap]\.?m\.?)?", re.IGNORECASE)
+_Y, _y, _m, _d = r"(?P<Y>\d{4})", r"(?P<y>\d\d)", r"(?P<m>\d\d?)", r"(?P<d>\d\d?)"
+_SEPARATOR = r"(?P<s>[-/.])"
+
+# The forms of times, tried in turn. Those that several of fit, as 01/02/2005, are neighbors.
+_FORMS = {
+    name: re.compile(pattern, re.IGNORECASE)
+    for name, pattern in {
+        "year-month-day": rf"{_Y}{_SEPARATOR}{_m}(?:(?P=s){_d}{_CLOCK})?",
+        "day/month/year": rf"{_d}{_SEPARATOR}{_m}(?P=s)(?:{_Y}|{_y}){_CLOCK}",
+        "month/day/year": rf"{_m}{_SEPARATOR}{_d}(?P=s)(?:{_Y}|{_y}){_CLOCK}",
+        "year/month/day": rf"{_y}{_SEPARATOR}{_m}(?P=s){_d}{_CLOCK}",
+        "month/year": rf"{_m}[-/.]{_Y}",
+        "day month year": rf"{_WEEKDAY}{_d}\.?[- /]?{_MONTH}[- /,]*(?:{_Y}|{_y}){_CLOCK}",
+        "month day year": rf"{_WEEKDAY}{_MONTH}[- ]?{_d},?[- ]+{_Y}{_CLOCK}",
+        "month year": rf"{_MONTH}[- /,]*(?:{_Y}|'?{_y})",
+        "year month": rf"{_Y}[- /]?{_MONTH}(?:[- ]{_d}{_CLOCK})?",
+        "year and quarter": rf"{_Y}[- /]?q(?P<q>[1-4])",
+        "quarter and year": rf"q(?P<q>[1-4])[- /]*{_Y}",
+        "year and month": rf"{_Y}[- ]?m(?P<m>\d\d?)",
+        "year and week": rf"{_Y}[- ]?w(?P<w>\d\d?)(?:-(?P<u>[1-7]))?",
+        "yearmonthday": r"(?P<Y>1[5-9]\d\d|2[01]\d\d)(?P<m>[01]\d)(?P<d>[0-3]\d)"
+        rf"{_CLOCK}",
+        "yearmonth": r"(?P<Y>1[5-9]\d\d|2[01]\d\d)(?P<m>0[1-9]|1[0-2])",
+    }.items()
+}
+# What NumPy reads.
+_ISO = re.compile(r"[12][0-9]{3}-[01][0-9]-[0-3][0-9](?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?")
+# Years of two digits from 69 on are in the 20th century, as strptime has it.
+_CENTURY = 69
+# Seconds since 1970 from 1973 on, and thousandths, millionths and so on of them.
+_UNIX = (
+    (1e8, 5e9, 10**6, "seconds"),
+    (1e11, 5e12, 10**3, "milliseconds"),
+    (1e14, 5e15, 1, "microseconds"),
+    (1e17, 5e18, 1e-3, "nanoseconds"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Times:
+    """Texts read as times.
+
+    Attributes:
+        form: How they were read, as "day/month/year".
+        values: [rows], datetime64[us] or numbers.
+        note: What is worth knowing about it, in a sentence's part, or "".
+    """
+
+    form: str
+    values: np.ndarray
+    note: str = ""
+
+
+def readings(texts: Sequence[str], decimal: str = ".") -> list[Times]:
+    """Returns each way in which all texts are times; none if there is none, several if unclear.
+
+    Args:
+        texts: At least one.
+        decimal: The decimal mark of numbers.
+    """
+    texts = [text.strip() for text in texts]
+    if all(map(_ISO.fullmatch, texts)):
+        with contextlib.suppress(ValueError):  # There is no February 30.
+            return [Times("year-month-day", np.array(texts, "datetime64[us]"))]
+    found = []
+    for name, form in _FORMS.items():
+        moments = _all(texts, partial(_moment, form))
+        if moments is not None:
+            found += _zoned(name, moments)
+    if found:
+        return found
+    values = _all(texts, lambda text: numbers.value(text, decimal))
+    if values is None or not all(map(math.isfinite, values)):
+        return []
+    return [_numeric(np.array(values, np.float64), texts)]
+
+
+def odd(texts: Sequence[str], decimal: str = ".") -> list[int]:
+    """Returns the rows whose texts are no times of the form that most of them have."""
+    texts = [text.strip() for text in texts]
+    failing = [
+        [row for row, text in enumerate(texts) if _moment(form, text) is None]
+        for form in _FORMS.values()
+    ]
+    failing.append([row for row, text in enumerate(texts) if numbers.value(text, decimal) is None])
+    return min(failing, key=len)
+
+
+def formatted(texts: Sequence[str], form: str) -> tuple[list[Times], int]:
+    """Returns texts read in a format of `strptime`, or the first row that is not in it.
+
+    Returns:
+        The readings, and the number of the row, -1 if all fit.
+    """
+    moments = []
+    for row, text in enumerate(texts):
+        try:
+            moment = datetime.strptime(text.strip(), form)
+        except ValueError:
+            return [], row
+        offset = moment.utcoffset()
+        moments.append((moment.replace(tzinfo=None), offset))
+    return _zoned(form, moments), -1
+
+
+def is_clock(text: str) -> bool:
+    """Returns whether a text is a time of day without a date, as "23:00"."""
+    return _CLOCK_ALONE.fullmatch(text.strip()) is not None
+
+
+def is_date(text: str) -> bool:
+    """Returns whether a text is a date in any form, and no plain number."""
+    return any(_moment(form, text.strip()) for form in _FORMS.values())
+
+
+def shown(time: np.generic) -> str:
+    """Returns a time as short as it can be written, as "2021-01-31" or "17"."""
+    if not isinstance(time, np.datetime64):
+        return f"{float(time):.12g}"
+    return str(shortest(np.array([time]))[0]).replace("T", " ")
+
+
+def shortest(values: np.ndarray) -> np.ndarray:
+    """Returns times in the largest unit, from days on, that holds them; numbers as they are."""
+    if values.dtype.kind != "M":
+        return values
+    for unit in ("D", "m", "s", "ms"):
+        coarse = values.astype(f"datetime64[{unit}]")
+        if np.all(coarse == values):
+            return coarse
+    return values
+
+
+def _all(texts: Sequence[str], parse: Callable[[str], object]) -> list | None:
+    """Returns what all texts are parsed to, or none as soon as one is not."""
+    parsed = []
+    for text in texts:
+        one = parse(text)
+        if one is None:
+            return None
+        parsed.append(one)
+    return parsed
+
+
+def _moment(form: re.Pattern[str], text: str) -> tuple[datetime, timedelta | None] | None:
+    """Returns the local time that a text means and its offset from UTC, or none if it has none."""
+    match = form.fullmatch(text)
+    if match is None:
+        return None
+    group = match.groupdict()
+    year = int(group["Y"]) if group.get("Y") else int(group["y"])
+    if not group.get("Y"):
+        year += 1900 if year >= _CENTURY else 2000
+    if group.get("name"):
+        month = _MONTHS.index(group["name"][:3].lower()) + 1
+    else:
+        month = int(group.get("m") or 3 * int(group.get("q") or 1) - 2)
+    hour, half = int(group.get("H") or 0), (group.get("half") or "").lower()
+    if half:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if half == "p" else 0)
+    minute, second = int(group.get("M") or 0), int(group.get("S") or 0)
+    late = hour == 24 and not minute and not second  # The end of a day.
+    try:
+        if group.get("w"):
+            day = datetime.fromisocalendar(year, int(group["w"]), int(group["u"] or 1))
+        else:
+            day = datetime(year, month, int(group.get("d") or 1))
+        moment = day.replace(
+            hour=0 if late else hour,
+            minute=minute,
+            second=second,
+            microsecond=int(f"{group.get('f') or 0:<06}"[:6]),
+        )
+        moment += timedelta(days=late)
+        zone = (group.get("zone") or "").lower()
+    except (ValueError, OverflowError):
+        return None
+    if not zone:
+        return moment, None
+    digits = re.sub("[^0-9]", "", zone).ljust(4, "0")
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return moment, -offset if zone.startswith("-") else offset
+
+
+def _zoned(name: str, moments: Sequence[tuple[datetime, timedelta | None]]) -> list[Times]:
+    """Returns local times; where their offsets from UTC differ, times in UTC before them."""
+    local = np.array([moment for moment, _ in moments], "datetime64[us]")
+    offsets = {offset for _, offset in moments}
+    if len(offsets) == 1:
+        return [Times(name, local)]
+    if None in offsets:
+        return []
+    shift = np.array([offset for _, offset in moments], "timedelta64[us]")
+    return [
+        Times(name, local - shift, "their offsets from UTC differ: they are taken in UTC"),
+        Times(name, local, "their offsets from UTC differ, and their steps are even in local time"),
+    ]
+
+
+def _numeric(values: np.ndarray, texts: Sequence[str]) -> Times:
+    whole = np.all(values == np.floor(values))
+    if not whole:
+        return Times("numbers", values)
+    if np.abs(values).max() < 2**53:
+        values = values.astype(np.int64)
+    for low, high, factor, unit in _UNIX:
+        if low <= values.min() and values.max() < high:
+            exact = [int(text) if text.isdigit() else int(float(text)) for text in texts]
+            micros = np.array([int(one // 1000 if factor < 1 else one * factor) for one in exact])
+            return Times(unit, micros.astype("datetime64[us]"), f"read as {unit} since 1970, UTC")
+    return Times("numbers", values)

@@ -1,0 +1,101 @@
+"""The numbers of a series' tables: how they are read, and rows that have none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipelines.datasets.tables import Table
+from pipelines.errors import UserError
+from pipelines.tasks.forecasting import columns, numbers, times
+from pipelines.tasks.forecasting.config import ForecastingConfig
+from pipelines.tasks.forecasting.gaps import Rows
+from pipelines.tasks.forecasting.joined import Joined
+
+
+def decimal_mark(joined: Joined, chosen: columns.Chosen) -> str:
+    """Returns the decimal mark of all numbers.
+
+    Raises:
+        UserError: It is unclear.
+    """
+    texts = [text.strip() for name in chosen.values for text in joined.texts(name)]
+    texts = [text for text in texts if numbers.is_number(text)]
+    first = next(iter(joined.tables.values()))
+    mark = numbers.decimal_mark(texts, first.separator)
+    if mark in numbers.MARKS:
+        return mark
+    separated = f" is separated by {first.separator!r} and" if first.separator else ""
+    if mark == "?":
+        comma, point = (
+            next(text for text in texts if numbers.value(text, other) is None)
+            for other in numbers.MARKS
+        )
+        raise UserError(
+            f"{first.path}{separated} has numbers with a decimal comma ({comma!r}) and with a "
+            f"decimal point ({point!r}); pass the right one as --decimal"
+        )
+    text = next(text for text in texts if "." in text or "," in text)
+    raise UserError(
+        f"{first.path}{separated} has numbers such as {text!r}, whose mark may be that of decimals "
+        "or of thousands; pass --decimal . or --decimal ,"
+    )
+
+
+def problems(
+    table: Table, chosen: columns.Chosen, decimal: str, config: ForecastingConfig
+) -> dict[int, str]:
+    """Returns what is wrong with rows: no time or group, or a value that is no finite number."""
+    found: dict[int, str] = {}
+    for name in filter(None, (chosen.time, chosen.group)):
+        for row, text in enumerate(columns.texts(table, name)):
+            if not text.strip():
+                found[row] = f"{name!r} is empty"
+    texts = columns.texts(table, chosen.time) if chosen.time and not config.date_format else []
+    if texts and not times.readings(texts, decimal):
+        wrong = times.odd(texts, decimal)
+        example = next((text for row, text in enumerate(texts) if row not in set(wrong)), "")
+        for row in wrong:
+            found.setdefault(row, f"{chosen.time!r} is no time as {example!r}: {texts[row]!r}")
+    mark = "point" if decimal == "." else "comma"
+    for name in chosen.values:
+        for row, text in enumerate(columns.texts(table, name)):
+            if numbers.is_missing(text):
+                continue
+            number = numbers.value(text, decimal)
+            if number is None:
+                found[row] = f"{name!r} is no number (with a decimal {mark}): {text!r}"
+            elif not np.isfinite(number):
+                found[row] = f"{name!r} is infinite: {text!r}"
+    return found
+
+
+def notes(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[str]:
+    """Returns a note on how numbers are read, if that is not as everywhere."""
+    texts = [text.strip() for name in chosen.values for text in joined.texts(name)]
+    grouped = [text for text in texts if numbers.has_thousands(text, decimal)]
+    marked = [text for text in texts if decimal in text and not numbers.is_missing(text)]
+    first = next(iter(joined.tables.values()))
+    doubtful = first.separator not in (",", "") and all(map(numbers.may_be_thousands, marked))
+    if not grouped and not (marked and (decimal == "," or doubtful)):
+        return []
+    example = (grouped or marked)[0]
+    mark = "point" if decimal == "." else "comma"
+    return [
+        f"{first.path} is read with a decimal {mark}: {example!r} is "
+        f"{numbers.value(example, decimal):.12g}"
+    ]
+
+
+def placeholder_notes(rows: Sequence[Rows]) -> list[str]:
+    """Returns a note on the first number that may stand for no value."""
+    for one in rows:
+        number = numbers.placeholder(one.values)
+        if number is not None:
+            found = np.flatnonzero(one.values == number)
+            return [
+                f"{one.where(int(found[0]))}: {number:g} is far from all other values; if it means "
+                "that there is none, leave it empty"
+            ]
+    return []
