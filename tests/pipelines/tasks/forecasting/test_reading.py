@@ -301,7 +301,7 @@ def test_bad_rows_are_left_out_if_told_so_and_are_missing_then(own):
     found = own(content, skip_bad=True)
     np.testing.assert_array_equal(the_only(found).values, STEPS[1:50])
     assert found.left_out["train"] == 1
-    assert "1 rows of" in found.notes[0]
+    assert "1 row of" in found.notes[0]
     middle = table(DAY_TEXTS[:50], ["0", "abc", *map(str, STEPS[2:50])])
     with pytest.raises(UserError, match="a step of a day is missing"):
         own(middle, skip_bad=True)
