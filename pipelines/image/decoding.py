@@ -13,6 +13,8 @@ import tensorflow as tf
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _BMP = b"BM"
+# Most files have nothing of what takes small steps to read.
+_MORE_TO_READ = r"BM\C*|\C*(?:Exif\x00\x00|eXIf|tRNS)\C*"
 _ORIENTATION = 0x0112
 _SHORT, _LONG = 3, 4
 # ITU-R BT.601.
@@ -45,8 +47,11 @@ def upright(encoded: tf.Tensor) -> tf.Tensor:
         is_bmp = _starts(encoded, _BMP)
         return tf.cond(is_bmp, lambda: _colors_of_bmp(image, encoded), lambda: image)
 
-    is_jpeg, is_png = _starts(encoded, _JPEG), _starts(encoded, _PNG)
-    return tf.cond(is_jpeg, jpeg, lambda: tf.cond(is_png, png, neither))
+    def read_more() -> tf.Tensor:
+        is_jpeg, is_png = _starts(encoded, _JPEG), _starts(encoded, _PNG)
+        return tf.cond(is_jpeg, jpeg, lambda: tf.cond(is_png, png, neither))
+
+    return tf.cond(tf.strings.regex_full_match(encoded, _MORE_TO_READ), read_more, lambda: image)
 
 
 def on_white(image: tf.Tensor, channels: int) -> tf.Tensor:
