@@ -21,6 +21,8 @@ _SHORT, _LONG = 3, 4
 _LUMA = (0.299, 0.587, 0.114)
 
 
+# Traced once: every data set and signature calls it.
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def upright(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a PNG, JPEG, GIF or BMP file, string [].
 

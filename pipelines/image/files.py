@@ -41,7 +41,6 @@ _FORMATS = (
 _HEADERS_OF_BMP = {12, 40, 52, 56, 64, 108, 124}
 # A high byte below this means that a 16-bit image uses less than an eighth of its range.
 _DARK = 32
-_string = tf.TensorSpec([], tf.string)
 
 
 @dataclass(frozen=True)
@@ -228,7 +227,7 @@ def _scanned(path: Path) -> ImageFile | str:
     try:
         if not content.startswith((_PNG, _JPEG)):
             encoded, kind, pages = _as_png(content)
-        image = _decoded(tf.constant(encoded)).numpy()
+        image = upright(tf.constant(encoded)).numpy()
     except tf.errors.OpError:
         return _damage(content)
     except ValueError as error:
@@ -245,11 +244,6 @@ def _scanned(path: Path) -> ImageFile | str:
         largest=int(image[..., : 1 if channels < 3 else 3].max()) if deep else -1,
         pages=pages,
     )
-
-
-@tf.function(input_signature=[_string])
-def _decoded(encoded: tf.Tensor) -> tf.Tensor:
-    return upright(encoded)
 
 
 def _damage(content: bytes) -> str:
