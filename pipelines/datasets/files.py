@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -127,6 +128,11 @@ def _kind(file: Path) -> str:
 def unlike(path: Path, task: str, needs: str) -> UserError:
     """Returns the error of a path that does not hold what a task needs."""
     return UserError(f"{task} needs {needs}, but {path} holds {describe(path)}")
+
+
+def printable(path: Path) -> str:
+    """Returns a path as text; bytes in it that are not UTF-8 become "\\xff"."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def digest(files: Iterable[Path]) -> str:

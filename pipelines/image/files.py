@@ -171,29 +171,6 @@ def notes(images: Sequence[ImageFile]) -> list[str]:
     return found
 
 
-def leave_out(problems: Sequence[tuple[Path, str]], total: int, skip_bad: bool) -> list[str]:
-    """Returns a note about files that cannot be used; none where there are none.
-
-    Args:
-        problems: Files, each with what is wrong with it.
-        total: Number of all files.
-        skip_bad: Whether such files may be left out.
-
-    Raises:
-        UserError: There are such files, and `skip_bad` is false; or there are no others.
-    """
-    if not problems:
-        return []
-    path, reason = problems[0]
-    others = f", and {len(problems) - 1} more files are bad" if len(problems) > 1 else ""
-    sentence = f"{path} {reason}{others}"
-    if not skip_bad:
-        raise UserError(f"{sentence}; mend it, or pass --skip_bad true to leave such files out")
-    if len(problems) == total:
-        raise UserError(f"no file is good: {sentence}")
-    return [f"{counted(problems, 'bad file')} of {total} left out: {sentence}"]
-
-
 def counted(items: Sequence[object], what: str) -> str:
     """Returns a number of things, as "1 file" or "3 files"."""
     return f"{len(items)} {what}{'s' * (len(items) != 1)}"

@@ -10,13 +10,8 @@ from pathlib import Path
 
 from pipelines.datasets import files
 from pipelines.errors import UserError
-from pipelines.image.files import (
-    IMAGE_FOLDERS,
-    MASK_FOLDERS,
-    are_images,
-    counted,
-    named,
-)
+from pipelines.image.files import IMAGE_FOLDERS, MASK_FOLDERS, are_images, counted, named
+from pipelines.image.splits import relative
 
 NEEDS = "images as SPLIT/CLASS/IMAGE or CLASS/IMAGE, or a table with the columns image and label"
 
@@ -67,7 +62,8 @@ def listing(path: Path) -> Listing:
             notes.append(f"{folder} has no image with a class")
     beside = [child for child in files.children(path) if child not in splits.values()]
     if beside:
-        notes.append(f"beside the splits of {path}, not read: {named(below(beside, path))}")
+        names = [child.name for child in beside]
+        notes.append(f"beside the splits of {path}, not read: {named(names)}")
     return Listing(found, notes, left_out)
 
 
@@ -149,13 +145,13 @@ def _of_classes(folder: Path) -> tuple[list[tuple[Path, str]], list[str], list[P
     if loose:
         said.append(
             f"{counted(loose, 'image')} in {folder} left out, in no folder of a class: "
-            f"{named(below(loose, folder))}"
+            f"{named([relative(one, folder) for one in loose])}"
         )
     if other:
         verb = "is" if len(other) == 1 else "are"
         said.append(
             f"{counted(other, 'file')} below {folder} {verb} no image and not read: "
-            f"{named(below(other, folder))}"
+            f"{named([relative(one, folder) for one in other])}"
         )
     return found, said, loose
 
@@ -165,13 +161,5 @@ def _class_name(folder: Path) -> str:
 
     Systems differ in how they store letters with accents.
     """
-    name = unicodedata.normalize("NFC", folder.name)
+    name = unicodedata.normalize("NFC", files.printable(Path(folder.name)))
     return name.replace("%2F", "/").replace("%25", "%")
-
-
-def relative(path: Path, base: Path) -> str:
-    return str(path.relative_to(base) if path.is_relative_to(base) else path)
-
-
-def below(paths: Iterable[Path], base: Path) -> list[str]:
-    return [relative(path, base) for path in paths]

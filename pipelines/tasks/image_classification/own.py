@@ -18,11 +18,11 @@ from pathlib import Path
 
 from pipelines.datasets import files, splitting, tables
 from pipelines.datasets.splitting import SPLITS
-from pipelines.errors import UserError
 from pipelines.image.config import ImageConfig
-from pipelines.image.files import ImageFile, counted, leave_out, named, notes, scan
+from pipelines.image.files import ImageFile, counted, named, notes, scan
+from pipelines.image.splits import leave_out, relative, table_path, with_all_splits
 from pipelines.tasks.image_classification import folders
-from pipelines.tasks.image_classification.folders import Listing, relative
+from pipelines.tasks.image_classification.folders import Listing
 
 Example = tuple[ImageFile, str]
 
@@ -62,7 +62,9 @@ def read(path: Path, config: ImageConfig) -> OwnImages:
     names = {split: [label for _, label in found] for split, found in listing.found.items()}
     folders.check_classes(path, names)
     good, found_notes, left_out = _checked(listing, config)
-    examples, split_notes = _with_all_splits(path, good, config)
+    examples, split_notes = with_all_splits(
+        path, good, config, lambda one: one[0].digest, lambda one: one[1]
+    )
     found_notes = [*listing.notes, *found_notes, *split_notes]
     lost = {split: listing.left_out.get(split, 0) + left_out.get(split, 0) for split in SPLITS}
     # What is not split yet counts as train.
@@ -99,29 +101,6 @@ def _checked(
     return good, leave_out(problems, len(flat), config.skip_bad), dict(left_out)
 
 
-def _with_all_splits(
-    path: Path, examples: Mapping[str, list[Example]], config: ImageConfig
-) -> tuple[dict[str, list[Example]], list[str]]:
-    """Returns examples of all splits: those that are missing are cut off from train."""
-    whole = examples.get("train") or examples.get("") or []
-    missing = [split for split in SPLITS[1:] if not examples.get(split)]
-    if not missing:
-        return {split: examples[split] for split in SPLITS}, []
-    keys, labels = [file.digest for file, _ in whole], [label for _, label in whole]
-    rows = splitting.stratified(keys, labels, config.split_seed, missing)
-    if empty := [split for split, chosen in rows.items() if not chosen]:
-        raise UserError(
-            f"{path} has too few images ({len(whole)}) for a {empty[0]} split of its own"
-        )
-    cut = {split: [whole[row] for row in chosen] for split, chosen in rows.items()}
-    note = (
-        f"{path} is split into {', '.join(cut)} by --split_seed {config.split_seed}; equal files "
-        "are in one split"
-    )
-    every = {**examples, **cut}
-    return {split: every[split] for split in SPLITS}, [note]
-
-
 def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
     """Reads a table, or a folder of tables, whose rows are images and labels."""
     images: dict[str, ImageFile] = {}
@@ -129,10 +108,10 @@ def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
     def complete(rows: tables.Table) -> tables.Table:
         """Replaces the path of each image by the digest of its content, by which rows are split."""
         rows = tables.without_empty(rows, config)
-        paths = [_from(rows.path.parent, name) for name in rows.columns["image"]]
+        paths = [table_path(rows.path.parent, name) for name in rows.columns["image"]]
         results = scan(paths)
         problems = {
-            row: result if paths[row].exists() else "there is no such file"
+            row: result if paths[row].exists() else "is not there"
             for row, result in enumerate(results)
             if isinstance(result, str)
         }
@@ -153,12 +132,6 @@ def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
     found_notes = [note for rows in splits.values() for note in rows.notes]
     lost = {split: rows.left_out for split, rows in splits.items()}
     return _finished(path, examples, found_notes, lost)
-
-
-def _from(folder: Path, name: str) -> Path:
-    """Returns the path of an image that a table names, also as Windows writes it."""
-    path = folder / name.strip()
-    return path if path.exists() or "\\" not in name else folder / name.strip().replace("\\", "/")
 
 
 def _finished(

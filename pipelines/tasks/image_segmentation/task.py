@@ -35,13 +35,13 @@ from matplotlib.figure import Figure
 from pipelines.baselines import Baseline, scored
 from pipelines.errors import UserError
 from pipelines.export.signature import Signature
-from pipelines.image.config import ImageConfig
 from pipelines.image.examples import encode_png, first_images
 from pipelines.image.preprocessing import augmentation, scale
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import Network, Task
 from pipelines.tasks.image_segmentation import baselines, metrics, signatures
+from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.image_segmentation.data import (
     IGNORE_ID,
     SegmentedImages,
@@ -51,7 +51,7 @@ from pipelines.tasks.image_segmentation.data import (
 from pipelines.tasks.image_segmentation.figures import figures
 
 
-class ImageSegmentation(Task[ImageConfig, SegmentedImages]):
+class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
     """Semantic segmentation: from uint8 images to a class for each pixel."""
 
     metric = "mean_iou"
