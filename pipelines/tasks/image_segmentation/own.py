@@ -82,7 +82,7 @@ def read(path: Path, config: SegmentationConfig) -> OwnMasks:
     """
     base = path if path.is_dir() else path.parent
     listing = _listing(path) if path.is_dir() else None
-    if listing:
+    if listing and (listing.pairs or (listing.alone and not _has_tables(path))):
         examples, said, left_out = _checked(listing, config)
         whole, more = with_all_splits(path, examples, config, lambda pair: pair[0].digest)
         said = [*listing.notes, *said, *more]

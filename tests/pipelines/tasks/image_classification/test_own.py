@@ -437,10 +437,9 @@ def test_a_folder_keeps_its_digest_where_it_is_moved(tmp_path):
 
 def test_names_that_are_not_utf8_are_read(tmp_path):
     root = in_splits(tmp_path / "x")
+    folder = os.fsencode(root / "train/top")
     try:
-        os.rename(
-            os.fsencode(root / "train/top/4.png"), os.fsencode(root / "train/top") + b"/\xff.png"
-        )
+        os.rename(folder + b"/4.png", folder + b"/\xff.png")
     except OSError:
         pytest.skip("the file system takes UTF-8 only")
     data = load(ImageConfig(dataset=str(root)))
