@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_an_exported_signature_decodes_files_as_training_does(tmp_path):
     icon.putalpha(Image.linear_gradient("L").resize(icon.size))
     exif = Image.Exif()
     exif[0x0112] = 3
-    kinds = {
+    kinds: dict[str, tuple[Image.Image, dict[str, Any]]] = {
         "plain.jpg": (plain, {"quality": 95, "subsampling": 0}),
         "turned.jpg": (plain.rotate(180), {"quality": 95, "subsampling": 0, "exif": exif}),
         "plain.png": (plain, {}),
@@ -74,16 +74,16 @@ def test_an_exported_signature_decodes_files_as_training_does(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "saved"), {"served": module.served})
     loaded = tf.saved_model.load(str(tmp_path / "saved")).signatures["served"]
     served = loaded(image_bytes=tf.constant(contents))["pixels"].numpy()
-    scanned = [image_files.scan([tmp_path / name])[0] for name in kinds]
-    for name, file, pixels in zip(kinds, scanned, served, strict=True):
-        assert isinstance(file, image_files.ImageFile)
-        trained = image_files.read(tf.constant(str(file.path)), tf.constant(file.by_graph), shape)
-        np.testing.assert_array_equal(trained, pixels, err_msg=name)
+    scanned = image_files.scan([tmp_path / name for name in kinds])
+    usable = [file for file in scanned if isinstance(file, image_files.ImageFile)]
+    assert usable == scanned
+    columns = tf.data.Dataset.from_tensor_slices(image_files.columns(usable))
+    trained = columns.map(lambda path, by_graph: image_files.read(path, by_graph, shape))
+    for name, image, pixels in zip(kinds, trained.as_numpy_iterator(), served, strict=True):
+        np.testing.assert_array_equal(image, pixels, err_msg=name)
     byname = dict(zip(kinds, served.astype(int), strict=True))
     for name in ("turned.jpg", "plain.png", "palette.png", "plain.bmp", "palette.bmp"):
         assert np.abs(byname[name] - byname["plain.jpg"]).max() <= 8, name
-    with io.BytesIO(contents[3]) as file:
-        seen = Image.open(file)
-        white = Image.new("RGBA", seen.size, "white")
-        expected = np.asarray(Image.alpha_composite(white, seen).convert("RGB")).astype(int)
+    white = Image.new("RGBA", icon.size, "white")
+    expected = np.asarray(Image.alpha_composite(white, icon).convert("RGB")).astype(int)
     assert np.abs(byname["icon.png"] - expected).max() <= 1
