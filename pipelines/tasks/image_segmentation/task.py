@@ -17,8 +17,8 @@ With `--dataset digits_canvas --batch_size 32` (11 classes), seed 0: .150 by log
 .818 by `unet`, 290 s of processor time.
 
 Any TFDS data set with an image and a mask works: `--dataset oxford_iiit_pet --image_size 128`, and
-so do folders of your own images and masks (`own.py`). Void pixels, which have no class, count neither
-in the loss nor in scores.
+so do folders of your own images and masks (`own.py`). Void pixels, which have no class,
+count neither in the loss nor in scores.
 
 Served masks have the network's image size. Image files may have any size, and so have the overlays
 that are returned for them.

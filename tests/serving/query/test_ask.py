@@ -221,7 +221,7 @@ def test_files_that_models_do_not_read_are_sent_as_png(tmp_path, ending):
         Predict=echoed, GetModelMetadata=signatures(image_bytes={"image_bytes": "string"})
     )
     image = Image.linear_gradient("L").resize((6, 4))
-    image.putalpha(Image.fromarray(np.repeat(np.uint8([[0], [255]]), 12, 0).reshape(4, 6)))
+    image.putalpha(Image.fromarray(np.repeat(np.array([0, 255], np.uint8), 12).reshape(4, 6)))
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = ending in ("webp", "tif")
