@@ -30,7 +30,7 @@ BELOW = {
     "architectures": (),
     "pipelines": ("architectures", "pipelines.datasets", "pipelines.export"),
     "pipelines.export": ("pipelines",),
-    "pipelines.image": ("pipelines", "pipelines.export"),
+    "pipelines.image": ("pipelines", "pipelines.datasets", "pipelines.export"),
     "pipelines.text": ("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),
     "pipelines.datasets": ("architectures", "pipelines", "pipelines.datasets.builders"),
     "pipelines.datasets.builders": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,9 +21,12 @@ SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 # What operating systems, editors and archivers leave in folders, in lower case.
 _LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"}
-_IMAGES = {
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".webp"),
-    *(".tif", ".tiff", ".ppm", ".pgm", ".ico"),
+# Endings of images, of those that cannot be read as well.
+IMAGES = {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".webp"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".ico", ".tga", ".pcx", ".qoi"),
+    *(".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".psd", ".svg"),
+    *(".dng", ".cr2", ".nef", ".arw", ".dcm"),
 }
 _TABLES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet"}
 # What to do with files that many tools write and none here reads.
@@ -50,16 +54,28 @@ def counts(path: Path) -> bool:
 
 
 def children(folder: Path) -> list[Path]:
-    """Returns the files and folders in a folder that count, in the order of their names."""
-    return sorted(path for path in folder.iterdir() if counts(path))
+    """Returns the files and folders in a folder that count, in the order of their names.
+
+    Raises:
+        UserError: The folder cannot be read.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if counts(path))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror}") from error
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yields all files below a folder that count, in the order of their names."""
+    """Yields all files below a folder that count, in the order of their names.
+
+    Links are followed, except those to a folder that they are in. A link to nothing is a file,
+    which then cannot be read.
+    """
     for path in children(folder):
         if path.is_dir():
-            yield from walk(path)
-        elif path.is_file():
+            if not (path.is_symlink() and folder.resolve().is_relative_to(path.resolve())):
+                yield from walk(path)
+        elif path.is_file() or path.is_symlink():
             yield path
 
 
@@ -158,7 +174,7 @@ def describe(path: Path) -> str:
 
 def _kind(file: Path) -> str:
     suffix = file.suffix.lower()
-    if suffix in _IMAGES:
+    if suffix in IMAGES:
         return "image"
     if suffix in _TABLES:
         return f"{suffix[1:].upper()} table"
@@ -174,6 +190,11 @@ def unlike(path: Path, task: str, needs: str) -> UserError:
     return UserError(
         f"{task} needs {needs}, but {path} holds {describe(path)}{'; ' * bool(advice)}{advice}"
     )
+
+
+def printable(path: Path) -> str:
+    """Returns a path as text; bytes in it that are not UTF-8 become "\\xff"."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def digest(files: Iterable[Path]) -> str:

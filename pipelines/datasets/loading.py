@@ -49,7 +49,7 @@ def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.cor
 
     Args:
         name: A data set of `catalog.names()`, a TFDS name with optional config and version
-            (`cifar10`, `ag_news_subset/1.0.0`), or a folder with images as SPLIT/CLASS/IMAGE.
+            (`cifar10`, `ag_news_subset/1.0.0`).
         data_dir: Folder of prepared data; empty takes TFDS' default.
         manual_dir: Folder of files to use instead of downloads, under the names that TFDS
             records for them.
@@ -57,12 +57,6 @@ def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.cor
     Raises:
         UserError: The data set is unknown, cannot be downloaded, or its download is damaged.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir() and (folder.is_absolute() or "/" in name):
-        builder = tfds.ImageFolder(str(folder))
-        if not builder.info.splits:
-            raise UserError(f"{folder} has no images as SPLIT/CLASS/IMAGE")
-        return builder
     foreign, base = catalog.foreign(), re.split("[/:]", name)[0]
     if base in foreign.problems:
         raise UserError(foreign.problems[base])
@@ -75,8 +69,7 @@ def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.cor
             raise UserError(f"{name}: {reason.partition('. Here are')[0]}") from error
         raise UserError(
             f"unknown data set {name!r}; without a network there are: "
-            f"{', '.join(catalog.names())}; any TFDS name or a folder with images as "
-            "SPLIT/CLASS/IMAGE works too"
+            f"{', '.join(catalog.names())}; any TFDS name or the path of your own data works too"
         ) from error
     except Exception as error:  # Code of another package may raise anything.
         if base not in foreign.objects:
@@ -142,7 +135,7 @@ class Source:
     def identity(self) -> Identity:
         """Returns the fields `name`, `version` and `digest` of a `Dataset`."""
         return {
-            "name": name(self.builder),
+            "name": self.builder.name,
             "version": str(self.builder.info.version),
             "digest": digest(self.builder),
         }
@@ -211,11 +204,6 @@ def splits(builder: tfds.core.DatasetBuilder) -> Splits:
         own -= {"test"}
     if {"train", "validation", "test"} <= own:
         return Splits("train", "validation", "test")
-    if isinstance(builder, tfds.ImageFolder):
-        raise UserError(
-            f"{builder.data_path} needs the folders train, validation and test; "
-            f"it has: {', '.join(sorted(own))}"
-        )
     if "train" not in own:
         raise UserError(f"{builder.name} has no train split; it has: {', '.join(sorted(own))}")
     if held_out := own & {"validation", "test"}:
@@ -229,13 +217,6 @@ def features(builder: tfds.core.DatasetBuilder) -> dict[str, tfds.features.Featu
     # Prepared files keep no order: it would differ between processes.
     read_only = isinstance(builder, read_only_builder.ReadOnlyBuilder)
     return {name: own[name] for name in sorted(own)} if read_only else own
-
-
-def name(builder: tfds.core.DatasetBuilder) -> str:
-    """Returns the name of a data set: that of TFDS, or for a folder of images the folder's."""
-    if isinstance(builder, tfds.ImageFolder):
-        return own_name(Path(builder.data_path))
-    return builder.name
 
 
 def own_identity(path: Path, digest: str) -> Identity:

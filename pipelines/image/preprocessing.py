@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from pipelines.image.config import Augmentation
+from pipelines.image.decoding import on_white, upright
 
 
 def resize(image: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
@@ -30,18 +31,17 @@ def resize(image: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
 
 
 def decode(encoded: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
-    """Decodes PNG, JPEG, GIF or BMP strings [batch] to uint8 [batch, *shape], resizing."""
+    """Decodes PNG, JPEG, GIF or BMP strings [batch] to uint8 [batch, *shape], as `decode_file`."""
+    return tf.map_fn(
+        lambda string: decode_file(string, shape),
+        encoded,
+        fn_output_signature=tf.TensorSpec(shape, tf.uint8),
+    )
 
-    def one(string: tf.Tensor) -> tf.Tensor:
-        # GIF and BMP decode to colors only.
-        channels = max(shape[-1], 3)
-        image = tf.io.decode_image(string, channels=channels, expand_animations=False)
-        image.set_shape([None, None, channels])
-        if shape[-1] == 1:
-            image = tf.image.rgb_to_grayscale(image)
-        return resize(image, shape)
 
-    return tf.map_fn(one, encoded, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+def decode_file(encoded: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+    """Decodes a PNG, JPEG, GIF or BMP string [] to uint8 [*shape]: upright, on white, resized."""
+    return resize(on_white(upright(encoded), shape[-1]), shape)
 
 
 def augmentation(

@@ -41,7 +41,8 @@ def add_command(commands: Any) -> None:
         "files",
         type=Path,
         nargs="*",
-        help="image files, or a folder as CLASS/IMAGE; or .txt files with a text on each line",
+        help="image files, or a folder of images or as CLASS/IMAGE; or .txt files with a text on "
+        "each line",
     )
     query.add_argument("--text", action="append", help="a text; may be given several times")
     query.add_argument(
@@ -126,6 +127,8 @@ def _query(options: argparse.Namespace) -> None:
         answers = list(_progress(found, len(texts) or len(images)))
     if answers:
         console.print(display.table(answers, "text" if with_texts else "image"))
+    if said := display.conversions(answers):
+        print_line(said)
     if options.picture:
         display.figure(answers, f"{options.model} answers over gRPC", options.picture)
         print_line(f"picture {options.picture.absolute()}")

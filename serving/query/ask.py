@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote
 
+import grpc
 import numpy as np
 
 from serving.client import Client
 from serving.client.calls import Signature
 from serving.errors import ServingError, UserError
-from serving.query import json_lines
+from serving.query import json_lines, pictures
 from serving.query.display import Answer
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp"}
 _TEXT_SUFFIX = ".txt"
 
 Item = TypeVar("Item")
@@ -60,7 +60,8 @@ def images(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     """Returns image files with their true class; empty where it is unknown.
 
     Args:
-        paths: Image files, and folders laid out as CLASS/IMAGE.
+        paths: Image files, and folders laid out as CLASS/IMAGE, where folders within CLASS count
+            too; or of images alone. Hidden files do not count.
 
     Raises:
         UserError: A path does not exist, is no image file, or is a folder without images.
@@ -68,20 +69,35 @@ def images(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     found: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(
-                (p for p in path.glob("*/*") if p.is_file() and p.suffix.lower() in _SUFFIXES),
-                key=lambda p: (p.stem.zfill(12), p.parent.name),
-            )
+            inside = _in_classes(path) or [(p, "") for p in sorted(path.iterdir()) if _is_image(p)]
             if not inside:
                 raise UserError(f"{path} holds no images as CLASS/IMAGE")
-            found += [(p, unquote(p.parent.name)) for p in inside]
+            found += inside
         elif not path.exists():
             raise UserError(f"there is no file {path}")
-        elif path.suffix.lower() not in _SUFFIXES:
-            raise UserError(f"{path} is no image file; known are: {', '.join(sorted(_SUFFIXES))}")
+        elif path.suffix.lower() not in pictures.SUFFIXES:
+            known = ", ".join(sorted(pictures.SUFFIXES))
+            raise UserError(f"{path} is no image file; known are: {known}")
         else:
             found.append((path, ""))
     return found
+
+
+def _in_classes(folder: Path) -> list[tuple[Path, str]]:
+    """Returns the images below the folders of a folder, with the class that each stands for."""
+    inside = []
+    for path in folder.glob("*/**/*"):
+        parts = path.relative_to(folder).parts
+        if _is_image(path) and not any(part.startswith(".") for part in parts):
+            # As training reads the name of a folder: T-shirt%2Ftop is T-shirt/top.
+            name = unicodedata.normalize("NFC", parts[0])
+            inside.append((path, name.replace("%2F", "/").replace("%25", "%")))
+    return sorted(inside, key=lambda pair: (pair[0].stem.zfill(12), pair[0].parent))
+
+
+def _is_image(path: Path) -> bool:
+    hidden = path.name.startswith(".")
+    return path.suffix.lower() in pictures.SUFFIXES and path.is_file() and not hidden
 
 
 def are_texts(paths: Sequence[Path]) -> bool:
@@ -112,9 +128,10 @@ def ask_about_images(
     batch_size: int = 32,
     concurrency: int = 4,
 ) -> Iterator[Answer]:
-    """Sends image files as they are, and yields the answers in the files' order.
+    """Sends image files, and yields the answers in the files' order.
 
-    The signature is `image_bytes`, unless the model names one or has another for strings.
+    The signature is `image_bytes`, unless the model names one or has another for strings. PNG, JPEG
+    and plain GIF and BMP files are sent as they are, others as PNG (`serving.query.pictures`).
 
     Args:
         client: The connection.
@@ -125,16 +142,24 @@ def ask_about_images(
 
     Raises:
         ServingError: The server refused, failed, or could not be reached.
-        UserError: No signature takes one string for each image, or a file cannot be read.
+        UserError: No signature takes one string for each image, or a file cannot be read or
+            decoded.
     """
     key, name = _string_signature(model, model.signatures(client), ("image_bytes",), "images")
 
     def send(batch: Sequence[tuple[Path, str]]) -> list[Answer]:
-        encoded = np.array([_content(path) for path, _ in batch], object)
-        outputs = model.predict(client, key, {name: encoded})
+        read = [pictures.read(path) for path, _ in batch]
+        encoded = np.array([content for content, _ in read], object)
+        try:
+            outputs = model.predict(client, key, {name: encoded})
+        except ServingError as error:
+            if error.code is grpc.StatusCode.INVALID_ARGUMENT:
+                for path, _ in batch:  # The server does not say which file is damaged.
+                    pictures.check(path)
+            raise
         return [
-            Answer(str(path), _row(outputs, index, len(batch)), truth)
-            for index, (path, truth) in enumerate(batch)
+            Answer(str(path), _row(outputs, index, len(batch)), truth, converted)
+            for index, ((path, truth), (_, converted)) in enumerate(zip(batch, read, strict=True))
         ]
 
     for answers in in_order(send, _batches(files, batch_size), concurrency):

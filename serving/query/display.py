@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serving.errors import UserError
+from serving.query import pictures
 
 _MAX_VALUES = 8
 
@@ -23,11 +25,13 @@ class Answer:
         source: Path of the image file, or the text.
         outputs: The signature's outputs, without the batch dimension.
         truth: The true class, where images come as a folder CLASS/IMAGE; else empty.
+        converted: Format of a file that was sent as PNG instead; empty where it was sent as it is.
     """
 
     source: str
     outputs: dict[str, np.ndarray]
     truth: str = ""
+    converted: str = ""
 
     @property
     def classifies(self) -> bool:
@@ -72,6 +76,15 @@ def table(answers: Sequence[Answer], source: str) -> Table:
     return result
 
 
+def conversions(answers: Sequence[Answer]) -> str:
+    """Returns a sentence about files that were sent as PNG instead; empty where none was."""
+    kinds = Counter(answer.converted for answer in answers if answer.converted)
+    if not kinds:
+        return ""
+    numbers = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
+    return f"converted to PNG, as models take it: {numbers}"
+
+
 def readable(array: np.ndarray) -> str:
     """Returns up to 8 values of a vector or a number as text; otherwise dtype and shape."""
     if array.size > _MAX_VALUES or array.ndim > 1:
@@ -87,7 +100,6 @@ def figure(answers: Sequence[Answer], title: str, target: Path) -> None:
         UserError: The answers are not classes with probabilities, or the file cannot be written.
     """
     from matplotlib.figure import Figure
-    from PIL import Image
 
     if not all(answer.classifies for answer in answers):
         names = ", ".join(sorted(answers[0].outputs))
@@ -100,8 +112,7 @@ def figure(answers: Sequence[Answer], title: str, target: Path) -> None:
     for axes in panels:
         axes.set_axis_off()
     for axes, answer in zip(panels, answers, strict=False):
-        with Image.open(answer.source) as image:
-            axes.imshow(image.convert("RGB"), interpolation="nearest")
+        axes.imshow(pictures.shown(Path(answer.source)), interpolation="nearest")
         caption = f"{answer.predicted}  {answer.probability:.2f}"
         wrong = answer.truth not in ("", answer.predicted)
         if answer.truth:

@@ -24,6 +24,7 @@ from pipelines.errors import UserError
 from pipelines.image.config import Augmentation, ImageConfig
 from pipelines.tasks.distillation.config import DistillationConfig
 from pipelines.tasks.forecasting.config import ForecastingConfig
+from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.pretraining.config import BertPretrainingConfig, ElectraPretrainingConfig
 from pipelines.tasks.translation.config import TranslationConfig
@@ -67,11 +68,13 @@ TEXTS = {
     "text_signature": st.booleans(),
 }
 PRETRAINING = {**TEXTS, "masked": NUMBER, "whole_words": st.booleans()}
+IMAGES = {
+    "image_size": SIZE,
+    "augmentation": st.builds(Augmentation, NUMBER, NUMBER, NUMBER, st.booleans()),
+}
 OWN = {
-    ImageConfig: {
-        "image_size": SIZE,
-        "augmentation": st.builds(Augmentation, NUMBER, NUMBER, NUMBER, st.booleans()),
-    },
+    ImageConfig: IMAGES,
+    SegmentationConfig: {**IMAGES, "class_share": NUMBER},
     TextConfig: TEXTS,
     BertPretrainingConfig: {
         **PRETRAINING,

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import loading
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.errors import UserError
+from pipelines.image import files
 from pipelines.image.config import ImageConfig
 from pipelines.image.examples import image_shape
 from pipelines.image.preprocessing import resize
+from pipelines.tasks.image_classification import own
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,19 +28,26 @@ class LabeledImages(Dataset):
     Attributes:
         image_shape: (height, width, channels) after resizing.
         class_names: Names in the order of the labels.
+        labels: By split, the labels of a user's own files, int64 [examples], in the order of the
+            examples; nothing for other data sets.
+        original_sizes: By split, (height, width) of a user's own files, int64 [examples, 2].
     """
 
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    labels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    original_sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def load(config: ImageConfig) -> LabeledImages:
-    """Prepares and opens the data set that `config` names.
+    """Prepares and opens the data set that `config` names, or the user's own at its path.
 
     Raises:
         UserError: The data set cannot be had, has no labeled images, or has images of several
             sizes while `image_size` is 0.
     """
+    if path := loading.own_path(config.dataset):
+        return _own(path, config)
     source = loading.open_dataset(config)
     image, label = _features(source.builder)
     shape = image_shape(source.builder, image, config.image_size)
@@ -51,6 +63,43 @@ def load(config: ImageConfig) -> LabeledImages:
         example_bytes=math.prod(shape),
         **{
             split: source.read(split).map(example, num_parallel_calls=tf.data.AUTOTUNE)
+            for split in SPLITS
+        },
+    )
+
+
+def _own(path: Path, config: ImageConfig) -> LabeledImages:
+    found = own.read(path, config)
+    images = {split: [file for file, _ in found.examples[split]] for split in SPLITS}
+    ids = {name: index for index, name in enumerate(found.class_names)}
+    labels = {
+        split: np.array([ids[name] for _, name in found.examples[split]], np.int64)
+        for split in SPLITS
+    }
+    shape = files.common_shape(
+        [file for split in SPLITS for file in images[split]], config.image_size
+    )
+
+    @tf.function  # Traced once for all splits.
+    def example(
+        path: tf.Tensor, by_graph: tf.Tensor, label: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return files.read(path, by_graph, shape), label
+
+    return LabeledImages(
+        **loading.own_identity(path, found.digest),
+        sizes={split: len(images[split]) for split in SPLITS},
+        image_shape=shape,
+        class_names=found.class_names,
+        labels=labels,
+        original_sizes={split: files.sizes(images[split]) for split in SPLITS},
+        example_bytes=math.prod(shape),
+        notes=found.notes,
+        left_out=found.left_out,
+        **{
+            split: tf.data.Dataset.from_tensor_slices(
+                (*files.columns(images[split]), labels[split])
+            ).map(example, num_parallel_calls=tf.data.AUTOTUNE)
             for split in SPLITS
         },
     )

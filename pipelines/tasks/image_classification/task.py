@@ -12,7 +12,7 @@ writers it was not trained on. Measured on two CPU cores, 25 s of training and 5
 | `convnet`, seeds 0 to 4 | .972 .985 .982 .980 .990 |
 
 Any set of labeled images works: `--dataset fashion_mnist` (a TFDS name), `--dataset ./my_images`
-(a folder as SPLIT/CLASS/IMAGE).
+(folders of classes, or a table; see `own.py`).
 """
 
 from __future__ import annotations

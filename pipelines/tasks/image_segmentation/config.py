@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from pipelines.config import Optimizer, Pipeline, Recipe
+from dataclasses import dataclass
+from typing import Annotated
+
+from pipelines.config import Between, Optimizer, Pipeline, Recipe
 from pipelines.image.config import ImageConfig
+
+
+@dataclass(frozen=True)
+class SegmentationConfig(ImageConfig):
+    """Options of semantic segmentation."""
+
+    class_share: Annotated[float, Between(0.0, 0.5)] = 0.001
+    """Fraction of all pixels below which a value of masks without named classes is void."""
+
 
 PIPELINE = Pipeline(
     summary="Semantic segmentation",
     task="pipelines.tasks.image_segmentation.task:ImageSegmentation",
-    defaults=ImageConfig(
+    defaults=SegmentationConfig(
         dataset="brain_slices",
         architecture="unet",
         model={"filters": 8, "padding": "same", "normalize": True},

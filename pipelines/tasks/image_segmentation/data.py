@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,12 @@ import tensorflow_datasets as tfds
 from pipelines.datasets import loading
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.errors import UserError
-from pipelines.image.config import ImageConfig
+from pipelines.image import files
 from pipelines.image.examples import image_shape
 from pipelines.image.preprocessing import resize
-
-# The value of pixels without a class: they count neither in the loss nor in scores.
-IGNORE_ID = 255
+from pipelines.tasks.image_segmentation import masks, own
+from pipelines.tasks.image_segmentation.classes import IGNORE_ID, Occurrences, of_values
+from pipelines.tasks.image_segmentation.config import SegmentationConfig
 
 # Class names of published data sets by the values of their masks.
 _PUBLISHED = {
@@ -39,25 +41,29 @@ class SegmentedImages(Dataset):
     Attributes:
         image_shape: (height, width, channels) after resizing.
         class_names: Names in the order of the classes.
+        original_sizes: By split, (height, width) of a user's own files, int64 [examples, 2], in
+            the order of the examples; nothing for other data sets.
     """
 
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    original_sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def load(config: ImageConfig) -> SegmentedImages:
-    """Prepares and opens the data set that `config` names.
+def load(config: SegmentationConfig) -> SegmentedImages:
+    """Prepares and opens the data set that `config` names, or the user's own at its path.
 
     Raises:
         UserError: The data set cannot be had, has no image with a mask, or has images of several
             sizes while `image_size` is 0.
     """
+    if path := loading.own_path(config.dataset):
+        return _own(path, config)
     source = loading.open_dataset(config)
     image, mask = _features(source.builder)
     shape = image_shape(source.builder, image, config.image_size)
-    names = _class_names(source, mask)
-    ids = np.full(256, IGNORE_ID, np.uint8)
-    ids[list(names)] = range(len(names))
+    names, notes = _class_names(source, mask, config.class_share)
+    ids = _class_ids(names)
 
     def example(features: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         classes = tf.gather(ids, tf.cast(features[mask][..., 0], tf.int32))
@@ -69,11 +75,55 @@ def load(config: ImageConfig) -> SegmentedImages:
         image_shape=shape,
         class_names=tuple(names.values()),
         example_bytes=math.prod((*shape[:2], shape[2] + 1)),
+        notes=notes,
         **{
             split: source.read(split).map(example, num_parallel_calls=tf.data.AUTOTUNE)
             for split in SPLITS
         },
     )
+
+
+def _own(path: Path, config: SegmentationConfig) -> SegmentedImages:
+    found = own.read(path, config)
+    images = {split: [image for image, _ in found.examples[split]] for split in SPLITS}
+    shape = files.common_shape(
+        [image for split in SPLITS for image in images[split]], config.image_size
+    )
+    ids = _class_ids(found.class_names)
+
+    @tf.function  # Traced once for all splits.
+    def example(
+        path: tf.Tensor, by_graph: tf.Tensor, mask_path: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        values = tf.numpy_function(
+            lambda name: masks.values(Path(os.fsdecode(name))), [mask_path], tf.uint8
+        )
+        classes = tf.gather(ids, tf.cast(tf.ensure_shape(values, [None, None]), tf.int32))
+        return files.read(path, by_graph, shape), resize_mask(classes, shape[:2])
+
+    def examples(split: str) -> tf.data.Dataset:
+        truth = [os.fsencode(mask.path) for _, mask in found.examples[split]]
+        paths = tf.data.Dataset.from_tensor_slices((*files.columns(images[split]), truth))
+        return paths.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+
+    return SegmentedImages(
+        **loading.own_identity(path, found.digest),
+        sizes={split: len(images[split]) for split in SPLITS},
+        image_shape=shape,
+        class_names=tuple(found.class_names.values()),
+        original_sizes={split: files.sizes(images[split]) for split in SPLITS},
+        example_bytes=math.prod((*shape[:2], shape[2] + 1)),
+        notes=found.notes,
+        left_out=found.left_out,
+        **{split: examples(split) for split in SPLITS},
+    )
+
+
+def _class_ids(names: Mapping[int, str]) -> np.ndarray:
+    """Returns the index of the class of each value of a mask, uint8 [256]."""
+    ids = np.full(256, IGNORE_ID, np.uint8)
+    ids[list(names)] = range(len(names))
+    return ids
 
 
 def resize_mask(mask: tf.Tensor, size: Any) -> tf.Tensor:
@@ -128,30 +178,28 @@ def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
     return image, mask
 
 
-def _class_names(source: loading.Source, mask: str) -> Mapping[int, str]:
-    """Returns the name of each value of the masks that is a class, in the order of the values.
+def _class_names(
+    source: loading.Source, mask: str, share: float
+) -> tuple[Mapping[int, str], list[str]]:
+    """Returns the name of each value of the masks that is a class, in their order, and notes.
 
-    Without published names, classes are the values that occur, except `IGNORE_ID`.
+    Without published names, classes are the values that occur often enough.
     """
     builder = source.builder
     if builder.name in _PUBLISHED:
-        return _PUBLISHED[builder.name]
+        return _PUBLISHED[builder.name], []
     if names := getattr(builder.info.features[mask], "names", None):
-        return dict(enumerate(names))
-    occurs = np.zeros(256, bool)
+        return dict(enumerate(names)), []
+    total = np.zeros((2, 256), np.int64)
     for split in SPLITS:
         rows = source.read(split, decoders=tfds.decode.PartialDecoding({mask: True}))
-        values = rows.map(lambda row: _occurring(row[mask]), num_parallel_calls=tf.data.AUTOTUNE)
-        occurs |= values.reduce(np.zeros(256, bool), tf.logical_or).numpy()
-    found = np.flatnonzero(occurs)
-    if len(found) > 2:  # In masks of two values, 255 is often the white of the foreground.
-        found = found[found != IGNORE_ID]
-    if len(found) < 2:
-        raise UserError(f"the masks of {builder.name} have fewer than two classes")
-    return {int(value): f"class {value}" for value in found}
+        counts = rows.map(lambda row: _counts(row[mask]), num_parallel_calls=tf.data.AUTOTUNE)
+        total += counts.reduce(np.zeros((2, 256), np.int64), tf.add).numpy()
+    return of_values(Occurrences(*total), share, builder.name)
 
 
-def _occurring(mask: tf.Tensor) -> tf.Tensor:
-    """Returns bool [256], whether each value occurs in a uint8 mask."""
+def _counts(mask: tf.Tensor) -> tf.Tensor:
+    """Returns int64 [2, 256]: pixels with each value in a uint8 mask, and whether there are any."""
     values = tf.reshape(tf.cast(mask, tf.int32), [-1])
-    return tf.math.bincount(values, minlength=256, maxlength=256) > 0
+    pixels = tf.math.bincount(values, minlength=256, maxlength=256, dtype=tf.int64)
+    return tf.stack([pixels, tf.cast(pixels > 0, tf.int64)])

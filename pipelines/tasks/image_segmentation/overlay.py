@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.colors import hsv_to_rgb
 
+from pipelines.image.decoding import on_white, upright
 from pipelines.tasks.image_segmentation.data import resize_mask
 
 
@@ -53,9 +54,8 @@ def overlay_file(encoded: tf.Tensor, mask: tf.Tensor, colors: np.ndarray) -> tf.
         colors: uint8 [256, 3], as `palette` returns them.
 
     Returns:
-        string [], a PNG file in RGB of the image's size.
+        string [], a PNG file in RGB of the image's size, upright, on white.
     """
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    image.set_shape([None, None, 3])
+    image = on_white(upright(encoded), 3)
     resized = resize_mask(mask, tf.shape(image)[:2])
     return tf.io.encode_png(overlay(image, resized, colors))

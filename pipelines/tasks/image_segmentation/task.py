@@ -16,8 +16,9 @@ Measured on two CPU cores, 73 to 84 s of processor time in all:
 With `--dataset digits_canvas --batch_size 32` (11 classes), seed 0: .150 by logistic regression,
 .818 by `unet`, 290 s of processor time.
 
-Any TFDS data set with an image and a mask works: `--dataset oxford_iiit_pet --image_size 128`.
-Pixels with the value 255 have no class and count neither in the loss nor in scores.
+Any TFDS data set with an image and a mask works: `--dataset oxford_iiit_pet --image_size 128`, and
+so do folders of your own images and masks (`own.py`). Void pixels, which have no class,
+count neither in the loss nor in scores.
 
 Served masks have the network's image size. Image files may have any size, and so have the overlays
 that are returned for them.
@@ -35,13 +36,13 @@ from matplotlib.figure import Figure
 from pipelines.baselines import Baseline, scored
 from pipelines.errors import UserError
 from pipelines.export.signature import Signature
-from pipelines.image.config import ImageConfig
 from pipelines.image.examples import encode_png, first_images
 from pipelines.image.preprocessing import augmentation, scale
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import Network, Task
 from pipelines.tasks.image_segmentation import baselines, metrics, signatures
+from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.image_segmentation.data import (
     IGNORE_ID,
     SegmentedImages,
@@ -51,7 +52,7 @@ from pipelines.tasks.image_segmentation.data import (
 from pipelines.tasks.image_segmentation.figures import figures
 
 
-class ImageSegmentation(Task[ImageConfig, SegmentedImages]):
+class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
     """Semantic segmentation: from uint8 images to a class for each pixel."""
 
     metric = "mean_iou"

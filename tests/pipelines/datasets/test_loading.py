@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import requests
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from pipelines.datasets import loading
 from pipelines.errors import UserError
@@ -46,16 +45,6 @@ def numbers(config: str, folder: Path) -> tfds.core.DatasetBuilder:
     tfds.disable_progress_bar()
     builder.download_and_prepare()
     return builder
-
-
-def folder_of_images(root: Path, splits=("train", "validation", "test"), side: int = 6) -> Path:
-    for split in splits:
-        for shade, name in enumerate(("cat", "dog")):
-            (root / split / name).mkdir(parents=True)
-            for number in range(3):
-                image = Image.new("RGB", (side, side), (100 * shade, 40 * number, 7))
-                image.save(root / split / name / f"{number}.png")
-    return root
 
 
 OWN = [
@@ -111,24 +100,6 @@ def test_a_changed_byte_changes_the_digest(tmp_path):
     assert loading.digest(builder) != before
 
 
-def test_another_data_set_and_a_renamed_file_change_the_digest(tmp_path):
-    folder = folder_of_images(tmp_path / "images")
-    before = loading.digest(loading.prepared(str(folder)))
-    assert loading.digest(numbers("train", tmp_path)) != before
-    (folder / "train/cat/0.png").rename(folder / "train/cat/9.png")
-    assert loading.digest(loading.prepared(str(folder))) != before
-
-
-def test_the_name_of_a_folder_of_images_is_the_folders(tmp_path):
-    builder = loading.prepared(str(folder_of_images(tmp_path / "pets")))
-    assert loading.name(builder) == "pets"
-    assert loading.splits(builder) == loading.Splits("train", "validation", "test")
-
-
-def test_the_name_of_a_data_set_is_that_of_tfds(digits_dir):
-    assert loading.name(loading.prepared("digits", data_dir=str(digits_dir))) == "digits"
-
-
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
@@ -148,19 +119,6 @@ def test_own_folders_and_files_have_names_that_mlflow_allows(path, expected, tmp
     else:
         own.mkdir(parents=True)
     assert loading.own_name(own) == expected
-
-
-def test_a_folder_without_validation_is_an_error_that_lists_its_splits(tmp_path):
-    builder = loading.prepared(str(folder_of_images(tmp_path / "pets", ("train", "test"))))
-    with pytest.raises(
-        UserError, match=r"needs the folders train, validation and test; .* test, t"
-    ):
-        loading.splits(builder)
-
-
-def test_a_folder_without_images_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="has no images as SPLIT/CLASS/IMAGE"):
-        loading.prepared(str(tmp_path))
 
 
 @pytest.mark.parametrize(

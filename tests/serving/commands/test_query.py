@@ -236,8 +236,16 @@ def test_what_the_server_refuses_is_said_in_its_words(asked, tmp_path):
     assert errors == "error: Servable not found for request: Latest(nobody)\n"
     file.write_bytes(b"no image at all")
     code, printed, errors = asked("query", "brightness", file)
-    assert (code, printed) == (1, "")
-    assert errors.startswith("error: Unknown image file format. One of JPEG, ")
+    assert (code, printed) == (2, "")
+    assert errors == f"error: {file} is no image: it begins with b'no image at all'\n"
+
+
+def test_files_that_are_converted_are_said(asked, tmp_path):
+    files = [draw(tmp_path / name) for name in ("1.png", "2.webp", "3.tif", "4.tif")]
+    code, printed, _ = asked("query", "brightness", *files)
+    assert code == 0
+    assert [row[1] for row in rows(printed)[1:]] == ["bright"] * 4
+    assert printed.endswith("converted to PNG, as models take it: 2 TIFF, 1 WEBP\n")
 
 
 def test_what_cannot_work_is_refused_before_anyone_is_asked(run, tmp_path):

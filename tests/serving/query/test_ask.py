@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -15,6 +17,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving.client import Client
 from serving.errors import ServingError, UserError
+from serving.query import pictures
 from serving.query.ask import (
     Model,
     are_texts,
@@ -52,13 +55,24 @@ def test_a_folder_gives_each_image_the_class_that_its_own_folder_names(tmp_path)
     (tmp_path / "cat" / "folder.png").mkdir()
     draw(tmp_path / "outside.png")
     draw(tmp_path / "cat" / "deeper" / "1.png")
+    draw(tmp_path / ".hidden" / "1.png")
+    (tmp_path / "cat" / "._9.png").write_bytes(b"left by macOS")
+    draw(tmp_path / "T-shirt%2Ftop" / "11.png")
     found = [(file.relative_to(tmp_path).as_posix(), truth) for file, truth in images([tmp_path])]
     assert found == [
+        ("cat/deeper/1.png", "cat"),
         ("cat/9.png", "cat"),
         ("dog/9.png", "dog"),
         ("dog/x.jpg", "dog"),
         ("cat/10.png", "cat"),
+        ("T-shirt%2Ftop/11.png", "T-shirt/top"),
     ]
+
+
+def test_a_folder_of_images_alone_has_no_classes(tmp_path):
+    files = [draw(tmp_path / name) for name in ("1.png", "2.TIF")]
+    (tmp_path / "notes.txt").write_text("no image")
+    assert images([tmp_path]) == [(file, "") for file in files]
 
 
 def test_files_and_folders_may_be_mixed(tmp_path):
@@ -69,7 +83,7 @@ def test_files_and_folders_may_be_mixed(tmp_path):
 
 def test_what_cannot_be_asked_about_is_refused_in_a_sentence(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
-    known = ".bmp, .gif, .jpeg, .jpg, .png"
+    known = ", ".join(sorted(pictures.SUFFIXES))
     for path, sentence in [
         (tmp_path / "gone.png", f"there is no file {tmp_path}/gone.png"),
         (tmp_path / "notes.txt", f"{tmp_path}/notes.txt is no image file; known are: {known}"),
@@ -84,7 +98,9 @@ def test_what_cannot_be_asked_about_is_refused_in_a_sentence(tmp_path):
 def test_the_files_are_sent_as_they_are_in_batches(tmp_path, batch_size):
     def classify(request):
         [files] = request.inputs.values()
-        classes = ["cat" if name == b"first\0" else "Größe" for name in files.string_val]
+        classes = [
+            "cat" if name == b"\xff\xd8\xfffirst\0" else "Größe" for name in files.string_val
+        ]
         answer = predict_pb2.PredictResponse()
         answer.outputs["classes"].CopyFrom(tf.make_tensor_proto(classes))
         chances = [[0.25, 0.75]] * len(classes)
@@ -93,8 +109,8 @@ def test_the_files_are_sent_as_they_are_in_batches(tmp_path, batch_size):
         return answer
 
     # Zero bytes at the end of a file belong to it.
-    (tmp_path / "1.png").write_bytes(b"first\0")
-    (tmp_path / "2.png").write_bytes(b"second")
+    (tmp_path / "1.png").write_bytes(b"\xff\xd8\xfffirst\0")
+    (tmp_path / "2.png").write_bytes(b"\xff\xd8\xffsecond")
     files = [(tmp_path / "1.png", "dog"), (tmp_path / "2.png", ""), (tmp_path / "1.png", "")]
     recorder = Recorder(
         Predict=classify, GetModelMetadata=signatures(image_bytes={"image_bytes": "string"})
@@ -174,12 +190,56 @@ def test_a_served_model_answers_about_files(client, tmp_path):
     ]
 
 
-def test_the_server_says_what_is_wrong_with_a_file(client, tmp_path):
-    (tmp_path / "broken.png").write_bytes(b"no image at all")
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("broken.png", b"no image at all", "is no image: it begins with b'no image at all'"),
+        ("empty.jpg", b"", "is no image: it is empty"),
+        ("cut.png", None, "cannot be decoded: image file is truncated"),
+    ],
+)
+def test_a_file_that_cannot_be_decoded_is_named(client, tmp_path, name, content, sentence):
+    good, bad = draw(tmp_path / "good.png"), tmp_path / name
+    Image.effect_noise((60, 60), 90).save(bad)
+    bad.write_bytes(bad.read_bytes()[:-300] if content is None else content)
+    with pytest.raises(UserError) as raised:
+        list(ask_about_images(client, Model("brightness"), images([good, bad])))
+    assert str(raised.value).startswith(f"{bad} {sentence}")
+
+
+def test_what_the_server_cannot_decode_and_others_can_is_its_error(client, tmp_path):
+    cut = draw(tmp_path / "cut.png")
+    cut.write_bytes(cut.read_bytes()[:-4])
     with pytest.raises(ServingError) as raised:
-        list(ask_about_images(client, Model("brightness"), images([tmp_path / "broken.png"])))
+        list(ask_about_images(client, Model("brightness"), images([cut])))
     assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "Unknown image file format" in raised.value.message
+
+
+@pytest.mark.parametrize("ending", ["webp", "tif", "bmp", "ppm", "gif"])
+def test_files_that_models_do_not_read_are_sent_as_png(tmp_path, ending):
+    recorder = Recorder(
+        Predict=echoed, GetModelMetadata=signatures(image_bytes={"image_bytes": "string"})
+    )
+    image = Image.linear_gradient("L").resize((6, 4))
+    image.putalpha(Image.fromarray(np.repeat(np.array([0, 255], np.uint8), 12).reshape(4, 6)))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = ending in ("webp", "tif")
+    kept = image.convert({"bmp": "1", "ppm": "L"}.get(ending, "RGBA"))
+    kept.save(tmp_path / f"1.{ending}", exif=exif if turned else None, lossless=True)
+    with bare_server(recorder) as address, Client(address, timeout=20) as client:
+        [answer] = ask_about_images(client, Model("m"), images([tmp_path / f"1.{ending}"]))
+    with Image.open(io.BytesIO(answer.outputs["echo"].item())) as sent:
+        assert sent.format == "PNG"
+        assert sent.size == ((4, 6) if turned else (6, 4))
+        assert sent.has_transparency_data == (ending not in ("bmp", "ppm"))
+    assert answer.converted == {"tif": "TIFF"}.get(ending, ending.upper())
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "gif", "bmp"])
+def test_files_that_models_read_are_sent_as_they_are(tmp_path, ending):
+    file = draw(tmp_path / f"1.{ending}")
+    assert pictures.read(file) == (file.read_bytes(), "")
 
 
 def test_a_file_that_vanishes_is_said_in_a_sentence(client, tmp_path):

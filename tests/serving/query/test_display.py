@@ -10,7 +10,8 @@ from PIL import Image
 from rich.console import Console
 
 from serving.errors import UserError
-from serving.query.display import Answer, figure, readable, table
+from serving.query import pictures
+from serving.query.display import Answer, conversions, figure, readable, table
 
 
 def draw(path: Path, color: str = "white") -> Path:
@@ -118,6 +119,31 @@ def test_the_figure_shows_the_images_and_marks_mistakes_in_red(tmp_path):
     assert red not in colors("")
     assert red not in colors("bright")
     assert red in colors("dark")
+
+
+def test_the_figure_shows_pictures_as_people_see_them(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = Image.new("RGB", (60, 10), "lime")
+    lying.paste("blue", (0, 0, 30, 10))
+    lying.save(tmp_path / "lying.png", exif=exif)
+    seen = pictures.shown(tmp_path / "lying.png")
+    assert (seen.mode, seen.size) == ("RGB", (10, 60))
+    assert (seen.getpixel((5, 5)), seen.getpixel((5, 55))) == ((0, 0, 255), (0, 255, 0))
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert pictures.shown(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
+    Image.fromarray(np.full((4, 4), 25700, np.uint16)).save(tmp_path / "deep.png")
+    assert pictures.shown(tmp_path / "deep.png").getpixel((0, 0)) == (100, 100, 100)
+
+
+def test_conversions_are_counted():
+    def sent(converted: str) -> Answer:
+        return Answer("a", {}, converted=converted)
+
+    assert conversions([sent(""), sent("")]) == ""
+    assert conversions([sent("BMP"), sent(""), sent("TIFF"), sent("TIFF")]) == (
+        "converted to PNG, as models take it: 2 TIFF, 1 BMP"
+    )
 
 
 def test_a_figure_that_fails_leaves_the_old_one_as_it_was(tmp_path, monkeypatch):

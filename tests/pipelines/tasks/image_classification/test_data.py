@@ -8,13 +8,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from pipelines.errors import UserError
 from pipelines.image.config import ImageConfig
 from pipelines.image.preprocessing import resize
 from pipelines.tasks.image_classification.data import load
-from tests.pipelines.datasets.test_loading import folder_of_images, numbers
+from tests.pipelines.datasets.test_loading import numbers
 
 
 def test_the_digits_are_read_unchanged(digits_dir):
@@ -31,41 +30,12 @@ def test_the_digits_are_read_unchanged(digits_dir):
         assert examples[0][1].dtype == np.int64
 
 
-def test_a_folder_of_images_is_read_and_resized(tmp_path):
-    folder = folder_of_images(tmp_path / "pets")
-    Image.new("L", (9, 3), 50).save(folder / "train/dog/wide.jpg")
-    data = load(ImageConfig(dataset=str(folder), image_size=4))
-    assert data.name == "pets"
-    assert data.class_names == ("cat", "dog")
-    assert data.sizes == {"train": 7, "validation": 6, "test": 6}
-    assert data.image_shape == (4, 4, 3)
-    assert tuple(data.train.element_spec[0].shape) == (4, 4, 3)
-    found = sorted((int(label), tuple(image[2, 2])) for image, label in data.train)
-    assert found == [
-        *((0, (0, 40 * number, 7)) for number in range(3)),
-        (1, (50, 50, 50)),
-        *((1, (100, 40 * number, 7)) for number in range(3)),
-    ]
-
-
 def test_image_size_resizes_bundled_images(digits_dir):
     config = ImageConfig(dataset="digits", data_dir=str(digits_dir), image_size=5)
     resized, original = load(config), load(replace(config, image_size=0))
     (small, label), (image, truth) = (next(iter(data.validation)) for data in (resized, original))
     assert label == truth
     np.testing.assert_array_equal(small, resize(image, (5, 5, 1)))
-
-
-def test_images_of_several_sizes_need_image_size(tmp_path):
-    folder = folder_of_images(tmp_path / "pets")
-    with pytest.raises(UserError, match="differ in size; choose one, as --image_size 128"):
-        load(ImageConfig(dataset=str(folder)))
-
-
-def test_a_folder_without_validation_is_an_error(tmp_path):
-    folder = folder_of_images(tmp_path / "pets", ("train", "test"))
-    with pytest.raises(UserError, match="needs the folders train, validation and test"):
-        load(ImageConfig(dataset=str(folder), image_size=4))
 
 
 def test_a_data_set_without_images_is_an_error_that_lists_its_features(tmp_path):

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.config import Recipe
-from pipelines.image.config import Augmentation, ImageConfig
+from pipelines.image.config import Augmentation
+from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.image_segmentation.data import IGNORE_ID, SegmentedImages
 
 SHAPE = (16, 16, 1)
@@ -48,10 +49,10 @@ def squares(
 NO_AUGMENTATION = Augmentation()
 
 
-def config(augmentation: Augmentation = NO_AUGMENTATION, **model: Any) -> ImageConfig:
+def config(augmentation: Augmentation = NO_AUGMENTATION, **model: Any) -> SegmentationConfig:
     """A U-Net for the squares that trains in a moment."""
     small = {"filters": 4, "depth": 1, "padding": "same", "normalize": True, "dropout": 0.0}
-    return ImageConfig(
+    return SegmentationConfig(
         dataset="squares",
         architecture="unet",
         model={**small, **model},

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import UserError
-from pipelines.image.config import Augmentation, ImageConfig
+from pipelines.image.config import Augmentation
 from pipelines.image.preprocessing import augmentation, resize
 from pipelines.tasks.image_segmentation import data as masks
+from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.image_segmentation.data import IGNORE_ID
 
 SPLITS = ("train", "validation", "test")
@@ -38,7 +39,7 @@ def store(folder: Path, name: str, features: dict[str, Any], *examples: Any, spl
 
 
 def load(folder: Path, name: str, image_size: int = 0) -> masks.SegmentedImages:
-    return masks.load(ImageConfig(dataset=name, data_dir=str(folder), image_size=image_size))
+    return masks.load(SegmentationConfig(dataset=name, data_dir=str(folder), image_size=image_size))
 
 
 def image_of(height: int, width: int, channels: int = 3) -> np.ndarray:

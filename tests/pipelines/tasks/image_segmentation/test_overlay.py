@@ -50,3 +50,19 @@ def test_a_mask_is_blended_with_a_file_of_any_size_and_format(kind):
     expected = np.full((20, 30, 3), 100)
     expected[:5, 15:] = expected[10:] = half
     assert np.abs(pixels - expected).max() <= 2
+
+
+def test_a_file_that_is_turned_by_its_tag_gets_its_overlay_upright():
+    lying = Image.new("RGB", (30, 20), (100, 100, 100))
+    lying.paste((200, 200, 200), (0, 0, 15, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    lying.save(file, "PNG", exif=exif)
+    colors = palette(["background", "cell"])
+    mask = tf.constant([[1], [0]], tf.uint8)
+    blended = overlay_file(tf.constant(file.getvalue()), mask, colors)
+    pixels = np.asarray(Image.open(io.BytesIO(blended.numpy())))
+    assert pixels.shape == (30, 20, 3)
+    assert (pixels[:15] == (200 + colors[1].astype(int)) // 2).all()
+    assert (pixels[15:] == 100).all()

@@ -1,0 +1,89 @@
+"""A user's own image files in three splits, without those that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pipelines.config import Config
+from pipelines.datasets import files, splitting
+from pipelines.datasets.splitting import SPLITS
+from pipelines.errors import UserError
+from pipelines.image.files import counted
+
+Example = TypeVar("Example")
+
+
+def leave_out(problems: Sequence[tuple[Path, str]], total: int, skip_bad: bool) -> list[str]:
+    """Returns a note about files that cannot be used; none where there are none.
+
+    Args:
+        problems: Files, each with what is wrong with it.
+        total: Number of all files.
+        skip_bad: Whether such files may be left out.
+
+    Raises:
+        UserError: There are such files, and `skip_bad` is false; or there are no others.
+    """
+    if not problems:
+        return []
+    path, reason = problems[0]
+    others = f", and {len(problems) - 1} more files are bad" if len(problems) > 1 else ""
+    sentence = f"{files.printable(path)} {reason}{others}"
+    if not skip_bad:
+        raise UserError(f"{sentence}; mend it, or pass --skip_bad true to leave such files out")
+    if len(problems) == total:
+        raise UserError(f"no file is good: {sentence}")
+    return [f"{counted(problems, 'bad file')} of {total} left out: {sentence}"]
+
+
+def with_all_splits(
+    path: Path,
+    examples: Mapping[str, Sequence[Example]],
+    config: Config,
+    key: Callable[[Example], str],
+    label: Callable[[Example], str] | None = None,
+) -> tuple[dict[str, list[Example]], list[str]]:
+    """Returns examples of all splits, and notes: splits that are missing are cut off from train.
+
+    Args:
+        path: Where the examples are from.
+        examples: By split; "" for what is not split.
+        config: Has the seed.
+        key: Returns what examples that are in one split have in common.
+        label: Returns the class of an example; None for no classes.
+
+    Raises:
+        UserError: There are too few examples.
+    """
+    whole = examples.get("train") or examples.get("") or []
+    missing = [split for split in SPLITS[1:] if not examples.get(split)]
+    if not missing:
+        return {split: list(examples[split]) for split in SPLITS}, []
+    keys = [key(example) for example in whole]
+    labels = [label(example) for example in whole] if label else None
+    rows = splitting.stratified(keys, labels, config.split_seed, missing)
+    if empty := [split for split, chosen in rows.items() if not chosen]:
+        raise UserError(
+            f"{path} has too few different images ({len(set(keys))}) for a {empty[0]} split of "
+            "its own"
+        )
+    cut = {split: [whole[row] for row in chosen] for split, chosen in rows.items()}
+    note = (
+        f"{path} is split into {', '.join(cut)} by --split_seed {config.split_seed}; equal images "
+        "are in one split"
+    )
+    every = {**examples, **cut}
+    return {split: list(every[split]) for split in SPLITS}, [note]
+
+
+def relative(path: Path, base: Path) -> str:
+    """Returns a path as seen from a folder, if it is there, as text that can be printed."""
+    return files.printable(path.relative_to(base) if path.is_relative_to(base) else path)
+
+
+def table_path(folder: Path, name: str) -> Path:
+    """Returns the path of a file that a table in a folder names, also as Windows writes it."""
+    path = folder / name.strip()
+    return path if path.exists() or "\\" not in name else folder / name.strip().replace("\\", "/")

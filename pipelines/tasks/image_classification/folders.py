@@ -1,0 +1,165 @@
+"""Images in folders of classes: which folders are classes, and which splits."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.datasets import files
+from pipelines.errors import UserError
+from pipelines.image.files import IMAGE_FOLDERS, MASK_FOLDERS, are_images, counted, named
+from pipelines.image.splits import relative
+
+NEEDS = "images as SPLIT/CLASS/IMAGE or CLASS/IMAGE, or a table with the columns image and label"
+
+# Names of folders that are rather splits than classes.
+_LIKE_A_SPLIT = re.compile(r"(train|test|val|valid|validation|dev)(ing)?([ _.-].*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Image files in folders of classes, not read yet.
+
+    Attributes:
+        found: By split, or "" for what is not split, the files with their classes.
+        notes: What was found and is worth knowing, in sentences.
+        left_out: By split, the number of images that are in no class.
+    """
+
+    found: Mapping[str, Sequence[tuple[Path, str]]]
+    notes: list[str] = field(default_factory=list)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+def holds_classes(path: Path) -> bool:
+    """Returns whether a folder has several folders of classes, or a folder train that has them."""
+    if folder := _train(path):
+        return len(_class_folders(folder)) > 1
+    names = [folder.name for folder in _class_folders(path)]
+    return len(names) > 1 and not all(_LIKE_A_SPLIT.fullmatch(name) for name in names)
+
+
+def listing(path: Path) -> Listing:
+    """Returns the images in SPLIT/CLASS or CLASS; in SPLIT if a folder train has folders.
+
+    Raises:
+        UserError: There are no images in folders of classes.
+    """
+    if not _train(path):
+        return _without_splits(path)
+    found, notes, left_out = {}, list[str](), {}
+    splits = files.of_splits(path)
+    for split, folder in splits.items():
+        images, said, loose = _of_classes(folder)
+        notes += said
+        left_out[split] = len(loose)
+        if images:
+            found[split] = images
+        else:
+            notes.append(f"{folder} has no image with a class")
+    beside = [child for child in files.children(path) if child not in splits.values()]
+    if beside:
+        names = [child.name for child in beside]
+        notes.append(f"beside the splits of {path}, not read: {named(names)}")
+    return Listing(found, notes, left_out)
+
+
+def check_classes(path: Path, labels: Mapping[str, Iterable[str]]) -> None:
+    """Raises `UserError` unless there are classes to learn, and each has training images."""
+    by_split = {split: sorted(set(names)) for split, names in labels.items()}
+    classes = by_split.get("train", by_split.get("", []))
+    if len(classes) == 2 and any(
+        {name.lower() for name in classes} == {one, other}
+        for one in IMAGE_FOLDERS
+        for other in MASK_FOLDERS
+    ):
+        raise files.unlike(path, "image_classification", NEEDS)
+    if len(classes) < 2:
+        reason = f"only one class, {classes[0]!r}" if classes else "no class"
+        inner = path / classes[0] if classes else path
+        within = [child.name for child in _class_folders(inner)] if inner.is_dir() else []
+        hint = f"; are the folders of {inner} meant, {named(within)}?" if within else ""
+        raise UserError(
+            f"{path} has {reason}, but image_classification needs two or more, with {NEEDS}{hint}"
+        )
+    for split in ("validation", "test"):
+        for name in by_split.get(split, []):
+            if name not in classes:
+                alike = [one for one in classes if one.casefold() == name.casefold()]
+                hint = f"; is it {alike[0]!r}?" if alike else ""
+                raise UserError(
+                    f"the class {name!r} of {path} is in {split} but not in train, which has: "
+                    f"{named(classes, 10)}{hint}"
+                )
+
+
+def _train(path: Path) -> Path | None:
+    """Returns the folder of the training split, which has folders of classes."""
+    for child in files.children(path):
+        if child.is_dir() and files.split_of(child) == "train" and _class_folders(child):
+            return child
+    return None
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """Returns the folders in a folder that have an image somewhere below."""
+    return [
+        child
+        for child in files.children(folder)
+        if child.is_dir() and any(are_images([file])[0] for file in files.walk(child))
+    ]
+
+
+def _without_splits(path: Path) -> Listing:
+    images, said, loose = _of_classes(path)
+    names = sorted({label for _, label in images})
+    if not images:
+        raise files.unlike(path, "image_classification", NEEDS)
+    if all(_LIKE_A_SPLIT.fullmatch(name) for name in names):
+        splits = files.of_splits(path)
+        if "train" in splits and not _class_folders(splits["train"]):
+            raise UserError(
+                f"{splits['train']} has no folders of classes: image_classification needs {NEEDS}"
+            )
+        raise UserError(
+            f"{path} has no folder train; it has: {', '.join(names)}; name the splits train, "
+            "validation and test"
+        )
+    return Listing({"": images}, said, {"": len(loose)})
+
+
+def _of_classes(folder: Path) -> tuple[list[tuple[Path, str]], list[str], list[Path]]:
+    """Returns the images in a folder's folders with their classes, notes, and loose images."""
+    found, said = list[tuple[Path, str]](), list[str]()
+    loose, other = are_images(child for child in files.children(folder) if child.is_file())
+    for child in files.children(folder):
+        if child.is_dir():
+            images, others = are_images(files.walk(child))
+            found += [(image, _class_name(child)) for image in images]
+            other += others
+            if not images:
+                said.append(f"the folder {child} has no images, and is no class")
+    if loose:
+        said.append(
+            f"{counted(loose, 'image')} in {folder} left out, in no folder of a class: "
+            f"{named([relative(one, folder) for one in loose])}"
+        )
+    if other:
+        verb = "is" if len(other) == 1 else "are"
+        said.append(
+            f"{counted(other, 'file')} below {folder} {verb} no image and not read: "
+            f"{named([relative(one, folder) for one in other])}"
+        )
+    return found, said, loose
+
+
+def _class_name(folder: Path) -> str:
+    """Returns the class that a folder stands for; it may have "/", as T-shirt%2Ftop.
+
+    Systems differ in how they store letters with accents.
+    """
+    name = unicodedata.normalize("NFC", files.printable(Path(folder.name)))
+    return name.replace("%2F", "/").replace("%25", "%")

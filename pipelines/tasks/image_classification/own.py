@@ -1,0 +1,187 @@
+"""A user's own labeled images: in folders of classes, or named in a table.
+
+    SPLIT/CLASS/IMAGE       splits, if a folder is named train; folders within CLASS are read, too
+    CLASS/IMAGE             without splits
+    a table                 columns `image`, a path from the table's folder, and `label`
+
+What has no validation or test split is split by `--split_seed`. Files of equal content are in one
+split. Hidden files, and what operating systems leave behind, do not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines.datasets import files, splitting, tables
+from pipelines.datasets.splitting import SPLITS
+from pipelines.image.config import ImageConfig
+from pipelines.image.files import ImageFile, counted, named, notes, scan
+from pipelines.image.splits import leave_out, relative, table_path, with_all_splits
+from pipelines.tasks.image_classification import folders
+from pipelines.tasks.image_classification.folders import Listing
+
+Example = tuple[ImageFile, str]
+
+
+@dataclass(frozen=True)
+class OwnImages:
+    """Labeled image files.
+
+    Attributes:
+        examples: By split, train first, files with their classes, in pseudo-random order.
+        class_names: The classes of the training split, sorted.
+        digest: Fingerprint of the files, their names, classes and splits.
+        notes: What was found and is worth knowing, in sentences.
+        left_out: By split, the number of files that are left out.
+    """
+
+    examples: Mapping[str, Sequence[Example]]
+    class_names: tuple[str, ...]
+    digest: str
+    notes: tuple[str, ...]
+    left_out: Mapping[str, int]
+
+
+def read(path: Path, config: ImageConfig) -> OwnImages:
+    """Finds, checks and splits the images in a folder or a table.
+
+    Raises:
+        UserError: There are no labeled images, a file cannot be used while `skip_bad` is false, or
+            the classes cannot be learned.
+    """
+    table = _table(path)
+    if table:
+        return _of_table(path, table, config)
+    if not path.is_dir():
+        raise files.unlike(path, "image_classification", folders.NEEDS)
+    listing = folders.listing(path)
+    names = {split: [label for _, label in found] for split, found in listing.found.items()}
+    folders.check_classes(path, names)
+    good, found_notes, left_out = _checked(listing, config)
+    examples, split_notes = with_all_splits(
+        path, good, config, lambda one: one[0].digest, lambda one: one[1]
+    )
+    found_notes = [*listing.notes, *found_notes, *split_notes]
+    lost = {split: listing.left_out.get(split, 0) + left_out.get(split, 0) for split in SPLITS}
+    # What is not split yet counts as train.
+    lost["train"] += listing.left_out.get("", 0) + left_out.get("", 0)
+    return _finished(path, examples, found_notes, lost)
+
+
+def _table(path: Path) -> Path | None:
+    """Returns the table, or the folder of tables, that names images; none for folders of classes.
+
+    A folder of classes may have a table beside them.
+    """
+    if path.is_file():
+        return path if tables.is_table(path) else None
+    if not any(tables.is_table(child) for child in files.children(path) if child.is_file()):
+        return None
+    return None if folders.holds_classes(path) else path
+
+
+def _checked(
+    listing: Listing, config: ImageConfig
+) -> tuple[dict[str, list[Example]], list[str], dict[str, int]]:
+    """Returns the files that can be read, by split, with notes and the numbers of the others."""
+    flat = [(split, *found) for split, all_found in listing.found.items() for found in all_found]
+    results = scan([file for _, file, _ in flat])
+    good: dict[str, list[Example]] = {split: [] for split in listing.found}
+    problems, left_out = list[tuple[Path, str]](), Counter[str]()
+    for (split, file, label), result in zip(flat, results, strict=True):
+        if isinstance(result, str):
+            problems.append((file, result))
+            left_out[split] += 1
+        else:
+            good[split].append((result, label))
+    return good, leave_out(problems, len(flat), config.skip_bad), dict(left_out)
+
+
+def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
+    """Reads a table, or a folder of tables, whose rows are images and labels."""
+    images: dict[str, ImageFile] = {}
+
+    def complete(rows: tables.Table) -> tables.Table:
+        """Replaces the path of each image by the digest of its content, by which rows are split."""
+        rows = tables.without_empty(rows, config)
+        paths = [table_path(rows.path.parent, name) for name in rows.columns["image"]]
+        results = scan(paths)
+        problems = {
+            row: result if paths[row].exists() else "is not there"
+            for row, result in enumerate(results)
+            if isinstance(result, str)
+        }
+        problems = {row: f"{paths[row]} {what}" for row, what in problems.items()}
+        digests = [result if isinstance(result, str) else result.digest for result in results]
+        images.update((one.digest, one) for one in results if isinstance(one, ImageFile))
+        columns = {"image": digests, "label": rows.columns["label"]}
+        return tables.leave_out(replace(rows, columns=columns), problems, config)
+
+    splits = tables.read_splits(table, config, ("image", "label"), label="label", complete=complete)
+    examples = {
+        split: [
+            (images[digest], str(label))
+            for digest, label in zip(rows.columns["image"], rows.columns["label"], strict=True)
+        ]
+        for split, rows in splits.items()
+    }
+    found_notes = [note for rows in splits.values() for note in rows.notes]
+    lost = {split: rows.left_out for split, rows in splits.items()}
+    return _finished(path, examples, found_notes, lost)
+
+
+def _finished(
+    path: Path,
+    examples: Mapping[str, Sequence[Example]],
+    found_notes: Sequence[str],
+    left_out: Mapping[str, int],
+) -> OwnImages:
+    labels = {split: [label for _, label in found] for split, found in examples.items()}
+    folders.check_classes(path, labels)
+    every = [file for found in examples.values() for file, _ in found]
+    base = path if path.is_dir() else path.parent
+    sha = hashlib.sha256()
+    for split, found in examples.items():
+        for file, label in found:
+            sha.update(repr((split, relative(file.path, base), label, file.digest)).encode())
+    return OwnImages(
+        # A part of the examples, as a baseline takes it, is to have all classes.
+        {
+            split: splitting.shuffled(found, lambda one: f"{relative(one[0].path, base)} {one[1]}")
+            for split, found in examples.items()
+        },
+        tuple(sorted(set(labels["train"]))),
+        sha.hexdigest()[:12],
+        (
+            *found_notes,
+            *_about_classes(labels["train"]),
+            *_contradictions(every, labels),
+            *notes(every),
+        ),
+        left_out,
+    )
+
+
+def _about_classes(labels: Sequence[str]) -> list[str]:
+    single = sorted(name for name, number in Counter(labels).items() if number == 1)
+    if not single:
+        return []
+    return [f"only one image to train on in the class {named(single, 10)}"]
+
+
+def _contradictions(images: Sequence[ImageFile], labels: Mapping[str, Sequence[str]]) -> list[str]:
+    """Returns a note about files of equal content that have different classes."""
+    first: dict[str, tuple[ImageFile, str]] = {}
+    pairs = []
+    every = [label for found in labels.values() for label in found]
+    for image, label in zip(images, every, strict=True):
+        other, its = first.setdefault(image.digest, (image, label))
+        if its != label:
+            pairs.append(f"{other.path} ({its}) and {image.path} ({label})")
+    if not pairs:
+        return []
+    return [f"{counted(pairs, 'image')} also in another class: {named(pairs, 1)}"]

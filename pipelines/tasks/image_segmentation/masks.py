@@ -1,0 +1,170 @@
+"""A user's own masks: files whose pixels are numbers of classes.
+
+The number is the value of a gray pixel, or the index in a palette, whatever its color.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from pipelines.tasks.image_segmentation.classes import Occurrences
+
+_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+# Pillow spreads gray of 2 and 4 bits over the range of a byte.
+_SPREAD = {2: 85, 4: 17}
+_COLORS_NAMED = 4
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A mask that can be read.
+
+    Attributes:
+        path: The file.
+        digest: SHA-256 of its content, hexadecimal.
+        height: Pixels from top to bottom, after EXIF orientation.
+        width: Pixels from left to right.
+        pixels: Number of pixels with each value, int64 [256].
+        colors: Of a mask with a palette, the color of each value that occurs.
+    """
+
+    path: Path
+    digest: str
+    height: int
+    width: int
+    pixels: np.ndarray
+    colors: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+
+def scan(paths: Sequence[Path]) -> list[MaskFile | str]:
+    """Reads masks in threads.
+
+    Returns:
+        For each path the mask, or what is wrong with it, as "is empty".
+    """
+    with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
+        return list(pool.map(_scanned, paths))
+
+
+def values(path: Path) -> np.ndarray:
+    """Reads a mask to its values, uint8 [height, width].
+
+    Raises:
+        ValueError: Says what is wrong.
+    """
+    return _values(path.read_bytes())[0]
+
+
+def occurrences(masks: Iterable[MaskFile], base: Path) -> Occurrences:
+    """Counts the values of masks, whose places are told as seen from the folder `base`."""
+    pixels, number = np.zeros(256, np.int64), np.zeros(256, np.int64)
+    places: dict[int, str] = {}
+    for mask in masks:
+        pixels += mask.pixels
+        number += mask.pixels > 0
+        name = str(mask.path.relative_to(base) if mask.path.is_relative_to(base) else mask.path)
+        for value in np.flatnonzero(mask.pixels).tolist():
+            places.setdefault(value, name)
+    return Occurrences(pixels, number, places)
+
+
+def different_palettes(masks: Iterable[MaskFile]) -> list[str]:
+    """Returns a note if a value has different colors in the palettes of masks."""
+    seen: dict[int, tuple[tuple[int, ...], Path]] = {}
+    for mask in masks:
+        for value, color in mask.colors.items():
+            first, path = seen.setdefault(value, (color, mask.path))
+            if first != color:
+                return [
+                    f"the palettes of masks differ: value {value} is {_rgb(first)} in {path} and "
+                    f"{_rgb(color)} in {mask.path}; classes are the values, whatever their color"
+                ]
+    return []
+
+
+def _scanned(path: Path) -> MaskFile | str:
+    try:
+        content = path.read_bytes()
+        mask, colors = _values(content)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except ValueError as error:
+        return str(error)
+    pixels = np.bincount(mask.ravel(), minlength=256)
+    found = {value: color for value, color in colors.items() if pixels[value]}
+    height, width = mask.shape
+    return MaskFile(path, hashlib.sha256(content).hexdigest(), height, width, pixels, found)
+
+
+def _values(content: bytes) -> tuple[np.ndarray, dict[int, tuple[int, ...]]]:
+    """Returns the values of a mask, uint8 [height, width], and the colors of its palette."""
+    if not content:
+        raise ValueError("is empty")
+    if content[12:16] == b"VP8 ":
+        raise ValueError("is WebP with loss, which changes values; masks are best PNG files")
+    try:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            if "jpeg" in (str(image.format).lower(), image.info.get("compression")):
+                raise ValueError("is JPEG, which changes values; masks are best PNG files")
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+    except Image.UnidentifiedImageError:
+        raise ValueError(f"is no image: it begins with {content[:16]!r}") from None
+    except ValueError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever they stumble over.
+        raise ValueError(f"is damaged: {error}") from error
+    if upright.mode == "P":
+        flat = upright.getpalette("RGB") or []
+        colors = {i: tuple(flat[3 * i : 3 * i + 3]) for i in range(len(flat) // 3)}
+        return np.asarray(upright), colors
+    mask = _gray(np.asarray(upright), upright.mode)
+    is_gray_png = content.startswith(b"\x89PNG") and content[25] == 0
+    if is_gray_png and content[24] in _SPREAD:
+        mask = mask // _SPREAD[content[24]]
+    if mask.max() > 255 or mask.min() < 0:
+        outside = mask.max() if mask.max() > 255 else mask.min()
+        raise ValueError(f"has the value {outside}; classes are numbers from 0 to 255")
+    return mask.astype(np.uint8), {}
+
+
+def _gray(pixels: np.ndarray, mode: str) -> np.ndarray:
+    """Returns the values of a mask without a palette, an integer [height, width].
+
+    Raises:
+        ValueError: It has colors or varying transparency, or its pixels are no whole numbers.
+    """
+    if mode == "1" or mode == "L" or mode.startswith("I"):
+        return pixels.astype(np.int64)
+    if mode == "F":
+        if (pixels != np.round(pixels)).any():
+            raise ValueError("has values that are no whole numbers; classes are 0 to 255")
+        return pixels.astype(np.int64)
+    if mode not in ("LA", "RGB", "RGBA"):
+        raise ValueError(f"has pixels of the kind {mode}; a mask holds the number of a class")
+    if mode in ("LA", "RGBA"):
+        if (pixels[..., -1] != pixels[0, 0, -1]).any():
+            raise ValueError("has transparent parts; a mask holds the number of a class")
+        pixels = pixels[..., :-1]
+    if (pixels != pixels[..., :1]).any():
+        colors = np.unique(pixels.reshape(-1, 3), axis=0)
+        shown = ", ".join(_rgb(tuple(color)) for color in colors[:_COLORS_NAMED].tolist())
+        more = ", …" * (len(colors) > _COLORS_NAMED)
+        raise ValueError(
+            f"has {len(colors)} colors ({shown}{more}), but a mask holds the number of each "
+            "pixel's class, as gray or as index in a palette"
+        )
+    return pixels[..., 0].astype(np.int64)
+
+
+def _rgb(color: tuple[int, ...]) -> str:
+    return "#" + "".join(f"{part:02x}" for part in color)
