@@ -31,6 +31,20 @@ class Content:
     image: np.ndarray | None = None
 
 
+def contents_of_texts(
+    columns: Sequence[np.ndarray], labels: Sequence[str] | None = None
+) -> Iterator[Content]:
+    """Yields texts as contents, whose size is the number of words in each column.
+
+    Args:
+        columns: str, bytes or tuples of words, each [examples].
+        labels: The class of each example.
+    """
+    for index, texts in enumerate(zip(*columns, strict=True)):
+        words = [len(text if isinstance(text, tuple) else text.split()) for text in texts]
+        yield Content(texts, labels[index] if labels is not None else None, tuple(words), "words")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
     """A data set in three fixed splits of examples; a task's own adds what it learned from them.

@@ -9,10 +9,8 @@ table, which is split by a recorded seed.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,7 @@ import pyarrow
 import pyarrow.parquet
 
 from pipelines.config import Config
-from pipelines.datasets import delimited, files, json_lines, splitting
-from pipelines.datasets.splitting import SPLITS
+from pipelines.datasets import delimited, files, json_lines
 from pipelines.errors import UserError
 
 _DELIMITED = (".csv", ".tsv", ".tab")
@@ -94,143 +91,6 @@ def read(path: Path, config: Config) -> Table:
 def holds_tables(path: Path) -> bool:
     """Returns whether a path is a table, or a folder with a table in it."""
     return is_table(path) if path.is_file() else any(map(is_table, files.children(path)))
-
-
-def read_splits(
-    path: Path,
-    config: Config,
-    columns: Sequence[str],
-    optional: Sequence[str] = (),
-    label: str = "",
-    complete: Callable[[Table], Table] | None = None,
-) -> dict[str, Table]:
-    """Reads the table of each split; what is not split yet is split by `config.split_seed`.
-
-    Rows with the same values in `columns` and `optional` but the label are in one split.
-
-    Args:
-        path: A folder of tables, or one table.
-        config: Has the options of own data.
-        columns: The columns that a table needs, each with a value in each row.
-        optional: Columns that are read where train has them.
-        label: The column that a split is stratified by.
-        complete: Checks a table and returns it with the rows that count; by default
-            `without_empty`, for all columns.
-
-    Raises:
-        UserError: A table is missing, cannot be read, or lacks a column or a value.
-    """
-    return with_all_splits(read_given(path, config, columns, optional, complete), config, label)
-
-
-def read_given(
-    path: Path,
-    config: Config,
-    columns: Sequence[str],
-    optional: Sequence[str] = (),
-    complete: Callable[[Table], Table] | None = None,
-) -> dict[str, Table]:
-    """Reads the tables that there are, by split, or the only one, as "".
-
-    Arguments and errors are those of `read_splits`.
-    """
-    found = {"": path} if path.is_file() else files.of_splits(path, READERS)
-    if not found:
-        found = _only_table(path)
-    complete = complete or (lambda table: without_empty(table, config))
-    tables = {}
-    for split, file in found.items():
-        table = read(file, config)
-        check_columns(table, columns, optional)
-        kept = [name for name in (*columns, *optional) if name in table.columns]
-        tables[split] = complete(
-            replace(table, columns={name: table.columns[name] for name in kept})
-        )
-    first, *_ = tables
-    for table in tables.values():
-        if table.columns.keys() != tables[first].columns.keys():
-            raise UserError(
-                f"the tables in {path} differ in their columns: {tables[first].path.name} has "
-                f"{', '.join(tables[first].columns)}, {table.path.name} has "
-                f"{', '.join(table.columns)}"
-            )
-    if others := _others(path, found.values()):
-        note = f"{others[0]} is not read: its name is not that of a split"
-        note += f"; nor {files.number(len(others) - 1, 'more table')}" * (len(others) > 1)
-        tables[first] = replace(tables[first], notes=(*tables[first].notes, note))
-    return tables
-
-
-def _others(path: Path, found: Collection[Path]) -> list[Path]:
-    """Returns the tables in a folder that are not among those found."""
-    if path.is_file():
-        return []
-    return [file for file in files.children(path) if is_table(file) and file not in found]
-
-
-def with_all_splits(
-    tables: Mapping[str, Table], config: Config, label: str, group: str = ""
-) -> dict[str, Table]:
-    """Returns tables of all three splits: those that are missing are cut off from train.
-
-    Args:
-        tables: By split; "" for what is not split.
-        config: Has the seed.
-        label: The column that a split is stratified by, or "".
-        group: Rows with the same value in this column are in one split; "" stands for all columns
-            but the label.
-
-    Raises:
-        UserError: There is no table to train on, or it has too few rows to be split.
-    """
-    whole = tables.get("train", tables.get(""))
-    if whole is None:
-        place = next(iter(tables.values())).path.parent
-        raise UserError(f"{place} has no table train; it has: {', '.join(tables)}")
-    missing = [split for split in SPLITS if split != "train" and split not in tables]
-    if not missing:
-        return {split: tables[split] for split in SPLITS}
-    contents = [group] if group else [name for name in whole.columns if name != label]
-    labels = whole.columns[label] if label else None
-    keys = _keys(whole, contents)
-    rows = splitting.stratified(keys, labels, config.split_seed, missing)
-    note = (
-        f"{whole.path} is split into {', '.join(rows)} by --split_seed {config.split_seed}; "
-        f"{f'rows with the same {group}' if group else 'equal rows'} are in one split"
-    )
-    cut = {split: whole.take(chosen) for split, chosen in rows.items()}
-    cut["train"] = replace(cut["train"], notes=(*whole.notes, note))
-    for split in missing:
-        cut[split] = replace(cut[split], notes=(), left_out=0)
-    if empty := [split for split, table in cut.items() if not len(table)]:
-        each = f" of each {label}" if label else ""
-        by = f"{files.number(len(set(keys)), f'different {group}')}, " if group else ""
-        raise UserError(
-            f"{whole.path} has too few different rows{each} for a {empty[0]} split of its own "
-            f"({by}{files.number(len(whole), 'row')} in all)"
-        )
-    every = {**tables, **cut}
-    return {split: every[split] for split in SPLITS}
-
-
-def _keys(table: Table, columns: Sequence[str]) -> list[str]:
-    """Returns what each row holds in some columns."""
-    contents = [table.columns[name] for name in columns]
-    return [json.dumps(values, default=repr) for values in zip(*contents, strict=True)]
-
-
-def digest(tables: Mapping[str, Table]) -> str:
-    """Returns 12 hexadecimal digits that change with the rows of any split."""
-    sha = hashlib.sha256()
-    for split, table in tables.items():
-        rows = json.dumps([split, *table.columns.items()], default=repr)
-        sha.update(hashlib.sha256(rows.encode()).digest())
-    return sha.hexdigest()[:12]
-
-
-def notes(tables: Mapping[str, Table]) -> tuple[str, ...]:
-    """Returns what is worth knowing about the tables of a data set."""
-    return tuple(dict.fromkeys(note for table in tables.values() for note in table.notes))
 
 
 def check_columns(table: Table, columns: Sequence[str], optional: Sequence[str] = ()) -> None:
@@ -324,34 +184,6 @@ def leave_out(table: Table, problems: Mapping[int, str], config: Config) -> Tabl
         notes=(*table.notes, note),
         left_out=table.left_out + len(problems),
     )
-
-
-def joined(path: Path, parts: Sequence[Table]) -> Table:
-    """Returns several tables with the same columns as one of `path`, a folder; one as it is."""
-    if len(parts) == 1:
-        return parts[0]
-    return Table(
-        path,
-        {name: [v for part in parts for v in part.columns[name]] for name in parts[0].columns},
-        [line for part in parts for line in part.lines],
-        notes=(
-            f"{len(parts)} files are read as one: {parts[0].path} to {parts[-1].path}",
-            *(note for part in parts for note in part.notes),
-        ),
-        left_out=sum(part.left_out for part in parts),
-    )
-
-
-def _only_table(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise UserError(f"there is no file or folder {folder}")
-    found = [path for path in files.children(folder) if is_table(path)]
-    if len(found) != 1:
-        raise UserError(
-            f"{folder} needs train.csv, validation.csv and test.csv (or .tsv, .jsonl, .parquet), "
-            f"or one table; it holds {files.describe(folder)}"
-        )
-    return {"": found[0]}
 
 
 def _csv(path: Path, config: Config) -> Table:

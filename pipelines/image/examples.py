@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from pipelines.datasets.dataset import Content
 from pipelines.errors import UserError
 
 
@@ -35,6 +36,22 @@ def image_shape(
             f"the images of {builder.name} differ in size; choose one, as --image_size 128"
         )
     return height, width, channels
+
+
+def contents_of_images(
+    examples: tf.data.Dataset, sizes: np.ndarray | None, class_names: Sequence[str] = ()
+) -> Iterator[Content]:
+    """Yields images as contents, whose size is (height, width) in pixels.
+
+    Args:
+        examples: (uint8 [height, width, channels], target) examples.
+        sizes: The images' own sizes, int [examples, 2]; None where they are those of `examples`.
+        class_names: By target; none where a target is no class.
+    """
+    for index, (image, target) in enumerate(examples.as_numpy_iterator()):
+        size = image.shape[:2] if sizes is None else tuple(sizes[index].tolist())
+        label = class_names[target] if class_names and target >= 0 else None
+        yield Content(image, label, size, "pixels", image)
 
 
 def first_images(examples: tf.data.Dataset, count: int) -> np.ndarray:

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.config import Config
-from pipelines.datasets import files, splitting, tables
+from pipelines.datasets import files, split_tables, splitting, tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
 
@@ -181,7 +181,7 @@ def _read_files(found: Sequence[Path], config: Config, divide: Divide) -> _Part:
 
 
 def _read_tables(path: Path, config: Config) -> dict[str, _Part]:
-    given = tables.read_given(
+    given = split_tables.read_given(
         path, config, ["text"], complete=lambda table: tables.with_texts(table, config)
     )
     parts = {}

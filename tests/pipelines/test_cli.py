@@ -46,6 +46,10 @@ COMMON = {
     "name": TEXT,
     "data_dir": TEXT,
     "manual_dir": TEXT,
+    "skip_bad": st.booleans(),
+    "split_seed": st.integers(0, 2**31 - 1),
+    "separator": TEXT,
+    "encoding": TEXT,
     "recipe": st.builds(
         Recipe,
         epochs=st.integers(1, 1000),

@@ -53,6 +53,9 @@ class SeriesData(Dataset):
     horizon: int
     scaling: Scaling
 
+    def contents(self, split: str) -> None:
+        """Returns nothing: windows overlap."""
+
     def origins(self, split: str) -> list[np.ndarray]:
         """Returns the first step of each horizon within a split, int [windows], by series."""
         return [series.origins(split, self.history, self.horizon) for series in self.series]

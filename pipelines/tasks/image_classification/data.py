@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +12,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import loading
-from pipelines.datasets.dataset import SPLITS, Dataset
+from pipelines.datasets.dataset import SPLITS, Content, Dataset
 from pipelines.errors import UserError
 from pipelines.image import files
 from pipelines.image.config import ImageConfig
-from pipelines.image.examples import image_shape
+from pipelines.image.examples import contents_of_images, image_shape
 from pipelines.image.preprocessing import resize
 from pipelines.tasks.image_classification import own
 
@@ -37,6 +37,11 @@ class LabeledImages(Dataset):
     class_names: tuple[str, ...]
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     original_sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def contents(self, split: str) -> Iterator[Content]:
+        return contents_of_images(
+            self.split(split), self.original_sizes.get(split), self.class_names
+        )
 
 
 def load(config: ImageConfig) -> LabeledImages:

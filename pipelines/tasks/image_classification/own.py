@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.datasets import files, splitting, tables
+from pipelines.datasets import files, split_tables, splitting, tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.image.config import ImageConfig
 from pipelines.image.files import ImageFile, counted, named, notes, scan
@@ -121,7 +121,9 @@ def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
         columns = {"image": digests, "label": rows.columns["label"]}
         return tables.leave_out(replace(rows, columns=columns), problems, config)
 
-    splits = tables.read_splits(table, config, ("image", "label"), label="label", complete=complete)
+    splits = split_tables.read_splits(
+        table, config, ("image", "label"), label="label", complete=complete
+    )
     examples = {
         split: [
             (images[digest], str(label))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import loading
-from pipelines.datasets.dataset import SPLITS, Dataset
+from pipelines.datasets.dataset import SPLITS, Content, Dataset
 from pipelines.errors import UserError
 from pipelines.image import files
-from pipelines.image.examples import image_shape
+from pipelines.image.examples import contents_of_images, image_shape
 from pipelines.image.preprocessing import resize
 from pipelines.tasks.image_segmentation import masks, own
 from pipelines.tasks.image_segmentation.classes import IGNORE_ID, Occurrences, of_values
@@ -48,6 +48,9 @@ class SegmentedImages(Dataset):
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
     original_sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def contents(self, split: str) -> Iterator[Content]:
+        return contents_of_images(self.split(split), self.original_sizes.get(split))
 
 
 def load(config: SegmentationConfig) -> SegmentedImages:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipelines.datasets import files, splitting, tables
+from pipelines.datasets import files, split_tables, splitting, tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
 from pipelines.image.files import (
@@ -269,7 +269,7 @@ def _of_tables(
         columns = {name: [one[i] for one in digests] for i, name in enumerate(("image", "mask"))}
         return tables.leave_out(replace(rows, columns=columns), problems, config)
 
-    splits = tables.read_splits(path, config, ("image", "mask"), complete=complete)
+    splits = split_tables.read_splits(path, config, ("image", "mask"), complete=complete)
     examples = {
         split: [pairs[key] for key in zip(rows.columns["image"], rows.columns["mask"], strict=True)]
         for split, rows in splits.items()

@@ -67,6 +67,9 @@ class Segments(TokenizedDataset):
     sentence_task: str
     tokens: Mapping[str, Tokens]
 
+    def contents(self, split: str) -> None:
+        """Returns nothing: examples are drawn from documents."""
+
     @property
     def vocabulary(self) -> list[str]:
         """Tokens in the order of their ids."""

@@ -8,7 +8,7 @@ Questions without an answer (SQuAD 2.0) are left out, and noted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 
 from pipelines.datasets import files, loading
 from pipelines.datasets.columns import ragged_examples
-from pipelines.datasets.dataset import SPLITS
+from pipelines.datasets.dataset import SPLITS, Content, contents_of_texts
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
 from pipelines.tasks.question_answering import own
@@ -44,6 +44,10 @@ class Questions(TokenizedDataset):
     """
 
     tokenizer: WordPieces
+
+    def contents(self, split: str) -> Iterator[Content]:
+        columns = self.raw(split)
+        return contents_of_texts([columns["question"], columns["context"]])
 
 
 def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces]) -> Questions:
@@ -253,7 +257,7 @@ def _table(source: loading.Source, split: str) -> Table:
                 if text.strip()
             ]
         )
-    name = Path(f"{loading.name(source.builder)}, {split}")
+    name = Path(f"{source.builder.name}, {split}")
     return Table(name, columns, range(1, len(columns["id"]) + 1), unit="question")
 
 

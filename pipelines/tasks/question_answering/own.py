@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.config import Config
-from pipelines.datasets import files, tables
+from pipelines.datasets import files, split_tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
@@ -46,10 +46,10 @@ def read_splits(
         UserError: A file or a question cannot be used.
     """
     read = {
-        split: tables.joined(path, [with_answers(squad.read(file, config)) for file in own])
+        split: split_tables.joined(path, [with_answers(squad.read(file, config)) for file in own])
         for split, own in found.items()
     }
-    splits = tables.with_all_splits(read, config, label="", group="context")
+    splits = split_tables.with_all_splits(read, config, label="", group="context")
     ids = Counter(str(own) for table in read.values() for own in table.columns["id"] if own)
     notes = [*_shared_passages(read)]
     if twice := [own for own, number in ids.items() if number > 1]:

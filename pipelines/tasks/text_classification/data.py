@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading, tables
+from pipelines.datasets import loading, split_tables
 from pipelines.datasets.columns import decode_strings, ragged_examples, read_columns
-from pipelines.datasets.dataset import SPLITS
+from pipelines.datasets.dataset import SPLITS, Content, contents_of_texts
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification import own
 from pipelines.tasks.text_classification.own import TEXTS
@@ -33,6 +33,10 @@ class LabeledTexts(TokenizedDataset):
 
     class_names: tuple[str, ...]
     labels: Mapping[str, np.ndarray]
+
+    def contents(self, split: str) -> Iterator[Content]:
+        names = [self.class_names[label] for label in self.labels[split]]
+        return contents_of_texts(list(self.raw(split).values()), names)
 
 
 def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) -> LabeledTexts:
@@ -57,7 +61,7 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) 
             columns,
             make_tokenizer,
             class_names=found.class_names,
-            **loading.own_identity(path, tables.digest(found.tables)),
+            **loading.own_identity(path, split_tables.digest(found.tables)),
             notes=found.notes,
             left_out={split: table.left_out for split, table in found.tables.items()},
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.config import Config
-from pipelines.datasets import files, tables
+from pipelines.datasets import files, split_tables, tables
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
 
@@ -58,13 +58,13 @@ def read(path: Path, config: Config) -> OwnTexts:
         labels = [label.strip() for label in table.columns["label"]]
         return replace(table, columns={**table.columns, "label": labels})
 
-    given = tables.read_given(path, config, ("text", "label"), ("text_pair",), complete)
+    given = split_tables.read_given(path, config, ("text", "label"), ("text_pair",), complete)
     _check_classes(given.get("train", given.get("")))
-    splits = tables.with_all_splits(given, config, "label")
+    splits = split_tables.with_all_splits(given, config, "label")
     known = set(splits["train"].columns["label"])
     for split in ("validation", "test"):
         splits[split] = _of_known_labels(splits[split], split, known, config)
-    notes = (*tables.notes(splits), *_class_notes(splits))
+    notes = (*split_tables.notes(splits), *_class_notes(splits))
     return OwnTexts(splits, tuple(sorted(known)), notes)
 
 

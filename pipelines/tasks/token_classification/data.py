@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 
 from pipelines.datasets import files, loading
 from pipelines.datasets.columns import ragged_examples
-from pipelines.datasets.dataset import SPLITS
+from pipelines.datasets.dataset import SPLITS, Content, contents_of_texts
 from pipelines.errors import UserError
 from pipelines.tasks.token_classification import own
 from pipelines.text.config import TextConfig
@@ -43,6 +43,9 @@ class TaggedTexts(TokenizedDataset):
     tokenizer: WordPieces
     labels: tuple[str, ...]
     punctuation_apart: bool
+
+    def contents(self, split: str) -> Iterator[Content]:
+        return contents_of_texts([self.raw(split)["words"]])
 
 
 def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces]) -> TaggedTexts:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.config import Config
-from pipelines.datasets import files, tables
+from pipelines.datasets import files, split_tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
@@ -63,7 +63,8 @@ def read_splits(
     )
     read = {split: [_in_bio(table, scheme, config) for table in own] for split, own in read.items()}
     joined = {
-        split: tables.joined(path, own) for split, own in _with_types_of_train(read, config).items()
+        split: split_tables.joined(path, own)
+        for split, own in _with_types_of_train(read, config).items()
     }
     if scheme != schemes.BIO:
         note = f"the tags of {path} are in the scheme {scheme}, and are turned into BIO"
@@ -78,7 +79,7 @@ def read_splits(
             )
         columns = {**whole.columns, "stratum": strata(whole.columns["tags"])}
         joined["train" if "train" in joined else ""] = replace(whole, columns=columns)
-    splits = tables.with_all_splits(joined, config, "stratum", group="tokens")
+    splits = split_tables.with_all_splits(joined, config, "stratum", group="tokens")
     for split, table in splits.items():
         if not any(tag != OUTSIDE for tags in table.columns["tags"] for tag in tags):
             raise UserError(

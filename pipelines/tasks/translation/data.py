@@ -8,7 +8,7 @@ source; or from a user's own tables or files, see `own.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -17,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import files, loading, tables
+from pipelines.datasets import files, loading, split_tables
 from pipelines.datasets.columns import decode_strings, ragged_examples, read_columns
-from pipelines.datasets.dataset import SPLITS, Dataset
+from pipelines.datasets.dataset import SPLITS, Content, Dataset, contents_of_texts
 from pipelines.datasets.loading import Identity
 from pipelines.errors import UserError
 from pipelines.tasks.translation import own
@@ -60,6 +60,10 @@ class ParallelTexts(Dataset):
     source_tokenizer: ReversibleTokenizer
     target_tokenizer: ReversibleTokenizer
 
+    def contents(self, split: str) -> Iterator[Content]:
+        columns = self.raw(split)
+        return contents_of_texts([columns[name] for name in TEXTS])
+
 
 def load(config: TranslationConfig) -> ParallelTexts:
     """Prepares and opens the data set that `config` names.
@@ -71,14 +75,14 @@ def load(config: TranslationConfig) -> ParallelTexts:
     if path := loading.own_path(config.dataset):
         found = own.read(path, config, reverse=config.reverse)
         return parallel(
-            loading.own_identity(path, tables.digest(found)),
+            loading.own_identity(path, split_tables.digest(found)),
             {
                 split: {name: np.array(table.columns[name], object) for name in TEXTS}
                 for split, table in found.items()
             },
             make_tokenizers,
             config.max_length,
-            notes=tables.notes(found),
+            notes=split_tables.notes(found),
             left_out={split: table.left_out for split, table in found.items()},
         )
     source = loading.open_dataset(config)

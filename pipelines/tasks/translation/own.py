@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.config import Config
-from pipelines.datasets import files, tables
+from pipelines.datasets import files, split_tables, tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
@@ -44,12 +44,12 @@ def read(path: Path, config: Config, *, reverse: bool = False) -> dict[str, Tabl
     if pairs:
         given = {split: _lines(*pair, config) for split, pair in pairs.items()}
     elif tables.holds_tables(path):
-        given = tables.read_given(
+        given = split_tables.read_given(
             path, config, TEXTS, complete=lambda table: tables.of_texts(table, config)
         )
     else:
         raise files.unlike(path, "translation", _NEEDS)
-    splits = tables.with_all_splits(given, config, "")
+    splits = split_tables.with_all_splits(given, config, "")
     if pairs:
         (source, target), *_ = pairs.values()
         if reverse:

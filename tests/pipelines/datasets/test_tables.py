@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.config import Config
-from pipelines.datasets import tables
+from pipelines.datasets import split_tables, tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
 
@@ -135,14 +135,14 @@ def test_a_table_that_cannot_be_read_is_an_error(tmp_path, name, content, messag
 def test_a_column_is_there_once(tmp_path, header, message):
     (tmp_path / "own.csv").write_text(f"{header}\n" + ",".join("abcd"[: header.count(",") + 1]))
     with pytest.raises(UserError, match=message):
-        tables.read_splits(tmp_path / "own.csv", CONFIG, ("text", "label"), ("text_pair",))
+        split_tables.read_splits(tmp_path / "own.csv", CONFIG, ("text", "label"), ("text_pair",))
 
 
 def test_columns_that_are_not_needed_may_have_one_name(tmp_path):
     (tmp_path / "own.csv").write_text(
         "id,text,note,note\n" + "".join(f"1,{n},a,b\n" for n in "abc")
     )
-    found = tables.read_splits(tmp_path / "own.csv", CONFIG, ["text"])
+    found = split_tables.read_splits(tmp_path / "own.csv", CONFIG, ["text"])
     assert sorted(found[split].columns["text"][0] for split in SPLITS) == ["a", "b", "c"]
     assert all(table.columns.keys() == {"text"} for table in found.values())
 
@@ -164,12 +164,12 @@ def splits(folder: Path, **rows: Sequence[tuple[str, str]]) -> Path:
 def test_splits_are_the_tables_of_their_names(tmp_path):
     splits(tmp_path, Train=[("a", "x"), ("b", "y")], dev=[("c", "x")], test=[("d", "y")])
     splits(tmp_path, more=[("e", "x")])
-    found = tables.read_splits(tmp_path, CONFIG, ("text", "label"), label="label")
+    found = split_tables.read_splits(tmp_path, CONFIG, ("text", "label"), label="label")
     assert list(found) == list(SPLITS)
     assert [rows_of(table) for table in found.values()] == (
         [[["a", "x"], ["b", "y"]], [["c", "x"]], [["d", "y"]]]
     )
-    assert tables.notes(found) == (
+    assert split_tables.notes(found) == (
         f"{tmp_path}/more.csv is not read: its name is not that of a split",
     )
 
@@ -177,16 +177,18 @@ def test_splits_are_the_tables_of_their_names(tmp_path):
 def test_a_missing_split_is_cut_off_from_train(tmp_path):
     rows = [(f"text {n}", "xy"[n % 2]) for n in range(40)]
     splits(tmp_path, train=rows, test=[("other", "x")])
-    found = tables.read_splits(tmp_path, CONFIG, ("text", "label"), label="label")
+    found = split_tables.read_splits(tmp_path, CONFIG, ("text", "label"), label="label")
     assert [len(table) for table in found.values()] == [36, 4, 1]
     assert sorted(found["validation"].columns["label"]) == ["x", "x", "y", "y"]
-    assert tables.notes(found) == (
+    assert split_tables.notes(found) == (
         f"{tmp_path}/train.csv is split into train, validation by --split_seed 0; equal rows are "
         "in one split",
     )
-    other = tables.read_splits(tmp_path, Config(split_seed=1), ("text", "label"), label="label")
+    other = split_tables.read_splits(
+        tmp_path, Config(split_seed=1), ("text", "label"), label="label"
+    )
     assert rows_of(other["validation"]) != rows_of(found["validation"])
-    assert tables.digest(other) != tables.digest(found)
+    assert split_tables.digest(other) != split_tables.digest(found)
 
 
 @pytest.mark.parametrize("inside", [False, True])
@@ -194,7 +196,7 @@ def test_one_table_is_split_with_equal_rows_together(tmp_path, inside):
     rows = [(f"text {n % 30}", "xy"[n % 2]) for n in range(90)]
     write(tmp_path / "own.csv", [("text", "label"), *rows])
     path = tmp_path if inside else tmp_path / "own.csv"
-    found = tables.read_splits(path, CONFIG, ("text", "label"), label="label")
+    found = split_tables.read_splits(path, CONFIG, ("text", "label"), label="label")
     texts = [set(table.columns["text"]) for table in found.values()]
     assert [len(own) for own in texts] == [22, 4, 4]
     assert len(set.union(*texts)) == 30
@@ -212,14 +214,14 @@ def test_empty_values_are_an_error_or_left_out_and_counted(tmp_path):
     splits(tmp_path, train=rows, validation=[("d", "x")], test=[("", "x"), ("e", "x")])
     message = f"{tmp_path}/train.csv, line 3: 'label' is empty, and 1 more bad row; mend it, or "
     with pytest.raises(UserError, match=message):
-        tables.read_splits(tmp_path, CONFIG, ("text", "label"))
-    found = tables.read_splits(tmp_path, Config(skip_bad=True), ("text", "label"))
+        split_tables.read_splits(tmp_path, CONFIG, ("text", "label"))
+    found = split_tables.read_splits(tmp_path, Config(skip_bad=True), ("text", "label"))
     assert {split: table.left_out for split, table in found.items()} == {
         "train": 2,
         "validation": 0,
         "test": 1,
     }
-    assert tables.notes(found)[1] == (
+    assert split_tables.notes(found)[1] == (
         f"left out: 1 row of {tmp_path}/test.csv; {tmp_path}/test.csv, line 2: 'text' is empty"
     )
     assert found["train"].lines == [2, 5]
@@ -243,13 +245,13 @@ def test_empty_values_are_an_error_or_left_out_and_counted(tmp_path):
 )
 def test_tables_that_cannot_be_used_are_an_error(tmp_path, rows, message):
     with pytest.raises(UserError, match=message):
-        tables.read_splits(splits(tmp_path, **rows), CONFIG, ("text", "label"))
+        split_tables.read_splits(splits(tmp_path, **rows), CONFIG, ("text", "label"))
 
 
 def test_all_rows_bad_is_an_error_in_any_case(tmp_path):
     splits(tmp_path, train=[("", "x"), ("", "y")])
     with pytest.raises(UserError, match=r"train.csv has no good row: .*line 2: 'text' is empty"):
-        tables.read_splits(tmp_path, Config(skip_bad=True), ("text", "label"))
+        split_tables.read_splits(tmp_path, Config(skip_bad=True), ("text", "label"))
 
 
 def test_tables_differ_in_no_column_that_is_read(tmp_path):
@@ -258,8 +260,8 @@ def test_tables_differ_in_no_column_that_is_read(tmp_path):
     with pytest.raises(
         UserError, match=r"train.csv has text, label, test.csv has text, label, text"
     ):
-        tables.read_splits(tmp_path, CONFIG, ("text", "label"), ("text_pair",))
-    assert tables.read_splits(tmp_path, CONFIG, ("text", "label")).keys() == set(SPLITS)
+        split_tables.read_splits(tmp_path, CONFIG, ("text", "label"), ("text_pair",))
+    assert split_tables.read_splits(tmp_path, CONFIG, ("text", "label")).keys() == set(SPLITS)
 
 
 def test_the_digest_changes_with_a_value_a_name_and_a_split(tmp_path):
@@ -270,8 +272,8 @@ def test_the_digest_changes_with_a_value_a_name_and_a_split(tmp_path):
         {**given_rows, "test": [("c", "y")]},
         {**given_rows, "train": [("b", "x")], "validation": [("a", "x")]},
     ):
-        found = tables.read_splits(splits(tmp_path, **changed), CONFIG, ("text", "label"))
-        digests += [tables.digest(found), tables.digest(found)]
+        found = split_tables.read_splits(splits(tmp_path, **changed), CONFIG, ("text", "label"))
+        digests += [split_tables.digest(found), split_tables.digest(found)]
     assert all(len(digest) == 12 for digest in digests)
     assert len(set(digests)) == 3
     assert digests[::2] == digests[1::2]
