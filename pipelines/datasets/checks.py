@@ -58,6 +58,7 @@ class _Seen:
         keys: Hash of each input.
         shown: The start of each input if it is a text.
         labels: Class of each example; empty without classes.
+        parts: How often each class occurs among the parts of examples.
         sizes: int [examples, numbers], as words, or height and width.
         unit: What the sizes count.
         hashes: uint64 [images], difference hashes.
@@ -67,6 +68,7 @@ class _Seen:
     keys: list[bytes]
     shown: list[str]
     labels: list[str]
+    parts: Counter[str]
     sizes: np.ndarray
     unit: str
     hashes: np.ndarray
@@ -101,12 +103,13 @@ def check(data: Dataset) -> Checks:
 
 def _look(contents: Iterable[Content]) -> _Seen:
     keys, shown, labels, sizes, hashes, thumbnails = [], [], [], [], [], []
-    unit = ""
+    parts, unit = Counter[str](), ""
     for content in contents:
         keys.append(_key(content.value))
         shown.append(_start(content.value))
         sizes.append(content.size)
         unit = content.unit
+        parts.update(content.parts)
         if content.label is not None:
             labels.append(content.label)
         if content.image is not None:
@@ -117,6 +120,7 @@ def _look(contents: Iterable[Content]) -> _Seen:
         keys,
         shown,
         labels,
+        parts,
         np.array(sizes, int).reshape(len(sizes), len(sizes[0]) if sizes else 0),
         unit,
         np.array(hashes, np.uint64),
@@ -165,7 +169,7 @@ def _difference_hash(image: np.ndarray) -> tuple[int, np.ndarray]:
 
 def _classes(seen: Mapping[str, _Seen]) -> tuple[list[tuple[str, tuple]], list[str]]:
     """Returns the number of examples of each class, and notes on imbalance."""
-    counts = {split: Counter(own.labels) for split, own in seen.items()}
+    counts = {split: Counter(own.labels) + own.parts for split, own in seen.items()}
     total = sum(counts.values(), Counter())
     if not total:
         return [], []
@@ -275,7 +279,7 @@ def _sizes(seen: Mapping[str, _Seen]) -> list[tuple[str, tuple]]:
         return []
 
     def text(numbers: np.ndarray) -> str:
-        return "x".join(f"{number:.0f}" for number in numbers)
+        return (" x " if unit == "pixels" else " + ").join(f"{number:.0f}" for number in numbers)
 
     rows = []
     middle = {split: text(np.median(own.sizes, axis=0)) for split, own in seen.items()}

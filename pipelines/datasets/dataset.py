@@ -19,6 +19,8 @@ class Content:
     Attributes:
         value: The input: texts, bytes or arrays, or a sequence or mapping of them.
         label: Name of its class; None where examples have no single class.
+        parts: The classes of its parts, where these have some: one name for each span, or for each
+            class that occurs in a mask.
         size: Its size, as (words,), or (height, width).
         unit: What the size counts, as "words" or "pixels"; "" for nothing worth knowing.
         image: The input if it is an image, uint8 [height, width, channels].
@@ -26,23 +28,33 @@ class Content:
 
     value: Any
     label: str | None = None
+    parts: tuple[str, ...] = ()
     size: tuple[int, ...] = ()
     unit: str = ""
     image: np.ndarray | None = None
 
 
 def contents_of_texts(
-    columns: Sequence[np.ndarray], labels: Sequence[str] | None = None
+    columns: Sequence[np.ndarray],
+    labels: Sequence[str] | None = None,
+    parts: Sequence[tuple[str, ...]] | None = None,
 ) -> Iterator[Content]:
     """Yields texts as contents, whose size is the number of words in each column.
 
     Args:
         columns: str, bytes or tuples of words, each [examples].
         labels: The class of each example.
+        parts: The classes of the parts of each example.
     """
     for index, texts in enumerate(zip(*columns, strict=True)):
         words = [len(text if isinstance(text, tuple) else text.split()) for text in texts]
-        yield Content(texts, labels[index] if labels is not None else None, tuple(words), "words")
+        yield Content(
+            texts,
+            labels[index] if labels is not None else None,
+            parts[index] if parts is not None else (),
+            tuple(words),
+            "words",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -39,19 +39,20 @@ def image_shape(
 
 
 def contents_of_images(
-    examples: tf.data.Dataset, sizes: np.ndarray | None, class_names: Sequence[str] = ()
+    examples: tf.data.Dataset, sizes: np.ndarray | None, class_names: Sequence[str]
 ) -> Iterator[Content]:
     """Yields images as contents, whose size is (height, width) in pixels.
 
     Args:
         examples: (uint8 [height, width, channels], target) examples.
         sizes: The images' own sizes, int [examples, 2]; None where they are those of `examples`.
-        class_names: By target; none where a target is no class.
+        class_names: By target, or by the values of a target that is a mask.
     """
     for index, (image, target) in enumerate(examples.as_numpy_iterator()):
         size = image.shape[:2] if sizes is None else tuple(sizes[index].tolist())
-        label = class_names[target] if class_names and target >= 0 else None
-        yield Content(image, label, size, "pixels", image)
+        names = tuple(class_names[x] for x in np.unique(target) if 0 <= x < len(class_names))
+        label, parts = (None, names) if target.shape else (names[0] if names else None, ())
+        yield Content(image, label, parts, size, "pixels", image)
 
 
 def first_images(examples: tf.data.Dataset, count: int) -> np.ndarray:

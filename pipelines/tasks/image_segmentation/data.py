@@ -50,7 +50,8 @@ class SegmentedImages(Dataset):
     original_sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def contents(self, split: str) -> Iterator[Content]:
-        return contents_of_images(self.split(split), self.original_sizes.get(split))
+        sizes = self.original_sizes.get(split)
+        return contents_of_images(self.split(split), sizes, self.class_names)
 
 
 def load(config: SegmentationConfig) -> SegmentedImages:

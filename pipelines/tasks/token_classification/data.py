@@ -45,7 +45,9 @@ class TaggedTexts(TokenizedDataset):
     punctuation_apart: bool
 
     def contents(self, split: str) -> Iterator[Content]:
-        return contents_of_texts([self.raw(split)["words"]])
+        columns = self.raw(split)
+        types = [tuple(t[2:] for t in tags if t.startswith("B-")) for tags in columns["tags"]]
+        return contents_of_texts([columns["words"]], parts=types)
 
 
 def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces]) -> TaggedTexts:

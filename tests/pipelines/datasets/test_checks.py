@@ -52,7 +52,7 @@ def texts(words: str, labels: str = "") -> list[Content]:
     """Returns a text for each word, with its label."""
     own: Sequence[str | None] = labels.split() or [None] * len(words.split())
     return [
-        Content((word,), label, (len(word),), "letters")
+        Content((word,), label, (), (len(word),), "letters")
         for word, label in zip(words.split(), own, strict=True)
     ]
 
@@ -64,7 +64,7 @@ def picture(seed: int, size: int = 64) -> np.ndarray:
 
 
 def images(*pictures: np.ndarray) -> list[Content]:
-    return [Content(image, "a", image.shape[:2], "pixels", image) for image in pictures]
+    return [Content(image, "a", (), image.shape[:2], "pixels", image) for image in pictures]
 
 
 def test_examples_and_classes_are_counted():
@@ -76,6 +76,13 @@ def test_examples_and_classes_are_counted():
     assert rows["class x"] == ("2", "1", "1")
     assert rows["class y"] == ("1", "1", "1")
     assert notes == "train has one example of the class 'y'"
+
+
+def test_classes_of_parts_are_counted():
+    one, two = Content("a", parts=("PER", "PER", "LOC")), Content("b", parts=("PER",))
+    rows, _ = checked([one], [two], [two])
+    assert rows["class PER"] == ("2", "1", "1")
+    assert rows["class LOC"] == ("1", "0", "0")
 
 
 def test_of_many_classes_the_largest_and_smallest_are_shown():
