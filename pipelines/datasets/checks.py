@@ -175,7 +175,6 @@ def _classes(seen: Mapping[str, _Seen]) -> tuple[list[tuple[str, tuple]], list[s
         return [], []
     ordered = total.most_common()
     shown = ordered if len(ordered) <= _MAX_CLASSES else [*ordered[:3], *ordered[-3:]]
-    # In the order in which the classes come to mind, which is that of their names.
     names = [name for name, _ in shown]
     if len(ordered) <= _MAX_CLASSES:
         names.sort()

@@ -28,10 +28,7 @@ def read(path: Path) -> tuple[bytes, str]:
     Raises:
         UserError: The file cannot be read, or it is no image.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    content = _content(path)
     if content.startswith((_PNG, _JPEG)):
         return content, ""
     image = _opened(path, content)
@@ -45,11 +42,7 @@ def read(path: Path) -> tuple[bytes, str]:
 
 def check(path: Path) -> None:
     """Raises `UserError` if a file cannot be decoded."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    _opened(path, content)
+    _opened(path, _content(path))
 
 
 def shown(path: Path) -> Image:
@@ -60,15 +53,18 @@ def shown(path: Path) -> Image:
     """
     from PIL import Image
 
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    image = _turned(_opened(path, content))
+    image = _turned(_opened(path, _content(path)))
     if image.mode.startswith("I"):  # Of 16 bits the high byte is shown.
         image = image.convert("I").point(lambda value: value / 256).convert("L")
     colors = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", colors.size, "white"), colors).convert("RGB")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _opened(path: Path, content: bytes) -> Image:
