@@ -1,9 +1,6 @@
 """What a careful person looks at before training: counts, duplicates, leakage, sizes.
 
-Duplicates are examples with the same input. Images are also compared by their difference hash
-(dHash: whether each pixel of a 9x8 thumbnail is brighter than its left neighbor), so that scaled
-or recompressed copies are found; thumbnails that differ in more than a few grey levels are not
-taken for copies.
+Duplicates are examples with the same input; near copies are images that look alike.
 """
 
 from __future__ import annotations
@@ -16,8 +13,8 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from pipelines.datasets import near_copies
 from pipelines.datasets.dataset import SPLITS, Content, Dataset
 
 # Examples of a split that are looked at; images are decoded for it.
@@ -26,9 +23,6 @@ _MAX_EXAMPLES = 20_000
 _MAX_CLASSES = 20
 _IMBALANCE = 10.0
 _SHOWN = 60  # Characters of a text that a note shows.
-_MAX_BITS = 4  # Of 64, in which the hashes of near-duplicates may differ.
-_MAX_LEVELS = 4.0  # Mean difference of their thumbnails, of 255.
-_CHUNK = 256  # Images that are compared with all others at once.
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ class _Seen:
         sizes: int [examples, numbers], as words, or height and width.
         unit: What the sizes count.
         hashes: uint64 [images], difference hashes.
-        thumbnails: float32 [images, 256], grey levels.
+        thumbnails: float32 [images, 256], gray levels.
     """
 
     keys: list[bytes]
@@ -113,7 +107,7 @@ def _look(contents: Iterable[Content]) -> _Seen:
         if content.label is not None:
             labels.append(content.label)
         if content.image is not None:
-            fingerprint, thumbnail = _difference_hash(content.image)
+            fingerprint, thumbnail = near_copies.fingerprint(content.image)
             hashes.append(fingerprint)
             thumbnails.append(thumbnail)
     return _Seen(
@@ -156,15 +150,6 @@ def _key(value: Any) -> bytes:
 
     add(value)
     return sha.digest()
-
-
-def _difference_hash(image: np.ndarray) -> tuple[int, np.ndarray]:
-    """Returns the hash and the thumbnail, [256], of a uint8 image [height, width, channels]."""
-    grey = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image[..., :3]).convert("L")
-    small = np.asarray(grey.resize((9, 8), Image.Resampling.BOX), int)
-    bits = (small[:, 1:] > small[:, :-1]).ravel()
-    thumbnail = np.asarray(grey.resize((16, 16), Image.Resampling.BOX), np.float32)
-    return int(np.packbits(bits).view(">u8")[0]), thumbnail.ravel()
 
 
 def _classes(seen: Mapping[str, _Seen]) -> tuple[list[tuple[str, tuple]], list[str]]:
@@ -234,41 +219,35 @@ def _copies(seen: Mapping[str, _Seen]) -> tuple[list[tuple[str, tuple]], list[st
 
 
 def _near_copies(seen: Mapping[str, _Seen]) -> tuple[list[tuple[str, tuple]], list[str]]:
-    """Returns the number of images of which an earlier split has a similar, unequal one."""
+    """Returns the numbers of images that are nearly, and not exactly, like an earlier one."""
     if not any(len(own.hashes) for own in seen.values()):
         return [], []
-    counts = {"train": 0}
-    for index, split in enumerate(SPLITS[1:], 1):
-        before = [seen[name] for name in SPLITS[:index]]
-        known = {key for own in before for key in own.keys}
-        new = np.array([key not in known for key in seen[split].keys], bool)
-        similar = _similar(
-            seen[split].hashes,
-            seen[split].thumbnails,
-            np.concatenate([own.hashes for own in before]),
-            np.concatenate([own.thumbnails for own in before]),
+    within, across = dict[str, int](), dict[str, Any]()
+    for index, split in enumerate(SPLITS):
+        own, before = seen[split], [seen[name] for name in SPLITS[:index]]
+        first = {key: row for row, key in reversed(list(enumerate(own.keys)))}
+        new = np.array([first[key] == row for row, key in enumerate(own.keys)], bool)
+        found = near_copies.of_earlier(own.hashes, own.thumbnails)
+        within[split] = int((found & new).sum())
+        known = {key for one in before for key in one.keys}
+        new = np.array([key not in known for key in own.keys], bool)
+        found = near_copies.of_others(
+            own.hashes,
+            own.thumbnails,
+            np.concatenate([own.hashes[:0], *(one.hashes for one in before)]),
+            np.concatenate([own.thumbnails[:0], *(one.thumbnails for one in before)]),
         )
-        counts[split] = int((similar & new).sum())
+        across[split] = int((found & new).sum())
     notes = [
-        f"{counts[split]} images of {split} are nearly those of an earlier split"
+        f"{across[split]} images of {split} are nearly those of an earlier split"
         for split in SPLITS[1:]
-        if counts[split]
+        if across[split]
     ]
-    return [("nearly in an earlier split", _by_split({**counts, "train": ""}))], notes
-
-
-def _similar(
-    hashes: np.ndarray, thumbnails: np.ndarray, others: np.ndarray, other_thumbnails: np.ndarray
-) -> np.ndarray:
-    """Returns bool [images], whether one of the others is nearly the same."""
-    found = np.zeros(len(hashes), bool)
-    for start in range(0, len(hashes), _CHUNK):
-        distance = np.bitwise_count(hashes[start : start + _CHUNK, None] ^ others)
-        for row, other in np.argwhere(distance <= _MAX_BITS):
-            if not found[start + row]:
-                difference = np.abs(thumbnails[start + row] - other_thumbnails[other]).mean()
-                found[start + row] = difference <= _MAX_LEVELS
-    return found
+    rows = [
+        ("near copies", _by_split(within)),
+        ("nearly in an earlier split", _by_split(across | {"train": ""})),
+    ]
+    return rows, notes
 
 
 def _sizes(seen: Mapping[str, _Seen]) -> list[tuple[str, tuple]]:

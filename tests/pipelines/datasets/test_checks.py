@@ -145,6 +145,16 @@ def test_equal_images_are_duplicates_and_not_nearly_so():
     assert rows["nearly in an earlier split"] == ("", "0", "0")
 
 
+def test_near_copies_within_a_split_are_counted_without_equal_ones():
+    original = picture(0)
+    brighter = np.minimum(original.astype(int) + 2, 255).astype(np.uint8)
+    rows, _ = checked(
+        images(original, picture(1), brighter, original), images(picture(2)), images(picture(3))
+    )
+    assert rows["duplicates"] == ("1", "0", "0")
+    assert rows["near copies"] == ("1", "0", "0")
+
+
 def test_different_images_are_not_nearly_the_same():
     every = [images(*(picture(seed) for seed in range(first, first + 40))) for first in (0, 40, 80)]
     rows, _ = checked(*every)

@@ -1,0 +1,68 @@
+"""Images that look alike: scaled, recompressed or slightly changed copies.
+
+They have nearly the same difference hash (dHash): whether each pixel of a 9x8 thumbnail is brighter
+than its left neighbor. Images of little contrast have few such bits for sure, so their thumbnails
+are compared, too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+_MAX_BITS = 4  # Of 64, in which the hashes of near copies may differ.
+_MAX_LEVELS = 4.0  # Mean difference of their thumbnails, of 255.
+_CHUNK = 256  # Images that are compared with all others at once.
+
+
+def fingerprint(image: np.ndarray) -> tuple[int, np.ndarray]:
+    """Returns what images are compared by.
+
+    Args:
+        image: uint8 [height, width, channels].
+
+    Returns:
+        The difference hash, of 64 bits, and gray levels of a thumbnail, float32 [256].
+    """
+    gray = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image[..., :3]).convert("L")
+    small = np.asarray(gray.resize((9, 8), Image.Resampling.BOX), int)
+    bits = (small[:, 1:] > small[:, :-1]).ravel()
+    thumbnail = np.asarray(gray.resize((16, 16), Image.Resampling.BOX), np.float32)
+    return int(np.packbits(bits).view(">u8")[0]), thumbnail.ravel()
+
+
+def of_earlier(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
+    """Returns bool [images], whether an image is nearly one before it.
+
+    Args:
+        hashes: uint64 [images].
+        thumbnails: float32 [images, 256].
+    """
+    return _alike(hashes, thumbnails, hashes, thumbnails, earlier=True)
+
+
+def of_others(
+    hashes: np.ndarray, thumbnails: np.ndarray, others: np.ndarray, other_thumbnails: np.ndarray
+) -> np.ndarray:
+    """Returns bool [images], whether an image is nearly one of the others."""
+    return _alike(hashes, thumbnails, others, other_thumbnails, earlier=False)
+
+
+def _alike(
+    hashes: np.ndarray,
+    thumbnails: np.ndarray,
+    others: np.ndarray,
+    other_thumbnails: np.ndarray,
+    *,
+    earlier: bool,
+) -> np.ndarray:
+    found = np.zeros(len(hashes), bool)
+    for start in range(0, len(hashes), _CHUNK):
+        close = np.bitwise_count(hashes[start : start + _CHUNK, None] ^ others) <= _MAX_BITS
+        if earlier:
+            close &= np.arange(len(others)) < start + np.arange(len(close))[:, None]
+        for row, other in np.argwhere(close):
+            if not found[start + row]:
+                difference = np.abs(thumbnails[start + row] - other_thumbnails[other]).mean()
+                found[start + row] = difference <= _MAX_LEVELS
+    return found
