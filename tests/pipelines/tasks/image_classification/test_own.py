@@ -413,7 +413,9 @@ def test_bad_rows_of_a_table_are_named_by_their_line(tmp_path):
     path = table(root, rows([*listed, "gone.png"], [*labels, "top"]))
     assert refused(path).startswith(f"{path}, line 22: {root}/gone.png is not there")
     paths[3].write_bytes(b"")
-    assert refused(path).startswith(f"{path}, line 5: {root}/top/1.png is empty, and 1 more rows")
+    assert refused(path).startswith(
+        f"{path}, line 5: {root}/top/1.png is empty, and 1 more bad row"
+    )
     found = read(path, skip_bad=True)
     assert sum(sizes(found).values()) == 19
     assert found.left_out["train"] == 2
