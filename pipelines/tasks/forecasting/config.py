@@ -16,6 +16,8 @@ class ForecastingConfig(Config):
     """Columns of own tables to forecast, a series each, as a,b; empty takes the only numeric."""
     group: str = ""
     """Column of own tables whose values tell several series apart."""
+    time: str = ""
+    """Column of own tables that is the time; empty recognizes it."""
     decimal: Literal["", ".", ","] = ""
     """Decimal mark of own tables, point or comma; empty recognizes it."""
     date_format: str = ""

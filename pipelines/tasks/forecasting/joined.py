@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.datasets import files, tables
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
-from pipelines.tasks.forecasting import columns
+from pipelines.tasks.forecasting import cells, columns
 from pipelines.tasks.forecasting.config import ForecastingConfig
 
 _NEEDS = "a table (.csv, .tsv, .jsonl or .parquet) with a row for each step"
@@ -24,7 +24,7 @@ class Joined:
     tables: Mapping[str, Table]
 
     def texts(self, name: str) -> list[str]:
-        return [text for table in self.tables.values() for text in columns.texts(table, name)]
+        return [text for table in self.tables.values() for text in cells.texts(table, name)]
 
     def lengths(self) -> list[int]:
         return [len(table) for table in self.tables.values()]

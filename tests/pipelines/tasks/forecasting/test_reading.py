@@ -223,7 +223,7 @@ DAY_TEXTS = list(DAYS.strftime("%Y-%m-%d"))
         (table([*DAY_TEXTS[:50], "20.2.2021"]), "line 52: 'day' is no time as '2021-01-01'"),
         (table([*DAY_TEXTS[:50], ""]), "line 52: 'day' is empty"),
         (table(["00:00", "01:00"]), "line 2: 'day' has times of day without a date"),
-        (table(["A", "B"]), "line 2: the first column has to be the time, .* 'day' has 'A'"),
+        (table(["A", "B"]), "line 2: 'day' has no times that are known, as 'A'; pass"),
         (table([0, 1, 7, 19, 50, 51]), "without a step that they have in common"),
         (table(DAY_TEXTS[:3], ["1", "abc", "2"]), r"line 3: 'units' is no number .*: 'abc'"),
         (table(DAY_TEXTS[:3], ["1", "1_0", "2"]), r"line 3: 'units' is no number .*: '1_0'"),
@@ -417,6 +417,24 @@ def test_json_lines_and_an_index_without_a_name_are_read(own):
     series = the_only(own("\n".join([",day,units", *rows])))
     np.testing.assert_array_equal(series.values, VALUES)
     assert series.times[0] == np.datetime64("2021-01-01")
+
+
+def test_an_index_without_a_name_has_its_gaps_and_its_order(own):
+    with pytest.raises(UserError, match="30 steps of a day are missing"):
+        own("," + GAP.partition("day,")[2])
+    rows = [f"{day},{i}" for i, day in enumerate(DAY_TEXTS)]
+    found = own("\n".join([",units", *rows[::-1]]))
+    np.testing.assert_array_equal(the_only(found).values, STEPS)
+    assert "the column without a name" in found.notes[0]
+    assert "newest first" in found.notes[1]
+
+
+def test_series_stacked_under_a_running_id_are_told(own):
+    rows = LONG.splitlines()[1:]
+    content = "\n".join(["id,sold_on,shop,units", *(f"{i},{row}" for i, row in enumerate(rows))])
+    with pytest.raises(UserError, match="if 'shop' tells series apart"):
+        own(content, column="units")
+    assert len(own(content, column="units", group="shop").series) == 2
 
 
 def test_a_time_need_not_be_the_first_column(own):
