@@ -210,6 +210,12 @@ def _check_complete(rows: Rows, step: steps.Steps) -> None:
                 f"put forward by an hour; {_CLOCKS}"
             )
         others = f", and {int(sizes.sum() - sizes[row])} more elsewhere" if len(gaps) > 1 else ""
+        if step.missing() > len(rows.times):  # Most values would be invented.
+            raise UserError(
+                f"{place}: {_missing(int(sizes[row]), step.name)} {between}{others}, which are "
+                f"more than the table has; times may mean something else (--date_format says "
+                f"what, --time which column they are), or {_KEEP}"
+            )
         raise UserError(
             f"{place}: {_missing(int(sizes[row]), step.name)} {between}{others}; fill them, pass "
             f"--missing interpolate to draw a line between both ends, or {_KEEP}"
