@@ -22,19 +22,21 @@ class Chosen:
     Attributes:
         values: What to forecast, at least one.
         time: The time, which may have the name "", or none.
-        group: What tells series apart, or "".
-        others: Columns that none of these are.
+        groups: What tells series apart, together; none for a single series.
+        others: Columns that none of these are, and that may tell series apart.
+        parts: Columns beside the time that may be a part of it, as an hour beside a date.
     """
 
     values: Sequence[str]
     time: str | None
-    group: str
+    groups: Sequence[str]
     others: Sequence[str] = ()
+    parts: Sequence[str] = ()
 
     def needed(self) -> list[str]:
-        """Returns the columns of which each row needs a text: the time and the group."""
+        """Returns the columns of which each row needs a text: the time and the groups."""
         time = [] if self.time is None else [self.time]
-        return [*time, *filter(None, [self.group])]
+        return [*time, *self.groups]
 
 
 def check_header(table: Table) -> None:
@@ -59,20 +61,20 @@ def choose(table: Table, config: ForecastingConfig) -> Chosen:
         UserError: A column is not there, it is unclear which to forecast, or none is the time.
     """
     names = [name for name in table.columns if name or any(filled(table, name))]
-    wanted = _wanted(names, config.column)
-    tables.check_columns(table, [*wanted, *filter(None, [config.group, config.time])])
-    if config.time and config.time in (*wanted, config.group):
-        other = "group" if config.time == config.group else "column"
+    wanted, groups = _wanted(names, config.column), _wanted(names, config.group)
+    tables.check_columns(table, [*wanted, *groups, *filter(None, [config.time])])
+    if config.time and config.time in (*wanted, *groups):
+        other = "group" if config.time in groups else "column"
         raise UserError(f"--time and --{other} are both {config.time!r}; choose two columns")
-    if config.group in wanted:
-        raise UserError(f"--group and --column are both {config.group!r}; a series needs values")
-    free = [name for name in names if name not in (*wanted, *filter(None, [config.group]))]
+    if both := [name for name in groups if name in wanted]:
+        raise UserError(f"--group and --column are both {both[0]!r}; a series needs values")
+    free = [name for name in names if name not in (*wanted, *groups)]
     # A column without a name is the time or none at all, as numbers of rows are.
     free = [name for name in free if name or time_column.has_dates(table, name)]
     if not wanted and not any(_is_numeric(table, name) for name in free):
         raise UserError(
             "forecasting needs a column of numbers, with a row for each step, but "
-            f"{table.path} has none: its columns are {', '.join(names)}"
+            f"{table.path} has none: its columns are {', '.join(names)}{_nearly(table, free)}"
         )
     time = time_column.find(table, free, wanted, config)
     free = [name for name in free if name != time]
@@ -83,7 +85,7 @@ def choose(table: Table, config: ForecastingConfig) -> Chosen:
         if not numeric:
             raise UserError(
                 f"{table.path} has no column of numbers beside {time!r}; its columns are "
-                f"{', '.join(names)}"
+                f"{', '.join(names)}{_nearly(table, free)}"
             )
         if len(numeric) > 1:
             raise UserError(
@@ -95,16 +97,29 @@ def choose(table: Table, config: ForecastingConfig) -> Chosen:
         if not _is_numeric(table, name):
             example = next(iter(filled(table, name)), "")
             raise UserError(f"column {name!r} of {table.path} is not numeric, as {example!r}")
+    others = [name for name in free if name not in wanted]
+    parts = [name for name in others if time_column.is_part(table, name)]
     others = [
-        name for name in free if name not in wanted and not time_column.counts_rows(table, name)
+        name for name in others if name not in parts and not time_column.counts_rows(table, name)
     ]
-    return Chosen(wanted, time, config.group, others)
+    return Chosen(wanted, time, groups, others, parts)
 
 
 def _wanted(names: Sequence[str], column: str) -> list[str]:
     if not column or column in names:  # A name may have a comma.
         return [column] if column else []
     return list(dict.fromkeys(name.strip() for name in column.split(",") if name.strip()))
+
+
+def _nearly(table: Table, names: Sequence[str]) -> str:
+    """Returns a part of a sentence with a text that is a number but for its signs or unit."""
+    for name in names:
+        for text in filled(table, name)[:1]:
+            bare = text.strip("%$€£¥()").strip()
+            bare = bare if numbers.is_number(bare) else bare.partition(" ")[0]
+            if not _is_data(text) and numbers.is_number(bare):
+                return f"; {name!r} has {text!r}, and numbers have no signs, units or brackets"
+    return ""
 
 
 def _is_numeric(table: Table, name: str) -> bool:

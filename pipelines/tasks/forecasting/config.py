@@ -15,7 +15,7 @@ class ForecastingConfig(Config):
     column: str = ""
     """Columns of own tables to forecast, a series each, as a,b; empty takes the only numeric."""
     group: str = ""
-    """Column of own tables whose values tell several series apart."""
+    """Column of own tables, or several as a,b, whose values tell several series apart."""
     time: str = ""
     """Column of own tables that is the time; empty recognizes it."""
     decimal: Literal["", ".", ","] = ""

@@ -27,6 +27,7 @@ class Rows:
         rows: int [rows], their numbers in the tables.
         place: From a row's number to where it is, as "FILE, line 7".
         others: Columns that are not used, and may tell several series apart.
+        parts: Columns that are not used, and may be a part of the time.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Rows:
     rows: np.ndarray
     place: Callable[[int], str]
     others: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     def take(self, chosen: np.ndarray) -> Rows:
         """Returns some of the rows, int [n], in that order."""
@@ -163,7 +165,12 @@ def _check_order(rows: Rows, missing: str) -> str:
         row = int(np.setdiff1d(np.flatnonzero(back if back.any() else same), changed)[0])
         first, second = shown(times[row]), shown(times[row + 1])
         hint = ""
-        if rows.others:
+        if rows.parts:
+            hint = (
+                f"; if {rows.parts[0]!r} is a part of the time, join both into one column, as "
+                "'2021-01-31 23:00'"
+            )
+        elif rows.others:
             hint = f"; if {rows.others[0]!r} tells series apart, pass it as --group"
         if back.any():
             raise UserError(

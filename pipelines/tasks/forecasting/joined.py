@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,23 @@ class Joined:
         starts = np.cumsum([0, *self.lengths()])
         index = int(np.searchsorted(starts, row, side="right")) - 1
         return list(self.tables.values())[index].place(int(row - starts[index]))
+
+    def without_unscored(self, names: Sequence[str]) -> tuple[Joined, list[str]]:
+        """Returns the tables without one of test that lacks the values to forecast, and a note.
+
+        Competitions keep such values to themselves.
+        """
+        test = self.tables.get("test")
+        if len(self.tables) < 2 or test is None or any(name in test.columns for name in names):
+            return self, []
+        if test.repeated & set(names):
+            return self, []
+        others = {split: table for split, table in self.tables.items() if split != "test"}
+        note = (
+            f"{test.path} has no column {names[0]!r} and is left out; test is cut off the tables "
+            "before it"
+        )
+        return Joined(others), [note]
 
 
 def open_tables(path: Path, config: ForecastingConfig) -> Joined:

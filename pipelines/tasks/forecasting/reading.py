@@ -54,6 +54,7 @@ def read(path: Path, config: ForecastingConfig) -> Found:
     joined = open_tables(path, config)
     first = next(iter(joined.tables.values()))
     chosen = columns.choose(first, config)
+    joined, unscored = joined.without_unscored(chosen.values)
     used = [*chosen.values, *chosen.needed()]
     for table in joined.tables.values():
         tables.check_columns(table, used)
@@ -64,7 +65,7 @@ def read(path: Path, config: ForecastingConfig) -> Found:
             for split, table in joined.tables.items()
         }
     )
-    notes = [note for table in joined.tables.values() for note in table.notes]
+    notes = unscored + [note for table in joined.tables.values() for note in table.notes]
     notes += values.notes(joined, chosen, decimal)
     rows = _rows(joined, chosen, decimal)
     found = (time_column.note(first, chosen.time), columns.unread_note(first, chosen))
@@ -92,11 +93,12 @@ def _rows(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
     """Returns the rows of each series with their times counted: all groups, column by column."""
     lengths = joined.lengths()
     periods = np.repeat(np.arange(len(lengths)), lengths)
-    groups: dict[str, list[int]] = {}
-    if chosen.group:
-        for row, name in enumerate(joined.texts(chosen.group)):
-            groups.setdefault(name.strip(), []).append(row)
-    every = {name: np.array(rows) for name, rows in groups.items()} or {"": np.arange(len(periods))}
+    groups: dict[tuple[str, ...], list[int]] = {}
+    if chosen.groups:
+        for row, names in enumerate(zip(*map(joined.texts, chosen.groups), strict=True)):
+            groups.setdefault(tuple(name.strip() for name in names), []).append(row)
+    every = {names: np.array(rows) for names, rows in groups.items()}
+    every = every or {(): np.arange(len(periods))}
     found = []
     for column in chosen.values:
         parsed = np.array(
@@ -107,7 +109,7 @@ def _rows(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
             np.float64,
         )
         for group, rows in every.items():
-            name = ", ".join(filter(None, (group, column if len(chosen.values) > 1 else "")))
+            name = ", ".join(filter(None, (*group, column if len(chosen.values) > 1 else "")))
             found.append(
                 Rows(
                     name=name,
@@ -116,7 +118,8 @@ def _rows(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
                     periods=periods[rows],
                     rows=rows,
                     place=joined.place,
-                    others=() if chosen.group else tuple(chosen.others),
+                    others=() if chosen.groups else tuple(chosen.others),
+                    parts=tuple(chosen.parts),
                 )
             )
     return found

@@ -15,6 +15,7 @@ _NAMES = {
     *("time", "times", "date", "dates", "datetime", "day", "timestamp", "ts", "ds", "month"),
     *("week", "quarter", "year", "hour", "period", "datum", "zeit", "zeitstempel", "fecha"),
 }
+_PARTS = {"hr", "minute", "min", "second", "clock", "stunde", "uhrzeit", "tag", "monat", "jahr"}
 # Columns without a name, as an index that pandas wrote has.
 _UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 _KEEP = "pass --missing keep to take each row as one step"
@@ -80,6 +81,14 @@ def called(name: str) -> str:
 def is_usual(name: str) -> bool:
     """Returns whether a column is called "date", "time" or the like."""
     return name.strip().lower() in _NAMES
+
+
+def is_part(table: Table, name: str) -> bool:
+    """Returns whether a column may be a part of a time, as of hours or of months."""
+    if is_usual(name) or name.strip().lower() in _PARTS:
+        return True
+    found = filled(table, name)[:1]
+    return bool(found) and times.is_clock(found[0])
 
 
 def is_unnamed(name: str) -> bool:

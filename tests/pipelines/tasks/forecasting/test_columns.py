@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,10 @@ def test_time_and_values_are_found(row, options, time, values):
         ({"a": NUMBER, "b": DATE}, {"column": "a", "time": "a"}, "--time and --column are both"),
         ({"a": NUMBER, "b": DATE}, {"time": "c"}, "has no column 'c'; it has: a, b"),
         ({"day": DATE, "a": NUMBER, "b": NUMBER}, {}, "has 2 numeric columns .*: day, a, b"),
+        *(
+            ({"day": DATE, "p": text}, {}, f"p; 'p' has '{re.escape(text)}', and numbers have no")
+            for text in ("5%", "$5", "12.5 €", "(12.5)", "12 kg", "12.5 kg")
+        ),
         ({"day": DATE, "a": TEXT}, {"column": "a"}, "column 'a' of own.csv is not numeric"),
         ({"day": DATE, "a": NUMBER}, {"column": "a,c"}, "has no column 'c'; it has: day, a"),
         ({"day": DATE, "a": NUMBER}, {"column": "a", "group": "a"}, "--group and --column are bo"),
@@ -125,7 +130,7 @@ def test_dates_are_the_time_before_plain_numbers(table, options, time):
 def test_digits_behind_whole_numbers_are_noted():
     def note(**more: list[str]) -> str:
         own = Table(Path("own.csv"), {"date": NEWEST_FIRST, **more}, [2, 3, 4], ",")
-        return columns.unread_note(own, columns.Chosen(["p"], "date", ""))
+        return columns.unread_note(own, columns.Chosen(["p"], "date", []))
 
     assert "behind 'p' of own.csv is not read; if its digits, as '5'" in note(
         **{"p": RUNNING, "": OTHERS}

@@ -330,6 +330,8 @@ def test_one_row_is_one_step(own):
 def test_a_placeholder_is_noted(own):
     texts = [*map(str, STEPS[:199]), "-9999"]
     assert "line 201: -9999 is far from all other values" in own(table(values=texts)).notes[0]
+    texts = [*map(str, STEPS[:199]), "99999.99"]
+    assert "line 201: 99999.99 is far from all other" in own(table(values=texts)).notes[0]
 
 
 WIDE = "\n".join(
@@ -435,6 +437,48 @@ def test_series_stacked_under_a_running_id_are_told(own):
     with pytest.raises(UserError, match="if 'shop' tells series apart"):
         own(content, column="units")
     assert len(own(content, column="units", group="shop").series) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "texts"),
+    [
+        ("date", "hour", [(day, hour) for day in DAY_TEXTS[:3] for hour in range(24)]),
+        ("date", "time", [(day, f"{hour:02d}:00") for day in DAY_TEXTS[:3] for hour in range(24)]),
+        ("year", "month", [(year, month) for year in range(2000, 2003) for month in range(1, 13)]),
+    ],
+)
+def test_columns_of_one_time_are_to_be_joined(own, first, second, texts):
+    rows = [f"{one},{other},{i}" for i, (one, other) in enumerate(texts)]
+    with pytest.raises(UserError, match=f"if '{second}' is a part of the time, join") as raised:
+        own("\n".join([f"{first},{second},units", *rows]), column="units")
+    assert "--group" not in str(raised.value)
+
+
+def test_several_columns_tell_series_apart(own):
+    rows = [
+        f"{day},{store},{item},{i}"
+        for i, day in enumerate(DAY_TEXTS[:20])
+        for store in "AB"
+        for item in (1, 2)
+    ]
+    found = own("\n".join(["day,store,item,units", *rows]), column="units", group="store, item")
+    assert [one.name for one in found.series] == ["A, 1", "A, 2", "B, 1", "B, 2"]
+    rows = ['2021-01-01,"a, b",c,1', '2021-01-01,a,"b, c",2']
+    content = "\n".join(["day,store,item,units", *rows])
+    assert len(own(content, column="units", group="store,item").series) == 2
+
+
+def test_a_test_table_without_values_is_left_out_and_test_is_cut_off(tmp_path):
+    (tmp_path / "train.csv").write_text(table(DAY_TEXTS))
+    (tmp_path / "test.csv").write_text("day,id\n2021-07-20,1\n2021-07-21,2\n")
+    for column in ("", "units"):
+        found = read(tmp_path, replace(ForecastingConfig("", ""), column=column))
+        assert the_only(found).ends == SPLITS
+        assert "test.csv has no column 'units' and is left out" in found.notes[0]
+    (tmp_path / "train.csv").rename(tmp_path / "own.csv")
+    (tmp_path / "test.csv").rename(tmp_path / "train.csv")
+    with pytest.raises(UserError, match="has no column 'units'"):
+        read(tmp_path, replace(ForecastingConfig("", ""), column="units"))
 
 
 def test_a_time_need_not_be_the_first_column(own):
