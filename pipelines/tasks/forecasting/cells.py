@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipelines.datasets.tables import Table
 from pipelines.tasks.forecasting import numbers
 
-_ROWS_TRIED = 1000
+# So many rows tell what a column has.
+ROWS_TRIED = 1000
 
 
 def texts(table: Table, name: str) -> list[str]:
@@ -16,5 +17,5 @@ def texts(table: Table, name: str) -> list[str]:
 def filled(table: Table, name: str) -> list[str]:
     """Returns the first texts of a column that are not missing."""
     return [
-        text.strip() for text in texts(table, name)[:_ROWS_TRIED] if not numbers.is_missing(text)
+        text.strip() for text in texts(table, name)[:ROWS_TRIED] if not numbers.is_missing(text)
     ]

@@ -76,7 +76,7 @@ def choose(table: Table, config: ForecastingConfig) -> Chosen:
             "forecasting needs a column of numbers, with a row for each step, but "
             f"{table.path} has none: its columns are {', '.join(names)}{_nearly(table, free)}"
         )
-    time = time_column.find(table, free, wanted, config)
+    time = time_column.find(table, free, wanted, groups, config)
     free = [name for name in free if name != time]
     if not wanted:
         numeric = [name for name in free if _is_numeric(table, name) and not _is_index(table, name)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
 from pipelines.tasks.forecasting import numbers, times
-from pipelines.tasks.forecasting.cells import filled
+from pipelines.tasks.forecasting.cells import ROWS_TRIED, filled, texts
 from pipelines.tasks.forecasting.config import ForecastingConfig
 
 _NAMES = {
@@ -22,7 +22,11 @@ _KEEP = "pass --missing keep to take each row as one step"
 
 
 def find(
-    table: Table, free: Sequence[str], wanted: Sequence[str], config: ForecastingConfig
+    table: Table,
+    free: Sequence[str],
+    wanted: Sequence[str],
+    groups: Sequence[str],
+    config: ForecastingConfig,
 ) -> str | None:
     """Returns the column of times, or none if the table has only values, or times do not matter.
 
@@ -33,6 +37,7 @@ def find(
         table: The table.
         free: The columns that may be the time.
         wanted: The columns of values, empty if that is still to be found.
+        groups: The columns that tell series apart.
         config: Its options.
 
     Raises:
@@ -49,7 +54,7 @@ def find(
     if config.date_format:
         fitting = [name for name in (*candidates, *free) if _fits(table, name, config.date_format)]
         return (fitting or candidates)[0]
-    rising = [name for name in filter(is_usual, free) if _goes_one_way(table, name)]
+    rising = [name for name in filter(is_usual, free) if _goes_one_way(table, name, groups)]
     first_is_value = bool(wanted) and next(iter(table.columns)) in wanted
     numbered = [name for name in candidates if _are_times(filled(table, name))]
     if first_is_value and not any(map(is_usual, free)):
@@ -118,13 +123,20 @@ def has_dates(table: Table, name: str) -> bool:
     return bool(dates) and len(dates) >= len(found) / 2
 
 
-def _goes_one_way(table: Table, name: str) -> bool:
-    """Returns whether numbers only rise, or only fall, without one that is there twice."""
-    values = [numbers.value(text, ".") for text in filled(table, name)]
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values) / 2:
-        return False
-    return len(set(known)) == len(known) and known in (sorted(known), sorted(known)[::-1])
+def _goes_one_way(table: Table, name: str, groups: Sequence[str]) -> bool:
+    """Returns whether the numbers of each series only rise, or only fall, none of them twice."""
+    series: dict[tuple[str, ...], list[float]] = {}
+    found = texts(table, name)[:ROWS_TRIED]
+    names = zip(*(texts(table, group) for group in groups), strict=True) if groups else None
+    for text in found:
+        value = numbers.value(text, ".")
+        one = next(names) if names else ()
+        if value is not None:
+            series.setdefault(one, []).append(value)
+    return sum(map(len, series.values())) >= max(1, len(found) / 2) and all(
+        len(set(values)) == len(values) and values in (sorted(values), sorted(values)[::-1])
+        for values in series.values()
+    )
 
 
 def _fits(table: Table, name: str, form: str) -> bool:

@@ -110,6 +110,17 @@ OTHERS = ["5", "4", "9"]
             {"column": "y"},
             "dateRep",
         ),
+        # The years of each shop only rise.
+        (
+            {
+                "shop": ["a", "b", "a"],
+                "year": ["1", "1", "2"],
+                "founded": NEWEST_FIRST,
+                "y": OTHERS,
+            },
+            {"group": "shop"},
+            "year",
+        ),
         ({"day": NEWEST_FIRST, "other": NEWEST_FIRST, "y": OTHERS}, {"time": "other"}, "other"),
         (
             {"day": NEWEST_FIRST, "other": ["1/2", "2/2", "3/2"], "y": OTHERS},
