@@ -122,6 +122,7 @@ OWN = {
         "horizon": SIZE,
         "scaling": st.sampled_from(["auto", "series", "window"]),
         "group": TEXT,
+        "time": TEXT,
         "decimal": st.sampled_from(["", ".", ","]),
         "date_format": st.sampled_from(["", "%d/%m/%Y", "%Y-%m-%dT%H:%M:%S%z"]),
         "missing": st.sampled_from(["error", "interpolate", "keep"]),

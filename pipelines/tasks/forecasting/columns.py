@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.datasets import tables
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
-from pipelines.tasks.forecasting import numbers, times
+from pipelines.tasks.forecasting import numbers, time_column, times
+from pipelines.tasks.forecasting.cells import filled
 from pipelines.tasks.forecasting.config import ForecastingConfig
 
-_TIMES = {
-    *("time", "times", "date", "dates", "datetime", "day", "timestamp", "ts", "ds", "month"),
-    *("week", "quarter", "year", "hour", "period", "datum", "zeit", "zeitstempel", "fecha"),
-}
-# Columns without a name, as an index that pandas wrote has.
-_UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 _CSV = (".csv", ".tsv", ".tab")
-_ROWS_TRIED = 1000
 
 
 @dataclass(frozen=True)
@@ -28,20 +21,22 @@ class Chosen:
 
     Attributes:
         values: What to forecast, at least one.
-        time: The time, or "" if there is none.
-        group: What tells series apart, or "".
-        others: Columns that none of these are.
+        time: The time, which may have the name "", or none.
+        groups: What tells series apart, together; none for a single series.
+        others: Columns that none of these are, and that may tell series apart.
+        parts: Columns beside the time that may be a part of it, as an hour beside a date.
     """
 
     values: Sequence[str]
-    time: str
-    group: str
+    time: str | None
+    groups: Sequence[str]
     others: Sequence[str] = ()
+    parts: Sequence[str] = ()
 
-
-def texts(table: Table, name: str) -> list[str]:
-    """Returns a column as text, "" for nothing."""
-    return ["" if value is None else str(value) for value in table.columns[name]]
+    def needed(self) -> list[str]:
+        """Returns the columns of which each row needs a text: the time and the groups."""
+        time = [] if self.time is None else [self.time]
+        return [*time, *self.groups]
 
 
 def check_header(table: Table) -> None:
@@ -66,24 +61,31 @@ def choose(table: Table, config: ForecastingConfig) -> Chosen:
         UserError: A column is not there, it is unclear which to forecast, or none is the time.
     """
     names = [name for name in table.columns if name or any(filled(table, name))]
-    wanted = _wanted(names, config.column)
-    tables.check_columns(table, [*wanted, *filter(None, [config.group])])
-    if config.group in wanted:
-        raise UserError(f"--group and --column are both {config.group!r}; a series needs values")
-    free = [name for name in names if name not in (*wanted, config.group)]
+    wanted, groups = _wanted(names, config.column), _wanted(names, config.group)
+    tables.check_columns(table, [*wanted, *groups, *filter(None, [config.time])])
+    if config.time and config.time in (*wanted, *groups):
+        other = "group" if config.time in groups else "column"
+        raise UserError(f"--time and --{other} are both {config.time!r}; choose two columns")
+    if both := [name for name in groups if name in wanted]:
+        raise UserError(f"--group and --column are both {both[0]!r}; a series needs values")
+    free = [name for name in names if name not in (*wanted, *groups)]
+    # A column without a name is the time or none at all, as numbers of rows are.
+    free = [name for name in free if name or time_column.has_dates(table, name)]
     if not wanted and not any(_is_numeric(table, name) for name in free):
         raise UserError(
             "forecasting needs a column of numbers, with a row for each step, but "
-            f"{table.path} has none: its columns are {', '.join(names)}"
+            f"{table.path} has none: its columns are {', '.join(names)}{_nearly(table, free)}"
         )
-    time = "" if names[0] in wanted and not _named(free) else _time(table, free, wanted, config)
+    time = time_column.find(table, free, wanted, groups, config)
     free = [name for name in free if name != time]
     if not wanted:
         numeric = [name for name in free if _is_numeric(table, name) and not _is_index(table, name)]
+        if len(numeric) > 1 and time is not None and time_column.counts_rows(table, names[0]):
+            numeric = [name for name in numeric if name != names[0]]
         if not numeric:
             raise UserError(
                 f"{table.path} has no column of numbers beside {time!r}; its columns are "
-                f"{', '.join(names)}"
+                f"{', '.join(names)}{_nearly(table, free)}"
             )
         if len(numeric) > 1:
             raise UserError(
@@ -95,12 +97,12 @@ def choose(table: Table, config: ForecastingConfig) -> Chosen:
         if not _is_numeric(table, name):
             example = next(iter(filled(table, name)), "")
             raise UserError(f"column {name!r} of {table.path} is not numeric, as {example!r}")
-    return Chosen(wanted, time, config.group, [name for name in free if name not in wanted])
-
-
-def filled(table: Table, name: str) -> list[str]:
-    """Returns the first texts of a column that are not missing."""
-    return [text for text in texts(table, name)[:_ROWS_TRIED] if not numbers.is_missing(text)]
+    others = [name for name in free if name not in wanted]
+    parts = [name for name in others if time_column.is_part(table, name)]
+    others = [
+        name for name in others if name not in parts and not time_column.counts_rows(table, name)
+    ]
+    return Chosen(wanted, time, groups, others, parts)
 
 
 def _wanted(names: Sequence[str], column: str) -> list[str]:
@@ -109,43 +111,15 @@ def _wanted(names: Sequence[str], column: str) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in column.split(",") if name.strip()))
 
 
-def _named(names: Sequence[str]) -> list[str]:
-    """Returns the columns that are called "date", "time" or the like."""
-    return [name for name in names if name.strip().lower() in _TIMES]
-
-
-def _time(
-    table: Table, free: Sequence[str], wanted: Sequence[str], config: ForecastingConfig
-) -> str:
-    """Returns the column of times, or "" if the table has only values, or times do not matter."""
-    if len(free) < (1 if wanted else 2):
-        return ""
-    parts = [name for name in free if set(re.split("[^a-z]+", name.lower())) & _TIMES]
-    unnamed = [name for name in free if _UNNAMED.fullmatch(name) and not _is_index(table, name)]
-    candidates = [*_named(free), *unnamed, free[0], *parts]
-    for name in candidates if config.date_format == "" else candidates[:1]:
-        found = filled(table, name)
-        if config.date_format or _are_times(found):
-            return name
-    if config.missing == "keep":
-        return ""
-    first = candidates[0]
-    example = next(iter(filled(table, first)), "")
-    if times.is_clock(example):
-        raise UserError(
-            f"{table.place(0)}: {first!r} has times of day without a date ({example!r}); a time "
-            f"needs its date, as '2021-01-31 {example}', or pass --missing keep to take each row "
-            "as one step"
-        )
-    raise UserError(
-        f"{table.place(0)}: the first column has to be the time, or one that is called time or "
-        f"date; {first!r} has {example!r}; name one so, or pass --missing keep to take each row "
-        "as one step"
-    )
-
-
-def _are_times(found: Sequence[str]) -> bool:
-    return bool(found) and len(times.odd(found)) <= len(found) / 2
+def _nearly(table: Table, names: Sequence[str]) -> str:
+    """Returns a part of a sentence with a text that is a number but for its signs or unit."""
+    for name in names:
+        for text in filled(table, name)[:1]:
+            bare = text.strip("%$€£¥()").strip()
+            bare = bare if numbers.is_number(bare) else bare.partition(" ")[0]
+            if not _is_data(text) and numbers.is_number(bare):
+                return f"; {name!r} has {text!r}, and numbers have no signs, units or brackets"
+    return ""
 
 
 def _is_numeric(table: Table, name: str) -> bool:
@@ -156,9 +130,21 @@ def _is_numeric(table: Table, name: str) -> bool:
 
 def _is_index(table: Table, name: str) -> bool:
     """Returns whether a column without a name counts the rows."""
-    if not _UNNAMED.fullmatch(name):
-        return False
-    found = filled(table, name)
-    if not found or not found[0].isdigit():
-        return False
-    return found == [str(int(found[0]) + row) for row in range(len(found))]
+    return time_column.is_unnamed(name) and time_column.counts_rows(table, name)
+
+
+def unread_note(table: Table, chosen: Chosen) -> str:
+    """Returns a note on digits without a name behind whole numbers, as of 115,77 between commas."""
+    names = list(table.columns)
+    for name in chosen.values:
+        behind = names[names.index(name) + 1 :][:1]
+        whole = all(text.lstrip("+-").isdecimal() for text in filled(table, name))
+        if table.separator == "," and behind == [""] and chosen.time != "" and whole:
+            fractions = filled(table, "")
+            if fractions and all(map(str.isdecimal, fractions)):
+                return (
+                    f"the column without a name behind {name!r} of {table.path} is not read; if "
+                    f"its digits, as {fractions[0]!r}, are decimals of {name!r}, put such numbers "
+                    "in quotes"
+                )
+    return ""

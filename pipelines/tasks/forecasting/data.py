@@ -104,8 +104,8 @@ def load(config: ForecastingConfig) -> SeriesData:
             notes=[*found.notes, *notes],
             left_out={split: found.left_out[split] + left_out[split] for split in SPLITS},
         )
-    if config.column or config.group:
-        option = "column" if config.column else "group"
+    given = {"column": config.column, "group": config.group, "time": config.time}
+    if option := next((name for name, value in given.items() if value), ""):
         raise UserError(f"--{option} is for your own files, not for {config.dataset!r}")
     source = loading.open_dataset(config)
     name = source.builder.name

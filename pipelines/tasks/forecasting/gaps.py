@@ -27,6 +27,7 @@ class Rows:
         rows: int [rows], their numbers in the tables.
         place: From a row's number to where it is, as "FILE, line 7".
         others: Columns that are not used, and may tell several series apart.
+        parts: Columns that are not used, and may be a part of the time.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Rows:
     rows: np.ndarray
     place: Callable[[int], str]
     others: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     def take(self, chosen: np.ndarray) -> Rows:
         """Returns some of the rows, int [n], in that order."""
@@ -163,7 +165,12 @@ def _check_order(rows: Rows, missing: str) -> str:
         row = int(np.setdiff1d(np.flatnonzero(back if back.any() else same), changed)[0])
         first, second = shown(times[row]), shown(times[row + 1])
         hint = ""
-        if rows.others:
+        if rows.parts:
+            hint = (
+                f"; if {rows.parts[0]!r} is a part of the time, join both into one column, as "
+                "'2021-01-31 23:00'"
+            )
+        elif rows.others:
             hint = f"; if {rows.others[0]!r} tells series apart, pass it as --group"
         if back.any():
             raise UserError(
@@ -210,6 +217,12 @@ def _check_complete(rows: Rows, step: steps.Steps) -> None:
                 f"put forward by an hour; {_CLOCKS}"
             )
         others = f", and {int(sizes.sum() - sizes[row])} more elsewhere" if len(gaps) > 1 else ""
+        if step.missing() > len(rows.times):  # Most values would be invented.
+            raise UserError(
+                f"{place}: {_missing(int(sizes[row]), step.name)} {between}{others}, which are "
+                f"more than the table has; times may mean something else (--date_format says "
+                f"what, --time which column they are), or {_KEEP}"
+            )
         raise UserError(
             f"{place}: {_missing(int(sizes[row]), step.name)} {between}{others}; fill them, pass "
             f"--missing interpolate to draw a line between both ends, or {_KEEP}"

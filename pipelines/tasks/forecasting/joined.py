@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from pipelines.datasets import files, tables
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
-from pipelines.tasks.forecasting import columns
+from pipelines.tasks.forecasting import cells, columns
 from pipelines.tasks.forecasting.config import ForecastingConfig
 
 _NEEDS = "a table (.csv, .tsv, .jsonl or .parquet) with a row for each step"
@@ -24,7 +24,7 @@ class Joined:
     tables: Mapping[str, Table]
 
     def texts(self, name: str) -> list[str]:
-        return [text for table in self.tables.values() for text in columns.texts(table, name)]
+        return [text for table in self.tables.values() for text in cells.texts(table, name)]
 
     def lengths(self) -> list[int]:
         return [len(table) for table in self.tables.values()]
@@ -33,6 +33,23 @@ class Joined:
         starts = np.cumsum([0, *self.lengths()])
         index = int(np.searchsorted(starts, row, side="right")) - 1
         return list(self.tables.values())[index].place(int(row - starts[index]))
+
+    def without_unscored(self, names: Sequence[str]) -> tuple[Joined, list[str]]:
+        """Returns the tables without one of test that lacks the values to forecast, and a note.
+
+        Competitions keep such values to themselves.
+        """
+        test = self.tables.get("test")
+        if len(self.tables) < 2 or test is None or any(name in test.columns for name in names):
+            return self, []
+        if test.repeated & set(names):
+            return self, []
+        others = {split: table for split, table in self.tables.items() if split != "test"}
+        note = (
+            f"{test.path} has no column {names[0]!r} and is left out; test is cut off the tables "
+            "before it"
+        )
+        return Joined(others), [note]
 
 
 def open_tables(path: Path, config: ForecastingConfig) -> Joined:

@@ -21,7 +21,7 @@ from pipelines.datasets import files, tables
 from pipelines.datasets.builders.series import ENDS
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
-from pipelines.tasks.forecasting import columns, gaps, numbers, times, values
+from pipelines.tasks.forecasting import columns, gaps, numbers, time_column, times, values
 from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.forecasting.gaps import Rows, Steps
 from pipelines.tasks.forecasting.joined import Joined, open_tables
@@ -54,7 +54,8 @@ def read(path: Path, config: ForecastingConfig) -> Found:
     joined = open_tables(path, config)
     first = next(iter(joined.tables.values()))
     chosen = columns.choose(first, config)
-    used = [*chosen.values, *filter(None, [chosen.time, chosen.group])]
+    joined, unscored = joined.without_unscored(chosen.values)
+    used = [*chosen.values, *chosen.needed()]
     for table in joined.tables.values():
         tables.check_columns(table, used)
     decimal = config.decimal or values.decimal_mark(joined, chosen)
@@ -64,15 +65,16 @@ def read(path: Path, config: ForecastingConfig) -> Found:
             for split, table in joined.tables.items()
         }
     )
-    notes = [note for table in joined.tables.values() for note in table.notes]
+    notes = unscored + [note for table in joined.tables.values() for note in table.notes]
     notes += values.notes(joined, chosen, decimal)
     rows = _rows(joined, chosen, decimal)
-    if chosen.time:
-        reading = _reading(joined, chosen, decimal, config, rows[: len(rows) // len(chosen.values)])
+    found = (time_column.note(first, chosen.time), columns.unread_note(first, chosen))
+    notes += filter(None, found)
+    if chosen.time is not None:
+        once = rows[: len(rows) // len(chosen.values)]
+        reading = _reading(joined, chosen.time, decimal, config, once)
         rows = [replace(one, times=reading.values[one.rows]) for one in rows]
         notes += [f"times of {path}: {reading.note}"] * bool(reading.note)
-    else:
-        notes.append(f"no column of {path} is taken as the time: each row is one step")
     notes += values.placeholder_notes(rows)
     steps = [gaps.without_gaps(one, config.missing) for one in rows]
     series = [
@@ -91,11 +93,12 @@ def _rows(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
     """Returns the rows of each series with their times counted: all groups, column by column."""
     lengths = joined.lengths()
     periods = np.repeat(np.arange(len(lengths)), lengths)
-    groups: dict[str, list[int]] = {}
-    if chosen.group:
-        for row, name in enumerate(joined.texts(chosen.group)):
-            groups.setdefault(name.strip(), []).append(row)
-    every = {name: np.array(rows) for name, rows in groups.items()} or {"": np.arange(len(periods))}
+    groups: dict[tuple[str, ...], list[int]] = {}
+    if chosen.groups:
+        for row, names in enumerate(zip(*map(joined.texts, chosen.groups), strict=True)):
+            groups.setdefault(tuple(name.strip() for name in names), []).append(row)
+    every = {names: np.array(rows) for names, rows in groups.items()}
+    every = every or {(): np.arange(len(periods))}
     found = []
     for column in chosen.values:
         parsed = np.array(
@@ -106,7 +109,7 @@ def _rows(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
             np.float64,
         )
         for group, rows in every.items():
-            name = ", ".join(filter(None, (group, column if len(chosen.values) > 1 else "")))
+            name = ", ".join(filter(None, (*group, column if len(chosen.values) > 1 else "")))
             found.append(
                 Rows(
                     name=name,
@@ -115,7 +118,8 @@ def _rows(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
                     periods=periods[rows],
                     rows=rows,
                     place=joined.place,
-                    others=() if chosen.group else tuple(chosen.others),
+                    others=() if chosen.groups else tuple(chosen.others),
+                    parts=tuple(chosen.parts),
                 )
             )
     return found
@@ -123,7 +127,7 @@ def _rows(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
 
 def _reading(
     joined: Joined,
-    chosen: columns.Chosen,
+    time: str,
     decimal: str,
     config: ForecastingConfig,
     rows: Sequence[Rows],
@@ -135,17 +139,17 @@ def _reading(
     Raises:
         UserError: A time is none, or may mean several.
     """
-    texts = joined.texts(chosen.time)
+    texts = joined.texts(time)
     if config.date_format:
         found, wrong = times.formatted(texts, config.date_format)
         if wrong >= 0:
             raise UserError(
-                f"{joined.place(wrong)}: {chosen.time!r} is not as --date_format "
+                f"{joined.place(wrong)}: {time!r} is not as --date_format "
                 f"{config.date_format} has it: {texts[wrong]!r}"
             )
     else:
         found = times.readings(texts, decimal)
-    where = f"{chosen.time!r} of {next(iter(joined.tables.values())).path}"
+    where = f"{time!r} of {next(iter(joined.tables.values())).path}"
     if not found:
         raise UserError(
             f"{where} has times of several forms, or some with an offset from UTC and some "

@@ -48,9 +48,15 @@ _FORMS = {
         "year and week": rf"{_Y}[- ]?w(?P<w>\d\d?)(?:-(?P<u>[1-7]))?",
         "yearmonthday": r"(?P<Y>1[5-9]\d\d|2[01]\d\d)(?P<m>[01]\d)(?P<d>[0-3]\d)"
         rf"{_CLOCK}",
+        "yearmonthday and clock": r"(?P<Y>1[89]\d\d|2[01]\d\d)(?P<m>0[1-9]|1[0-2])(?P<d>[0-3]\d)"
+        r"(?P<H>[01]\d|2[0-4])(?:(?P<M>[0-5]\d)(?P<S>[0-5]\d)?)?",
         "yearmonth": r"(?P<Y>1[5-9]\d\d|2[01]\d\d)(?P<m>0[1-9]|1[0-2])",
     }.items()
 }
+# Tried where weeks beyond the twelfth and several years tell that they are none of months.
+_WEEKS = re.compile(r"(?P<Y>1[89]\d\d|2[01]\d\d)(?P<w>0[1-9]|[1-4]\d|5[0-3])")
+# Dates in digits alone that were numbers with decimals for a while, as spreadsheets leave them.
+_DECIMALS = re.compile(r"(\d{6}|\d{8}|\d{10}|\d{12}|\d{14})[.,]0+")
 # What NumPy reads.
 _ISO = re.compile(r"[12][0-9]{3}-[01][0-9]-[0-3][0-9](?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?")
 # Years of two digits from 69 on are in the 20th century, as strptime has it.
@@ -86,7 +92,7 @@ def readings(texts: Sequence[str], decimal: str = ".") -> list[Times]:
         texts: At least one.
         decimal: The decimal mark of numbers.
     """
-    texts = [text.strip() for text in texts]
+    texts = list(map(_plain, texts))
     if all(map(_ISO.fullmatch, texts)):
         with contextlib.suppress(ValueError):  # There is no February 30.
             return [Times("year-month-day", np.array(texts, "datetime64[us]"))]
@@ -96,7 +102,9 @@ def readings(texts: Sequence[str], decimal: str = ".") -> list[Times]:
         if moments is not None:
             found += _zoned(name, moments)
     if found:
-        return found
+        return _different(found)
+    if len({text[:4] for text in texts}) > 1 and (weeks := _all(texts, partial(_moment, _WEEKS))):
+        return _zoned("year and week", weeks)
     values = _all(texts, lambda text: numbers.value(text, decimal))
     if values is None or not all(map(math.isfinite, values)):
         return []
@@ -105,7 +113,7 @@ def readings(texts: Sequence[str], decimal: str = ".") -> list[Times]:
 
 def odd(texts: Sequence[str], decimal: str = ".") -> list[int]:
     """Returns the rows whose texts are no times of the form that most of them have."""
-    texts = [text.strip() for text in texts]
+    texts = list(map(_plain, texts))
     failing = [
         [row for row, text in enumerate(texts) if _moment(form, text) is None]
         for form in _FORMS.values()
@@ -159,6 +167,20 @@ def shortest(values: np.ndarray) -> np.ndarray:
     return values
 
 
+def _plain(text: str) -> str:
+    """Returns a text without spaces around it, and a date in digits without decimals."""
+    return _DECIMALS.sub(r"\1", text) if _DECIMALS.fullmatch(text := text.strip()) else text
+
+
+def _different(found: Sequence[Times]) -> list[Times]:
+    """Returns readings without those whose times are the same, as of 01/01/1970."""
+    kept = list[Times]()
+    for one in found:
+        if not any(np.array_equal(one.values, other.values) for other in kept):
+            kept.append(one)
+    return kept
+
+
 def _all(texts: Sequence[str], parse: Callable[[str], object]) -> list | None:
     """Returns what all texts are parsed to, or none as soon as one is not."""
     parsed = []
@@ -192,7 +214,7 @@ def _moment(form: re.Pattern[str], text: str) -> tuple[datetime, timedelta | Non
     late = hour == 24 and not minute and not second  # The end of a day.
     try:
         if group.get("w"):
-            day = datetime.fromisocalendar(year, int(group["w"]), int(group["u"] or 1))
+            day = datetime.fromisocalendar(year, int(group["w"]), int(group.get("u") or 1))
         else:
             day = datetime(year, month, int(group.get("d") or 1))
         moment = day.replace(

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
-from pipelines.tasks.forecasting import columns, numbers, times
+from pipelines.tasks.forecasting import cells, columns, numbers, times
 from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.forecasting.gaps import Rows
 from pipelines.tasks.forecasting.joined import Joined
@@ -48,11 +48,12 @@ def problems(
 ) -> dict[int, str]:
     """Returns what is wrong with rows: no time or group, or a value that is no finite number."""
     found: dict[int, str] = {}
-    for name in filter(None, (chosen.time, chosen.group)):
-        for row, text in enumerate(columns.texts(table, name)):
+    for name in chosen.needed():
+        for row, text in enumerate(cells.texts(table, name)):
             if not text.strip():
                 found[row] = f"{name!r} is empty"
-    texts = columns.texts(table, chosen.time) if chosen.time and not config.date_format else []
+    dated = chosen.time is not None and not config.date_format
+    texts = cells.texts(table, chosen.time or "") if dated else []
     if texts and not times.readings(texts, decimal):
         wrong = times.odd(texts, decimal)
         example = next((text for row, text in enumerate(texts) if row not in set(wrong)), "")
@@ -60,7 +61,7 @@ def problems(
             found.setdefault(row, f"{chosen.time!r} is no time as {example!r}: {texts[row]!r}")
     mark = "point" if decimal == "." else "comma"
     for name in chosen.values:
-        for row, text in enumerate(columns.texts(table, name)):
+        for row, text in enumerate(cells.texts(table, name)):
             if numbers.is_missing(text):
                 continue
             number = numbers.value(text, decimal)
@@ -95,7 +96,7 @@ def placeholder_notes(rows: Sequence[Rows]) -> list[str]:
         if number is not None:
             found = np.flatnonzero(one.values == number)
             return [
-                f"{one.where(int(found[0]))}: {number:g} is far from all other values; if it means "
-                "that there is none, leave it empty"
+                f"{one.where(int(found[0]))}: {number:.12g} is far from all other values; if it "
+                "means that there is none, leave it empty"
             ]
     return []

@@ -86,6 +86,17 @@ def test_the_longest_gap_is_named_and_the_others_are_counted():
     )
 
 
+def test_interpolation_is_offered_only_if_most_steps_are_there():
+    for count, offered in ((10, True), (30, False)):
+        kept = [*range(6), *range(6 + count, 12 + count)]
+        times = DAYS[0] + np.array(kept).astype("timedelta64[D]")
+        with pytest.raises(UserError, match=f"{count} steps of a day are missing") as raised:
+            without_gaps(rows(times), "error")
+        assert ("--missing interpolate" in str(raised.value)) == offered
+        assert ("--date_format" in str(raised.value)) != offered
+        assert "--missing keep" in str(raised.value)
+
+
 def test_a_time_that_is_there_twice_is_a_step_of_its_own_only_if_told_so():
     times = DAYS[[0, 1, 1, 2]]
     for missing in ("error", "interpolate"):

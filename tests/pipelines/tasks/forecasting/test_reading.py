@@ -223,7 +223,7 @@ DAY_TEXTS = list(DAYS.strftime("%Y-%m-%d"))
         (table([*DAY_TEXTS[:50], "20.2.2021"]), "line 52: 'day' is no time as '2021-01-01'"),
         (table([*DAY_TEXTS[:50], ""]), "line 52: 'day' is empty"),
         (table(["00:00", "01:00"]), "line 2: 'day' has times of day without a date"),
-        (table(["A", "B"]), "line 2: the first column has to be the time, .* 'day' has 'A'"),
+        (table(["A", "B"]), "line 2: 'day' has no times that are known, as 'A'; pass"),
         (table([0, 1, 7, 19, 50, 51]), "without a step that they have in common"),
         (table(DAY_TEXTS[:3], ["1", "abc", "2"]), r"line 3: 'units' is no number .*: 'abc'"),
         (table(DAY_TEXTS[:3], ["1", "1_0", "2"]), r"line 3: 'units' is no number .*: '1_0'"),
@@ -330,6 +330,8 @@ def test_one_row_is_one_step(own):
 def test_a_placeholder_is_noted(own):
     texts = [*map(str, STEPS[:199]), "-9999"]
     assert "line 201: -9999 is far from all other values" in own(table(values=texts)).notes[0]
+    texts = [*map(str, STEPS[:199]), "99999.99"]
+    assert "line 201: 99999.99 is far from all other" in own(table(values=texts)).notes[0]
 
 
 WIDE = "\n".join(
@@ -417,6 +419,66 @@ def test_json_lines_and_an_index_without_a_name_are_read(own):
     series = the_only(own("\n".join([",day,units", *rows])))
     np.testing.assert_array_equal(series.values, VALUES)
     assert series.times[0] == np.datetime64("2021-01-01")
+
+
+def test_an_index_without_a_name_has_its_gaps_and_its_order(own):
+    with pytest.raises(UserError, match="30 steps of a day are missing"):
+        own("," + GAP.partition("day,")[2])
+    rows = [f"{day},{i}" for i, day in enumerate(DAY_TEXTS)]
+    found = own("\n".join([",units", *rows[::-1]]))
+    np.testing.assert_array_equal(the_only(found).values, STEPS)
+    assert "the column without a name" in found.notes[0]
+    assert "newest first" in found.notes[1]
+
+
+def test_series_stacked_under_a_running_id_are_told(own):
+    rows = LONG.splitlines()[1:]
+    content = "\n".join(["id,sold_on,shop,units", *(f"{i},{row}" for i, row in enumerate(rows))])
+    with pytest.raises(UserError, match="if 'shop' tells series apart"):
+        own(content, column="units")
+    assert len(own(content, column="units", group="shop").series) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "texts"),
+    [
+        ("date", "hour", [(day, hour) for day in DAY_TEXTS[:3] for hour in range(24)]),
+        ("date", "time", [(day, f"{hour:02d}:00") for day in DAY_TEXTS[:3] for hour in range(24)]),
+        ("year", "month", [(year, month) for year in range(2000, 2003) for month in range(1, 13)]),
+    ],
+)
+def test_columns_of_one_time_are_to_be_joined(own, first, second, texts):
+    rows = [f"{one},{other},{i}" for i, (one, other) in enumerate(texts)]
+    with pytest.raises(UserError, match=f"if '{second}' is a part of the time, join") as raised:
+        own("\n".join([f"{first},{second},units", *rows]), column="units")
+    assert "--group" not in str(raised.value)
+
+
+def test_several_columns_tell_series_apart(own):
+    rows = [
+        f"{day},{store},{item},{i}"
+        for i, day in enumerate(DAY_TEXTS[:20])
+        for store in "AB"
+        for item in (1, 2)
+    ]
+    found = own("\n".join(["day,store,item,units", *rows]), column="units", group="store, item")
+    assert [one.name for one in found.series] == ["A, 1", "A, 2", "B, 1", "B, 2"]
+    rows = ['2021-01-01,"a, b",c,1', '2021-01-01,a,"b, c",2']
+    content = "\n".join(["day,store,item,units", *rows])
+    assert len(own(content, column="units", group="store,item").series) == 2
+
+
+def test_a_test_table_without_values_is_left_out_and_test_is_cut_off(tmp_path):
+    (tmp_path / "train.csv").write_text(table(DAY_TEXTS))
+    (tmp_path / "test.csv").write_text("day,id\n2021-07-20,1\n2021-07-21,2\n")
+    for column in ("", "units"):
+        found = read(tmp_path, replace(ForecastingConfig("", ""), column=column))
+        assert the_only(found).ends == SPLITS
+        assert "test.csv has no column 'units' and is left out" in found.notes[0]
+    (tmp_path / "train.csv").rename(tmp_path / "own.csv")
+    (tmp_path / "test.csv").rename(tmp_path / "train.csv")
+    with pytest.raises(UserError, match="has no column 'units'"):
+        read(tmp_path, replace(ForecastingConfig("", ""), column="units"))
 
 
 def test_a_time_need_not_be_the_first_column(own):

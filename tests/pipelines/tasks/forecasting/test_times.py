@@ -27,6 +27,8 @@ DAY = "2021-02-03"
         *(("2021-02-03 04:05", f"{DAY}T04:05"), ("2021-02-03T04:05:06.5Z", f"{DAY}T04:05:06.5")),
         *(("2021-02-03 24:00", "2021-02-04"), ("12/23/2021 1:05 PM", "2021-12-23T13:05")),
         *(("12/23/2021 12:05 am", "2021-12-23T00:05"), ("20210203T0405", f"{DAY}T04:05")),
+        *(("2021020304", f"{DAY}T04"), ("202102030405", f"{DAY}T04:05")),
+        *(("20210203040506", f"{DAY}T04:05:06"), ("20210203.0", DAY), ("202102,00", "2021-02-01")),
         *(("2021-02-03T04:05+01:00", f"{DAY}T04:05"), ("1609459200", "2021-01-01")),
         *(("1609459200000", "2021-01-01"), ("1609459200000000001", "2021-01-01")),
     ],
@@ -82,6 +84,21 @@ def test_days_and_months_may_be_either_and_some_are_not():
     (only,) = times.readings(["01/02/2005", "13/04/2005"])
     assert only.form == "day/month/year"
     assert len(times.readings(["01/02/05"])) == 3
+
+
+def test_dates_that_are_the_same_either_way_have_one_reading():
+    texts = [f"01/01/{year}" for year in range(1970, 1980)]
+    assert [reading.form for reading in times.readings(texts)] == ["day/month/year"]
+
+
+def test_weeks_in_digits_go_on_in_the_next_year_and_other_numbers_are_none():
+    (weeks,) = times.readings(["201851", "201852", "201901"])
+    assert np.all(np.diff(weeks.values) == np.timedelta64(7, "D"))
+    (months,) = times.readings(["201811", "201812", "201901"])
+    assert months.form == "yearmonth"
+    for texts in (["201851", "201852", "201854"], ["201813", "201814"], ["1609459200", "170100"]):
+        (plain,) = times.readings(texts)
+        assert plain.values.dtype.kind == "i"
 
 
 def test_times_with_several_offsets_are_in_utc_or_local():
