@@ -11,6 +11,7 @@ split. Hidden files, and what operating systems leave behind, do not count.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -107,11 +108,11 @@ def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
 
     def complete(rows: tables.Table) -> tables.Table:
         """Replaces the path of each image by the digest of its content, by which rows are split."""
-        rows = tables.without_empty(rows, config)
+        rows = tables.of_texts(rows, config)
         paths = [table_path(rows.path.parent, name) for name in rows.columns["image"]]
         results = scan(paths)
         problems = {
-            row: result if paths[row].exists() else "is not there"
+            row: result if os.path.exists(paths[row]) else "is not there"
             for row, result in enumerate(results)
             if isinstance(result, str)
         }

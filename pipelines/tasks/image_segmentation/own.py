@@ -247,7 +247,7 @@ def _of_tables(
 
     def complete(rows: tables.Table) -> tables.Table:
         """Replaces paths by the digests of what is there, by which rows are split."""
-        rows = tables.without_empty(rows, config)
+        rows = tables.of_texts(rows, config)
         images, truth = (
             [table_path(rows.path.parent, name) for name in rows.columns[column]]
             for column in ("image", "mask")

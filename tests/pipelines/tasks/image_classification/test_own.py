@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import unicodedata
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -413,10 +415,37 @@ def test_bad_rows_of_a_table_are_named_by_their_line(tmp_path):
     path = table(root, rows([*listed, "gone.png"], [*labels, "top"]))
     assert refused(path).startswith(f"{path}, line 22: {root}/gone.png is not there")
     paths[3].write_bytes(b"")
-    assert refused(path).startswith(f"{path}, line 5: {root}/top/1.png is empty, and 1 more rows")
+    assert refused(path).startswith(
+        f"{path}, line 5: {root}/top/1.png is empty, and 1 more bad row"
+    )
     found = read(path, skip_bad=True)
     assert sum(sizes(found).values()) == 19
     assert found.left_out["train"] == 2
+
+
+# Hugging Face writes the first; the last is an image where a path is expected.
+VALUES = [
+    {"path": "a.png"},
+    ["a.png"],
+    {"bytes": b"\x89PNG\r\n\x1a\n\xff", "path": None},
+    b"\x89PNG\r\n\x1a\n\xff",
+]
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+@pytest.mark.parametrize("value", VALUES)
+def test_values_of_a_table_that_are_no_texts_are_refused(value, column, tmp_path):
+    path = tmp_path / "data.parquet"
+    row = {"image": "a.png", "label": "cat", column: value}
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row] * 3), path)
+    assert refused(path).startswith(f"{path}, row 1: '{column}' is not a text, but ")
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "x" * 5000])
+def test_a_path_that_cannot_be_is_a_bad_row(name, tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps({"image": name, "label": "cat"}))
+    assert refused(path).startswith(f"{path}, line 1: {tmp_path}/{name[0]}")
 
 
 def test_content_and_names_change_the_digest(tmp_path):

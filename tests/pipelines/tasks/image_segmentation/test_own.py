@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,14 @@ def test_a_table_names_images_and_masks(tmp_path):
     sentence = f"{table}, line 14: {root}/gone.png cannot be read: No such file"
     assert refused(table).startswith(sentence)
     assert read(table, skip_bad=True).left_out["train"] == 1
+
+
+@pytest.mark.parametrize("value", [["a.png"], {"path": "a.png"}])
+@pytest.mark.parametrize("column", ["image", "mask"])
+def test_values_of_a_table_that_are_no_texts_are_refused(column, value, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"image": "a.jpg", "mask": "a.png", column: value}))
+    assert refused(path).startswith(f"{path}, line 1: '{column}' is not a text, but ")
 
 
 def test_an_image_without_mask_and_a_mask_without_image_are_named(tmp_path):
