@@ -360,6 +360,44 @@ def test_a_path_that_holds_something_else_is_refused(layout, sentence, tmp_path)
     assert "CLASS/IMAGE" in refused(root) or "name the splits" in refused(root)
 
 
+@pytest.mark.parametrize(
+    ("folders", "sentence"),
+    [
+        (["seg_train/seg_train/a", "seg_test/seg_test/a", "seg_pred/seg_pred"], "/seg_train/seg_"),
+        (["fold1/a", "fold1/b", "fold2/a", "fold2/b"], "looks like PART/CLASS"),
+        (["train/fold1/a", "train/fold1/b", "train/fold2/a", "train/fold2/b"], "like PART/CLASS"),
+        (["train1/a", "train2/a"], "with the folders a in train1: pass one part, as "),
+        (["original/a", "original/b", "augmented/a", "augmented/b"], "like PART/CLASS"),
+        (["a/train", "a/test", "b/train", "b/test"], "splits outside, as test/a"),
+    ],
+)
+def test_folders_of_parts_or_with_splits_in_them_are_no_classes(folders, sentence, tmp_path):
+    for number, name in enumerate(folders):
+        draw(tmp_path / "x" / name, number)
+    assert sentence in refused(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("inner", "number_of_notes"),
+    [(("day", "night"), 1), (("day",), 0), (("train",), 0), (("",), 0)],
+)
+@pytest.mark.parametrize("classes", [CLASSES, ("original", "fake"), ("part", "whole")])
+def test_folders_within_a_class_belong_to_it(inner, number_of_notes, classes, tmp_path):
+    for number in range(6):
+        for name in classes:
+            for within in inner:
+                draw(tmp_path / "x" / name / within, number + 10 * len(within + name))
+    found = read(tmp_path / "x")
+    assert found.class_names == tuple(sorted(classes))
+    assert sum("and not those within" in note for note in found.notes) == number_of_notes
+
+
+def test_a_table_beside_folders_of_classes_is_named(tmp_path):
+    root = in_classes(tmp_path / "x", count=6)
+    table(root, "image_id,dx\n1,a\n", "metadata.csv")
+    assert any("metadata.csv beside them is not read" in note for note in read(root).notes)
+
+
 def test_train_may_be_a_class(tmp_path):
     root = in_classes(tmp_path / "x", classes=("bus", "train"))
     assert read(root).class_names == ("bus", "train")
