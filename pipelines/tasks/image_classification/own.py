@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.datasets import files, split_tables, splitting, tables
+from pipelines.datasets.labels import alike
 from pipelines.datasets.splitting import SPLITS
 from pipelines.image.config import ImageConfig
 from pipelines.image.files import ImageFile, counted, named, notes, scan
@@ -119,7 +121,9 @@ def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
         problems = {row: f"{paths[row]} {what}" for row, what in problems.items()}
         digests = [result if isinstance(result, str) else result.digest for result in results]
         images.update((one.digest, one) for one in results if isinstance(one, ImageFile))
-        columns = {"image": digests, "label": rows.columns["label"]}
+        # As the names of folders; systems differ in how they write letters with accents.
+        labels = [unicodedata.normalize("NFC", one.strip()) for one in rows.columns["label"]]
+        columns = {"image": digests, "label": labels}
         return tables.leave_out(replace(rows, columns=columns), problems, config)
 
     splits = split_tables.read_splits(
@@ -127,7 +131,7 @@ def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
     )
     examples = {
         split: [
-            (images[digest], str(label))
+            (images[digest], label)
             for digest, label in zip(rows.columns["image"], rows.columns["label"], strict=True)
         ]
         for split, rows in splits.items()
@@ -162,6 +166,7 @@ def _finished(
         (
             *found_notes,
             *_about_classes(labels["train"]),
+            *alike(labels["train"]),
             *_contradictions(every, labels),
             *notes(every),
         ),

@@ -434,6 +434,14 @@ def test_a_table_names_images_and_labels(tmp_path):
     assert (image[:6].mean() > image[6:].mean()) == (label == 0)
 
 
+def test_labels_of_a_table_are_names_without_what_is_not_seen(tmp_path):
+    root = tmp_path / "x"
+    paths = [draw(root / "files", n).relative_to(root) for n in range(24)]
+    found = read(table(root, rows(paths, ["caf\u00e9", "cafe\u0301 ", " cat", "Cat"] * 6)))
+    assert found.class_names == ("Cat", "caf\u00e9", "cat")
+    assert sum("the classes 'Cat', 'cat' are different" in note for note in found.notes) == 1
+
+
 def test_tables_of_splits_may_stand_beside_folders_of_files(tmp_path):
     root = in_splits(tmp_path / "x")
     for split in SPLITS:
