@@ -163,7 +163,7 @@ def describe(path: Path) -> str:
     if not found:
         return "no files"
     kinds = Counter(_kind(file) for file in found).most_common(3)
-    parts = [f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in kinds]
+    parts = [f"{count} {_plural(kind) if count > 1 else kind}" for kind, count in kinds]
     places = list(dict.fromkeys(str(file.parent.relative_to(path)) for file in found))
     if places == ["."]:
         where = ": " + ", ".join(file.name for file in found[:4]) + (", …" * (len(found) > 4))
@@ -181,6 +181,12 @@ def _kind(file: Path) -> str:
     if _ADVICE.get(suffix) == "unpack it":
         return "archive that is not unpacked"
     return f"{suffix} file" if suffix else "file without an ending"
+
+
+def _plural(kind: str) -> str:
+    """Returns the plural of a kind, as "files without an ending"."""
+    noun = next(noun for noun in ("image", "table", "archive", "file") if noun in kind.split())
+    return kind.replace(noun, f"{noun}s", 1).replace(" is ", " are ")
 
 
 def unlike(path: Path, task: str, needs: str) -> UserError:

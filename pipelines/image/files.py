@@ -200,6 +200,8 @@ def _scanned(path: Path) -> ImageFile | str:
         content = path.read_bytes()
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    except ValueError:
+        return "is no name of a file"
     encoded, kind, pages = content, "PNG" if content.startswith(_PNG) else "JPEG", 1
     try:
         if not content.startswith((_PNG, _JPEG)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -86,4 +87,6 @@ def relative(path: Path, base: Path) -> str:
 def table_path(folder: Path, name: str) -> Path:
     """Returns the path of a file that a table in a folder names, also as Windows writes it."""
     path = folder / name.strip()
-    return path if path.exists() or "\\" not in name else folder / name.strip().replace("\\", "/")
+    if os.path.exists(path) or "\\" not in name:
+        return path
+    return folder / name.strip().replace("\\", "/")

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.datasets import files
+from pipelines.datasets import files, tables
 from pipelines.errors import UserError
 from pipelines.image.files import IMAGE_FOLDERS, MASK_FOLDERS, are_images, counted, named
 from pipelines.image.splits import relative
+from pipelines.tasks.image_classification import nesting
 
 NEEDS = "images as SPLIT/CLASS/IMAGE or CLASS/IMAGE, or a table with the columns image and label"
 
@@ -54,7 +55,7 @@ def listing(path: Path) -> Listing:
     splits = files.of_splits(path)
     for split, folder in splits.items():
         images, said, loose = _of_classes(folder)
-        notes += said
+        notes += [*said, *nesting.notes([image for image, _ in images], folder)]
         left_out[split] = len(loose)
         if images:
             found[split] = images
@@ -128,6 +129,7 @@ def _without_splits(path: Path) -> Listing:
             f"{path} has no folder train; it has: {', '.join(names)}; name the splits train, "
             "validation and test"
         )
+    said += nesting.notes([image for image, _ in images], path)
     return Listing({"": images}, said, {"": len(loose)})
 
 
@@ -147,6 +149,13 @@ def _of_classes(folder: Path) -> tuple[list[tuple[Path, str]], list[str], list[P
             f"{counted(loose, 'image')} in {folder} left out, in no folder of a class: "
             f"{named([relative(one, folder) for one in loose])}"
         )
+    labeling = [file for file in other if tables.is_table(file) and file.parent == folder]
+    if labeling:
+        said.append(
+            f"the classes are the folders of {folder}; the table {labeling[0].name} beside them "
+            "is not read: if it has the labels, pass its path, with the columns image and label"
+        )
+        other = [file for file in other if file not in labeling]
     if other:
         verb = "is" if len(other) == 1 else "are"
         said.append(

@@ -11,12 +11,15 @@ split. Hidden files, and what operating systems leave behind, do not count.
 from __future__ import annotations
 
 import hashlib
+import os
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.datasets import files, split_tables, splitting, tables
+from pipelines.datasets.labels import alike
 from pipelines.datasets.splitting import SPLITS
 from pipelines.image.config import ImageConfig
 from pipelines.image.files import ImageFile, counted, named, notes, scan
@@ -107,18 +110,20 @@ def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
 
     def complete(rows: tables.Table) -> tables.Table:
         """Replaces the path of each image by the digest of its content, by which rows are split."""
-        rows = tables.without_empty(rows, config)
+        rows = tables.of_texts(rows, config)
         paths = [table_path(rows.path.parent, name) for name in rows.columns["image"]]
         results = scan(paths)
         problems = {
-            row: result if paths[row].exists() else "is not there"
+            row: result if os.path.exists(paths[row]) else "is not there"
             for row, result in enumerate(results)
             if isinstance(result, str)
         }
         problems = {row: f"{paths[row]} {what}" for row, what in problems.items()}
         digests = [result if isinstance(result, str) else result.digest for result in results]
         images.update((one.digest, one) for one in results if isinstance(one, ImageFile))
-        columns = {"image": digests, "label": rows.columns["label"]}
+        # As the names of folders; systems differ in how they write letters with accents.
+        labels = [unicodedata.normalize("NFC", one.strip()) for one in rows.columns["label"]]
+        columns = {"image": digests, "label": labels}
         return tables.leave_out(replace(rows, columns=columns), problems, config)
 
     splits = split_tables.read_splits(
@@ -126,7 +131,7 @@ def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
     )
     examples = {
         split: [
-            (images[digest], str(label))
+            (images[digest], label)
             for digest, label in zip(rows.columns["image"], rows.columns["label"], strict=True)
         ]
         for split, rows in splits.items()
@@ -161,6 +166,7 @@ def _finished(
         (
             *found_notes,
             *_about_classes(labels["train"]),
+            *alike(labels["train"]),
             *_contradictions(every, labels),
             *notes(every),
         ),

@@ -17,6 +17,9 @@ IGNORE_ID = 255
 
 # So many values are named one by one.
 _NAMED = 3
+# The edges of smooth drawings have so many values, whose median is so small a part of the white.
+_EDGE_VALUES = 8
+_EDGE_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class Occurrences:
         pixels: Number of pixels with each value, int64 [256].
         masks: Number of masks that have each value, int64 [256].
         places: By value, the name of a mask that has it; nothing where masks have no names.
+        beside_void: The values other than 0 of masks that have `IGNORE_ID`, too.
     """
 
     pixels: np.ndarray
     masks: np.ndarray
     places: Mapping[int, str] = field(default_factory=dict)
+    beside_void: frozenset[int] = frozenset()
 
     def describe(self, value: int) -> str:
         """Returns how often a value occurs, as "value 7 occurs in 2 pixels of 1 mask"."""
@@ -75,6 +80,39 @@ def of_values(found: Occurrences, share: float, place: str) -> tuple[dict[int, s
     ]
     notes += _about_void(found, void, reason)
     return {value: f"class {value}" for value in chosen}, notes
+
+
+def check_void(found: Occurrences, names: Mapping[int, str], place: str) -> None:
+    """Raises `UserError` if `IGNORE_ID` counts as void, but is rather the white of a foreground.
+
+    Args:
+        found: Of the masks of all splits.
+        names: The classes, as `of_values` returns them.
+        place: What the masks belong to.
+    """
+    white = found.pixels[IGNORE_ID]
+    if IGNORE_ID in names or not white:
+        return
+    hint = "or name the classes in classes.txt"
+    between = np.flatnonzero(found.pixels[1:IGNORE_ID]) + 1
+    # Numbers of classes are near 0; what is between black and white is everywhere.
+    spread = 2 * (between >= 128).sum() >= (between < 128).sum()
+    rare = np.median(found.pixels[between]) < _EDGE_SHARE * white
+    if len(between) >= _EDGE_VALUES and spread and rare:
+        shown = ", ".join(map(str, between[:_NAMED]))
+        raise UserError(
+            f"the masks of {place} look resized or smoothed: between 0 and 255 they have "
+            f"{len(between)} values, {shown}, … {between[-1]}; save them without interpolation, "
+            f"{hint}"
+        )
+    other = max(names)
+    alike = list(names) == [0, other] and other not in found.beside_void
+    if alike and min(found.masks[other], found.masks[IGNORE_ID]) > 1:
+        raise UserError(
+            f"the masks of {place} differ in what is in them beside 0: "
+            f"{found.describe(other)}, {found.describe(IGNORE_ID)}, and none has both; write one "
+            f"value for one class, {hint}"
+        )
 
 
 def of_names(found: Occurrences, names: Mapping[int, str], file: Path) -> list[str]:

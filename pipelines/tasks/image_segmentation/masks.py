@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from pipelines.tasks.image_segmentation.classes import Occurrences
+from pipelines.tasks.image_segmentation.classes import IGNORE_ID, Occurrences
 
 _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 # Pillow spreads gray of 2 and 4 bits over the range of a byte.
@@ -67,14 +67,17 @@ def values(path: Path) -> np.ndarray:
 def occurrences(masks: Iterable[MaskFile], base: Path) -> Occurrences:
     """Counts the values of masks, whose places are told as seen from the folder `base`."""
     pixels, number = np.zeros(256, np.int64), np.zeros(256, np.int64)
-    places: dict[int, str] = {}
+    places, beside_void = dict[int, str](), set[int]()
     for mask in masks:
         pixels += mask.pixels
         number += mask.pixels > 0
         name = str(mask.path.relative_to(base) if mask.path.is_relative_to(base) else mask.path)
-        for value in np.flatnonzero(mask.pixels).tolist():
+        found = np.flatnonzero(mask.pixels).tolist()
+        for value in found:
             places.setdefault(value, name)
-    return Occurrences(pixels, number, places)
+        if IGNORE_ID in found:
+            beside_void |= {value for value in found if value not in (0, IGNORE_ID)}
+    return Occurrences(pixels, number, places, frozenset(beside_void))
 
 
 def different_palettes(masks: Iterable[MaskFile]) -> list[str]:

@@ -112,7 +112,9 @@ def _class_names(
 ) -> tuple[dict[int, str], list[str]]:
     file = next((one for one in files.children(base) if one.name.lower() == _CLASSES), None)
     if not file:
-        return classes.of_values(found, config.class_share, str(path))
+        values, said = classes.of_values(found, config.class_share, str(path))
+        classes.check_void(found, values, str(path))
+        return values, said
     names = classes.read_names(file, config.encoding)
     return names, classes.of_names(found, names, file)
 
@@ -247,7 +249,7 @@ def _of_tables(
 
     def complete(rows: tables.Table) -> tables.Table:
         """Replaces paths by the digests of what is there, by which rows are split."""
-        rows = tables.without_empty(rows, config)
+        rows = tables.of_texts(rows, config)
         images, truth = (
             [table_path(rows.path.parent, name) for name in rows.columns[column]]
             for column in ("image", "mask")

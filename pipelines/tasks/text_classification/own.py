@@ -6,14 +6,14 @@ The classes are those of the training rows.
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.config import Config
 from pipelines.datasets import files, split_tables, tables
+from pipelines.datasets.labels import alike
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
 
@@ -103,28 +103,14 @@ def _of_known_labels(table: Table, split: str, known: set[str], config: Config) 
 
 
 def _class_notes(splits: Mapping[str, Table]) -> list[str]:
-    labels, notes = sorted(set(splits["train"].columns["label"])), []
-    alike = defaultdict(list)
-    for label in labels:
-        alike[_as_seen(label)].append(label)
-    for names in alike.values():
-        if len(names) > 1:
-            notes.append(
-                f"the classes {', '.join(map(ascii, names))} are different ones: they differ in "
-                "letter case, spaces or the form of their characters alone"
-            )
+    labels = sorted(set(splits["train"].columns["label"]))
+    notes = alike(labels)
     if len(labels) > _FEW_ROWS and all(map(_is_number, labels)) and any("." in x for x in labels):
         notes.append(
             f"the labels are {len(labels)} different numbers, as {_list(labels)}: each is "
             "a class, and that some are near each other is not learned"
         )
     return notes
-
-
-def _as_seen(label: str) -> str:
-    """Returns what labels have in common that look alike: no letter case, spaces or marks."""
-    plain = unicodedata.normalize("NFKC", label).casefold()
-    return "".join(x for x in plain if not x.isspace() and unicodedata.category(x) != "Cf")
 
 
 def _is_number(text: str) -> bool:

@@ -69,6 +69,8 @@ def test_two_files_of_one_split_are_an_error(tmp_path):
             "2 CSV tables and 1 file without an ending: LICENSE, a.csv",
         ),
         (["a.zip"], "1 archive that is not unpacked: a.zip"),
+        (["a.zip", "b.gz"], "2 archives that are not unpacked: a.zip"),
+        (["a", "b"], "2 files without an ending: a, b"),
     ],
 )
 def test_a_path_is_described_by_what_it_holds(tmp_path, names, expected):

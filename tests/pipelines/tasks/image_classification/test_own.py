@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import unicodedata
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -358,6 +360,44 @@ def test_a_path_that_holds_something_else_is_refused(layout, sentence, tmp_path)
     assert "CLASS/IMAGE" in refused(root) or "name the splits" in refused(root)
 
 
+@pytest.mark.parametrize(
+    ("folders", "sentence"),
+    [
+        (["seg_train/seg_train/a", "seg_test/seg_test/a", "seg_pred/seg_pred"], "/seg_train/seg_"),
+        (["fold1/a", "fold1/b", "fold2/a", "fold2/b"], "looks like PART/CLASS"),
+        (["train/fold1/a", "train/fold1/b", "train/fold2/a", "train/fold2/b"], "like PART/CLASS"),
+        (["train1/a", "train2/a"], "with the folders a in train1: pass one part, as "),
+        (["original/a", "original/b", "augmented/a", "augmented/b"], "like PART/CLASS"),
+        (["a/train", "a/test", "b/train", "b/test"], "splits outside, as test/a"),
+    ],
+)
+def test_folders_of_parts_or_with_splits_in_them_are_no_classes(folders, sentence, tmp_path):
+    for number, name in enumerate(folders):
+        draw(tmp_path / "x" / name, number)
+    assert sentence in refused(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("inner", "number_of_notes"),
+    [(("day", "night"), 1), (("day",), 0), (("train",), 0), (("",), 0)],
+)
+@pytest.mark.parametrize("classes", [CLASSES, ("original", "fake"), ("part", "whole")])
+def test_folders_within_a_class_belong_to_it(inner, number_of_notes, classes, tmp_path):
+    for number in range(6):
+        for name in classes:
+            for within in inner:
+                draw(tmp_path / "x" / name / within, number + 10 * len(within + name))
+    found = read(tmp_path / "x")
+    assert found.class_names == tuple(sorted(classes))
+    assert sum("and not those within" in note for note in found.notes) == number_of_notes
+
+
+def test_a_table_beside_folders_of_classes_is_named(tmp_path):
+    root = in_classes(tmp_path / "x", count=6)
+    table(root, "image_id,dx\n1,a\n", "metadata.csv")
+    assert any("metadata.csv beside them is not read" in note for note in read(root).notes)
+
+
 def test_train_may_be_a_class(tmp_path):
     root = in_classes(tmp_path / "x", classes=("bus", "train"))
     assert read(root).class_names == ("bus", "train")
@@ -394,6 +434,14 @@ def test_a_table_names_images_and_labels(tmp_path):
     assert (image[:6].mean() > image[6:].mean()) == (label == 0)
 
 
+def test_labels_of_a_table_are_names_without_what_is_not_seen(tmp_path):
+    root = tmp_path / "x"
+    paths = [draw(root / "files", n).relative_to(root) for n in range(24)]
+    found = read(table(root, rows(paths, ["caf\u00e9", "cafe\u0301 ", " cat", "Cat"] * 6)))
+    assert found.class_names == ("Cat", "caf\u00e9", "cat")
+    assert sum("the classes 'Cat', 'cat' are different" in note for note in found.notes) == 1
+
+
 def test_tables_of_splits_may_stand_beside_folders_of_files(tmp_path):
     root = in_splits(tmp_path / "x")
     for split in SPLITS:
@@ -419,6 +467,31 @@ def test_bad_rows_of_a_table_are_named_by_their_line(tmp_path):
     found = read(path, skip_bad=True)
     assert sum(sizes(found).values()) == 19
     assert found.left_out["train"] == 2
+
+
+# Hugging Face writes the first; the last is an image where a path is expected.
+VALUES = [
+    {"path": "a.png"},
+    ["a.png"],
+    {"bytes": b"\x89PNG\r\n\x1a\n\xff", "path": None},
+    b"\x89PNG\r\n\x1a\n\xff",
+]
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+@pytest.mark.parametrize("value", VALUES)
+def test_values_of_a_table_that_are_no_texts_are_refused(value, column, tmp_path):
+    path = tmp_path / "data.parquet"
+    row = {"image": "a.png", "label": "cat", column: value}
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([row] * 3), path)
+    assert refused(path).startswith(f"{path}, row 1: '{column}' is not a text, but ")
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "x" * 5000])
+def test_a_path_that_cannot_be_is_a_bad_row(name, tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps({"image": name, "label": "cat"}))
+    assert refused(path).startswith(f"{path}, line 1: {tmp_path}/{name[0]}")
 
 
 def test_content_and_names_change_the_digest(tmp_path):

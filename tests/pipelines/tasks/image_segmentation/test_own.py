@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from PIL import Image
 
 from pipelines.errors import UserError
 from pipelines.tasks.image_segmentation import masks, own
-from pipelines.tasks.image_segmentation.classes import IGNORE_ID, Occurrences, of_values, read_names
+from pipelines.tasks.image_segmentation.classes import (
+    IGNORE_ID,
+    Occurrences,
+    check_void,
+    of_values,
+    read_names,
+)
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.image_segmentation.data import load
 
@@ -117,6 +124,14 @@ def test_a_table_names_images_and_masks(tmp_path):
     sentence = f"{table}, line 14: {root}/gone.png cannot be read: No such file"
     assert refused(table).startswith(sentence)
     assert read(table, skip_bad=True).left_out["train"] == 1
+
+
+@pytest.mark.parametrize("value", [["a.png"], {"path": "a.png"}])
+@pytest.mark.parametrize("column", ["image", "mask"])
+def test_values_of_a_table_that_are_no_texts_are_refused(column, value, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"image": "a.jpg", "mask": "a.png", column: value}))
+    assert refused(path).startswith(f"{path}, line 1: '{column}' is not a text, but ")
 
 
 def test_an_image_without_mask_and_a_mask_without_image_are_named(tmp_path):
@@ -345,6 +360,40 @@ def test_classes_are_the_values_that_occur_often_enough(counts, classes, void):
     else:
         assert "251 more values" in text
     assert ("void" in text) == bool(void)
+
+
+def test_masks_that_are_smoothed_are_refused(tmp_path):
+    for number in range(12):
+        down, along = np.ogrid[:256, :256]
+        inside = ((down - 128) / (60 + number)) ** 2 + ((along - 128) / (90 - number)) ** 2 < 1
+        drawn = Image.fromarray(inside * np.uint8(255)).resize((32, 32), Image.Resampling.BILINEAR)
+        draw(tmp_path / "x", number, np.asarray(drawn))
+    assert "look resized or smoothed: between 0 and 255 they have " in refused(tmp_path / "x")
+    (tmp_path / "x/classes.txt").write_text("0 ground\n255 thing")
+    assert list(read(tmp_path / "x").class_names) == [0, 255]
+
+
+def test_masks_of_which_some_have_255_for_the_foreground_are_refused(tmp_path):
+    root = pairs(tmp_path / "x", 0, 1)
+    for number in range(6):
+        draw(root, number, values_of(number, 0, 255))
+    assert "value 255 occurs in 3,840 pixels of 6 masks, as masks/0.png, and none" in refused(root)
+    draw(root, 6, values_of(0, 0, 1, 255))
+    assert list(read(root).class_names) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {0: 900, 255: 100, 128: 100, 192: 100},
+        {0: 900, **dict.fromkeys(range(1, 151), 5), 255: 300},
+        dict.fromkeys(range(0, 256, 17), 50),
+        {0: 90000, 255: 10000, **dict.fromkeys(range(1, 255), 9)},
+    ],
+)
+def test_gray_values_may_be_classes(counts):
+    found = occurrences(counts)
+    check_void(found, of_values(found, 0.001, "x")[0], "x")
 
 
 @given(st.dictionaries(st.integers(0, 255), st.integers(1, 10**6), min_size=2), st.floats(0, 0.5))
