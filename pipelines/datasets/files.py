@@ -43,7 +43,6 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_BREAK = r"\r\n|\r|\n"
 # So many bytes that are not UTF-8 stand against one character that is.
 _CHANCE = 5
 
@@ -206,9 +205,14 @@ def digest(files: Iterable[Path]) -> str:
 
 
 def read_text(path: Path, encoding: str = "") -> tuple[str, list[str]]:
-    """Reads a text file as `read_exactly` does, with "\\n" at the end of each line."""
+    """Reads a text file as `read_exactly` does, with "\\n" at the end of each line.
+
+    A "\\r" alone ends lines only where no "\\n" does, as on old Macs; else it is part of its line.
+    """
     text, notes = read_exactly(path, encoding)
-    return text.replace("\r\n", "\n").replace("\r", "\n"), notes
+    if "\n" in text:
+        return re.sub("\r+\n", "\n", text), notes
+    return text.replace("\r", "\n"), notes
 
 
 def read_exactly(path: Path, encoding: str = "") -> tuple[str, list[str]]:
@@ -246,14 +250,14 @@ def read_exactly(path: Path, encoding: str = "") -> tuple[str, list[str]]:
         ) from error
     text = text.removeprefix("\ufeff")
     if "\0" in text:
-        line = len(re.findall(_BREAK, text[: text.index("\0")])) + 1
+        line = _line(text.encode("latin-1", "replace"), text.index("\0"))
         raise UserError(f"{path} is not a text file: line {line} has a zero byte")
     return text, notes
 
 
 def _line(content: bytes, position: int) -> int:
     """Returns the number of the line that a position is in."""
-    return len(re.findall(_BREAK, content[:position].decode("latin-1"))) + 1
+    return content.count(b"\n" if b"\n" in content else b"\r", 0, position) + 1
 
 
 def _encoding(path: Path, content: bytes) -> str:

@@ -101,9 +101,22 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\u
 def test_text_is_recognized_in_each_form_of_unicode(tmp_path_factory, text, encoding):
     file = written(tmp_path_factory.mktemp("text"), text.encode(encoding))
     assert files.read_exactly(file)[0] == text
-    lines = files.read_text(file)[0]
-    assert lines == text.replace("\r\n", "\n").replace("\r", "\n")
+    assert files.read_text(file)[0].count("\n") == (text.count("\n") or text.count("\r"))
     assert files.read_exactly(file, encoding)[0] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a\nb\r\nc", ["a", "b", "c"]),
+        ("a\rb\r\rc", ["a", "b", "", "c"]),
+        ("a\rb\nc\n", ["a\rb", "c", ""]),
+        ("a\rb\r\n\r\nc", ["a\rb", "", "c"]),
+        ("a\r\r\nb\r\r\n", ["a", "b", ""]),
+    ],
+)
+def test_a_carriage_return_ends_lines_only_where_nothing_else_does(tmp_path, text, lines):
+    assert files.read_text(written(tmp_path, text.encode()))[0].split("\n") == lines
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -142,6 +155,7 @@ def test_damaged_utf_8_is_named_with_its_line(tmp_path, content, line, byte):
     ("content", "encoding", "message"),
     [
         (b"a\nbut not\0text", "", "is not a text file: line 2 has a zero byte"),
+        (b"a\rb\nbut not\0text", "", "is not a text file: line 2 has a zero byte"),
         (b"\x81\x8d", "", r"is not UTF-8, UTF-16 or Latin-1 \(byte 0x81 in line 1\)"),
         ("a\né".encode("latin-1"), "utf-8", "is not utf-8 in line 2: byte 0xe9"),
         (b"a", "utf8000", "--encoding must be an encoding such as utf-8, .* not 'utf8000'"),
