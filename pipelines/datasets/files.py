@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.datasets.splitting import SPLITS
@@ -116,12 +116,17 @@ def of_splits(folder: Path, suffixes: Iterable[str] = ()) -> dict[str, Path]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
+def splits_named(file: Path) -> list[str]:
+    """Returns the splits of which a name is a word in a file's, as in "wnut17train.conll"."""
+    words = set(re.findall(r"[^\W\d_]+", file.stem.lower()))
+    return [split for split, names in SPLIT_NAMES.items() if words & set(names)]
+
+
 def _of_words(entries: Iterable[Path]) -> dict[str, Path]:
     """Returns files by the split whose name is a word in theirs; none unless that is clear."""
     found = dict[str, Path]()
     for path in entries:
-        words = set(re.split(r"[\W_]+", path.stem.lower()))
-        splits = [split for split, names in SPLIT_NAMES.items() if words & set(names)]
+        splits = splits_named(path)
         if len(splits) > 1 or found.keys() & set(splits):
             return {}
         found |= dict.fromkeys(splits, path)
@@ -139,17 +144,66 @@ def find(path: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
         Files by split; all as "" where none is of a split, which may be an empty list.
 
     Raises:
-        UserError: Two entries are the same split.
+        UserError: Two entries are the same split, or some files have a split's name and others not.
     """
     wanted = set(suffixes)
     if path.is_file():
         return {"": [path] if path.suffix.lower() in wanted else []}
     if found := of_splits(path, wanted):
         return {split: [file] for split, file in found.items()}
+    if folders := of_splits(path):
+        return {split: _below(folder, wanted) for split, folder in folders.items()}
+    return _parts(path, _below(path, wanted))
+
+
+def _below(folder: Path, wanted: Collection[str]) -> list[Path]:
+    return [file for file in walk(folder) if file.suffix.lower() in wanted]
+
+
+def _parts(path: Path, found: list[Path]) -> dict[str, list[Path]]:
+    """Returns files by the one split that each has in its name, or all as "" if none has any.
+
+    Raises:
+        UserError: Only some of the files have one, so that a test could be mixed into train.
+    """
+    # Texts beside other files may be about them.
+    found = [file for file in found if file.suffix.lower() != ".txt"] or found
+    named = {file: splits_named(file) for file in found}
+    plain = [file for file, splits in named.items() if len(splits) != 1]
+    held_out = [file for file, splits in named.items() if splits in (["validation"], ["test"])]
+    if held_out and plain:
+        raise UserError(
+            f"{path} has {held_out[0].name}, which by its name is of the {named[held_out[0]][0]} "
+            f"split, and {plain[0].name}, which is of none: name the files train, validation and "
+            "test, or pass one of them"
+        )
+    if plain or len(held_out) in (0, len(found)):
+        return {"": found}
     return {
-        split: [file for file in walk(folder) if file.suffix.lower() in wanted]
-        for split, folder in (of_splits(path) or {"": path}).items()
+        split: own
+        for split in SPLITS
+        if (own := [file for file in found if named[file] == [split]])
     }
+
+
+def unread(path: Path, found: Iterable[Path], suffixes: Iterable[str]) -> list[str]:
+    """Returns a note if files that could have been meant are not among those that are read.
+
+    Args:
+        path: What the user named.
+        found: The files that are read.
+        suffixes: The endings of files that a task reads.
+    """
+    read, wanted = set(found), set(suffixes)
+    others = [
+        file
+        for file in (walk(path) if path.is_dir() else ())
+        if file not in read and (file.suffix.lower() in wanted or splits_named(file))
+    ]
+    if not others:
+        return []
+    more = f", nor {number(len(others) - 1, 'more file')}" * (len(others) > 1)
+    return [f"{others[0]} is not read{more}"]
 
 
 def describe(path: Path) -> str:

@@ -66,7 +66,8 @@ def read_splits(
         split: split_tables.joined(path, own)
         for split, own in _with_types_of_train(read, config).items()
     }
-    added = list(_alike(joined))
+    every = [file for own in found.values() for file in own]
+    added = [*_alike(joined), *files.unread(path, every, conll.SUFFIXES - {".txt"})]
     if scheme != schemes.BIO:
         added.append(f"the tags of {path} are in the scheme {scheme}, and are turned into BIO")
     first, table = next(iter(joined.items()))
