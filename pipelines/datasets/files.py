@@ -45,6 +45,8 @@ _MARKS = (
 )
 # So many bytes that are not UTF-8 stand against one character that is.
 _CHANCE = 5
+# So many letters outside ASCII tell whether a text is in an alphabet of Latin-1.
+_ENOUGH = 20
 
 
 def counts(path: Path) -> bool:
@@ -339,13 +341,32 @@ def _encoding(path: Path, content: bytes) -> str:
             "other characters are; pass --encoding to read all of it in another encoding"
         )
     try:
-        content.decode("cp1252")
+        latin = content.decode("cp1252")
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is not UTF-8, UTF-16 or Latin-1 (byte 0x{byte:02x} in line {line}); "
             "pass its --encoding"
         ) from error
+    if odd := _not_latin(latin):
+        raise UserError(
+            f"{path} is not UTF-8 (byte 0x{byte:02x} in line {line}), and as Latin-1 it would have "
+            f"words such as {odd!r}; pass its --encoding, as cp1251, koi8-r or mac-roman"
+        )
     return "cp1252"
+
+
+def _not_latin(text: str) -> str:
+    """Returns an unlikely part of a text that was read as cp1252 if most of its marks are such.
+
+    In other alphabets nearly all letters are outside ASCII. In Mac Roman é and ü are the bytes of
+    Ž and Ÿ, which do not stand within words of small letters.
+    """
+    letters = sum(x.isalpha() and x > "\x7f" for x in text)
+    runs = re.findall(r"[ª-ÿŒœŠšŸŽžƒ]{3,}", text)
+    if letters >= _ENOUGH and 3 * sum(map(len, runs)) > 2 * letters:
+        return max(runs, key=len)[:20]
+    marks = re.findall(r"\w*(?:[a-z][ŠŽŸ‡ˆ‰]|[A-Z][ŠŽŸ‡ˆ‰][a-z])\w*", text)
+    return marks[0][:20] if len(marks) >= _ENOUGH // 4 and 3 * len(marks) > letters else ""
 
 
 def one_of(names: Sequence[str]) -> str:

@@ -136,6 +136,34 @@ def test_latin_1_of_windows_is_recognized_and_noted(tmp_path, text):
     assert files.read_text(file) == (text, [f"{file} is read as cp1252, as it is not UTF-8"])
 
 
+RUSSIAN = "Мама мыла раму, а папа читал газету\n" * 3
+GERMAN = "Für größere Höfe wären fünf schöne Bäume üblich\n" * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [(RUSSIAN, "cp1251"), ("<p>of a page</p>\n" * 20 + RUSSIAN, "koi8-r"), (GERMAN, "mac-roman")],
+)
+def test_the_encoding_is_asked_for_where_latin_1_is_unlikely(tmp_path, text, encoding):
+    file = written(tmp_path, text.encode(encoding))
+    with pytest.raises(UserError, match=r"pass its --encoding"):
+        files.read_text(file)
+    assert files.read_text(file, encoding)[0] == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GERMAN,
+        GERMAN.upper(),
+        "Žižek, Šárka žena, aŸ ÀÉÎõü\n" * 9,
+        "»Où est l’élève créée?« à ¼ ª º\n" * 9,
+    ],
+)
+def test_latin_1_stays_so_with_many_marks(tmp_path, text):
+    assert files.read_text(written(tmp_path, text.encode("cp1252")))[0] == text
+
+
 @pytest.mark.parametrize(
     ("content", "line", "byte"),
     [
