@@ -72,18 +72,7 @@ def parse(path: Path, text: str, separator: str = "") -> Records:
     if line := re.match(r'"?sep=([^\r\n"])"?(\r\n|\r|\n)', text, re.IGNORECASE):
         separator, text = separator or line[1], line[2] + text[line.end() :]
     separator = separator or _separator(path, text)
-    notes = list[str]()
-    try:
-        records = _with_quotes(path, text, separator)
-    except UserError:
-        records = list(_without_quotes(text)) if separator == "\t" else []
-        first = next((line for row, line in records if any('"' in field for field in row)), 0)
-        if not first or len({len(row) for row, _ in records}) > 1:
-            raise
-        notes.append(
-            f"{path}: quotes are read as parts of the texts, as they do not come in pairs; the "
-            f"first is in line {first}"
-        )
+    records, notes = _cut(path, text, separator)
     (header, _), *rows = records or [([], 0)]
     header = [column.strip() for column in header]
     if blank := _blank_at_the_end(rows):
@@ -113,6 +102,54 @@ def parse(path: Path, text: str, separator: str = "") -> Records:
 def called(separator: str) -> str:
     """Returns what a separator is called in a sentence."""
     return "tab" if separator == "\t" else f"{separator!r}"
+
+
+def _cut(path: Path, text: str, separator: str) -> tuple[list[Record], list[str]]:
+    """Returns the records of a text, and notes about their quotes.
+
+    Between tabs many programs write quotes as they are: these are parts of the texts where they do
+    not come in pairs, or where a pair would swallow the ends of lines that are whole rows.
+    """
+    bare = list(_without_quotes(text, separator)) if '"' in text else []
+    regular = len({len(row) for row, _ in bare}) == 1 and len(bare[0][0]) > 1
+    tabs = separator == "\t"
+    try:
+        records = _with_quotes(path, text, separator)
+    except UserError:
+        if not (regular and tabs):
+            raise
+        reason = "as they do not come in pairs"
+    else:
+        long = [line for row, line in records if any("\n" in x or "\r" in x for x in row)]
+        # Of a header in quotes the texts are in quotes, too.
+        if not regular or not long or any(field.startswith('"') for field in bare[0][0]):
+            return records, _swallowing(path, records) if tabs else []
+        if not tabs:
+            return records, [_loud(path, long)]
+        reason = "as each line is a row"
+    first = next(line for row, line in bare if any('"' in field for field in row))
+    note = f"{path}: quotes are read as parts of the texts, {reason}; the first is in line {first}"
+    return bare, [note]
+
+
+def _swallowing(path: Path, records: Sequence[Record]) -> list[str]:
+    """Returns a note if quotes between tabs hold lines that look like rows of their own."""
+    if found := [
+        line
+        for row, line in records
+        for field in row
+        if any(part.count("\t") == len(row) - 1 > 0 for part in re.split("[\r\n]+", field)[1:-1])
+    ]:
+        return [_loud(path, found)]
+    return []
+
+
+def _loud(path: Path, lines: Sequence[int]) -> str:
+    return (
+        f"{path}: {files.number(len(lines), 'text')} in quotes with lines that look like rows of "
+        f"their own, the first in line {lines[0]}: if the quote there is part of a text, write it "
+        "twice, and the text in quotes"
+    )
 
 
 def _with_quotes(path: Path, text: str, separator: str) -> list[Record]:
@@ -156,11 +193,11 @@ def _records(path: Path, text: str, separator: str, skip: bool = False) -> Itera
         line = reader.line_num + 1
 
 
-def _without_quotes(text: str) -> Iterator[Record]:
-    """Yields the records of text between tabs whose quotes are characters like others."""
+def _without_quotes(text: str, separator: str) -> Iterator[Record]:
+    """Yields the records of a text whose quotes are characters like others."""
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
         if line.strip():
-            yield line.split("\t"), number
+            yield line.split(separator), number
 
 
 def _blank_at_the_end(rows: Sequence[Record]) -> int:

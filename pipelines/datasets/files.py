@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.datasets.splitting import SPLITS
@@ -43,9 +43,10 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_BREAK = r"\r\n|\r|\n"
 # So many bytes that are not UTF-8 stand against one character that is.
 _CHANCE = 5
+# So many letters outside ASCII tell whether a text is in an alphabet of Latin-1.
+_ENOUGH = 20
 
 
 def counts(path: Path) -> bool:
@@ -117,12 +118,17 @@ def of_splits(folder: Path, suffixes: Iterable[str] = ()) -> dict[str, Path]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
+def splits_named(file: Path) -> list[str]:
+    """Returns the splits of which a name is a word in a file's, as in "wnut17train.conll"."""
+    words = set(re.findall(r"[^\W\d_]+", file.stem.lower()))
+    return [split for split, names in SPLIT_NAMES.items() if words & set(names)]
+
+
 def _of_words(entries: Iterable[Path]) -> dict[str, Path]:
     """Returns files by the split whose name is a word in theirs; none unless that is clear."""
     found = dict[str, Path]()
     for path in entries:
-        words = set(re.split(r"[\W_]+", path.stem.lower()))
-        splits = [split for split, names in SPLIT_NAMES.items() if words & set(names)]
+        splits = splits_named(path)
         if len(splits) > 1 or found.keys() & set(splits):
             return {}
         found |= dict.fromkeys(splits, path)
@@ -140,17 +146,66 @@ def find(path: Path, suffixes: Iterable[str]) -> dict[str, list[Path]]:
         Files by split; all as "" where none is of a split, which may be an empty list.
 
     Raises:
-        UserError: Two entries are the same split.
+        UserError: Two entries are the same split, or some files have a split's name and others not.
     """
     wanted = set(suffixes)
     if path.is_file():
         return {"": [path] if path.suffix.lower() in wanted else []}
     if found := of_splits(path, wanted):
         return {split: [file] for split, file in found.items()}
+    if folders := of_splits(path):
+        return {split: _below(folder, wanted) for split, folder in folders.items()}
+    return _parts(path, _below(path, wanted))
+
+
+def _below(folder: Path, wanted: Collection[str]) -> list[Path]:
+    return [file for file in walk(folder) if file.suffix.lower() in wanted]
+
+
+def _parts(path: Path, found: list[Path]) -> dict[str, list[Path]]:
+    """Returns files by the one split that each has in its name, or all as "" if none has any.
+
+    Raises:
+        UserError: Only some of the files have one, so that a test could be mixed into train.
+    """
+    # Texts beside other files may be about them.
+    found = [file for file in found if file.suffix.lower() != ".txt"] or found
+    named = {file: splits_named(file) for file in found}
+    plain = [file for file, splits in named.items() if len(splits) != 1]
+    held_out = [file for file, splits in named.items() if splits in (["validation"], ["test"])]
+    if held_out and plain:
+        raise UserError(
+            f"{path} has {held_out[0].name}, which by its name is of the {named[held_out[0]][0]} "
+            f"split, and {plain[0].name}, which is of none: name the files train, validation and "
+            "test, or pass one of them"
+        )
+    if plain or len(held_out) in (0, len(found)):
+        return {"": found}
     return {
-        split: [file for file in walk(folder) if file.suffix.lower() in wanted]
-        for split, folder in (of_splits(path) or {"": path}).items()
+        split: own
+        for split in SPLITS
+        if (own := [file for file in found if named[file] == [split]])
     }
+
+
+def unread(path: Path, found: Iterable[Path], suffixes: Iterable[str]) -> list[str]:
+    """Returns a note if files that could have been meant are not among those that are read.
+
+    Args:
+        path: What the user named.
+        found: The files that are read.
+        suffixes: The endings of files that a task reads.
+    """
+    read, wanted = set(found), set(suffixes)
+    others = [
+        file
+        for file in (walk(path) if path.is_dir() else ())
+        if file not in read and (file.suffix.lower() in wanted or splits_named(file))
+    ]
+    if not others:
+        return []
+    more = f", nor {number(len(others) - 1, 'more file')}" * (len(others) > 1)
+    return [f"{others[0]} is not read{more}"]
 
 
 def describe(path: Path) -> str:
@@ -212,9 +267,14 @@ def digest(files: Iterable[Path]) -> str:
 
 
 def read_text(path: Path, encoding: str = "") -> tuple[str, list[str]]:
-    """Reads a text file as `read_exactly` does, with "\\n" at the end of each line."""
+    """Reads a text file as `read_exactly` does, with "\\n" at the end of each line.
+
+    A "\\r" alone ends lines only where no "\\n" does, as on old Macs; else it is part of its line.
+    """
     text, notes = read_exactly(path, encoding)
-    return text.replace("\r\n", "\n").replace("\r", "\n"), notes
+    if "\n" in text:
+        return re.sub("\r+\n", "\n", text), notes
+    return text.replace("\r", "\n"), notes
 
 
 def read_exactly(path: Path, encoding: str = "") -> tuple[str, list[str]]:
@@ -252,14 +312,14 @@ def read_exactly(path: Path, encoding: str = "") -> tuple[str, list[str]]:
         ) from error
     text = text.removeprefix("\ufeff")
     if "\0" in text:
-        line = len(re.findall(_BREAK, text[: text.index("\0")])) + 1
+        line = _line(text.encode("latin-1", "replace"), text.index("\0"))
         raise UserError(f"{path} is not a text file: line {line} has a zero byte")
     return text, notes
 
 
 def _line(content: bytes, position: int) -> int:
     """Returns the number of the line that a position is in."""
-    return len(re.findall(_BREAK, content[:position].decode("latin-1"))) + 1
+    return content.count(b"\n" if b"\n" in content else b"\r", 0, position) + 1
 
 
 def _encoding(path: Path, content: bytes) -> str:
@@ -287,13 +347,32 @@ def _encoding(path: Path, content: bytes) -> str:
             "other characters are; pass --encoding to read all of it in another encoding"
         )
     try:
-        content.decode("cp1252")
+        latin = content.decode("cp1252")
     except UnicodeDecodeError as error:
         raise UserError(
             f"{path} is not UTF-8, UTF-16 or Latin-1 (byte 0x{byte:02x} in line {line}); "
             "pass its --encoding"
         ) from error
+    if odd := _not_latin(latin):
+        raise UserError(
+            f"{path} is not UTF-8 (byte 0x{byte:02x} in line {line}), and as Latin-1 it would have "
+            f"words such as {odd!r}; pass its --encoding, as cp1251, koi8-r or mac-roman"
+        )
     return "cp1252"
+
+
+def _not_latin(text: str) -> str:
+    """Returns an unlikely part of a text that was read as cp1252 if most of its marks are such.
+
+    In other alphabets nearly all letters are outside ASCII. In Mac Roman é and ü are the bytes of
+    Ž and Ÿ, which do not stand within words of small letters.
+    """
+    letters = sum(x.isalpha() and x > "\x7f" for x in text)
+    runs = re.findall(r"[ª-ÿŒœŠšŸŽžƒ]{3,}", text)
+    if letters >= _ENOUGH and 3 * sum(map(len, runs)) > 2 * letters:
+        return max(runs, key=len)[:20]
+    marks = re.findall(r"\w*(?:[a-z][ŠŽŸ‡ˆ‰]|[A-Z][ŠŽŸ‡ˆ‰][a-z])\w*", text)
+    return marks[0][:20] if len(marks) >= _ENOUGH // 4 and 3 * len(marks) > letters else ""
 
 
 def one_of(names: Sequence[str]) -> str:

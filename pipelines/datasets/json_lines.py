@@ -26,6 +26,8 @@ def read(path: Path, config: Config) -> tuple[list[dict[str, Any]], list[int], l
         UserError: A line, or what is in the array, is no JSON object.
     """
     text, notes = files.read_text(path, config.encoding)
+    # Within JSON a "\r" is always one between values or lines.
+    text = text.replace("\r", "\n")
     rows, lines = [], []
     for value, line in _array(path, text) if text.lstrip()[:1] == "[" else _lines(path, text):
         if not isinstance(value, dict):

@@ -57,9 +57,10 @@ def read_given(
     if not found:
         found = _only_table(path)
     complete = complete or (lambda table: tables.without_empty(table, config))
+    read = {split: tables.read(file, config) for split, file in found.items()}
+    read, left_out = _with_labels(read, columns)
     given = {}
-    for split, file in found.items():
-        table = tables.read(file, config)
+    for split, table in read.items():
         tables.check_columns(table, columns, optional)
         kept = [name for name in (*columns, *optional) if name in table.columns]
         given[split] = complete(
@@ -76,8 +77,34 @@ def read_given(
     if others := _others(path, found.values()):
         note = f"{others[0]} is not read: its name is not that of a split"
         note += f"; nor {files.number(len(others) - 1, 'more table')}" * (len(others) > 1)
-        given[first] = replace(given[first], notes=(*given[first].notes, note))
+        left_out = (*left_out, note)
+    given[first] = replace(given[first], notes=(*given[first].notes, *left_out))
     return given
+
+
+def _with_labels(
+    read: Mapping[str, Table], columns: Sequence[str]
+) -> tuple[dict[str, Table], tuple[str, ...]]:
+    """Returns the tables without one of test that lacks just the last column, and a note of it.
+
+    Competitions keep the labels of their test to themselves.
+    """
+    test, *others = [read.get("test"), *(table for split, table in read.items() if split != "test")]
+    *inputs, label = columns
+    if (
+        test is None
+        or not inputs
+        or "train" not in read
+        or label in (*test.columns, *test.repeated)
+        or any(name not in test.columns for name in inputs)
+        or any(label not in table.columns for table in others)
+    ):
+        return dict(read), ()
+    note = (
+        f"{test.path} is left out, as it has no column {label!r} to test by: the test split is cut "
+        f"off from {read['train'].path}"
+    )
+    return {split: table for split, table in read.items() if split != "test"}, (note,)
 
 
 def _others(path: Path, found: Collection[Path]) -> list[Path]:

@@ -51,9 +51,11 @@ def read_splits(
     }
     splits = split_tables.with_all_splits(read, config, label="", group="context")
     ids = Counter(str(own) for table in read.values() for own in table.columns["id"] if own)
-    notes = [*_shared_passages(read)]
+    every = [file for own in found.values() for file in own]
+    notes = [*_shared_passages(read), *files.unread(path, every, squad.SUFFIXES)]
     if twice := [own for own, number in ids.items() if number > 1]:
-        notes.append(f"{path} has {len(twice)} ids of several questions, the first {twice[0]!r}")
+        several = f"{files.number(len(twice), 'id')} of several questions"
+        notes.append(f"{path} has {several}, the first {twice[0]!r}")
     train = splits["train"]
     return {**splits, "train": replace(train, notes=(*train.notes, *notes))}
 

@@ -1,7 +1,8 @@
 """A user's own tagged texts: CoNLL files, JSON lines or Parquet, as the tables of their sentences.
 
 A CoNLL file has a token a line, in columns separated by tabs or spaces: the first is the token, or
-the second where the first counts the tokens; the last is the tag. A blank line ends a sentence.
+the second where the first counts the tokens; the last is the tag, or the first of several that have
+spans of the same types. A blank line ends a sentence.
 Lines that start with -DOCSTART-, and lines before a sentence that start with "#" and are no tagged
 token, are not part of it.
 """
@@ -161,12 +162,39 @@ def _sentences(path: Path, config: Config) -> Table:
         if problem:
             problems[number] = problem
     place = int(numbered)
+    tag = _tag_column([row for block in blocks for row in block], width, place)
+    if tag < width - 1:
+        notes.append(
+            f"the tags of {path} are those in column {tag + 1}, the first that has spans; those in "
+            "later columns are not read"
+        )
     columns: dict[str, list] = {
         "tokens": [[row[min(place, len(row) - 1)] for _, row in block] for block in blocks],
-        "tags": [[row[-1] for _, row in block] for block in blocks],
+        "tags": [[row[min(tag, len(row) - 1)] for _, row in block] for block in blocks],
         "token_lines": [[line for line, _ in block] for block in blocks],
     }
     return tables.leave_out(Table(path, columns, lines, notes=tuple(notes)), problems, config)
+
+
+def _tag_column(rows: Sequence[Row], width: int, token: int) -> int:
+    """Returns the column of the tags: the last, or one before it with tags of some of its types.
+
+    GermEval 2014 has nested spans behind those that hold them; the chunks of CoNLL 2003, of other
+    types, are no spans of the same kind.
+    """
+    full = [columns for _, columns in rows if len(columns) == width]
+    found = {
+        place: {columns[place] for columns in full} - {schemes.OUTSIDE}
+        for place in range(token + 1, width)
+    }
+    last = found[width - 1]
+    types = set(map(schemes.type_of, last))
+    return next(
+        place
+        for place, tags in found.items()
+        if place == width - 1
+        or (types & set(map(schemes.type_of, tags)) and all(map(schemes.is_tag, tags | last)))
+    )
 
 
 def _blocks(text: str) -> Iterator[list[Row]]:

@@ -66,10 +66,12 @@ def read_splits(
         split: split_tables.joined(path, own)
         for split, own in _with_types_of_train(read, config).items()
     }
+    every = [file for own in found.values() for file in own]
+    added = [*_alike(joined), *files.unread(path, every, conll.SUFFIXES - {".txt"})]
     if scheme != schemes.BIO:
-        note = f"the tags of {path} are in the scheme {scheme}, and are turned into BIO"
-        first, table = next(iter(joined.items()))
-        joined[first] = replace(table, notes=(*table.notes, note))
+        added.append(f"the tags of {path} are in the scheme {scheme}, and are turned into BIO")
+    first, table = next(iter(joined.items()))
+    joined[first] = replace(table, notes=(*table.notes, *added))
     whole = joined.get("train", joined.get(""))
     if whole is not None:
         if len(joined) < len(SPLITS) and len(whole) == 1:
@@ -87,6 +89,15 @@ def read_splits(
                 "there is nothing to find"
             )
     return splits
+
+
+def _alike(splits: Mapping[str, Table]) -> Iterator[str]:
+    """Yields notes of types that differ in letter case alone."""
+    types = sorted({type_of(tag) for tag in labels(splits)})
+    for folded in dict.fromkeys(map(str.casefold, types)):
+        names = [name for name in types if name.casefold() == folded]
+        if len(names) > 1:
+            yield f"the types {', '.join(names)} are different ones: they differ in letter case"
 
 
 def strata(texts: Sequence[Sequence[str]]) -> list[str]:

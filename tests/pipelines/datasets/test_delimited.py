@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipelines.datasets import delimited
@@ -31,6 +31,9 @@ def test_what_a_csv_writer_wrote_is_read_exactly(rows, separator, named):
     # Rows without any value at the end are blank ones.
     rows = [*rows, ["end"] * len(rows[0])]
     header = [f"c{number}" for number in range(len(rows[0]))]
+    # Between tabs, lines that all are rows are taken for these.
+    joined = map("".join, rows)
+    assume(separator != "\t" or not any("\t" in x and {*x} & {*"\r\n"} for x in joined))
     text = io.StringIO()
     csv.writer(text, delimiter=separator).writerows([header, *rows])
     named = named and len(header) > 1
@@ -138,6 +141,60 @@ def test_what_is_not_clear_is_an_error_with_its_line(text, separator, message):
 def test_what_was_recognized_is_noted(text, note):
     (found,) = delimited.parse(FILE, text).notes
     assert re.fullmatch(note, found)
+
+
+SWALLOWED = [
+    ["id", "text"],
+    ["1", '"So it is'],
+    ["2", "b"],
+    ["3", "c"],
+    ["4", 'and so"'],
+    ["5", "d"],
+]
+
+
+def test_a_pair_of_quotes_between_tabs_swallows_no_rows():
+    text = "".join("\t".join(row) + "\n" for row in SWALLOWED)
+    found = delimited.parse(FILE, text)
+    assert found.rows == SWALLOWED[1:]
+    (note,) = found.notes
+    assert note == (
+        "own.csv: quotes are read as parts of the texts, as each line is a row; the first is in "
+        "line 2"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a\tb\n"c\nd"\te\n"f"\tg\n',
+        '"a"\t"b"\n"c"\t"d\ne\tf"\n',
+        'a\tb\n"c ""d"""\te\n',
+    ],
+)
+def test_quotes_between_tabs_are_read_where_lines_are_no_rows(text):
+    found = delimited.parse(FILE, text)
+    assert found.rows == list(csv.reader(io.StringIO(text, newline=""), delimiter="\t"))[1:]
+
+
+LOUD = "look like rows of their own, the first in line 2"
+
+
+@pytest.mark.parametrize(
+    ("separator", "end", "noted"),
+    [
+        (",", "", True),
+        (";", "", True),
+        # Lines of a text that have other numbers of commas are no rows.
+        (",", '6,"e\nf, g, h"\n', False),
+        ("\t", '6\t"e\nf"\n', True),
+    ],
+)
+def test_lines_in_quotes_that_look_like_rows_are_noted(separator, end, noted):
+    text = "".join(separator.join(row) + "\n" for row in SWALLOWED) + end
+    found = delimited.parse(FILE, text)
+    assert len(found.rows) == 2 + bool(end)
+    assert any(LOUD in note for note in found.notes) == noted
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "text,label\n"])

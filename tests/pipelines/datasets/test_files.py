@@ -103,9 +103,22 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\u
 def test_text_is_recognized_in_each_form_of_unicode(tmp_path_factory, text, encoding):
     file = written(tmp_path_factory.mktemp("text"), text.encode(encoding))
     assert files.read_exactly(file)[0] == text
-    lines = files.read_text(file)[0]
-    assert lines == text.replace("\r\n", "\n").replace("\r", "\n")
+    assert files.read_text(file)[0].count("\n") == (text.count("\n") or text.count("\r"))
     assert files.read_exactly(file, encoding)[0] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a\nb\r\nc", ["a", "b", "c"]),
+        ("a\rb\r\rc", ["a", "b", "", "c"]),
+        ("a\rb\nc\n", ["a\rb", "c", ""]),
+        ("a\rb\r\n\r\nc", ["a\rb", "", "c"]),
+        ("a\r\r\nb\r\r\n", ["a", "b", ""]),
+    ],
+)
+def test_a_carriage_return_ends_lines_only_where_nothing_else_does(tmp_path, text, lines):
+    assert files.read_text(written(tmp_path, text.encode()))[0].split("\n") == lines
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -123,6 +136,34 @@ def test_utf_16_is_recognized_without_its_mark_and_noted(tmp_path, encoding):
 def test_latin_1_of_windows_is_recognized_and_noted(tmp_path, text):
     file = written(tmp_path, text.encode("cp1252"))
     assert files.read_text(file) == (text, [f"{file} is read as cp1252, as it is not UTF-8"])
+
+
+RUSSIAN = "Мама мыла раму, а папа читал газету\n" * 3
+GERMAN = "Für größere Höfe wären fünf schöne Bäume üblich\n" * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [(RUSSIAN, "cp1251"), ("<p>of a page</p>\n" * 20 + RUSSIAN, "koi8-r"), (GERMAN, "mac-roman")],
+)
+def test_the_encoding_is_asked_for_where_latin_1_is_unlikely(tmp_path, text, encoding):
+    file = written(tmp_path, text.encode(encoding))
+    with pytest.raises(UserError, match=r"pass its --encoding"):
+        files.read_text(file)
+    assert files.read_text(file, encoding)[0] == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GERMAN,
+        GERMAN.upper(),
+        "Žižek, Šárka žena, aŸ ÀÉÎõü\n" * 9,
+        "»Où est l’élève créée?« à ¼ ª º\n" * 9,
+    ],
+)
+def test_latin_1_stays_so_with_many_marks(tmp_path, text):
+    assert files.read_text(written(tmp_path, text.encode("cp1252")))[0] == text
 
 
 @pytest.mark.parametrize(
@@ -144,6 +185,7 @@ def test_damaged_utf_8_is_named_with_its_line(tmp_path, content, line, byte):
     ("content", "encoding", "message"),
     [
         (b"a\nbut not\0text", "", "is not a text file: line 2 has a zero byte"),
+        (b"a\rb\nbut not\0text", "", "is not a text file: line 2 has a zero byte"),
         (b"\x81\x8d", "", r"is not UTF-8, UTF-16 or Latin-1 \(byte 0x81 in line 1\)"),
         ("a\né".encode("latin-1"), "utf-8", "is not utf-8 in line 2: byte 0xe9"),
         (b"a", "utf8000", "--encoding must be an encoding such as utf-8, .* not 'utf8000'"),

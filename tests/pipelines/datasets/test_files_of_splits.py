@@ -24,6 +24,10 @@ from pipelines.errors import UserError
         (["train-test.json", "other.json"], {}),
         (["training_set.json", "contest.json"], {"train": "training_set.json"}),
         (["train-v1.1.csv", "trained.json"], {}),
+        (
+            ["wnut17train.json", "emerging.dev.json"],
+            {"train": "wnut17train.json", "validation": "emerging.dev.json"},
+        ),
     ],
 )
 def test_files_are_splits_by_name_or_by_a_word_in_it(names, found, tmp_path):
@@ -51,3 +55,40 @@ def test_files_are_found_in_folders_of_splits_or_anywhere(tmp_path):
     assert files.find(tmp_path / "train", {".json"}) == {"": found["train"]}
     assert files.find(tmp_path / "train/d.txt", {".json"}) == {"": []}
     assert files.find(tmp_path / "train/a.json", {".json"}) == {"": [tmp_path / "train/a.json"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["train-0", "train-1"], {"": ["train-0", "train-1"]}),
+        (["a-test", "b-test"], {"": ["a-test", "b-test"]}),
+        (["train-0", "train-1", "dev"], {"validation": ["dev"]}),
+        (
+            ["a-train", "b-train", "a-dev"],
+            {"train": ["a-train", "b-train"], "validation": ["a-dev"]},
+        ),
+        (["train-test", "other"], {"": ["other", "train-test"]}),
+    ],
+)
+def test_several_files_of_a_split_are_its_parts(names, found, tmp_path):
+    for name in names:
+        (tmp_path / f"{name}.json").touch()
+    parts = files.find(tmp_path, {".json"})
+    assert {split: [file.stem for file in own] for split, own in parts.items()} == found
+
+
+@pytest.mark.parametrize("names", [("corpus", "my-dev"), ("a-train", "b-train", "c", "d-test")])
+def test_files_with_and_without_the_name_of_a_split_are_not_mixed(names, tmp_path):
+    for name in names:
+        (tmp_path / f"{name}.json").touch()
+    with pytest.raises(UserError, match=r"(dev|test)\.json, which by its name .* which is of none"):
+        files.find(tmp_path, {".json"})
+
+
+def test_files_that_could_have_been_meant_and_are_not_read_are_noted(tmp_path):
+    for name in ("train.json", "a.test.annotated", "other.json", "README.md"):
+        (tmp_path / name).touch()
+    train = tmp_path / "train.json"
+    (note,) = files.unread(tmp_path, [train], {".json"})
+    assert note == f"{tmp_path}/a.test.annotated is not read, nor 1 more file"
+    assert not files.unread(train, [train], {".json"})

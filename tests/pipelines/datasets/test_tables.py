@@ -254,6 +254,34 @@ def test_all_rows_bad_is_an_error_in_any_case(tmp_path):
         split_tables.read_splits(tmp_path, Config(skip_bad=True), ("text", "label"))
 
 
+@pytest.mark.parametrize("validation", [False, True])
+def test_a_test_table_without_labels_is_left_out_and_noted(tmp_path, validation):
+    rows = [("text", "label"), *((f"text {n}", "xy"[n % 2]) for n in range(40))]
+    write(tmp_path / "train.csv", rows)
+    write(tmp_path / "test.csv", [("id", "text"), ("1", "new"), ("2", "")])
+    if validation:
+        write(tmp_path / "validation.csv", [("text", "label"), ("a", "x")])
+    found = split_tables.read_splits(tmp_path, CONFIG, ("text", "label"), label="label")
+    assert sum(map(len, found.values())) == 40 + validation
+    assert "new" not in found["test"].columns["text"]
+    note = f"{tmp_path}/test.csv is left out, as it has no column 'label' to test by"
+    assert any(one.startswith(note) for one in found["train"].notes)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "missing"),
+    [
+        (("text", "label"), ("title", "id"), "test.csv has no column 'text'"),
+        (("text", "id"), ("text", "id"), "train.csv has no column 'label'"),
+    ],
+)
+def test_other_tables_without_a_column_are_errors(tmp_path, train, test, missing):
+    for name, header in (("train", train), ("test", test)):
+        write(tmp_path / f"{name}.csv", [header, ("a", "x"), ("b", "y")])
+    with pytest.raises(UserError, match=missing):
+        split_tables.read_splits(tmp_path, CONFIG, ("text", "label"), label="label")
+
+
 def test_tables_differ_in_no_column_that_is_read(tmp_path):
     splits(tmp_path, train=[("a", "x")], validation=[("b", "x")])
     write(tmp_path / "test.csv", [("text", "label", "text_pair"), ("a", "x", "b")])

@@ -142,6 +142,24 @@ def test_a_bad_sentence_is_named_or_left_out(name, bad, line, words, tmp_path):
     assert f"line {line}: {words}" in table.notes[-1]
 
 
+NESTED = "1\tBad\tB-LOC\tB-PER\n2\tAnn\tI-LOC\t{}\n3\tlay\tO\tO\n\n1\tBob\tB-PER\tO\n"
+
+
+@pytest.mark.parametrize("nested", ["O", "B-PERpart", "B-PER"])
+def test_of_nested_tags_those_that_hold_the_others_are_read(nested, tmp_path):
+    table = read(tmp_path, "a.tsv", NESTED.format(nested))
+    assert table.columns["tags"] == [["B-LOC", "I-LOC", "O"], ["B-PER"]]
+    assert "are those in column 3, the first that has spans" in table.notes[-1]
+
+
+@pytest.mark.parametrize("tag", ["B-PER", "O"])
+@pytest.mark.parametrize("chunks", ["B-NP", "O", "X"])
+def test_chunks_before_the_tags_are_not_read(chunks, tag, tmp_path):
+    table = read(tmp_path, "a.conll", f"Ann NNP {chunks} {tag}\nBob NNP B-NP {tag}\n")
+    assert table.columns["tags"] == [[tag, tag]]
+    assert len(table.notes) == 1
+
+
 def test_one_giant_sentence_is_noted(tmp_path):
     note = read(tmp_path, "a.conll", PLAIN.replace("\n\n", "\n")).notes[-1]
     assert "no blank line" in note

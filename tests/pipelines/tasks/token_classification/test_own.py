@@ -58,6 +58,21 @@ def test_what_is_not_split_is_split_and_duplicates_stay_together(tmp_path):
     )
 
 
+def test_files_of_splits_with_other_words_are_told_apart_and_unread_ones_noted(tmp_path):
+    names = ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated")
+    splits = load(tmp_path, dict(zip(names, (MANY, SENTENCE, SENTENCE), strict=True)))
+    assert sizes(splits) == [18, 1, 2]
+    notes = splits["train"].notes
+    assert f"{tmp_path}/emerging.test.annotated is not read" in notes
+
+
+def test_types_that_differ_in_letter_case_alone_are_noted(tmp_path):
+    splits = load(tmp_path, {"a.conll": MANY + MANY.replace("PER", "Per").replace("met", "saw")})
+    notes = " ".join(splits["train"].notes)
+    assert "the types PER, Per are different ones: they differ in letter case" in notes
+    assert "LOC" not in notes
+
+
 def test_a_missing_split_is_cut_from_train(tmp_path):
     assert sizes(load(tmp_path, {"train.bio": MANY, "test.bio": SENTENCE})) == [18, 2, 1]
 

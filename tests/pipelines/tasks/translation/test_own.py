@@ -50,6 +50,13 @@ def test_each_split_has_two_files(tmp_path, endings):
     assert found["train"].notes == (note,)
 
 
+def test_a_carriage_return_within_a_line_is_no_line_break(tmp_path):
+    write(tmp_path, a_de="x\ry\n" + lines("eins"), a_en="z\n" + lines("one"))
+    every = [pair for split in pairs(own.read(tmp_path, CONFIG)).values() for pair in split]
+    assert ("x\ry", "z") in every
+    assert ("eins 0", "one 0") in every
+
+
 @pytest.mark.parametrize(
     ("names", "ignored"),
     [
@@ -91,7 +98,7 @@ def test_a_missing_split_is_cut_off_from_train(tmp_path):
 
 def test_lines_end_at_line_breaks_alone(tmp_path):
     """Other characters that Python takes for line ends would shift all pairs behind them."""
-    write(tmp_path, a_de="a\u2028b\x0bc\x85d\r\ne\rf\n\n", a_en="1\r\n2\n3")
+    write(tmp_path, a_de="a\u2028b\x0bc\x85d\r\ne\nf\n\n", a_en="1\r2\r3")
     found = pairs(own.read(tmp_path, CONFIG))
     assert sorted(pair for split in found.values() for pair in split) == [
         ("a\u2028b\x0bc\x85d", "1"),
