@@ -92,6 +92,16 @@ def scan(paths: Sequence[Path]) -> list[ImageFile | str]:
         return list(pool.map(_scanned, paths))
 
 
+def orientation(path: Path) -> int:
+    """Returns the EXIF orientation of an image file, from 1 to 8; 1 if it has none that is one."""
+    try:
+        with Image.open(path) as image:
+            found = image.getexif().get(0x0112, 1)
+    except Exception:  # Pillow's decoders raise whatever they stumble over.
+        return 1
+    return found if found in range(1, 9) else 1
+
+
 def read(path: tf.Tensor, by_graph: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
     """Reads a file, in a graph of TensorFlow's data pipelines.
 

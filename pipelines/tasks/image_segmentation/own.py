@@ -27,6 +27,7 @@ from pipelines.image.files import (
     counted,
     named,
     notes,
+    orientation,
     scan,
 )
 from pipelines.image.splits import leave_out, relative, table_path, with_all_splits
@@ -238,7 +239,32 @@ def _read(paths: Sequence[tuple[Path, Path]]) -> list[Pair | tuple[Path, str]]:
             )
         else:
             read.append((image, mask))
-    return read
+    return _without_doubtful_turns(read)
+
+
+def _without_doubtful_turns(
+    pairs: list[Pair | tuple[Path, str]],
+) -> list[Pair | tuple[Path, str]]:
+    """Returns pairs, with what is wrong where only the image is turned, and sizes do not tell.
+
+    A mask may be drawn on the image as it is stored or as people see it. Images that are turned by
+    a quarter, and have the size of their masks when they are upright, tell it for all.
+    """
+    doubtful = dict[int, tuple[Path, str]]()
+    for index, (image, mask) in enumerate(pairs):
+        if not isinstance(image, ImageFile) or not isinstance(mask, MaskFile):
+            continue
+        turn = orientation(image.path)
+        if turn == 1 or orientation(mask.path) != 1:
+            continue
+        if turn >= 5 and image.height != image.width:
+            return pairs
+        doubtful[index] = (
+            mask.path,
+            f"is not turned, but {image.path} is, by its EXIF orientation {turn}, and their sizes "
+            "do not tell whether the mask fits the image upright; save the image upright",
+        )
+    return [doubtful.get(index, pair) for index, pair in enumerate(pairs)]
 
 
 def _of_tables(

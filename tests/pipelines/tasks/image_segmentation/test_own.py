@@ -163,6 +163,24 @@ def test_a_mask_has_the_size_of_its_image_as_people_see_it(tmp_path):
     )
 
 
+def test_a_turn_of_the_image_alone_that_sizes_do_not_tell_is_refused(tmp_path):
+    root, exif = pairs(tmp_path / "x", 0, 1), Image.Exif()
+    image, mask = root / "images/2.jpg", root / "masks/2.png"
+    exif[0x0112] = 3
+    Image.open(image).save(image, exif=exif, quality=95)
+    assert refused(root).startswith(f"{mask} is not turned, but {image} is, by its EXIF")
+    assert read(root, skip_bad=True).left_out["train"] == 1
+    exif[0x0112] = 6
+    quarter = root / "images/3.jpg"
+    Image.open(quarter).rotate(90, expand=True).save(quarter, exif=exif, quality=95)
+    assert sum(sizes(read(root)).values()) == 12
+    quarter.unlink()
+    (root / "masks/3.png").unlink()
+    exif[0x0112] = 3
+    Image.open(mask).save(mask, exif=exif)
+    assert sum(sizes(read(root)).values()) == 11
+
+
 def test_one_pixel_of_another_value_is_void_and_told(tmp_path):
     root = pairs(tmp_path / "x", 0, 255)
     mask = values_of(3, 0, 255)
