@@ -85,6 +85,8 @@ def parse(path: Path, text: str, separator: str = "") -> Records:
             f"line {several[0]}"
         )
     problems = dict[int, str]()
+    # R leaves out the name of the rows' own names.
+    unnamed = {len(row) for row, _ in rows} == {len(header) + 1}
     kept, lines = list[list[str]](), list[int]()
     for number, (row, at) in enumerate(rows):
         # A field without a name may lack its separator: spreadsheets leave such out.
@@ -94,6 +96,8 @@ def parse(path: Path, text: str, separator: str = "") -> Records:
             )
             if len(row) > len(header):
                 problems[number] += f"; a text that contains {called(separator)} needs quotes"
+                if unnamed:
+                    problems[number] += ", or the header lacks a name for the first column"
         kept.append((row + [""] * len(header))[: len(header)])
         lines.append(at)
     return Records(header, kept, lines, problems, separator.replace(_NONE, ""), notes)
@@ -182,9 +186,13 @@ def _records(path: Path, text: str, separator: str, skip: bool = False) -> Itera
         except StopIteration:
             return
         except csv.Error as error:
+            reason, hint = str(error), ""
+            if _NONE in reason:
+                reason = "text behind the quote that ends another"
+                hint = "; fields between spaces need --separator ' '"
             raise UserError(
-                f"{path}, line {line}: {error}; a quote that is part of a text is written twice, "
-                "and its text in quotes"
+                f"{path}, line {line}: {reason}; a quote that is part of a text is written twice, "
+                f"and its text in quotes{hint}"
             ) from error
         columns = columns or (len(row) if any(map(str.strip, row)) else 0)
         # In a table of one column an empty value is a quoted one.

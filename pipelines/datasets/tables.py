@@ -9,6 +9,7 @@ table, which is split by a recorded seed.
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -118,9 +119,14 @@ def without_empty(table: Table, config: Config) -> Table:
         row: name
         for name, column in table.columns.items()
         for row, value in enumerate(column)
-        if value is None or (isinstance(value, str) and not value.strip())
+        if value is None or (isinstance(value, str) and not has_text(value))
     }
     return leave_out(table, {row: f"{name!r} is empty" for row, name in bad.items()}, config)
+
+
+def has_text(value: str) -> bool:
+    """Returns whether a text has anything to see: more than spaces and marks without a width."""
+    return any(not x.isspace() and unicodedata.category(x) not in ("Cf", "Cc") for x in value)
 
 
 def of_texts(table: Table, config: Config) -> Table:

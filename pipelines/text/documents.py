@@ -187,14 +187,14 @@ def _read_tables(path: Path, config: Config) -> dict[str, _Part]:
     parts = {}
     for split, table in given.items():
         texts = table.columns["text"]
-        empty = [row for row, text in enumerate(texts) if not text.strip()]
+        empty = [row for row, text in enumerate(texts) if not tables.has_text(text)]
         notes = list(table.notes)
         if empty:
             notes.append(
                 f"left out: {files.number(len(empty), 'row')} without text, the first at "
                 f"{table.place(empty[0])}"
             )
-        units = [[text] for text in texts if text.strip()]
+        units = [[text] for text in texts if tables.has_text(text)]
         parts[split] = _Part(units, notes, table.left_out + len(empty))
     return parts
 

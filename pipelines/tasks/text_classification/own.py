@@ -24,6 +24,8 @@ _NEEDS = (
 )
 # Fewer rows may well have a class each.
 _FEW_ROWS = 20
+# What programs write for a value that is missing, in lower case.
+_MISSING = {"na", "nan", "n/a", "#n/a", "<na>", "null"}
 # Names that a note lists.
 _NAMED = 3
 
@@ -105,6 +107,12 @@ def _of_known_labels(table: Table, split: str, known: set[str], config: Config) 
 def _class_notes(splits: Mapping[str, Table]) -> list[str]:
     labels = sorted(set(splits["train"].columns["label"]))
     notes = alike(labels)
+    if missing := [label for label in labels if label.casefold() in _MISSING]:
+        named = " and ".join(map(repr, missing))
+        notes.append(
+            f"{named} {'are classes' if len(missing) > 1 else 'is a class'} like any other; rows "
+            "without a label have to be left out of the data"
+        )
     if len(labels) > _FEW_ROWS and all(map(_is_number, labels)) and any("." in x for x in labels):
         notes.append(
             f"the labels are {len(labels)} different numbers, as {_list(labels)}: each is "

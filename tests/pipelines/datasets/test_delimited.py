@@ -101,6 +101,7 @@ def test_the_forms_that_programs_write_are_read(text, rows):
             "3 fields, but the header has 2; a text that contains ';'",
         ),
         ("text\tlabel\na\tx\nb\tc\ty\n", 1, "3 fields, .* a text that contains tab needs quotes"),
+        ("text\tlabel\n1\ta\tx\n", 0, "3 fields, .*or the header lacks a name for the first col"),
         ("text,label\nWell, so,\n", 0, "3 fields, but the header has 2"),
     ],
 )
@@ -117,6 +118,7 @@ def test_a_row_of_another_length_is_a_problem(text, row, problem):
         ('text,label\na,x\n"b,y\nc,z\n', "", "own.csv, line 3: unexpected end of data; a quote"),
         ('text,label\n"a" b,x\n', "", "own.csv, line 2: ',' expected after '\"'; a quote"),
         ('text,label\n"a,x\n"b,y\n', "", "own.csv, line 2: .* a quote that is part of a text"),
+        ('"text" "label"\n"1" "a" "x"\n', "", "own.csv, line 1: text behind .* --separator ' '$"),
         ("text,a;b\nx,y;z\n", "", "own.csv may be separated by ',' or ';'; pass --separator"),
         ("text,label\n", ",,", "--separator must be one character, or tab, not ',,'"),
         ("text,label\n", '"', "--separator must be one character, or tab, not '\"'"),

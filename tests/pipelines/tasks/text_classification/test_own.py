@@ -55,6 +55,27 @@ def test_a_folder_of_tables_has_its_texts_classes_and_splits(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("labels", "note"),
+    [
+        (("NA", "pos"), "'NA' is a class like any other"),
+        (("nan", "NaN"), "'NaN' and 'nan' are classes like any other"),
+        (("nation", "pos"), ""),
+    ],
+)
+def test_labels_that_may_stand_for_a_missing_one_are_kept_and_noted(tmp_path, labels, note):
+    found = read(folder(tmp_path, rows(*labels)))
+    assert found.class_names == tuple(sorted(labels))
+    assert any(note in one for one in found.notes) if note else not found.notes
+
+
+@pytest.mark.parametrize("text", ["\u200b", " \ufeff\u200d ", "\u00ad"])
+def test_a_text_without_a_width_is_empty(tmp_path, text):
+    path = write(tmp_path / "own.csv", [(text, "pos"), *rows()])
+    with pytest.raises(UserError, match=r"own.csv, line 2: 'text' is empty"):
+        read(path)
+
+
+@pytest.mark.parametrize(
     "labels",
     [
         ("01", "02"),
