@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.datasets import files
+from pipelines.datasets import encodings
 from pipelines.errors import UserError
 
 
@@ -25,7 +25,7 @@ def read(path: Path, config: Config) -> tuple[list[dict[str, Any]], list[int], l
     Raises:
         UserError: A line, or what is in the array, is no JSON object.
     """
-    text, notes = files.read_text(path, config.encoding)
+    text, notes = encodings.read_text(path, config.encoding)
     # Within JSON a "\r" is always one between values or lines.
     text = text.replace("\r", "\n")
     rows, lines = [], []

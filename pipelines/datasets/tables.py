@@ -21,7 +21,7 @@ import pyarrow
 import pyarrow.parquet
 
 from pipelines.config import Config
-from pipelines.datasets import delimited, files, json_lines
+from pipelines.datasets import delimited, encodings, files, json_lines
 from pipelines.errors import UserError
 
 _DELIMITED = (".csv", ".tsv", ".tab")
@@ -193,7 +193,7 @@ def leave_out(table: Table, problems: Mapping[int, str], config: Config) -> Tabl
 
 
 def _csv(path: Path, config: Config) -> Table:
-    text, notes = files.read_exactly(path, config.encoding)
+    text, notes = encodings.read_exactly(path, config.encoding)
     found = delimited.parse(path, text, config.separator)
     repeated, header = _repeated(found.header), found.header
     columns = {

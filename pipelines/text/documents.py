@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.config import Config
-from pipelines.datasets import files, split_tables, splitting, tables
+from pipelines.datasets import encodings, files, split_tables, splitting, tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
 
@@ -161,7 +161,7 @@ def _read_files(found: Sequence[Path], config: Config, divide: Divide) -> _Part:
     units, empty, bad, notes = [], list[Path](), list[str](), list[str]()
     for file in found:
         try:
-            text, of_file = files.read_text(file, config.encoding)
+            text, of_file = encodings.read_text(file, config.encoding)
         except UserError as error:
             if not config.skip_bad:
                 raise

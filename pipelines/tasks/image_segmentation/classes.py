@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.datasets import files
+from pipelines.datasets import encodings
 from pipelines.errors import UserError
 
 # The value of pixels without a class: they count neither in the loss nor in scores.
@@ -139,7 +139,7 @@ def read_names(file: Path, encoding: str = "") -> dict[int, str]:
     Raises:
         UserError: It cannot be read, or a value or name is not possible.
     """
-    text, _ = files.read_text(file, encoding)
+    text, _ = encodings.read_text(file, encoding)
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1)]
     lines = [(number, line) for number, line in lines if line]
     numbered = [re.fullmatch(r"(\d+)[\s:,;=]+(.+)", line) for _, line in lines]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.datasets import files, json_lines, tables
+from pipelines.datasets import encodings, json_lines, tables
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
 
@@ -85,7 +85,7 @@ def _rows(path: Path, config: Config) -> tuple[list[dict[str, Any]], Table]:
 
 def _document(path: Path, config: Config) -> tuple[Any, list[str]] | None:
     """Returns the value of a JSON file and notes; None for JSON lines, or an array of rows."""
-    text, notes = files.read_text(path, config.encoding)
+    text, notes = encodings.read_text(path, config.encoding)
     try:
         value = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except json.JSONDecodeError as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.datasets import files, json_lines, tables
+from pipelines.datasets import encodings, files, json_lines, tables
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
 from pipelines.tasks.token_classification import schemes
@@ -133,7 +133,7 @@ def _problem(names: Sequence[str], tokens: Any, tags: Any) -> str:
 
 def _sentences(path: Path, config: Config) -> Table:
     """Returns the sentences of a CoNLL file."""
-    text, notes = files.read_text(path, config.encoding)
+    text, notes = encodings.read_text(path, config.encoding)
     blocks = list(_blocks(text))
     rows = [row for block in blocks for row in block]
     if not rows:

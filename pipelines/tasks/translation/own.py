@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.config import Config
-from pipelines.datasets import files, split_tables, tables
+from pipelines.datasets import encodings, files, split_tables, tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
@@ -120,7 +120,7 @@ def _lines(source: Path, target: Path, config: Config) -> Table:
     """Returns the lines of two files as a table, of which none is empty."""
     sides, notes = dict[str, list[str]](), list[str]()
     for name, file in zip(TEXTS, (source, target), strict=True):
-        text, found = files.read_text(file, config.encoding)
+        text, found = encodings.read_text(file, config.encoding)
         sides[name] = text.removesuffix("\n").split("\n") if text else []
         notes += found
     if len(sides["source"]) != len(sides["target"]):

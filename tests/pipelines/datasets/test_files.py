@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.datasets import files
+from pipelines.datasets import encodings, files
 from pipelines.errors import UserError
 
 
@@ -102,9 +102,9 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\u
 @given(TEXT, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
 def test_text_is_recognized_in_each_form_of_unicode(tmp_path_factory, text, encoding):
     file = written(tmp_path_factory.mktemp("text"), text.encode(encoding))
-    assert files.read_exactly(file)[0] == text
-    assert files.read_text(file)[0].count("\n") == (text.count("\n") or text.count("\r"))
-    assert files.read_exactly(file, encoding)[0] == text
+    assert encodings.read_exactly(file)[0] == text
+    assert encodings.read_text(file)[0].count("\n") == (text.count("\n") or text.count("\r"))
+    assert encodings.read_exactly(file, encoding)[0] == text
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def test_text_is_recognized_in_each_form_of_unicode(tmp_path_factory, text, enco
     ],
 )
 def test_a_carriage_return_ends_lines_only_where_nothing_else_does(tmp_path, text, lines):
-    assert files.read_text(written(tmp_path, text.encode()))[0].split("\n") == lines
+    assert encodings.read_text(written(tmp_path, text.encode()))[0].split("\n") == lines
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 def test_utf_16_is_recognized_without_its_mark_and_noted(tmp_path, encoding):
     file = written(tmp_path, "text,label\r\nPřílíš,a\r\n".encode(encoding))
-    text, notes = files.read_text(file)
+    text, notes = encodings.read_text(file)
     assert text == "text,label\nPřílíš,a\n"
     assert notes == [f"{file} is read as {encoding}, as it is not UTF-8"]
 
@@ -135,7 +135,7 @@ def test_utf_16_is_recognized_without_its_mark_and_noted(tmp_path, encoding):
 )
 def test_latin_1_of_windows_is_recognized_and_noted(tmp_path, text):
     file = written(tmp_path, text.encode("cp1252"))
-    assert files.read_text(file) == (text, [f"{file} is read as cp1252, as it is not UTF-8"])
+    assert encodings.read_text(file) == (text, [f"{file} is read as cp1252, as it is not UTF-8"])
 
 
 RUSSIAN = "Мама мыла раму, а папа читал газету\n" * 3
@@ -149,8 +149,8 @@ GERMAN = "Für größere Höfe wären fünf schöne Bäume üblich\n" * 3
 def test_the_encoding_is_asked_for_where_latin_1_is_unlikely(tmp_path, text, encoding):
     file = written(tmp_path, text.encode(encoding))
     with pytest.raises(UserError, match=r"pass its --encoding"):
-        files.read_text(file)
-    assert files.read_text(file, encoding)[0] == text
+        encodings.read_text(file)
+    assert encodings.read_text(file, encoding)[0] == text
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_the_encoding_is_asked_for_where_latin_1_is_unlikely(tmp_path, text, enc
     ],
 )
 def test_latin_1_stays_so_with_many_marks(tmp_path, text):
-    assert files.read_text(written(tmp_path, text.encode("cp1252")))[0] == text
+    assert encodings.read_text(written(tmp_path, text.encode("cp1252")))[0] == text
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_latin_1_stays_so_with_many_marks(tmp_path, text):
 def test_damaged_utf_8_is_named_with_its_line(tmp_path, content, line, byte):
     file = written(tmp_path, content)
     with pytest.raises(UserError, match=f"{file} is damaged: line {line} has the byte 0x{byte}"):
-        files.read_text(file)
-    assert files.read_text(file, "latin-1")[0]
+        encodings.read_text(file)
+    assert encodings.read_text(file, "latin-1")[0]
 
 
 @pytest.mark.parametrize(
@@ -195,12 +195,12 @@ def test_damaged_utf_8_is_named_with_its_line(tmp_path, content, line, byte):
 )
 def test_what_is_no_text_in_the_encoding_is_an_error(tmp_path, content, encoding, message):
     with pytest.raises(UserError, match=message):
-        files.read_text(written(tmp_path, content), encoding)
+        encodings.read_text(written(tmp_path, content), encoding)
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path):
     with pytest.raises(UserError, match=f"{tmp_path} cannot be read: Is a directory"):
-        files.read_text(tmp_path)
+        encodings.read_text(tmp_path)
 
 
 def test_the_digest_is_that_of_the_bytes_in_their_order(tmp_path):
