@@ -57,12 +57,15 @@ def read_given(
     if not found:
         found = _only_table(path)
     complete = complete or (lambda table: tables.without_empty(table, config))
-    read = {split: tables.read(file, config) for split, file in found.items()}
+    names = (*columns, *optional)
+    read = {
+        split: tables.with_names(tables.read(file, config), names) for split, file in found.items()
+    }
     read, left_out = _with_labels(read, columns)
     given = {}
     for split, table in read.items():
         tables.check_columns(table, columns, optional)
-        kept = [name for name in (*columns, *optional) if name in table.columns]
+        kept = [name for name in names if name in table.columns]
         given[split] = complete(
             replace(table, columns={name: table.columns[name] for name in kept})
         )

@@ -94,6 +94,18 @@ def holds_tables(path: Path) -> bool:
     return is_table(path) if path.is_file() else any(map(is_table, files.children(path)))
 
 
+def with_names(table: Table, names: Sequence[str]) -> Table:
+    """Returns the table with these names where its own differ in letter case alone, as "Text"."""
+    own = Counter(name.casefold() for name in [*table.columns, *table.repeated])
+    wanted = {
+        name.casefold(): name
+        for name in names
+        if name not in table.columns and own[name.casefold()] == 1
+    }
+    columns = {wanted.get(name.casefold(), name): x for name, x in table.columns.items()}
+    return replace(table, columns=columns)
+
+
 def check_columns(table: Table, columns: Sequence[str], optional: Sequence[str] = ()) -> None:
     """Raises `UserError` unless a table has the columns, and each of them and the others once."""
     if twice := [name for name in (*columns, *optional) if name in table.repeated]:

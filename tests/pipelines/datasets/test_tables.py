@@ -305,3 +305,18 @@ def test_the_digest_changes_with_a_value_a_name_and_a_split(tmp_path):
     assert all(len(digest) == 12 for digest in digests)
     assert len(set(digests)) == 3
     assert digests[::2] == digests[1::2]
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ("Text,LABEL", ["text", "label"]),
+        ("text,Text", ["text", "Text"]),
+        ("TEXT,Text", ["TEXT", "Text"]),
+        ("text_id,Label", ["text_id", "label"]),
+    ],
+)
+def test_names_may_differ_in_letter_case_where_that_is_plain(tmp_path, header, names):
+    (tmp_path / "own.csv").write_text(f"{header}\na,b\n")
+    table = tables.with_names(tables.read(tmp_path / "own.csv", CONFIG), ("text", "label"))
+    assert list(table.columns) == names
