@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -46,12 +47,7 @@ def saved_model(
         archive.track(model)
         for resource in {id(r): r for s in signatures for r in s.resources}.values():
             archive.track(resource)
-        for signature in signatures:
-            specs = [
-                tf.TensorSpec(spec.shape, spec.dtype, name=name)
-                for name, spec in signature.inputs.items()
-            ]
-            archive.add_endpoint(signature.name, signature.function, input_signature=specs)
+        _add_endpoints(archive, signatures)
         archive.write_out(str(partial), verbose=False)
 
         warmup = partial / WARMUP_FILE
@@ -66,6 +62,23 @@ def saved_model(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _add_endpoints(archive: keras.export.ExportArchive, signatures: Sequence[Signature]) -> None:
+    """Adds an endpoint for each signature; those of the same function share one graph."""
+    traced: dict[Any, Any] = {}
+    for signature in signatures:
+        key = (signature.function, *signature.inputs.items())
+        if key in traced:
+            archive.add_endpoint(signature.name, traced[key])
+            continue
+        specs = [
+            tf.TensorSpec(spec.shape, spec.dtype, name=name)
+            for name, spec in signature.inputs.items()
+        ]
+        function = archive.add_endpoint(signature.name, signature.function, input_signature=specs)
+        function.get_concrete_function()
+        traced[key] = function
 
 
 def add_verification_requests(

@@ -207,8 +207,9 @@ def _split(
 
 def truncate(segment: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
     """Truncates each row to its number in `lengths`, int64 [batch]."""
-    places = tf.ragged.range(segment.row_lengths())
-    return tf.ragged.boolean_mask(segment, places < lengths[:, tf.newaxis])
+    starts = segment.row_starts()
+    kept = tf.ragged.range(starts, starts + tf.minimum(segment.row_lengths(), lengths))
+    return kept.with_values(tf.gather(segment.values, kept.values))
 
 
 def train_word_pieces(texts: np.ndarray, size: int, *, lowercase: bool = True) -> list[str]:

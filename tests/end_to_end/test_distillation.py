@@ -64,9 +64,9 @@ def test_a_served_student_answers_as_the_trained_one(teacher, workplace, trained
     sentences = ["The SHIP, and a wave and fish.", "a leaf, a tree, a deer", ""]
     with (
         serving(Model("distilled", workplace / "models" / "distilled")) as address,
-        Client(address, timeout=60) as client,
+        Client(address, timeout=300) as client,
     ):
-        client.wait_until_ready("distilled", timeout=120)
+        client.wait_until_ready("distilled", timeout=300)
         answer = client.predict("distilled", {"text": sentences})
     assert answer["classes"][:2].tolist() == [b"sea", b"wood"]
     saved = mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/network/model.keras")

@@ -49,8 +49,8 @@ def test_a_served_model_forecasts_a_file_as_the_registered_one_does(
     history = np.array([window["history"], natural])
 
     model = Model("sales", workplace / "models" / "sales")
-    with serving(model) as address, Client(address, timeout=30) as client:
-        client.wait_until_ready("sales", timeout=60)
+    with serving(model) as address, Client(address, timeout=300) as client:
+        client.wait_until_ready("sales", timeout=300)
         answer = client.predict("sales", {"history": history})
         with pytest.raises(ServingError, match="INVALID_ARGUMENT"):
             client.predict("sales", {"history": history[:, 1:]})

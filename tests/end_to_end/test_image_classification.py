@@ -99,7 +99,7 @@ def server(workspace: Workspace) -> Iterator[str]:
         yield f"localhost:{port}"
     finally:
         process.send_signal(signal.SIGTERM)
-        reader.join(30)
+        reader.join(300)
         assert process.returncode == 0
 
 
@@ -141,8 +141,8 @@ def test_two_runs_can_be_compared(workspace, first_run, second_run):
 def test_a_server_changes_versions_without_a_failed_request(workspace, first_run, second_run):
     printed = workspace.python("serving", "deploy", "digits")
     assert "digits version 1 deployed: models/digits/1" in printed
-    with server(workspace) as address, Client(address, timeout=10) as client:
-        assert client.wait_until_ready("digits", timeout=60) == 1
+    with server(workspace) as address, Client(address, timeout=300) as client:
+        assert client.wait_until_ready("digits", timeout=300) == 1
 
         examples = workspace.path / "models/digits/1/assets.extra/examples"
         chart = workspace.path / "answers.png"
@@ -178,7 +178,7 @@ def test_a_server_changes_versions_without_a_failed_request(workspace, first_run
             *("serving", "deploy", "digits", "--version", "2", "--address", address)
         )
         assert "digits version 2 deployed" in printed
-        assert client.wait_until_ready("digits", version=2, timeout=60) == 2
+        assert client.wait_until_ready("digits", version=2, timeout=300) == 2
         _until(lambda: [s.state for s in client.status("digits")] == ["AVAILABLE", "END"])
         done.set()
         for thread in clients:
@@ -205,7 +205,7 @@ def test_an_interrupted_run_is_closed_as_killed(workspace, first_run):
     try:
         _until(training)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 130

@@ -34,8 +34,8 @@ def test_a_served_model_returns_the_masks_and_overlays_of_the_trained_one(
     opened[0].convert("RGB").resize((200, 150)).save(photograph, "JPEG")
     bytes_of = {"image_bytes": [file.read_bytes() for file in examples]}
     model_served = Model("brains", workplace / "models" / "brains")
-    with serving(model_served) as address, Client(address, timeout=30) as client:
-        client.wait_until_ready("brains", timeout=60)
+    with serving(model_served) as address, Client(address, timeout=300) as client:
+        client.wait_until_ready("brains", timeout=300)
         tensors = client.predict("brains", {"images": images})
         files = client.predict("brains", bytes_of, signature="image_bytes")
         (overlay,) = client.predict(

@@ -80,9 +80,9 @@ def test_a_server_generates_and_scores_as_the_trained_model(
     }
     with (
         serving(Model("speeches", workplace / "models" / "speeches")) as address,
-        Client(address, timeout=60) as client,
+        Client(address, timeout=300) as client,
     ):
-        client.wait_until_ready("speeches", timeout=120)
+        client.wait_until_ready("speeches", timeout=300)
         together = client.predict("speeches", columns, signature="generate")
         again = client.predict("speeches", columns, signature="generate")
         alone = [

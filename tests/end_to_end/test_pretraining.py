@@ -96,9 +96,9 @@ def test_served_masks_and_pairs_are_those_of_the_trained_model(
     deploy("bert_pretraining", workplace / "models")
     with (
         serving(Model("bert_pretraining", workplace / "models" / "bert_pretraining")) as address,
-        Client(address, timeout=60) as client,
+        Client(address, timeout=300) as client,
     ):
-        client.wait_until_ready("bert_pretraining", timeout=120)
+        client.wait_until_ready("bert_pretraining", timeout=300)
         filled, default, vectors, followed = (
             client.predict("bert_pretraining", inputs, signature=signature)
             for signature, inputs in (

@@ -53,9 +53,9 @@ def test_a_server_answers_questions_as_the_trained_model_would(
     }
     with (
         serving(Model("asked", workplace / "models" / "asked")) as address,
-        Client(address, timeout=30) as client,
+        Client(address, timeout=300) as client,
     ):
-        client.wait_until_ready("asked", timeout=60)
+        client.wait_until_ready("asked", timeout=300)
         answers = client.predict("asked", columns)
 
     ((data,), (network,)) = loaded, trained

@@ -54,9 +54,9 @@ def serve(name: str, workplace: Path, **texts: Any) -> dict[str, np.ndarray]:
     deployed = deploy(name, workplace / "models", version=1)
     with (
         serving(Model(name, workplace / "models" / name)) as address,
-        Client(address, timeout=60) as client,
+        Client(address, timeout=300) as client,
     ):
-        client.wait_until_ready(name, timeout=120)
+        client.wait_until_ready(name, timeout=300)
         records = tf.data.TFRecordDataset(str(deployed.path / WARMUP_FILE)).as_numpy_iterator()
         signatures = set()
         for record in records:

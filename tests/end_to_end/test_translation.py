@@ -77,9 +77,9 @@ def test_a_server_translates_as_the_trained_model_would(store, workplace, monkey
     texts = [json.loads(line)["source"] for line in lines.splitlines()] + ["", "Zoë sees (Zoë)!"]
     with (
         serving(Model("sentences", workplace / "models" / "sentences")) as address,
-        Client(address, timeout=60) as client,
+        Client(address, timeout=300) as client,
     ):
-        client.wait_until_ready("sentences", timeout=120)
+        client.wait_until_ready("sentences", timeout=300)
         asked = np.array([text.encode() for text in texts], object)
         answers = client.predict("sentences", {"text": asked})
         alone = client.predict("sentences", {"text": asked[3:4]})

@@ -18,6 +18,11 @@ import pytest
 @pytest.fixture(scope="session")
 def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh MLflow database; creating one takes seconds, copying it none."""
+    return _store_template(tmp_path_factory)
+
+
+@functools.cache  # For each package that has the fixture, once.
+def _store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     folder = tmp_path_factory.mktemp("template")
