@@ -141,7 +141,7 @@ def test_two_runs_can_be_compared(workspace, first_run, second_run):
 def test_a_server_changes_versions_without_a_failed_request(workspace, first_run, second_run):
     printed = workspace.python("serving", "deploy", "digits")
     assert "digits version 1 deployed: models/digits/1" in printed
-    with server(workspace) as address, Client(address, timeout=300) as client:
+    with server(workspace) as address, Client(address, timeout=30) as client:
         assert client.wait_until_ready("digits", timeout=300) == 1
 
         examples = workspace.path / "models/digits/1/assets.extra/examples"

@@ -18,14 +18,14 @@ import pytest
 @pytest.fixture(scope="session")
 def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh MLflow database; creating one takes seconds, copying it none."""
-    return _store_template(tmp_path_factory)
+    return _store_template(tmp_path_factory.getbasetemp() / "store")
 
 
-@functools.cache  # For each package that has the fixture, once.
-def _store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@functools.cache  # Each package that has the fixture would create one.
+def _store_template(folder: Path) -> Path:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    folder = tmp_path_factory.mktemp("template")
+    folder.mkdir()
     database = folder / "mlflow.db"
     store = SqlAlchemyStore(f"sqlite:///{database}", str(folder / "ARTIFACTS"))
     store.create_experiment(

@@ -35,8 +35,8 @@ def network(request):
     module, options = MODELS[request.param]
     build = getattr(module, request.param)
     vocabularies = {f"{side}_vocabulary": VOCABULARY for side in ("source", "target")}
-    keras.utils.set_random_seed(2)
-    model = reference.shaken(build(**vocabularies, **options), seed=2)
+    keras.utils.set_random_seed(4)
+    model = reference.shaken(build(**vocabularies, **options), seed=1)
     model.set_weights([2 * weight for weight in model.get_weights()])
     return module, model
 
