@@ -144,7 +144,7 @@ def test_own_tables_are_read(tmp_path):
     assert data.left_out == {"train": 3, "validation": 2, "test": 2}
     assert "left out: 1 pair of train, longer than --max_length 6 tokens" in data.notes
     assert "truncated: 1 pair of test, longer than --max_length 6 tokens" in data.notes
-    (folder / "test.jsonl").write_text(json.dumps({"source": "a", "text": "b"}))
+    (folder / "validation.jsonl").write_text(json.dumps({"source": "a", "text": "b"}))
     with pytest.raises(UserError, match="has no column 'target'; it has: source, text"):
         parallel_texts.load(config(str(folder), "", skip_bad=True))
 
