@@ -87,7 +87,8 @@ def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.cor
 def own_path(dataset: str) -> Path | None:
     """Returns the path of a user's own file or folder, or none for the name of a data set.
 
-    A name without a slash that is also that of a data set means the data set.
+    A name without a slash that is also that of a data set means the data set, as does the name of
+    a folder that TFDS has prepared.
 
     Raises:
         UserError: It can only be a path, and nothing is there.
@@ -95,10 +96,16 @@ def own_path(dataset: str) -> Path | None:
     path = Path(dataset).expanduser()
     looks_like = path.is_absolute() or dataset.startswith((".", "~")) or dataset.endswith("/")
     if path.exists():
-        return path if looks_like or not _is_known(dataset) else None
+        return path if looks_like or not (_is_known(dataset) or _is_prepared(path)) else None
     if looks_like or path.suffix.lower() in _SUFFIXES:
         raise UserError(f"there is no file or folder {dataset}")
     return None
+
+
+def _is_prepared(folder: Path) -> bool:
+    """Returns whether TFDS has prepared a folder, as NAME/VERSION or NAME/CONFIG/VERSION."""
+    found = (folder.glob(f"{depth}/dataset_info.json") for depth in ("*", "*/*"))
+    return any(any(files) for files in found)
 
 
 def _is_known(dataset: str) -> bool:

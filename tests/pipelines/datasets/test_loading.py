@@ -192,3 +192,17 @@ def test_a_prepared_data_set_is_not_prepared_again(digits_dir, monkeypatch):
 def test_preparing_a_bundled_data_set_prints_nothing(tmp_path, capfd):
     loading.prepared("digits", data_dir=str(tmp_path))
     assert capfd.readouterr().out == ""
+
+
+def test_a_path_is_told_from_the_name_of_a_data_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits", "pets"):
+        Path(name).mkdir()
+    Path("prepared/1.0.0").mkdir(parents=True)
+    Path("prepared/1.0.0/dataset_info.json").write_text("{}")
+    assert loading.own_path("pets") == Path("pets")
+    assert loading.own_path("./digits") == Path("digits")
+    assert [loading.own_path(name) for name in ("digits", "prepared", "elsewhere")] == [None] * 3
+    for gone in ("./gone", "gone.csv", str(tmp_path / "gone")):
+        with pytest.raises(UserError, match="there is no file or folder"):
+            loading.own_path(gone)
