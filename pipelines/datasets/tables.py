@@ -114,8 +114,9 @@ def check_columns(table: Table, columns: Sequence[str], optional: Sequence[str] 
     if missing:
         names = [*table.columns, *sorted(table.repeated)]
         # Without any of the names the first row may be one of data.
-        found = set(columns) & set(names) or table.path.suffix.lower() not in _DELIMITED
-        hint = "" if found else " (the first row has to name the columns)"
+        found = len(columns) == 1 or set(columns) & set(names)
+        may_be_data = not found and table.path.suffix.lower() in _DELIMITED
+        hint = " (the first row has to name the columns)" if may_be_data else ""
         raise UserError(
             f"{table.path} has no column {missing[0]!r}; it has: {', '.join(names)}{hint}"
         )
