@@ -10,10 +10,11 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +24,8 @@ from pipelines.datasets import files
 from pipelines.errors import UserError
 from pipelines.image.decoding import upright
 from pipelines.image.preprocessing import decode_file
+
+Result = TypeVar("Result")
 
 # Names of the folders of a set of images with masks, in lower case.
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "photos", "inputs")
@@ -88,8 +91,13 @@ def scan(paths: Sequence[Path]) -> list[ImageFile | str]:
     Returns:
         For each path what the file is, or what is wrong with it, as "is empty".
     """
+    return in_threads(_scanned, paths)
+
+
+def in_threads(scanned: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
+    """Returns what a function finds in each file; decoders let other threads run."""
     with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
-        return list(pool.map(_scanned, paths))
+        return list(pool.map(scanned, paths))
 
 
 def orientation(path: Path) -> int:
@@ -175,15 +183,10 @@ def notes(images: Sequence[ImageFile]) -> list[str]:
             )
     if several := [image.path for image in images if image.pages > 1]:
         found.append(
-            f"of {counted(several, 'file')} with several pages or frames, the first is read: "
-            f"{named(several)}"
+            f"of {files.number(len(several), 'file')} with several pages or frames, the first is "
+            f"read: {named(several)}"
         )
     return found
-
-
-def counted(items: Sequence[object], what: str) -> str:
-    """Returns a number of things, as "1 file" or "3 files"."""
-    return f"{len(items)} {what}{'s' * (len(items) != 1)}"
 
 
 def named(paths: Sequence[object], at_most: int = 3) -> str:

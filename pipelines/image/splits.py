@@ -11,7 +11,6 @@ from pipelines.config import Config
 from pipelines.datasets import files, splitting
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
-from pipelines.image.files import counted
 
 Example = TypeVar("Example")
 
@@ -36,7 +35,7 @@ def leave_out(problems: Sequence[tuple[Path, str]], total: int, skip_bad: bool) 
         raise UserError(f"{sentence}; mend it, or pass --skip_bad true to leave such files out")
     if len(problems) == total:
         raise UserError(f"no file is good: {sentence}")
-    return [f"{counted(problems, 'bad file')} of {total} left out: {sentence}"]
+    return [f"{files.number(len(problems), 'bad file')} of {total} left out: {sentence}"]
 
 
 def with_all_splits(

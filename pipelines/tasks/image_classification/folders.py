@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.datasets import files, tables
 from pipelines.errors import UserError
-from pipelines.image.files import IMAGE_FOLDERS, MASK_FOLDERS, are_images, counted, named
+from pipelines.image.files import IMAGE_FOLDERS, MASK_FOLDERS, are_images, named
 from pipelines.image.splits import relative
 from pipelines.tasks.image_classification import nesting
 
@@ -146,7 +146,7 @@ def _of_classes(folder: Path) -> tuple[list[tuple[Path, str]], list[str], list[P
                 said.append(f"the folder {child} has no images, and is no class")
     if loose:
         said.append(
-            f"{counted(loose, 'image')} in {folder} left out, in no folder of a class: "
+            f"{files.number(len(loose), 'image')} in {folder} left out, in no folder of a class: "
             f"{named([relative(one, folder) for one in loose])}"
         )
     labeling = [file for file in other if tables.is_table(file) and file.parent == folder]
@@ -159,7 +159,7 @@ def _of_classes(folder: Path) -> tuple[list[tuple[Path, str]], list[str], list[P
     if other:
         verb = "is" if len(other) == 1 else "are"
         said.append(
-            f"{counted(other, 'file')} below {folder} {verb} no image and not read: "
+            f"{files.number(len(other), 'file')} below {folder} {verb} no image and not read: "
             f"{named([relative(one, folder) for one in other])}"
         )
     return found, said, loose

@@ -22,7 +22,7 @@ from pipelines.datasets import files, split_tables, splitting, tables
 from pipelines.datasets.labels import alike
 from pipelines.datasets.splitting import SPLITS
 from pipelines.image.config import ImageConfig
-from pipelines.image.files import ImageFile, counted, named, notes, scan
+from pipelines.image.files import ImageFile, named, notes, scan
 from pipelines.image.splits import leave_out, relative, table_path, with_all_splits
 from pipelines.tasks.image_classification import folders
 from pipelines.tasks.image_classification.folders import Listing
@@ -192,4 +192,4 @@ def _contradictions(images: Sequence[ImageFile], labels: Mapping[str, Sequence[s
             pairs.append(f"{other.path} ({its}) and {image.path} ({label})")
     if not pairs:
         return []
-    return [f"{counted(pairs, 'image')} also in another class: {named(pairs, 1)}"]
+    return [f"{files.number(len(pairs), 'image')} also in another class: {named(pairs, 1)}"]

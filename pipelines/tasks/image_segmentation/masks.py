@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from pipelines.image.files import in_threads
+from pipelines.image.splits import relative
 from pipelines.tasks.image_segmentation.classes import IGNORE_ID, Occurrences
 
 _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TGA", "TIFF", "WEBP")
@@ -51,8 +51,7 @@ def scan(paths: Sequence[Path]) -> list[MaskFile | str]:
     Returns:
         For each path the mask, or what is wrong with it, as "is empty".
     """
-    with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
-        return list(pool.map(_scanned, paths))
+    return in_threads(_scanned, paths)
 
 
 def values(path: Path) -> np.ndarray:
@@ -71,7 +70,7 @@ def occurrences(masks: Iterable[MaskFile], base: Path) -> Occurrences:
     for mask in masks:
         pixels += mask.pixels
         number += mask.pixels > 0
-        name = str(mask.path.relative_to(base) if mask.path.is_relative_to(base) else mask.path)
+        name = relative(mask.path, base)
         found = np.flatnonzero(mask.pixels).tolist()
         for value in found:
             places.setdefault(value, name)

@@ -24,7 +24,6 @@ from pipelines.image.files import (
     MASK_FOLDERS,
     ImageFile,
     are_images,
-    counted,
     named,
     notes,
     orientation,
@@ -193,7 +192,7 @@ def _by_name(listing: _Listing, folder: Path, split: str) -> dict[str, Path]:
             found[name] = file
     if others := [file for file in others if file.name.lower() != _CLASSES]:
         listing.notes.append(
-            f"{counted(others, 'file')} below {folder}, no image and not read: "
+            f"{files.number(len(others), 'file')} below {folder}, no image and not read: "
             f"{named([relative(file, folder) for file in others])}"
         )
     return found
