@@ -15,6 +15,7 @@ from pipelines.cli import parse
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
 ENTRY_POINTS = PROJECT["entry_points"]
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
 
 
 def command(entry_point: str, **given: str) -> list[str]:
@@ -61,7 +62,7 @@ def test_the_environment_is_the_locked_one():
 
 
 def test_locked_requirements_are_pinned_hashed_and_name_no_registry():
-    for name in ("requirements.lock", "requirements-build.lock"):
+    for name in LOCKS:
         text = (ROOT / name).read_text()
         requirements = [line for line in text.splitlines() if line and line[0].isalpha()]
         assert requirements
@@ -69,3 +70,21 @@ def test_locked_requirements_are_pinned_hashed_and_name_no_registry():
         assert text.count("--hash=sha256:") >= len(requirements)
         assert "://" not in text
         assert "index-url" not in text
+
+
+def test_the_lock_files_agree():
+    versions: dict[str, set[str]] = {}
+    for name in LOCKS:
+        for line in (ROOT / name).read_text().splitlines():
+            if line and line[0].isalpha():
+                package, version = line.split(" ")[0].split("==")
+                versions.setdefault(package, set()).add(version)
+    assert {package: found for package, found in versions.items() if len(found) > 1} == {}
+
+
+def test_what_only_tests_need_is_locked_apart():
+    main = (ROOT / "requirements.lock").read_text()
+    development = (ROOT / "requirements-dev.lock").read_text()
+    for package in ("pytest", "mypy", "ruff", "hypothesis", "kubernetes-validate"):
+        assert f"\n{package}==" not in main
+        assert f"\n{package}==" in development
