@@ -4,7 +4,7 @@ PORT ?= 8500
 UI_PORT ?= 5000
 MODEL ?= digits
 REPOSITORY ?= models
-MLFLOW_TRACKING_URI ?= sqlite:///mlruns/mlflow.db
+MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlruns/mlflow.db
 export MLFLOW_TRACKING_URI
 
 BIN := .venv/bin
@@ -14,7 +14,7 @@ SERVER = $(BIN)/python -m serving.server --port=$(PORT) \
 	--model_config_file=$(REPOSITORY)/models.config --allow_version_labels_for_unavailable_models
 AT = --repository $(REPOSITORY) --address localhost:$(PORT)
 
-OPEN_STORE = $(BIN)/python -c "from pipelines.tracking import open_store; open_store()"
+OPEN_STORE = $(BIN)/python -c "from pipelines.store import open_store; open_store()"
 
 .PHONY: demo test check ui serve install install-dev lock clean
 
@@ -42,7 +42,7 @@ demo: install ## Train, track, export, validate, register, deploy, serve, query.
 	@echo "               $(BIN)/python -m serving query $(MODEL) IMAGE.png"
 	@echo "  the same run through MLflow projects:"
 	@echo "               . $(BIN)/activate"
-	@echo "               export MLFLOW_TRACKING_URI=$(MLFLOW_TRACKING_URI)"
+	@echo "               export MLFLOW_TRACKING_URI='$(MLFLOW_TRACKING_URI)'"
 	@echo "               mlflow run . -e image_classification --env-manager=local \\"
 	@echo "                   --experiment-name image_classification -P epochs=3"
 
@@ -55,10 +55,10 @@ check: install-dev ## Lint, format check, type check.
 	$(BIN)/mypy
 
 ui: install ## Open the MLflow UI on the project's store.
-	@case $(MLFLOW_TRACKING_URI) in \
+	@case '$(MLFLOW_TRACKING_URI)' in \
 		http*) echo "the tracking server shows its own UI: $(MLFLOW_TRACKING_URI)";; \
 		*) $(OPEN_STORE) && \
-			$(BIN)/mlflow ui --backend-store-uri $(MLFLOW_TRACKING_URI) --port $(UI_PORT);; \
+			$(BIN)/mlflow ui --backend-store-uri '$(MLFLOW_TRACKING_URI)' --port $(UI_PORT);; \
 	esac
 
 serve: install ## Serve the model repository on the best engine there is.

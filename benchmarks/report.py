@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from benchmarks.figures import PERCENTILES, figures
 from benchmarks.goals import Goal
 from benchmarks.samples import Row, bars
-from pipelines import tracking
+from pipelines import store, tracking
 from serving.errors import UserError
 
 _PACKAGES = ("grpcio", "mlflow", "numpy", "tensorflow", "uvicorn")
@@ -83,11 +83,12 @@ def log(
     Raises:
         UserError: The tracking store cannot be used.
     """
-    uri = tracking.tracking_uri()
+    uri = store.tracking_uri()
     try:
-        tracking.open_store()
-        experiment = tracking.experiment("benchmarks", uri)
-        with mlflow.start_run(experiment_id=experiment, run_name="serving") as run:
+        store.open_store()
+        experiment = store.experiment("benchmarks", uri)
+        tags = store.process_tags()
+        with mlflow.start_run(experiment_id=experiment, run_name="serving", tags=tags) as run:
             _log(rows, goals, options, folder)
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).partition("\n")[0]

@@ -1,4 +1,4 @@
-"""MLflow tracking: the store of runs, and what a run records."""
+"""MLflow tracking: what a run records."""
 
 from __future__ import annotations
 
@@ -18,59 +18,14 @@ import psutil
 from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines import catalog, figures
+from pipelines import figures, store
 from pipelines.baselines import Baseline
 from pipelines.config import Config
 from pipelines.datasets.checks import Checks
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import UserError
-
-STORE = Path("mlruns")
-DEFAULT_TRACKING_URI = f"sqlite:///{STORE}/mlflow.db"
-
-
-def tracking_uri() -> str:
-    """Returns MLFLOW_TRACKING_URI, or else the store in `mlruns/`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
-
-
-def open_store() -> str:
-    """Points MLflow at the store, creating the one in `mlruns/` if it is not there yet.
-
-    Returns:
-        The tracking URI.
-    """
-    uri = tracking_uri()
-    database = STORE / "mlflow.db"
-    if uri == DEFAULT_TRACKING_URI and not database.exists():
-        STORE.mkdir(exist_ok=True)
-        partial = STORE / f".mlflow.db.{os.getpid()}"
-        try:
-            _create_store(partial)
-            os.replace(partial, database)
-        finally:
-            partial.unlink(missing_ok=True)
-    mlflow.set_tracking_uri(uri)
-    return uri
-
-
-def _create_store(database: Path) -> None:
-    """Creates a store with an experiment per pipeline, all with artifacts in one folder.
-
-    `mlflow run` writes into the store before any code of the project runs; experiments that it
-    would have to create would keep their artifacts elsewhere.
-    """
-    store = SqlAlchemyStore(f"sqlite:///{database}", str(_artifacts()))
-    for name in catalog.pipelines():
-        store.create_experiment(name, str(_artifacts() / name))
-    store.engine.dispose()
-
-
-def _artifacts() -> Path:
-    return (STORE / "artifacts").resolve()
 
 
 class TrackedRun:
@@ -187,13 +142,14 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
     Raises:
         UserError: The tracking store cannot be used.
     """
-    uri = tracking_uri()
+    uri = store.tracking_uri()
     try:
-        open_store()
+        store.open_store()
         active = mlflow.start_run(
-            experiment_id=experiment(pipeline, uri),
+            experiment_id=store.experiment(pipeline, uri),
             run_name=config.title,
             nested=mlflow.active_run() is not None,
+            tags=store.process_tags(),
             log_system_metrics=True,
         )
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
@@ -212,16 +168,6 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
         mlflow.end_run("FAILED")
         raise
     mlflow.end_run("FINISHED")
-
-
-def experiment(name: str, uri: str) -> str | None:
-    """Returns the experiment of that name, or none if the environment names a run or experiment."""
-    if "MLFLOW_RUN_ID" in os.environ or "MLFLOW_EXPERIMENT_ID" in os.environ:
-        return None
-    if known := mlflow.get_experiment_by_name(name):
-        return known.experiment_id
-    local = uri == DEFAULT_TRACKING_URI
-    return mlflow.create_experiment(name, str(_artifacts() / name) if local else None)
 
 
 def code_version() -> tuple[str, str]:

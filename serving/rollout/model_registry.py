@@ -10,6 +10,7 @@ from pathlib import Path
 import mlflow
 import yaml
 from mlflow.entities.model_registry import ModelVersion
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from serving.client.traffic import STABLE
@@ -60,8 +61,8 @@ class Registry:
 
     def __init__(self) -> None:
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
-        scheme, _, file = self.uri.partition("?")[0].partition(":///")
-        if scheme == "sqlite" and not Path(file).exists():  # MLflow would create an empty one.
+        self._database = _database(self.uri)
+        if self._database and not self._database.exists():  # MLflow would create an empty one.
             raise UserError(f"there is no tracking store {self.uri} here; train a model first")
         mlflow.set_tracking_uri(self.uri)
         try:
@@ -107,7 +108,9 @@ class Registry:
             RolloutError: It cannot be downloaded.
         """
         try:
-            model = Path(mlflow.artifacts.download_artifacts(found.uri, dst_path=str(folder)))
+            model = Path(
+                mlflow.artifacts.download_artifacts(self._files(found), dst_path=str(folder))
+            )
         except (*_ERRORS, OSError) as error:
             raise RolloutError(f"{found.uri} cannot be downloaded: {_first_line(error)}") from error
         flavors = yaml.safe_load((model / "MLmodel").read_text())["flavors"]
@@ -117,6 +120,19 @@ class Registry:
                 f"the model holds no SavedModel; its flavours are: {', '.join(flavors)}"
             )
         return model / inside
+
+    def _files(self, found: Registered) -> str:
+        """Returns where a version's files are: beside the database, if this was moved with them.
+
+        The registry has absolute paths, until a pipeline opens the store in its new place.
+        """
+        if self._database:
+            recorded = self._client.get_model_version_download_uri(found.name, str(found.version))
+            _, _, inside = recorded.rpartition("/artifacts/")
+            beside = self._database.parent.resolve() / "artifacts" / inside
+            if inside and beside.is_dir():
+                return str(beside)
+        return found.uri
 
     def bless(self, found: Registered, tags: Mapping[str, str]) -> None:
         """Tags a version as `blessed`, and with `blessed.NAME` for each of `tags`.
@@ -184,6 +200,12 @@ class Registry:
             return self._client.get_run(run_id).data.tags.get("code.commit", "") if run_id else ""
         except _ERRORS:  # Runs may be deleted; their models stay.
             return ""
+
+
+def _database(uri: str) -> Path | None:
+    """Returns the file of a registry in SQLite, or none if the registry is something else."""
+    file = make_url(uri).database if uri.startswith("sqlite:///") else None
+    return Path(file) if file and file != ":memory:" else None
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import shutil
@@ -54,19 +55,29 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 @pytest.fixture
-def store(workplace: Path, store_template: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def make_store(store_template: Path) -> Callable[[Path, Path], str]:
+    """A function from a database and a folder of artifacts to a new store's URI."""
+
+    def make(database: Path, artifacts: Path) -> str:
+        shutil.copy(store_template, database)
+        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(
+                "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
+                (str(store_template.parent / "ARTIFACTS"), str(artifacts)),
+            )
+        return f"sqlite:///{database}"
+
+    return make
+
+
+@pytest.fixture
+def store(
+    workplace: Path, make_store: Callable[[Path, Path], str], monkeypatch: pytest.MonkeyPatch
+) -> str:
     """The URI of an MLflow store of the test's own, which MLFLOW_TRACKING_URI names."""
     import mlflow
 
-    database = workplace / "mlflow.db"
-    shutil.copy(store_template, database)
-    with sqlite3.connect(database) as connection:
-        connection.execute(
-            "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
-            (str(store_template.parent / "ARTIFACTS"), str(workplace / "artifacts")),
-        )
-    connection.close()
-    uri = f"sqlite:///{database}"
+    uri = make_store(workplace / "mlflow.db", workplace / "artifacts")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     mlflow.set_tracking_uri(uri)
     return uri

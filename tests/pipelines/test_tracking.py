@@ -1,10 +1,9 @@
-"""Tracking: the store of runs, what they record, and how they end."""
+"""Tracking: what runs record, and how they end."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -18,14 +17,12 @@ from matplotlib.figure import Figure
 
 from pipelines import tracking
 from pipelines.baselines import Baseline
-from pipelines.catalog import PIPELINES
 from pipelines.config import Config
 from pipelines.datasets.checks import Checks
 from pipelines.errors import UserError
 from pipelines.predictions import Predictions
 from tests.pipelines import samples
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIG = samples.config()
 NO_PREDICTIONS = Predictions({}, {})
 
@@ -244,81 +241,6 @@ def test_each_pipeline_of_one_process_has_its_own_experiment(store):
         with tracking.run(pipeline, CONFIG) as tracked:
             pass
         assert mlflow.get_experiment(tracked.experiment_id).name == pipeline
-
-
-def test_another_store_is_used_if_the_environment_names_it(store, workplace):
-    with tracking.run("image_classification", CONFIG):
-        pass
-    assert tracking.tracking_uri() == store
-    assert not Path("mlruns").exists()
-    assert only_run().info.artifact_uri.startswith(str(workplace / "artifacts"))
-
-
-def test_an_empty_variable_means_the_default_store(workplace, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    assert tracking.tracking_uri() == "sqlite:///mlruns/mlflow.db"
-
-
-DEFAULT_STORE = """
-import json, mlflow
-from pathlib import Path
-from pipelines import tracking
-from pipelines.config import Config
-from pipelines.datasets.checks import Checks
-
-tracking.open_store()
-made = sorted(path.name for path in Path("mlruns").iterdir())
-kept = {e.name: e.artifact_location for e in mlflow.search_experiments()}
-for _ in range(2):
-    with tracking.run("image_classification", Config(architecture="convnet")) as tracked:
-        pass
-with tracking.run("another", Config(architecture="convnet")):
-    pass
-runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
-print(json.dumps({
-    "made": made,
-    "kept": kept,
-    "artifacts": [run.info.artifact_uri for run in runs],
-    "uri": tracked.store,
-}))
-"""
-
-
-def test_the_store_is_created_whole_with_an_experiment_per_pipeline(workplace):
-    """In a separate process, as MLflow keeps a store open under its relative name."""
-    done = subprocess.run(
-        [sys.executable, "-c", DEFAULT_STORE],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    artifacts = workplace.resolve() / "mlruns" / "artifacts"
-    assert found["uri"] == "sqlite:///mlruns/mlflow.db"
-    assert found["made"] == ["mlflow.db"]
-    assert found["kept"].pop("Default").startswith(str(artifacts))
-    assert found["kept"] == {name: str(artifacts / name) for name in PIPELINES}
-    assert len(found["artifacts"]) == 3
-    for uri in found["artifacts"]:
-        assert uri.startswith((f"{artifacts}/image_classification/", f"{artifacts}/another/"))
-    assert sorted(path.name for path in workplace.iterdir()) == ["mlruns"]
-    assert sorted(path.name for path in (workplace / "mlruns").iterdir()) == [
-        "artifacts",
-        "mlflow.db",
-    ]
-
-
-def test_a_store_that_could_not_be_created_leaves_nothing(workplace, monkeypatch):
-    def fail(database: Path) -> None:
-        database.write_text("half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(tracking, "_create_store", fail)
-    with pytest.raises(KeyboardInterrupt):
-        tracking.open_store()
-    assert list(Path("mlruns").iterdir()) == []
 
 
 def unknown_scheme(monkeypatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +143,26 @@ def test_a_download_that_breaks_off_is_told_in_a_sentence(tmp_path, monkeypatch)
     with pytest.raises(RolloutError) as raised:
         registry.download(registry.find("digits"), tmp_path)
     assert str(raised.value) == "models:/digits/2 cannot be downloaded: the store is gone"
+
+
+def test_a_store_that_was_moved_with_its_artifacts_is_deployed_from(store, tmp_path, monkeypatch):
+    before = Path(store.removeprefix("sqlite:///")).parent
+    client = mlflow.MlflowClient(store, store)
+    logged = client.create_logged_model("0", name="model")
+    files = Path(logged.artifact_location)
+    shutil.copytree(before / "logged" / "digits" / "1", files)
+    client.create_registered_model("moved")
+    client.create_model_version("moved", f"models:/{logged.model_id}", model_id=logged.model_id)
+
+    after = tmp_path / "new place"
+    after.mkdir()
+    shutil.copy(before / "mlflow.db", after)
+    shutil.move(before / "artifacts", after)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{after}/mlflow.db")
+    registry = Registry()
+    saved = registry.download(registry.find("moved", version=1), tmp_path / "models")
+    assert (saved / "saved_model.pb").exists()
+    assert not files.exists()
 
 
 def test_a_server_of_another_user_may_read_what_is_deployed(tmp_path):
