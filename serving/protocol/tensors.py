@@ -32,10 +32,21 @@ _NAMES = {
     22: "uint32",
     23: "uint64",
 }
+# Quantized types, which NumPy lacks: TensorFlow takes integers in an array of one field, so named.
+_QUANTIZED = {
+    name: np.dtype([(name, name.removeprefix("q"))])
+    for name in ("qint8", "quint8", "qint16", "quint16", "qint32")
+}
+_NAMES |= {11: "qint8", 12: "quint8", 13: "qint32", 15: "qint16", 16: "quint16"}
 _NUMBERS = {name: number for number, name in _NAMES.items()}
 STRING = 7
 # Types that signatures may have but clients can neither send nor read.
-_OPAQUE = {0: "invalid", STRING: "string", 20: "resource", 21: "variant"}
+_OPAQUE = {
+    **{0: "invalid", STRING: "string", 20: "resource", 21: "variant"},
+    **{24: "float8_e5m2", 25: "float8_e4m3fn", 26: "float8_e4m3fnuz", 27: "float8_e4m3b11fnuz"},
+    **{28: "float8_e5m2fnuz", 29: "int4", 30: "uint4", 31: "int2", 32: "uint2"},
+    33: "float4_e2m1fn",
+}
 
 # Which repeated field carries a type's values (tensorflow/core/framework/tensor.proto).
 _FIELDS = {
@@ -56,6 +67,10 @@ _PACKED = {"float32": 5, "float64": 6}
 _MAX_BYTES = 2**31 - 1
 
 
+class OpaqueError(ValueError):
+    """A tensor whose dtype has no values in NumPy."""
+
+
 def dtype_name(number: int) -> str:
     """Returns TensorFlow's name of a DataType, such as "float32" or "string"."""
     return _NAMES.get(number) or _OPAQUE.get(number, f"type {number}")
@@ -74,6 +89,8 @@ def numpy_dtype(name: str) -> np.dtype:
         import ml_dtypes
 
         return np.dtype(ml_dtypes.bfloat16)
+    if name in _QUANTIZED:
+        return _QUANTIZED[name]
     if name not in _NUMBERS:
         raise TypeError(f"NumPy has no values of dtype {name}")
     return np.dtype(name)
@@ -83,16 +100,17 @@ def decode(proto: Any) -> np.ndarray:
     """Returns the array of a TensorProto; strings come as objects (bytes).
 
     As in TensorFlow, a list of values that is too short is extended by its last value, an empty
-    one is filled with zeros, and surplus values are ignored.
+    one is filled with zeros, surplus values are ignored, and so is the mark of an unknown rank.
 
     Raises:
-        ValueError: Unknown dtype, unknown, negative or huge shape, or content that does not fit.
+        OpaqueError: A dtype whose values have no NumPy array.
+        ValueError: Unknown dtype, negative or huge shape, or content that does not fit.
     """
-    if proto.tensor_shape.unknown_rank:
-        raise ValueError("the shape is unknown")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if any(size < 0 for size in shape):
         raise ValueError(f"the shape {shape} has a negative size")
+    if proto.dtype in _OPAQUE and proto.dtype not in (0, STRING):
+        raise OpaqueError(f"tensors of dtype {dtype_name(proto.dtype)} are not supported")
     size = math.prod(shape)
     dtype = _dtype(proto.dtype)
     if size == 0:
@@ -113,12 +131,14 @@ def decode(proto: Any) -> np.ndarray:
     elif dtype.kind == "c":
         pairs = len(values) // 2
         array = np.array(values, dtype.type(0).real.dtype)[: 2 * pairs].view(dtype)
+    elif dtype.names:
+        array = np.array(values, np.int64).astype(dtype[0])
     elif dtype.kind in "iu":
         # Values beyond the type wrap around, as C++ casts them.
         array = np.array(values, np.uint64 if dtype.kind == "u" else np.int64).astype(dtype)
     else:
         array = np.array(values, dtype)
-    return _filled(array, size, 0).reshape(shape)
+    return _filled(array, size, 0).reshape(shape).view(dtype)
 
 
 def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
@@ -135,9 +155,10 @@ def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
     """
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    dimensions = proto.tensor_shape.dim
+    shape = proto.tensor_shape
+    shape.SetInParent()  # That of a scalar is there, too.
     for size in array.shape:
-        dimensions.add().size = size
+        shape.dim.add().size = size
     if array.dtype.kind in "OSU":
         proto.dtype = STRING
         proto.string_val.extend(_bytes(item) for item in array.flat)
@@ -146,6 +167,8 @@ def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
     if name not in _NUMBERS:
         raise TypeError(f"TensorFlow has no dtype {name}")
     proto.dtype = _NUMBERS[name]
+    if array.dtype.names:
+        array = array.view(array.dtype[0])
     if not typed:
         proto.tensor_content = array.tobytes()
     elif name in _PACKED:
@@ -162,7 +185,8 @@ def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
 
 @functools.cache
 def _name(dtype: np.dtype) -> str:
-    return dtype.name  # NumPy composes it on each access, which is slow.
+    quantized = (name for name, each in _QUANTIZED.items() if each == dtype)
+    return next(quantized, dtype.name)  # NumPy composes it on each access, which is slow.
 
 
 @functools.cache

@@ -31,7 +31,6 @@ def metadata(
     signatures = get_model_metadata_pb2.SignatureDefMap()
     for key, signature in session.signatures.items():
         signatures.signature_def[key].CopyFrom(signature)
-        signatures.signature_def[key].ClearField("defaults")
     response = get_model_metadata_pb2.GetModelMetadataResponse()
     response.model_spec.name = name
     response.model_spec.version.value = version

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import grpc
 import numpy as np
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
 
@@ -98,6 +99,18 @@ def _feeds(
         proto = request.inputs[alias] if alias in sent else signature.defaults[alias]
         try:
             feeds[info.name] = tensors.decode(proto)
+        except tensors.OpaqueError as error:
+            if proto.dtype == info.dtype:
+                raise ServingError(_INVALID, f"tensor parsing error: {alias}") from error
+            # It cannot be fed for the runtime to refuse it.
+            given = [
+                signature.inputs[each].name for each in expected & {*sent, *signature.defaults}
+            ]
+            raise ServingError(
+                _INVALID,
+                f"Expects arg[{sorted(given).index(info.name)}] to be {_type_name(info.dtype)} "
+                f"but {_type_name(proto.dtype)} is provided",
+            ) from error
         except ValueError as error:
             raise ServingError(_INVALID, f"tensor parsing error: {alias}") from error
     if sent - expected:
@@ -126,6 +139,11 @@ def _outputs(
             raise ServingError(_INVALID, f"duplicate output tensor alias: {alias}")
         aliases.append(alias)
     return aliases
+
+
+def _type_name(number: int) -> str:
+    """Returns the runtime's name of a dtype, such as "float"."""
+    return types_pb2.DataType.Name(number).removeprefix("DT_").lower()
 
 
 def _list(names: Iterable[str]) -> str:

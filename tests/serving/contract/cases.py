@@ -49,11 +49,12 @@ class Case:
 def tensor(fields: str) -> Any:
     """Returns a TensorProto from "dtype shape field=value,value …", such as "1 2x3 float_val=7".
 
-    Bytes are given in hexadecimal.
+    The shape may also be "scalar" or "unknown". Bytes are given in hexadecimal.
     """
     dtype, shape, *values = fields.split()
     proto = messages.CLASSES["TensorProto"](dtype=int(dtype))
-    for size in shape.split("x") if shape != "scalar" else ():
+    proto.tensor_shape.unknown_rank = shape == "unknown"
+    for size in shape.split("x") if shape not in ("scalar", "unknown") else ():
         proto.tensor_shape.dim.add().size = int(size)
     for field in values:
         name, _, listed = field.partition("=")

@@ -234,6 +234,30 @@ RUNTIME = [
         "INVALID_ARGUMENT",
         "Expects arg[0] to be string but float is provided",
     ),
+    *(
+        Case(
+            f"{name} where floats are wanted",
+            PREDICT,
+            predict("half_plus_two", x=f"{number} 1 {values}"),
+            "INVALID_ARGUMENT",
+            f"Expects arg[0] to be float but {name} is provided",
+        )
+        for name, number, values in [
+            ("qint8", 11, "int_val=-1"),
+            ("quint8", 12, "int_val=200"),
+            ("qint32", 13, "tensor_content=01000000"),
+            ("qint16", 15, ""),
+            ("quint16", 16, "int_val=1"),
+            ("variant", 21, ""),
+        ]
+    ),
+    Case(
+        "a variant for the second input",
+        PREDICT,
+        predict("sum_and_difference", a=X, b="21 1"),
+        "INVALID_ARGUMENT",
+        "Expects arg[1] to be float but variant is provided",
+    ),
     Case(
         "sizes that an operation cannot bring together",
         PREDICT,
@@ -291,6 +315,12 @@ ANSWERS = [
             "a scalar where the signature has a dimension",
             "half_plus_two",
             predict("half_plus_two", x="1 scalar float_val=1"),
+            {"y": "1 scalar float_val=2.5"},
+        ),
+        (
+            "an unknown rank, which is a scalar's",
+            "half_plus_two",
+            predict("half_plus_two", x="1 unknown float_val=1"),
             {"y": "1 scalar float_val=2.5"},
         ),
         (
