@@ -30,6 +30,8 @@ _MAX_UNKNOWN_MODELS = 100
 _MAX_NAME_LENGTH = 200
 _STAGES = ("queue", "runtime", "codec")
 _COUNTED_APIS = ("Predict", "Classify", "Regress")
+# TensorFlow Serving's metrics do not name the methods of GET requests.
+_UNNAMED_APIS = ("GetModelStatus", "GetModelMetadata")
 _EXAMPLE_APIS = ("Classify", "Regress", "MultiInference")
 
 
@@ -102,7 +104,7 @@ class Metrics:
         self._unknown_models: set[str] = set()
 
     def observe(self, request: Observation) -> None:
-        """Counts a request. TensorFlow Serving's own metrics count inference only."""
+        """Counts a request. TensorFlow Serving's own metrics count over gRPC inference only."""
         key = (request.model, request.api, request.entrypoint, request.code)
         with self._lock:
             cells = self._cells.get(key) or self._new_cells(key, request)
@@ -164,10 +166,11 @@ class Metrics:
         model = self._model(request)
         labels = (model, _api(request), request.entrypoint)
         cells = _Cells(model, [self._cell(REQUESTS, *labels, request.code)])
-        if request.api in _COUNTED_APIS:
+        if request.entrypoint == "REST" or request.api in _COUNTED_APIS:
             cells.counts.append(self._cell(REQUEST_COUNT, model, request.code))
             if request.code == "OK":
-                cells.latency = self._cell(REQUEST_LATENCY, *labels)
+                api = "" if request.api in _UNNAMED_APIS else labels[1]
+                cells.latency = self._cell(REQUEST_LATENCY, model, api, request.entrypoint)
         if model != _OTHER:
             self._cells[key] = cells
         return cells

@@ -146,9 +146,9 @@ def _answer(core: Core, request: Request, timeout: float | None) -> bytes:
     pattern = {"POST": _INFERENCE, "GET": _STATUS}.get(request.method)
     match = pattern.fullmatch(request.path) if pattern else None
     api = _api(match) if match else None
-    if match is None or api is None:
-        raise json_tensor.invalid(f"Malformed request: {request.method} {request.path}")
-    with core.observed(api, "REST", lambda: request.peer):
+    with core.observed(api or "", "REST", lambda: request.peer):
+        if match is None or api is None:
+            raise json_tensor.invalid(f"Malformed request: {request.method} {request.path}")
         spec = _spec(match)
         observation.record(model=spec.name, label=spec.version_label)
         match api:

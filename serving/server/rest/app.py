@@ -20,10 +20,11 @@ from typing import Any
 import grpc
 import uvicorn
 
-from serving.errors import ServingError, UserError
+from serving.errors import ServingError
 from serving.server.core import Core
 from serving.server.rest import api
 from serving.server.rest.api import Request, Response
+from serving.server.rest.connections import Protocol, listening, peer_of
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class RestServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=Protocol,
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
@@ -102,7 +103,7 @@ def serve(
 
     Args:
         core: The server core.
-        port: TCP port on all interfaces; 0 for any free one.
+        port: TCP port on all interfaces, of IPv6 and IPv4 where both are there; 0 for any free one.
         threads: Number of requests processed at the same time.
         timeout_seconds: Maximum time that a model may take for a request; None for any.
         cors: Whether browsers may send requests from pages of other origins.
@@ -112,20 +113,7 @@ def serve(
     Raises:
         UserError: The port is in use or not allowed.
     """
-    # With an explicit protocol, asyncio sets TCP_NODELAY and sends answers at once.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if reuse_port:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        listener.bind(("0.0.0.0", port))
-        listener.listen(2048)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        raise UserError(
-            f"port {port} cannot be bound: it is in use or not allowed; "
-            "choose another --rest_api_port"
-        ) from error
+    listener = listening(port, reuse_port=reuse_port)
 
     def answer(request: Request) -> Response:
         return api.answer(core, request, timeout_seconds=timeout_seconds, cors=cors)
@@ -176,8 +164,7 @@ class _App:
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]
         }
-        peer = ":".join(map(str, scope["client"] or ()))
-        request = Request(scope["method"], whole, headers, body, peer)
+        request = Request(scope["method"], whole, headers, body, peer_of(scope["client"]))
         return await loop.run_in_executor(self.pool, self._work, request)
 
     def _work(self, request: Request) -> Response:

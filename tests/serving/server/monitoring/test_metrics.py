@@ -78,6 +78,22 @@ def test_rest_s_methods_have_the_names_of_its_paths():
     assert found[f"{TFS}request_latency_count{{{labels}}}"] == 1
 
 
+def test_every_request_over_rest_is_counted_but_only_inference_by_its_method():
+    found = counted(
+        request("GetModelStatus", "REST"),
+        request("GetModelMetadata", "REST"),
+        request("GetModelMetadata", "REST", code="NOT_FOUND"),
+        request("", "REST", model="", version=None, code="INVALID_ARGUMENT"),
+    )
+    assert found[f'{TFS}request_count{{model_name="m",status="OK"}}'] == 2
+    assert found[f'{TFS}request_count{{model_name="m",status="NOT_FOUND"}}'] == 1
+    assert found[f'{TFS}request_count{{model_name="",status="INVALID_ARGUMENT"}}'] == 1
+    latency = f'{TFS}request_latency_count{{model_name="m",API="",entrypoint="REST"}}'
+    assert found[latency] == 2
+    own = 'model_name="m",API="GetModelStatus",entrypoint="REST",status="OK"'
+    assert found[f":keras_foundry:serving:request_count{{{own}}}"] == 1
+
+
 def test_time_is_told_in_microseconds_and_in_stages():
     found = counted(
         request(queue_seconds=0.001, runtime_seconds=0.002, total_seconds=0.005, rows=1)

@@ -142,9 +142,10 @@ def test_rest_s_methods_are_observed(core, seen, method, path, body, name, code)
     assert one.label == ("a" if "labels" in path else "")
 
 
-def test_a_path_that_asks_for_nothing_is_not_observed(core, seen):
+def test_a_path_that_asks_for_nothing_is_observed_without_a_method(core, seen):
     assert api.answer(core, api.Request("GET", "/v1/gone")).status == 400
-    assert seen == []
+    (one,) = seen
+    assert (one.api, one.model, one.code) == ("", "", "INVALID_ARGUMENT")
 
 
 def test_time_in_a_queue_is_not_time_in_tensorflow(core, seen):

@@ -215,6 +215,7 @@ def test_what_is_asked_of_a_model_is_observed():
         ("Predict", "m 1", "l", "UNAVAILABLE"),
         ("GetModelMetadata", "m", "", "NOT_FOUND"),
         ("Regress", "m", "", "INVALID_ARGUMENT"),
+        ("", "", "", "INVALID_ARGUMENT"),
     ]
     assert core.observations[0].entrypoint == "REST"
     assert core.observations[0].peer() == "peer"

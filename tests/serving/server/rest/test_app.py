@@ -96,8 +96,8 @@ def test_answers_are_sent_at_once(connection):
     ours = connection.sock.getsockname()
     (theirs,) = (
         each
-        for each in psutil.Process().net_connections("tcp4")
-        if each.laddr.port == connection.port and each.raddr == ours
+        for each in psutil.Process().net_connections("tcp")
+        if each.laddr.port == connection.port and each.raddr and each.raddr.port == ours[1]
     )
     with socket.socket(fileno=os.dup(theirs.fd)) as duplicate:
         assert duplicate.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
