@@ -20,6 +20,7 @@ from grpc_health.v1.health import HealthServicer
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 
 from serving.errors import ServingError, UserError
+from serving.server import reflection
 from serving.server.core import Core
 from serving.server.peers import FORWARDED
 from serving.server.thread_pool import GrowingPool
@@ -109,11 +110,14 @@ def serve(
         ],
     )
     server.add_generic_rpc_handlers([_handlers(service, core) for service in _SERVICES])
+    names = [service.full_name for service in _SERVICES]
     if health:
+        names.append(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         servicer = HealthServicer()
         for service in ("", "ModelService", "PredictionService"):
             servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    server.add_generic_rpc_handlers(reflection.handlers(names))
     port = 0
     if listeners.port is not None:
         port = _bind(server, f"0.0.0.0:{listeners.port}", credentials, f"port {listeners.port}")
@@ -128,7 +132,16 @@ def serve(
 
 
 def credentials(ssl: Any) -> grpc.ServerCredentials:
-    """Returns the credentials of an `SSLConfig`; with `client_verify`, TLS for both sides."""
+    """Returns the credentials of an `SSLConfig`; with `client_verify`, TLS for both sides.
+
+    Raises:
+        UserError: Clients are to be verified, but no authority is given that could do it.
+    """
+    if ssl.client_verify and not ssl.custom_ca:
+        raise UserError(
+            "client_verify needs custom_ca, the certificate of the authority that has signed the "
+            "clients' certificates"
+        )
     return grpc.ssl_server_credentials(
         [(ssl.server_key.encode(), ssl.server_cert.encode())],
         root_certificates=ssl.custom_ca.encode() or None,
