@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from serving.server.flags import check, parse
+from serving.server.flags import check, parse, usage
 from serving.server.process import exit_code, set_up_logging
 from serving.server.supervisor import supervise
 
@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(arguments: Sequence[str]) -> int:
     flags = parse(arguments)
+    if flags.help:
+        print(usage())
+        return 0
     if flags.version:
         print(f"TensorFlow ModelServer: {version('tensorflow-serving-api')}")
         print(f"TensorFlow Library: {version('tensorflow')}")

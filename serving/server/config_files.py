@@ -7,6 +7,7 @@ config/monitoring_config.proto.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from google.protobuf.message import Message
 
 from serving.errors import UserError
 from serving.protocol import schema
+from serving.server.flags import local_path
 
 _SCHEMA = """
 message google.protobuf.Int64Value
@@ -52,6 +54,10 @@ MonitoringConfig = _CLASSES["MonitoringConfig"]
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
+_COMMENT_OR_STRING = re.compile(
+    r"""\#[^\n]* | "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*'""", re.VERBOSE | re.DOTALL
+)
+
 
 def read(path: Path | str, message_class: type[AnyMessage]) -> AnyMessage:
     """Returns the message in a file of protobuf's text format.
@@ -65,19 +71,31 @@ def read(path: Path | str, message_class: type[AnyMessage]) -> AnyMessage:
     """
     name = message_class.DESCRIPTOR.name
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = local_path(str(path)).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"{path}, a {name}, cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a {name} in protobuf's text format: not UTF-8") from error
     try:
-        return text_format.Parse(text, message_class())
+        return text_format.Parse(_COMMENT_OR_STRING.sub(_on_one_line, text), message_class())
     except text_format.ParseError as error:
         line = error.GetLine()
         what = str(error)
         if line is not None:
             what = what.removeprefix(f"{line}:{error.GetColumn()} : ")
-        where = f"{path}, line {line}," if line is not None else str(path)
+        where = f"{path}, line {line}" if line is not None else str(path)
         raise UserError(
-            f"{where} is not a {name} in protobuf's text format: {' '.join(what.split())}"
+            f"{where}: Error parsing text-format {message_class.DESCRIPTOR.full_name}: "
+            f"{' '.join(what.split())}"
         ) from error
+
+
+def _on_one_line(match: re.Match[str]) -> str:
+    """Returns a string of several lines on one, which is all that the parser in Python takes.
+
+    The line breaks follow it, so that later lines keep their numbers.
+    """
+    piece = match[0]
+    if piece.startswith("#"):
+        return piece
+    return piece.replace("\n", "\\n") + "\n" * piece.count("\n")

@@ -1,13 +1,14 @@
 """The command line flags of tensorflow_model_server.
 
-Every flag of the original is known; each one that this server does not support is named in a log
-line.
+Every flag of the original is known; one that this server does not support is named in a log line,
+or refused where ignoring it would be unsafe.
 
 Counterparts: tensorflow_serving/model_servers/main.cc and server.h.
 """
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import re
@@ -35,7 +36,7 @@ class Flags:
     rest_api_num_threads: int = 4 * _CPUS
     """Number of REST requests processed at the same time."""
     rest_api_timeout_in_ms: int = 30_000
-    """Milliseconds that a model may take for a REST request."""
+    """Milliseconds that a model may take for a REST request; 0 or less for any time."""
     rest_api_enable_cors_support: bool = False
     """Whether browsers may send requests from pages of other origins."""
     model_name: str = "default"
@@ -45,7 +46,7 @@ class Flags:
     model_config_file: str = ""
     """File with a ModelServerConfig in text format: many models, instead of the one above."""
     model_config_file_poll_wait_seconds: int = 0
-    """Seconds between two reads of that file; 0 reads it once."""
+    """Seconds between two reads of that file; 0 or less reads it once."""
     file_system_poll_wait_seconds: int = 1
     """Seconds between two polls of the base paths; 0 polls once, a negative number never."""
     max_num_load_retries: int = 5
@@ -63,7 +64,7 @@ class Flags:
     enable_model_warmup: bool = True
     """Whether recorded requests are run before a version becomes available."""
     num_request_iterations_for_warmup: int = 0
-    """Number of times that each of them is run; 0 for once."""
+    """Number of times that each of them is run; 0 or less for once."""
     enable_signature_method_name_check: bool = False
     """Whether Classify and Regress require the method names of TensorFlow 1."""
     enable_serialization_as_tensor_content: bool = False
@@ -106,6 +107,10 @@ class Flags:
     """gRPC requests processed at the same time; 0 for 4 per processor, with batching 128."""
     enable_grpc_healthcheck_service: bool = False
     """Whether grpc.health.v1.Health is served."""
+    use_alts_credentials: bool = False
+    """Refused: this server has no ALTS. TLS is set by --ssl_config_file."""
+    help: bool = False
+    """Print the flags and exit."""
     version: bool = False
     """Print the versions and exit."""
     workers: int = 1
@@ -118,15 +123,14 @@ _RANGES = {
     **dict.fromkeys(("port", "rest_api_port"), (0, 2**16 - 1)),
     **dict.fromkeys(
         (
-            *("rest_api_num_threads", "rest_api_timeout_in_ms", "workers"),
+            *("rest_api_num_threads", "workers"),
             *("num_tflite_pools", "num_tflite_interpreters_per_pool"),
         ),
         (1, 2**31 - 1),
     ),
     **dict.fromkeys(
         (
-            *("num_request_iterations_for_warmup", "grpc_max_threads"),
-            *("num_load_threads", "num_unload_threads", "model_config_file_poll_wait_seconds"),
+            *("grpc_max_threads", "num_load_threads", "num_unload_threads"),
             *("tensorflow_session_parallelism", "tensorflow_intra_op_parallelism"),
             *("tensorflow_inter_op_parallelism", "per_process_gpu_memory_fraction"),
         ),
@@ -140,7 +144,7 @@ IGNORED = frozenset(
     """
     enable_profiler flush_filesystem_caches platform_config_file
     remove_unused_fields_from_bundle_metagraph skip_initialize_tpu
-    thread_pool_factory_config_file use_alts_credentials
+    thread_pool_factory_config_file
     """.split()
 )
 
@@ -156,7 +160,9 @@ def parse(arguments: Sequence[str]) -> Flags:
     for argument in arguments:
         name, equals, value = argument.removeprefix("--").partition("=")
         if not argument.startswith("--") or (name not in types and name not in IGNORED):
-            log.error("unknown argument: %s\n%s", argument, usage())
+            near = difflib.get_close_matches(name.lstrip("-"), [*types, *IGNORED], 1)
+            hint = f"did you mean --{near[0]}?" if near else "--help lists the flags"
+            log.error("unknown argument: %s (%s)", argument, hint)
         elif name in IGNORED:
             log.warning("--%s is not supported by this server and is ignored", name)
         else:
@@ -165,7 +171,7 @@ def parse(arguments: Sequence[str]) -> Flags:
 
 
 def check(flags: Flags) -> None:
-    """Checks that flags fit together and that their files and folders exist.
+    """Checks that flags fit together and that their files exist.
 
     Raises:
         UserError: They do not.
@@ -175,35 +181,48 @@ def check(flags: Flags) -> None:
             "At least one of server_options.grpc_port or server_options.grpc_socket_path must be "
             "set: give --port or --grpc_socket_path"
         )
+    if flags.use_alts_credentials:
+        raise UserError(
+            "--use_alts_credentials is not supported, and the port would not be encrypted without "
+            "it; give --ssl_config_file for TLS"
+        )
     if flags.batching_parameters_file and not flags.enable_batching:
         raise UserError(
             "server_options.batching_parameters_file is set without setting "
             "server_options.enable_batching to true: add --enable_batching"
         )
-    if flags.tensorflow_session_parallelism and (
-        flags.tensorflow_intra_op_parallelism or flags.tensorflow_inter_op_parallelism
+    if (
+        flags.tensorflow_session_parallelism
+        and flags.tensorflow_intra_op_parallelism
+        and flags.tensorflow_inter_op_parallelism
     ):
         raise UserError(
             "--tensorflow_session_parallelism sets both --tensorflow_intra_op_parallelism and "
             "--tensorflow_inter_op_parallelism: give either the first or the other two"
         )
     channel_options(flags.grpc_channel_arguments)
-    if not flags.model_config_file:
-        if not flags.model_base_path:
-            raise UserError(
-                "--model_base_path is missing: the folder of the model's versions; or give "
-                "--model_config_file"
-            )
-        base_path = Path(flags.model_base_path).absolute()
-        if not base_path.is_dir():
-            raise UserError(
-                f"Could not find base path {base_path} for servable {flags.model_name}; "
-                "deploy a model first"
-            )
+    if not flags.model_config_file and not flags.model_base_path:
+        raise UserError(
+            "--model_base_path is missing: the folder of the model's versions; or give "
+            "--model_config_file"
+        )
+    unread = set() if serves_rest(flags) else {"monitoring_config_file"}
     for field in fields(Flags):
         path = getattr(flags, field.name)
-        if field.name.endswith("_file") and path and not Path(path).is_file():
+        is_file = field.name.endswith("_file") and field.name not in unread
+        if is_file and path and not local_path(path).is_file():
             raise UserError(f"--{field.name} names {path}, which is no file")
+
+
+def serves_rest(flags: Flags) -> bool:
+    """Whether there is a REST port; it must differ from the one of gRPC."""
+    return flags.rest_api_port not in (0, flags.port)
+
+
+def local_path(text: str) -> Path:
+    """Returns the path of `file://` addresses, which TensorFlow takes as well, and of others."""
+    match = re.fullmatch(r"file://[^/]*(/.*)", text, re.DOTALL)
+    return Path(match[1] if match else text)
 
 
 def channel_options(text: str) -> list[tuple[str, int | str]]:
@@ -222,10 +241,20 @@ def channel_options(text: str) -> list[tuple[str, int | str]]:
 
 
 def usage() -> str:
-    """Returns one line per supported flag."""
-    return "usage: python -m serving.server [--flag=value …]\n" + "\n".join(
-        f"  --{field.name}={field.default}" for field in fields(Flags)
-    )
+    """Returns each flag with its default and what its docstring says."""
+    from docstring_parser import parse_from_object  # Slow to import, and needed only here.
+
+    lines = ["usage: python -m serving.server [--flag=value …]", ""]
+    texts = {each.arg_name: each.description or "" for each in parse_from_object(Flags).params}
+    for field in fields(Flags):
+        default = str(field.default)
+        shown = default.lower() if isinstance(field.default, bool) else default
+        lines += [f"  --{field.name}={shown}", f"      {' '.join(texts[field.name].split())}"]
+    lines += [
+        "  " + ", ".join(f"--{name}" for name in sorted(IGNORED)),
+        "      Of the original; ignored by this server.",
+    ]
+    return "\n".join(lines)
 
 
 def _value(name: str, kind: type, text: str | None) -> object:

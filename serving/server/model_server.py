@@ -19,7 +19,7 @@ from serving.errors import ServingError, UserError
 from serving.server import config_files
 from serving.server.batching import parameters
 from serving.server.core import Core
-from serving.server.flags import Flags, channel_options
+from serving.server.flags import Flags, channel_options, serves_rest
 from serving.server.grpc_services import Listeners, credentials
 from serving.server.grpc_services import serve as serve_grpc
 from serving.server.lifecycle import model_configs
@@ -93,7 +93,7 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
             tensor_content=flags.enable_serialization_as_tensor_content,
             observers=observers,
         )
-        if flags.model_config_file and flags.model_config_file_poll_wait_seconds:
+        if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:
             # Before gRPC and REST start, as they stop in reverse order: they must not wait for it.
             _poll_config(stack, flags, core, stop)
         server = _start_grpc(stack, flags, peers, core)
@@ -119,7 +119,7 @@ def _options(flags: Flags) -> config_pb2.ConfigProto:
 
 def _prometheus(flags: Flags) -> str:
     """Returns the path of the metrics page; empty for none."""
-    if not flags.monitoring_config_file:
+    if not flags.monitoring_config_file or not serves_rest(flags):
         return ""
     config = config_files.read(flags.monitoring_config_file, config_files.MonitoringConfig)
     if not config.prometheus_config.enable:
@@ -197,14 +197,15 @@ def _start_rest(
     core: Core,
     page: tuple[str, Callable[[], str]] | None,
 ) -> None:
-    if flags.rest_api_port and flags.rest_api_port == flags.port:
+    if flags.rest_api_port == flags.port != 0:
         log.error("--rest_api_port must differ from --port; the REST API is left out")
-    elif flags.rest_api_port:
+    if serves_rest(flags):
+        timeout = flags.rest_api_timeout_in_ms
         server = serve_rest(
             core,
             flags.rest_api_port,
             threads=flags.rest_api_num_threads,
-            timeout_seconds=flags.rest_api_timeout_in_ms / 1000,
+            timeout_seconds=timeout / 1000 if timeout > 0 else None,
             cors=flags.rest_api_enable_cors_support,
             prometheus=page,
             reuse_port=True,

@@ -37,7 +37,7 @@ def supervise(flags: Flags, arguments: Sequence[str]) -> int:
     it keeps ending soon.
 
     Raises:
-        UserError: A port is taken.
+        UserError: A port is taken, or there is no folder for temporary files.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -45,7 +45,7 @@ def supervise(flags: Flags, arguments: Sequence[str]) -> int:
     with contextlib.ExitStack() as stack:
         for port in {flags.port, flags.rest_api_port} - {0}:
             stack.enter_context(_reserved(port))
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="foundry-"))
+        folder = stack.enter_context(_shared_folder())
         workers = [
             Worker([str(index), folder, *arguments], stop, name=f"worker {index}")
             for index in range(flags.workers)
@@ -142,6 +142,17 @@ class Worker(threading.Thread):
 
 def _reason(code: int) -> str:
     return f"with code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+
+
+def _shared_folder() -> tempfile.TemporaryDirectory[str]:
+    """Returns the folder that the workers share, removed at the end of its context."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="foundry-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise UserError(
+            "no folder for temporary files can be written "
+            f"({error.strerror or error}); set TMPDIR to one"
+        ) from error
 
 
 def _reserved(port: int) -> socket.socket:

@@ -339,7 +339,7 @@ def test_configurations_come_by_request_and_by_file(server):
     )
 
     config_file(server.config, "config { name: ")
-    server.process.wait_for("Reloading .*models.config failed: .* is not a ModelServerConfig")
+    server.process.wait_for("Reloading .*models.config failed: .*Error parsing text-format")
     assert server.prediction.Predict(request("new", x=x), timeout=60)
     config_file(server.config, *server.entries())
     eventually(lambda: server.http.send("GET", f"/v1/models/{TF1}")[0] == 200)

@@ -37,10 +37,12 @@ def session_config(flags: Flags, base: config_pb2.ConfigProto) -> config_pb2.Con
     config = config_pb2.ConfigProto()
     config.CopyFrom(base)
     per_worker = max(1, (os.cpu_count() or 1) // flags.workers) if flags.workers > 1 else 0
-    both = flags.tensorflow_session_parallelism
+    intra, inter = flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
+    if not intra and not inter:
+        intra = inter = flags.tensorflow_session_parallelism
     for field, threads in (
-        ("intra_op_parallelism_threads", flags.tensorflow_intra_op_parallelism or both),
-        ("inter_op_parallelism_threads", flags.tensorflow_inter_op_parallelism or both),
+        ("intra_op_parallelism_threads", intra),
+        ("inter_op_parallelism_threads", inter),
     ):
         setattr(config, field, threads or getattr(config, field) or per_worker)
     if flags.per_process_gpu_memory_fraction:

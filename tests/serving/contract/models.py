@@ -149,7 +149,12 @@ INVALID: list[tuple[str, list[dict[str, Any]], str]] = [
         "a reload with both ways to name a platform",
         [{"name": "m", "base_path": "/m", "model_type": 1}],
         "Illegal setting both ModelServerConfig::model_type (deprecated) and "
-        "ModelServerConfig::model_platform.",
+        "ModelServerConfig::model_platform, model name is m",
+    ),
+    (
+        "a reload with a type that is not TensorFlow's",
+        [{"name": "m", "base_path": "/m", "model_platform": "", "model_type": 2}],
+        "ModelServerConfig::model_type choice 2 not supported.",
     ),
     (
         "a reload with an unknown platform",
@@ -159,6 +164,15 @@ INVALID: list[tuple[str, list[dict[str, Any]], str]] = [
     (
         "a reload that changes a platform",
         [{"name": "echo", "base_path": "/m", "model_platform": "abacus"}],
+        "Illegal to change a model's platform. For model echo platform was tensorflow and "
+        "new platform requested is abacus",
+    ),
+    (
+        "a changed platform comes before a missing one",
+        [
+            {"name": "m", "base_path": "/m", "model_platform": ""},
+            {"name": "echo", "base_path": "/m", "model_platform": "abacus"},
+        ],
         "Illegal to change a model's platform. For model echo platform was tensorflow and "
         "new platform requested is abacus",
     ),

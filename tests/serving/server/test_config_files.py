@@ -81,6 +81,28 @@ def test_keys_of_a_secure_channel_are_read(file):
     assert config.client_verify
 
 
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_keys_may_stand_on_the_lines_that_they_have(file, quote):
+    """C++ takes strings of several lines, which the parser in Python does not."""
+    key = "-----BEGIN PRIVATE KEY-----\nMIIC+/=\n-----END PRIVATE KEY-----\n"
+    quoted = f"{quote}{key}{quote}"
+    text = f"# It's a \"key\n# of two halves\nserver_key: {quoted} {quote}#\\{quote}{quote}\nno: 1"
+    path = file(text)
+    with pytest.raises(UserError, match=r", line 7: .*no field named \"no\""):
+        read(path, SSLConfig)
+    path.write_text(text.removesuffix("no: 1"))
+    assert read(path, SSLConfig).server_key == f"{key}#{quote}"
+
+
+def test_the_mark_of_utf_8_is_no_part_of_a_file(file):
+    assert read(file(b"\xef\xbb\xbfclient_verify: true"), SSLConfig).client_verify
+
+
+def test_a_file_may_be_named_as_tensorflow_does(file):
+    path = file("client_verify: true")
+    assert read(f"file://{path}", SSLConfig).client_verify
+
+
 def test_monitoring_is_read(file):
     config = read(file('prometheus_config { enable: true, path: "/metrics" }'), MonitoringConfig)
     assert config.prometheus_config.enable
@@ -131,7 +153,7 @@ def test_an_error_says_file_line_and_what(file, content, line, what):
         read(path, BatchingParameters)
     text = str(raised.value)
     assert text.startswith(
-        f"{path}, line {line}, is not a BatchingParameters in protobuf's text format: "
+        f"{path}, line {line}: Error parsing text-format tensorflow.serving.BatchingParameters: "
     )
     assert what in text
     assert "\n" not in text

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.errors import UserError
-from serving.server.flags import Flags, channel_options, check, parse, usage
+from serving.server.flags import IGNORED, Flags, channel_options, check, parse, usage
 
 
 def test_without_arguments_the_originals_defaults_hold():
@@ -95,12 +95,20 @@ def test_a_value_that_cannot_be_is_refused_in_a_sentence(argument, sentence):
     assert str(raised.value) == sentence
 
 
-@pytest.mark.parametrize("argument", ["--gpu=1", "--", "-port=1", "port=1", "--Port=1", ""])
-def test_an_unknown_argument_is_logged_and_the_rest_goes_on(argument, caplog):
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        *((each, "--help lists the flags") for each in ("--gpu=1", "--", "")),
+        *((each, "did you mean --port?") for each in ("-port=1", "port=1", "--prot=1")),
+        ("--enable_profile", "did you mean --enable_profiler?"),
+        ("--model-base-path=/m", "did you mean --model_base_path?"),
+    ],
+)
+def test_an_unknown_argument_is_logged_and_the_rest_goes_on(argument, hint, caplog):
     assert parse([argument, "--port=7"]) == Flags(port=7)
     [record] = caplog.records
     assert record.levelno == logging.ERROR
-    assert record.getMessage() == f"unknown argument: {argument}\n{usage()}"
+    assert record.getMessage() == f"unknown argument: {argument} ({hint})"
 
 
 ELSEWHERE = [
@@ -121,9 +129,17 @@ def test_a_flag_of_the_original_that_is_not_acted_on_is_named_in_one_line(argume
 
 
 def test_the_usage_names_each_flag_with_its_default():
-    lines = usage().splitlines()
-    assert lines[0].startswith("usage: ")
-    assert lines[1:] == [f"  --{name}={default}" for name, default in asdict(Flags()).items()]
+    head, _, *lines = usage().splitlines()
+    assert head.startswith("usage: ")
+    *flags, ignored = lines[::2]
+    *texts, _ = lines[1::2]
+    defaults = {True: "true", False: "false"}
+    assert flags == [
+        f"  --{name}={defaults.get(default, default) if type(default) is bool else default}"
+        for name, default in asdict(Flags()).items()
+    ]
+    assert all(len(text.split()) > 2 and text.endswith(".") for text in texts)
+    assert ignored.split(", ") == [f"  --{min(IGNORED)}", *(f"--{n}" for n in sorted(IGNORED)[1:])]
 
 
 def outcome(arguments: list[str]) -> Flags | str:
@@ -160,7 +176,11 @@ def models(tmp_path):
             "server_options.enable_batching to true: add --enable_batching",
         ),
         (
-            ["--tensorflow_session_parallelism=2", "--tensorflow_intra_op_parallelism=1"],
+            [
+                "--tensorflow_session_parallelism=2",
+                "--tensorflow_intra_op_parallelism=1",
+                "--tensorflow_inter_op_parallelism=1",
+            ],
             "--tensorflow_session_parallelism sets both --tensorflow_intra_op_parallelism and "
             "--tensorflow_inter_op_parallelism: give either the first or the other two",
         ),
@@ -174,12 +194,13 @@ def models(tmp_path):
             "--model_config_file",
         ),
         (
-            ["--model_base_path=BASE/no"],
-            "Could not find base path BASE/no for servable default; deploy a model first",
+            ["--use_alts_credentials"],
+            "--use_alts_credentials is not supported, and the port would not be encrypted without "
+            "it; give --ssl_config_file for TLS",
         ),
         *(
             (
-                [f"--{name}=BASE/no", "--enable_batching"],
+                [f"--{name}=BASE/no", "--enable_batching", "--rest_api_port=1"],
                 f"--{name} names BASE/no, which is no file",
             )
             for name in (
@@ -206,7 +227,19 @@ def test_flags_that_cannot_work_are_refused_in_a_sentence(models, arguments, sen
         ["--port=0", "--grpc_socket_path=/tmp/socket"],
         ["--batching_parameters_file=BASE/file", "--enable_batching"],
         ["--model_base_path=", "--model_config_file=BASE/file"],
+        ["--model_base_path=BASE/no"],
+        ["--model_base_path=file:///no"],
+        ["--model_config_file=file://BASE/file"],
+        ["--use_alts_credentials=false"],
+        ["--monitoring_config_file=BASE/no"],
+        ["--monitoring_config_file=BASE/no", "--rest_api_port=8500"],
+        ["--rest_api_timeout_in_ms=0"],
+        ["--rest_api_timeout_in_ms=-1"],
+        ["--model_config_file_poll_wait_seconds=-1"],
+        ["--num_request_iterations_for_warmup=-1"],
         ["--tensorflow_session_parallelism=2"],
+        ["--tensorflow_session_parallelism=2", "--tensorflow_intra_op_parallelism=1"],
+        ["--tensorflow_session_parallelism=2", "--tensorflow_inter_op_parallelism=1"],
         ["--tensorflow_inter_op_parallelism=2", "--tensorflow_intra_op_parallelism=1"],
     ],
 )

@@ -25,7 +25,6 @@ def test_a_server_waits_for_a_version_outlives_bad_requests_and_ends_in_good_ord
     repository, tmp_path
 ):
     base = tmp_path / "m"
-    base.mkdir()
     version = publish(repository / "count" / "1", tmp_path, 1)
     # Without warmup a bad record does no harm.
     record_warmup(version, recorded(request("m", x=np.ones(1))))
@@ -35,6 +34,8 @@ def test_a_server_waits_for_a_version_outlives_bad_requests_and_ends_in_good_ord
         f"--model_base_path={base}",
         "--enable_model_warmup=false",
     ) as server:
+        server.wait_for(f"Could not find base path {base} for servable m")
+        base.mkdir()
         server.wait_for("Did you forget to name your leaf directory as a number")
         assert "Running gRPC" not in server.log
         version.rename(base / "1")
@@ -99,8 +100,8 @@ def test_what_needs_no_tensorflow_imports_none(tmp_path):
     code = (
         "import sys\n"
         "from serving.server.__main__ import main\n"
-        "for arguments in (['--port=http'], [], ['--model_name=m', '--model_base_path=MISSING'],\n"
-        "                  ['--version']):\n"
+        "for arguments in (['--port=http'], [], ['--model_config_file=MISSING'],\n"
+        "                  ['--version'], ['--version', '--help']):\n"
         "    print(main(arguments), 'tensorflow' in sys.modules)\n"
     ).replace("MISSING", str(missing))
     process = subprocess.run(
@@ -111,7 +112,10 @@ def test_what_needs_no_tensorflow_imports_none(tmp_path):
         check=True,
         timeout=60,
     )
-    *refused, serving, tensorflow, version = process.stdout.splitlines()
+    *refused, serving, tensorflow, version = process.stdout.splitlines()[:6]
+    usage, *_, last = process.stdout.splitlines()[6:]
+    assert usage == "usage: python -m serving.server [--flag=value …]"
+    assert last == "0 False"
     assert refused == ["2 False"] * 3
     assert re.fullmatch(r"TensorFlow ModelServer: \d+\.\d+\.\d+", serving)
     assert re.fullmatch(r"TensorFlow Library: \d+\.\d+\.\d+", tensorflow)
@@ -120,5 +124,5 @@ def test_what_needs_no_tensorflow_imports_none(tmp_path):
         "error: --port must be an integer, not 'http'",
         "error: --model_base_path is missing: the folder of the model's versions; or give "
         "--model_config_file",
-        f"error: Could not find base path {missing} for servable m; deploy a model first",
+        f"error: --model_config_file names {missing}, which is no file",
     ]

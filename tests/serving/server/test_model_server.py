@@ -131,11 +131,13 @@ def test_all_options_together(repository, tmp_path, authority):
         for _ in range(60):
             status, page = get(f"{url}/metrics")
             count = counted(page, ":tensorflow:serving:request_count", model_name="half")
-            if status == 200 and count >= 13:
+            if status == 200 and count >= 14:
                 break
             time.sleep(0.5)
         ok = {"model_name": "half", "status": "OK"}
         assert counted(page, ":tensorflow:serving:request_count", **ok) == 7
+        gone = {"model_name": "half", "status": "NOT_FOUND"}
+        assert counted(page, ":tensorflow:serving:request_count", **gone) == 1
         refused_count = {"model_name": "half", "status": "INVALID_ARGUMENT"}
         assert counted(page, ":tensorflow:serving:request_count", **refused_count) == 6
         sizes = ":tensorflow:serving:batching_session:processed_batch_size_count"
@@ -185,6 +187,12 @@ def test_a_damaged_newest_version_ends_the_start_although_an_older_one_is_good(
         f"{{{{{{name: m version: 2}} due to error: DATA_LOSS: Can't parse {base}/2/"
         "saved_model.pb as binary proto}, }"
     )
+
+
+def test_a_custom_configuration_ends_the_start(tmp_path, start):
+    (tmp_path / "config").write_text("custom_model_config {}")
+    with pytest.raises(ServingError, match="ModelServer does not yet support custom model config"):
+        start(f"--model_config_file={tmp_path}/config")
 
 
 def test_requests_are_batched_counted_and_logged(repository, tmp_path):
@@ -252,8 +260,12 @@ def test_a_certificate_that_is_none_ends_the_start(repository, tmp_path, start):
 def test_a_file_that_is_no_configuration_ends_the_start(repository, tmp_path, start, flag):
     (tmp_path / "config").write_text("nonsense { base: 1 }")
     base = repository / "half_plus_two"
-    with pytest.raises(UserError, match=f"{tmp_path}/config, line 1, is not a"):
-        start(f"--model_base_path={base}", f"--{flag}={tmp_path}/config")
+    with pytest.raises(UserError, match=f"{tmp_path}/config, line 1: Error parsing text-format "):
+        start(
+            f"--model_base_path={base}",
+            f"--{flag}={tmp_path}/config",
+            f"--rest_api_port={free_port()}",
+        )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from serving.client import Client
 from serving.engines.ports import free_port
 from serving.errors import ServingError, UserError
 from serving.server import supervisor
-from serving.server.supervisor import Worker, _reserved
+from serving.server.supervisor import Worker, _reserved, _shared_folder
 from tests.serving.saved_models import publish
 from tests.serving.server.processes import Process, started
 from tests.serving.waiting import eventually
@@ -152,6 +152,13 @@ def test_a_configuration_file_is_looked_at_again_and_workers_end_with_their_supe
         config_file(config, model("half", base, 'version_labels { key: "stable" value: 9 }'))
         server.wait_for("Reloading .* failed: FAILED_PRECONDITION: Request to assign label")
         assert answers(address, "echo") == ["OK"]
+        config.write_text("# Its models will follow.")
+        server.wait_for("Cannot transition to requested config. It is only legal to transition")
+        assert answers(address, "echo") == ["OK"]
+        config_file(config)  # A list: that it is empty is meant.
+        eventually(lambda: answers(address, "echo") == ["NOT_FOUND"])
+        config_file(config, model("half", base), model("echo", repository / "echo"))
+        eventually(lambda: answers(address, "echo") == answers(address, "half") == ["OK"])
         config_file(config, model("half", base, 'version_labels { key: "stable" value: 1 }'))
         eventually(lambda: answers(address, "echo") == ["NOT_FOUND"])
         with Client(address) as client:
@@ -250,6 +257,19 @@ def test_a_port_is_held_for_the_workers_alone():
     with _reserved(port), pytest.raises(UserError, match=f"port {port} cannot be bound"):
         _reserved(port)
     _reserved(port).close()
+
+
+@pytest.mark.parametrize("reason", ["Permission denied", "No space left on device"])
+def test_a_folder_for_temporary_files_is_needed(monkeypatch, reason):
+    def refuse(**_: object) -> None:
+        raise OSError(1, reason)
+
+    monkeypatch.setattr(supervisor.tempfile, "TemporaryDirectory", refuse)
+    with pytest.raises(UserError) as raised:
+        _shared_folder()
+    assert str(raised.value) == (
+        f"no folder for temporary files can be written ({reason}); set TMPDIR to one"
+    )
 
 
 def test_connections_that_linger_are_in_nobodys_way():

@@ -62,9 +62,42 @@ def test_no_models_are_a_configuration_too():
     assert models_of(config("")) == []
 
 
-def test_a_deprecated_type_that_is_not_tensorflow_is_refused():
-    with pytest.raises(ServingError, match="model_type 2 not supported"):
-        models_of(config('config { name: "a" base_path: "/a" model_type: OTHER }'))
+KNOWN = [Model("a", Path("/a"))]
+NOTHING = model_server_config_pb2.ModelServerConfig()
+CUSTOM = model_server_config_pb2.ModelServerConfig(custom_model_config={})
+
+
+@pytest.mark.parametrize("config", [NOTHING, CUSTOM])
+def test_a_list_of_models_is_followed_by_a_list_alone(config):
+    """A file that is written again is empty for a moment."""
+    with pytest.raises(ServingError) as raised:
+        models_of(config, KNOWN)
+    assert str(raised.value) == (
+        "FAILED_PRECONDITION: Cannot transition to requested config. It is only legal to "
+        "transition from one ModelConfigList to another."
+    )
+
+
+def test_a_configuration_that_says_nothing_waits_for_one_that_does():
+    assert models_of(NOTHING) == []
+    with pytest.raises(ServingError, match="does not yet support custom model config"):
+        models_of(CUSTOM)
+
+
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_a_base_path_may_be_the_address_of_a_file(host):
+    entry = f'config {{ name: "a" base_path: "file://{host}/m/a" model_platform: "tensorflow" }}'
+    assert models_of(config(entry)) == [Model("a", Path("/m/a"))]
+    flags = Flags(model_name="m", model_base_path=f"file://{host}/m/a")
+    assert models_of(config_of(flags)) == [Model("m", Path("/m/a"))]
+
+
+def test_other_addresses_are_refused():
+    with pytest.raises(ServingError) as raised:
+        models_of(config('config { name: "a" base_path: "gs://m/a" model_platform: "tensorflow" }'))
+    assert raised.value.message == (
+        "Model a has base_path()=gs://m/a, but this server reads local folders only"
+    )
 
 
 def test_the_command_line_names_one_model(tmp_path, monkeypatch):
