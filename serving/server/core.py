@@ -116,13 +116,13 @@ class Core:
 
     def classify(
         self, request: classification_pb2.ClassificationRequest, timeout: float | None = None
-    ) -> classification_pb2.ClassificationResponse:
+    ) -> Any:
         """Runs a signature on examples and returns classes; `timeout` as for `predict`."""
         return self._answer(classify, request, timeout)
 
     def regress(
         self, request: regression_pb2.RegressionRequest, timeout: float | None = None
-    ) -> regression_pb2.RegressionResponse:
+    ) -> Any:
         """Runs a signature on examples and returns values; `timeout` as for `predict`."""
         return self._answer(regress, request, timeout)
 
@@ -149,7 +149,7 @@ class Core:
 
     def multi_inference(
         self, request: inference_pb2.MultiInferenceRequest, timeout: float | None = None
-    ) -> inference_pb2.MultiInferenceResponse:
+    ) -> Any:
         """Runs several signatures of the version that the first task asks for."""
         spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
         with self._acquire(spec) as (number, session):

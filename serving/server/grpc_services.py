@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import Any
 
 import grpc
@@ -155,7 +156,7 @@ def _handlers(service: ServiceDescriptor, core: Core) -> grpc.GenericRpcHandler:
         {
             method.name: grpc.unary_unary_rpc_method_handler(
                 _handler(core, method, _METHODS[service.name][method.name]),
-                response_serializer=GetMessageClass(method.output_type).SerializeToString,
+                response_serializer=methodcaller("SerializeToString"),
             )
             for method in service.methods
         },

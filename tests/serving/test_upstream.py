@@ -188,17 +188,13 @@ def test_classify_and_regress_over_both_transports(server, name):
 
 
 def test_multi_inference_answers_each_task(server):
-    asked = tasks(TWO, (TF1, "regress_x_to_y", REGRESS), (TF1, "classify_x_to_y", CLASSIFY))
-    first, second = server.prediction.MultiInference(asked, timeout=60).results
-    assert first.regression_result.regressions[0].value == 3
-    assert second.classification_result.classifications[0].classes[0].score == 3
-    assert spec_of(first) == (TF1, "regress_x_to_y", VERSION)
-    assert spec_of(second) == (TF1, "classify_x_to_y", VERSION)
-    wrong = tasks(TWO, (TF2, "regress_x_to_y", REGRESS), (TF2, "classify_x_to_y", CLASSIFY))
-    assert refused(server.prediction.MultiInference, wrong) == (
-        "INVALID_ARGUMENT",
-        "Input tensor must be the same for all Signatures.",
-    )
+    for name in (TF1, TF2):
+        asked = tasks(TWO, (name, "regress_x_to_y", REGRESS), (name, "classify_x_to_y", CLASSIFY))
+        first, second = server.prediction.MultiInference(asked, timeout=60).results
+        assert first.regression_result.regressions[0].value == 3
+        assert second.classification_result.classifications[0].classes[0].score == 3
+        assert spec_of(first) == (name, "regress_x_to_y", VERSION)
+        assert spec_of(second) == (name, "classify_x_to_y", VERSION)
 
 
 def test_metadata_over_both_transports(server):

@@ -27,6 +27,12 @@ from tensorflow_serving.apis import (
 )
 
 from serving.errors import ServingError
+from serving.server.handlers.inference_messages import (
+    ClassificationResponse,
+    ClassificationResult,
+    RegressionResponse,
+    RegressionResult,
+)
 from serving.server.servables.base import Servable
 from serving.server.servables.signature_constants import (
     CLASSES,
@@ -45,7 +51,7 @@ def classify(
     timeout: float | None = None,
     *,
     check_method_name: bool = False,
-) -> classification_pb2.ClassificationResponse:
+) -> Any:
     """Runs a signature on examples and returns a list of classes for each.
 
     Args:
@@ -55,13 +61,13 @@ def classify(
         check_method_name: Whether the signature must be declared for this method.
 
     Returns:
-        Label, score or both of each class, as many as the signature gives; `model_spec` carries
-        the signature.
+        A `ClassificationResponse` of `inference_messages`: label, score or both of each class, as
+        many as the signature gives; `model_spec` carries the signature.
 
     Raises:
         ServingError: With TensorFlow Serving's code and text.
     """
-    response = classification_pb2.ClassificationResponse()
+    response = ClassificationResponse()
     return _infer(METHODS[CLASSIFY], session, request, response, timeout, check_method_name)
 
 
@@ -71,9 +77,9 @@ def regress(
     timeout: float | None = None,
     *,
     check_method_name: bool = False,
-) -> regression_pb2.RegressionResponse:
+) -> Any:
     """Runs a signature on examples and returns a value for each; otherwise like `classify`."""
-    response = regression_pb2.RegressionResponse()
+    response = RegressionResponse()
     return _infer(METHODS[REGRESS], session, request, response, timeout, check_method_name)
 
 
@@ -89,7 +95,7 @@ def _infer(
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     signature = signature_of(session, name, "No signature was found with the name")
     fetches = method.fetches(signature, check_method_name)
-    count, arrays = run_examples(session, feed(signature), fetches, request.input, timeout)
+    count, arrays = run_examples(session, {feed(signature)}, fetches, request.input, timeout)
     response.model_spec.signature_name = name
     response.result.CopyFrom(method.result(signature, count, arrays))
     return response
@@ -129,17 +135,21 @@ def feed(signature: meta_graph_pb2.SignatureDef) -> str:
 
 def run_examples(
     session: Servable,
-    feed: str,
+    feeds: Iterable[str],
     fetches: Iterable[str],
     sent: input_pb2.Input,
     timeout: float | None,
 ) -> tuple[int, dict[str, np.ndarray]]:
-    """Runs the graph on the examples; returns their number and the fetched arrays by name."""
+    """Feeds the examples to each of the tensors `feeds`, and runs the graph once.
+
+    Returns:
+        The number of examples, and the fetched arrays by name.
+    """
     examples = _serialized(sent)
     if not examples:
         raise invalid("Input is empty.")
-    names = sorted(fetches)
-    arrays = session.run({feed: np.array(examples, object)}, names, timeout)
+    names, batch = sorted(fetches), np.array(examples, object)
+    arrays = session.run(dict.fromkeys(sorted(feeds), batch), names, timeout)
     return len(examples), dict(zip(names, arrays, strict=True))
 
 
@@ -203,7 +213,7 @@ def _check_input_name(signature: meta_graph_pb2.SignatureDef, kind: str) -> None
 
 def _classification(
     signature: meta_graph_pb2.SignatureDef, count: int, arrays: Mapping[str, np.ndarray]
-) -> classification_pb2.ClassificationResult:
+) -> Any:
     outputs = {key: info.name for key, info in signature.outputs.items()}
     classes = arrays[outputs[CLASSES]] if CLASSES in outputs else None
     scores = arrays[outputs[SCORES]] if SCORES in outputs else None
@@ -220,9 +230,9 @@ def _classification(
         )
     width = next(array.shape[1] for array in (classes, scores) if array is not None)
     absent: Any = [[None] * width] * count
-    labels = absent if classes is None else [[_label(label) for label in row] for row in classes]
+    labels = absent if classes is None else classes.tolist()
     numbers = absent if scores is None else scores.tolist()
-    result = classification_pb2.ClassificationResult()
+    result = ClassificationResult()
     for row_labels, row_numbers in zip(labels, numbers, strict=True):
         add = result.classifications.add().classes.add
         for label, number in zip(row_labels, row_numbers, strict=True):
@@ -242,18 +252,9 @@ def _check_per_class(array: np.ndarray, count: int, key: str, dtype: int) -> Non
         raise invalid(f"Expected {key} output batch size of {count}. Got: {len(array)}")
 
 
-def _label(label: bytes) -> str:
-    try:
-        return label.decode()
-    except UnicodeDecodeError as error:
-        raise ServingError(
-            grpc.StatusCode.INTERNAL, f"The class {label!r} is no UTF-8 and cannot be a label"
-        ) from error
-
-
 def _regression(
     signature: meta_graph_pb2.SignatureDef, count: int, arrays: Mapping[str, np.ndarray]
-) -> regression_pb2.RegressionResult:
+) -> Any:
     array = arrays[signature.outputs[OUTPUTS].name]
     if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
         raise invalid(
@@ -266,7 +267,7 @@ def _regression(
         raise invalid(
             f"Expected output Tensor of DT_FLOAT.  Got: {types_pb2.DataType.Name(_dtype(array))}"
         )
-    result = regression_pb2.RegressionResult()
+    result = RegressionResult()
     for value in array.ravel().tolist():
         result.regressions.add(value=value)
     return result

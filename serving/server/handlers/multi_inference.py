@@ -6,6 +6,8 @@ multi_inference.cc.
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import inference_pb2
@@ -18,6 +20,7 @@ from serving.server.handlers.classify_regress import (
     run_examples,
     signature_of,
 )
+from serving.server.handlers.inference_messages import MultiInferenceResponse
 from serving.server.servables.base import Servable
 from serving.server.servables.signature_constants import CLASSIFY, DEFAULT_SIGNATURE
 
@@ -28,8 +31,10 @@ def multi_inference(
     timeout: float | None = None,
     *,
     check_method_name: bool = False,
-) -> inference_pb2.MultiInferenceResponse:
+) -> Any:
     """Runs several signatures of one model on the same examples, in one run of the graph.
+
+    Each signature's input tensor is fed, as those of TensorFlow 2's exports all have their own.
 
     Args:
         session: The model version that answers.
@@ -38,13 +43,13 @@ def multi_inference(
         check_method_name: Whether signatures must be declared for the methods that run them.
 
     Returns:
-        A result for each task, in their order; its `model_spec` carries model and signature.
+        A `MultiInferenceResponse` of `inference_messages` with a result for each task, in their
+        order; its `model_spec` carries model and signature.
 
     Raises:
-        ServingError: With TensorFlow Serving's code and text. All signatures must read the same
-            input tensor, which those of TensorFlow 2's exports never do.
+        ServingError: With TensorFlow Serving's code and text.
     """
-    shared_feed = ""
+    feeds: set[str] = set()
     fetches: set[str] = set()
     signatures: dict[str, meta_graph_pb2.SignatureDef] = {}
     for task in request.tasks:
@@ -65,12 +70,10 @@ def multi_inference(
                 f"Unsupported signature method_name: {task.method_name}",
             )
         fetches.update(METHODS[task.method_name].fetches(signature, check_method_name))
-        shared_feed = shared_feed or feed(signature)
-        if feed(signature) != shared_feed:
-            raise invalid("Input tensor must be the same for all Signatures.")
+        feeds.add(feed(signature))
 
-    count, arrays = run_examples(session, shared_feed, fetches, request.input, timeout)
-    response = inference_pb2.MultiInferenceResponse()
+    count, arrays = run_examples(session, feeds, fetches, request.input, timeout)
+    response = MultiInferenceResponse()
     for task, (name, signature) in zip(request.tasks, signatures.items(), strict=True):
         result = response.results.add()
         result.model_spec.name = task.model_spec.name

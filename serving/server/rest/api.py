@@ -116,11 +116,13 @@ def answer(
         cors: Whether browsers may send requests from pages of other origins.
     """
     try:
-        if cors and request.method == "OPTIONS":
-            _check_origin(request)
-            return Response(200, b"", _CORS)
-        body = _answer(core, request, timeout_seconds)
-        response = Response(200, body)
+        if request.method == "OPTIONS":  # A preflight, which TensorFlow Serving answers always.
+            origin = re.search("https?://", request.headers.get("origin", ""))
+            response = Response(200 if origin else 400, b"", {})
+        else:
+            response = Response(200, _answer(core, request, timeout_seconds))
+    except _WordlessError as error:
+        response = Response(_HTTP_STATUS[error.code], b"")
     except ServingError as error:
         response = error_response(error)
     except Exception as error:
@@ -137,9 +139,8 @@ def error_response(error: ServingError) -> Response:
     return Response(_HTTP_STATUS[error.code], json_writer.encoded(body))
 
 
-def _check_origin(request: Request) -> None:
-    if not re.search("https?://", request.headers.get("origin", "")):
-        raise ServingError(_Code.FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
+class _WordlessError(ServingError):
+    """An error whose text TensorFlow Serving does not send."""
 
 
 def _answer(core: Core, request: Request, timeout: float | None) -> bytes:
@@ -180,7 +181,10 @@ def _spec(match: re.Match[str]) -> model_pb2.ModelSpec:
         # Without leading zeros, so that the length bounds the work.
         digits = match["version"].lstrip("0") or "0"
         if len(digits) > len(str(_MAX_VERSION)) or int(digits) > _MAX_VERSION:
-            raise json_tensor.invalid(f"Failed to convert version: {match['version']} to numeric.")
+            raise _WordlessError(
+                _Code.INVALID_ARGUMENT,
+                f"Failed to convert version: {match['version']} to numeric.",
+            )
         spec.version.value = int(digits)
     if match["label"]:
         spec.version_label = _unquoted(match["label"])

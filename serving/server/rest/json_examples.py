@@ -9,12 +9,18 @@ from typing import Any
 
 import numpy as np
 from tensorflow.core.example import example_pb2, feature_pb2
-from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from serving.server.rest import json_reader, json_writer
 from serving.server.rest.json_tensor import read_request
-from serving.server.rest.json_values import TooBigError, decode_base64, invalid, is_base64, to_float
+from serving.server.rest.json_values import (
+    TooBigError,
+    decode_base64,
+    invalid,
+    is_base64,
+    misshapen,
+    to_float,
+)
 
 _MAX_INT64 = 2**63 - 1
 
@@ -40,15 +46,14 @@ def fill_examples_request(
             with_context = request.input.example_list_with_context
             with_context.context.CopyFrom(_example(document["context"]))
             listed = with_context.examples
-        shown = f"JSON Value: {json_writer.shown(document)}" if not _examples_in(document) else ""
         if "examples" not in document:
-            raise invalid(
-                f"{shown} When method is classify, key 'examples' is expected and was not found"
+            raise misshapen(
+                document, "When method is classify, key 'examples' is expected and was not found"
             )
         if not isinstance(document["examples"], list):
-            raise invalid(f"{shown} Expecting 'examples' value to be an list/array")
+            raise misshapen(document, "Expecting 'examples' value to be an list/array")
         if not document["examples"]:
-            raise invalid(f"{shown} 'examples' value is an empty array")
+            raise misshapen(document, "'examples' value is an empty array")
         for value in document["examples"]:
             listed.append(_example(value))
     except TooBigError:
@@ -56,8 +61,11 @@ def fill_examples_request(
         raise
 
 
-def classification_response(result: classification_pb2.ClassificationResult) -> bytes:
-    """Returns {"results": [[[label, score], …], …]}.
+def classification_response(result: Any) -> bytes:
+    """Returns {"results": [[[label, score], …], …]}; the labels are sent byte by byte.
+
+    Args:
+        result: A `ClassificationResult` of `handlers.inference_messages`.
 
     Raises:
         ServingError: There is no result.
@@ -69,7 +77,7 @@ def classification_response(result: classification_pb2.ClassificationResult) -> 
         classes = classifications.classes
         scores = json_writer.decimals(np.array([each.score for each in classes], np.float32))
         pairs = [
-            f"[{json_writer.quoted(each.label)}, {score}]"
+            f"[{json_writer.quoted(json_reader.decoded(each.label))}, {score}]"
             for each, score in zip(classes, scores, strict=True)
         ]
         lists.append(f"[{', '.join(pairs)}]")
@@ -78,7 +86,7 @@ def classification_response(result: classification_pb2.ClassificationResult) -> 
     )
 
 
-def regression_response(result: regression_pb2.RegressionResult) -> bytes:
+def regression_response(result: Any) -> bytes:
     """Returns {"results": [value, …]}.
 
     Raises:
@@ -89,10 +97,6 @@ def regression_response(result: regression_pb2.RegressionResult) -> bytes:
     values = np.array([each.value for each in result.regressions], np.float32)
     texts = json_writer.decimals(values)
     return json_writer.encoded(json_writer.object_of([("results", f"[{', '.join(texts)}]")], 0))
-
-
-def _examples_in(document: dict[str, Any]) -> bool:
-    return isinstance(document.get("examples"), list) and bool(document["examples"])
 
 
 def _example(value: Any) -> example_pb2.Example:
@@ -115,13 +119,11 @@ def _add(feature: feature_pb2.Feature, value: Any, name: str) -> None:
         content = decode_base64(value) if isinstance(value, dict) else json_writer.encoded(value)
         _of_kind(feature, "bytes_list", name).bytes_list.value.append(content)
     elif isinstance(value, float):
-        _of_kind(feature, "float_list", name).float_list.value.append(
-            to_float(value, types_pb2.DT_FLOAT)
-        )
+        _of_kind(feature, "float_list", name).float_list.value.append(to_float(value))
     elif isinstance(value, int):
         _of_kind(feature, "int64_list", name)
         if value > _MAX_INT64:
-            raise invalid(f"Feature: {name} has uint64 element. Only int64 is supported.")
+            raise invalid(f"Feature: {name} has uint64_t element. Only int64_t is supported.")
         feature.int64_list.value.append(int(value))
     else:
         raise invalid(

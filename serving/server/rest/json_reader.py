@@ -1,11 +1,13 @@
 """A JSON parser with TensorFlow Serving's rules, which are RapidJSON's.
 
-Errors and their offsets are RapidJSON's. A valid document is parsed by Python's own parser in C;
-only one that it rejects is parsed again, byte by byte, to accept what only RapidJSON accepts, or to
-name the error. As in TensorFlow Serving, text after the document is ignored, and bytes that are not
-UTF-8 pass through strings unchanged.
+Errors and their offsets are RapidJSON's, and lists may be nested to any depth. A valid document is
+parsed by Python's own parser in C; only one that it rejects is parsed again, step by step, to
+accept what only RapidJSON accepts, or to name the error. What is plain in it goes through Python's
+parser even then. As in TensorFlow Serving, text after the document is ignored, and bytes that are
+not UTF-8 pass through strings unchanged.
 
-Counterparts: tensorflow_serving/util/json_tensor.cc; RapidJSON's reader.h and error/en.h.
+Counterparts: tensorflow_serving/util/json_tensor.cc; RapidJSON 1.1.0's reader.h (its iterative
+parser) and error/en.h.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 
 from serving.errors import ServingError
+from serving.server.rest.json_plain import PLAIN_CHARACTERS, PLAIN_ITEMS
 
 _WHITESPACE = " \t\r\n"
 _MAX_UINT64 = 2**64 - 1
@@ -28,7 +32,7 @@ _LONE_SURROGATE = re.compile(
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
 _SPACES = re.compile(rb"[ \t\r\n]*")
-_PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
+_OPENINGS = re.compile(rb"(?:\[[ \t\r\n]*+(?!\]))++")  # Without that of an empty list.
 _INTEGER = re.compile(rb"0|[1-9][0-9]*")
 _DIGITS = re.compile(rb"[0-9]+")
 _HEX = re.compile(rb"[0-9a-fA-F]{4}")
@@ -67,28 +71,23 @@ def read(body: bytes) -> Any:
     if not body:
         raise _parse_error("The document is empty")
     try:
-        text = body.decode().removeprefix("\ufeff").lstrip(_WHITESPACE)
+        text = decoded(body).removeprefix("\ufeff").lstrip(_WHITESPACE)
         # Python's parser would accept the start of a number as the document and ignore the rest.
         structured = text.startswith(("{", "["))
         if structured and ("\\u" not in text or not _LONE_SURROGATE.search(text)):
             return _DECODER.raw_decode(text)[0]
-    except RecursionError:
-        raise _parse_error("The document is nested too deeply") from None
-    except ValueError:  # Not UTF-8, not JSON, or an integer of thousands of digits.
+    except (ValueError, RecursionError):  # Also an integer of thousands of digits.
         pass
     return read_exactly(body)
 
 
 def read_exactly(body: bytes) -> Any:
-    """Parses a document by RapidJSON's own rules; slow.
+    """Parses a document by RapidJSON's own rules; slower.
 
     Raises:
         ServingError: INVALID_ARGUMENT with RapidJSON's text and the offset in bytes.
     """
-    try:
-        return _Reader(body).document()
-    except RecursionError:
-        raise _parse_error("The document is nested too deeply") from None
+    return _Reader(body).document()
 
 
 def number(value: Any) -> Any:
@@ -118,25 +117,87 @@ def _parse_error(text: str) -> ServingError:
     return ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"JSON Parse error: {text}")
 
 
+@dataclass
+class _OpenObject:
+    """An object of which more is to come; `key` is that of the next value."""
+
+    pairs: list[tuple[str, Any]] = field(default_factory=list)
+    key: str = ""
+
+
 class _Reader:
-    """A recursive-descent parser with RapidJSON's rules."""
+    """A parser with RapidJSON's rules, without recursion."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
-        self._at = 3 if body.startswith(b"\xef\xbb\xbf") else 0
+        self._at = 0
+        for byte in (b"\xef", b"\xbb", b"\xbf"):
+            self._take(byte)
 
     def document(self) -> Any:
         self._match(_SPACES)
-        if self._peek() in (b"", b"\0"):
+        if self._peek() in (b"", b"\0", b"]", b"}", b",", b":"):
             raise self._error("The document is empty.")
-        return self._value()
+        around: list[list[Any] | _OpenObject] = []
+        while True:
+            if openings := self._match(_OPENINGS):
+                around.extend([] for _ in range(openings.count(b"[")))
+                self._before_value(around[-1])
+                continue
+            if self._peek() == b"[":
+                value = self._empty(b"]", [])
+            elif self._peek() != b"{":
+                value = self._scalar()
+            elif (value := self._empty(b"}", {})) is None:
+                around.append(_OpenObject())
+                self._before_value(around[-1])
+                continue
+            while around:
+                if self._continues(around[-1], value):
+                    self._before_value(around[-1])
+                    break
+                ended = around.pop()
+                value = ended if isinstance(ended, list) else _object(ended.pairs)
+            else:
+                return value
 
-    def _value(self) -> Any:
+    def _empty(self, end: bytes, value: Any) -> Any:
+        """Passes over an opening bracket; returns `value` if the closing one follows at once."""
+        self._step()
+        return value if self._take(end) else None
+
+    def _continues(self, around: list[Any] | _OpenObject, value: Any) -> bool:
+        """Adds a value to a list or object; returns whether another one follows."""
+        listed = isinstance(around, list)
+        if isinstance(around, list):
+            around.append(value)
+        else:
+            around.pairs.append((around.key, value))
+        self._match(_SPACES)
+        if self._take(b"]" if listed else b"}"):
+            return False
+        if self._peek() != b",":
+            what = "']' after an array element" if listed else "'}' after an object member"
+            raise self._error(f"Missing a comma or {what}.")
+        self._step()
+        return True
+
+    def _before_value(self, around: list[Any] | _OpenObject) -> None:
+        """Reads what precedes a value: plain items with their commas, or a key with its colon."""
+        if isinstance(around, list):
+            if items := decoded(self._match(PLAIN_ITEMS)).rstrip(_WHITESPACE).removesuffix(","):
+                around.extend(_DECODER.decode(f"[{items}]"))
+            return
+        if self._peek() != b'"':
+            raise self._error("Missing a name for object member.")
+        around.key = self._string()
+        self._match(_SPACES)
+        if self._peek() != b":":
+            raise self._error("Missing a colon after a name of object member.")
+        self._step()
+
+    def _scalar(self) -> Any:
         first = self._peek()
-        if first == b"{":
-            return self._members()
-        if first == b"[":
-            return self._items()
         if first == b'"':
             return self._string()
         for word, value in ((b"null", None), (b"true", True), (b"false", False)):
@@ -144,41 +205,6 @@ class _Reader:
                 self._expect(word)
                 return value
         return self._number()
-
-    def _members(self) -> dict[str, Any]:
-        pairs: list[tuple[str, Any]] = []
-        self._step()
-        if self._take(b"}"):
-            return {}
-        while True:
-            if self._peek() != b'"':
-                raise self._error("Missing a name for object member.")
-            key = self._string()
-            self._match(_SPACES)
-            if self._peek() != b":":
-                raise self._error("Missing a colon after a name of object member.")
-            self._step()
-            pairs.append((key, self._value()))
-            self._match(_SPACES)
-            if self._take(b"}"):
-                return _object(pairs)
-            if self._peek() != b",":
-                raise self._error("Missing a comma or } after an object member.")
-            self._step()
-
-    def _items(self) -> list[Any]:
-        items: list[Any] = []
-        self._step()
-        if self._take(b"]"):
-            return items
-        while True:
-            items.append(self._value())
-            self._match(_SPACES)
-            if self._take(b"]"):
-                return items
-            if self._peek() != b",":
-                raise self._error("Missing a comma or ] after an array element.")
-            self._step()
 
     def _number(self) -> int | float:
         start = self._at
@@ -215,15 +241,15 @@ class _Reader:
         self._at += 1
         pieces = []
         while True:
-            pieces.append(self._match(_PLAIN))
+            pieces.append(_DECODER.decode(f'"{decoded(self._match(PLAIN_CHARACTERS))}"'))
             if self._take(b'"'):
-                return decoded(b"".join(pieces))
+                return "".join(pieces)
             if self._peek() == b"\\":
-                pieces.append(self._escape())
+                pieces.append(decoded(self._escape()))
             elif self._peek() in (b"", b"\0"):
                 raise self._error("Missing a closing quotation mark in string.")
-            else:
-                raise self._error("Invalid encoding in string.")
+            else:  # A control character.
+                raise self._error("Invalid escape character in string.")
 
     def _escape(self) -> bytes:
         start = self._at
@@ -235,13 +261,12 @@ class _Reader:
         if name != b"u":
             raise self._error("Invalid escape character in string.", start)
         code = self._hex(start)
-        if 0xD800 <= code < 0xE000:
-            paired = code < 0xDC00 and self._take(b"\\u")
-            low = self._hex(start) if paired else 0
+        if 0xD800 <= code < 0xDC00:
+            low = self._hex(start) if self._take(b"\\u") else 0
             if not 0xDC00 <= low < 0xE000:
                 raise self._error("The surrogate pair in string is invalid.", start)
             code = 0x10000 + ((code - 0xD800) << 10 | (low - 0xDC00))
-        return chr(code).encode()
+        return chr(code).encode("utf-8", "surrogatepass")
 
     def _hex(self, start: int) -> int:
         digits = self._match(_HEX)

@@ -60,7 +60,7 @@ def fill_predict_request(
         if "instances" in document:
             instances = document["instances"]
             if not isinstance(instances, list):
-                raise misshapen(document, "Excepting 'instances' to be an list/array")
+                raise misshapen(document, "Expecting 'instances' to be an list/array")
             if not instances:
                 raise misshapen(document, "No values in 'instances' array")
             inputs = _from_instances(instances, dtypes)

@@ -78,13 +78,11 @@ def _regular(leaves: list[Any], dtype: int) -> bool:
         )
     if not kinds <= {int, float, json_reader.Constant}:
         return False
-    limits: Any = np.finfo(numpy_type)
-    if int in kinds:
-        whole = leaves if kinds == {int} else [each for each in leaves if type(each) is int]
-        if max(max(whole), -min(whole)) >= 2 ** (limits.nmant + 1):
-            return False
-    # False for values beyond the type's range and for infinities, which may be beyond a double's.
-    return bool(np.all(~(np.abs(np.array(leaves, np.float64)) > float(limits.max))))
+    try:
+        # An infinity may be a number beyond a double's range.
+        return not np.isinf(np.array(leaves, np.float64)).any()
+    except OverflowError:
+        return False
 
 
 def packed(values: list[Any], dtype: int) -> np.ndarray:
@@ -97,7 +95,8 @@ def packed(values: list[Any], dtype: int) -> np.ndarray:
         ]
         return array
     if issubclass(numpy_type, np.floating):
-        return np.array(values, np.float64).astype(numpy_type)
+        with np.errstate(over="ignore"):  # What is beyond the type's range becomes infinite.
+            return np.array(values, np.float64).astype(numpy_type)
     return np.array(values, np.int64 if numpy_type in _READ_AS_INT32 else numpy_type).astype(
         numpy_type
     )
@@ -155,7 +154,7 @@ def _element(value: Any, dtype: int) -> Any:
             )
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if issubclass(numpy_type, np.floating):
-            return to_float(value, dtype)
+            return to_float(value)
         limits = _limits(numpy_type)
         if type(value) is int and limits.min <= value <= limits.max:
             return value
@@ -207,20 +206,9 @@ def is_base64(value: Any) -> bool:
     )
 
 
-def to_float(value: Any, dtype: int) -> float:
-    """Returns a number as float or double, or raises if that loses precision."""
-    value = json_reader.number(_checked(value))
-    limits = np.finfo(TYPES[dtype])
-    if isinstance(value, int):
-        lossless = abs(value) < 2 ** (limits.nmant + 1)
-    else:
-        lossless = not math.isfinite(value) or abs(value) <= float(limits.max)
-    if not lossless:
-        raise invalid(
-            f"Cannot convert JSON value: {json_writer.shown(value)} to {dtype_name(dtype)} "
-            "without loss of precision."
-        )
-    return float(value)
+def to_float(value: int | float) -> float:
+    """Returns a number as a double, as which it is cast to any type of floats."""
+    return float(_checked(value))
 
 
 def invalid(text: str) -> ServingError:

@@ -6,22 +6,22 @@ internal/dtoa.h.
 
 from __future__ import annotations
 
+import contextlib
 import decimal
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
-import grpc
 import numpy as np
 
-from serving.errors import ServingError
-from serving.server.rest.json_reader import members, number
+from serving.server.rest.json_reader import decoded, members, number
 
 _ESCAPES = {code: f"\\u{code:04X}" for code in range(32)} | {
     ord(plain): f"\\{name}" for plain, name in zip('"\\\b\f\n\r\t', '"\\bfnrt', strict=True)
 }
 _INDENT = "    "
+_SHOWN_BYTES = 256
 
 
 def kind(value: Any) -> str:
@@ -33,18 +33,14 @@ def kind(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Returns a value as in error texts."""
-    value = number(value)
-    if isinstance(value, float):
-        single = abs(value) <= float(np.finfo(np.float32).max)
-        return decimals(np.array([value], np.float32 if single else np.float64))[0]
-    try:
-        return _pretty(value, "\n")
-    except RecursionError:
-        raise ServingError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "JSON Parse error: The document is nested too deeply",
-        ) from None
+    """Returns a value as in error texts: lists on one line, and cut once it has 256 bytes.
+
+    A string is never cut. As RapidJSON writes no NaN and no infinity, a text ends before these.
+    """
+    out = bytearray()
+    with contextlib.suppress(_EndOfTextError):
+        _show(value, "", "\n", out)
+    return decoded(bytes(out))
 
 
 def quoted(text: str) -> str:
@@ -150,26 +146,44 @@ def _constant(value: float) -> str:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _pretty(value: Any, line: str) -> str:
-    """Returns a value over several lines; `line` is a line feed with the current indent."""
+class _EndOfTextError(Exception):
+    """Nothing more is shown."""
+
+
+def _show(value: Any, before: str, line: str, out: bytearray) -> None:
+    """Appends a value, after the text before it; `line` is a line feed with the current indent."""
     value = number(value)
     inner = line + _INDENT
-    if isinstance(value, dict) and value:
-        pairs = [f"{quoted(key)}: {_pretty(item, inner)}" for key, item in members(value)]
-        return f"{{{inner}{f',{inner}'.join(pairs)}{line}}}"
-    if isinstance(value, list) and value:
-        return f"[{inner}{f',{inner}'.join([_pretty(item, inner) for item in value])}{line}]"
-    if isinstance(value, str):
-        return quoted(value)
-    if isinstance(value, float):
-        return _double(value)
-    return json.dumps(value)
+    if isinstance(value, dict):
+        _put(f"{before}{{", out)
+        for index, (key, item) in enumerate(members(value)):
+            _put(f"{',' if index else ''}{inner}{quoted(key)}", out)
+            _show(item, ": ", inner, out)
+        _put(f"{line}}}" if value else "}", out)
+    elif isinstance(value, list):
+        _put(f"{before}[", out)
+        for index, item in enumerate(value):
+            _show(item, ", " if index else "", inner, out)
+        _put("]", out)
+    elif isinstance(value, str):
+        _put(f"{before}{quoted(value)}", out)
+    elif not isinstance(value, float):
+        _put(f"{before}{json.dumps(value)}", out)
+    elif math.isfinite(value):
+        _put(f"{before}{_double(value)}", out)
+    else:
+        _put(before, out)
+        raise _EndOfTextError
+
+
+def _put(text: str, out: bytearray) -> None:
+    if len(out) >= _SHOWN_BYTES:
+        raise _EndOfTextError
+    out += encoded(text)
 
 
 def _double(value: float) -> str:
-    """Returns the shortest text of a double in RapidJSON's layout."""
-    if not math.isfinite(value):
-        return _constant(value)
+    """Returns the shortest text of a finite double in RapidJSON's layout."""
     sign = "-" if math.copysign(1, value) < 0 else ""
     if value == 0:
         return f"{sign}0.0"

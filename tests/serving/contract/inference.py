@@ -346,26 +346,6 @@ MULTI_INFERENCE_CALL_ERRORS = [
             "No regression outputs found in SignatureDef: inputs {…}…",
         ),
         (
-            "signatures with inputs of their own",
-            tasks(
-                X,
-                (GOOD, "regress_x_to_y", REGRESS),
-                (GOOD, "classify_x2_to_y3", CLASSIFY),
-            ),
-            "INVALID_ARGUMENT",
-            "Input tensor must be the same for all Signatures.",
-        ),
-        (
-            "signatures that TensorFlow 2 wrote, whose inputs are always their own",
-            tasks(
-                X,
-                (TF2, "regress_x_to_y", REGRESS),
-                (TF2, "classify_x_to_y", CLASSIFY),
-            ),
-            "INVALID_ARGUMENT",
-            "Input tensor must be the same for all Signatures.",
-        ),
-        (
             "no examples",
             tasks(NOTHING, (GOOD, "regress_x_to_y", REGRESS)),
             "INVALID_ARGUMENT",
@@ -504,6 +484,23 @@ ANSWERS = [
                 ),
                 inference_pb2.InferenceResult(
                     model_spec=_spec(GOOD, "regress_x_to_y"), regression_result=_values(3, 4)
+                ),
+            ]
+        ),
+    ),
+    Case(
+        "results of signatures that TensorFlow 2 wrote, whose inputs are their own",
+        MULTI_INFERENCE_CALL,
+        tasks(X, (TF2, "regress_x_to_y", REGRESS), (TF2, "classify_x_to_y", CLASSIFY)),
+        "OK",
+        answer=inference_pb2.MultiInferenceResponse(
+            results=[
+                inference_pb2.InferenceResult(
+                    model_spec=_spec(TF2, "regress_x_to_y"), regression_result=_values(3)
+                ),
+                inference_pb2.InferenceResult(
+                    model_spec=_spec(TF2, "classify_x_to_y"),
+                    classification_result=_classes([[3.0]]),
                 ),
             ]
         ),

@@ -39,7 +39,8 @@ class RestCase:
         path: Path, as it is sent.
         body: Bytes, or what becomes JSON.
         status: Status of HTTP.
-        answer: The whole answer, or the text of the error; "…" stands for anything.
+        answer: The whole answer, or the text of the error; "…" stands for anything; b"" is an
+            empty body.
     """
 
     name: str
@@ -111,17 +112,11 @@ PATHS = [
             ("PUT", f"{HALF}:predict"),
             ("DELETE", HALF),
             ("PATCH", HALF),
-            ("OPTIONS", f"{HALF}:predict"),
         ]
         for text in [f"Malformed request: {method} {path}"]
     ),
-    _post(
-        "a version beyond 64 bits",
-        f"{HALF}/versions/{DIGITS}:predict",
-        X,
-        400,
-        f"Failed to convert version: {DIGITS} to numeric.",
-    ),
+    _post("a version beyond 64 bits", f"{HALF}/versions/{DIGITS}:predict", X, 400, b""),
+    RestCase("a preflight without an origin", "OPTIONS", f"{HALF}:predict", b"", 400, b""),
     *(
         _post(f"{name} by {method}", f"/v1/models/{path}:{method}", body, status, text)
         for method, body in [
@@ -204,15 +199,29 @@ DOCUMENTS = [
     _parse("no body", b"", "The document is empty"),
     _parse("white space", b" \n ", "The document is empty. at offset: 3"),
     _parse("no JSON", b"instances = [1, 2]", "Invalid value. at offset: 0"),
-    _parse("a body that ends early", b'{"instances": [1', "Missing a comma or ] …at offset: 16"),
+    _parse("a body that ends early", b'{"instances": [1', "Missing a comma or ']' …at offset: 16"),
     _parse("a trailing comma", b'{"instances": [1],}', "Missing a name for …at offset: 18"),
     _parse("a number beyond a double", b'{"instances": [1e999]}', "Number too big …at offset: 15"),
-    _parse(
-        "lists in lists", b'{"instances":' + b"[" * 200_000, "The document is nested too deeply"
+    _parse("lists in lists", b'{"instances":' + b"[" * 200_000, "Invalid value. at offset: 200013"),
+    _parse("an object that ends early", b'{"instances": [1]', "Missing a comma or '}' …: 17"),
+    _predict(
+        "lists in lists that nobody reads",
+        HALF,
+        b'{"instances": [1], "nested": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        200,
+        {"predictions": [2.5]},
+    ),
+    _predict(
+        "lists in lists for a name",
+        HALF,
+        b'{"signature_name": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        400,
+        'JSON Value: {\n    "signature_name": ' + "[" * 232 + " not formatted correctly. "
+        "'signature_name' key must be a string value.",
     ),
     _predict("text after the document", HALF, b'{"instances": [1, 2]} [', 200, Y),
     _predict("a key twice", HALF, b'{"instances": [1, 2], "instances": 5}', 200, Y),
-    _predict("a list", HALF, [1], 400, "JSON Value: [\n    1\n] Is not object"),
+    _predict("a list", HALF, [1], 400, "JSON Value: [1] Is not object"),
     _predict("neither key", HALF, {}, 400, "Missing 'inputs' or 'instances' key"),
     _predict(
         "both keys",
@@ -227,7 +236,7 @@ DOCUMENTS = [
         HALF,
         {"instances": 1},
         400,
-        "JSON Value: {\n    \"instances\": 1\n} Excepting 'instances' to be an list/array",
+        "JSON Value: {\n    \"instances\": 1\n} Expecting 'instances' to be an list/array",
     ),
     _predict(
         "no instances",
@@ -333,12 +342,16 @@ ROWS = [
     _predict(
         "an integer that no float32 holds",
         HALF,
-        {"instances": [16777217]},
+        {"instances": [16777217, 1e39]},
+        200,
+        {"predictions": [8388610.0, float("inf")]},
+    ),
+    _predict(
+        "a double for an integer",
+        "/v1/models/count",
+        {"inputs": 0.1234567890123},
         400,
-        _element(
-            "INVALID_ARGUMENT: Cannot convert JSON value: 16777217 to float "
-            "without loss of precision."
-        ),
+        "JSON Value: 0.1234567890123 Type: Number is not of expected type: int64",
     ),
     _predict(
         "rows of unequal size",
@@ -497,6 +510,13 @@ INFERENCE = [
         {"results": [[["sí", 0.25], ["no", 0.75]]]},
     ),
     _post(
+        "classify with a label that is not UTF-8",
+        f"{CLASSIFIER}:classify",
+        {"signature_name": "classes_not_utf8", "examples": [{"probability": 0.25}]},
+        200,
+        {"results": [[["\udcff", 0.0]]]},
+    ),
+    _post(
         "regress with a context",
         f"{EXAMPLES}:regress",
         {"signature_name": "regress_x_to_y", "context": {"x": 2.0}, "examples": [{}, {"x": 4.0}]},
@@ -545,6 +565,11 @@ INFERENCE = [
                 "an unusable value",
                 {"examples": [{"x": [1.0, None]}]},
                 "Feature: x has element with unexpected JSON type: Null",
+            ),
+            (
+                "an integer of 64 bits without a sign",
+                {"examples": [{"x": [2**64 - 1]}]},
+                "Feature: x has uint64_t element. Only int64_t is supported.",
             ),
             (
                 "values of two kinds",

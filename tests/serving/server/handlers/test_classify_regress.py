@@ -98,12 +98,15 @@ def test_the_method_name_of_a_signature_counts_only_if_it_is_to_be_checked(sessi
     )
 
 
-def test_a_label_that_is_no_text_is_an_error_in_words(sessions):
-    message = classification("", "classes_not_utf8", examples({"probability": 1.0}))
-    with pytest.raises(ServingError) as raised:
-        classify(sessions["classifier"], message)
-    assert raised.value.code is grpc.StatusCode.INTERNAL
-    assert raised.value.message == r"The class b'\xff' is no UTF-8 and cannot be a label"
+def test_a_label_that_is_no_text_is_answered_byte_by_byte(sessions, address):
+    message = classification("classifier", "classes_not_utf8", examples({"probability": 1.0}))
+    (classifications,) = classify(sessions["classifier"], message).result.classifications
+    assert [each.label for each in classifications.classes] == [b"\xff"]
+    with grpc.insecure_channel(address) as channel:
+        # Without a message class, which would reject what is not UTF-8.
+        call: Any = channel.unary_unary("/tensorflow.serving.PredictionService/Classify")
+        sent = call(message.SerializeToString(), timeout=20)
+    assert b"\x0a\x01\xff" in sent  # Field 1, one byte.
 
 
 def test_a_model_is_left_as_it_was(sessions):

@@ -31,13 +31,14 @@ def test_the_first_task_chooses_the_version(service):
     assert [result.model_spec.version.value for result in results] == [1, 1]
 
 
-def test_several_tasks_take_one_run(sessions):
-    session = Counting(sessions[TF1])
+@pytest.mark.parametrize("model", [TF1, TF2])
+def test_several_tasks_take_one_run(sessions, model):
+    session = Counting(sessions[model])
     message = tasks(
         X,
-        (TF1, "regress_x_to_y", REGRESS),
-        (TF1, "regress_x_to_y2", REGRESS),
-        (TF1, "classify_x_to_y", CLASSIFY),
+        (model, "regress_x_to_y", REGRESS),
+        (model, "regress_x_to_y2", REGRESS),
+        (model, "classify_x_to_y", CLASSIFY),
     )
     response = multi_inference(session, message, 5.0)  # type: ignore[arg-type]
     assert len(response.results) == 3
@@ -51,7 +52,7 @@ def test_several_inferences_check_method_names_too(sessions):
         multi_inference(sessions[TF2], message, check_method_name=True)
 
 
-def test_no_task_at_all_names_the_tensor_that_is_missing(sessions):
+def test_no_task_at_all_leaves_nothing_to_run(sessions):
     """As in a warmup record, which no model name has to be found for."""
-    with pytest.raises(ServingError, match="Tensor :0, specified in either feed_devices"):
+    with pytest.raises(ServingError, match="Must specify at least one target to fetch or execute"):
         multi_inference(sessions[TF1], tasks(X))

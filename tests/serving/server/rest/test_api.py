@@ -12,15 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_status_pb2,
     predict_pb2,
-    regression_pb2,
 )
 
 from serving.errors import ServingError
 from serving.protocol import tensors
 from serving.server import core
+from serving.server.handlers import inference_messages
 from serving.server.monitoring.observation import Observation
 from serving.server.rest import api
 from serving.server.rest.api import Request, Response
@@ -77,13 +76,13 @@ class Core(core.Core):
 
     def classify(self, request, timeout=None):
         self._note(request, timeout)
-        return classification_pb2.ClassificationResponse(
-            result={"classifications": [{"classes": [{"label": "a", "score": 0.5}]}]}
+        return inference_messages.ClassificationResponse(
+            result={"classifications": [{"classes": [{"label": b"a", "score": 0.5}]}]}
         )
 
     def regress(self, request, timeout=None):
         self._note(request, timeout)
-        return regression_pb2.RegressionResponse(result={"regressions": [{"value": 2}]})
+        return inference_messages.RegressionResponse(result={"regressions": [{"value": 2}]})
 
     def status(self, request):
         self._note(request)
@@ -166,8 +165,7 @@ def test_a_version_beyond_64_bits_is_refused(digits):
         Request("POST", f"/v1/models/m/versions/{digits}:regress"),
     ):
         response = answer(Core(), request)
-        assert response.status == 400
-        assert error_of(response) == f"Failed to convert version: {digits} to numeric."
+        assert response == Response(400, b"", {"Content-Type": "application/json"})
 
 
 def test_the_status_has_64_bits_as_text_and_enums_by_name():
@@ -242,17 +240,14 @@ def test_pages_of_other_origins_may_ask_if_that_is_wanted(origin):
 
 @pytest.mark.parametrize("headers", [{}, {"origin": ""}, {"origin": "file://"}])
 def test_a_preflight_without_an_origin_is_refused(headers):
-    response = answer(Core(), Request("OPTIONS", PREDICT.path, headers), cors=True)
-    assert response.status == 400
-    assert error_of(response) == "Origin header is missing in CORS preflight"
+    request = Request("OPTIONS", PREDICT.path, headers)
+    assert answer(Core(), request, cors=True) == Response(400, b"", CORS)
+    assert answer(Core(), request) == Response(400, b"", {})
 
 
-def test_without_the_wish_a_preflight_is_malformed():
+def test_without_the_wish_a_preflight_permits_nothing():
     request = Request("OPTIONS", PREDICT.path, {"origin": "http://a.example"})
-    response = answer(Core(), request)
-    assert response.status == 400
-    assert error_of(response) == f"Malformed request: OPTIONS {PREDICT.path}"
-    assert response.headers == {"Content-Type": "application/json"}
+    assert answer(Core(), request) == Response(200, b"", {})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from serving.errors import ServingError
+from serving.server.handlers import inference_messages
 from serving.server.rest.json_examples import (
     classification_response,
     fill_examples_request,
@@ -101,11 +102,7 @@ def test_of_a_repeated_feature_the_last_counts(request_of):
         ('{"examples": [{"x": {"b64": "?"}}]}', "Unable to base64 decode"),
         (
             '{"examples": [{"x": [20, 18446744073709551603]}]}',
-            "Feature: x has uint64 element. Only int64 is supported.",
-        ),
-        (
-            '{"examples": [{"x": 1.7976931348623157e308}]}',
-            "Cannot convert JSON value: 1.7976931348623157e+308 to float …",
+            "Feature: x has uint64_t element. Only int64_t is supported.",
         ),
         ('{"examples": [{"x": 1e999}]}', "JSON Parse error: Number too big …at offset: 20"),
         ('{"examples": [true]}', "Example must be JSON object but got JSON True"),
@@ -124,18 +121,27 @@ def test_an_integer_beyond_64_bits_is_a_float(request_of):
     assert features(message.input.example_list.examples[0])["x"] == ["float_list", 1.5, 2.0**64]
 
 
+def test_a_number_beyond_a_float_is_infinite(request_of):
+    message = request_of(b'{"examples": [{"x": [16777217.0, -1.7976931348623157e308]}]}')
+    assert features(message.input.example_list.examples[0])["x"] == [
+        "float_list",
+        2.0**24,
+        -math.inf,
+    ]
+
+
 def test_classes_are_printed_with_their_scores():
     result = text_format.Parse(
         """classifications { classes { label: "car" score: 0.2 } classes { label: "é\\"" } }
-        classifications { classes { score: inf } }
+        classifications { classes { label: "\\377" score: inf } }
         classifications { }""",
-        classification_pb2.ClassificationResult(),
+        inference_messages.ClassificationResult(),
     )
-    assert classification_response(result).decode() == (
-        '{\n    "results": [[["car", 0.2], ["é\\"", 0.0]], [["", Infinity]], []\n    ]\n}'
+    assert classification_response(result).decode("utf-8", "surrogateescape") == (
+        '{\n    "results": [[["car", 0.2], ["é\\"", 0.0]], [["\udcff", Infinity]], []\n    ]\n}'
     )
     with pytest.raises(ServingError, match="Cannot convert empty ClassificationResults to JSON"):
-        classification_response(classification_pb2.ClassificationResult())
+        classification_response(inference_messages.ClassificationResult())
 
 
 def test_values_are_printed():

@@ -122,6 +122,7 @@ def test_bytes_that_are_no_utf8_pass_through_strings():
         (b" \t\r\n", "The document is empty. at offset: 4"),
         (b"\x00", "The document is empty. at offset: 0"),
         (b"x", "Invalid value. at offset: 0"),
+        *((end, "The document is empty. at offset: 0") for end in (b"]", b"}", b",", b":")),
         (b"'a'", "Invalid value. at offset: 0"),
         (b"trap", "Invalid value. at offset: 2"),
         (b"[nul", "Invalid value. at offset: 4"),
@@ -131,14 +132,14 @@ def test_bytes_that_are_no_utf8_pass_through_strings():
         (b"Infi", "Invalid value. at offset: 4"),
         (b"Na", "Invalid value. at offset: 2"),
         (b"[1,]", "Invalid value. at offset: 3"),
-        (b"[1 2]", "Missing a comma or ] after an array element. at offset: 3"),
-        (b"[01]", "Missing a comma or ] after an array element. at offset: 2"),
-        (b"[1", "Missing a comma or ] after an array element. at offset: 2"),
+        (b"[1 2]", "Missing a comma or ']' after an array element. at offset: 3"),
+        (b"[01]", "Missing a comma or ']' after an array element. at offset: 2"),
+        (b"[1", "Missing a comma or ']' after an array element. at offset: 2"),
         (b"{", "Missing a name for object member. at offset: 1"),
         (b'{"a":1,}', "Missing a name for object member. at offset: 7"),
         (b"{a:1}", "Missing a name for object member. at offset: 1"),
         (b'{"a" 1}', "Missing a colon after a name of object member. at offset: 5"),
-        (b'{"a":1 "b"}', "Missing a comma or } after an object member. at offset: 7"),
+        (b'{"a":1 "b"}', "Missing a comma or '}' after an object member. at offset: 7"),
         (b'{"a":}', "Invalid value. at offset: 5"),
         (b"1.", "Miss fraction part in number. at offset: 2"),
         (b"1.e5", "Miss fraction part in number. at offset: 2"),
@@ -146,13 +147,13 @@ def test_bytes_that_are_no_utf8_pass_through_strings():
         (b"1e+x", "Miss exponent in number. at offset: 3"),
         (b'"a', "Missing a closing quotation mark in string. at offset: 2"),
         (b'"a\x00"', "Missing a closing quotation mark in string. at offset: 2"),
-        (b'"a\n"', "Invalid encoding in string. at offset: 2"),
+        (b'"a\n"', "Invalid escape character in string. at offset: 2"),
         (b'"\\x"', "Invalid escape character in string. at offset: 1"),
         (b'"\\', "Invalid escape character in string. at offset: 1"),
         (b'"\\u12"', "Incorrect hex digit after \\u escape in string. at offset: 1"),
         (b'"\\ud800"', "The surrogate pair in string is invalid. at offset: 1"),
         (b'"\\ud800\\u0041"', "The surrogate pair in string is invalid. at offset: 1"),
-        (b'"\\udc00"', "The surrogate pair in string is invalid. at offset: 1"),
+        (b'"\\ud800\\x"', "The surrogate pair in string is invalid. at offset: 1"),
         (b'"\xc3\xa9\\q"', "Invalid escape character in string. at offset: 3"),
     ],
 )
@@ -165,9 +166,55 @@ def test_what_is_no_json_is_refused_with_its_place(body, text):
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":['])
 @pytest.mark.parametrize("reader", [json_reader.read, json_reader.read_exactly])
-def test_no_nesting_ends_the_process(reader, opening):
-    with pytest.raises(ServingError, match="nested too deeply"):
-        reader(opening * 200_000)
+def test_nesting_of_any_depth_is_read_up_to_the_end_of_the_body(reader, opening):
+    body = opening * 20_000
+    with pytest.raises(ServingError, match=rf"Invalid value\. at offset: {len(body)}$"):
+        reader(body)
+
+
+@pytest.mark.parametrize("reader", [json_reader.read, json_reader.read_exactly])
+def test_what_nobody_reads_may_be_nested_to_any_depth(reader):
+    found = reader(b'{"nested":' + b"[" * 100_000 + b"]" * 100_000 + b', "x": 1}')
+    assert found["x"] == 1
+    depth, value = 0, found["nested"]
+    while value:
+        depth, (value,) = depth + 1, value
+    assert depth == 100_000 - 1
+
+
+def test_half_a_surrogate_pair_at_the_end_of_two_is_kept_as_its_three_bytes():
+    for reader in (read, read_exactly):
+        found = reader(b'["\\udc00"]')[0]
+        assert found.encode("utf-8", "surrogateescape") == b"\xed\xb0\x80"
+
+
+ROW = [0.5, -1e-5, 3, "a\u00e9\n", None, True, math.inf]
+
+
+@pytest.mark.parametrize(
+    ("value", "steps"),
+    [
+        ([ROW] * 10_000, 100),
+        ([[[ROW] * 10] * 10] * 100, 100),
+        ([{"x": ROW, "y": [[1, 2]]}] * 5000, 100),
+        (["\u00e9\t" * 100_000], 100),
+        ([[[[[ROW] * 20] * 20] * 5] * 5], 1000),
+    ],
+    ids=["rows", "images", "objects", "a string", "deep"],
+)
+def test_a_large_body_that_ends_early_is_read_in_few_steps(value, steps, monkeypatch):
+    taken: list[None] = []
+    step = json_reader._Reader._peek
+
+    def counted(reader):
+        taken.append(None)
+        return step(reader)
+
+    monkeypatch.setattr(json_reader._Reader, "_peek", counted)
+    body = json.dumps({"instances": value}).encode()
+    with pytest.raises(ServingError, match=rf"Missing a comma or .* at offset: {len(body) - 1}$"):
+        read(body[:-1])
+    assert len(taken) < steps
 
 
 def test_any_escape_that_is_a_pair_of_surrogates_is_one_character():

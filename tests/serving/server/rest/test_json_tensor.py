@@ -107,7 +107,7 @@ def test_any_batch_of_any_dtype_makes_the_round_trip_in_rows(name, data):
 
 LEAVES = (
     st.integers(-3, 3)
-    | st.sampled_from([2**24, 2**31, 2**53, 2**63, 2**64, -(2**63) - 1])
+    | st.sampled_from([2**24 + 1, 2**31, 2**53, 2**63, 2**64, -(2**63) - 1, 1e39, 1e-46])
     | st.floats()
     | st.booleans()
     | st.none()
@@ -147,8 +147,11 @@ def test_regular_values_go_the_fast_way():
     [
         ("float32", "[1, 2.0, 3, 5.003, 0.007]", [1, 2, 3, np.float32(5.003), np.float32(0.007)]),
         ("float64", "[1.0, 2, 0.662, 1e300]", [1, 2, 0.662, 1e300]),
-        ("float32", "[16777215, -16777215, 1e9]", [16777215, -16777215, 1e9]),
-        ("float64", "[9007199254740991]", [9007199254740991]),
+        ("float32", "[16777217, -16777219, 1e9]", [16777216, -16777220, 1e9]),
+        ("float32", "[1435774380, 1435774380.0]", [1435774336, 1435774336]),
+        ("float32", "[1e39, -1.7976931348623157e308, 1]", [np.inf, -np.inf, 1]),
+        ("float32", "[2.2250738585072014e-308, 1e-40]", [0, np.float32(1e-40)]),
+        ("float64", "[9007199254740993, 1e39]", [9007199254740992, 1e39]),
         ("float32", "[100000000000000000000, 1]", [np.float32(1e20), 1]),
         ("uint8", "[300, -1]", [44, 255]),
         ("int8", "[200, 2147483647]", [-56, -1]),
@@ -178,7 +181,7 @@ def test_numbers_take_the_type_of_the_signature(name, values, expected):
         ("int8", "-2147483649", "JSON Value: -2147483649 Type: Number is not of …: int8"),
         ("int64", "9223372036854775808", "JSON Value: 9223372036854775808 Type: …: int64"),
         ("uint32", "-1", "JSON Value: -1 Type: Number is not of expected type: uint32"),
-        ("uint64", "18446744073709551616", "JSON Value: 1.84467441e+19 Type: …: uint64"),
+        ("uint64", "18446744073709551616", "JSON Value: 18446744073709552000.0 Type: …: uint64"),
         ("int32", "false", "JSON Value: false Type: False is not of expected type: int32"),
         ("bool", "1", "JSON Value: 1 Type: Number is not of expected type: bool"),
         ("string", "1", "JSON Value: 1 Type: Number is not of expected type: string"),
@@ -186,9 +189,9 @@ def test_numbers_take_the_type_of_the_signature(name, values, expected):
         ("string", '{"b64": "A"}', "Unable to base64 decode"),
         ("string", '{"b64": "YQ="}', "Unable to base64 decode"),
         ("string", '{"b64": "é"}', "Unable to base64 decode"),
-        ("float32", "1e39", "Cannot convert JSON value: 1e+39 to float without loss of …"),
-        ("float32", "-16777216", "Cannot convert JSON value: -16777216 to float without …"),
-        ("float64", "9007199254740993", "Cannot convert JSON value: 9007199254740993 to double …"),
+        ("int32", "0.1234567890123", "JSON Value: 0.1234567890123 Type: Number is not …: int32"),
+        ("int32", "NaN", "JSON Value:  Type: Number is not of expected type: int32"),
+        ("string", "[[1.5]]", "JSON Value: 1.5 Type: Number is not of expected type: string"),
         ("float32", "1e999", "JSON Parse error: Number too big to be stored in double. at …: 14"),
         *(
             (name, "1", f"Conversion of JSON Value: 1 to type: {shown}")
@@ -268,18 +271,24 @@ def test_the_signature_is_the_one_that_the_request_names():
     assert request.model_spec.signature_name == "a"
 
 
-@pytest.mark.parametrize("depth", [65, 70, 300, 900])
+@pytest.mark.parametrize("depth", [65, 70, 300, 900, 20_000])
 @pytest.mark.parametrize("start", ['{"inputs":', '{"instances":', '{"instances":[1,'])
 def test_lists_deeper_than_any_tensor_are_refused(start, depth):
     body = start + "[" * depth + "1" + "]" * depth + ("]}" if start[-1] == "," else "}")
-    said = refusal(body.encode(), x="int32")
-    assert "tensor parsing error: x" in said or "nested too deeply" in said
+    assert "tensor parsing error: x" in refusal(body.encode(), x="int32")
 
 
-def test_large_documents_with_an_error_are_shown_whole():
-    body = {"instances": list(range(1000)), "inputs": 1}
-    said = refusal(body, x="int32")
-    assert "        999\n    ]," in said
+def test_large_documents_with_an_error_are_shown_in_part():
+    rows = [[index, 0.5] for index in range(100_000)]
+    for body in (
+        {"instances": rows, "inputs": 1},
+        {"signature_name": rows},
+        {"instances": {"x": rows}},
+        rows,
+    ):
+        said = refusal(body, x="int32")
+        assert "[0, 0.5], [1, 0.5], " in said
+        assert len(said) < 400
 
 
 @pytest.mark.parametrize(("name", "shown"), UNIMPLEMENTED.items())

@@ -64,21 +64,27 @@ def test_floats_read_back_as_the_same(numbers):
         (None, "null"),
         (True, "true"),
         (5, "5"),
-        (2**64, "1.84467441e+19"),
+        (2**64, "18446744073709552000.0"),
         (0.1, "0.1"),
         (2.0, "2.0"),
-        (1e300, "1e+300"),
-        (math.nan, "NaN"),
-        (-math.inf, "-Infinity"),
+        (1234567.875, "1234567.875"),
+        (1e300, "1e300"),
+        (math.nan, ""),
+        (-math.inf, ""),
         ("a", '"a"'),
         ([], "[]"),
         ({}, "{}"),
         (
             [1, {"a": [0.5, None]}],
-            '[\n    1,\n    {\n        "a": [\n            0.5,\n'
-            "            null\n        ]\n    }\n]",
+            '[1, {\n        "a": [0.5, null]\n    }]',
         ),
-        ([math.nan], "[\n    NaN\n]"),
+        ({"a": {}, "b": [[], "c"]}, '{\n    "a": {},\n    "b": [[], "c"]\n}'),
+        ([1, math.nan, 2], "[1, "),
+        ({"a": math.inf}, '{\n    "a": '),
+        ([1] * 1000, "[" + "1, " * 85 + "1"),
+        ([[["a" * 300], 1]], '[[["' + "a" * 300 + '"'),
+        ({"a" * 300: 1}, '{\n    "' + "a" * 300 + '"'),
+        (["é" * 127, 2], '["' + "é" * 127 + '"'),
     ],
 )
 def test_values_are_shown_in_errors(value, text):
@@ -100,7 +106,14 @@ def test_values_are_shown_in_errors(value, text):
     ],
 )
 def test_doubles_within_a_value_are_the_shortest(value, text):
-    assert shown([value]) == f"[\n    {text}\n]"
+    assert shown([value]) == f"[{text}]"
+
+
+def test_a_value_nested_to_any_depth_is_shown_up_to_its_256th_byte():
+    value: list = []
+    for _ in range(100_000):
+        value = [value]
+    assert shown(value) == "[" * 256
 
 
 def test_strings_are_escaped():
