@@ -15,6 +15,8 @@ from pipelines.export.logs import read_logs, write_logs
 from pipelines.export.saved_model import add_verification_requests
 from pipelines.export.signature import Signature
 
+# TensorFlow Serving's REST API encodes only these in base64 (util/json_tensor.cc).
+_BYTES_SUFFIX = "_bytes"
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -30,9 +32,10 @@ def validate(folder: Path, signatures: Sequence[Signature]) -> dict[str, Any]:
 
     Raises:
         ValidationError: It does not load, needs an op that TensorFlow Serving lacks, a signature
-            is missing or typed otherwise, or an output differs from the Keras model's by more
-            than the signature's tolerances.
+            is missing or typed otherwise, an output differs from the Keras model's by more than the
+            signature's tolerances, or one has strings that its name does not declare as bytes.
     """
+    _check_names_of_bytes(signatures)
     contract = {
         signature.name: {
             "inputs": {name: spec.dtype.name for name, spec in signature.inputs.items()},
@@ -59,3 +62,24 @@ def validate(folder: Path, signatures: Sequence[Signature]) -> dict[str, Any]:
         raise ValidationError(f"the SavedModel is not the trained model: {report['failure']}")
     add_verification_requests(folder, signatures, logs)
     return report
+
+
+def _check_names_of_bytes(signatures: Sequence[Signature]) -> None:
+    for signature in signatures:
+        for name, expected in signature.expected.items():
+            strings = expected.dtype.kind in "OS" and not name.endswith(_BYTES_SUFFIX)
+            if strings and not all(map(_is_text, expected.flat)):
+                raise ValidationError(
+                    f"output {name} of signature {signature.name} has strings that are not UTF-8, "
+                    f"which JSON cannot carry: call it {name}{_BYTES_SUFFIX}, and REST answers "
+                    "carry it in base64"
+                )
+
+
+def _is_text(value: Any) -> bool:
+    if isinstance(value, bytes):
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return False
+    return True

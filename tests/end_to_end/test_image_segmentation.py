@@ -42,8 +42,8 @@ def test_a_served_model_returns_the_masks_and_overlays_of_the_trained_one(
             "brains",
             {"image_bytes": [photograph.getvalue()]},
             signature="image_bytes",
-            outputs=["overlay"],
-        )["overlay"]
+            outputs=["overlay_bytes"],
+        )["overlay_bytes"]
 
     (network,) = trained
     probabilities = keras.ops.softmax(
@@ -58,7 +58,7 @@ def test_a_served_model_returns_the_masks_and_overlays_of_the_trained_one(
             answer["mask"][unambiguous], probabilities.argmax(-1)[unambiguous]
         )
 
-    for image, mask, file in zip(images, files["mask"], files["overlay"], strict=True):
+    for image, mask, file in zip(images, files["mask"], files["overlay_bytes"], strict=True):
         colored = np.asarray(Image.open(io.BytesIO(file)))
         assert colored.shape == (32, 32, 3)
         gray = np.broadcast_to(image, colored.shape)

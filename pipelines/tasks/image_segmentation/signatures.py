@@ -26,7 +26,8 @@ def signatures(model: keras.Model, data: SegmentedImages) -> list[Signature]:
     """Returns `serving_default`, for uint8 tensors, and `image_bytes`, for encoded files.
 
     Both return "mask", uint8 [batch, height, width], and "probabilities", float32 [batch, height,
-    width, classes]; `image_bytes` also "overlay", PNG strings [batch] of the files' own sizes.
+    width, classes]; `image_bytes` also "overlay_bytes", PNG strings [batch] of the files' own
+    sizes.
 
     Args:
         model: The trained network, from images as `scale` returns them to logits.
@@ -45,7 +46,7 @@ def signatures(model: keras.Model, data: SegmentedImages) -> list[Signature]:
             (encoded, predicted["mask"]),
             fn_output_signature=tf.string,
         )
-        return predicted | {"overlay": overlays}
+        return predicted | {"overlay_bytes": overlays}
 
     images, logits = _verification_examples(model, data)
     encoded, mask = encode_png(images), logits.argmax(-1).astype(np.uint8)
@@ -54,7 +55,7 @@ def signatures(model: keras.Model, data: SegmentedImages) -> list[Signature]:
     return [
         image_signatures.of_tensors(predict, images, expected),
         image_signatures.of_files(
-            predict_files, encoded, expected | {"overlay": np.array(overlays, object)}
+            predict_files, encoded, expected | {"overlay_bytes": np.array(overlays, object)}
         ),
     ]
 

@@ -78,6 +78,31 @@ def test_a_failed_model_gets_no_verification_requests(at_once, linear_model, sig
     assert golden.read(folder) == []
 
 
+PNG = b"\x89PNG\r\n"
+
+
+@pytest.mark.parametrize("values", [np.array([b"text", PNG], object), np.array([[b"text"], [PNG]])])
+def test_strings_that_are_no_text_need_a_name_that_says_so(at_once, linear_model, values):
+    default, text = samples.linear_signatures(samples.linear())
+    wrong = replace(text, expected={**text.expected, "picture": values})
+    with pytest.raises(ValidationError) as raised:
+        validation.validate(linear_model, [default, wrong])
+    assert str(raised.value) == (
+        "output picture of signature text has strings that are not UTF-8, which JSON cannot "
+        "carry: call it picture_bytes, and REST answers carry it in base64"
+    )
+    right = replace(text, expected={**text.expected, "picture_bytes": values})
+    with pytest.raises(ValidationError, match="text returns y, not picture_bytes, y"):
+        validation.validate(linear_model, [default, right])
+
+
+def test_strings_that_are_text_may_have_any_name(at_once, linear_model):
+    default, text = samples.linear_signatures(samples.linear())
+    named = replace(text, expected={**text.expected, "word": np.array(["é".encode(), b""], object)})
+    with pytest.raises(ValidationError, match="text returns y, not word, y"):
+        validation.validate(linear_model, [default, named])
+
+
 def test_a_file_that_does_not_load_fails_in_a_fresh_process(tmp_path, signatures):
     (tmp_path / "saved_model.pb").write_bytes(b"not a SavedModel")
     with pytest.raises(ValidationError, match=r"^the SavedModel failed in a fresh process: ") as e:

@@ -37,7 +37,7 @@ def test_all_signatures_return_the_predictions_of_the_network(channels):
     default, image_bytes = signatures(training.build(TASK, data).model, data)
     assert (default.name, image_bytes.name) == ("serving_default", "image_bytes")
     assert default.expected.keys() == {"mask", "probabilities"}
-    assert image_bytes.expected.keys() == {"mask", "probabilities", "overlay"}
+    assert image_bytes.expected.keys() == {"mask", "probabilities", "overlay_bytes"}
     for signature in (default, image_bytes):
         assert signature.inputs.keys() == signature.examples.keys()
         outputs = signature.function(*map(tf.constant, signature.examples.values()))
@@ -53,7 +53,7 @@ def test_all_signatures_return_the_predictions_of_the_network(channels):
     assert default.expected["mask"].dtype == np.uint8
     assert default.expected["mask"].shape == (count, 16, 24)
     assert default.expected["probabilities"].shape == (count, 16, 24, 3)
-    assert signature.expected["overlay"].shape == (count,)
+    assert signature.expected["overlay_bytes"].shape == (count,)
 
 
 def test_verification_examples_have_no_ambiguous_pixel(model, data, monkeypatch):
@@ -90,7 +90,7 @@ def test_a_file_of_another_size_gets_an_overlay_of_its_own_size(model, data):
     small = tf.io.encode_png(tensor)
     outputs = image_bytes.function(tf.stack([tf.constant(file.getvalue()), small]))
     assert outputs["mask"].shape == (2, 16, 16)
-    overlays = [np.asarray(Image.open(io.BytesIO(png))) for png in outputs["overlay"].numpy()]
+    overlays = [np.asarray(Image.open(io.BytesIO(png))) for png in outputs["overlay_bytes"].numpy()]
     assert [overlay.shape for overlay in overlays] == [(40, 50, 3), (16, 16, 3)]
     colors = palette(CLASSES)
     rows, columns = ((2 * np.arange(side) + 1) * 16 // (2 * side) for side in (40, 50))
