@@ -20,6 +20,9 @@ from serving.query import json_lines, pictures
 from serving.query.display import Answer
 
 _TEXT_SUFFIX = ".txt"
+# Names of inputs by docs/signatures.md; an input of another name may take either.
+_BYTES_SUFFIX = "_bytes"
+_TEXT_INPUTS = ("text", "prompt")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -130,8 +133,9 @@ def ask_about_images(
 ) -> Iterator[Answer]:
     """Sends image files, and yields the answers in the files' order.
 
-    The signature is `image_bytes`, unless the model names one or has another for strings. PNG, JPEG
-    and plain GIF and BMP files are sent as they are, others as PNG (`serving.query.pictures`).
+    The signature is `image_bytes`, unless the model names one or has another for strings. What
+    takes text gets no image. PNG, JPEG and plain GIF and BMP files are sent as they are, others as
+    PNG (`serving.query.pictures`).
 
     Args:
         client: The connection.
@@ -142,10 +146,10 @@ def ask_about_images(
 
     Raises:
         ServingError: The server refused, failed, or could not be reached.
-        UserError: No signature takes one string for each image, or a file cannot be read or
-            decoded.
+        UserError: No signature takes one string for each image, or it takes text; or a file cannot
+            be read or decoded.
     """
-    key, name = _string_signature(model, model.signatures(client), ("image_bytes",), "images")
+    key, name = _string_signature(model, model.signatures(client), "images")
 
     def send(batch: Sequence[tuple[Path, str]]) -> list[Answer]:
         read = [pictures.read(path) for path, _ in batch]
@@ -174,11 +178,8 @@ def ask_about_texts(
     batch_size: int = 32,
     concurrency: int = 4,
 ) -> Iterator[Answer]:
-    """As `ask_about_images`, for texts; the signature is one that takes a string."""
-    signatures = model.signatures(client)
-    if not model.signature:
-        signatures.pop("image_bytes", None)
-    key, name = _string_signature(model, signatures, (), "text")
+    """As `ask_about_images`, for texts; the signature is one that takes a string of text."""
+    key, name = _string_signature(model, model.signatures(client), "text")
 
     def send(batch: Sequence[str]) -> list[Answer]:
         outputs = model.predict(client, key, {name: np.array(batch, object)})
@@ -243,9 +244,15 @@ def in_order(
 
 
 def _string_signature(
-    model: Model, signatures: Mapping[str, Signature], preferred: Sequence[str], what: str
+    model: Model, signatures: Mapping[str, Signature], what: str
 ) -> tuple[str, str]:
-    """Returns the key and the input of a signature that takes one string for each example."""
+    """Returns the key and the input of a signature that takes one string for each example.
+
+    Args:
+        model: The model, with the chosen signature.
+        signatures: Its signatures.
+        what: What the strings hold: "images" or "text".
+    """
     if model.signature:
         signatures = {model.signature: signatures[model.signature]}
     fitting = {
@@ -255,9 +262,15 @@ def _string_signature(
     }
     # Except in the default signature, an input named "inputs" takes a serialized tf.Example.
     plain = [key for key, name in fitting.items() if name != "inputs" or model.signature]
-    for key in (*preferred, "serving_default", *plain):
-        if key in fitting:
+    for key in ("image_bytes", "serving_default", *plain):
+        if key in fitting and _takes(fitting[key], what):
             return key, fitting[key]
+    if plain:
+        other = "text" if what == "images" else "images"
+        raise UserError(
+            f"{model.name} takes {other}, not {what}: signature {plain[0]} has the input "
+            f"{fitting[plain[0]]}"
+        )
     takes = "; ".join(
         f"{key} takes " + ", ".join(f"{name} {i.dtype}" for name, i in signature.inputs.items())
         for key, signature in signatures.items()
@@ -265,6 +278,11 @@ def _string_signature(
     raise UserError(
         f"no signature of {model.name} takes {what} as one string ({takes}); ask it with --json"
     )
+
+
+def _takes(name: str, what: str) -> bool:
+    """Whether an input of strings may take "images" or "text", by its name."""
+    return name not in _TEXT_INPUTS if what == "images" else not name.endswith(_BYTES_SUFFIX)
 
 
 def _content(path: Path) -> bytes:

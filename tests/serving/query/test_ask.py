@@ -137,6 +137,7 @@ def test_the_files_are_sent_as_they_are_in_batches(tmp_path, batch_size):
     [
         ({"image_bytes": {"image_bytes": "string"}, "serving_default": {"images": "uint8"}}, "",
          ("image_bytes", "image_bytes")),
+        ({"serving_default": {"text": "string"}, "b": {"files": "string"}}, "", ("b", "files")),
         ({"serving_default": {"files": "string"}, "other": {"text": "string"}}, "",
          ("serving_default", "files")),
         ({"serving_default": {"inputs": "string"}}, "", ("serving_default", "inputs")),
@@ -163,8 +164,10 @@ def test_the_signature_is_the_one_that_takes_a_string(tmp_path, offered, wanted,
         ({"serving_default": {"question": "string", "context": "string"}}, "",
          "no signature of m takes text as one string (serving_default takes context string, "
          "question string); ask it with --json"),
-        ({"image_bytes": {"image_bytes": "string"}}, "",
-         "no signature of m takes text as one string (); ask it with --json"),
+        ({"image_bytes": {"image_bytes": "string"}, "classify": {"inputs": "string"}}, "",
+         "m takes images, not text: signature image_bytes has the input image_bytes"),
+        ({"a": {"s": "string"}, "b": {"my_bytes": "string"}}, "b",
+         "m takes images, not text: signature b has the input my_bytes"),
         ({"a": {"s": "string"}, "b": {"s": "string"}}, "c", "m has no signature 'c'; it has: a, b"),
     ],
 )  # fmt: skip
@@ -176,6 +179,24 @@ def test_a_model_without_such_a_signature_is_refused_with_those_it_has(offered, 
     ):
         list(ask_about_texts(client, Model("m", signature=wanted), ["text"]))
     assert str(raised.value) == sentence
+
+
+@pytest.mark.parametrize("name", ["text", "prompt"])
+@pytest.mark.parametrize("wanted", ["", "serving_default"])
+def test_an_image_is_not_sent_as_text(tmp_path, name, wanted):
+    offered = {"serving_default": {name: "string"}, "token_ids": {"token_ids": "int32"}}
+    recorder = Recorder(GetModelMetadata=signatures(**offered))
+    file = draw(tmp_path / "1.png")
+    with (
+        bare_server(recorder) as address,
+        Client(address, timeout=20) as client,
+        pytest.raises(UserError) as raised,
+    ):
+        list(ask_about_images(client, Model("era", signature=wanted), [(file, "")]))
+    assert str(raised.value) == (
+        f"era takes text, not images: signature serving_default has the input {name}"
+    )
+    assert recorder.requests("Predict") == []
 
 
 def test_a_served_model_answers_about_files(client, tmp_path):
