@@ -8,6 +8,7 @@ Counterpart: tensorflow_serving/model_servers/main.cc.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -26,14 +27,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(arguments: Sequence[str]) -> int:
     flags = parse(arguments)
     if flags.help:
-        print(usage())
-        return 0
+        return _tell(usage())
     if flags.version:
-        print(f"TensorFlow ModelServer: {version('tensorflow-serving-api')}")
-        print(f"TensorFlow Library: {version('tensorflow')}")
-        return 0
+        return _tell(
+            f"TensorFlow ModelServer: {version('tensorflow-serving-api')}\n"
+            f"TensorFlow Library: {version('tensorflow')}"
+        )
     check(flags)
     return supervise(flags, arguments)
+
+
+def _tell(text: str) -> int:
+    """Prints a text, of which a reader such as `head` may want the beginning only."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What is left in the buffer would fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
     options = _options(flags)
     counts = Metrics()
     prometheus = _prometheus(flags)
+    tls = _tls(flags)
     with contextlib.ExitStack() as stack:
         sandbox = Sandbox(_tags(flags), options)
         stack.callback(sandbox.close)
@@ -96,7 +97,7 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
         if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:
             # Before gRPC and REST start, as they stop in reverse order: they must not wait for it.
             _poll_config(stack, flags, core, stop)
-        server = _start_grpc(stack, flags, peers, core)
+        server = _start_grpc(stack, flags, peers, core, tls)
         _start_rest(stack, flags, core, page)
         _catch_up(peers, core, reloaded, stop)
         peers.record_ready()
@@ -125,6 +126,12 @@ def _prometheus(flags: Flags) -> str:
     if not config.prometheus_config.enable:
         return ""
     return config.prometheus_config.path or metrics.DEFAULT_PATH
+
+
+def _tls(flags: Flags) -> grpc.ServerCredentials | None:
+    if not flags.ssl_config_file:
+        return None
+    return credentials(config_files.read(flags.ssl_config_file, config_files.SSLConfig))
 
 
 def _loader(
@@ -168,11 +175,13 @@ def _grpc_threads(flags: Flags) -> int:
     return _BATCHING_THREADS if flags.enable_batching else 4 * (os.cpu_count() or 1)
 
 
-def _start_grpc(stack: contextlib.ExitStack, flags: Flags, peers: Peers, core: Core) -> grpc.Server:
-    tls = None
-    if flags.ssl_config_file:
-        ssl = config_files.read(flags.ssl_config_file, config_files.SSLConfig)
-        tls = credentials(ssl)
+def _start_grpc(
+    stack: contextlib.ExitStack,
+    flags: Flags,
+    peers: Peers,
+    core: Core,
+    tls: grpc.ServerCredentials | None,
+) -> grpc.Server:
     # Only one process can listen on a path; the port is shared.
     socket_path = flags.grpc_socket_path if peers.index == 0 else ""
     server, port = serve_grpc(

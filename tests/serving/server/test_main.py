@@ -94,6 +94,20 @@ def test_a_port_in_use_is_refused_in_a_sentence(repository):
     assert "Traceback" not in server.log
 
 
+def test_the_flags_may_be_read_in_part():
+    process = subprocess.run(
+        f"set -o pipefail; {sys.executable} -m serving.server --help | true",
+        shell=True,
+        executable="/bin/bash",
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert process.stderr == ""
+
+
 def test_what_needs_no_tensorflow_imports_none(tmp_path):
     """A mistake on the command line is told in a second, not in ten."""
     missing = tmp_path / "missing"
