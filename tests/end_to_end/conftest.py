@@ -12,9 +12,9 @@ from pipelines import evaluation, training
 from pipelines.task import Network
 from pipelines.tasks.language_modeling import figures as language_figures
 from pipelines.text import figures as text_figures
-from tests.pipelines.conftest import at_once, store, store_template, workplace
+from tests.pipelines.conftest import at_once, make_store, store, store_template, workplace
 
-__all__ = ["at_once", "store", "store_template", "workplace"]
+__all__ = ["at_once", "make_store", "store", "store_template", "workplace"]
 
 
 @pytest.fixture(autouse=True)
