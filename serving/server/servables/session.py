@@ -28,6 +28,7 @@ from tensorflow.python.framework import op_def_registry
 from serving.errors import ServingError
 from serving.server import thread_pool
 from serving.server.servables.base import Servable
+from serving.server.servables.denormals import FLUSHED
 from serving.server.servables.small_graphs import SmallGraphs
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -110,7 +111,10 @@ class Session(Servable):
         outputs_key = tuple(fetches)
         quick = small and self._fastest.get(outputs_key, 0.0) < _QUICK_SECONDS
         try:
-            with _NOT_WAITING if quick else thread_pool.waiting():
+            with (
+                _NOT_WAITING if quick else thread_pool.waiting(),
+                FLUSHED if small else contextlib.nullcontext(),
+            ):
                 started = time.perf_counter()
                 results = pywrap_tf_session.TF_SessionRun_wrapper(
                     self._session._session, options, inputs, outputs, [], None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -165,6 +166,18 @@ def test_a_config_sets_up_the_session(repository):
     assert not session.on_gpu
     assert ask(session, x=floats(2))["y"] == [3]
     session.close()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors keep denormals")
+def test_denormals_are_zero_in_the_callers_thread_as_elsewhere(opened):
+    session = opened("sum_and_difference")
+    a, b = np.full(1, 1e-40, np.float32), np.zeros(1, np.float32)
+    assert ask(session, a=a, b=b) == {"difference": [0], "sum": [0]}
+    halves = ask(session, a=np.array([1.5e-38], np.float32), b=np.array([1.4e-38], np.float32))
+    assert halves["difference"].tolist() == [0]
+    many = ask(session, a=np.repeat(a, 10**6), b=np.repeat(b, 10**6))
+    assert not many["sum"].any()
+    assert (a * np.float32(0.5)).item() > 0  # The thread itself goes on as before.
 
 
 def test_small_requests_run_in_the_callers_thread_and_large_ones_elsewhere(opened):
