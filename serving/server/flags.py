@@ -121,6 +121,7 @@ class Flags:
 
 _RANGES = {
     **dict.fromkeys(("port", "rest_api_port"), (0, 2**16 - 1)),
+    "load_retry_interval_micros": (-(2**63), 2**63 - 1),
     **dict.fromkeys(
         (
             *("rest_api_num_threads", "workers"),
@@ -276,7 +277,7 @@ def _value(name: str, kind: type, text: str | None) -> object:
     except ValueError as error:
         what = "an integer" if kind is int else "a number"
         raise UserError(f"--{name} must be {what}, not {text!r}") from error
-    smallest, largest = _RANGES.get(name, (-(2**63), 2**63 - 1))
+    smallest, largest = _RANGES.get(name, (-(2**31), 2**31 - 1))
     if not smallest <= number <= largest:
         raise UserError(f"--{name} must be from {smallest} to {largest}, not {text}")
     return number

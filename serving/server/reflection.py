@@ -109,7 +109,7 @@ def _fill(
             case "file_by_filename":
                 _add(response, _found(own, lambda pool: pool.FindFileByName(value)))
             case "file_containing_symbol":
-                _add(response, _found(own, lambda pool: pool.FindFileContainingSymbol(value)))
+                _add(response, _found(own, lambda pool: _file_of_symbol(pool, value)))
             case "file_containing_extension":
                 _add(response, _found(own, lambda pool: _file_of_extension(pool, value)))
             case "all_extension_numbers_of_type":
@@ -133,6 +133,13 @@ def _found(own: descriptor_pool.DescriptorPool, find: Callable[[Any], Any]) -> A
         return find(descriptor_pool.Default())
     except KeyError:
         return find(own)
+
+
+def _file_of_symbol(pool: Any, name: str) -> FileDescriptor:
+    try:
+        return pool.FindFileContainingSymbol(name)
+    except KeyError:  # The pool does not count methods.
+        return pool.FindMethodByName(name).containing_service.file
 
 
 def _file_of_extension(pool: Any, request: Any) -> FileDescriptor:

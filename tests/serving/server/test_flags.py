@@ -68,6 +68,10 @@ def test_the_last_of_several_values_counts():
         ("--port=-1", "--port must be from 0 to 65535, not -1"),
         ("--port=65536", "--port must be from 0 to 65535, not 65536"),
         ("--grpc_max_threads=-1", "--grpc_max_threads must be from 0 to 2147483647, not -1"),
+        (
+            "--rest_api_timeout_in_ms=2147483648",
+            "--rest_api_timeout_in_ms must be from -2147483648 to 2147483647, not 2147483648",
+        ),
         ("--model_name", "--model_name needs a value, as --model_name=VALUE"),
         (
             "--enable_model_warmup=maybe",

@@ -98,6 +98,17 @@ def test_each_service_is_described_so_that_it_can_be_called(ask, service):
         GetMessageClass(method.output_type)()
 
 
+def test_a_method_or_a_field_is_found_in_the_file_of_what_has_it(ask):
+    method, field, no_method = ask(
+        {"file_containing_symbol": "tensorflow.serving.PredictionService.Predict"},
+        {"file_containing_symbol": "tensorflow.serving.PredictRequest.inputs"},
+        {"file_containing_symbol": "tensorflow.serving.PredictionService.Guess"},
+    )
+    assert next(iter(files_of(method))) == "tensorflow_serving/apis/prediction_service.proto"
+    assert next(iter(files_of(field))) == "tensorflow_serving/apis/predict.proto"
+    assert no_method.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
 def test_what_is_built_from_the_description_is_understood(ask):
     (response,) = ask({"file_containing_symbol": "tensorflow.serving.PredictRequest"})
     pool = descriptor_pool.DescriptorPool()
