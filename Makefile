@@ -1,6 +1,7 @@
 # Keras Foundry. The two commands to begin with: make demo, make test.
 
 PORT ?= 8500
+REST_PORT ?= 8501
 UI_PORT ?= 5000
 MODEL ?= digits
 REPOSITORY ?= models
@@ -62,7 +63,7 @@ ui: install ## Open the MLflow UI on the project's store.
 	esac
 
 serve: install ## Serve the model repository on the best engine there is.
-	$(BIN)/python -m serving up --repository $(REPOSITORY) --port $(PORT)
+	$(BIN)/python -m serving up --repository $(REPOSITORY) --port $(PORT) --rest_port $(REST_PORT)
 
 install: $(INSTALLED) ## Create .venv with the pinned and hashed requirements.
 

@@ -22,6 +22,7 @@ from pipelines.errors import UserError, ValidationError
 from pipelines.progress import console, quiet
 
 if TYPE_CHECKING:
+    from pipelines.model_registry import Version
     from pipelines.run import Result
 
 # Characters that a line of the list of pipelines needs; a narrower terminal wraps it.
@@ -117,8 +118,27 @@ def _show(config: Config, result: Result) -> None:
         ("SavedModel", version.saved_model),
     ):
         console.print(f"{what:<11}{where}", soft_wrap=True)
-    deploy = "" if version.alias == "champion" else f" --version {version.number}"
-    console.print(f"next       python -m serving deploy {version.name}{deploy}", soft_wrap=True)
+    for line in _next_steps(version):
+        console.print(line, soft_wrap=True)
+
+
+def _next_steps(version: Version) -> list[str]:
+    """Returns what to do with a registered version, by the gate's decision about it."""
+    deploy = f"python -m serving deploy {version.name}"
+    number = f"--version {version.number}"
+    if not version.alias:
+        return [
+            "next       train again with other options, as the baseline is better; this serves it "
+            f"all the same: {deploy} {number} --force"
+        ]
+    if version.alias == "challenger":
+        return [f"next       {deploy} {number}    # a canary beside the champion"]
+    if version.compared is None:
+        return [f"next       {deploy}"]
+    return [
+        f"next       {deploy}    # a canary beside the stable one",
+        f"then       python -m serving promote {version.name}",
+    ]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -19,26 +20,42 @@ _MIN_RESAMPLES = 20
 _MAX_NUMBERS = 200_000_000
 
 
-def evaluate(
-    task: Task, model: keras.Model, data: Dataset
-) -> tuple[Scores, dict[str, tuple[float, float]], Predictions]:
-    """Scores a model on validation, and on test, which nothing else uses.
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's scores.
 
-    Returns:
-        Each score as `validation_NAME` and `test_NAME`, the 95 % intervals of test's by NAME, and
-        the predictions on test.
+    Attributes:
+        scores: Each score as `validation_NAME` and `test_NAME`.
+        intervals: 95 % intervals of test's scores by NAME.
+        test: The predictions on test.
+        resampled: The task's metric on resamples of validation. They are the same ones for all
+            models of a data set, so that two models can be compared; see `difference`.
     """
+
+    scores: Scores
+    intervals: dict[str, tuple[float, float]]
+    test: Predictions
+    resampled: list[float]
+
+
+def evaluate(task: Task, model: keras.Model, data: Dataset) -> Evaluation:
+    """Scores a model on validation, and on test, which nothing else uses."""
+
+    def scores(sample: Predictions) -> Scores:
+        return task.scores(sample, data)
+
     values: Scores = {}
     with stage("evaluate", 2) as bar:
         for split in ("validation", "test"):
             predictions = predict(task, model, data, split)
-            scores = task.scores(predictions, data)
-            values |= {f"{split}_{name}": value for name, value in scores.items()}
-            bar.advance(f"{split} {task.metric} {scores[task.metric]:.4f}")
-        found = intervals(
-            lambda sample: task.scores(sample, data), predictions, seed=task.config.recipe.seed
-        )
-    return values, found, predictions
+            own = scores(predictions)
+            values |= {f"{split}_{name}": value for name, value in own.items()}
+            if split == "validation":
+                # Not the run's seed, which differs from the other model's.
+                resampled = [each[task.metric] for each in _resamples(scores, predictions, seed=0)]
+            bar.advance(f"{split} {task.metric} {own[task.metric]:.4f}")
+        found = intervals(scores, predictions, seed=task.config.recipe.seed)
+    return Evaluation(values, found, predictions, resampled)
 
 
 def predict(task: Task, model: keras.Model, data: Dataset, split: str) -> Predictions:
@@ -85,16 +102,42 @@ def intervals(
     the training. Overlapping examples, as neighboring windows of a series, are not independent, so
     whole blocks of them are resampled.
     """
-    random = np.random.default_rng(seed)
+    samples = _resamples(scores, predictions, seed=seed)
+    found = {name: _interval([values[name] for values in samples]) for name in samples[0]}
+    return {name: interval for name, interval in found.items() if interval}
+
+
+def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float] | None:
+    """Returns the 95 % interval of one model's score less the other's, by the paired bootstrap.
+
+    Both are scored on the same resamples, so what makes a resample easy for both cancels out
+    (Koehn, "Statistical Significance Tests for Machine Translation Evaluation", 2004).
+
+    Args:
+        one: The `resampled` of one model.
+        other: That of the other model; if one has more values, those are left out.
+
+    Returns:
+        The interval; None if there are no values.
+    """
+    return _interval([first - second for first, second in zip(one, other, strict=False)])
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float] | None:
+    if np.isnan(values).all():  # Or there are none.
+        return None
+    low, high = np.nanpercentile(values, (2.5, 97.5)).tolist()
+    return low, high
+
+
+def _resamples(
+    scores: Callable[[Predictions], Scores], predictions: Predictions, *, seed: int
+) -> list[Scores]:
+    """Returns the scores of each resample; a seed chooses the same examples in any predictions."""
     numbers = sum(column.size for column in predictions.predicted.values())
     count = max(_MIN_RESAMPLES, min(_RESAMPLES, _MAX_NUMBERS // max(numbers, 1)))
-    sample = _sampler(predictions, random)
-    samples = [scores(predictions.take(sample())) for _ in range(count)]
-    return {
-        name: tuple(np.nanpercentile([values[name] for values in samples], (2.5, 97.5)).tolist())
-        for name in samples[0]
-        if not np.isnan([values[name] for values in samples]).all()
-    }
+    sample = _sampler(predictions, np.random.default_rng(seed))
+    return [scores(predictions.take(sample())) for _ in range(count)]
 
 
 def _sampler(predictions: Predictions, random: np.random.Generator) -> Callable[[], np.ndarray]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +26,7 @@ from mlflow.types import Schema, TensorSpec
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
+from pipelines import evaluation
 from pipelines.baselines import Baseline
 from pipelines.export.ops import ops, text_ops
 from pipelines.task import Task
@@ -33,7 +34,9 @@ from pipelines.task import Task
 Alias = Literal["champion", "challenger", ""]
 CHAMPION: Alias = "champion"
 CHALLENGER: Alias = "challenger"
+REFUSED = "refused"
 _FOLDER = "saved_model"
+_RESAMPLED = "validation_resamples.json"
 _MAX_DESCRIPTION = 5000  # Characters that MLflow's databases hold.
 
 
@@ -47,6 +50,7 @@ class Version:
         alias: "champion", "challenger" or none.
         reason: The comparison behind the alias, in one sentence.
         saved_model: Path or artifact URI of the SavedModel.
+        compared: The version that was champion when it was registered; None if there was none.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Version:
     alias: Alias
     reason: str
     saved_model: str
+    compared: int | None = None
 
 
 def register(
@@ -64,9 +69,13 @@ def register(
     baseline: Baseline,
     digest: str,
     *,
+    resampled: Sequence[float] = (),
     description: str = "",
 ) -> Version:
     """Logs the SavedModel with the active run, registers it, and sets the alias by `gate`.
+
+    The version's tags `gate` (champion, challenger or refused) and `gate.reason` keep the decision,
+    as aliases move on.
 
     Args:
         saved_model: The validated SavedModel directory.
@@ -75,12 +84,14 @@ def register(
         metrics: The model's metrics, `validation_METRIC` among them.
         baseline: The baseline to beat.
         digest: Digest of the data; values on other data are not compared.
+        resampled: The metric on resamples of validation, which decide about ties.
         description: What the version's page shows, in Markdown.
     """
     client = mlflow.MlflowClient()
     champion = _champion(client, name)
     metric = task.metric
     value = metrics[f"validation_{metric}"]
+    mlflow.log_dict({"metric": metric, "values": list(resampled)}, _RESAMPLED)
     alias, reason = gate(
         metric,
         value,
@@ -88,6 +99,7 @@ def register(
         champion_value=_float(champion.tags.get(f"validation_{metric}")) if champion else None,
         champion_version=int(champion.version) if champion else None,
         same_data=champion is not None and champion.tags.get("data.digest") == digest,
+        difference=evaluation.difference(resampled, _resampled(champion)) if champion else None,
         greater_is_better=task.greater_is_better,
     )
     if not client.search_registered_models(f"name = '{name}'"):
@@ -103,13 +115,19 @@ def register(
         source=logged.model_uri,
         run_id=logged.run_id,
         model_id=logged.model_id,
-        tags={f"validation_{metric}": str(value), "data.digest": digest},
+        tags={
+            f"validation_{metric}": str(value),
+            "data.digest": digest,
+            "gate": alias or REFUSED,
+            "gate.reason": reason,
+        },
         description=description[:_MAX_DESCRIPTION],
     )
     if alias:
         client.set_registered_model_alias(name, alias, version.version)
     location = f"{logged.artifact_path}/{_FOLDER}".removeprefix("file://")
-    return Version(name, int(version.version), alias, reason, location)
+    compared = int(champion.version) if champion else None
+    return Version(name, int(version.version), alias, reason, location, compared)
 
 
 def gate(
@@ -120,11 +138,24 @@ def gate(
     champion_value: float | None,
     champion_version: int | None,
     same_data: bool,
+    difference: tuple[float, float] | None = None,
     greater_is_better: bool = True,
 ) -> tuple[Alias, str]:
     """Decides a candidate's alias from validation metrics.
 
-    Differences below a millionth are ignored, as networks compute in float32.
+    A tie with the champion does not replace it. Differences below a millionth are ignored, as
+    networks compute in float32.
+
+    Args:
+        metric: Name of the metric.
+        value: The candidate's value.
+        baseline: The baseline's.
+        champion_value: The champion's; None if it is not known.
+        champion_version: The champion's version; None if there is none.
+        same_data: Whether the champion was measured on the same data.
+        difference: 95 % interval of the candidate's value less the champion's. If it contains 0,
+            they tie. None: only equal values do.
+        greater_is_better: Whether a higher value is better.
 
     Returns:
         The alias and the comparison in one sentence.
@@ -142,10 +173,16 @@ def gate(
             f"challenger: {beats}; champion version {champion_version} was measured on other "
             "data, so the two do not compare"
         )
+    gain = round(value - champion_value, 6)
+    low, high = (gain, gain) if difference is None else (round(end, 6) for end in difference)
     against = f"{champion_value:.4f} of champion version {champion_version}"
-    if sign * value >= sign * round(champion_value, 6):
-        return CHAMPION, f"champion: {beats} and is no worse than the {against}"
-    return CHALLENGER, f"challenger: {beats} but not the {against}"
+    if difference is not None:
+        against += f" (difference {gain:+.4f}, 95 % interval {low:+.4f} … {high:+.4f})"
+    if min(sign * gain, sign * low, sign * high) > 0:
+        return CHAMPION, f"champion: {beats} and the {against}"
+    if max(sign * gain, sign * low, sign * high) < 0:
+        return CHALLENGER, f"challenger: {beats} but not the {against}"
+    return CHALLENGER, f"challenger: {beats} and ties with the {against}"
 
 
 def save_model(path: str, mlflow_model: mlflow.models.Model, saved_model: Path) -> None:
@@ -192,6 +229,15 @@ def _champion(client: mlflow.MlflowClient, name: str) -> ModelVersion | None:
         return client.get_model_version_by_alias(name, CHAMPION)
     except mlflow.MlflowException:
         return None
+
+
+def _resampled(champion: ModelVersion) -> list[float]:
+    """Returns the metric of a version on resamples of validation; none if its run has lost them."""
+    try:
+        found = mlflow.artifacts.load_dict(f"runs:/{champion.run_id}/{_RESAMPLED}")
+    except (mlflow.MlflowException, OSError):
+        return []
+    return found["values"]
 
 
 def _float(text: str | None) -> float | None:

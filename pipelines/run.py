@@ -69,10 +69,11 @@ def run(pipeline: str, config: Config) -> Result:
             baseline = strongest(baselines, task.metric, task.greater_is_better)
             bar.advance(f"{baseline.name}, validation {baseline.validation[task.metric]:.4f}")
         network = training.fit(task, network, data, tracked)
-        metrics, intervals, test = evaluation.evaluate(task, network.model, data)
+        evaluated = evaluation.evaluate(task, network.model, data)
+        metrics, intervals = evaluated.scores, evaluated.intervals
         tracked.results(metrics, intervals, baseline, baselines)
         with stage("figures"):
-            for name, figure in _figures(task, network, data, test, baselines):
+            for name, figure in _figures(task, network, data, evaluated.test, baselines):
                 tracked.figure(name, figure)
             model = {"network": lambda folder: write_network(network.model, folder)}
             for name, write in {**model, **task.artifacts(network, data)}.items():
@@ -98,6 +99,7 @@ def run(pipeline: str, config: Config) -> Result:
                 metrics,
                 baseline,
                 data.digest,
+                resampled=evaluated.resampled,
                 description=f"Data set `{data.name}`:\n\n{found.markdown()}",
             )
             bar.advance(f"{version.name} version {version.number}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -19,9 +20,20 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command line and returns its exit code.
 
     0: done. 1: a server or a rollout failed, or a status found differences. 2: a user error.
-    130: interrupted.
+    130: interrupted. 141: the reader of the output has ended.
     """
-    options = _parser().parse_args(arguments)
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # What is left in the buffer is discarded.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _run(arguments: Sequence[str]) -> int:
+    options = parse(arguments)
 
     def message(error: Exception) -> str:
         if not isinstance(error, ServingError):
@@ -31,17 +43,37 @@ def main(arguments: Sequence[str]) -> int:
             return f"no model server answers at {address}; start one: python -m serving up"
         return error.message
 
-    try:
-        return exit_code(
-            lambda: options.command(options), (RolloutError, ServingError), message=message
-        )
-    except BrokenPipeError:
-        # The reader of the output has ended; what is left in the buffer is discarded.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return exit_code(
+        lambda: options.command(options), (RolloutError, ServingError), message=message
+    )
 
 
-def _parser() -> argparse.ArgumentParser:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Returns the chosen command with its options; shows help or usage and exits if asked to.
+
+    Options may stand before, between and after other arguments, and have hyphens or underscores in
+    their names.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    plain = [_underscored(argument) for argument in arguments[:end]] + [*arguments[end:]]
+    parser, commands = _parsers()
+    if not plain or plain[0] not in commands:
+        return parser.parse_args(plain)
+    command = commands[plain[0]]
+    # What follows a -- is no option, which argparse forgets where it mixes the two.
+    read = command.parse_args if "--" in plain else command.parse_intermixed_args
+    return read(plain[1:])
+
+
+def _underscored(argument: str) -> str:
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.removeprefix("--").partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Returns the parser, and those of the commands by name."""
     parser = argparse.ArgumentParser(
         prog="python -m serving", description="Deploy registered models, serve and query them."
     )
@@ -51,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_command(commands)
     query.add_command(commands)
     up.add_commands(commands)
-    return parser
+    return parser, commands.choices
 
 
 if __name__ == "__main__":

@@ -54,6 +54,17 @@ def test_a_missing_program_is_named(tmp_path, programs, sentence):
     assert not (tmp_path / ".venv").exists()
 
 
+def test_the_ports_of_the_server_are_chosen():
+    done = subprocess.run(
+        ["make", "--dry-run", "--assume-old=install", "serve", "PORT=9000", "REST_PORT=9001"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.endswith("serving up --repository models --port 9000 --rest_port 9001\n")
+
+
 def test_the_demo_depends_on_no_registry_of_images():
     done = subprocess.run(
         ["make", "--dry-run", "--assume-old=install", "demo"],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from serving.client.traffic import STABLE
 from serving.commands.options import add_model_command, positive_integer, server_address, server_tls
 from serving.commands.output import print_table
+from serving.commands.served import explained
 from serving.errors import UserError
 from serving.rollout.models_config import CANARY
 
@@ -45,7 +47,11 @@ def _compare(options: argparse.Namespace) -> None:
 
     one, other = options.labels
     tls = server_tls(options)
-    with Client(server_address(options), timeout=options.timeout, tls=tls) as client:
+    address = server_address(options)
+    with ExitStack() as stack:
+        client = stack.enter_context(Client(address, timeout=options.timeout, tls=tls))
+        for label in options.labels:
+            stack.enter_context(explained(client, address, options.model, label=label))
         if options.json:
             try:
                 lines = Path(options.json).read_text(encoding="utf-8").splitlines()

@@ -7,7 +7,14 @@ from rich.table import Table
 
 _FILE_WIDTH = 200
 
-console = Console(highlight=False, markup=False, emoji=False)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves a closed pipe to the command line, which knows the exit code."""
+        raise BrokenPipeError
+
+
+console = _Console(highlight=False, markup=False, emoji=False)
 
 
 def print_line(text: str) -> None:
@@ -17,5 +24,5 @@ def print_line(text: str) -> None:
 
 def print_table(table: Table) -> None:
     """Prints a table; at full width where the output is not a terminal."""
-    wide = Console(highlight=False, markup=False, emoji=False, width=_FILE_WIDTH)
+    wide = _Console(highlight=False, markup=False, emoji=False, width=_FILE_WIDTH)
     (console if console.is_terminal else wide).print(table)

@@ -27,6 +27,7 @@ from serving.commands.options import (
     server_tls,
 )
 from serving.commands.output import console, print_line
+from serving.commands.served import explained
 from serving.errors import UserError
 
 Item = TypeVar("Item")
@@ -104,11 +105,12 @@ def _query(options: argparse.Namespace) -> None:
     elif options.files:
         images = ask.images(options.files)
     sizes = {"batch_size": options.batch_size, "concurrency": options.concurrency}
-    with Client(
-        server_address(options),
-        timeout=options.timeout,
-        tls=server_tls(options),
-    ) as client:
+    address = server_address(options)
+    which = {"version": options.version, "label": options.label or ""}
+    with (
+        Client(address, timeout=options.timeout, tls=server_tls(options)) as client,
+        explained(client, address, options.model, **which),
+    ):
         if options.wait:
             client.wait_until_ready(
                 options.model, version=options.version, label=options.label, timeout=options.wait

@@ -13,13 +13,11 @@ from serving.commands.output import print_line
 from serving.engines import record
 from serving.engines.engine import ENGINES, choose
 from serving.errors import UserError
-from serving.rollout.models_config import ALIASES, CANARY
+from serving.rollout.models_config import CANARY
 
 if TYPE_CHECKING:
     from serving.rollout.promote import Rollout
     from serving.rollout.target import RolloutTarget
-
-_LABELS = {alias: label for label, alias in ALIASES.items()}
 
 
 def add_commands(commands: Any) -> None:
@@ -56,8 +54,21 @@ def _add_deploy(commands: Any) -> None:
         "--alias", default="champion", help="the version's alias (default: champion)"
     )
     which.add_argument("--version", type=int, help="version, instead of an alias")
+    label = deploy.add_mutually_exclusive_group()
+    label.add_argument(
+        "--label", help="label of the version (default: canary, or stable where no version is)"
+    )
+    label.add_argument(
+        "--now",
+        dest="label",
+        action="store_const",
+        const=STABLE,
+        help="make it stable at once, and so the champion, without a canary",
+    )
     deploy.add_argument(
-        "--label", help="label of the version (default: canary for the challenger, else stable)"
+        "--force",
+        action="store_true",
+        help="deploy a version that the gate of its run refused; it does not become champion",
     )
     deploy.add_argument(
         "--engine",
@@ -66,7 +77,6 @@ def _add_deploy(commands: Any) -> None:
         help="engine that the candidate is tried on (default: auto)",
     )
     deploy.add_argument(
-        "--latency-budget",
         "--latency_budget",
         type=positive_number,
         default=5000.0,
@@ -102,37 +112,43 @@ def _deploy(options: argparse.Namespace) -> None:
             lambda: choose(options.engine),
             alias=alias,
             version=options.version,
-            label=options.label or _LABELS.get(alias, STABLE),
+            label=options.label,
             budget=options.latency_budget,
             unverified=options.unverified,
+            force=options.force,
         )
+    # A version that has its label already is not the registry's champion for that.
+    moved = done.before.labels.get(done.label) != done.version
+    said = _follow(done) if options.label or moved else []
     if done.validation is not None and done.validation.requests:
         print_line(
             f"{done.validation.requests} golden requests answered within tolerance, "
             f"the slowest in {done.validation.slowest:.1f} ms"
         )
-    _report(done, "deployed")
+    _report(done, "deployed", said)
+    if done.label == CANARY:
+        print_line(f"next: python -m serving compare {done.name}")
+        print_line(f"then: python -m serving promote {done.name}")
 
 
 def _promote(options: argparse.Namespace) -> None:
     from serving.rollout.promote import promote
 
-    _report(
-        promote(
-            _target(options),
-            options.model,
-            label=options.label,
-            version=options.version,
-            source=options.source,
-        ),
-        "promoted",
+    done = promote(
+        _target(options),
+        options.model,
+        label=options.label,
+        version=options.version,
+        source=options.source,
     )
+    _report(done, "promoted", _follow(done))
 
 
 def _rollback(options: argparse.Namespace) -> None:
     from serving.rollout.promote import rollback
 
-    _report(rollback(_target(options), options.model), "is stable again")
+    done = rollback(_target(options), options.model)
+    _report(done, "is stable again", _follow(done))
 
 
 def _undeploy(options: argparse.Namespace) -> None:
@@ -145,13 +161,24 @@ def _undeploy(options: argparse.Namespace) -> None:
     print_line(f"{options.model} version {numbers} removed")
 
 
-def _report(done: Rollout, how: str) -> None:
-    """Prints what was done, and moves the registry's aliases to where the labels are now."""
+def _follow(done: Rollout) -> list[str]:
+    """Moves the registry's aliases to where the labels are now; returns what is to be said."""
     from serving.rollout.model_registry import Registry
 
+    try:
+        return Registry().follow(done.name, done.after.labels, done.label)
+    except UserError as error:  # The rollout is done all the same.
+        print(f"warning: the registry's aliases stay as they were: {error}", file=sys.stderr)
+        return []
+
+
+def _report(done: Rollout, how: str, said: list[str]) -> None:
+    """Prints what was done."""
     labels = ", ".join(f"{label} {n}" for label, n in sorted(done.after.labels.items()))
     print_line(f"{done.name} version {done.version} {how}: {done.path}")
     print_line(f"labels: {labels}")
+    for line in said:
+        print_line(line)
     if not done.servers:
         print_line("no running server serves this repository; start one: python -m serving up")
     if done.loaded:
@@ -163,7 +190,3 @@ def _report(done: Rollout, how: str) -> None:
         )
     if done.unblessed:
         print(f"warning: {done.unblessed}", file=sys.stderr)
-    try:
-        Registry().follow(done.name, done.after.labels, done.label)
-    except UserError as error:  # The rollout is done all the same.
-        print(f"warning: the registry's aliases stay as they were: {error}", file=sys.stderr)

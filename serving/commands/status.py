@@ -40,7 +40,7 @@ def _status(options: argparse.Namespace) -> int:
     names = [options.model] if options.model else sorted(listed)
     if not names and running is None:
         raise UserError(f"{files.path} holds no models; deploy one: python -m serving deploy MODEL")
-    if running:
+    if running and options.address in (None, running.address):
         print_line(running.line)
     registered: dict[str, list[Registered] | None] = dict.fromkeys(names)
     with contextlib.suppress(UserError):  # The table shows that it cannot be read.

@@ -23,7 +23,7 @@ _PAUSE = 0.2
 # Flags of the server that `up` sets itself, and its options for them.
 _OWN = {
     "--port": "--port",
-    "--rest_api_port": "--rest-port",
+    "--rest_api_port": "--rest_port",
     "--model_config_file": "--repository",
     "--model_base_path": "--repository",
     "--model_name": "--repository",
@@ -44,7 +44,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_repository(up)
     up.add_argument("--port", type=int, default=8500, help="gRPC port (default: 8500)")
     up.add_argument(
-        "--rest-port", type=int, default=8501, help="REST port; 0 for none (default: 8501)"
+        "--rest_port", type=int, default=8501, help="REST port; 0 for none (default: 8501)"
     )
     up.add_argument("--detach", action="store_true", help="return when ready, leave it running")
     up.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 import ssl
 import time
@@ -19,6 +20,8 @@ from serving.errors import ServingError, UserError
 STOP_SECONDS = 30.0
 _PAUSE = 0.1
 _LINES = 20
+# What TensorFlow Serving and the embedded server log about a model that they cannot load.
+_FAILED = re.compile(r"Loading servable\b.*? failed: (.+)")
 
 
 @dataclass(frozen=True)
@@ -89,24 +92,33 @@ class ServerProcess:
             if not self.alive:
                 raise ServingError(
                     grpc.StatusCode.ABORTED,
-                    f"the model server ended before it was ready; its log, {self.log}, "
-                    f"ends with:\n{self.log_end()}",
+                    f"the model server ended before it was ready{self.reason()}",
                 )
             if time.monotonic() > deadline:
                 raise ServingError(
                     grpc.StatusCode.DEADLINE_EXCEEDED,
-                    f"the model server is not ready after {timeout:g} s; its log, {self.log}, "
-                    f"ends with:\n{self.log_end()}",
+                    f"the model server is not ready after {timeout:g} s{self.reason()}",
                 )
             time.sleep(_PAUSE)
 
+    def reason(self) -> str:
+        """Returns what the log says about a model that cannot be loaded, or else its last lines.
+
+        It continues a sentence.
+        """
+        if found := _FAILED.findall(self._log_text()):
+            return f": {found[-1]}"
+        return f"; its log, {self.log}, ends with:\n{self.log_end()}"
+
     def log_end(self) -> str:
         """Returns the last lines of the log."""
+        return "\n".join(self._log_text().splitlines()[-_LINES:])
+
+    def _log_text(self) -> str:
         try:
-            text = self.log.read_text(errors="replace")
+            return self.log.read_text(errors="replace")
         except OSError as error:
             return f"({error})"
-        return "\n".join(text.splitlines()[-_LINES:])
 
     def check_own(self) -> None:
         """Raises an error unless this user may stop it.

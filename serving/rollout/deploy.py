@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from serving.errors import RolloutError, UserError
 from serving.rollout import golden, model_repository, models_config, trial
 from serving.rollout.golden import Golden, Validation
 from serving.rollout.model_repository import Repository
-from serving.rollout.models_config import Entry
+from serving.rollout.models_config import ALIASES, CANARY, Entry
 from serving.rollout.promote import Rollout
 from serving.rollout.target import RolloutTarget
 from serving.rollout.trial import Engine
@@ -32,11 +31,14 @@ def deploy(
     *,
     alias: str = "champion",
     version: int | None = None,
-    label: str = STABLE,
+    label: str | None = None,
     budget: float = LATENCY_BUDGET,
     unverified: bool = False,
+    force: bool = False,
 ) -> Rollout:
     """Serves a registered version under a label.
+
+    Without a chosen label, a version is a canary first, also the champion, unless none is stable.
 
     Args:
         target: The repository and its servers.
@@ -45,9 +47,10 @@ def deploy(
         engine: Chooses the engine that the candidate is tried on.
         alias: Alias of the version to deploy, unless `version` is given.
         version: Registered version.
-        label: Label that the version gets.
+        label: Label that the version gets; None for the one that it has earned.
         budget: Milliseconds that the median of a golden request may take.
         unverified: Whether a version without golden requests may be deployed.
+        force: Whether a version may be deployed that the gate of its run refused.
 
     Raises:
         UserError: There is no such version, or it may not be deployed with these options.
@@ -56,13 +59,20 @@ def deploy(
     """
     found = registry.find(name, alias=alias, version=version)
     number = found.version
+    if found.refused and not force:
+        raise UserError(
+            f"the gate refused {name} version {number}, as it does not beat the baseline; "
+            "--force deploys it all the same"
+        )
     files = target.repository
     with files.locked():
         before = models_config.entry(files.config(), name)
+        label = label or _earned(found, before)
         if label != STABLE and STABLE not in before.labels:
             raise UserError(
-                f"{name} has no stable version yet, and callers ask for that; deploy one with "
-                f"--label stable before a {label}"
+                f"{name} has no stable version yet, and callers ask for that, so version {number} "
+                f"cannot be its {label}; deploy the champion first: python -m serving deploy "
+                f"{name}, or make this one stable: --now"
             )
         with target.connected() as live:
             fresh = not files.version(name, number).exists()
@@ -79,15 +89,9 @@ def deploy(
                     ) from error
             else:
                 _check(files, name, number, unverified)
-            try:
-                after = Entry.of({**before.labels, label: number})
-                live.apply(name, after)
-            except (Exception, KeyboardInterrupt):
-                if fresh:
-                    with contextlib.suppress(OSError):
-                        files.remove(name, number)
-                        files.write_history(name, files.history(name))
-                raise
+            kept = {k: n for k, n in before.labels.items() if k != CANARY or n != number}
+            after = Entry.of({**kept, label: number})
+            live.apply(name, after, fresh=number if fresh else None)
             loaded = live.wait_until_unloaded(name, before.versions - after.versions)
         unblessed = ""
         try:
@@ -106,6 +110,14 @@ def deploy(
         validation,
         unblessed,
     )
+
+
+def _earned(found: Registered, before: Entry) -> str:
+    """Returns the label of a version for which none was chosen."""
+    stable = before.labels.get(STABLE)
+    if stable is None:
+        return CANARY if ALIASES[CANARY] in found.aliases and not found.is_champion else STABLE
+    return STABLE if stable == found.version else CANARY
 
 
 def _admit(
@@ -189,7 +201,7 @@ def _check(files: Repository, name: str, number: int, unverified: bool) -> None:
 
 def _bless(files: Repository, registry: Registry, found: Registered) -> None:
     record = files.record(found.name, found.version) or {}
-    if not record.get("verified"):
+    if not record.get("verified") or found.refused:
         return
     latency = record["golden"]["latency_p50_ms"]
     registry.bless(

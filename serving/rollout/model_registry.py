@@ -19,6 +19,9 @@ from serving.rollout.models_config import ALIASES, CANARY
 
 DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
 BLESSED = "blessed"
+GATE, REFUSED = "gate", "refused"
+
+CHAMPION, CHALLENGER = ALIASES[STABLE], ALIASES[CANARY]
 
 # MLflow passes on what a database says when it is opened.
 _ERRORS = (mlflow.MlflowException, SQLAlchemyError)
@@ -50,6 +53,15 @@ class Registered:
     @property
     def uri(self) -> str:
         return f"models:/{self.name}/{self.version}"
+
+    @property
+    def refused(self) -> bool:
+        """Whether the gate of its run refused it, as it does not beat the baseline."""
+        return self.tags.get(GATE) == REFUSED and not self.aliases
+
+    @property
+    def is_champion(self) -> bool:
+        return CHAMPION in self.aliases
 
 
 class Registry:
@@ -84,7 +96,9 @@ class Registry:
             if getattr(error, "error_code", "") not in _MISSING:
                 raise self._unreadable(error) from error
             wanted = f"version {version}" if version is not None else f"alias {alias!r}"
-            raise UserError(f"no model {name!r} with {wanted} in {self.uri}") from error
+            raise UserError(
+                f"no model {name!r} with {wanted} in {self.uri}{self._what_there_is(name)}"
+            ) from error
 
     def versions(self, name: str) -> list[Registered]:
         """Returns all versions of a model, in order; none if it is not registered.
@@ -150,32 +164,61 @@ class Registry:
                 f"{found.version}: {_first_line(error)}; deploy it again to repeat that"
             ) from error
 
-    def follow(self, name: str, labels: Mapping[str, int], moved: str) -> None:
+    def follow(self, name: str, labels: Mapping[str, int], moved: str) -> list[str]:
         """Moves the alias of a label to the label's version: stable is champion, canary challenger.
 
-        A challenger that is no canary stays one, unless it has become the champion.
+        A challenger that is no canary stays one, unless it has become the champion. A champion that
+        is a canary first stays champion. A version that the gate refused gets no alias.
 
         Args:
             name: Registered name.
             labels: Version by label after the rollout.
             moved: The label that has moved; the aliases of other labels stay as they are.
 
+        Returns:
+            A sentence for each alias that has moved, or that a version does not get.
+
         Raises:
             UserError: The registry refuses the aliases.
         """
+        if moved not in ALIASES or moved not in labels:
+            return []
+        alias, number = ALIASES[moved], labels[moved]
+        said = []
         try:
-            if moved in ALIASES and moved in labels:
-                alias, number = ALIASES[moved], str(labels[moved])
-                self._client.set_registered_model_alias(name, alias, number)
-            if moved == STABLE and CANARY not in labels:
-                challenger = ALIASES[CANARY]
-                aliases = self._client.get_registered_model(name).aliases
-                if str(aliases.get(challenger)) == str(labels.get(STABLE)):
-                    self._client.delete_registered_model_alias(name, challenger)
+            found = self._registered(self._client.get_model_version(name, str(number)))
+            if found.refused:
+                return [
+                    f"{name} version {number} gets no alias, as the gate refused it: "
+                    f"{found.tags.get(f'{GATE}.reason', 'it does not beat the baseline')}"
+                ]
+            aliases = self._client.get_registered_model(name).aliases
+            before = aliases.get(alias)
+            if str(before) != str(number) and not (moved == CANARY and found.is_champion):
+                self._client.set_registered_model_alias(name, alias, str(number))
+                was = f", which was version {before}" if before else ""
+                said.append(f"{name} version {number} is now the {alias}{was}")
+            if moved == STABLE and CANARY not in labels and CHALLENGER in found.aliases:
+                self._client.delete_registered_model_alias(name, CHALLENGER)
         except _ERRORS as error:
             raise UserError(
                 f"the registry {self.uri} refuses the aliases: {_first_line(error)}"
             ) from error
+        return said
+
+    def _what_there_is(self, name: str) -> str:
+        """Returns the versions of a model with what to type for one, to end a message with."""
+        try:
+            known = self.versions(name)
+        except UserError:
+            return ""
+        if not known:
+            return ""
+        listed = ", ".join(" ".join([str(each.version), *each.aliases]) for each in known)
+        return (
+            f"; its versions are: {listed}; deploy one: "
+            f"python -m serving deploy {name} --version {known[-1].version}"
+        )
 
     def _unreadable(self, error: Exception) -> UserError:
         return UserError(f"the registry {self.uri} cannot be read: {_first_line(error)}")

@@ -56,7 +56,8 @@ def parse(text: str, where: str) -> Any:
     """Returns the ModelServerConfig of a text.
 
     Raises:
-        UserError: It is none, or has fields that would be lost when it is written.
+        UserError: It is none, or has fields that would be lost when it is written, or a model
+            without a platform: after one such reload, TensorFlow Serving refuses all others.
     """
     config = messages.ModelServerConfig()
     try:
@@ -65,6 +66,12 @@ def parse(text: str, where: str) -> Any:
         raise UserError(
             f"{where} is not a ModelServerConfig as this program writes it: {error}"
         ) from error
+    for model in config.model_config_list.config:
+        if not model.model_platform:
+            raise UserError(
+                f"{where} gives {model.name or 'a model'} no platform, so servers would refuse it; "
+                'add model_platform: "tensorflow" to its entry'
+            )
     config.model_config_list.SetInParent()
     return config
 

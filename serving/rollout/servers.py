@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -86,7 +88,27 @@ def notify(client: Client, config: Any, name: str, versions: Collection[int], wa
     Raises:
         ServingError: The server refuses it, or a version fails or takes longer than `wait` seconds.
     """
-    client.reload(models_config.models(config), timeout=wait)
+    known = {entry.version: entry for entry in states(client, name)}
+    pool = ThreadPoolExecutor(1)  # Its call ends with the connection at the latest.
+    try:
+        reload = pool.submit(client.reload, models_config.models(config), timeout=wait)
+        # A server that tries again and again to load a new model answers after minutes; its status
+        # knows the reason before.
+        while not futures.wait([reload], timeout=_PAUSE).done:
+            for entry in states(client, name):
+                if entry != known.get(entry.version):  # Nothing left from an earlier attempt.
+                    known.pop(entry.version, None)
+                    if entry.version in versions:
+                        _must_load(name, entry)
+        reload.result()
+    except ServingError as error:
+        if error.code is not grpc.StatusCode.DEADLINE_EXCEEDED or not versions:
+            raise
+        known = {entry.version: entry for entry in states(client, name)}
+        missing = (n for n in versions if n not in known or known[n].state != "AVAILABLE")
+        raise _late(name, min(missing, default=max(versions)), known, "AVAILABLE", wait) from error
+    finally:
+        pool.shutdown(wait=False)
     _wait(client, name, versions, "AVAILABLE", wait)
 
 
@@ -111,16 +133,28 @@ def _wait(client: Client, name: str, versions: Collection[int], state: str, wait
         if not missing:
             return
         for number in missing:
-            # A version that was unloaded before is in state END, without an error, until it is
-            # loaded again.
-            if state == "AVAILABLE" and number in known and known[number].error:
-                raise ServingError(
-                    grpc.StatusCode.FAILED_PRECONDITION,
-                    f"the server cannot load {name} version {number}: {known[number].error}",
-                )
+            if state == "AVAILABLE" and number in known:
+                _must_load(name, known[number])
         if time.monotonic() > deadline:
-            raise ServingError(
-                grpc.StatusCode.DEADLINE_EXCEEDED,
-                f"{name} version {missing[0]} did not become {state} in {wait:g} seconds",
-            )
+            raise _late(name, missing[0], known, state, wait)
         time.sleep(_PAUSE)
+
+
+def _must_load(name: str, entry: VersionStatus) -> None:
+    # A version that was unloaded before is in state END, without an error, until it is loaded
+    # again.
+    if entry.error:
+        raise ServingError(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            f"the server cannot load {name} version {entry.version}: {entry.error}",
+        )
+
+
+def _late(
+    name: str, number: int, known: Mapping[int, VersionStatus], state: str, wait: float
+) -> ServingError:
+    now = f"is {known[number].state}" if number in known else "is not known to the server"
+    return ServingError(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        f"{name} version {number} did not become {state} in {wait:g} seconds: it {now}",
+    )

@@ -49,6 +49,11 @@ class ModelStatus:
     server: ServerStatus | None
 
     @property
+    def refused(self) -> frozenset[int]:
+        """Versions that the gate of their run refused; they get no alias and are not blessed."""
+        return frozenset(n for n, found in (self.registered or {}).items() if found.refused)
+
+    @property
     def versions(self) -> list[int]:
         """All versions that any place knows."""
         known = {*(self.registered or ()), *self.faults, *self.entry.versions}
@@ -96,7 +101,7 @@ def differences(status: ModelStatus, address: str) -> list[str]:
     """Returns a sentence for each difference between two places, with the command that fixes it.
 
     A version in the repository that is not served is no difference, since rolling back needs it;
-    neither is a challenger that is no canary.
+    neither is a challenger that is no canary, nor a champion that is a canary first.
     """
     return [*_of_files(status), *_of_registry(status), *_of_server(status, address)]
 
@@ -104,9 +109,10 @@ def differences(status: ModelStatus, address: str) -> list[str]:
 def _of_files(status: ModelStatus) -> Iterable[str]:
     name = status.name
     for number in sorted(status.entry.versions - set(status.faults)):
+        force = " --force" if number in status.refused else ""
         yield (
             f"{name} version {number} is to be served, but its folder is missing: "
-            f"python -m serving deploy {name} --version {number}"
+            f"python -m serving deploy {name} --version {number}{force}"
         )
     stable = status.entry.labels.get(STABLE)
     for number in sorted(status.entry.versions - set(status.entry.labels.values())):
@@ -127,25 +133,25 @@ def _of_registry(status: ModelStatus) -> Iterable[str]:
         return
     aliases = {alias: v.version for v in status.registered.values() for alias in v.aliases}
     champion, stable = aliases.get(ALIASES[STABLE]), labels.get(STABLE)
-    if champion is not None and champion != stable:
+    challenger, canary = aliases.get(ALIASES[CANARY]), labels.get(CANARY)
+    if champion is not None and champion not in (stable, canary):
         is_stable = f"version {stable} is stable" if stable else "no version is stable"
         follow = (
             f" to serve it, or python -m serving promote {name} --version {stable} to let the "
             "registry follow"
-            if stable
+            if stable and stable not in status.refused
             else ""
         )
         yield (
             f"the champion of {name} is version {champion}, but {is_stable}: "
             f"python -m serving deploy {name}{follow}"
         )
-    elif champion is None and stable is not None:
+    elif champion is None and stable is not None and stable not in status.refused:
         yield (
             f"version {stable} of {name} is stable, but the registry has no champion: "
             f"python -m serving promote {name} --version {stable}"
         )
-    challenger, canary = aliases.get(ALIASES[CANARY]), labels.get(CANARY)
-    if canary is not None and challenger != canary:
+    if canary is not None and canary not in {challenger, champion, *status.refused}:
         is_challenger = f"version {challenger}" if challenger else "none"
         yield (
             f"the canary of {name} is version {canary}, but the registry's challenger is "
@@ -158,7 +164,10 @@ def _of_registry(status: ModelStatus) -> Iterable[str]:
                 f"version {number} of {name} is {label}, but it is not registered: "
                 f"python -m serving undeploy {name} --version {number} --force"
             )
-        elif number not in status.unverified and registered.tags.get("blessed") != "true":
+        elif (
+            number not in {*status.unverified, *status.refused}
+            and registered.tags.get("blessed") != "true"
+        ):
             yield (
                 f"version {number} of {name} is verified, but the registry has no tag blessed: "
                 f"python -m serving deploy {name} --version {number} --label {label}"
@@ -221,7 +230,11 @@ def _registry_cell(status: ModelStatus, number: int) -> str:
     registered = status.registered.get(number)
     if registered is None:
         return "-"
-    words = [*registered.aliases, *(["blessed"] if registered.tags.get("blessed") else [])]
+    words = [
+        *registered.aliases,
+        *(["refused"] if registered.refused else []),
+        *(["blessed"] if registered.tags.get("blessed") else []),
+    ]
     return ", ".join(words) or "registered"
 
 

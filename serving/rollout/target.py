@@ -47,7 +47,14 @@ class RolloutTarget:
         with servers.connect(self.address, known, self.tls) as clients:
             yield replace(self, servers=clients)
 
-    def apply(self, name: str, after: Entry, history: Sequence[int] | None = None) -> None:
+    def apply(
+        self,
+        name: str,
+        after: Entry,
+        history: Sequence[int] | None = None,
+        *,
+        fresh: int | None = None,
+    ) -> None:
         """Changes what is served of a model, step by step; undoes it if a server refuses.
 
         Without servers, only the files change: a server that starts later reads their final state.
@@ -57,6 +64,7 @@ class RolloutTarget:
             after: What to serve.
             history: Versions that were stable, oldest first, from now on; None extends the history
                 by the version that becomes stable.
+            fresh: A version whose files came with this rollout; if it fails, they are removed.
 
         Raises:
             ServingError: A server refuses a step.
@@ -71,6 +79,7 @@ class RolloutTarget:
         # Servers are notified of all steps, even of those that the file contains already: a rollout
         # that was killed may have written the file without notifying them.
         steps = models_config.steps(before, after) if self.servers else [after]
+        number = 0
         try:
             if history is None:
                 history = (
@@ -96,9 +105,14 @@ class RolloutTarget:
             with contextlib.suppress(OSError):
                 files.write_config(original)
                 self._write_history(name, old_history)
+            if number == 0:
+                # No label has moved. TensorFlow Serving ends its attempts to load a version, and
+                # with them a reload that waits for it, only when its files are gone.
+                self._remove(name, fresh)
             for server in self.servers:
                 with contextlib.suppress(ServingError):
                     servers.notify(server, original, name, (), self.wait)
+            self._remove(name, fresh)
             if isinstance(error, OSError):
                 raise RolloutError(f"{files.path} cannot be written: {error}") from error
             raise
@@ -122,6 +136,12 @@ class RolloutTarget:
                 states = {entry.version: entry.state for entry in servers.states(server, name)}
                 loaded |= {number for number in versions if states.get(number, "END") != "END"}
         return sorted(loaded)
+
+    def _remove(self, name: str, version: int | None) -> None:
+        if version is not None and self.repository.version(name, version).exists():
+            with contextlib.suppress(OSError):
+                self.repository.remove(name, version)
+                self.repository.write_history(name, self.repository.history(name))
 
     def _write_history(self, name: str, history: Sequence[int]) -> None:
         if list(history) != self.repository.history(name):

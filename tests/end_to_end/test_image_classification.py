@@ -175,7 +175,8 @@ def test_a_server_changes_versions_without_a_failed_request(workspace, first_run
         for thread in clients:
             thread.start()
         printed = workspace.python(
-            *("serving", "deploy", "digits", "--version", "2", "--address", address)
+            *("serving", "deploy", "digits", "--version", "2", "--now", "--force"),
+            *("--address", address),
         )
         assert "digits version 2 deployed" in printed
         assert client.wait_until_ready("digits", version=2, timeout=300) == 2

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from pipelines import evaluation
 from pipelines.config import Recipe
-from pipelines.evaluation import evaluate, intervals, joined, predict
+from pipelines.evaluation import difference, evaluate, intervals, joined, predict
 from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
@@ -129,7 +129,8 @@ def test_images_are_predicted_without_padding_and_without_dropout(classifier):
 
 def test_the_evaluation_is_the_mean_over_every_example(classifier):
     data = samples.striped()
-    scores, ranges, test = evaluate(CLASSIFICATION, classifier, data)
+    found = evaluate(CLASSIFICATION, classifier, data)
+    scores, ranges, test = found.scores, found.intervals, found.test
     for split in ("validation", "test"):
         labels, probabilities = by_hand(classifier, split)
         right = probabilities.argmax(-1) == labels
@@ -268,3 +269,28 @@ def test_whole_blocks_are_resampled():
         assert np.all(blocks.reshape(5, 10) == blocks[::10, None])
     narrow = intervals(accuracy, outcomes(right))["accuracy"]
     assert high - low > 1.5 * (narrow[1] - narrow[0])
+
+
+def test_two_models_are_scored_on_the_same_resamples_whatever_their_seeds(classifier):
+    """The same network differs from itself in nothing, so the interval of the difference is 0."""
+    one, other = (
+        evaluate(
+            ImageClassification(samples.config(Recipe(batch_size=7, seed=seed))),
+            classifier,
+            samples.striped(),
+        )
+        for seed in (3, 4)
+    )
+    assert len(one.resampled) == evaluation._RESAMPLES
+    assert len(set(one.resampled)) > 1
+    assert difference(one.resampled, other.resampled) == (0.0, 0.0)
+
+
+def test_the_interval_of_a_difference_is_that_of_paired_scores():
+    scores = np.random.default_rng(0).normal(0.9, 0.05, 200)
+    low, high = difference(scores + 0.01, scores[:150])  # type: ignore[misc, arg-type]
+    assert (low, high) == pytest.approx((0.01, 0.01)), "what resamples have in common cancels out"
+    noise = np.linspace(-1, 1, 201)
+    assert difference(noise, np.zeros(201)) == pytest.approx((-0.95, 0.95))  # type: ignore[arg-type]
+    assert difference([], [0.5]) is None
+    assert difference([np.nan], [0.5]) is None

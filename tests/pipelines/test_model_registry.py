@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ GATE = [
     (0.9, 0.8, None, False, "champion", "0.9000 beats the baseline's 0.8000, and there was no cha"),
     (0.8, 0.8, None, False, "", "no alias: validation accuracy 0.8000 does not beat the baseli"),
     (0.7, 0.8, 0.6, True, "", "does not beat the baseline's 0.8000"),
-    (0.9, 0.8, 0.85, True, "champion", "is no worse than the 0.8500 of champion version 4"),
-    (0.9, 0.8, 0.9, True, "champion", "is no worse than the 0.9000 of champion version 4"),
+    (0.9, 0.8, 0.85, True, "champion", "0.8000 and the 0.8500 of champion version 4"),
+    (0.9, 0.8, 0.9, True, "challenger", "and ties with the 0.9000 of champion version 4"),
     (0.9, 0.8, 0.95, True, "challenger", "but not the 0.9500 of champion version 4"),
     (0.9, 0.8, 0.5, False, "challenger", "champion version 4 was measured on other data"),
     (float("nan"), 0.8, None, False, "", "does not beat"),
@@ -50,6 +51,37 @@ def test_the_gate_decides_by_baseline_and_champion(value, baseline, champion, sa
     assert sentence.startswith(f"{alias or 'no alias'}: ")
 
 
+TIES = [
+    # value, champion, interval of the difference, greater is better, alias, reason
+    (0.92, 0.9, (0.01, 0.03), True, "champion", "0.8000 and the 0.9000 of champion version 4 (dif"),
+    (0.92, 0.9, (-0.01, 0.05), True, "challenger", "and ties with the 0.9000 of champion version"),
+    (0.92, 0.9, (0.0, 0.05), True, "challenger", "and ties with"),
+    (0.88, 0.9, (-0.05, 0.01), True, "challenger", "and ties with"),
+    (0.88, 0.9, (-0.03, -0.01), True, "challenger", "but not the 0.9000"),
+    (0.9, 0.9, (4e-8, 4e-7), True, "challenger", "and ties with"),  # Noise of float32.
+    (0.92, 0.9, (-0.03, -0.01), True, "challenger", "and ties with"),  # They contradict each other.
+    (0.5, 0.6, (-0.2, -0.05), False, "champion", "0.8000 and the 0.6000 of champion version 4 (d"),
+    (0.5, 0.6, (-0.2, 0.05), False, "challenger", "and ties with the 0.6000"),
+    (0.7, 0.6, (0.05, 0.2), False, "challenger", "but not the 0.6000"),
+]
+
+
+@pytest.mark.parametrize(("value", "champion", "interval", "greater", "alias", "reason"), TIES)
+def test_a_tie_does_not_replace_the_champion(value, champion, interval, greater, alias, reason):
+    decided, sentence = gate(
+        "score",
+        value,
+        0.8,
+        champion_value=champion,
+        champion_version=4,
+        same_data=True,
+        difference=interval,
+        greater_is_better=greater,
+    )
+    assert decided == alias
+    assert reason in sentence
+
+
 SCORES = st.integers(0, 1000).map(lambda n: n / 1000)
 
 
@@ -68,8 +100,8 @@ def test_no_champion_is_below_its_baseline_or_its_predecessor(
     )
     beats = value > baseline if greater else value < baseline
     assert (alias == "") == (not beats)
-    keeps = champion is not None and (value >= champion if greater else value <= champion)
-    allowed = beats and (champion is None or (same and keeps))
+    better = champion is not None and (value > champion if greater else value < champion)
+    allowed = beats and (champion is None or (same and better))
     assert (alias == "champion") == allowed
 
 
@@ -89,8 +121,14 @@ def test_the_reason_gives_errors_with_their_sign():
     alias, reason = gate("error", 0.2, 0.5, champion_value=0.3, **known)
     assert alias == "champion"
     assert reason == (
-        "champion: validation error 0.2000 beats the baseline's 0.5000 and is no worse than the "
-        "0.3000 of champion version 4"
+        "champion: validation error 0.2000 beats the baseline's 0.5000 and the 0.3000 of champion "
+        "version 4"
+    )
+    tied = gate("error", 0.2, 0.5, champion_value=0.21, difference=(-0.03, 0.01), **known)
+    assert tied == (
+        "challenger",
+        "challenger: validation error 0.2000 beats the baseline's 0.5000 and ties with the 0.2100 "
+        "of champion version 4 (difference -0.0100, 95 % interval -0.0300 … +0.0100)",
     )
     alias, reason = gate("error", 0.6, 0.5, champion_value=0.7, **known)
     assert (alias, reason) == (
@@ -111,6 +149,7 @@ def register(
     digest: str = "abc",
     baseline: float = 0.5,
     task: Task = CLASSIFIER,
+    resampled: Sequence[float] = (),
 ):
     metric = task.metric
     with mlflow.start_run():
@@ -121,6 +160,7 @@ def register(
             {f"validation_{metric}": value, f"test_{metric}": 0.1},
             Baseline("random", {metric: baseline}, {metric: 0.9}, NO_PREDICTIONS),
             digest,
+            resampled=resampled,
         )
 
 
@@ -151,6 +191,28 @@ def test_versions_get_their_aliases_in_turn(store, linear_model):
     version = mlflow.MlflowClient().get_model_version("linear", "4")
     assert float(version.tags["validation_accuracy"]) == 0.99
     assert version.tags["data.digest"] == "other"
+    assert version.tags["gate"] == "challenger"
+    assert "champion version 2 was measured on other data" in version.tags["gate.reason"]
+    refused = mlflow.MlflowClient().get_model_version("linear", "5")
+    assert refused.tags["gate"] == "refused"
+
+
+def test_the_champion_s_resamples_decide_about_a_tie(store, linear_model, monkeypatch):
+    first = register(linear_model, 0.7, resampled=[0.6, 0.7, 0.8])
+    assert (first.alias, first.compared) == ("champion", None)
+    tie = register(linear_model, 0.71, resampled=[0.63, 0.69, 0.82])
+    assert (tie.alias, tie.compared) == ("challenger", 1)
+    assert "ties with the 0.7000 of champion version 1 (difference +0.0100" in tie.reason
+    assert aliases() == {"champion": 1, "challenger": 2}
+    better = register(linear_model, 0.71, resampled=[0.61, 0.71, 0.81])
+    assert (better.alias, better.compared) == ("champion", 1)
+    assert "(difference +0.0100, 95 % interval +0.0100 … +0.0100)" in better.reason
+
+    def lost(uri: str) -> dict:
+        raise OSError("no such artifact")
+
+    monkeypatch.setattr(mlflow.artifacts, "load_dict", lost)
+    assert register(linear_model, 0.72, resampled=[0.5, 0.6, 0.7]).alias == "champion"
 
 
 def test_where_less_is_better_the_champion_has_the_lowest_error(store, linear_model):

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from pipelines import run as pipeline
 from pipelines import training
-from pipelines.__main__ import _show, main
+from pipelines.__main__ import _next_steps, _show, main
 from pipelines.baselines import Baseline
 from pipelines.config import Config, Optimizer, Recipe
 from pipelines.distiller import WITHOUT_TEACHER
@@ -250,8 +250,42 @@ def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkey
         "run        runs:/7 in the store",
         "registered models:/numbers/3 @challenger",
         "SavedModel /saved",
-        "next       python -m serving deploy numbers --version 3",
+        "next       python -m serving deploy numbers --version 3    # a canary beside the champion",
     ]
+
+
+@pytest.mark.parametrize(
+    ("alias", "compared", "lines"),
+    [
+        ("champion", None, ["next       python -m serving deploy numbers"]),
+        (
+            "champion",
+            2,
+            [
+                "next       python -m serving deploy numbers    # a canary beside the stable one",
+                "then       python -m serving promote numbers",
+            ],
+        ),
+        (
+            "challenger",
+            2,
+            [
+                "next       python -m serving deploy numbers --version 3    # a canary beside the "
+                "champion"
+            ],
+        ),
+        (
+            "",
+            2,
+            [
+                "next       train again with other options, as the baseline is better; this serves "
+                "it all the same: python -m serving deploy numbers --version 3 --force"
+            ],
+        ),
+    ],
+)
+def test_the_next_step_follows_from_the_gate_s_decision(alias, compared, lines):
+    assert _next_steps(Version("numbers", 3, alias, "the reason", "/saved", compared)) == lines
 
 
 class Shifted(samples.Doubles):

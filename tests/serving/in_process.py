@@ -30,12 +30,17 @@ class InProcess:
 
 @contextmanager
 def managed(
-    *models: Model, batching: Any = None, poll_seconds: float = 0.05, **options: Any
+    *models: Model,
+    batching: Any = None,
+    poll_seconds: float = 0.05,
+    load_retries: int = 0,
+    **options: Any,
 ) -> Iterator[Core]:
     """Loads models as the server does; `options` are the manager's."""
     sandbox = Sandbox()
     loader = Loader(sandbox, batching=batching)
-    manager = Manager(models, loader, poll_seconds=poll_seconds, load_retries=0, **options)
+    options |= {"poll_seconds": poll_seconds, "load_retries": load_retries}
+    manager = Manager(models, loader, **options)
     try:
         manager.start()
         yield Core(manager)

@@ -78,11 +78,15 @@ class FolderRegistry:
 
     def __init__(self, saved_models: dict[int, Path]) -> None:
         self._saved_models = saved_models
+        self.aliases: dict[int, str] = {}
+        self.refused: set[int] = set()
         self.blessed: dict[int, dict[str, str]] = {}
 
     def find(self, name: str, *, alias: str = "champion", version: int | None = None) -> Registered:
         assert version is not None
-        return Registered(name, version, "run", "source", "commit", (), {})
+        aliases = (self.aliases[version],) if version in self.aliases else ()
+        tags = {"gate": "refused"} if version in self.refused else {}
+        return Registered(name, version, "run", "source", "commit", aliases, tags)
 
     def download(self, found: Registered, folder: Path) -> Path:
         return Path(shutil.copytree(self._saved_models[found.version], folder / "saved_model"))
@@ -137,9 +141,12 @@ def configured(config: Path) -> list[Any]:
 
 
 @contextmanager
-def running(repository: Path) -> Iterator[str]:
-    """Serves a repository as it is now, in this process, and yields the address."""
+def running(repository: Path, **options: Any) -> Iterator[str]:
+    """Serves a repository as it is now, in this process, and yields the address.
+
+    `options` are the manager's.
+    """
     config = repository / "models.config"
     models = configured(config) if config.exists() else []
-    with in_process.serving(*models, labels_for_unavailable=True) as address:
+    with in_process.serving(*models, labels_for_unavailable=True, **options) as address:
         yield address

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from serving.__main__ import _parser
+from serving.__main__ import parse
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "client.md"
 TEXT = PAGE.read_text()
@@ -64,7 +64,7 @@ COMMANDS = re.findall(r"^python -m serving (.*?)(?: +#.*)?$", TEXT, re.MULTILINE
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_commands_have_options_that_exist(command):
-    options = _parser().parse_args(shlex.split(command))
+    options = parse(shlex.split(command))
     assert options.model
 
 

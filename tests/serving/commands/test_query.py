@@ -94,14 +94,16 @@ def test_names_are_printed_as_they_are(asked, tmp_path):
     assert rows(printed)[1][0] == str(strange)
 
 
-def test_a_query_may_name_a_version_and_wait_for_it(asked, tmp_path):
+def test_a_query_may_name_a_version_and_wait_for_it(asked, address, tmp_path):
     file = draw(tmp_path / "1.png")
     assert asked("query", "brightness", file, "--version", 1, "--wait", 5)[0] == 0
-    code, printed, errors = asked("query", "brightness", file, "--version", 2)
-    assert (code, printed) == (1, "")
-    assert errors == "error: Servable not found for request: Specific(brightness, 2)\n"
-    code, _, errors = asked("query", "brightness", file, "--version", 2, "--wait", 0.2)
-    assert (code, errors) == (1, "error: Could not find version 2 of model brightness\n")
+    for wait in ((), ("--wait", 0.2)):
+        code, printed, errors = asked("query", "brightness", file, "--version", 2, *wait)
+        assert (code, printed) == (1, "")
+        assert errors == (
+            f"error: brightness version 2 is not served at {address}, only 1; deploy it: "
+            "python -m serving deploy brightness --version 2\n"
+        )
 
 
 def test_texts_are_answered_in_a_table(asked, tmp_path):
@@ -174,10 +176,13 @@ def test_json_lines_must_be_text(asked, tmp_path, monkeypatch):
     assert "the standard input is not text in UTF-8" in errors
 
 
-def test_a_query_may_name_a_label(asked, tmp_path):
+def test_a_query_may_name_a_label(asked, address):
     code, _, errors = asked("query", "echo", "--text", "a", "--label", "canary")
     assert code == 1
-    assert errors == "error: Unrecognized servable version label: canary\n"
+    assert errors == (
+        f"error: echo has no canary at {address}; deploy one: python -m serving deploy echo "
+        "--alias challenger\n"
+    )
 
 
 @pytest.mark.parametrize("kind", ["images", "json"])
@@ -224,16 +229,18 @@ def test_a_reader_that_stops_reading_is_no_error_to_speak_of(address, tmp_path):
     assert process.stderr is not None
     assert process.stdout.readline() == '{"y": 2.5}\n'
     process.stdout.close()
-    assert process.wait(60) == 1
+    assert process.wait(60) == 141
     assert process.stderr.read() == ""
     process.stderr.close()
 
 
-def test_what_the_server_refuses_is_said_in_its_words(asked, tmp_path):
+def test_what_cannot_be_answered_is_said_with_what_to_do(asked, address, tmp_path):
     file = draw(tmp_path / "1.png")
     code, printed, errors = asked("query", "nobody", file)
     assert (code, printed) == (1, "")
-    assert errors == "error: Servable not found for request: Latest(nobody)\n"
+    assert errors == (
+        f"error: nobody is not served at {address}; deploy it: python -m serving deploy nobody\n"
+    )
     file.write_bytes(b"no image at all")
     code, printed, errors = asked("query", "brightness", file)
     assert (code, printed) == (2, "")

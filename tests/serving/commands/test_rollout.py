@@ -12,15 +12,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
 import psutil
 import pytest
 
-from serving.__main__ import _parser, main
+from serving.__main__ import main, parse
 from serving.client import Client
 from serving.commands import output, rollout
+from serving.engines import record
 from serving.engines.engine import choose
 from serving.engines.ports import free_port
 from serving.rollout.model_registry import Registry
@@ -144,6 +146,9 @@ def test_a_rollout_from_the_first_version_to_the_last_without_a_failed_request(
             )
             assert (code, errors) == (0, "")
             assert "labels: canary 2, stable 1" in printed
+            assert printed.endswith(
+                "next: python -m serving compare digits\nthen: python -m serving promote digits\n"
+            )
             code, printed, errors = run("compare", NAME, *at)
             assert (code, errors) == (0, "")
             assert "serving_default/y" in printed
@@ -152,6 +157,7 @@ def test_a_rollout_from_the_first_version_to_the_last_without_a_failed_request(
             code, printed, errors = run("promote", NAME, "--label", "stable", *at)
             assert (code, errors) == (0, "")
             assert "labels: stable 2" in printed
+            assert "digits version 2 is now the champion, which was version 1" in printed
             assert Registry().find(NAME).version == 2
             code, printed, errors = run("rollback", NAME, *at)
             assert (code, errors) == (0, "")
@@ -203,6 +209,52 @@ def test_each_address_of_a_status_is_looked_at(run):
     for address in (one, other, "127.0.0.1:1"):
         assert f"server {address}" in printed.splitlines()
     assert printed.count("no model server answers at") == 1
+
+
+def test_the_server_that_up_has_started_is_not_shown_with_another_s_status(run, monkeypatch):
+    line = "engine embedded, gRPC localhost:9000"
+    running = SimpleNamespace(line=line, address="localhost:9000")
+    monkeypatch.setattr(record, "read", lambda repository: running)
+    Path("models").mkdir()
+    for address, shown in (("localhost:9000", True), ("127.0.0.1:1", False)):
+        _, printed, _ = run("status", NAME, "--address", address)
+        assert (line in printed) == shown
+
+
+def test_a_comparison_without_a_canary_says_what_to_deploy(in_process, run):
+    Path("models").mkdir()
+    with rollouts.running(Path("models")) as address:
+        at = ("--address", address)
+        code, _, errors = run("compare", NAME, *at)
+        assert (code, errors) == (
+            1,
+            f"error: digits is not served at {address}; deploy it: python -m serving deploy digits",
+        )
+        assert run("deploy", NAME, *at)[0] == 0
+        code, _, errors = run("compare", NAME, *at)
+    assert (code, errors) == (
+        1,
+        f"error: digits has no canary at {address}, only stable 1; deploy one: "
+        "python -m serving deploy digits --alias challenger",
+    )
+
+
+def test_a_deployed_version_that_is_not_the_champion_stays_so(in_process, run, store):
+    """The next step that a challenger's run prints."""
+    assert run("deploy", NAME)[0] == 0
+    code, printed, _ = run("deploy", NAME, "--version", "2")
+    assert (code, "labels: canary 2, stable 1" in printed) == (0, True)
+    assert Registry().find(NAME).version == 1
+    # A later run's champion: deploying the stable version again does not take that back.
+    mlflow.MlflowClient(store, store).set_registered_model_alias(NAME, "champion", "2")
+    code, printed, _ = run("deploy", NAME, "--version", "1")
+    assert (code, "labels: canary 2, stable 1" in printed) == (0, True)
+    assert Registry().find(NAME).version == 2
+    assert run("status", NAME, "--address", "127.0.0.1:1")[1].splitlines()[6:] == [
+        "no model server answers at 127.0.0.1:1: python -m serving up"
+    ]
+    code, printed, _ = run("deploy", NAME, "--version", "1", "--now")
+    assert "digits version 1 is now the champion, which was version 2" in printed
 
 
 def test_a_model_with_a_policy_of_its_own_does_not_hide_the_others(in_process, run):
@@ -307,7 +359,7 @@ COMMANDS = COMMAND.findall(PAGE.read_text(encoding="utf-8"))
 
 @pytest.mark.parametrize("command", [*COMMANDS, *COMMAND.findall(README.read_text("utf-8"))])
 def test_the_commands_of_the_pages_have_options_that_exist(command):
-    assert _parser().parse_args(shlex.split(command)).command
+    assert parse(shlex.split(command)).command
 
 
 def test_every_command_is_on_the_page():

@@ -79,7 +79,7 @@ def models(tmp_path: Path) -> Iterator[Path]:
 
 def up(models: Path, *more: object) -> list[object]:
     """Returns the arguments that serve the repository on ports that are free."""
-    return ["up", "--repository", models, "--port", free_port(), "--rest-port", free_port(), *more]
+    return ["up", "--repository", models, "--port", free_port(), "--rest_port", free_port(), *more]
 
 
 def ended(process: psutil.Process) -> bool:
@@ -279,7 +279,7 @@ def test_another_users_server_stays_and_so_does_its_record(run, path, models, mo
     ("flag", "instead"),
     [
         ("--port=9000", "--port"),
-        ("--rest_api_port=9001", "--rest-port"),
+        ("--rest_api_port=9001", "--rest_port"),
         ("--model_config_file=/etc/models", "--repository"),
     ],
 )
@@ -301,7 +301,7 @@ def test_an_encrypted_server_becomes_ready(run, path, models, tmp_path, clients)
     config = tmp_path / "ssl.config"
     config.write_text(clients)
     code, printed, errors = run(
-        *("up", "--repository", models, "--port", free_port(), "--rest-port", "0", "--detach"),
+        *("up", "--repository", models, "--port", free_port(), "--rest_port", "0", "--detach"),
         *("--timeout", "60", "--", f"--ssl_config_file={config}"),
     )
     assert (code, errors) == (0, "")

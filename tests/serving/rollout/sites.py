@@ -36,7 +36,7 @@ class Site:
     def files(self) -> Repository:
         return self.target.repository
 
-    def deploy(self, version: int, label: str = "stable", **options) -> Rollout:
+    def deploy(self, version: int, label: str | None = "stable", **options) -> Rollout:
         return deploy(
             self.target,
             self.registry,

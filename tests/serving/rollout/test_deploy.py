@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import mlflow
 import pytest
 
+from serving.client import Client
+from serving.client.traffic import STABLE
 from serving.errors import RolloutError, ServingError, UserError
 from serving.rollout import model_repository
-from serving.rollout.model_registry import Registry
+from serving.rollout.deploy import _earned
+from serving.rollout.model_registry import Registered, Registry
 from serving.rollout.model_repository import Repository
-from tests.serving.rollout.sites import nth_call, snapshot
-from tests.serving.rollouts import NAME
+from serving.rollout.models_config import CANARY, Entry
+from serving.rollout.target import RolloutTarget
+from tests.serving import rollouts
+from tests.serving.rollout.sites import Site, nth_call, snapshot
+from tests.serving.rollouts import NAME, FolderRegistry
 
 pytestmark = pytest.mark.xdist_group("registry")  # Creating the database takes seconds.
 
@@ -21,6 +28,49 @@ def test_a_version_without_a_stable_one_beside_it_is_no_canary(site):
     with pytest.raises(UserError, match="digits has no stable version yet, and callers ask for"):
         site.deploy(2, "canary")
     assert site.files.versions(NAME) == []
+
+
+@pytest.mark.parametrize(
+    ("aliases", "labels", "earned"),
+    [
+        (("champion",), {}, STABLE),
+        ((), {}, STABLE),
+        (("challenger",), {}, CANARY),
+        (("champion", "challenger"), {}, STABLE),
+        (("champion",), {STABLE: 1}, CANARY),
+        (("challenger",), {STABLE: 1}, CANARY),
+        ((), {STABLE: 1, CANARY: 2}, CANARY),
+        (("champion",), {STABLE: 2}, STABLE),
+        (("challenger",), {STABLE: 2}, STABLE),
+    ],
+)
+def test_version_2_gets_the_label_that_it_has_earned(aliases, labels, earned):
+    found = Registered(NAME, 2, "run", "source", "commit", aliases, {})
+    assert _earned(found, Entry.of(labels)) == earned
+
+
+def test_a_better_model_is_a_canary_first_and_now_skips_that(folder_site):
+    folder_site.registry.aliases = {2: "champion"}
+    assert folder_site.deploy(1, None).label == "stable"
+    assert folder_site.deploy(2, None).after == Entry.of({"stable": 1, "canary": 2})
+    assert folder_site.version() == 1
+    assert folder_site.deploy(2, "stable").after == Entry.of({"stable": 2})
+    assert folder_site.version() == 2
+
+
+def test_a_version_that_the_gate_refused_needs_force_and_is_not_blessed(folder_site):
+    folder_site.deploy(1)
+    folder_site.registry.refused = {2}
+    before = snapshot(folder_site)
+    with pytest.raises(UserError) as raised:
+        folder_site.deploy(2)
+    assert str(raised.value) == (
+        "the gate refused digits version 2, as it does not beat the baseline; --force deploys it "
+        "all the same"
+    )
+    assert snapshot(folder_site) == before
+    assert folder_site.deploy(2, None, force=True).label == "canary"
+    assert set(folder_site.registry.blessed) == {1}
 
 
 @pytest.mark.parametrize(
@@ -141,6 +191,36 @@ def test_a_version_that_the_server_cannot_load_is_taken_back(site, monkeypatch):
     with pytest.raises(ServingError, match="the server cannot load digits version 2: "):
         site.deploy(2)
     assert snapshot(site) == before
+
+
+def test_a_new_model_that_the_server_cannot_load_is_told_while_it_tries_again(
+    exports, tmp_path, monkeypatch
+):
+    """As TensorFlow Serving does, the server would answer the reload after minutes of attempts."""
+    publish = Repository.publish
+
+    def damaged(self, candidate, name, number):
+        (candidate / "saved_model.pb").write_bytes(b"corrupt")
+        return publish(self, candidate, name, number)
+
+    repository = tmp_path / "models"
+    repository.mkdir()
+    with (
+        rollouts.running(repository, load_retries=5, retry_seconds=60.0) as address,
+        Client(address, timeout=20) as client,
+    ):
+        target = RolloutTarget(Repository(repository), address, wait=60.0)
+        site = Site(target, client, rollouts.InProcess(), FolderRegistry(exports))
+        with monkeypatch.context() as patched:
+            patched.setattr(Repository, "publish", damaged)
+            start = time.monotonic()
+            with pytest.raises(ServingError) as raised:
+                site.deploy(1)
+        assert raised.value.message.startswith("the server cannot load digits version 1: ")
+        assert time.monotonic() - start < 30
+        assert site.entry() == Entry()
+        assert site.files.versions(NAME) == []
+        assert site.deploy(1).after == Entry.of({"stable": 1}), "no reload stays pending"
 
 
 def test_a_registry_that_takes_no_tags_is_a_warning(site, monkeypatch):

@@ -36,7 +36,7 @@ class Registry:
     def bless(self, found, tags):
         pass
 """
-COMMAND = "deploy(target, Registry(), 'digits', lambda: engine, unverified=True)"
+COMMAND = "deploy(target, Registry(), 'digits', lambda: engine, label='stable', unverified=True)"
 
 
 def test_killed_before_any_file_operation_the_repository_can_be_served(tmp_path):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -23,6 +24,9 @@ from tests.serving.saved_models import half_plus_two
 
 pytestmark = pytest.mark.xdist_group("registry")  # Creating the database takes seconds.
 
+KNOWN = (
+    "; its versions are: 1, 2 champion, 3; deploy one: python -m serving deploy digits --version 3"
+)
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
@@ -73,19 +77,84 @@ def test_versions_come_in_order_with_their_aliases():
 
 
 @pytest.mark.parametrize(
-    ("name", "choice", "wanted"),
+    ("name", "choice", "wanted", "known"),
     [
-        ("nobody", {}, "no model 'nobody' with alias 'champion'"),
-        ("digits", {"alias": "winner"}, "no model 'digits' with alias 'winner'"),
-        ("digits", {"version": 9}, "no model 'digits' with version 9"),
-        ("digits", {"version": -1}, "no model 'digits' with version -1"),
-        ("nobody", {"version": 1}, "no model 'nobody' with version 1"),
+        ("nobody", {}, "no model 'nobody' with alias 'champion'", ""),
+        ("digits", {"alias": "winner"}, "no model 'digits' with alias 'winner'", KNOWN),
+        ("digits", {"version": 9}, "no model 'digits' with version 9", KNOWN),
+        ("digits", {"version": -1}, "no model 'digits' with version -1", KNOWN),
+        ("nobody", {"version": 1}, "no model 'nobody' with version 1", ""),
     ],
 )
-def test_what_is_not_registered_is_refused_in_a_sentence(store, name, choice, wanted):
+def test_what_is_not_registered_is_refused_with_what_there_is(store, name, choice, wanted, known):
     with pytest.raises(UserError) as raised:
         Registry().find(name, **choice)
-    assert str(raised.value) == f"{wanted} in {store}"
+    assert str(raised.value) == f"{wanted} in {store}{known}"
+
+
+@pytest.fixture
+def letters(store) -> Iterator[mlflow.MlflowClient]:
+    """`letters` version 1, the champion, 2, a challenger, and 3, which the gate refused."""
+    client = mlflow.MlflowClient(store, store)
+    client.create_registered_model("letters")
+    for gate in ("champion", "challenger", "refused"):
+        tags = {"gate": gate, "gate.reason": "no alias: too bad"}
+        client.create_model_version("letters", "file:///nowhere", tags=tags)
+    client.set_registered_model_alias("letters", "champion", "1")
+    client.set_registered_model_alias("letters", "challenger", "2")
+    yield client
+    client.delete_registered_model("letters")
+
+
+def aliases(client: mlflow.MlflowClient) -> dict[str, int]:
+    found = client.get_registered_model("letters").aliases
+    return {alias: int(version) for alias, version in found.items()}
+
+
+BOTH = {"champion": 1, "challenger": 2}
+
+
+@pytest.mark.parametrize(
+    ("labels", "moved", "after", "said"),
+    [
+        ({"stable": 1}, "stable", BOTH, []),
+        ({"stable": 1, "canary": 2}, "canary", BOTH, []),
+        (
+            {"stable": 2},
+            "stable",
+            {"champion": 2},
+            ["letters version 2 is now the champion, which was version 1"],
+        ),
+        # A champion that is a canary first stays champion alone.
+        ({"stable": 2, "canary": 1}, "canary", BOTH, []),
+        (
+            {"stable": 3},
+            "stable",
+            BOTH,
+            ["letters version 3 gets no alias, as the gate refused it: no alias: too bad"],
+        ),
+        (
+            {"stable": 1, "canary": 3},
+            "canary",
+            BOTH,
+            ["letters version 3 gets no alias, as the gate refused it: no alias: too bad"],
+        ),
+        ({"stable": 1, "beta": 2}, "beta", BOTH, []),
+    ],
+)
+def test_aliases_follow_the_label_that_moved_and_never_to_a_refused_version(
+    letters, labels, moved, after, said
+):
+    assert Registry().follow("letters", labels, moved) == said
+    assert aliases(letters) == after
+
+
+def test_a_person_s_alias_overrules_the_gate(letters):
+    assert Registry().find("letters", version=3).refused
+    letters.set_registered_model_alias("letters", "trusted", "3")
+    assert not Registry().find("letters", version=3).refused
+    Registry().follow("letters", {"stable": 3}, "stable")
+    assert aliases(letters)["champion"] == 3
 
 
 @pytest.mark.parametrize("uri", ["", "sqlite:///elsewhere/mlflow.db"])

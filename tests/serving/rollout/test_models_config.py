@@ -76,6 +76,16 @@ def test_another_policy_is_refused():
         models_config.entry(config, "other")
 
 
+def test_a_model_without_a_platform_is_refused_as_servers_would_refuse_all_reloads_after_it():
+    text = FOREIGN.replace('base_path: "/srv/other" model_platform: "tensorflow"', "")
+    with pytest.raises(UserError) as raised:
+        models_config.parse(text, "models/models.config")
+    assert str(raised.value) == (
+        "models/models.config gives other no platform, so servers would refuse it; add "
+        'model_platform: "tensorflow" to its entry'
+    )
+
+
 @pytest.mark.parametrize(
     "text", ["model_config_list {", "model_config_list { config { logging_config { } } }", "x: 1"]
 )

@@ -167,6 +167,40 @@ def test_an_unverified_version_need_not_be_blessed():
     assert status.differences(found, AT) == []
 
 
+def test_a_champion_that_is_a_canary_first_is_no_difference():
+    better = {1: registered(1), 2: registered(2, "champion"), 3: registered(3, "challenger")}
+    assert status.differences(replace(AGREED, registered=better), AT) == []
+
+
+def refused(number: int) -> Registered:
+    return Registered("digits", number, "run", "source", "", (), {"gate": "refused"})
+
+
+def test_a_version_that_the_gate_refused_needs_neither_alias_nor_blessing():
+    for label, number in LABELS.items():
+        known = {**(AGREED.registered or {}), number: refused(number)}
+        assert status.differences(replace(AGREED, registered=known), AT) == [], label
+
+
+def test_a_champion_beside_a_refused_stable_version_can_only_be_deployed():
+    known = {1: refused(1), 2: registered(2), 3: registered(3, "champion")}
+    found = replace(
+        AGREED,
+        registered=known,
+        entry=Entry.of({"stable": 1}),
+        server=served({"stable": 1}, v1="AVAILABLE"),
+    )
+    assert status.differences(found, AT) == [
+        "the champion of digits is version 3, but version 1 is stable: python -m serving deploy "
+        "digits"
+    ]
+    missing = replace(found, faults={3: ""})
+    assert (
+        "digits version 1 is to be served, but its folder is missing: "
+        "python -m serving deploy digits --version 1 --force"
+    ) in status.differences(missing, AT)
+
+
 def test_a_challenger_that_is_no_canary_is_no_difference():
     found = replace(
         AGREED, entry=Entry.of({"stable": 1}), server=served({"stable": 1}, v1="AVAILABLE")

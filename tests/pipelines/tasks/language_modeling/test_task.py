@@ -45,7 +45,8 @@ def test_a_model_learns_what_can_be_learned(data):
     task = LanguageModeling(examples.config(recipe=recipe))
     record = MemoryLog()
     trained = training.fit(task, training.build(task, data), data, record)
-    scores, intervals, test = evaluate(task, trained.model, data)
+    found = evaluate(task, trained.model, data)
+    scores, intervals, test = found.scores, found.intervals, found.test
     unigram, ngram = task.baselines(data)
     assert scores["test_perplexity"] < 0.4 * unigram.test["perplexity"]
     assert scores["test_bits_per_character"] < unigram.test["bits_per_character"] / 1.4

@@ -50,7 +50,8 @@ def test_a_network_learns_what_can_be_learned():
     data = examples.loaded(task, {"train": 96, "validation": 16, "test": 16})
     record = MemoryLog()
     network = training.fit(task, training.build(task, data), data, record)
-    scores, intervals, test = evaluation.evaluate(task, network.model, data)
+    found = evaluation.evaluate(task, network.model, data)
+    scores, intervals, test = found.scores, found.intervals, found.test
     (baseline,) = task.baselines(data)
     assert scores["test_f1"] > baseline.test["f1"] + 0.2
     low, high = intervals["f1"]

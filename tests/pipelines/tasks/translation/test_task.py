@@ -52,7 +52,8 @@ def test_a_model_learns_what_can_be_learned(architecture, options):
     data = examples.loaded(task.config, {"train": 320, "validation": 16, "test": 32})
     record = MemoryLog()
     trained = training.fit(task, training.build(task, data), data, record)
-    scores, intervals, _ = evaluate(task, trained.model, data)
+    found = evaluate(task, trained.model, data)
+    scores, intervals = found.scores, found.intervals
     nearest = task.baselines(data)[2]
     assert scores["test_bleu"] > nearest.test["bleu"] + 5
     assert scores["test_shuffled_perplexity"] > 2 * scores["test_perplexity"]
