@@ -68,6 +68,8 @@ def find(uri: str) -> Path:
         return folder
     try:
         return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id(uri)}/{FOLDER}"))
+    except UserError as error:
+        raise UserError(f"--encoder {error}") from error
     except (mlflow.MlflowException, OSError, ValueError) as error:
         raise UserError(f"--encoder {uri} has no saved encoder") from error
 

@@ -131,6 +131,8 @@ def find(teacher: str) -> TrainedNetwork:
         pipeline = mlflow.get_run(number).data.tags.get("pipeline", "")
         options = mlflow.artifacts.download_artifacts(f"runs:/{number}/config.yaml")
         network = mlflow.artifacts.download_artifacts(f"runs:/{number}/network/model.keras")
+    except UserError as error:
+        raise UserError(f"--teacher {error}") from error
     except (mlflow.MlflowException, OSError, ValueError) as error:
         raise UserError(
             f"--teacher must be a run that kept its network, as runs:/… or models:/…, or one of "

@@ -109,11 +109,6 @@ def test_an_encoder_is_found_by_its_run_or_by_a_model_of_that_run(run, kept):
         "runs:/0123456789abcdef0123456789abcdef",
         "runs:/",
         "models:/reader/1",  # Its run kept no encoder.
-        "models:/reader/3",
-        "models:/reader/latest",
-        "models:/reader@challenger",
-        "models:/writer@champion",
-        "models:/reader",
         "models:/",
     ],
 )
@@ -121,6 +116,15 @@ def test_where_no_encoder_was_kept_it_is_said(uri, run):
     with pytest.raises(UserError) as caught:
         find(uri)
     assert str(caught.value) == f"--encoder {uri} has no saved encoder"
+
+
+def test_an_alias_that_is_missing_is_named_with_the_versions_that_there_are(run):
+    with pytest.raises(UserError) as caught:
+        find("models:/reader@challenger")
+    assert str(caught.value) == (
+        "--encoder models:/reader@challenger: reader has no alias challenger, only versions 1, "
+        "2 champion; give models:/reader/2"
+    )
 
 
 def test_a_folder_without_a_configuration_is_no_encoder(tmp_path):

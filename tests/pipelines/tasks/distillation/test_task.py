@@ -82,12 +82,18 @@ def test_a_pipeline_stands_for_its_default_run_which_is_made_first(store, tmp_pa
     assert (found.pipeline, found.config) == ("image_classification", IMAGES)
 
 
-@pytest.mark.parametrize("teacher", ["", "digits", "runs:/nowhere", "models:/nothing@champion"])
+@pytest.mark.parametrize("teacher", ["", "digits", "runs:/nowhere", "models:/"])
 def test_what_is_no_teacher_is_an_error_of_one_sentence(teacher, store):
     with pytest.raises(
         UserError, match=f"--teacher must be a run .* or one of .*, not '{teacher}'"
     ):
         find(teacher)
+
+
+def test_a_teacher_that_is_not_registered_is_named(store):
+    message = "--teacher models:/nothing@champion: there is no registered model nothing"
+    with pytest.raises(UserError, match=f"^{message}$"):
+        find("models:/nothing@champion")
 
 
 def test_a_pipeline_without_logits_has_no_students(store, tmp_path):
