@@ -24,6 +24,7 @@ from serving.server.servables.guard import GuardedSession
 from serving.server.servables.sandbox import Sandbox
 from serving.server.servables.session import Session
 from serving.server.servables.tflite import TFLITE_FILE, TfLiteSession
+from serving.server.servables.tflite_guard import GuardedTfLite
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Loader:
 
     def _servable(self, path: Path) -> Servable:
         if self.tflite_interpreters and (path / TFLITE_FILE).exists():
-            return TfLiteSession(path, self.tflite_interpreters)
+            lite = TfLiteSession(path, self.tflite_interpreters)
+            return GuardedTfLite(lite, self.sandbox, path / TFLITE_FILE)
         parameters = batching_parameters.parameters_of(
             path, self.batching, per_model=self.batching_per_model
         )

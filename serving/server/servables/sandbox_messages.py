@@ -24,7 +24,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Run:
-    """To the process: run the graph of the SavedModel in `path`.
+    """To the process: run the graph of the SavedModel in `path`, or the TensorFlow Lite model.
 
     Attributes:
         number: Identifies the request.

@@ -32,7 +32,7 @@ from serving.server.servables.sandbox_messages import (
 )
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import.
-    from serving.server.servables.session import Session
+    from serving.server.servables.base import Servable
 
 # A request without a deadline must not keep all others waiting for ever.
 _MAX_RUN_SECONDS = 60.0
@@ -75,13 +75,18 @@ class _Sessions:
         from tensorflow.core.protobuf import config_pb2
 
         from serving.server.servables.session import Session
+        from serving.server.servables.tflite import TFLITE_FILE, TfLiteSession
 
         config = config_pb2.ConfigProto.FromString(setup.config)
-        self._load: Callable[[str], Session] = lambda path: Session(Path(path), setup.tags, config)
+        self._load: Callable[[str], Servable] = lambda path: (
+            TfLiteSession(Path(path).parent)
+            if Path(path).name == TFLITE_FILE
+            else Session(Path(path), setup.tags, config)
+        )
         self._max_loaded = setup.models
-        self._loaded: dict[str, Session] = {}
+        self._loaded: dict[str, Servable] = {}
 
-    def get(self, path: str) -> Session:
+    def get(self, path: str) -> Servable:
         session = self._loaded.pop(path, None) or self._load(path)
         self._loaded[path] = session
         while len(self._loaded) > self._max_loaded:
@@ -120,7 +125,7 @@ def _seconds_left(deadline: float | None) -> float:
     return min(deadline - time.monotonic(), _MAX_RUN_SECONDS)
 
 
-def _run(session: Session, request: Run, timeout: float) -> Answer:
+def _run(session: Servable, request: Run, timeout: float) -> Answer:
     content: Any
     try:
         content = session.run(request.feeds, request.fetches, timeout)

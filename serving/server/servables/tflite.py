@@ -31,7 +31,6 @@ from serving.server.servables.tflite_metadata import metadata_map
 
 TFLITE_FILE = "model.tflite"
 _SIGNATURES_METADATA = "signature_defs_metadata"
-_MAX_DIMENSIONS = 6
 _MAX_WAIT_SECONDS = 1e6
 _INTERNAL = grpc.StatusCode.INTERNAL
 
@@ -121,11 +120,12 @@ class TfLiteSession(Servable):
     ) -> list[np.ndarray]:
         """See `Servable.run`. The batch, like any other size, may change from run to run.
 
-        `timeout` limits the wait for an interpreter; a run itself cannot be stopped.
+        `timeout` limits the wait for an interpreter; a run itself cannot be stopped. Another rank
+        than the model has may end the process: see `tflite_guard`.
 
         Raises:
-            ServingError: Unknown tensors; another dtype or rank than the model has; or the
-                interpreter's own error.
+            ServingError: Unknown tensors; another dtype than the model has; or the interpreter's
+                own error.
         """
         subgraph = self._subgraph(feeds, fetches)
         _check(subgraph, feeds)
@@ -235,7 +235,7 @@ def _sizes(tensor: Mapping[str, Any]) -> Sequence[int]:
 
 
 def _check(subgraph: _Subgraph, feeds: Mapping[str, np.ndarray]) -> None:
-    """Rejects inputs for which the interpreter, which checks little, would read foreign memory."""
+    """Rejects inputs of another type, for which the interpreter would read foreign memory."""
     for index, (name, array) in enumerate(sorted(feeds.items())):
         expected = tf.as_dtype(subgraph.inputs[name]["dtype"])
         if tf.as_dtype(array.dtype) != expected:
@@ -243,15 +243,6 @@ def _check(subgraph: _Subgraph, feeds: Mapping[str, np.ndarray]) -> None:
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"Expects arg[{index}] to be {_dtype_name(expected)} but "
                 f"{_dtype_name(tf.as_dtype(array.dtype))} is provided",
-            )
-        dimensions = len(_sizes(subgraph.inputs[name]))
-        # A scalar and a tensor of any rank both have no sizes.
-        fits = array.ndim == dimensions or (dimensions == 0 and array.ndim <= _MAX_DIMENSIONS)
-        if not fits or (array.ndim == 0 and expected == tf.string):
-            raise ServingError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"Failed to resize input tensor: {name} has {dimensions} dimensions, not "
-                f"{array.ndim}" + (", and no string may be a scalar" if not array.ndim else ""),
             )
 
 

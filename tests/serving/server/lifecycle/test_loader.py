@@ -14,7 +14,8 @@ from serving.server.flags import Flags
 from serving.server.lifecycle.loader import Loader
 from serving.server.servables.guard import GuardedSession
 from serving.server.servables.sandbox import Sandbox
-from serving.server.servables.tflite import TFLITE_FILE, TfLiteSession
+from serving.server.servables.tflite import TFLITE_FILE
+from serving.server.servables.tflite_guard import GuardedTfLite
 from tests.serving import tflite_models
 from tests.serving.saved_models import floats, record_warmup, recorded, request
 
@@ -105,7 +106,7 @@ def test_a_tensorflow_lite_model_is_taken_where_it_is_preferred_and_exists(
     if exists:
         tflite_models.write(version, tflite)
     servable = loader(tflite_interpreters=2 * preferred)(version)
-    assert isinstance(servable, TfLiteSession if preferred and exists else GuardedSession)
+    assert isinstance(servable, GuardedTfLite if preferred and exists else GuardedSession)
     assert answer(servable) == [2.5, 3]
     servable.close()
 

@@ -26,7 +26,8 @@ from serving.errors import ServingError
 from serving.server.servables.sandbox import AbortError, Sandbox
 from serving.server.servables.sandbox_messages import Answer, Run
 from serving.server.servables.session import Session
-from tests.serving import saved_models
+from serving.server.servables.tflite import TFLITE_FILE, TfLiteSession
+from tests.serving import saved_models, tflite_models
 from tests.serving.saved_models import floats
 from tests.serving.waiting import eventually
 
@@ -111,6 +112,14 @@ LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification")
 def process_of(sandbox: Sandbox) -> psutil.Process:
     assert sandbox.process
     return psutil.Process(sandbox.process.pid)
+
+
+def test_a_tensorflow_lite_model_runs_as_others_do(shared, tmp_path):
+    path = tflite_models.half_plus_two(tmp_path / "1")
+    (output,) = TfLiteSession(path).signatures["serving_default"].outputs.values()
+    x = np.array([[1, 2]], np.float32)
+    (y,) = shared.run(path / TFLITE_FILE, {X: x}, [output.name])
+    assert y.tolist() == [[2.5, 3]]
 
 
 def test_the_answers_are_those_of_a_session(shared, repository):

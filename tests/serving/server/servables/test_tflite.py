@@ -138,19 +138,6 @@ def test_metadata_say_which_sizes_may_vary(sessions):
         ),
         (
             "half_plus_two",
-            {"x": np.ones((1,) * 7, np.float32)},
-            INVALID,
-            "Failed to resize input tensor: serving_default_x:0 has 1 dimensions, not 7",
-        ),
-        (
-            "echo",
-            {"text": b"one"},
-            INVALID,
-            "Failed to resize input tensor: serving_default_text:0 has 1 dimensions, not 0, "
-            "and no string may be a scalar",
-        ),
-        (
-            "half_plus_two",
             {"z": floats(1)},
             INVALID,
             "Signature input alias: x(feed name: serving_default_x:0) not found in request and "
