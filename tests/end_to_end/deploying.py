@@ -12,13 +12,15 @@ from serving.rollout.target import RolloutTarget
 from tests.serving.rollouts import InProcess
 
 
-def deploy(name: str, repository: Path, *, version: int = 1) -> Rollout:
+def deploy(name: str, repository: Path, *, version: int = 1, force: bool = True) -> Rollout:
     """Deploys as the command does, but the candidate's server runs in this process.
 
-    The test of image classification deploys with that command and its servers.
+    The test of image classification deploys with that command and its servers. What is trained
+    briefly need not beat its baseline.
     """
     target = RolloutTarget(Repository(repository))
-    done = deploying.deploy(target, Registry(), name, InProcess, version=version, budget=30_000)
+    options = {"version": version, "budget": 30_000, "force": force}
+    done = deploying.deploy(target, Registry(), name, InProcess, **options)
     assert done.validation is not None
     assert done.validation.requests > 0
     return done

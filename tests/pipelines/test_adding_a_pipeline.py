@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from serving.__main__ import parse as serving_options
 from tests import pages
+from tests.end_to_end.deploying import deploy
 
 PAGE = pages.ROOT / "docs/adding-a-pipeline.md"
 
@@ -51,7 +55,7 @@ def test_the_table_lists_it_and_its_help_has_its_options(environment, tmp_path):
 
 
 def test_its_own_tests_pass_and_its_command_registers_a_model_that_answers(
-    package, environment, tmp_path
+    package, environment, tmp_path, monkeypatch
 ):
     """In one process, which imports TensorFlow once."""
     command = ["pipelines", "tabular_regression", "--name", "diabetes", "--epochs", "3"]
@@ -81,3 +85,13 @@ def test_its_own_tests_pass_and_its_command_registers_a_model_that_answers(
     value = model(features=tf.zeros([2, 10]))["value"].numpy()
     assert value.shape == (2, 1)
     assert np.all((value > 20) & (value < 350))
+    (command,) = re.findall(r"^python -m serving (.*?)(?: +#.*)?$", PAGE.read_text(), re.MULTILINE)
+    options = serving_options(shlex.split(command))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    try:
+        done = deploy(
+            options.model, tmp_path / "models", version=options.version, force=options.force
+        )
+    finally:
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    assert (done.version, done.label) == (1, "stable")
