@@ -19,8 +19,9 @@ def deploy(name: str, repository: Path, *, version: int = 1, force: bool = True)
     briefly need not beat its baseline.
     """
     target = RolloutTarget(Repository(repository))
-    options = {"version": version, "budget": 30_000, "force": force}
-    done = deploying.deploy(target, Registry(), name, InProcess, **options)
+    done = deploying.deploy(
+        target, Registry(), name, InProcess, version=version, budget=30_000, force=force
+    )
     assert done.validation is not None
     assert done.validation.requests > 0
     return done
