@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,27 +86,11 @@ def load(file: str | Path) -> keras.Model:
     """
     import keras
 
-    problems = _register_layers()
+    from architectures.custom_objects import register
+
+    problems = register()
     try:
         return keras.models.load_model(file, compile=False)
     except (OSError, TypeError, ValueError) as error:
         reasons = "; ".join([str(error), *problems])
         raise ValueError(f"{file} cannot be read as a Keras model: {reasons}") from error
-
-
-def _register_layers() -> list[str]:
-    """Imports every module that may register layers with Keras.
-
-    Returns:
-        One sentence for each package that cannot be imported.
-    """
-    for module in pkgutil.iter_modules(__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{__name__}.{module.name}")
-    problems = list(foreign().problems.values())
-    for name in foreign().objects:
-        try:
-            builder(name)
-        except ValueError as error:
-            problems.append(str(error))
-    return problems

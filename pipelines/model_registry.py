@@ -7,6 +7,7 @@ serve` work without this project.
 
 from __future__ import annotations
 
+import platform
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -201,7 +202,12 @@ def save_model(path: str, mlflow_model: mlflow.models.Model, saved_model: Path) 
         meta_graph_tags=["serve"],
         signature_def_key="serving_default",
     )
-    mlflow_model.add_flavor("python_function", loader_module="mlflow.tensorflow", env={})
+    mlflow_model.add_flavor(
+        "python_function",
+        loader_module="mlflow.tensorflow",
+        env={},
+        python_version=platform.python_version(),
+    )
     mlflow_model.save(str(Path(path, "MLmodel")))
 
 

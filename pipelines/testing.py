@@ -16,6 +16,7 @@ A package that adds a pipeline tests its task on tiny data in a few seconds:
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,7 +153,11 @@ def figures_have_names_of_their_own(trained: Trained, folder: Path) -> None:
 
 def the_network_comes_back_from_a_file(trained: Trained, folder: Path) -> None:
     write_network(trained.network.model, folder / "network")
-    loaded = architectures.load(folder / "network" / "model.keras")
+    file = folder / "network" / "model.keras"
+    config = zipfile.ZipFile(file).read("config.json").decode()
+    # `import architectures.custom_objects` is all that a network needs to be loaded.
+    assert '"registered_name": "pipelines>' not in config
+    loaded = architectures.load(file)
     (inputs, *_), *_ = trained.data.test.padded_batch(4).take(1)
     inputs = trained.task.preprocess(inputs)
     expected = trained.network.model(inputs, training=False)

@@ -1,4 +1,4 @@
-"""The packages that documentation pages hold: their code blocks, written out and installed."""
+"""Code blocks of documentation pages; those that are a package, written out and installed."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def write_package(page: Path, folder: Path) -> list[str]:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
     return [name for name, _ in blocks]
+
+
+def python_blocks(page: Path) -> list[str]:
+    """Returns the blocks of Python on a page that are no files."""
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def install(package: Path, target: Path) -> dict[str, str]:

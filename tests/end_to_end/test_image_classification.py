@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,14 +14,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import git
 import mlflow
 import numpy as np
 import pytest
 
 from serving.client import Client
 from serving.query.ask import images
+from tests.pages import python_blocks
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = ROOT / "docs"
 # Without augmentation, fewer epochs beat the baseline.
 STILL = [f"--augmentation.{name}=0" for name in ("shift", "rotation", "zoom")]
 
@@ -71,13 +75,34 @@ def first_run(workspace) -> str:
 
 
 @pytest.fixture(scope="module")
-def second_run(workspace, first_run) -> str:
-    """The same pipeline with other parameters, through MLflow projects."""
+def repository(tmp_path_factory) -> Path:
+    """A Git repository whose last commit is the working tree."""
+    folder = tmp_path_factory.mktemp("repository")
+    listed = ["ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    for name in filter(None, git.Repo(ROOT).git.execute(["git", *listed]).split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    made = git.Repo.init(folder, initial_branch="main")
+    made.git.add(all=True)
+    author = git.Actor("Somebody", "somebody@example.org")
+    made.index.commit("The working tree", author=author, committer=author)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def second_run(workspace, repository, first_run) -> str:
+    """The same pipeline with other parameters, through MLflow projects, from a Git URI."""
+    uri = "https://git.example.org/foundry.git"
     return workspace.run(
-        *("mlflow", "run", str(ROOT), "-e", "image_classification", "--env-manager=local"),
+        *("mlflow", "run", uri, "-e", "image_classification", "--env-manager=local"),
         *("--experiment-name", "image_classification"),
         *("-P", "epochs=3", "-P", "learning_rate=4e-3", "-P", "model.filters=[16,32]"),
         MLFLOW_TRACKING_URI=workspace.store,
+        PYTHONPATH="",  # The code is that of MLflow's clone.
+        GIT_CONFIG_COUNT="1",
+        GIT_CONFIG_KEY_0=f"url.file://{repository}.insteadOf",
+        GIT_CONFIG_VALUE_0=uri,
     )
 
 
@@ -187,6 +212,22 @@ def test_a_server_changes_versions_without_a_failed_request(workspace, first_run
         assert failures == []
         after = client.predict("digits", {"image_bytes": files}, signature="image_bytes")
         assert np.abs(after["probabilities"] - before["probabilities"]).max() > 0.01
+
+
+def test_the_store_is_read_from_python_as_the_pages_say(workspace, first_run):
+    (network,) = [block for block in python_blocks(PAGES / "pipelines.md") if "keras" in block]
+    (registered,) = [block for block in python_blocks(PAGES / "signatures.md") if "mlflow" in block]
+    (run,) = (line.split()[1] for line in first_run.splitlines() if line.startswith("run  "))
+    program = (
+        "import numpy as np\n"
+        "images = np.arange(2 * 8 * 8, dtype=np.uint8).reshape(2, 8, 8, 1)\n"
+        f"{network.replace('runs:/ID', run)}"
+        f"{registered.replace('mlflow.pyfunc', 'served = mlflow.pyfunc')}"
+        "logits = network.predict(images / np.float32(255), verbose=0)\n"
+        "assert (logits.argmax(-1) == np.array(served['classes']).astype(int)).all()\n"
+    )
+    workspace.run(sys.executable, "-c", program)
+    assert not (workspace.path / "mlflow.db").exists()
 
 
 def test_an_interrupted_run_is_closed_as_killed(workspace, first_run):

@@ -253,9 +253,10 @@ def test_a_registered_version_is_the_saved_model_as_it_was(store, linear_model):
     assert files(Path(downloaded, "saved_model")) == files(linear_model)
 
 
-def test_mlflow_itself_loads_a_registered_version_and_predicts(store, linear_model):
+def test_mlflow_itself_loads_a_registered_version_and_predicts(store, linear_model, caplog):
     register(linear_model, 0.7)
     loaded = mlflow.pyfunc.load_model("models:/linear@champion")
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
     x = np.random.default_rng(3).normal(size=(4, 3)).astype("float32")
     outputs = loaded.predict({"x": x})
     assert set(outputs) == {"y", "larger"}
