@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import methodcaller
 from typing import Any
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError, EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
@@ -23,6 +22,7 @@ from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 from serving.errors import ServingError, UserError
 from serving.server import reflection
 from serving.server.core import Core
+from serving.server.handlers.predict import TOO_LARGE
 from serving.server.peers import FORWARDED
 from serving.server.thread_pool import GrowingPool
 
@@ -155,8 +155,7 @@ def _handlers(service: ServiceDescriptor, core: Core) -> grpc.GenericRpcHandler:
         service.full_name,
         {
             method.name: grpc.unary_unary_rpc_method_handler(
-                _handler(core, method, _METHODS[service.name][method.name]),
-                response_serializer=methodcaller("SerializeToString"),
+                _handler(core, method, _METHODS[service.name][method.name])
             )
             for method in service.methods
         },
@@ -167,22 +166,24 @@ def _handler(
     core: Core,
     method: MethodDescriptor,
     answer: Callable[[Core, Any, grpc.ServicerContext], Message],
-) -> Callable[[bytes, grpc.ServicerContext], Message]:
-    """Returns the handler of a method: from the bytes of a request to a response.
+) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+    """Returns the handler of a method: from the bytes of a request to those of a response.
 
-    It parses the request itself: where gRPC gets one that cannot be parsed, it logs a traceback
-    and leaks some memory.
+    It parses and serializes itself: where gRPC gets a request that cannot be parsed, it logs a
+    traceback and leaks some memory, and the same for a response that is too large.
     """
     request_class = GetMessageClass(method.input_type)
 
-    def handle(content: bytes, call: grpc.ServicerContext) -> Message:
+    def handle(content: bytes, call: grpc.ServicerContext) -> bytes:
         try:
             request = request_class.FromString(content)
         except DecodeError as error:
             call.abort(grpc.StatusCode.INTERNAL, str(error))
         try:
             with core.observed(method.name, "GRPC", call.peer):
-                return answer(core, request, call)
+                return answer(core, request, call).SerializeToString()
+        except EncodeError:
+            call.abort(grpc.StatusCode.INTERNAL, TOO_LARGE)
         except ServingError as error:
             call.abort(error.code, _truncated(error.message))
         except Exception as error:

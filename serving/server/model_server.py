@@ -31,8 +31,11 @@ from serving.server.monitoring.metrics import Metrics
 from serving.server.monitoring.shared_metrics import SharedMetrics
 from serving.server.peers import Peers
 from serving.server.rest.app import serve as serve_rest
+from serving.server.rest.converter import Converter
 from serving.server.servables.sandbox import Sandbox
 from serving.server.servables.session_options import session_config
+from serving.server.suspects import Suspects
+from serving.server.zygote import Zygote
 
 log = logging.getLogger("serving.server")
 
@@ -42,7 +45,13 @@ _JOIN_SECONDS = 2
 _BATCHING_THREADS = 128
 
 
-def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[], None]) -> None:
+def serve(
+    flags: Flags,
+    peers: Peers,
+    stop: threading.Event,
+    ready: Callable[[], None],
+    zygote: Zygote,
+) -> None:
     """Loads the models, then answers requests until `stop` is set.
 
     Args:
@@ -50,6 +59,7 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
         peers: The processes of this server, including this one.
         stop: Ends the server, or its start.
         ready: Called when all models are available and requests are answered.
+        zygote: Starts the processes that help this one.
 
     Raises:
         ServingError: A model cannot be loaded, or the configuration is invalid.
@@ -60,11 +70,12 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
     prometheus = _prometheus(flags)
     tls = _tls(flags)
     with contextlib.ExitStack() as stack:
-        sandbox = Sandbox(_tags(flags), options)
+        sandbox = Sandbox(zygote, _tags(flags), options)
         stack.callback(sandbox.close)
         reloaded = peers.config()
         config = reloaded or model_configs.config_of(flags)
-        manager = _manager(flags, config, _loader(flags, sandbox, options, counts))
+        suspects = Suspects(peers.folder, peers.index)
+        manager = _manager(flags, config, _loader(flags, sandbox, suspects, options, counts))
         stack.callback(manager.stop)
         observers = []
         page = None
@@ -98,7 +109,7 @@ def serve(flags: Flags, peers: Peers, stop: threading.Event, ready: Callable[[],
             # Before gRPC and REST start, as they stop in reverse order: they must not wait for it.
             _poll_config(stack, flags, core, stop)
         server = _start_grpc(stack, flags, peers, core, tls)
-        _start_rest(stack, flags, core, page)
+        _start_rest(stack, flags, core, page, zygote)
         _catch_up(peers, core, reloaded, stop)
         peers.record_ready()
         ready()
@@ -135,12 +146,17 @@ def _tls(flags: Flags) -> grpc.ServerCredentials | None:
 
 
 def _loader(
-    flags: Flags, sandbox: Sandbox, options: config_pb2.ConfigProto, counts: Metrics
+    flags: Flags,
+    sandbox: Sandbox,
+    suspects: Suspects,
+    options: config_pb2.ConfigProto,
+    counts: Metrics,
 ) -> Loader:
     interpreters = flags.num_tflite_pools * flags.num_tflite_interpreters_per_pool
     iterations = max(1, flags.num_request_iterations_for_warmup)
     return Loader(
         sandbox,
+        suspects,
         _tags(flags),
         options,
         parameters.common(flags),
@@ -205,11 +221,14 @@ def _start_rest(
     flags: Flags,
     core: Core,
     page: tuple[str, Callable[[], str]] | None,
+    zygote: Zygote,
 ) -> None:
     if flags.rest_api_port == flags.port != 0:
         log.error("--rest_api_port must differ from --port; the REST API is left out")
     if serves_rest(flags):
         timeout = flags.rest_api_timeout_in_ms
+        converter = Converter(zygote)
+        stack.callback(converter.close)
         server = serve_rest(
             core,
             flags.rest_api_port,
@@ -218,6 +237,7 @@ def _start_rest(
             cors=flags.rest_api_enable_cors_support,
             prometheus=page,
             reuse_port=True,
+            convert=converter.call,
         )
         stack.callback(server.stop, DRAIN_SECONDS)
         log.info("Exporting HTTP/REST API at:localhost:%d ...", server.port)

@@ -16,10 +16,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from serving.errors import UserError
 from serving.server.flags import Flags
+from serving.server.suspects import Suspects
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,12 @@ def supervise(flags: Flags, arguments: Sequence[str]) -> int:
             stack.enter_context(_reserved(port))
         folder = stack.enter_context(_shared_folder())
         workers = [
-            Worker([str(index), folder, *arguments], stop, name=f"worker {index}")
+            Worker(
+                [str(index), folder, *arguments],
+                stop,
+                name=f"worker {index}",
+                ended=Suspects(Path(folder), index).ended,
+            )
             for index in range(flags.workers)
         ]
         for worker in workers:
@@ -68,15 +75,23 @@ class Worker(threading.Thread):
         arguments: The command line of `serving.server.worker`.
         stop: Set when the server is to end; set by a worker that cannot start.
         name: Its name in the log.
+        ended: Called with the exit code of each process.
 
     Attributes:
         exit_code: The code that this worker ends the server with; 0 if it does not end it.
     """
 
-    def __init__(self, arguments: Sequence[str], stop: threading.Event, name: str) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        stop: threading.Event,
+        name: str,
+        ended: Callable[[int], None] = lambda code: None,
+    ) -> None:
         super().__init__(name=name, daemon=True)
         self._command = [sys.executable, "-m", "serving.server.worker", *arguments]
         self._stop = stop
+        self._ended = ended
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._was_ready = False
@@ -87,6 +102,7 @@ class Worker(threading.Thread):
         while True:
             started = time.monotonic()
             code = self._run_once()
+            self._ended(code)
             if self._stop.is_set():
                 return
             if not self._was_ready:

@@ -38,6 +38,23 @@ def waiting() -> Iterator[None]:
         pool.acquire()
 
 
+@contextmanager
+def parked() -> Iterator[None]:
+    """Like `waiting`, for a wait that may take long: the thread does not count meanwhile.
+
+    So however many requests wait like this, others find a thread.
+    """
+    pool: GrowingPool | None = getattr(_of_thread, "pool", None)
+    if pool is None:
+        yield
+        return
+    pool.release(parked=1)
+    try:
+        yield
+    finally:
+        pool.acquire(parked=1)
+
+
 class GrowingPool(futures.Executor):
     """Runs tasks in as few threads as keep up with them.
 
@@ -61,6 +78,7 @@ class GrowingPool(futures.Executor):
         self._threads: set[_Thread] = set()
         self._idle: list[_Thread] = []
         self._busy = 0
+        self._parked = 0
         # Threads allowed beyond `min_threads`, as those that took tasks are slow.
         self._extra = 0
         self._last_taken = 0.0
@@ -100,17 +118,19 @@ class GrowingPool(futures.Executor):
             for thread in threads:
                 thread.join()
 
-    def release(self) -> None:
-        """Lets another thread take tasks; see `waiting`."""
+    def release(self, *, parked: int = 0) -> None:
+        """Lets another thread take tasks, an additional one instead of one that is `parked`."""
         with self._lock:
             self._busy -= 1
+            self._parked += parked
             if self._tasks and self._busy < self._min_threads:
                 self._add_thread()
 
-    def acquire(self) -> None:
+    def acquire(self, *, parked: int = 0) -> None:
         """Counts the calling thread as busy again after `release`; never blocks for long."""
         with self._lock:
             self._busy += 1
+            self._parked -= parked
 
     def next_task(self, thread: _Thread) -> _Task | None:
         """Waits for the next task of a thread; None ends the thread."""
@@ -139,7 +159,7 @@ class GrowingPool(futures.Executor):
         """Wakes the thread that fell asleep last, or starts one. The lock is held."""
         if self._idle:
             self._idle.pop().wake()
-        elif len(self._threads) < self._max_threads:
+        elif len(self._threads) < self._max_threads + self._parked:
             thread = _Thread(self, f"{self._name}-{len(self._threads)}")
             try:
                 thread.start()  # It waits for the lock first.

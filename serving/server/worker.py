@@ -17,6 +17,7 @@ from pathlib import Path
 from serving.server.flags import parse
 from serving.server.process import exit_code, import_tensorflow, set_up_logging
 from serving.server.servables.session_options import set_environment
+from serving.server.zygote import Zygote
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,7 +33,6 @@ def main(arguments: Sequence[str]) -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The supervisor passes it on as SIGTERM.
-    threading.Thread(target=_stop_when_orphaned, args=[stop], name="orphan", daemon=True).start()
     set_environment(flags)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # It takes seconds: not before the flags are known to be right.
@@ -40,11 +40,14 @@ def main(arguments: Sequence[str]) -> int:
     from serving.server.model_server import serve
     from serving.server.peers import Peers
 
+    zygote = Zygote.forked()  # Before this process has threads.
+    threading.Thread(target=_stop_when_orphaned, args=[stop], name="orphan", daemon=True).start()
+
     def ready() -> None:
         os.write(to_supervisor, b"ready\n")
 
     def run() -> int:
-        serve(flags, Peers(Path(folder), int(index), flags.workers), stop, ready)
+        serve(flags, Peers(Path(folder), int(index), flags.workers), stop, ready, zygote)
         return 0
 
     return exit_code(run)

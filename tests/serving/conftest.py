@@ -68,3 +68,25 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Any]:
     kind = {"Client": Client, "AsyncClient": Awaited}[request.param]
     with ExitStack() as stack:
         yield lambda *arguments, **options: stack.enter_context(kind(*arguments, **options))
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Any]:
+    """Starts processes; one for all tests, as it takes seconds to import TensorFlow."""
+    from serving.server.zygote import Zygote
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")  # Its kernels are those that abort.
+        zygote = Zygote()
+        zygote.start(print).close()
+    yield zygote
+    zygote.close()
+
+
+@pytest.fixture
+def suspects(tmp_path: Path) -> Any:
+    """Nothing is suspected of having ended a process."""
+    from serving.server.suspects import Suspects
+
+    (tmp_path / "suspects").mkdir()
+    return Suspects(tmp_path / "suspects", 0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from serving.server.core import Core
@@ -17,6 +19,8 @@ from serving.server.lifecycle.manager import Manager
 from serving.server.lifecycle.version_policy import Model
 from serving.server.rest.app import serve as serve_rest
 from serving.server.servables.sandbox import Sandbox
+from serving.server.suspects import Suspects
+from serving.server.zygote import Zygote
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,10 @@ def managed(
     **options: Any,
 ) -> Iterator[Core]:
     """Loads models as the server does; `options` are the manager's."""
-    sandbox = Sandbox()
-    loader = Loader(sandbox, batching=batching)
+    zygote = Zygote()
+    sandbox = Sandbox(zygote)
+    folder = tempfile.TemporaryDirectory()
+    loader = Loader(sandbox, Suspects(Path(folder.name), 0), batching=batching)
     options |= {"poll_seconds": poll_seconds, "load_retries": load_retries}
     manager = Manager(models, loader, **options)
     try:
@@ -47,6 +53,8 @@ def managed(
     finally:
         manager.stop()
         sandbox.close()
+        zygote.close()
+        folder.cleanup()
 
 
 @contextmanager

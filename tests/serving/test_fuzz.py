@@ -50,8 +50,8 @@ def fast_kernels():
 
 
 @pytest.fixture(scope="module")
-def sandbox():
-    sandbox = Sandbox()
+def sandbox(zygote):
+    sandbox = Sandbox(zygote)
     yield sandbox
     sandbox.close()
 
@@ -222,14 +222,16 @@ UNUSUAL = CHECKED if "FUZZ_REQUESTS" in os.environ else BUILDERS.values()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_request_ends_the_process_and_a_good_one_is_answered_after(name, sandbox, tmp_path):
+def test_no_request_ends_the_process_and_a_good_one_is_answered_after(
+    name, sandbox, suspects, tmp_path
+):
     """Requests of fitting shapes for each, of unusual shapes for one of each builder."""
     tiny = tiny_of(name)
     model = tiny.build()
     path = tmp_path / "1"
     model.export(str(path), verbose=False)
     session = Session(path)
-    guarded = GuardedSession(session, sandbox, path)
+    guarded = GuardedSession(session, sandbox, path, suspects, pools=session.pools)
     try:
         fuzz(guarded, fitting=True)
         if name in UNUSUAL:
@@ -266,9 +268,9 @@ def parsed(path: Path) -> Path:
     "build", [saved_models.brightness, parsed, saved_models.echo, saved_models.vocabulary]
 )
 @pytest.mark.parametrize("fitting", [True, False], ids=["fitting", "unusual"])
-def test_no_string_ends_the_process(build, fitting, sandbox, tmp_path):
+def test_no_string_ends_the_process(build, fitting, sandbox, suspects, tmp_path):
     path = build(tmp_path / "1")
-    guarded = GuardedSession(Session(path), sandbox, path)
+    guarded = GuardedSession(Session(path), sandbox, path, suspects)
     try:
         for seed in range(3):
             fuzz(guarded, fitting=fitting, seed=seed)

@@ -109,16 +109,10 @@ class BatchingSession(Servable):
         batch is running when its time is over is answered when the batch ends.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        rows = _rows(feeds)
+        rows = self.check(feeds)
         queue = self._queue(feeds, fetches) if rows else None
         if queue is None:
             return self._session.run(feeds, fetches, timeout)
-        if rows > self._options.largest_request:
-            raise ServingError(
-                _INVALID,
-                f"Task size {rows} is larger than maximum input batch size "
-                f"{self._options.largest_request}",
-            )
         started = time.time()
         limit = None if timeout is None else timeout + _GRACE_SECONDS
         try:
@@ -135,6 +129,21 @@ class BatchingSession(Servable):
         self._observe(statistics)
         by_name = dict(zip(queue.fetches, arrays, strict=True))
         return [by_name[name] for name in fetches]
+
+    def check(self, feeds: Mapping[str, np.ndarray]) -> int:
+        """Returns the number of rows of a request that may be batched.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT: no batch can take it, whatever the graph is.
+        """
+        rows = _rows(feeds)
+        if rows > self._options.largest_request:
+            raise ServingError(
+                _INVALID,
+                f"Task size {rows} is larger than maximum input batch size "
+                f"{self._options.largest_request}",
+            )
+        return rows
 
     def close(self) -> None:
         if self._pool:

@@ -26,6 +26,9 @@ from serving.server.servables.signature_constants import (
 
 _METHOD_NAMES = (PREDICT, CLASSIFY, REGRESS)
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
+# A message cannot be larger; this is what gRPC says where one is.
+_MAX_BYTES = 2**31 - 1
+TOO_LARGE = "Failed to serialize message"
 
 
 def predict(
@@ -68,6 +71,8 @@ def predict(
     feeds = _feeds(signature, request)
     aliases = _outputs(signature, request)
     arrays = session.run(feeds, [signature.outputs[alias].name for alias in aliases], timeout)
+    if sum(array.nbytes for array in arrays) > _MAX_BYTES:
+        raise ServingError(grpc.StatusCode.INTERNAL, TOO_LARGE)
     response = predict_pb2.PredictResponse()
     response.model_spec.signature_name = name
     for alias, array in zip(aliases, arrays, strict=True):

@@ -25,6 +25,7 @@ from serving.server.servables.sandbox import Sandbox
 from serving.server.servables.session import Session
 from serving.server.servables.tflite import TFLITE_FILE, TfLiteSession
 from serving.server.servables.tflite_guard import GuardedTfLite
+from serving.server.suspects import Suspects
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Loader:
     """Loads versions with the same options.
 
     Attributes:
-        sandbox: Runs requests of unusual shapes first; it has the same tags and options.
+        sandbox: Tries requests of unusual shapes first; it has the same tags and options.
+        suspects: What was running when a process of the server crashed.
         tags: Tags of the graph to load.
         config: TensorFlow's options for sessions.
         batching: BatchingParameters for all models; None runs each request alone.
@@ -46,6 +48,7 @@ class Loader:
     """
 
     sandbox: Sandbox
+    suspects: Suspects
     tags: tuple[str, ...] = ("serve",)
     config: config_pb2.ConfigProto | None = None
     batching: Any = None
@@ -92,10 +95,12 @@ class Loader:
         )
         session = Session(path, self.tags, self.config)
         if parameters is None:
-            return GuardedSession(session, self.sandbox, path)
+            return GuardedSession(session, self.sandbox, path, self.suspects, pools=session.pools)
         try:
             batched = BatchingSession(session, parameters, self.observe)
         except ServingError:
             session.close()
             raise
-        return GuardedSession(batched, self.sandbox, path)
+        return GuardedSession(
+            batched, self.sandbox, path, self.suspects, pools=session.pools, check=batched.check
+        )

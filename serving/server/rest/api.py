@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import grpc
@@ -28,7 +30,7 @@ from tensorflow_serving.apis import (
 from serving.errors import ServingError
 from serving.server.core import Core
 from serving.server.monitoring import observation
-from serving.server.rest import json_examples, json_tensor, json_writer
+from serving.server.rest import documents, json_examples, json_tensor, json_writer
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,10 @@ _STATUS = re.compile(
 )
 _ANY_PATH = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
 _MAX_VERSION = 2**63 - 1
+# The conversion of larger documents takes more than a tenth of a second.
+_LARGE_BYTES = 1 << 21
+_LARGE_VALUES = 1 << 18
+Convert = Callable[..., Any]
 _JSON = {"Content-Type": "application/json"}
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -104,8 +110,18 @@ def is_api(path: str) -> bool:
     return bool(_ANY_PATH.fullmatch(path))
 
 
+def here(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a function in this process."""
+    return function(*arguments)
+
+
 def answer(
-    core: Core, request: Request, *, timeout_seconds: float | None = None, cors: bool = False
+    core: Core,
+    request: Request,
+    *,
+    timeout_seconds: float | None = None,
+    cors: bool = False,
+    convert: Convert = here,
 ) -> Response:
     """Answers a request; errors are answered as JSON.
 
@@ -114,13 +130,14 @@ def answer(
         request: The request.
         timeout_seconds: Maximum time for the model; None for any.
         cors: Whether browsers may send requests from pages of other origins.
+        convert: Calls a function of `documents` that converts a large document.
     """
     try:
         if request.method == "OPTIONS":  # A preflight, which TensorFlow Serving answers always.
             origin = re.search("https?://", request.headers.get("origin", ""))
             response = Response(200 if origin else 400, b"", {})
         else:
-            response = Response(200, _answer(core, request, timeout_seconds))
+            response = Response(200, _answer(core, request, timeout_seconds, convert))
     except _WordlessError as error:
         response = Response(_HTTP_STATUS[error.code], b"")
     except ServingError as error:
@@ -143,7 +160,7 @@ class _WordlessError(ServingError):
     """An error whose text TensorFlow Serving does not send."""
 
 
-def _answer(core: Core, request: Request, timeout: float | None) -> bytes:
+def _answer(core: Core, request: Request, timeout: float | None, convert: Convert) -> bytes:
     pattern = {"POST": _INFERENCE, "GET": _STATUS}.get(request.method)
     match = pattern.fullmatch(request.path) if pattern else None
     api = _api(match) if match else None
@@ -154,11 +171,11 @@ def _answer(core: Core, request: Request, timeout: float | None) -> bytes:
         observation.record(model=spec.name, label=spec.version_label)
         match api:
             case "Predict":
-                return _predict(core, spec, request.body, timeout)
+                return _predict(core, spec, request.body, timeout, convert)
             case "Classify":
-                return _classify(core, spec, request.body, timeout)
+                return _classify(core, spec, request.body, timeout, convert)
             case "Regress":
-                return _regress(core, spec, request.body, timeout)
+                return _regress(core, spec, request.body, timeout, convert)
         if not spec.name:
             raise json_tensor.invalid("Missing model name in request.")
         return _metadata(core, spec) if api == "GetModelMetadata" else _status(core, spec)
@@ -196,21 +213,48 @@ def _unquoted(text: str) -> str:
     return unquote_to_bytes(text).decode(errors="replace")
 
 
-def _predict(core: Core, spec: model_pb2.ModelSpec, body: bytes, timeout: float | None) -> bytes:
+def _predict(
+    core: Core, spec: model_pb2.ModelSpec, body: bytes, timeout: float | None, convert: Convert
+) -> bytes:
     request = predict_pb2.PredictRequest(model_spec=spec)
-    rows = json_tensor.fill_predict_request(request, body, core.signatures)
-    return json_tensor.predict_response(core.predict(request, timeout).outputs, rows)
+    if len(body) < _LARGE_BYTES:
+        rows = json_tensor.fill_predict_request(request, body, core.signatures)
+    else:
+        signatures = {
+            key: signature.SerializeToString() for key, signature in core.signatures(spec).items()
+        }
+        content, rows = convert(
+            documents.predict_request, body, spec.SerializeToString(), signatures
+        )
+        request.ParseFromString(content)
+    response = core.predict(request, timeout)
+    shapes = [output.tensor_shape.dim for output in response.outputs.values()]
+    if sum(math.prod(dim.size for dim in shape) for shape in shapes) < _LARGE_VALUES:
+        return json_tensor.predict_response(response.outputs, rows)
+    return convert(documents.predict_response, response.SerializeToString(), rows)
 
 
-def _classify(core: Core, spec: model_pb2.ModelSpec, body: bytes, timeout: float | None) -> bytes:
+def _classify(
+    core: Core, spec: model_pb2.ModelSpec, body: bytes, timeout: float | None, convert: Convert
+) -> bytes:
     request = classification_pb2.ClassificationRequest(model_spec=spec)
-    json_examples.fill_examples_request(request, body)
+    if len(body) < _LARGE_BYTES:
+        json_examples.fill_examples_request(request, body)
+    else:
+        spec_content = spec.SerializeToString()
+        request.ParseFromString(convert(documents.classification_request, body, spec_content))
     return json_examples.classification_response(core.classify(request, timeout).result)
 
 
-def _regress(core: Core, spec: model_pb2.ModelSpec, body: bytes, timeout: float | None) -> bytes:
+def _regress(
+    core: Core, spec: model_pb2.ModelSpec, body: bytes, timeout: float | None, convert: Convert
+) -> bytes:
     request = regression_pb2.RegressionRequest(model_spec=spec)
-    json_examples.fill_examples_request(request, body)
+    if len(body) < _LARGE_BYTES:
+        json_examples.fill_examples_request(request, body)
+    else:
+        spec_content = spec.SerializeToString()
+        request.ParseFromString(convert(documents.regression_request, body, spec_content))
     return json_examples.regression_response(core.regress(request, timeout).result)
 
 

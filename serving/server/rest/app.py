@@ -13,7 +13,6 @@ import socket
 import threading
 import zlib
 from collections.abc import Awaitable, Callable
-from concurrent import futures
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +22,9 @@ import uvicorn
 from serving.errors import ServingError
 from serving.server.core import Core
 from serving.server.rest import api
-from serving.server.rest.api import Request, Response
+from serving.server.rest.api import Convert, Request, Response
 from serving.server.rest.connections import Protocol, listening, peer_of
+from serving.server.thread_pool import GrowingPool
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,7 @@ def serve(
     cors: bool = False,
     prometheus: tuple[str, Callable[[], str]] | None = None,
     reuse_port: bool = False,
+    convert: Convert = api.here,
 ) -> RestServer:
     """Binds the port and starts the server.
 
@@ -109,6 +110,7 @@ def serve(
         cors: Whether browsers may send requests from pages of other origins.
         prometheus: The path of the metrics page, and a function that returns its text.
         reuse_port: Whether other processes may listen on the same port.
+        convert: Calls a function that converts a large document.
 
     Raises:
         UserError: The port is in use or not allowed.
@@ -116,7 +118,9 @@ def serve(
     listener = listening(port, reuse_port=reuse_port)
 
     def answer(request: Request) -> Response:
-        return api.answer(core, request, timeout_seconds=timeout_seconds, cors=cors)
+        return api.answer(
+            core, request, timeout_seconds=timeout_seconds, cors=cors, convert=convert
+        )
 
     return RestServer(_App(answer, threads, prometheus), listener)
 
@@ -130,7 +134,7 @@ class _App:
         threads: int,
         prometheus: tuple[str, Callable[[], str]] | None,
     ) -> None:
-        self.pool = futures.ThreadPoolExecutor(threads, thread_name_prefix="rest")
+        self.pool = GrowingPool(threads, name="rest")
         self._answer = answer
         self._prometheus = prometheus
 
@@ -139,7 +143,12 @@ class _App:
             body = await _body(receive)
         except ConnectionError:
             return
-        response = await self._response(scope, body) if body is not None else _TOO_LARGE
+        try:
+            response = await self._response(scope, body) if body is not None else _TOO_LARGE
+        except asyncio.CancelledError:  # The server ends, and has waited for long enough.
+            response = api.error_response(
+                ServingError(grpc.StatusCode.UNAVAILABLE, "The server is stopping")
+            )
         headers = {**response.headers, "Content-Length": str(len(response.body))}
         await send(
             {

@@ -7,18 +7,14 @@ they send each other. TensorFlow Serving has no counterpart; such requests end i
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +23,7 @@ import numpy as np
 
 from serving.errors import ServingError
 from serving.server import thread_pool
+from serving.server.servables import sandbox_process
 from serving.server.servables.sandbox_messages import (
     LATE,
     Answer,
@@ -36,6 +33,7 @@ from serving.server.servables.sandbox_messages import (
     Running,
     Setup,
 )
+from serving.server.zygote import Child, Zygote
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import.
     from tensorflow.core.protobuf import config_pb2
@@ -44,8 +42,8 @@ log = logging.getLogger(__name__)
 
 # A longer timeout counts as none.
 _MAX_TIMEOUT_SECONDS = 1e6
-# Each waiting request holds a thread that others need.
-_MAX_WAITING = 4
+# Each waiting request holds a thread, beside those that other requests may use.
+_MAX_WAITING = 256
 # These come from outside: the request need not be the reason.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
 
@@ -67,32 +65,33 @@ class _EndedIdleError(Exception):
 
 
 @dataclass
-class _Child:
+class _Process:
     """The sandbox process.
 
     Attributes:
-        ready: Whether it has imported TensorFlow and takes requests.
+        ready: Whether it takes requests.
         running: Number of the request that it ran last.
     """
 
-    process: subprocess.Popen[bytes]
-    connection: Connection
+    child: Child
     ready: bool = False
     running: int = 0
     sending: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self, message: object) -> None:
         with self.sending:
-            self.connection.send(message)
+            self.child.connection.send(message)
 
 
 class Sandbox:
     """Runs requests in another process, which the first request starts, as does one after a crash.
 
-    Threads may share it: up to four requests wait for the running one, more are rejected. The
-    process has no GPU, whose memory belongs to the server; its CPU kernels are the server's.
+    Threads may share it: they wait for the running request, and others of their pool take their
+    place meanwhile. The process has no GPU, whose memory belongs to the server; its CPU kernels are
+    the server's.
 
     Args:
+        zygote: Starts the process.
         tags: Tags of the graph in the SavedModels.
         config: Options of the sessions.
         models: Maximum number of SavedModels that stay loaded.
@@ -103,6 +102,7 @@ class Sandbox:
 
     def __init__(
         self,
+        zygote: Zygote,
         tags: Sequence[str] = ("serve",),
         config: config_pb2.ConfigProto | None = None,
         *,
@@ -110,22 +110,24 @@ class Sandbox:
         grace_seconds: float = 5.0,
         idle_seconds: float = 600.0,
     ) -> None:
-        self._setup = Setup(
+        self._zygote = zygote
+        setup = Setup(
             tuple(tags),
             config.SerializeToString() if config else b"",
             models,
             grace_seconds,
             idle_seconds,
         )
+        self._main = functools.partial(sandbox_process.main, setup)
         self._turn = threading.Lock()
         self._places = threading.BoundedSemaphore(_MAX_WAITING)
         self._numbers = itertools.count(1)
-        self._child: _Child | None = None
+        self._process: _Process | None = None
 
     @property
-    def process(self) -> subprocess.Popen[bytes] | None:
+    def child(self) -> Child | None:
         """The sandbox process, if one was started."""
-        return self._child.process if self._child else None
+        return self._process.child if self._process else None
 
     def run(
         self,
@@ -149,7 +151,7 @@ class Sandbox:
                 killed from outside or too many requests wait already.
             AbortError: The request ended the process.
         """
-        with thread_pool.waiting():
+        with thread_pool.parked():
             return self._run(path, feeds, fetches, timeout)
 
     def _run(
@@ -190,17 +192,15 @@ class Sandbox:
 
     def forget(self, path: Path) -> None:
         """Unloads a SavedModel, once the request that may be using it has ended."""
-        if child := self._child:
+        if process := self._process:
             with contextlib.suppress(OSError):
-                child.send(Forget(str(path)))
+                process.send(Forget(str(path)))
 
     def close(self) -> None:
         """Ends the process; a later request would start another one."""
-        child, self._child = self._child, None
-        if child:
-            child.process.kill()
-            child.process.wait()
-            child.connection.close()
+        process, self._process = self._process, None
+        if process:
+            process.child.close()
 
     def _ask(
         self,
@@ -210,20 +210,22 @@ class Sandbox:
         deadline: float | None,
     ) -> list[np.ndarray]:
         number = next(self._numbers)
-        child = self._child
-        if child is None:
-            child = self._child = _start(self._setup)
+        process = self._process
+        if process is None:
+            try:
+                process = self._process = _Process(self._zygote.start(self._main))
+            except OSError:
+                raise _EndedIdleError from None
         try:
-            while not child.ready:
-                _receive(child, deadline)
-            child.send(Run(number, str(path), dict(feeds), list(fetches), deadline))
+            while not process.ready:
+                _receive(process, deadline)
+            process.send(Run(number, str(path), dict(feeds), list(fetches), deadline))
             # Answers to earlier requests, whose callers did not wait for them, come first.
-            while (answer := _receive(child, deadline)) is None or answer.number != number:
+            while (answer := _receive(process, deadline)) is None or answer.number != number:
                 pass
         except (EOFError, OSError):
-            self._child = None
-            child.connection.close()
-            raise _ended(child, number) from None
+            self._process = None
+            raise _ended(process, number) from None
         if answer.kind == "arrays":
             return answer.content
         if answer.kind == "unloadable":
@@ -235,54 +237,26 @@ class Sandbox:
         raise ServingError(grpc.StatusCode[code], text)
 
 
-def _start(setup: Setup) -> _Child:
-    ours, theirs = Pipe()
-    path = [entry or os.getcwd() for entry in sys.path]
-    environment = {
-        **os.environ,
-        "CUDA_VISIBLE_DEVICES": "",
-        "PYTHONPATH": os.pathsep.join(path),
-    }
-    log.info("Starting a process for requests that do not fit their signature")
-    with theirs:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "serving.server.servables.sandbox_process",
-                str(theirs.fileno()),
-            ],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # The server's own stdout may be read by the program that started it.
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the server, which ends this process.
-        )
-    child = _Child(process, ours)
-    with contextlib.suppress(OSError):  # A process that has already ended fails at the first run.
-        child.send(setup)
-    return child
-
-
-def _receive(child: _Child, deadline: float | None) -> Answer | None:
+def _receive(process: _Process, deadline: float | None) -> Answer | None:
     """Returns an answer, or None after a message about the process itself."""
-    if not child.connection.poll(None if deadline is None else max(0.0, _left(deadline))):
+    connection = process.child.connection
+    if not connection.poll(None if deadline is None else max(0.0, _left(deadline))):
         raise _late()
-    match child.connection.recv():
+    match connection.recv():
         case Ready():
-            child.ready = True
+            process.ready = True
         case Running(number):
-            child.running = number
+            process.running = number
         case Answer() as answer:
             return answer
     return None
 
 
-def _ended(child: _Child, number: int) -> Exception:
+def _ended(process: _Process, number: int) -> Exception:
     """Returns the error that the end of the process means for a request."""
-    child.process.kill()  # It may only have closed the connection.
-    code = child.process.wait()
-    if child.running != number:
+    code = process.child.wait()
+    process.child.close()
+    if process.running != number:
         log.warning("The process for unusual requests ended: exit code %d", code)
         return _EndedIdleError()
     reason = signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -1,8 +1,7 @@
-"""`python -m serving.server.servables.sandbox_process DESCRIPTOR`: the process of the sandbox.
+"""The process of the sandbox.
 
 It loads the same SavedModels into the same runtime as the server, and answers one request after
-the other over an inherited connection. It ends when its parent does, and after minutes without
-work.
+the other over a connection. It ends when the server does, and after minutes without work.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import os
 import queue
 import resource
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -38,13 +36,11 @@ if TYPE_CHECKING:  # TensorFlow takes seconds to import.
 _MAX_RUN_SECONDS = 60.0
 
 
-def main(descriptor: int) -> None:
-    """Answers requests until the parent is gone."""
+def main(setup: Setup, connection: Connection) -> None:
+    """Answers requests until the server is gone."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # Crashes are expected: no core dumps.
-    connection = Connection(descriptor)
-    setup: Setup = connection.recv()
     messages: queue.SimpleQueue[Run | Forget] = queue.SimpleQueue()
-    # A thread of its own, as the end of the parent must be noticed during a run too.
+    # A thread of its own, as the end of the server must be noticed during a run too.
     threading.Thread(target=_listen, args=(connection, messages), daemon=True).start()
     sessions = _Sessions(setup)
     connection.send(Ready())
@@ -135,7 +131,3 @@ def _run(session: Servable, request: Run, timeout: float) -> Answer:
     except Exception as error:
         content = ("INTERNAL", f"{type(error).__name__}: {error}")
     return Answer(request.number, "error", content)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -14,6 +14,7 @@ import contextlib
 import importlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 from tensorflow.python.client import pywrap_tf_session
 from tensorflow.python.framework import op_def_registry
@@ -45,7 +47,11 @@ _IN_CALLER = pywrap_tf_session.TF_NewBufferFromString(
 
 
 class Session(Servable):
-    """A SavedModel loaded into a session of its own."""
+    """A SavedModel loaded into a session of its own.
+
+    Attributes:
+        pools: Whether its graph has max pooling that needs a minimum size.
+    """
 
     def __init__(
         self,
@@ -87,6 +93,7 @@ class Session(Servable):
         }
         self._fastest: dict[tuple[str, ...], float] = {}
         small = SmallGraphs(meta_graph.graph_def)
+        self.pools = _pools(meta_graph.graph_def)
         self._small: set[str] = set()
         for signature in self.signatures.values():
             outputs = [info.name for info in signature.outputs.values()]
@@ -162,6 +169,14 @@ class Session(Servable):
 
     def close(self) -> None:
         self._session.close()
+
+
+def _pools(graph: graph_pb2.GraphDef) -> bool:
+    """Whether an op takes the largest values of windows that may be larger than its input."""
+    nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
+    return any(
+        node.op.startswith("MaxPool") and node.attr["padding"].s != b"SAME" for node in nodes
+    )
 
 
 def _output(graph: tf.Graph, name: str) -> Any:

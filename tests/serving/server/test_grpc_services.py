@@ -13,6 +13,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf.message import EncodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow.core.framework import tensor_pb2
@@ -149,6 +150,26 @@ def test_an_unforeseen_exception_ends_one_request_and_is_logged(caplog):
     finally:
         server.stop(0).wait()
     assert "Traceback" in caplog.text
+
+
+def test_an_answer_that_no_message_holds_is_an_internal_error(caplog):
+    class TooLarge:
+        def SerializeToString(self) -> bytes:
+            raise EncodeError("Failed to serialize proto")
+
+    core: Any = Core(SimpleNamespace())  # type: ignore[arg-type]
+    core.predict = lambda *_: TooLarge()
+    server, port = grpc_services.serve(core, Listeners(), threads=1)
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as raised:
+                stub.Predict(request("m"), timeout=10)
+        assert raised.value.code() is grpc.StatusCode.INTERNAL
+        assert raised.value.details() == "Failed to serialize message"
+    finally:
+        server.stop(0).wait()
+    assert caplog.text == ""
 
 
 def test_any_text_of_an_error_reaches_the_client():

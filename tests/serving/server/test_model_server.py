@@ -31,6 +31,7 @@ from serving.server.flags import parse
 from serving.server.lifecycle.manager import Manager
 from serving.server.model_server import _grpc_threads, serve
 from serving.server.peers import Peers
+from serving.server.zygote import Zygote
 from tests.serving.certificates import Pair, certified
 from tests.serving.saved_models import floats, publish, record_warmup, recorded, request
 from tests.serving.server.processes import started
@@ -156,7 +157,8 @@ def start(tmp_path):
     def run(*flags: str) -> None:
         arguments = [f"--port={free_port()}", "--max_num_load_retries=0", *flags]
         peers = Peers(tmp_path, 0, 1)
-        serve(parse(arguments), peers, threading.Event(), ready=lambda: pytest.fail("it started"))
+        stop = threading.Event()
+        serve(parse(arguments), peers, stop, lambda: pytest.fail("it started"), Zygote())
 
     return run
 
@@ -235,7 +237,7 @@ def test_requests_are_batched_counted_and_logged(repository, tmp_path):
         finally:
             stop.set()
 
-    serve(flags, Peers(tmp_path, 0, 1), stop, ask_four_times)
+    serve(flags, Peers(tmp_path, 0, 1), stop, ask_four_times, Zygote())
     assert answers == [2, 2.5, 3, 3.5]
     [page] = pages
     labels = 'model_name="half_plus_two",status="OK"'
@@ -305,7 +307,7 @@ def serve_until_ready(tmp_path):
             stop.set()
 
         arguments = [f"--port={free_port()}", "--workers=2", "--max_num_load_retries=0", *flags]
-        serve(parse(arguments), peers, stop, ready)
+        serve(parse(arguments), peers, stop, ready, Zygote())
         return outcomes
 
     return run
@@ -379,7 +381,8 @@ def serving_in_thread(
     """Yields, when a server in this process is ready, what stops it and what it runs in."""
     stop, ready = threading.Event(), threading.Event()
     arguments = parse([f"--port={free_port()}", "--max_num_load_retries=0", *flags])
-    thread = threading.Thread(target=serve, args=(arguments, Peers(folder, 0, 1), stop, ready.set))
+    peers = Peers(folder, 0, 1)
+    thread = threading.Thread(target=serve, args=(arguments, peers, stop, ready.set, Zygote()))
     thread.start()
     try:
         eventually(lambda: ready.is_set() or not thread.is_alive())
@@ -450,4 +453,4 @@ def test_a_signal_ends_the_wait_for_a_first_version(tmp_path):
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()
     flags = parse([f"--model_base_path={tmp_path / 'half'}", f"--port={free_port()}"])
-    serve(flags, Peers(tmp_path, 0, 1), stop, ready=lambda: pytest.fail("it started"))
+    serve(flags, Peers(tmp_path, 0, 1), stop, lambda: pytest.fail("it started"), Zygote())

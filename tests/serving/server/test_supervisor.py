@@ -8,12 +8,14 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
 import numpy as np
 import psutil
 import pytest
+import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
@@ -22,6 +24,7 @@ from serving.engines.ports import free_port
 from serving.errors import ServingError, UserError
 from serving.server import supervisor
 from serving.server.supervisor import Worker, _reserved, _shared_folder
+from tests.serving import saved_models
 from tests.serving.saved_models import publish
 from tests.serving.server.processes import Process, started
 from tests.serving.waiting import eventually
@@ -184,8 +187,10 @@ class Pauses(threading.Event):
         return self.is_set()
 
 
-def worker_that(program: str, stop: threading.Event) -> Worker:
-    worker = Worker([], stop, name="worker 0")
+def worker_that(
+    program: str, stop: threading.Event, ended: Callable[[int], None] = lambda code: None
+) -> Worker:
+    worker = Worker([], stop, name="worker 0", ended=ended)
     worker._command = [sys.executable, "-c", program]
     return worker
 
@@ -208,6 +213,48 @@ def test_a_worker_that_has_lived_for_long_is_started_at_once_again(monkeypatch):
     worker_that(READY, stop).run()
     assert stop.noted[0] == 0.25
     assert set(stop.noted[1:]) == {0.25}
+
+
+@pytest.mark.parametrize("end", ["os.abort()", "sys.exit(3)"])
+def test_how_a_worker_ended_is_told_before_the_next_one_starts(end):
+    codes: list[int] = []
+    worker_that(f"import os, sys; {READY}; {end}", Pauses(2), codes.append).run()
+    assert codes[:2] == [-signal.SIGABRT if "abort" in end else 3] * 2
+
+
+def test_a_fitting_request_ends_a_worker_once(tmp_path, monkeypatch):
+    """A kernel aborts on a rank that the signature allows; the supervisor remembers it."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    base = tmp_path / "m"
+    saved_models.stateless(
+        base / "1",
+        tf.TensorSpec(None, tf.float32, "x"),
+        serving_default=lambda x: {
+            "y": tf.nn.relu(tf.nn.conv2d(x, tf.ones([3, 3, 1, 4]), 1, "SAME"))
+        },
+    )
+    port = free_port()
+    with started(f"--port={port}", f"--model_base_path={base}", "--model_name=m") as server:
+        server.wait_for("Running gRPC ModelServer")
+        address = f"localhost:{port}"
+        good, fatal = np.ones((1, 8, 8, 1), np.float32), np.ones((8, 8, 1), np.float32)
+        with Client(address, timeout=60, attempts=1) as client:
+            assert client.predict("m", {"x": good})["y"].shape == (1, 8, 8, 4)
+            with pytest.raises(ServingError) as lost:
+                client.predict("m", {"x": fatal})
+            assert lost.value.code is grpc.StatusCode.UNAVAILABLE
+        server.wait_for("worker 0 ended by SIGABRT; it is restarted")
+        server.wait_for("Running gRPC ModelServer")
+        with Client(address, timeout=60, attempts=1) as client:
+            for _ in range(2):
+                with pytest.raises(ServingError) as refused:
+                    client.predict("m", {"x": fatal})
+                assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+                assert refused.value.message == (
+                    "TensorFlow aborts (SIGABRT) on these inputs: x has shape [8,8,1] where the "
+                    "signature declares any"
+                )
+            assert client.predict("m", {"x": good})["y"].shape == (1, 8, 8, 4)
 
 
 def test_a_worker_that_fails_before_it_is_ready_ends_the_server_with_its_code():

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 import pytest
 
 from serving.server import thread_pool as module
-from serving.server.thread_pool import GrowingPool, waiting
+from serving.server.thread_pool import GrowingPool, parked, waiting
 from tests.serving.waiting import eventually
 
 
@@ -84,6 +84,28 @@ def test_tasks_that_wait_make_room_for_others_up_to_the_limit(gate):
     gate.open.set()
     assert len({task.result(10) for task in held}) == 5
     assert gate.inside == 9
+
+
+@pytest.mark.usefixtures("patient")
+def test_tasks_that_are_parked_take_no_thread_from_others():
+    pool, gate = GrowingPool(2, min_threads=1), Gate()
+
+    def park() -> None:
+        with parked():
+            gate.hold()
+
+    held = [pool.submit(park) for _ in range(20)]
+    eventually(lambda: gate.inside == 20)
+    assert pool.submit(str, 7).result(10) == "7"
+    gate.open.set()
+    for task in held:
+        task.result(10)
+    again = Gate()
+    held = [pool.submit(again.hold) for _ in range(20)]
+    eventually(lambda: again.inside >= 2)
+    again.open.set()
+    for task in held:
+        task.result(10)
 
 
 @pytest.mark.usefixtures("patient")
@@ -173,5 +195,5 @@ def test_shutting_down_may_cancel_what_has_not_begun(gate):
 
 
 def test_waiting_means_nothing_in_other_threads():
-    with waiting():
+    with waiting(), parked():
         pass

@@ -13,7 +13,7 @@ def test_what_a_model_prints_is_neither_taken_for_ready_nor_in_the_way(tmp_path)
     (tmp_path / "printing.py").write_text(
         "import os, sys, types\n"
         "from serving.server import worker\n"
-        "def serve(flags, peers, stop, ready):\n"
+        "def serve(flags, peers, stop, ready, zygote):\n"
         "    os.write(1, b'ready\\n' * 50_000)\n"
         "    ready()\n"
         "    os.write(1, b'printed\\n' * 50_000)\n"

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
 from serving.errors import ServingError
+from serving.server.handlers import predict as module
 from serving.server.handlers.predict import predict
 from serving.server.servables.session import Session
 from tests.serving.saved_models import floats, request
@@ -135,3 +136,11 @@ def test_a_default_that_is_no_tensor_is_refused_by_its_name(sessions):
 def test_the_time_that_is_left_limits_the_run(sessions):
     with pytest.raises(ServingError, match="DEADLINE_EXCEEDED: Timed out waiting"):
         predict(sessions["count"], request(number=np.int64(2**62)), timeout=0.02)
+
+
+def test_outputs_beyond_what_a_message_holds_are_refused(sessions, monkeypatch):
+    monkeypatch.setattr(module, "_MAX_BYTES", 8)
+    predict(sessions["half_plus_two"], request("m", x=floats(1, 2)))
+    with pytest.raises(ServingError) as raised:
+        predict(sessions["half_plus_two"], request("m", x=floats(1, 2, 3)))
+    assert str(raised.value) == "INTERNAL: Failed to serialize message"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from serving.errors import ServingError
 from serving.server.batching import parameters
@@ -16,22 +18,22 @@ from serving.server.servables.guard import GuardedSession
 from serving.server.servables.sandbox import Sandbox
 from serving.server.servables.tflite import TFLITE_FILE
 from serving.server.servables.tflite_guard import GuardedTfLite
-from tests.serving import tflite_models
+from serving.server.zygote import Zygote
+from tests.serving import saved_models, tflite_models
 from tests.serving.saved_models import floats, record_warmup, recorded, request
 
 FEEDS = {"serving_default_x:0": floats(1, 2)}
 
 
 @pytest.fixture
-def loader():
-    sandbox = Sandbox()
+def loader(suspects):
+    sandbox = Sandbox(Zygote())
 
     def make(**options):
-        return Loader(sandbox, **options)
+        return Loader(sandbox, suspects, **options)
 
     yield make
-    assert sandbox.process is None, "nothing here is unlike its signature"
-    sandbox.close()
+    assert sandbox.child is None, "nothing here is unlike its signature"
 
 
 @pytest.fixture
@@ -55,6 +57,42 @@ def test_a_version_answers_alone_unless_batching_is_asked_for(loader, version):
     assert answer(batched) == [2.5, 3]
     assert [each.rows for each in statistics] == [2]
     batched.close()
+
+
+@pytest.mark.parametrize("x", [np.float32(1), np.ones((2, 1), np.float32), np.ones(5, np.float32)])
+def test_what_is_tried_first_has_the_answer_of_a_batch_each_time(zygote, suspects, tmp_path, x):
+    path = saved_models.stateless(
+        tmp_path / "1",
+        tf.TensorSpec([4], tf.float32, "x"),
+        serving_default=lambda x: {"y": tf.raw_ops.AddV2(x=x, y=1.0)},
+    )
+    statistics: list[BatchStatistics] = []
+    parameters = BatchingParameters(max_batch_size={"value": 4}, batch_timeout_micros={"value": 0})
+    sandbox = Sandbox(zygote)
+    loader = Loader(sandbox, suspects, batching=parameters, observe=statistics.append)
+    servable = loader(path)
+    definition = servable.signatures["serving_default"]
+    (fed,), (fetched,) = definition.inputs.values(), definition.outputs.values()
+
+    def outcome() -> object:
+        try:
+            return servable.run({fed.name: x}, [fetched.name])[0].tolist()
+        except ServingError as error:
+            return str(error)
+
+    outcomes = [outcome() for _ in range(3)]
+    assert outcomes == [outcomes[0]] * 3
+    assert (
+        outcomes[0]
+        == {
+            0: "INVALID_ARGUMENT: Batching Run() input tensors must have at least one dimension",
+            2: [[2.0], [2.0]],
+            5: "INVALID_ARGUMENT: Task size 5 is larger than maximum input batch size 4",
+        }[x.shape[0] if x.shape else 0]
+    )
+    assert [each.rows for each in statistics] == ([2] * 3 if x.shape == (2, 1) else [])
+    servable.close()
+    sandbox.close()
 
 
 def test_a_version_of_its_own_parameters_is_batched_by_them(loader, version):

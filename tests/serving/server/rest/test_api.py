@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from google.protobuf.message import EncodeError
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -115,6 +117,47 @@ def test_a_prediction():
     assert response.headers == {"Content-Type": "application/json"}
     assert response.body == b'{\n    "predictions": [2.5\n    ]\n}'
     assert core.timeouts == [3.5]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "functions"),
+    [
+        ("m:predict", b'{"instances": [1.5, 2.5]}', ["predict_request", "predict_response"]),
+        ("m/versions/3:predict", b'{"inputs": 1.5}', ["predict_request", "predict_response"]),
+        ("m:classify", b'{"examples": [{"x": 1}]}', ["classification_request"]),
+        ("m/labels/l:regress", b'{"examples": [{"x": 1}]}', ["regression_request"]),
+        ("m:predict", b'{"instances": [}', ["predict_request"]),
+        ("m:classify", b'{"examples": 7}', ["classification_request"]),
+    ],
+)
+def test_large_documents_are_converted_elsewhere_with_the_same_outcome(
+    monkeypatch, path, body, functions
+):
+    called: list[str] = []
+
+    def convert(function, *arguments):
+        called.append(function.__name__)
+        return function(*pickle.loads(pickle.dumps(arguments)))
+
+    request = Request("POST", f"/v1/models/{path}", {}, body)
+    direct, elsewhere = Core(), Core()
+    expected = answer(direct, request, convert=convert)
+    assert called == []
+    monkeypatch.setattr(api, "_LARGE_BYTES", len(body))
+    monkeypatch.setattr(api, "_LARGE_VALUES", 1)
+    assert answer(elsewhere, request, convert=convert) == expected
+    assert elsewhere.asked == direct.asked
+    assert called == functions
+
+
+def test_inputs_beyond_what_a_message_holds_are_refused(monkeypatch):
+    def too_large(self: Any) -> bytes:
+        raise EncodeError("Failed to serialize proto")
+
+    monkeypatch.setattr(predict_pb2.PredictRequest, "SerializeToString", too_large)
+    monkeypatch.setattr(api, "_LARGE_BYTES", 1)
+    response = answer(Core(), PREDICT)
+    assert (response.status, error_of(response)) == (400, "The inputs are larger than 2 GiB")
 
 
 @pytest.mark.parametrize("method", ["classify", "regress"])

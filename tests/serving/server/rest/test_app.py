@@ -285,7 +285,7 @@ def test_requests_in_flight_end_before_the_server_does():
         stop.result()
 
 
-def test_a_request_that_does_not_end_is_given_up():
+def test_a_request_that_does_not_end_is_given_up(caplog):
     core = Slow()
     server = serve(core, 0, threads=1)
     with ThreadPoolExecutor(1) as pool:
@@ -296,6 +296,10 @@ def test_a_request_that_does_not_end_is_given_up():
         core.let.set()
         error = call.exception()
         assert error is None or isinstance(error, (OSError, http.client.HTTPException))
+        if error is None:
+            status, _, body = call.result()
+            assert (status, json.loads(body)) == (503, {"error": "The server is stopping"})
+    assert "Exception in ASGI application" not in caplog.text
 
 
 def test_a_port_in_use_is_refused_in_a_sentence():

@@ -27,6 +27,7 @@ from serving.server.servables.sandbox import AbortError, Sandbox
 from serving.server.servables.sandbox_messages import Answer, Run
 from serving.server.servables.session import Session
 from serving.server.servables.tflite import TFLITE_FILE, TfLiteSession
+from serving.server.zygote import Zygote
 from tests.serving import saved_models, tflite_models
 from tests.serving.saved_models import floats
 from tests.serving.waiting import eventually
@@ -37,34 +38,29 @@ X, Y = "serving_default_x:0", "StatefulPartitionedCall:0"
 ENDLESS = np.int64(2**62)
 
 
-@pytest.fixture(autouse=True)
-def fast_kernels(monkeypatch):
-    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
-
-
 @pytest.fixture(scope="module")
-def shared():
-    """A sandbox with default options. A process takes seconds to start: tests share it."""
-    sandbox = Sandbox()
+def shared(zygote):
+    """A sandbox with default options."""
+    sandbox = Sandbox(zygote)
     yield sandbox
     sandbox.close()
 
 
 @pytest.fixture(scope="module")
-def strict():
+def strict(zygote):
     """A sandbox that keeps one model, and ends what is idle or late sooner than by default."""
-    sandbox = Sandbox(models=1, grace_seconds=0.2, idle_seconds=1.0)
+    sandbox = Sandbox(zygote, models=1, grace_seconds=0.2, idle_seconds=1.0)
     yield sandbox
     sandbox.close()
 
 
 @pytest.fixture
-def own():
+def own(zygote):
     """Makes sandboxes with other options."""
     made = []
 
-    def make(**options: Any) -> Sandbox:
-        made.append(Sandbox(**options))
+    def make(zygote: Zygote = zygote, **options: Any) -> Sandbox:
+        made.append(Sandbox(zygote, **options))
         return made[-1]
 
     yield make
@@ -110,8 +106,8 @@ LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, "Timed out waiting for notification")
 
 
 def process_of(sandbox: Sandbox) -> psutil.Process:
-    assert sandbox.process
-    return psutil.Process(sandbox.process.pid)
+    assert sandbox.child
+    return psutil.Process(sandbox.child.pid)
 
 
 def test_a_tensorflow_lite_model_runs_as_others_do(shared, tmp_path):
@@ -176,20 +172,13 @@ def test_threads_wait_their_turn_and_get_their_own_answers(shared, repository):
         list(pool.map(work, range(4)))
 
 
-def test_the_process_has_the_servers_kernels_but_no_gpu(shared, repository):
-    ask(shared, repository / "half_plus_two" / "1", x=floats(1))
-    environment = process_of(shared).environ()
-    assert environment["CUDA_VISIBLE_DEVICES"] == ""
-    assert environment["TF_ENABLE_ONEDNN_OPTS"] == "1"
-
-
 def test_a_deadline_ends_a_run_and_no_more(shared, repository):
     path = repository / "count" / "1"
     assert ask(shared, path, number=np.int64(3))["counted"] == 3
-    process = shared.process
+    child = shared.child
     assert refused(lambda: ask(shared, path, timeout=0.2, number=ENDLESS)) == LATE
     assert ask(shared, path, timeout=60, number=np.int64(4))["counted"] == 4
-    assert shared.process is process
+    assert shared.child is child
 
 
 @pytest.mark.parametrize("timeout", [0.0, -1.0])
@@ -218,7 +207,8 @@ def test_a_deadline_counts_while_another_request_runs(shared, repository):
     other.join()
 
 
-def test_only_some_requests_may_wait_so_that_threads_are_left_for_others(shared, repository):
+def test_only_so_many_requests_may_wait(shared, repository, monkeypatch):
+    monkeypatch.setattr(shared, "_places", threading.BoundedSemaphore(4))
     path = repository / "count" / "1"
     ask(shared, path, number=np.int64(1))
     with ThreadPoolExecutor(8) as pool:
@@ -241,11 +231,11 @@ def test_a_request_whose_time_is_over_is_not_begun(shared, repository, version):
     path = repository / "count" / version
     fed, fetched = names(repository / "count" / "1")
     ask(shared, repository / "count" / "1", number=np.int64(1))
-    child = shared._child
+    process = shared._process
     feeds, over = {fed["number"]: np.array(1, np.int64)}, time.monotonic() - 1
-    child.send(Run(0, str(path), feeds, [fetched["counted"]], over))
+    process.send(Run(0, str(path), feeds, [fetched["counted"]], over))
     code, text = LATE
-    assert child.connection.recv() == Answer(0, "error", (code.name, text))
+    assert process.child.connection.recv() == Answer(0, "error", (code.name, text))
 
 
 def test_a_model_that_cannot_be_loaded_again_is_unavailable(shared, repository, tmp_path):
@@ -269,7 +259,7 @@ def test_a_request_that_aborts_ends_one_process_and_the_next_request_has_another
         with pytest.raises(AbortError) as raised:
             convolve(sandbox, repository, *shape)
         assert raised.value.reason == "SIGABRT"
-        assert sandbox.process is None
+        assert sandbox.child is None
     assert not first.is_running()
     assert convolve(sandbox, repository, 2, 8, 8, 1) == (2, 8, 8, 4)
 
@@ -302,34 +292,25 @@ def test_a_process_killed_while_it_waited_is_replaced_unnoticed(shared, reposito
     assert ask(sandbox, path, x=floats(2))["y"] == [3]
 
 
-def test_a_process_killed_while_it_starts_is_replaced_unnoticed(shared, repository):
-    sandbox = shared
-    sandbox.close()
-    with ThreadPoolExecutor(1) as pool:
-        path = repository / "half_plus_two" / "1"
-        answer = pool.submit(ask, sandbox, path, x=floats(2))
-        eventually(lambda: sandbox.process)
-        process_of(sandbox).kill()
-        assert answer.result(60)["y"] == [3]
-
-
 def test_a_process_that_cannot_start_makes_requests_unavailable(own, monkeypatch, repository):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    code, text = refused(lambda: ask(own(), repository / "half_plus_two" / "1", x=floats(2)))
+    sandbox = own(Zygote())
+    code, text = refused(lambda: ask(sandbox, repository / "half_plus_two" / "1", x=floats(2)))
     assert code is grpc.StatusCode.UNAVAILABLE
     assert text == "the process that tries unusual requests ends before it can run one"
 
 
-def test_a_deadline_counts_while_the_process_starts_which_goes_on(shared, repository):
-    sandbox = shared
-    sandbox.close()
+def test_a_deadline_counts_while_the_process_starts_which_goes_on(own, repository):
+    zygote = Zygote()
+    sandbox = own(zygote)
     path = repository / "half_plus_two" / "1"
     begun = time.monotonic()
     assert refused(lambda: ask(sandbox, path, timeout=0.1, x=floats(1))) == LATE
     assert time.monotonic() - begun < 2
-    process = sandbox.process
+    child = sandbox.child
     assert ask(sandbox, path, timeout=60, x=floats(2))["y"] == [3]
-    assert sandbox.process is process
+    assert sandbox.child is child
+    zygote.close()
 
 
 def test_after_a_while_without_work_the_process_ends_and_a_request_starts_another(
@@ -338,10 +319,10 @@ def test_after_a_while_without_work_the_process_ends_and_a_request_starts_anothe
     sandbox = strict
     path = repository / "half_plus_two" / "1"
     ask(sandbox, path, x=floats(1))
-    process = sandbox.process
-    assert process.wait(30) == 0
+    child = sandbox.child
+    assert child.wait() == 0
     assert ask(sandbox, path, x=floats(2))["y"] == [3]
-    assert sandbox.process is not process
+    assert sandbox.child is not child
 
 
 def test_a_model_is_loaded_again_when_it_was_forgotten_or_displaced(strict, tmp_path):
@@ -382,7 +363,7 @@ def test_a_run_that_does_not_heed_its_deadline_is_killed(strict, tmp_path):
 
 
 def test_there_is_nothing_to_forget_or_close_where_nothing_was_started(tmp_path):
-    sandbox = Sandbox()
+    sandbox = Sandbox(Zygote())
     sandbox.forget(tmp_path)
     sandbox.close()
     sandbox.close()
@@ -408,11 +389,12 @@ import sys, threading
 from pathlib import Path
 import numpy as np
 from serving.server.servables.sandbox import Sandbox
+from serving.server.zygote import Zygote
 
 path, fed, fetched = Path(sys.argv[1]), *sys.argv[2:]
-sandbox = Sandbox()
+sandbox = Sandbox(Zygote())
 sandbox.run(path, {fed: np.int64(1)}, [fetched])
-print(sandbox.process.pid, flush=True)
+print(sandbox.child.pid, flush=True)
 sandbox.run(path, {fed: np.int64(2**62)}, [fetched])
 """
 
