@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -152,24 +152,32 @@ def _from_instances(instances: list[Any], dtypes: Mapping[str, int]) -> dict[str
             "instances is a plain list, but expecting list of objects as multiple input tensors "
             "required as per tensorinfo_map"
         )
-    arrays: dict[str, np.ndarray | None]
-    if _is_named(instances[0]):
-        if all(_is_named(each) and each.keys() == dtypes.keys() for each in instances):
-            arrays = {
-                alias: json_values.dense([each[alias] for each in instances], dtype)
-                for alias, dtype in dtypes.items()
-            }
-            if all(array is not None for array in arrays.values()):
-                return arrays  # type: ignore[return-value]
-    elif (array := json_values.dense(instances, dtypes[min(dtypes)])) is not None:
-        return {min(dtypes): array}
-    return _one_by_one(instances, dtypes)
+    arrays = _together(instances, dtypes)
+    return _one_by_one(instances, dtypes) if arrays is None else arrays
+
+
+def _together(instances: Sequence[Any], dtypes: Mapping[str, int]) -> dict[str, np.ndarray] | None:
+    """Returns the inputs, or None if the instances must be checked one by one."""
+    if not _is_named(instances[0]):
+        array = json_values.dense(instances, dtypes[min(dtypes)])
+        return None if array is None else {min(dtypes): array}
+    if not all(_is_named(each) and each.keys() == dtypes.keys() for each in instances):
+        return None
+    arrays = {}
+    for alias, dtype in dtypes.items():
+        array = json_values.dense([each[alias] for each in instances], dtype)
+        if array is None:
+            return None
+        arrays[alias] = array
+    return arrays
 
 
 def _one_by_one(instances: list[Any], dtypes: Mapping[str, int]) -> dict[str, np.ndarray]:
     named = _is_named(instances[0])
     rows = _Rows(dtypes)
-    for index, element in enumerate(instances):
+    count, parts = json_values.leading(instances, lambda some: _together(some, dtypes))
+    rows.begin(count, parts)
+    for index, element in enumerate(instances[count:], count):
         if named != _is_named(element):
             expected, actual = ("object", "list") if named else ("value/list", "object")
             raise invalid(f"Expecting {expected} but got {actual} at item {index} of input list")
@@ -197,6 +205,13 @@ class _Rows:
         self._dtypes = dtypes
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._values: dict[str, list[list[Any]]] = {}
+
+    def begin(self, count: int, parts: Mapping[str, list[np.ndarray]]) -> None:
+        """Takes the first instances as arrays."""
+        for alias, arrays in parts.items():
+            self._shapes[alias] = arrays[0].shape[1:]
+            values = [value for array in arrays for value in array.ravel().tolist()]
+            self._values[alias] = [values, *[[]] * (count - 1)]
 
     def add(self, alias: str, item: Any, index: int) -> None:
         if alias not in self._dtypes:

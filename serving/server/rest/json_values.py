@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -55,9 +55,47 @@ def dense(value: Any, dtype: int) -> np.ndarray | None:
             return None
         shape.append(len(leaves[0]))
         leaves = list(chain.from_iterable(leaves))
-    if len(shape) > _MAX_RANK or not _regular(leaves, dtype):
+    if len(shape) > _MAX_RANK:
         return None
-    return packed(leaves, dtype).reshape(shape)
+    if TYPES.get(dtype) is np.object_ and dict in set(map(type, leaves)):
+        try:
+            leaves = [decode_base64(each) if type(each) is dict else each for each in leaves]
+        except ServingError:
+            return None
+    return packed(leaves, dtype).reshape(shape) if _regular(leaves, dtype) else None
+
+
+def leading(
+    items: Sequence[Any], convert: Callable[[Sequence[Any]], Mapping[str, np.ndarray] | None]
+) -> tuple[int, dict[str, list[np.ndarray]]]:
+    """Converts the first items that fit together, by halving what is left of them.
+
+    It takes the time of one conversion of all.
+
+    Args:
+        items: Items of which some do not fit.
+        convert: From some of them to arrays by name, with an entry for each item; None if they do
+            not fit together.
+
+    Returns:
+        The number of items before the first that does not fit, and their arrays in parts by name.
+    """
+    count, end = 0, len(items)
+    parts: dict[str, list[np.ndarray]] = {}
+    while end - count > 1:
+        middle = (count + end) // 2
+        arrays = convert(items[count:middle])
+        if arrays is None or any(
+            parts[name][0].shape[1:] != array.shape[1:]
+            for name, array in arrays.items()
+            if name in parts
+        ):
+            end = middle
+            continue
+        count = middle
+        for name, array in arrays.items():
+            parts.setdefault(name, []).append(array)
+    return count, parts
 
 
 def _regular(leaves: list[Any], dtype: int) -> bool:
@@ -68,7 +106,7 @@ def _regular(leaves: list[Any], dtype: int) -> bool:
     if numpy_type is None:
         return False
     if numpy_type is np.object_:
-        return kinds == {str}
+        return kinds <= {str, bytes}
     if numpy_type is np.bool_:
         return kinds == {bool}
     if issubclass(numpy_type, np.integer):
@@ -79,10 +117,11 @@ def _regular(leaves: list[Any], dtype: int) -> bool:
     if not kinds <= {int, float, json_reader.Constant}:
         return False
     try:
-        # An infinity may be a number beyond a double's range.
-        return not np.isinf(np.array(leaves, np.float64)).any()
+        infinite = np.flatnonzero(np.isinf(np.array(leaves, np.float64)))
     except OverflowError:
         return False
+    # Any other infinity is a number beyond a double's range.
+    return all(type(leaves[index]) is json_reader.Constant for index in infinite.tolist())
 
 
 def packed(values: list[Any], dtype: int) -> np.ndarray:
@@ -131,7 +170,16 @@ def collect(value: Any, level: int, shape: Sequence[int], dtype: int, values: li
             f"Encountered list at unexpected size: {len(value)} at level: {level} "
             f"expected size: {shape[level]}"
         )
-    for item in value:
+
+    def convert(items: Sequence[Any]) -> dict[str, np.ndarray] | None:
+        array = dense(items, dtype)
+        fits = array is not None and array.shape[1:] == tuple(shape[level + 1 :])
+        return {"": array} if array is not None and fits else None
+
+    count, parts = leading(value, convert)
+    for array in parts.get("", ()):
+        values += array.ravel().tolist()
+    for item in value[count:]:
         collect(item, level + 1, shape, dtype, values)
 
 

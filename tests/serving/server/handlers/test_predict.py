@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from serving.errors import ServingError
@@ -72,6 +73,23 @@ def test_numbers_come_as_tensor_content_where_that_is_wanted_and_strings_as_stri
         assert typed == (["string_val"] if name == "string" else [])
         assert bool(output.tensor_content) is (name != "string")
         assert tf.make_ndarray(output).tolist() == VALUES[name].tolist()
+
+
+@pytest.mark.parametrize("dtype", ["DT_RESOURCE", "DT_VARIANT"])
+@pytest.mark.parametrize("sizes", [[], [1]])
+def test_a_tensor_that_points_into_a_process_is_refused(sessions, dtype, sizes):
+    """One of these ends TensorFlow Serving's process."""
+    message = request()
+    tensor = message.inputs["x"]
+    tensor.dtype = types_pb2.DataType.Value(dtype)
+    for size in sizes:
+        tensor.tensor_shape.dim.add(size=size)
+    tensor.resource_handle_val.add(device="/cpu:0", container="c", name="n")
+    with pytest.raises(ServingError) as raised:
+        predict(sessions["half_plus_two"], message)
+    assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    what = dtype.removeprefix("DT_").lower()
+    assert raised.value.message == f"Expects arg[0] to be float but {what} is provided"
 
 
 def test_the_method_name_counts_only_if_it_is_to_be_checked(sessions):

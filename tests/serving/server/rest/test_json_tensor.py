@@ -18,7 +18,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving.errors import ServingError
 from serving.protocol import tensors
-from serving.server.rest import json_values
+from serving.server.rest import json_reader, json_values
 from serving.server.rest.json_tensor import fill_predict_request, predict_response
 
 NAMES = "float32 float64 int8 int16 int32 int64 uint8 uint32 uint64 bool string".split()
@@ -105,6 +105,61 @@ def test_any_batch_of_any_dtype_makes_the_round_trip_in_rows(name, data):
     np.testing.assert_array_equal(filled({"instances": renamed}, x=name)[1]["x"], told(array))
 
 
+@pytest.mark.parametrize(
+    ("row", "odd", "text"),
+    [
+        ([1, 2], ["x", 1], 'JSON Value: "x" Type: String is not of expected type: int32'),
+        ([1, 2], [1, 2.5], "JSON Value: 2.5 Type: Number is not of expected type: int32"),
+        ([1, 2], [1], "Expecting tensor size: 2 but got: 1"),
+        ([1, 2], [[1], [2]], "Expecting shape [2] but got: [2,1]"),
+        (3, None, "JSON Value: null Type: Null is not of expected type: int32"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 6, 500, 998, 999])
+def test_one_row_among_many_that_does_not_fit_is_found(row, odd, text, place):
+    rows = [row] * 1000
+    rows[place] = odd
+    # Of two rows of unequal shape, it is the second that does not fit.
+    found = place or (1 if "Expecting" in text else 0)
+    for instances in (rows, [{"x": each} for each in rows]):
+        key = " key: x" if isinstance(instances[0], dict) else ""
+        said = refusal({"instances": instances}, x="int32")
+        start = f"Failed to process element: {found}{key} of 'instances' list. Error: "
+        assert said.startswith(f"INVALID_ARGUMENT: {start}INVALID_ARGUMENT: ")
+        if place:
+            assert said.endswith(text)
+    said = refusal({"inputs": rows}, x="int32")
+    assert "Expecting" in text or said.endswith(text)
+
+
+@pytest.mark.parametrize("odd", [{"y": [1, 2]}, {"x": [1, 2], "y": 1}, [1, 2]])
+def test_one_object_among_many_that_does_not_fit_is_found(odd):
+    rows: list[Any] = [{"x": [1, 2]}] * 100
+    rows[70] = odd
+    assert " 70 " in refusal({"instances": rows}, x="int32")
+
+
+def test_many_values_with_an_odd_one_are_looked_at_together(monkeypatch):
+    looked_at = []
+    element = json_values._element
+
+    def counted(value, dtype):
+        looked_at.append(value)
+        return element(value, dtype)
+
+    monkeypatch.setattr(json_values, "_element", counted)
+    images = [[[[1.5, 2]] * 10] * 10] * 100
+    for body in (
+        {"instances": [*images, [[["x", 2]] * 10] * 10]},
+        {"instances": [{"x": each} for each in [*images, "x"]]},
+        {"inputs": [[1.5, math.inf]] * 5000 + [[1, "x"]]},
+        {"inputs": [1.5] * 5000 + ["x"]},
+        {"instances": [1.5] * 5000 + ["x"]},
+    ):
+        assert 'JSON Value: "x" Type: String' in refusal(body, x="float32")
+    assert len(looked_at) < 20
+
+
 LEAVES = (
     st.integers(-3, 3)
     | st.sampled_from([2**24 + 1, 2**31, 2**53, 2**63, 2**64, -(2**63) - 1, 1e39, 1e-46])
@@ -131,11 +186,35 @@ def test_the_fast_way_accepts_only_what_the_careful_way_does(name, value):
     np.testing.assert_array_equal(fast, careful)
 
 
+ROWS = st.lists(
+    st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3), max_leaves=4)
+    | st.sampled_from([1, 2, [1, 2], [3, 4], "a", {"x": 1}, {"x": [1, 2]}, {"x": 1, "y": 2}]),
+    max_size=12,
+)
+
+
+@pytest.mark.parametrize("name", ["float32", "uint8", "bool", "string", "float16"])
+@given(rows=ROWS, key=st.sampled_from(["instances", "inputs"]))
+def test_both_ways_have_the_same_outcome(name, rows, key):
+    def outcome() -> str:
+        try:
+            return repr(filled({key: rows}, x=name))
+        except ServingError as error:
+            return str(error)
+
+    together = outcome()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_values, "dense", lambda *_: None)
+        assert outcome() == together
+
+
 def test_regular_values_go_the_fast_way():
     for value, dtype in (
         ([[1, 2], [3, 4]], types_pb2.DT_INT32),
         ([[1, 2.5], [3, 4]], types_pb2.DT_FLOAT),
         (["a", "b"], types_pb2.DT_STRING),
+        (["a", {"b64": "YQ=="}], types_pb2.DT_STRING),
+        ([math.nan, json_reader.Constant("Infinity")], types_pb2.DT_FLOAT),
         ([[True], [False]], types_pb2.DT_BOOL),
         ([], types_pb2.DT_HALF),
     ):
@@ -279,7 +358,7 @@ def test_lists_deeper_than_any_tensor_are_refused(start, depth):
 
 
 def test_large_documents_with_an_error_are_shown_in_part():
-    rows = [[index, 0.5] for index in range(100_000)]
+    rows = [[index, 0.5] for index in range(1000)]
     for body in (
         {"instances": rows, "inputs": 1},
         {"signature_name": rows},
