@@ -11,6 +11,8 @@ from serving.client.channel import TLS
 from serving.engines import record
 from serving.rollout.servers import DEFAULT_ADDRESS
 
+DEFAULT_REPOSITORY = Path("models")
+
 
 def server_address(options: argparse.Namespace) -> str:
     """Returns the server's address: `--address`, else that of `up`'s server, else the default one.
@@ -61,7 +63,12 @@ def add_model_command(
 
 def add_repository(parser: argparse.ArgumentParser) -> None:
     """Adds `--repository`."""
-    parser.add_argument("--repository", type=Path, default=Path("models"), help="(default: models)")
+    parser.add_argument(
+        "--repository",
+        type=Path,
+        default=DEFAULT_REPOSITORY,
+        help=f"(default: {DEFAULT_REPOSITORY})",
+    )
 
 
 def add_encryption(parser: argparse.ArgumentParser) -> None:

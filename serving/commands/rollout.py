@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from serving.client.traffic import STABLE
 from serving.commands import signals
-from serving.commands.options import add_model_command, positive_number, server_tls
+from serving.commands.options import (
+    DEFAULT_REPOSITORY,
+    add_model_command,
+    positive_number,
+    server_tls,
+)
 from serving.commands.output import print_line
 from serving.engines import record
 from serving.engines.engine import ENGINES, choose
@@ -99,6 +104,13 @@ def _target(options: argparse.Namespace) -> RolloutTarget:
     return RolloutTarget(Repository(options.repository), options.address, tls=tls)
 
 
+def _where(options: argparse.Namespace) -> str:
+    """Returns the options that make another command find the same repository and servers."""
+    repository, address = options.repository, options.address
+    where = "" if repository == DEFAULT_REPOSITORY else f" --repository {repository}"
+    return where + (f" --address {address}" if address != record.address(repository) else "")
+
+
 def _deploy(options: argparse.Namespace) -> None:
     from serving.rollout.deploy import deploy
     from serving.rollout.model_registry import Registry
@@ -127,8 +139,9 @@ def _deploy(options: argparse.Namespace) -> None:
         )
     _report(done, "deployed", said)
     if done.label == CANARY:
-        print_line(f"next: python -m serving compare {done.name}")
-        print_line(f"then: python -m serving promote {done.name}")
+        where = _where(options)
+        print_line(f"next: python -m serving compare {done.name}{where}")
+        print_line(f"then: python -m serving promote {done.name}{where}")
 
 
 def _promote(options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from serving.commands import signals
-from serving.commands.options import add_repository
+from serving.commands.options import DEFAULT_REPOSITORY, add_repository
 from serving.engines import record
 from serving.engines.engine import ENGINES, choose
 from serving.engines.process import ServerProcess
@@ -133,7 +133,7 @@ def _logs(options: argparse.Namespace) -> None:
 
 
 def _welcome(repository: Path, running: ServerProcess, *, detached: bool) -> str:
-    at = "" if repository == Path("models") else f" --repository {repository}"
+    at = "" if repository == DEFAULT_REPOSITORY else f" --repository {repository}"
     rest = f"\n  REST  http://{running.rest_address}/v1/models/MODEL" if running.rest_port else ""
     end = f"  python -m serving down{at}" if detached else "  Ctrl-C stops the server"
     return (

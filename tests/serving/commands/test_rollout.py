@@ -147,7 +147,8 @@ def test_a_rollout_from_the_first_version_to_the_last_without_a_failed_request(
             assert (code, errors) == (0, "")
             assert "labels: canary 2, stable 1" in printed
             assert printed.endswith(
-                "next: python -m serving compare digits\nthen: python -m serving promote digits\n"
+                f"next: python -m serving compare digits --address {server.address}\n"
+                f"then: python -m serving promote digits --address {server.address}\n"
             )
             code, printed, errors = run("compare", NAME, *at)
             assert (code, errors) == (0, "")
@@ -244,6 +245,9 @@ def test_a_deployed_version_that_is_not_the_champion_stays_so(in_process, run, s
     assert run("deploy", NAME)[0] == 0
     code, printed, _ = run("deploy", NAME, "--version", "2")
     assert (code, "labels: canary 2, stable 1" in printed) == (0, True)
+    assert printed.endswith(
+        "next: python -m serving compare digits\nthen: python -m serving promote digits\n"
+    )
     assert Registry().find(NAME).version == 1
     # A later run's champion: deploying the stable version again does not take that back.
     mlflow.MlflowClient(store, store).set_registered_model_alias(NAME, "champion", "2")
