@@ -44,7 +44,7 @@ class Converter:
     def call(self, function: Callable[..., Any], content: bytes, *arguments: Any) -> Any:
         """Returns what a function returns for some content, and for other arguments.
 
-        All of it is sent as pickles.
+        All but the content is sent as pickles, which the lock is kept for.
 
         Raises:
             ServingError: What the function raises; INTERNAL for any other error of it;
@@ -53,7 +53,8 @@ class Converter:
         with thread_pool.parked(), self._turns:
             child = self._child()
             try:
-                child.connection.send((function, content, *arguments))
+                child.connection.send((function, arguments))
+                child.connection.send_bytes(content)
                 error, result = child.connection.recv()
             except (EOFError, OSError):
                 self._end(child)
@@ -93,14 +94,15 @@ class Converter:
 def answer(connection: Connection) -> None:
     """Calls the functions that come over a connection, until it is closed."""
     while True:
-        function, *arguments = connection.recv()
+        function, arguments = connection.recv()
+        content = connection.recv_bytes()
         try:
-            result = ("", function(*arguments))
+            result = ("", function(content, *arguments))
         except ServingError as error:
             result = (error.code.name, error.message)
         except Exception as error:
             traceback.print_exc()
             result = ("INTERNAL", f"{type(error).__name__}: {error}")
-        del arguments
+        del content
         connection.send(result)
         del result

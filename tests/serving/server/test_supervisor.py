@@ -255,6 +255,7 @@ def test_a_fitting_request_ends_a_worker_once(tmp_path, monkeypatch):
                     "signature declares any"
                 )
             assert client.predict("m", {"x": good})["y"].shape == (1, 8, 8, 4)
+    assert "Starting a process that starts others" not in server.log, "it was forked"
 
 
 def test_a_worker_that_fails_before_it_is_ready_ends_the_server_with_its_code():
