@@ -173,11 +173,12 @@ def _start(control: socket.socket, main: Callable[[Connection], None]) -> Child:
 def _become_zygote(control: socket.socket) -> None:
     """Forks until the other side is closed."""
     gc.freeze()  # What is there stays, so that collections of a fork do not copy it.
-    os.setsid()  # Ctrl-C is for the server, which ends these processes.
+    # Ctrl-C and SIGTERM are for the server, which ends these processes when it needs them no more.
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # A GPU's memory belongs to the server.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # The system buries watchers that have ended.
     while True:
         content, descriptors, _, _ = socket.recv_fds(control, 1, 2)

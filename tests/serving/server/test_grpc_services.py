@@ -116,6 +116,21 @@ def test_requests_beyond_the_number_of_threads_wait_their_turn(repository):
         assert [answer.outputs["counted"].int64_val[0] for answer in answers] == numbers
 
 
+def test_no_valid_request_is_refused_because_others_are_tried(prediction):
+    """Shapes that the signature declares, empty ones too, and as many that it does not."""
+    random = np.random.default_rng(0)
+    shapes = [
+        tuple(random.integers(0, 9, size=rank).tolist()) for rank in (1, 2, 3, 1) for _ in range(64)
+    ]
+
+    def outcome(shape: tuple[int, ...]) -> str:
+        x = np.zeros(shape, np.float32)
+        return code_of(prediction.Predict, request("half_plus_two", x=x), timeout=60)
+
+    with ThreadPoolExecutor(16) as pool:
+        assert Counter(pool.map(outcome, shapes)) == {"OK": len(shapes)}
+
+
 def test_a_port_in_use_is_refused_in_a_sentence():
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = taken.getsockname()[1]

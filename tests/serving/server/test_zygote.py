@@ -50,7 +50,7 @@ def test_a_process_has_tensorflow_and_the_kernels_of_the_server_but_no_gpu(zygot
         (methodcaller("unknown"), 1),
         (partial(be_killed, signal.SIGABRT), -signal.SIGABRT),
         (partial(be_killed, signal.SIGFPE), -signal.SIGFPE),
-        (partial(be_killed, signal.SIGTERM), -signal.SIGTERM),
+        (partial(be_killed, signal.SIGTERM), 0),
     ],
 )
 def test_it_is_known_how_a_process_ended(zygote, main, code):
