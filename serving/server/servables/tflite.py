@@ -77,6 +77,9 @@ class TfLiteSession(Servable):
     `signature_defs_metadata`, as in TensorFlow Serving; the model's own; or one whose inputs and
     outputs have the tensors' names. TensorFlow Serving uses the latter also for models that have
     signatures of their own. It never uses a GPU.
+
+    Attributes:
+        shapes: The declared shape of each input by the tensor's name, -1 for any size.
     """
 
     on_gpu = False
@@ -106,6 +109,11 @@ class TfLiteSession(Servable):
             self._subgraphs = list(own.values())
         else:
             self.signatures, self._subgraphs = {DEFAULT_SIGNATURE: _signature(whole)}, [whole]
+        self.shapes = {
+            name: tuple(map(int, _sizes(tensor)))
+            for subgraph in self._subgraphs
+            for name, tensor in subgraph.inputs.items()
+        }
         # The interpreter that ran last is used next: its memory fits already.
         self._idle: queue.LifoQueue[tf.lite.Interpreter] = queue.LifoQueue()
         self._idle.put(first)
@@ -120,8 +128,8 @@ class TfLiteSession(Servable):
     ) -> list[np.ndarray]:
         """See `Servable.run`. The batch, like any other size, may change from run to run.
 
-        `timeout` limits the wait for an interpreter; a run itself cannot be stopped. Another rank
-        than the model has may end the process: see `tflite_guard`.
+        `timeout` limits the wait for an interpreter; a run itself cannot be stopped. Other shapes
+        than the model declares may end the process: see `tflite_guard`.
 
         Raises:
             ServingError: Unknown tensors; another dtype than the model has; or the interpreter's

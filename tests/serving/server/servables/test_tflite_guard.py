@@ -1,4 +1,4 @@
-"""Requests of another rank run in the sandbox, whatever it makes of them."""
+"""Requests of undeclared shapes run in the sandbox, whatever it makes of them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def guarded(folder: Path, sandbox: Tried) -> GuardedTfLite:
     return GuardedTfLite(session, sandbox, folder / TFLITE_FILE)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("shape", [(), (1, 3), (2, 1, 2), (1, 1, 1, 2), (2, 0)])
+@pytest.mark.parametrize("shape", [(), (1, 3), (2, 1, 2), (1, 1, 1, 2), (2, 0), (0,)])
 def test_an_input_of_another_rank_is_resized_in_the_sandbox(folder, shape):
     sandbox = Tried()
     model = guarded(folder, sandbox)
@@ -60,6 +60,31 @@ def test_an_input_of_another_rank_is_resized_in_the_sandbox(folder, shape):
     assert sandbox.paths == [folder / TFLITE_FILE]
     model.close()
     assert sandbox.forgotten == [folder / TFLITE_FILE]
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [((1, 3), True), ((7, 3), True), ((1, 4), False), ((0, 3), False), ((3,), False)],
+)
+def test_only_batches_of_the_declared_shape_run_in_the_server(tmp_path, shape, fits):
+    path = tflite_models.product(tmp_path / "1")
+    sandbox = Tried()
+    model = guarded(path, sandbox)
+    (output,) = model.signatures["serving_default"].outputs.values()
+    x = np.ones(shape, np.float32)
+    if shape[-1] == 3:
+        assert model.run({FEED: x}, [output.name])[0].shape == (*(shape[:-1] or (1,)), 2)
+    else:
+        with pytest.raises(ServingError, match="Failed to allocate tensors"):
+            model.run({FEED: x}, [output.name])
+    assert sandbox.paths == ([] if fits else [path / TFLITE_FILE])
+
+
+def test_a_tensor_that_the_model_lacks_is_named(folder):
+    sandbox = Tried()
+    with pytest.raises(ServingError, match="Unknown tensor 'nothing'"):
+        guarded(folder, sandbox).run({"nothing": np.ones(1, np.float32)}, [])
+    assert sandbox.paths == []
 
 
 def test_what_ends_the_sandbox_is_refused_and_not_tried_again(folder):
@@ -71,7 +96,7 @@ def test_what_ends_the_sandbox_is_refused_and_not_tried_again(folder):
         assert raised.value.code is grpc.StatusCode.INVALID_ARGUMENT
         assert raised.value.message == (
             "TensorFlow Lite aborts (SIGSEGV) on these inputs: "
-            "serving_default_x:0 has 2 dimensions, not 1"
+            "serving_default_x:0 has shape [2,2] where the model declares [-1]"
         )
     assert len(sandbox.paths) == 1
     assert halved(model, np.ones(1, np.float32)).tolist() == [2.5]
