@@ -120,7 +120,7 @@ def register(
             f"validation_{metric}": str(value),
             "data.digest": digest,
             "gate": alias or REFUSED,
-            "gate.reason": reason,
+            "gate.reason": reason.partition(": ")[2],
         },
         description=description[:_MAX_DESCRIPTION],
     )
@@ -174,7 +174,7 @@ def gate(
             f"challenger: {beats}; champion version {champion_version} was measured on other "
             "data, so the two do not compare"
         )
-    gain = round(value - champion_value, 6)
+    gain = round(value - champion_value, 6) + 0.0  # Without the sign of -0.0.
     low, high = (gain, gain) if difference is None else (round(end, 6) for end in difference)
     against = f"{champion_value:.4f} of champion version {champion_version}"
     if difference is not None:

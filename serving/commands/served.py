@@ -70,7 +70,7 @@ def _what_is_missing(
         return ""
     there = ", ".join(f"{name} {number}" for name, number in labels.items())
     do = (
-        f"deploy one: {deploy} --alias {ALIASES[CANARY]}"
+        f"deploy one: {deploy} --version N"
         if label == CANARY
         else (f"python -m serving promote {model} --label {label} --version N moves it")
     )

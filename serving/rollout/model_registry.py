@@ -214,10 +214,13 @@ class Registry:
             return ""
         if not known:
             return ""
-        listed = ", ".join(" ".join([str(each.version), *each.aliases]) for each in known)
+        listed = ", ".join(
+            " ".join([str(v.version), *v.aliases, *([REFUSED] if v.refused else [])]) for v in known
+        )
+        last = max(known, key=lambda v: (not v.refused, v.version)).version
         return (
             f"; its versions are: {listed}; deploy one: "
-            f"python -m serving deploy {name} --version {known[-1].version}"
+            f"python -m serving deploy {name} --version {last}"
         )
 
     def _unreadable(self, error: Exception) -> UserError:

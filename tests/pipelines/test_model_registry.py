@@ -56,6 +56,7 @@ TIES = [
     (0.92, 0.9, (0.01, 0.03), True, "champion", "0.8000 and the 0.9000 of champion version 4 (dif"),
     (0.92, 0.9, (-0.01, 0.05), True, "challenger", "and ties with the 0.9000 of champion version"),
     (0.92, 0.9, (0.0, 0.05), True, "challenger", "and ties with"),
+    (0.9, 0.9 + 4e-7, (-0.01, 0.02), True, "challenger", "(difference +0.0000, 95"),
     (0.88, 0.9, (-0.05, 0.01), True, "challenger", "and ties with"),
     (0.88, 0.9, (-0.03, -0.01), True, "challenger", "but not the 0.9000"),
     (0.9, 0.9, (4e-8, 4e-7), True, "challenger", "and ties with"),  # Noise of float32.

@@ -181,7 +181,7 @@ def test_a_query_may_name_a_label(asked, address):
     assert code == 1
     assert errors == (
         f"error: echo has no canary at {address}; deploy one: python -m serving deploy echo "
-        "--alias challenger\n"
+        "--version N\n"
     )
 
 

@@ -236,7 +236,7 @@ def test_a_comparison_without_a_canary_says_what_to_deploy(in_process, run):
     assert (code, errors) == (
         1,
         f"error: digits has no canary at {address}, only stable 1; deploy one: "
-        "python -m serving deploy digits --alias challenger",
+        "python -m serving deploy digits --version N",
     )
 
 

@@ -149,6 +149,15 @@ def test_aliases_follow_the_label_that_moved_and_never_to_a_refused_version(
     assert aliases(letters) == after
 
 
+def test_of_the_versions_that_there_are_a_refused_one_is_deployed_last(letters, store):
+    with pytest.raises(UserError) as raised:
+        Registry().find("letters", version=9)
+    assert str(raised.value) == (
+        f"no model 'letters' with version 9 in {store}; its versions are: 1 champion, "
+        "2 challenger, 3 refused; deploy one: python -m serving deploy letters --version 2"
+    )
+
+
 def test_a_person_s_alias_overrules_the_gate(letters):
     assert Registry().find("letters", version=3).refused
     letters.set_registered_model_alias("letters", "trusted", "3")
