@@ -17,11 +17,22 @@ from typing import TYPE_CHECKING, Any
 from architectures.architecture import Architecture
 from architectures.catalog import foreign, get, names
 from architectures.published import ARCHITECTURES
+from architectures.signatures import check, no_hyperparameter
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["ARCHITECTURES", "Architecture", "build", "builder", "get", "load", "names"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "build",
+    "builder",
+    "check",
+    "get",
+    "load",
+    "names",
+    "resolve",
+]
 
 
 def builder(name: str) -> Callable[..., keras.Model]:
@@ -62,20 +73,35 @@ def build(name: str, **config: Any) -> keras.Model:
     accepts_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
     unknown = sorted(set(config) - set(known))
     if unknown and not accepts_any:
-        raise ValueError(
-            f"{name} has no hyperparameter {unknown[0]!r}; it has: {', '.join(sorted(known))}"
-        )
+        raise ValueError(no_hyperparameter(name, unknown[0], known))
     config = {**get(name).published, **config}
-    missing = [
-        option
-        for option, parameter in known.items()
-        if parameter.default is parameter.empty
-        and parameter.kind is not parameter.VAR_KEYWORD
-        and option not in config
-    ]
+    missing = [option for option in _required(function) if option not in config]
     if missing:
         raise ValueError(f"{name} needs a value for {' and '.join(missing)}")
     return function(**config)
+
+
+def resolve(name: str, **config: Any) -> dict[str, Any]:
+    """Returns all hyperparameters that `build` with the same arguments uses.
+
+    They are the builder's defaults, overridden by the published ones, overridden by `config`.
+
+    Raises:
+        ValueError: The name is unknown, or the package that defines it cannot be used.
+    """
+    parameters = inspect.signature(builder(name)).parameters.values()
+    defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
+    return {**defaults, **get(name).published, **config}
+
+
+def _required(function: Callable[..., Any]) -> list[str]:
+    """Returns the names of the parameters that have no default."""
+    parameters = inspect.signature(function).parameters.values()
+    return [
+        one.name
+        for one in parameters
+        if one.default is one.empty and one.kind is not one.VAR_KEYWORD
+    ]
 
 
 def load(file: str | Path) -> keras.Model:

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from architectures import ARCHITECTURES, Architecture, build, builder
+from architectures import ARCHITECTURES, Architecture, build, check, pipes
 from architectures.catalog import foreign, table
 
+# What `--picture` writes.
+ENDINGS = (".svg", ".png", ".pdf", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".eps", ".ps")
 HEADER = ("name", "family", "source", "parameters", "input")
 
 
@@ -30,14 +32,21 @@ def main(arguments: Sequence[str]) -> int:
         metavar="OPTION=VALUE",
         help="hyperparameters, such as classes=10 input_shape=8,8,1",
     )
-    show.add_argument("--figure", type=Path, help="SVG file to write (default: NAME.svg)")
+    show.add_argument(
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help=f"picture to write, {', '.join(ENDINGS)} (default: NAME.svg)",
+    )
     options = parser.parse_args(arguments)
     try:
         if options.command == "show":
-            figure = options.figure or Path(f"{options.name}.svg")
-            _show(options.name, options.hyperparameters, figure)
+            picture = options.picture or Path(f"{options.name}.svg")
+            _show(options.name, options.hyperparameters, picture)
         else:
             _list(as_markdown=options.command == "list" and options.markdown)
+    except BrokenPipeError:
+        raise  # Nobody reads on.
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -76,10 +85,15 @@ def _columns(architectures: Mapping[str, Architecture]) -> str:
     )
 
 
-def _show(name: str, hyperparameters: Sequence[str], figure: Path) -> None:
+def _show(name: str, hyperparameters: Sequence[str], picture: Path) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     config = dict(map(_hyperparameter, hyperparameters))
-    builder(name)
+    # What is wrong shows before Keras is imported, which takes seconds.
+    check(name, config)
+    if picture.suffix.lower() not in ENDINGS:
+        raise ValueError(f"a picture's file ends in {', '.join(ENDINGS)}, not as {picture.name}")
+    if not picture.parent.is_dir():
+        raise ValueError(f"there is no folder {picture.parent} for the picture")
     from architectures.counting import abstract
     from architectures.drawing import draw
 
@@ -87,8 +101,8 @@ def _show(name: str, hyperparameters: Sequence[str], figure: Path) -> None:
     with abstract():
         model = build(name, **config)
         model.summary()
-        draw(model, figure)
-    print(f"figure {figure.absolute()}")
+        draw(model, picture)
+    print(f"picture {picture.absolute()}")
 
 
 def _hyperparameter(text: str) -> tuple[str, Any]:
@@ -98,10 +112,11 @@ def _hyperparameter(text: str) -> tuple[str, Any]:
             f"{text!r} is not a hyperparameter: write OPTION=VALUE, such as classes=10"
         )
     try:
-        return option, ast.literal_eval(value)
+        return option.replace("-", "_"), ast.literal_eval(value)
     except (SyntaxError, ValueError):
-        return option, value
+        return option.replace("-", "_"), value
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with pipes.may_close():
+        sys.exit(main(sys.argv[1:]))

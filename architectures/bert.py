@@ -27,13 +27,14 @@ others a dict of the hidden states, "sequence_output", and of the pooled first t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import keras
 import keras_hub
 from keras import layers
 
 from architectures.checks import check_choice, check_counts, check_rates
+from architectures.signatures import no_hyperparameter
 
 # Names of the hyperparameters in keras_hub, in the order of the sizes below.
 _NAMES = {
@@ -49,6 +50,36 @@ _NAMES = {
 
 def _sizes(**rows: tuple[int, ...]) -> dict[str, dict[str, int]]:
     return {size: dict(zip(_NAMES, row, strict=False)) for size, row in rows.items()}
+
+
+class Overrides(TypedDict, total=False):
+    """Hyperparameters that may differ from those of a size.
+
+    Attributes:
+        layers: Number of layers.
+        heads: Attention heads per layer.
+        width: Features of a hidden state, a multiple of `heads`.
+        feed_forward: Inner features of the feed-forward networks.
+        dropout: Dropout rate after embeddings and sublayers and of attention weights.
+        max_length: Number of positions.
+    """
+
+    layers: int
+    heads: int
+    width: int
+    feed_forward: int
+    dropout: float
+    max_length: int
+
+
+class FactorizedOverrides(Overrides, total=False):
+    """Those of encoders whose embedding has a width of its own.
+
+    Attributes:
+        embedding: Width of an embedding.
+    """
+
+    embedding: int
 
 
 _BERT = _sizes(
@@ -79,18 +110,14 @@ _ELECTRA = _sizes(
 
 
 def bert(
-    size: str = "base", *, vocabulary: int = 30522, **overrides: Any
+    size: str = "base", *, vocabulary: int = 30522, **overrides: Unpack[Overrides]
 ) -> keras_hub.models.BertBackbone:
     """Builds a BERT encoder.
 
     Args:
         size: "tiny", "mini", "small", "medium", "base" or "large".
         vocabulary: Number of tokens; 30522 in the uncased and 28996 in the cased publications.
-        **overrides: Hyperparameters that differ from those of the size: `layers`, the number of
-            layers; `heads`, attention heads per layer; `width`, features of a hidden state, a
-            multiple of `heads`; `feed_forward`, inner features of the feed-forward networks;
-            `dropout`, the dropout rate after embeddings and sublayers and of attention weights;
-            `max_length`, the number of positions.
+        **overrides: Hyperparameters that differ from those of the size, see `Overrides`.
 
     Returns:
         The encoder; its inputs and outputs are described above.
@@ -103,7 +130,7 @@ def bert(
 
 
 def roberta(
-    size: str = "base", *, vocabulary: int = 50265, **overrides: Any
+    size: str = "base", *, vocabulary: int = 50265, **overrides: Unpack[Overrides]
 ) -> keras_hub.models.RobertaBackbone:
     """Builds a RoBERTa encoder, "base" or "large"; the arguments are those of `bert`."""
     config = _config("roberta", _ROBERTA, size, vocabulary, overrides)
@@ -111,18 +138,18 @@ def roberta(
 
 
 def albert(
-    size: str = "base", *, vocabulary: int = 30000, **overrides: Any
+    size: str = "base", *, vocabulary: int = 30000, **overrides: Unpack[FactorizedOverrides]
 ) -> keras_hub.models.AlbertBackbone:
     """Builds an ALBERT encoder, "base", "large", "xlarge" or "xxlarge".
 
-    The arguments are those of `bert`, and `embedding`, the width of an embedding.
+    The arguments are those of `bert`, and `embedding`, see `FactorizedOverrides`.
     """
     config = _config("albert", _ALBERT, size, vocabulary, {"dropout": 0.0, **overrides})
     return keras_hub.models.AlbertBackbone(vocabulary_size=vocabulary, name="albert", **config)
 
 
 def distilbert(
-    size: str = "base", *, vocabulary: int = 30522, **overrides: Any
+    size: str = "base", *, vocabulary: int = 30522, **overrides: Unpack[Overrides]
 ) -> keras_hub.models.DistilBertBackbone:
     """Builds a DistilBERT encoder, "base"; the arguments are those of `bert`."""
     config = _config("distilbert", _DISTILBERT, size, vocabulary, overrides)
@@ -132,7 +159,7 @@ def distilbert(
 
 
 def electra(
-    size: str = "base", *, vocabulary: int = 30522, **overrides: Any
+    size: str = "base", *, vocabulary: int = 30522, **overrides: Unpack[FactorizedOverrides]
 ) -> keras_hub.models.ElectraBackbone:
     """Builds an ELECTRA encoder: "small", "base" or "large", or the generator of one of them.
 
@@ -240,6 +267,12 @@ def _embeddings(named: Mapping[str, layers.Layer]) -> tuple[layers.Layer, layers
     return named["token_embedding"], named["position_embedding"]
 
 
+def hyperparameters(encoder: keras.Model) -> dict[str, Any]:
+    """Returns the hyperparameters of a built or loaded encoder, by their names here."""
+    config = encoder.get_config()
+    return {name: config[theirs] for name, theirs in _NAMES.items() if theirs in config}
+
+
 def truncated_normal() -> keras.initializers.Initializer:
     """Returns a new instance of the published initializer of kernels and embeddings."""
     return keras.initializers.TruncatedNormal(stddev=0.02)
@@ -257,8 +290,7 @@ def _config(
     config: dict[str, Any] = {"dropout": 0.1, "max_length": 512, **sizes[size]}
     for option in overrides:
         if option not in config:
-            known = ", ".join(sorted({"size", "vocabulary", *config}))
-            raise ValueError(f"{builder} has no hyperparameter {option!r}; it has: {known}")
+            raise ValueError(no_hyperparameter(builder, option, {"size", "vocabulary", *config}))
     config.update(overrides)
     counts = {option: [value] for option, value in config.items() if option != "dropout"}
     check_counts(builder, vocabulary=[vocabulary], **counts)

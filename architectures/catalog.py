@@ -6,12 +6,12 @@ through the entry-point group `keras_foundry.architectures`, see docs/adding-an-
 
 from __future__ import annotations
 
-import difflib
 import functools
 
 from architectures.architecture import Architecture
 from architectures.plugins import Plugins, load
 from architectures.published import ARCHITECTURES
+from architectures.words import nearest
 
 GROUP = "keras_foundry.architectures"
 
@@ -51,6 +51,7 @@ def get(name: str) -> Architecture:
         return known[name]
     if name in foreign().problems:
         raise ValueError(foreign().problems[name])
-    near = difflib.get_close_matches(name, sorted(known), cutoff=0.5)
-    nearest = f"the nearest are {', '.join(near)}; " if near else ""
-    raise ValueError(f"unknown architecture {name!r}; {nearest}`python -m architectures` lists all")
+    raise ValueError(
+        f"unknown architecture {name!r}; {nearest(name, sorted(known), most=3)}"
+        "`python -m architectures` lists all"
+    )

@@ -15,24 +15,28 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from architectures import pipes
 from pipelines import catalog, mlproject
 from pipelines.cli import parse
 from pipelines.config import Config, check
-from pipelines.errors import UserError, ValidationError
+from pipelines.errors import TrainingError, UserError, ValidationError
 from pipelines.progress import console, quiet
 
 if TYPE_CHECKING:
     from pipelines.model_registry import Version
     from pipelines.run import Result
 
-# Characters that a line of the list of pipelines needs; a narrower terminal wraps it.
+# Characters that a line of a list needs; a narrower terminal wraps it.
 _WIDTH = 80
+# From here on, names of scores and architectures fit side by side.
+_WIDE = 100
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command line and returns its exit code.
 
-    0: done. 1: the SavedModel failed validation. 2: user error. 130: interrupted.
+    0: done. 1: training or the validation of the SavedModel failed. 2: user error.
+    130: interrupted.
     """
     # `mlflow run` ends its child with SIGTERM when it is interrupted itself.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -43,12 +47,12 @@ def main(arguments: Sequence[str]) -> int:
         if arguments[0] == "mlproject":
             return _write_mlproject(arguments[1:])
         pipeline, config = parse(arguments)
-        check(config)
+        _check(config)
         result = _run(pipeline, config)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except ValidationError as error:
+    except (TrainingError, ValidationError) as error:
         print(f"error: {error}; nothing was registered", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -56,6 +60,14 @@ def main(arguments: Sequence[str]) -> int:
         return 130
     _show(config, result)
     return 0
+
+
+def _check(config: Config) -> None:
+    """Raises `UserError` for wrong choices, as far as they show without TensorFlow."""
+    check(config)
+    catalog.check_teacher(config)
+    # TFDS, which takes a moment, is imported for a run alone.
+    importlib.import_module("pipelines.datasets.lookup").check(config.dataset, config.data_dir)
 
 
 def _list_pipelines() -> None:
@@ -98,7 +110,7 @@ def _run(pipeline: str, config: Config) -> Result:
 def _show(config: Config, result: Result) -> None:
     """Prints the scores, where the run and its model are, and the next command to type."""
     run, baseline, version = result.run, result.baseline, result.version
-    table = Table("", config.architecture, "baseline", "margin", "95 % interval")
+    table = _table(config.architecture)
     compared = result.metric
     rows = [("validation", compared, baseline.validation[compared])]
     rows += [("test", metric, score) for metric, score in baseline.test.items()]
@@ -141,5 +153,22 @@ def _next_steps(version: Version) -> list[str]:
     ]
 
 
+def _table(architecture: str) -> Table:
+    """Returns the table of scores without rows, which on a narrow console has no lines.
+
+    Names are folded and not cut, as several may begin alike.
+    """
+    narrow = console.width < _WIDTH
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0)) if narrow else Table()
+    table.add_column("", overflow="fold", min_width=10)
+    room = len(architecture) if console.width >= _WIDE else 9
+    table.add_column(architecture, overflow="fold", max_width=room)
+    table.add_column("baseline", no_wrap=True)
+    table.add_column("margin", no_wrap=True)
+    table.add_column("95 % interval", no_wrap=True)
+    return table
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with pipes.may_close():
+        sys.exit(main(sys.argv[1:]))

@@ -8,13 +8,13 @@ whose value is `module:PIPELINE`, a `Pipeline`; docs/adding-a-pipeline.md has an
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 from typing import TYPE_CHECKING
 
 from architectures import plugins
 from architectures.plugins import Plugins
+from architectures.words import nearest
 from pipelines.config import Config, Pipeline
 from pipelines.errors import UserError
 from pipelines.tasks.distillation import config as distillation
@@ -81,9 +81,46 @@ def get(name: str) -> Pipeline:
         return known[name]
     if name in foreign().problems:
         raise UserError(foreign().problems[name])
-    near = difflib.get_close_matches(name, known, n=1)
-    nearest = f"the nearest is {near[0]}; " if near else ""
-    raise UserError(f"unknown pipeline {name!r}; {nearest}known are: {', '.join(known)}")
+    raise UserError(
+        f"unknown pipeline {name!r}; {nearest(name, known)}known are: {', '.join(known)}"
+    )
+
+
+def check_teacher(config: Config) -> None:
+    """Checks that the teacher, if there is one, may be a run's URI, or a distillable pipeline.
+
+    Raises:
+        UserError: It cannot.
+    """
+    if not isinstance(config, distillation.DistillationConfig):
+        return
+    if config.teacher in pipelines():
+        check_distillable(config.teacher)
+    elif not config.teacher.startswith(("runs:/", "models:/")):
+        raise no_teacher(config.teacher)
+
+
+def check_distillable(pipeline: str) -> None:
+    """Raises `UserError` if a student cannot learn from the networks of a pipeline."""
+    known = pipelines()
+    if pipeline not in known or not known[pipeline].distillable:
+        raise UserError(
+            f"--teacher must be of {', '.join(_distillable())}, not of "
+            f"{pipeline or 'an unknown pipeline'}"
+        )
+
+
+def no_teacher(teacher: str) -> UserError:
+    """Returns the error of a name that is no teacher's."""
+    near = nearest(teacher, _distillable()).removesuffix("; ")
+    return UserError(
+        f"--teacher must be a run that kept its network, as runs:/… or models:/…, or one of "
+        f"{', '.join(_distillable())}, not {teacher!r}{'; ' * bool(near)}{near}"
+    )
+
+
+def _distillable() -> list[str]:
+    return [name for name, pipeline in pipelines().items() if pipeline.distillable]
 
 
 def make_task(name: str, config: Config) -> Task:

@@ -12,6 +12,7 @@ from typing import Any
 import jsonargparse
 from jsonargparse import Namespace
 
+from architectures.words import nearest
 from pipelines import catalog
 from pipelines.config import Between, Config, Recipe, bounds
 from pipelines.errors import UserError
@@ -35,6 +36,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
         UserError: An unknown pipeline or option, or a value of the wrong type.
     """
     name, *options = arguments
+    name, options = re.sub(r"(?<=\w)-", "_", name), [*map(_option, options)]
     defaults = catalog.get(name).defaults
     parser = _parser(name, defaults)
     try:
@@ -44,7 +46,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
             parser.set_defaults({"model": {}})
             chosen = parser.parse_args(options)
     except jsonargparse.ArgumentError as error:
-        raise UserError(_one_sentence(str(error))) from error
+        raise UserError(_one_sentence(str(error), [*defaults.parameters(), "config"])) from error
     for group, default in defaults.options().items():
         if isinstance(default, dict) and not isinstance(chosen[group], Mapping | Namespace):
             raise UserError(f"--{group} must be a mapping, not {chosen[group]!r}")
@@ -52,6 +54,18 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
     kind = type(defaults)
     own, recipe = ({f.name: values.get(f.name) for f in fields(c)} for c in (kind, Recipe))
     return name, kind(**own | {"recipe": Recipe(**recipe)})
+
+
+def _option(argument: str) -> str:
+    """Returns an option as the parser spells it: "--batch-size" is "--batch_size".
+
+    Each "--tag" adds to those before it.
+    """
+    if not argument.startswith("--"):
+        return argument
+    option, equals, value = argument[2:].partition("=")
+    option = option.replace("-", "_")
+    return f"--{option}{'+' * (option == 'tag')}{equals}{value}"
 
 
 def _parser(pipeline: str, defaults: Config) -> jsonargparse.ArgumentParser:
@@ -93,15 +107,21 @@ class _HelpFormatter(jsonargparse.DefaultHelpFormatter):
         return action.help or ""
 
 
-def _one_sentence(message: str) -> str:
-    """Turns the parser's message into one sentence that names the option and what it takes."""
+def _one_sentence(message: str, options: Sequence[str]) -> str:
+    """Turns the parser's message into one sentence that names the option and what it takes.
+
+    Args:
+        message: The parser's.
+        options: The names of all options.
+    """
     message = " ".join(message.split())
     message = re.sub(r'^Parser key "([^"]+)": ?', r"--\1: ", message)
     message = message.removeprefix("argument ")
     if broken := re.match(r"(?:Problems parsing|Unexpected) config: ?(.*)", message):
         return f"--config must be a YAML file of options: {broken[1] or 'it is empty'}"
     if unknown := re.match(r"(?:unrecognized arguments: |.*ption ')([^' ]+)", message):
-        return f"there is no option {unknown[1]}; --help lists the options"
+        near = nearest(unknown[1].removeprefix("--"), options).replace(" is ", " is --")
+        return f"there is no option {unknown[1]}; {near}--help lists the options"
     if wrong := re.fullmatch(r"(--\S+): Expected a (.*)\. Got value: ?(.*)", message):
         option, expected, value = wrong[1], wrong[2], wrong[3] or "''"
         if choices := re.fullmatch(r"typing\.Literal\[(.*)\]", expected):

@@ -12,7 +12,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import architectures
 from pipelines.errors import UserError
@@ -44,7 +44,7 @@ class Optimizer:
     clip_norm: Annotated[float, Between(0.0, 1e9)] = 0.0
     """Global norm to which the gradient is clipped; 0 does not clip."""
     average: Annotated[float, Between(0.0, 0.99999)] = 0.0
-    """Momentum of the moving average of weights that is kept, at most 1 - 4 / steps; 0: none."""
+    """Momentum of the moving average of weights that is validated and kept; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Recipe:
     batch_size: Annotated[int, Between(1, 1_000_000)] = 64
     """Global batch size, over all devices."""
     patience: Annotated[int, Between(0, 100_000)] = 0
-    """Stop after this many epochs without a lower validation loss; 0 never stops early."""
+    """Stop after this many epochs without a lower validation loss, with the best weights; 0: no."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """Keras dtype policy of training; the exported model computes in float32."""
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
@@ -81,6 +81,8 @@ class Config:
     """TFDS data directory; empty takes TFDS' default."""
     manual_dir: str = ""
     """TFDS manual directory: files to use instead of downloads."""
+    max_examples: Annotated[int, Between(0, 2**31 - 1)] = 0
+    """Maximum number of examples (images, rows, documents, windows) of each split; 0 takes all."""
     skip_bad: bool = False
     """Leave out own files and rows that cannot be used, and count them, instead of ending."""
     split_seed: Annotated[int, Between(0, 2**31 - 1)] = 0
@@ -89,13 +91,29 @@ class Config:
     """Field separator of own CSV files, as ";" or tab; empty recognizes it."""
     encoding: str = ""
     """Encoding of own text files; empty recognizes UTF-8, UTF-16 and Latin-1."""
+    figures: bool = True
+    """Draw figures for the run."""
+    run_name: str = ""
+    """Name of the run in MLflow; empty names architecture and data set."""
+    tag: list[str] = field(default_factory=list)
+    """Tag of the run in MLflow, as KEY=VALUE; may be repeated."""
+    note: str = ""
+    """Note on the run, shown as its description in MLflow."""
     recipe: Recipe = Recipe()
     """Training hyperparameters."""
 
+    # Hyperparameters that --model.NAME may give to a head on top of the architecture.
+    head_hyperparameters: ClassVar[tuple[str, ...]] = ()
+
     @property
     def title(self) -> str:
-        """The run's name in MLflow."""
+        """The run's name in MLflow where none is chosen."""
         return f"{self.architecture} on {self.dataset}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The chosen tags of the run by key."""
+        return dict(tag.split("=", 1) for tag in self.tag)
 
     def options(self) -> dict[str, Any]:
         """Returns the options, nested as on the command line and in the file of `--config`."""
@@ -105,6 +123,14 @@ class Config:
     def parameters(self) -> dict[str, Any]:
         """Returns the options as one flat mapping, by their names on the command line."""
         return _flatten(self.options())
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Returns the parameters without those that only name and describe the run."""
+        labels = {"run_name", "tag", "note"}
+        return {name: value for name, value in self.parameters().items() if name not in labels}
+
+    def check(self) -> None:
+        """Raises `UserError` for choices of a kind of task that no run can use."""
 
 
 @dataclass(frozen=True)
@@ -149,14 +175,22 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+# What MLflow takes as the key of a tag, and the keys that runs set themselves.
+_KEY = re.compile(r"\w[\w. :-]{0,249}")
+_OWN_KEYS = {"pipeline", "baseline", "failure"}
+_OWN_PREFIXES = ("mlflow.", "code.", "process.")
+_MAX_TEXT = 5000
+
+
 def check(config: Config) -> None:
     """Raises `UserError` for values that no run can use, before any work is done."""
-    if config.architecture not in architectures.names():
-        raise UserError(
-            f"unknown architecture {config.architecture!r}; `python -m architectures` lists them"
-        )
-    if config.name and not re.fullmatch(r"\w[\w.-]*", config.name):
-        raise UserError(f"--name must be letters, digits, '_', '-' and '.', not {config.name!r}")
+    try:
+        chosen = config.model.keys() - set(config.head_hyperparameters)
+        architectures.check(config.architecture, chosen)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if config.name:
+        check_name(config.name)
     values = config.parameters()
     for option, between in bounds(type(config)).items():
         if not between.low <= values[option] <= between.high:
@@ -164,5 +198,38 @@ def check(config: Config) -> None:
     optimizer = config.recipe.optimizer
     if optimizer.schedule == "inverse_sqrt" and not optimizer.warmup:
         raise UserError("--optimizer.schedule inverse_sqrt needs --optimizer.warmup above 0")
-    if optimizer.average and config.recipe.patience:
-        raise UserError("--patience and --optimizer.average cannot be combined")
+    _check_labels(config)
+    config.check()
+
+
+def check_name(name: str) -> None:
+    """Raises `UserError` for a name that cannot be served.
+
+    It is that of a folder in a model repository, beside the file `models.config`.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(f"--name must be letters, digits, '_', '-' and '.', not {name!r}")
+    if (size := len(name.encode())) > 255:
+        raise UserError(f"--name must be at most 255 bytes, as it names a folder, not {size}")
+    if name == "models.config":
+        raise UserError("--name must not be 'models.config', a file of model repositories")
+
+
+def _check_labels(config: Config) -> None:
+    """Raises `UserError` for a tag, a note or a run's name that MLflow does not take."""
+    for tag in config.tag:
+        key, equals, _ = tag.partition("=")
+        if not equals or not _KEY.fullmatch(key):
+            raise UserError(
+                "--tag must be KEY=VALUE with a key of letters, digits, '_', '-', '.', ':' and "
+                f"spaces, not {tag!r}"
+            )
+        if key in _OWN_KEYS or key.startswith(_OWN_PREFIXES):
+            raise UserError(f"--tag {key} cannot be chosen: the run sets it")
+    for option, text in (
+        ("run_name", config.run_name),
+        ("note", config.note),
+        *config.tags.items(),
+    ):
+        if len(text) > _MAX_TEXT:
+            raise UserError(f"--{option} must be at most {_MAX_TEXT} characters, not {len(text)}")

@@ -12,3 +12,7 @@ class UserError(Exception):
 
 class ValidationError(Exception):
     """An exported SavedModel that does not compute what the trained model does. Exit code 1."""
+
+
+class TrainingError(Exception):
+    """A training that cannot go on, as its loss is no number any more. Exit code 1."""

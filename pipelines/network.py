@@ -11,12 +11,13 @@ import keras
 import architectures
 from pipelines.config import Config
 from pipelines.errors import UserError
+from pipelines.task import Network
 
 
 def build(
     config: Config, error_message: str, fits: Callable[[keras.Model], bool], **fixed: Any
-) -> keras.Model:
-    """Builds the architecture that was chosen.
+) -> Network:
+    """Builds the architecture that was chosen, and says with which hyperparameters.
 
     Args:
         config: Names the architecture and its hyperparameters.
@@ -38,4 +39,5 @@ def build(
         raise UserError(str(error)) from error
     if not fits(model):
         raise UserError(f"{config.architecture} {error_message}")
-    return model
+    resolved = architectures.resolve(config.architecture, **fixed, **config.model)
+    return Network(model, hyperparameters=resolved)

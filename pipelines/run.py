@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pipelines import distiller, evaluation, model_registry, tracking, training
 from pipelines.baselines import Baseline, scored, strongest
 from pipelines.catalog import make_task
-from pipelines.config import Config
+from pipelines.config import Config, check_name
 from pipelines.datasets import checks
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.export import saved_model, validation
@@ -59,10 +59,11 @@ def run(pipeline: str, config: Config) -> Result:
         with stage("data"):
             task = make_task(pipeline, config)
             data = (task.teacher.task if task.teacher else task).load()
-            found = checks.check(data)
+            check_name(config.name or data.name)
+            found = checks.check(_with_note(data, config))
             tracked.data(data, found)
             network = training.build(task, data)
-            tracked.model(network.model, device=training.device())
+            tracked.model(network, device=training.device())
         show_table(data.name, SPLITS, found.rows, found.notes)
         with stage("baseline") as bar:
             baselines = _baselines(task, data)
@@ -72,9 +73,10 @@ def run(pipeline: str, config: Config) -> Result:
         evaluated = evaluation.evaluate(task, network.model, data)
         metrics, intervals = evaluated.scores, evaluated.intervals
         tracked.results(metrics, intervals, baseline, baselines)
-        with stage("figures"):
-            for name, figure in _figures(task, network, data, evaluated.test, baselines):
-                tracked.figure(name, figure)
+        with stage("figures" if config.figures else "network"):
+            if config.figures:
+                for name, figure in _figures(task, network, data, evaluated.test, baselines):
+                    tracked.figure(name, figure)
             model = {"network": lambda folder: write_network(network.model, folder)}
             for name, write in {**model, **task.artifacts(network, data)}.items():
                 write(Path(scratch, name))
@@ -104,6 +106,14 @@ def run(pipeline: str, config: Config) -> Result:
             )
             bar.advance(f"{version.name} version {version.number}")
     return Result(tracked, task.metric, metrics, intervals, baseline, version)
+
+
+def _with_note(data: Dataset, config: Config) -> Dataset:
+    """Returns the data set, which says so if it may be a part of what its name stands for."""
+    if not config.max_examples:
+        return data
+    note = f"--max_examples {config.max_examples} takes a part of each split that is larger"
+    return replace(data, notes=(*data.notes, note))
 
 
 def write_network(model: keras.Model, folder: Path) -> None:

@@ -29,10 +29,12 @@ class Network:
     Attributes:
         model: From preprocessed inputs to logits: what is trained, evaluated and exported.
         parts: Networks that share their layers with `model`, by name, as "encoder".
+        hyperparameters: Those that its architecture was built with, defaults included, by name.
     """
 
     model: keras.Model
     parts: Mapping[str, keras.Model] = field(default_factory=dict)
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

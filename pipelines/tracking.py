@@ -26,26 +26,35 @@ from pipelines.config import Config
 from pipelines.datasets.checks import Checks
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import UserError
+from pipelines.task import Network
+
+_SUMMARY_WIDTH = 100
 
 
 class TrackedRun:
-    """The active MLflow run; one method for each thing that it records."""
+    """The active MLflow run; one method for each thing that it records.
 
-    def __init__(self, active: mlflow.ActiveRun, uri: str) -> None:
+    Attributes:
+        trained: Whether an epoch has ended.
+    """
+
+    def __init__(self, active: mlflow.ActiveRun, uri: str, *, figures: bool = True) -> None:
         self.id: str = active.info.run_id
         self.experiment_id: str = active.info.experiment_id
         self.store = uri
+        self.trained = False
+        self._figures = figures
 
     @property
     def uri(self) -> str:
         return f"runs:/{self.id}"
 
     def config(self, pipeline: str, config: Config) -> None:
-        """Logs the config, the code version and the environment."""
-        values = {"pipeline": pipeline, **config.parameters()}
-        # `mlflow run -P` has logged its own; MLflow rejects another spelling of the same number.
-        known = mlflow.get_run(self.id).data.params
-        mlflow.log_params({key: value for key, value in values.items() if key not in known})
+        """Logs the config with its tags and note, the code version and the environment."""
+        values = {"pipeline": pipeline, **config.hyperparameters()}
+        self._params(values)
+        labels = {"mlflow.note.content": config.note, "mlflow.runName": config.run_name}
+        mlflow.set_tags(config.tags | {key: text for key, text in labels.items() if text})
         mlflow.log_dict(config.options(), "config.yaml")
         mlflow.set_tag("pipeline", pipeline)
         commit, changes = code_version()
@@ -53,6 +62,11 @@ class TrackedRun:
         if changes:
             mlflow.log_text(changes, "uncommitted.diff")
         mlflow.log_dict(_environment(), "environment.json")
+
+    def _params(self, values: Mapping[str, Any]) -> None:
+        # `mlflow run -P` has logged its own; MLflow rejects another spelling of the same number.
+        known = mlflow.get_run(self.id).data.params
+        mlflow.log_params({key: value for key, value in values.items() if key not in known})
 
     def data(self, data: Dataset, checks: Checks) -> None:
         """Logs name, version, digest, split sizes and checks of the data set."""
@@ -67,24 +81,25 @@ class TrackedRun:
             dataset = MetaDataset(source, name, data.digest)  # type: ignore[abstract]
             mlflow.log_input(dataset, context=split)
 
-    def model(self, model: keras.Model, *, device: str) -> None:
-        """Logs the network's summary and size, and what it is trained on."""
-        lines: list[str] = []
-        model.summary(print_fn=lines.append, line_length=100)
-        mlflow.log_text("\n".join(lines), "model_summary.txt")
-        mlflow.log_params({"model_parameters": model.count_params(), "device": device})
+    def model(self, network: Network, *, device: str) -> None:
+        """Logs the network's summary, size and hyperparameters, and what it is trained on."""
+        mlflow.log_text(summary(network.model), "model_summary.txt")
+        mlflow.log_params({"model_parameters": network.model.count_params(), "device": device})
+        self._params({f"model.{key}": value for key, value in network.hyperparameters.items()})
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Logs the values of one epoch."""
         mlflow.log_metrics(dict(values), step=step)
+        self.trained = True
 
     def samples(self, text: str, step: int) -> None:
         """Logs the text that the network generated after an epoch."""
         mlflow.log_text(text, f"samples/epoch_{step:03d}.txt")
 
     def history(self, history: Mapping[str, Sequence[float]]) -> None:
-        """Logs the learning curves as a figure."""
-        self.figure("learning_curves", figures.learning_curves(history))
+        """Logs the learning curves as a figure, if there are to be figures."""
+        if self._figures:
+            self.figure("learning_curves", figures.learning_curves(history))
 
     def results(
         self,
@@ -137,17 +152,18 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
 
     Inside the body of another run it becomes a child of that run. It ends FINISHED, KILLED after
     Ctrl-C, or FAILED after any other exception; the exception propagates, and the tag `failure`
-    gives the reason.
+    gives the reason. A run that ends with a `UserError` before anything was trained is deleted,
+    unless `mlflow run` has started it.
 
     Raises:
         UserError: The tracking store cannot be used.
     """
-    uri = store.tracking_uri()
+    uri, joined = store.tracking_uri(), "MLFLOW_RUN_ID" in os.environ
     try:
         store.open_store()
         active = mlflow.start_run(
             experiment_id=store.experiment(pipeline, uri),
-            run_name=config.title,
+            run_name=config.run_name or config.title,
             nested=mlflow.active_run() is not None,
             tags=store.process_tags(),
             log_system_metrics=True,
@@ -155,8 +171,8 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
+    tracked = TrackedRun(active, uri, figures=config.figures)
     try:
-        tracked = TrackedRun(active, uri)
         tracked.config(pipeline, config)
         yield tracked
     except KeyboardInterrupt:
@@ -166,8 +182,25 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
     except BaseException as error:
         mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:5000])
         mlflow.end_run("FAILED")
+        if isinstance(error, UserError) and not (tracked.trained or joined):
+            mlflow.delete_run(tracked.id)
         raise
     mlflow.end_run("FINISHED")
+
+
+def summary(model: keras.Model) -> str:
+    """Returns a network's summary, a table of 100 columns whatever the console's width."""
+    lines: list[str] = []
+    columns = os.environ.get("COLUMNS")
+    # Keras prints through a console of its own, which would cut the table.
+    os.environ["COLUMNS"] = str(_SUMMARY_WIDTH)
+    try:
+        model.summary(print_fn=lines.append, line_length=_SUMMARY_WIDTH)
+    finally:
+        del os.environ["COLUMNS"]
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+    return "\n".join(lines)
 
 
 def code_version() -> tuple[str, str]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import keras
 import tensorflow as tf
 
 from pipelines import batching, distiller
+from pipelines.config import Recipe
 from pipelines.datasets.dataset import Dataset
+from pipelines.errors import TrainingError
 from pipelines.optimizers import optimizer
-from pipelines.progress import stage
+from pipelines.progress import Stage, stage
 from pipelines.task import Network, Task
+
+# Between two looks at the running loss.
+_SECONDS = 0.5
 
 
 class Log(Protocol):
@@ -51,16 +57,30 @@ def build(task: Task, data: Dataset) -> Network:
 
 
 def fit(task: Task, network: Network, data: Dataset, log: Log) -> Network:
-    """Trains a built network and returns it in float32, with its best weights if it stops early."""
+    """Trains a built network and returns it in float32.
+
+    With `patience`, its weights are those of the epoch with the lowest validation loss. With
+    `average`, they are averages, of that epoch if there is patience too; validation after each
+    epoch already uses the averages, so its values are those of the weights that are kept.
+
+    Raises:
+        TrainingError: The loss became infinite or no number.
+    """
     recipe, model = task.config.recipe, network.model
+    steps = batching.steps_per_epoch(data, recipe.batch_size)
+    steps += -(-data.sizes["validation"] // recipe.batch_size)
     with stage("train", recipe.epochs) as bar:
-        callbacks: list[keras.callbacks.Callback] = [_Epochs(log, bar, data.sizes["train"])]
+        callbacks: list[keras.callbacks.Callback] = []
+        if recipe.optimizer.average:
+            callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+        callbacks.append(_Epochs(log, bar, recipe, data.sizes["train"], steps))
         if sample := task.sampler(network, data):
             callbacks.append(_Samples(log, sample))
+        stopping = keras.callbacks.EarlyStopping(
+            patience=recipe.patience, restore_best_weights=True
+        )
         if recipe.patience:
-            callbacks.append(
-                keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True)
-            )
+            callbacks.append(stopping)
         fitted = model
         if task.teacher:
             with strategy().scope():
@@ -75,6 +95,10 @@ def fit(task: Task, network: Network, data: Dataset, log: Log) -> Network:
             shuffle=False,  # The batches come shuffled.
             verbose=0,
         )
+        if recipe.patience:
+            kept = "averaged weights" if recipe.optimizer.average else "weights"
+            best = stopping.best_epoch + 1
+            bar.finish(f"keeps the {kept} of epoch {best}, with the lowest validation loss")
     log.history(history.history)
     if recipe.precision == "float32":
         return network
@@ -106,15 +130,28 @@ def device() -> str:
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Logs each epoch's metrics and speed, and moves the progress bar."""
+    """Logs each epoch's metrics and speed, moves the progress bar, and ends a hopeless training."""
 
-    def __init__(self, log: Log, bar: Any, examples: int) -> None:
+    def __init__(self, log: Log, bar: Stage, recipe: Recipe, examples: int, steps: int) -> None:
+        """Takes the number of training examples, and that of batches with those of validation."""
         super().__init__()
-        self._log, self._bar, self._examples = log, bar, examples
-        self._started = self._trained = 0.0
+        self._log, self._bar, self._recipe = log, bar, recipe
+        self._examples, self._steps = examples, steps
+        self._epoch, self._started, self._trained, self._shown = 0, 0.0, 0.0, 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._started = time.perf_counter()
+        self._epoch, self._started = epoch, time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        # Reading the loss more often would wait for the device.
+        if time.perf_counter() - self._shown < _SECONDS:
+            return
+        self._shown = time.perf_counter()
+        loss = float((logs or {})["loss"])
+        self._check("loss", loss)
+        # The values of the last epoch say more than the running loss.
+        note = "" if self._epoch else f"loss {loss:.4f} so far"
+        self._bar.within(min((batch + 1) / self._steps, 1.0), note)
 
     def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
         self._trained = time.perf_counter()
@@ -128,12 +165,27 @@ class _Epochs(keras.callbacks.Callback):
         if epoch:  # The first epoch's time is mostly tracing.
             values["examples_per_second"] = self._examples / (self._trained - self._started)
         self._log.metrics(values, step=epoch + 1)
+        self._check("loss", values["train_loss"])
+        self._check("validation loss", values["val_loss"])
         watched = [name for name in values if name.startswith("val_")]
         # Metrics say more than losses, where there are any.
         watched.sort(key=lambda name: name.endswith("loss"))
         self._bar.advance(
             f"loss {values['train_loss']:.4f}, "
             f"validation {watched[0].removeprefix('val_')} {values[watched[0]]:.4f}"
+        )
+
+    def _check(self, what: str, value: float) -> None:
+        if math.isfinite(value):
+            return
+        optimizer = self._recipe.optimizer
+        advice = [f"a lower --optimizer.learning_rate than {optimizer.learning_rate:g}"]
+        if not optimizer.clip_norm:
+            advice.append("--optimizer.clip_norm 1")
+        if self._recipe.precision != "float32":
+            advice.append("--precision float32")
+        raise TrainingError(
+            f"the {what} became {value} in epoch {self._epoch + 1}; try {' or '.join(advice)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Data sets by name: bundled ones, those of other packages, public ones of TFDS, own folders."""
+"""Data sets with their data on disk: bundled ones, those of other packages, public ones of TFDS."""
 
 from __future__ import annotations
 
@@ -18,21 +18,18 @@ from tensorflow_datasets.core import read_only_builder
 from tensorflow_datasets.core.download import downloader
 
 from pipelines.config import Config
-from pipelines.datasets import catalog
+from pipelines.datasets import catalog, lookup
 from pipelines.datasets.debian import SYSTEM
 from pipelines.errors import UserError
 
 # Data sets whose test split has no labels; results are reported on their validation split.
 _UNLABELED_TEST = {"glue", "imagenet2012"}
 
-# Endings that no data set's name has.
-_SUFFIXES = {
-    *(".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", ".txt"),
-    *(".conll", ".conllu", ".bio", ".iob", ".iob2"),
-}
-
 # The digest of larger data sets is that of their files' names and sizes, not of the bytes.
 _DIGEST_BYTES = 1 << 30
+
+# Of a split that is not read in full, the number of runs of neighboring examples that are.
+_RUNS = 20
 
 
 @dataclass(frozen=True)
@@ -57,24 +54,7 @@ def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.cor
     Raises:
         UserError: The data set is unknown, cannot be downloaded, or its download is damaged.
     """
-    foreign, base = catalog.foreign(), re.split("[/:]", name)[0]
-    if base in foreign.problems:
-        raise UserError(foreign.problems[base])
-    try:
-        builder = tfds.builder(name, data_dir=data_dir or None)
-    except (AssertionError, ValueError) as error:
-        # For a known data set, TFDS says which version or configuration does not exist.
-        _, known, reason = str(error).partition('}": ')
-        if known:
-            raise UserError(f"{name}: {reason.partition('. Here are')[0]}") from error
-        raise UserError(
-            f"unknown data set {name!r}; without a network there are: "
-            f"{', '.join(catalog.names())}; any TFDS name or the path of your own data works too"
-        ) from error
-    except Exception as error:  # Code of another package may raise anything.
-        if base not in foreign.objects:
-            raise
-        raise UserError(catalog.problem(base, foreign.distributions[base], str(error))) from error
+    builder = lookup.builder(name, data_dir)
     if not builder.is_prepared():
         with contextlib.ExitStack() as stack:
             files = SYSTEM.get(builder.name)
@@ -82,41 +62,6 @@ def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.cor
                 manual_dir = str(stack.enter_context(files.restored()))
             _prepare(builder, manual_dir)
     return builder
-
-
-def own_path(dataset: str) -> Path | None:
-    """Returns the path of a user's own file or folder, or none for the name of a data set.
-
-    A name without a slash that is also that of a data set means the data set, as does the name of
-    a folder that TFDS has prepared.
-
-    Raises:
-        UserError: It can only be a path, and nothing is there.
-    """
-    path = Path(dataset).expanduser()
-    looks_like = path.is_absolute() or dataset.startswith((".", "~")) or dataset.endswith("/")
-    if path.exists():
-        return path if looks_like or not (_is_known(dataset) or _is_prepared(path)) else None
-    if looks_like or path.suffix.lower() in _SUFFIXES:
-        raise UserError(f"there is no file or folder {dataset}")
-    return None
-
-
-def _is_prepared(folder: Path) -> bool:
-    """Returns whether TFDS has prepared a folder, as NAME/VERSION or NAME/CONFIG/VERSION."""
-    found = (folder.glob(f"{depth}/dataset_info.json") for depth in ("*", "*/*"))
-    return any(any(files) for files in found)
-
-
-def _is_known(dataset: str) -> bool:
-    base = re.split("[/:]", dataset)[0]
-    if base in catalog.names():
-        return True
-    try:
-        tfds.builder_cls(base)
-    except (ValueError, ImportError):
-        return False
-    return True
 
 
 class Identity(TypedDict):
@@ -134,17 +79,19 @@ class Source:
     Attributes:
         builder: TFDS builder with its data on disk.
         splits: TFDS split expressions of "train", "validation" and "test".
+        part: What the digest says beside the data where examples are left out.
     """
 
     builder: tfds.core.DatasetBuilder
     splits: Mapping[str, str]
+    part: str = ""
 
     def identity(self) -> Identity:
         """Returns the fields `name`, `version` and `digest` of a `Dataset`."""
         return {
             "name": self.builder.name,
             "version": str(self.builder.info.version),
-            "digest": digest(self.builder),
+            "digest": part_digest(digest(self.builder), self.part),
         }
 
     def sizes(self) -> dict[str, int]:
@@ -164,7 +111,11 @@ def open_dataset(config: Config) -> Source:
         UserError: The data set is unknown or cannot be had.
     """
     builder = prepared(config.dataset, data_dir=config.data_dir, manual_dir=config.manual_dir)
-    return Source(builder, asdict(splits(builder)))
+    whole = asdict(splits(builder))
+    if not config.max_examples:
+        return Source(builder, whole)
+    some = {split: spread(builder, read, config.max_examples) for split, read in whole.items()}
+    return Source(builder, some, "" if some == whole else str(some))
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: str) -> None:
@@ -218,6 +169,25 @@ def splits(builder: tfds.core.DatasetBuilder) -> Splits:
     return Splits("train[:80%]", "train[80%:90%]", "train[90%:]")
 
 
+def spread(builder: tfds.core.DatasetBuilder, split: str, most: int) -> str:
+    """Returns a split expression of at most `most` examples, in runs evenly spread over `split`.
+
+    Runs of neighbors are read fast from large data sets; several of them are of all classes where
+    examples are in an order.
+    """
+    (whole,) = tfds.core.ReadInstruction.from_spec(split).to_absolute(builder.info.splits)
+    first, size = whole.from_ or 0, builder.info.splits[split].num_examples
+    if size <= most:
+        return split
+    runs = min(most, _RUNS)
+    taken = [run * most // runs for run in range(runs + 1)]
+    starts = [first + taken[run] + run * (size - most) // runs for run in range(runs)]
+    return "+".join(
+        f"{whole.splitname}[{start}:{start + taken[run + 1] - taken[run]}]"
+        for run, start in enumerate(starts)
+    )
+
+
 def features(builder: tfds.core.DatasetBuilder) -> dict[str, tfds.features.FeatureConnector]:
     """Returns a data set's features by name, in the builder's order or else alphabetically."""
     own = dict(builder.info.features.items())
@@ -226,9 +196,21 @@ def features(builder: tfds.core.DatasetBuilder) -> dict[str, tfds.features.Featu
     return {name: own[name] for name in sorted(own)} if read_only else own
 
 
-def own_identity(path: Path, digest: str) -> Identity:
-    """Returns the fields `name`, `version` and `digest` of a user's own data."""
-    return {"name": own_name(path), "version": "1.0.0", "digest": digest}
+def own_identity(path: Path, digest: str, max_examples: int = 0) -> Identity:
+    """Returns the fields `name`, `version` and `digest` of a user's own data.
+
+    Args:
+        path: Where the data are.
+        digest: Fingerprint of the data.
+        max_examples: How many examples of each split are taken, if the digest does not say it.
+    """
+    part = str(max_examples or "")
+    return {"name": own_name(path), "version": "1.0.0", "digest": part_digest(digest, part)}
+
+
+def part_digest(digest: str, part: str) -> str:
+    """Returns the digest of data of which only a part is taken; "" stands for all of them."""
+    return hashlib.sha256(f"{digest} {part}".encode()).hexdigest()[:12] if part else digest
 
 
 def own_name(path: Path) -> str:

@@ -162,6 +162,15 @@ def with_all_splits(
     return {split: every[split] for split in SPLITS}
 
 
+def at_most(tables: Mapping[str, Table], config: Config) -> dict[str, Table]:
+    """Returns tables with no more than `config.max_examples` rows each, drawn at random."""
+    most, seed = config.max_examples, config.split_seed
+    return {
+        split: table.take(splitting.at_most(range(len(table)), most, seed))
+        for split, table in tables.items()
+    }
+
+
 def _keys(table: Table, columns: Sequence[str]) -> list[str]:
     """Returns what each row holds in some columns."""
     contents = [table.columns[name] for name in columns]

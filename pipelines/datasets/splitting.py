@@ -90,6 +90,14 @@ def stratified(
     return {name: sorted(indices) for name, indices in split.items()}
 
 
+def at_most(items: Sequence[Item], most: int, seed: int) -> list[Item]:
+    """Returns `most` items that are drawn at random, in their order; 0 stands for all."""
+    if not most or len(items) <= most:
+        return list(items)
+    drawn = np.random.default_rng(seed).choice(len(items), most, replace=False)
+    return [items[index] for index in np.sort(drawn)]
+
+
 def deduplicate(
     splits: Mapping[str, list[Item]], keys: Callable[[Item], Collection[str]]
 ) -> dict[str, list[Item]]:

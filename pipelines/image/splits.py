@@ -78,6 +78,14 @@ def with_all_splits(
     return {split: list(every[split]) for split in SPLITS}, [note]
 
 
+def at_most(examples: Mapping[str, Sequence[Example]], config: Config) -> dict[str, list[Example]]:
+    """Returns no more than `config.max_examples` examples of each split, drawn at random."""
+    return {
+        split: splitting.at_most(own, config.max_examples, config.split_seed)
+        for split, own in examples.items()
+    }
+
+
 def relative(path: Path, base: Path) -> str:
     """Returns a path as seen from a folder, if it is there, as text that can be printed."""
     return files.printable(path.relative_to(base) if path.is_relative_to(base) else path)

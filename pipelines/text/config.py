@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from pipelines.config import Between, Config
+from pipelines.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -24,3 +26,22 @@ class TextConfig(Config):
     """Freeze the encoder's embeddings and its first N layers; 0 trains all."""
     text_signature: bool = True
     """Export signatures that take strings; without them, token ids need no TF-Text ops."""
+
+    head_hyperparameters = ("pooling",)
+
+    def check(self) -> None:
+        """Raises `UserError` if the encoder is to be in a directory where there is none."""
+        if self.encoder and not self.encoder.startswith(("runs:/", "models:/")):
+            checked_folder(self.encoder)
+
+
+def checked_folder(encoder: str) -> Path:
+    """Returns the directory of a pre-trained encoder.
+
+    Raises:
+        UserError: There is none.
+    """
+    folder = Path(encoder).expanduser()
+    if not (folder / "config.json").exists():
+        raise UserError(f"--encoder {encoder} is no directory with a config.json")
+    return folder

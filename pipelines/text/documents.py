@@ -122,7 +122,10 @@ def read(
     for split, part in parts.items():
         if not part.units:
             raise UserError(f"{path} has no text in its {split} split")
-    texts = {split: parts[split].documents() for split in SPLITS}
+    texts = {
+        split: splitting.at_most(parts[split].documents(), config.max_examples, config.split_seed)
+        for split in SPLITS
+    }
     return OwnDocuments(
         texts,
         rows,

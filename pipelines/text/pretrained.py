@@ -14,7 +14,7 @@ from architectures import checkpoints
 from architectures.bert import transformer_layers
 from pipelines.errors import UserError
 from pipelines.run_uri import run_id
-from pipelines.text.config import TextConfig
+from pipelines.text.config import TextConfig, checked_folder
 
 FOLDER = "encoder"
 _VOCABULARY = "vocab.txt"
@@ -62,10 +62,7 @@ def find(uri: str) -> Path:
         UserError: There is none.
     """
     if not uri.startswith(("runs:/", "models:/")):
-        folder = Path(uri).expanduser()
-        if not (folder / "config.json").exists():
-            raise UserError(f"--encoder {uri} is no directory with a config.json")
-        return folder
+        return checked_folder(uri)
     try:
         return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id(uri)}/{FOLDER}"))
     except UserError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 import architectures
+from architectures.bert import hyperparameters
 from pipelines.errors import UserError
 from pipelines.export.signature import Signature
 from pipelines.task import Network, Task
@@ -93,7 +95,9 @@ class TextTask(Task[TextConfigT, TextDataT]):
                 f"not {config.max_length}"
             )
         pretrained.freeze(encoder, config.freeze_layers)
-        return Network(model, {"encoder": encoder})
+        defaults = inspect.signature(build_head).parameters
+        head = {option: own.get(option, defaults[option].default) for option in options}
+        return Network(model, {"encoder": encoder}, {**hyperparameters(encoder), **head})
 
     def augment(self, data: TextDataT) -> Callable[[Any, Any], tuple[Any, Any]] | None:
         """Replaces random tokens with [UNK], but no special tokens.

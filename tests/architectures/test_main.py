@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import keras
 import pytest
+from PIL import Image
 
 import architectures
+from architectures import drawing
 from architectures.__main__ import main, markdown, rows
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -43,19 +47,45 @@ def test_the_markdown_table_has_the_same_rows():
 
 
 def test_show_draws_each_layer_and_each_shortcut(tmp_path, capsys):
-    figure = tmp_path / "net.svg"
-    arguments = ["resnet20", "depth=8", "input_shape=16,16,3", "--figure", str(figure)]
+    picture = tmp_path / "net.svg"
+    arguments = ["resnet20", "depth=8", "input-shape=16,16,3", "--picture", str(picture)]
     assert main(["show", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "conv2_1_add" in printed
-    assert printed.rstrip().endswith(f"figure {figure}")
-    names = {element.text for element in ElementTree.parse(figure).iter() if element.text}
+    assert printed.rstrip().endswith(f"picture {picture}")
+    elements = list(ElementTree.parse(picture).iter())
+    names = {element.text for element in elements if element.text}
     with_names = architectures.build("resnet20", depth=8, input_shape=(16, 16, 3))
     assert {layer.name for layer in with_names.layers} <= names
-    # Three residuals go around their layers.
-    paths = [e.get("d", "") for e in ElementTree.parse(figure).iter() if e.tag.endswith("path")]
-    assert sum("C" in path for path in paths) >= 3
+    # Arcs go around the layers of three residuals, and nothing else is round.
+    paths = [e.get("d", "") for e in elements if e.tag.endswith("path")]
+    assert sum("C" in path for path in paths) == 11
     assert not list(tmp_path.glob(".*"))
+
+
+STARTS = {
+    ".png": b"\x89PNG",
+    ".PDF": b"%PDF",
+    ".jpg": b"\xff\xd8\xff",
+    ".webp": b"RIFF",
+    ".ps": b"%!PS",
+}
+
+
+@pytest.mark.parametrize("ending", STARTS)
+def test_a_picture_has_the_format_of_its_ending(ending, tmp_path, capsys):
+    picture = tmp_path / f"net{ending}"
+    assert main(["show", "mlp", "units=[3]", "--picture", str(picture)]) == 0
+    assert picture.read_bytes().startswith(STARTS[ending])
+
+
+def test_a_picture_of_many_layers_is_no_higher_than_a_bitmap_can_be(tmp_path):
+    inputs = outputs = keras.Input((1,))
+    for _ in range(700):
+        outputs = keras.layers.Identity()(outputs)
+    drawing.draw(keras.Model(inputs, outputs), tmp_path / "net.png")
+    with Image.open(tmp_path / "net.png") as picture:
+        assert 50_000 < picture.height <= 60_001
 
 
 @pytest.mark.parametrize(
@@ -68,11 +98,49 @@ def test_show_draws_each_layer_and_each_shortcut(tmp_path, capsys):
             "'units' is not a hyperparameter: write OPTION=VALUE, such",
         ),
         (["mlp", "depth=3"], "mlp has no hyperparameter 'depth'"),
+        (["mlp", "unit=3"], "mlp has no hyperparameter 'unit'; the nearest is units; it has: "),
         (["mlp", "units=0"], "mlp: units must be a list of integers, not 0"),
     ],
 )
 def test_a_wrong_choice_gets_one_sentence_and_exit_code_2(arguments, sentence, tmp_path, capsys):
-    assert main(["show", *arguments, "--figure", str(tmp_path / "net.svg")]) == 2
+    assert main(["show", *arguments, "--picture", str(tmp_path / "net.svg")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {sentence}")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("picture", "sentence"),
+    [
+        ("net.bmp", r"a picture's file ends in \.svg, \.png, \.pdf, .*, not as net\.bmp"),
+        ("net", r"a picture's file ends in \.svg, .*, not as net"),
+        ("nowhere/net.svg", r"there is no folder .*/nowhere for the picture"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_gets_one_sentence(picture, sentence, tmp_path, capsys):
+    assert main(["show", "mlp", "--picture", str(tmp_path / picture)]) == 2
+    assert re.fullmatch(f"error: {sentence}\n", capsys.readouterr().err)
+
+
+WRONG = [
+    ("show resnet51", "unknown architecture 'resnet51'; the nearest are resnet"),
+    ("show mlp unit=3", "mlp has no hyperparameter 'unit'"),
+    ("show bert_tiny layer=3", "bert_tiny has no hyperparameter 'layer'; the nearest is layers"),
+    ("show mlp --picture net.bmp", "a picture's file ends in"),
+]
+
+
+def test_wrong_choices_are_told_before_keras_is_imported(capfd):
+    """All in one process, which is to import little."""
+    script = (
+        "import sys; from architectures.__main__ import main\n"
+        f"print([main(line.split()) for line in {[line for line, _ in WRONG]}], *sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    codes, _, modules = done.stdout.partition("] ")
+    assert codes == "[2, 2, 2, 2"
+    assert not {"keras", "tensorflow"} & set(modules.split())
+    for line, (_, sentence) in zip(done.stderr.splitlines(), WRONG, strict=True):
+        assert line.startswith(f"error: {sentence}")

@@ -50,6 +50,11 @@ COMMON = {
     "split_seed": st.integers(0, 2**31 - 1),
     "separator": TEXT,
     "encoding": TEXT,
+    "max_examples": st.integers(0, 2**31 - 1),
+    "figures": st.booleans(),
+    "run_name": TEXT,
+    "tag": st.lists(st.sampled_from(["a=b", "c d=", "e=f=g"]), max_size=3),
+    "note": TEXT,
     "recipe": st.builds(
         Recipe,
         epochs=st.integers(1, 1000),
@@ -106,7 +111,6 @@ OWN = {
         "tokens": st.sampled_from(["characters", "words", "word_pieces"]),
         "vocabulary": SIZE,
         "context": SIZE,
-        "max_texts": SIZE,
         "text_signature": st.booleans(),
     },
     DistillationConfig: {
@@ -192,6 +196,24 @@ def test_options_are_flat_for_the_run_and_dotted_inside_its_parts():
         recipe=recipe,
         augmentation=replace(defaults.augmentation, flip=True),
     )
+
+
+def test_hyphens_and_underscores_are_the_same_in_names_of_options():
+    options = ["--batch-size", "8", "--model.stage-dropout=0.5", "--max-examples", "9"]
+    name, config = parse(["image-classification", *options])
+    assert (name, config.recipe.batch_size, config.max_examples) == ("image_classification", 8, 9)
+    assert config.model == {"stage_dropout": 0.5}
+    # Values stay as they are.
+    assert parse(["text_classification", "--dataset", "my-texts"])[1].dataset == "my-texts"
+    assert parse(["text_classification", "--dataset=my-texts"])[1].dataset == "my-texts"
+
+
+def test_tags_may_be_repeated():
+    _, config = parse(["image_classification", "--tag", "a=b", "--tag=c d=e=f", "--note", "why"])
+    assert config.tags == {"a": "b", "c d": "e=f"}
+    assert config.note == "why"
+    # They are no hyperparameters.
+    assert not {"tag", "note", "run_name"} & config.hyperparameters().keys()
 
 
 WITH_MODEL = [name for name, pipeline in PIPELINES.items() if pipeline.defaults.model]

@@ -54,7 +54,7 @@ BOUNDS: list[tuple[str, str, Any, Any]] = [
     ("language_modeling", "vocabulary", 100, 99),
     ("language_modeling", "context", 2, 1),
     ("language_modeling", "context", 8192, 8193),
-    ("language_modeling", "max_texts", 0, -1),
+    ("language_modeling", "max_examples", 0, -1),
     ("distillation", "temperature", 0.1, 0.0),
     ("distillation", "alpha", 0.0, -0.1),
     ("distillation", "alpha", 1.0, 1.1),
@@ -83,7 +83,7 @@ def test_a_value_out_of_bounds_is_an_error_with_its_name(pipeline, option, allow
 
 
 def test_an_unknown_architecture_is_an_error():
-    with pytest.raises(UserError, match=r"^unknown architecture 'resnet9'; .* lists them$"):
+    with pytest.raises(UserError, match=r"^unknown architecture 'resnet9'; .* lists all$"):
         check(Config(architecture="resnet9"))
 
 

@@ -58,6 +58,16 @@ def test_help_without_a_pipeline_lists_the_pipelines(option, capsys):
     assert set(PIPELINES) <= set(shown.split())
 
 
+@pytest.mark.parametrize(
+    "arguments", ["--model.filterz 3", "--dataset ./nowhere", "--dataset cifar11"]
+)
+def test_a_wrong_choice_imports_no_tensorflow(arguments):
+    done, heavy = command("image_classification", *arguments.split())
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert not {"tensorflow", "keras", "mlflow"} & set(heavy.split())
+
+
 def test_help_imports_no_tensorflow():
     done, heavy = command("image_classification", "--help")
     assert done.returncode == 0
@@ -69,6 +79,51 @@ MISTAKES = [
     ("resnet", "unknown pipeline 'resnet'; known are: .*image_classification.*"),
     ("--epochs 3", "unknown pipeline '--epochs'.*"),
     ("image_classification --nonsense 3", "there is no option --nonsense; .*"),
+    ("image_clasification", "unknown pipeline 'image_clasification'; the nearest is image_class.*"),
+    (
+        "image_classification --batchsize 3",
+        "there is no option --batchsize; the nearest is --batch_size; --help lists the options",
+    ),
+    (
+        "image_classification --model.filterz 3",
+        "convnet has no hyperparameter 'filterz'; the nearest is filters; it has: activation, .*",
+    ),
+    (
+        "text_classification --architecture bert_tiny --model.layer 3",
+        "bert_tiny has no hyperparameter 'layer'; the nearest is layers; it has: dropout, .*",
+    ),
+    ("text_classification --encoder ./bert", "--encoder ./bert is no directory with a config.json"),
+    ("distillation --dataset digits", "--dataset follows from the teacher, and cannot be digits"),
+    (
+        "distillation --teacher runs:/7 --max-examples 3",
+        "--max_examples follows from the teacher's run, and cannot be chosen",
+    ),
+    (
+        "distillation --teacher text_clasification",
+        "--teacher must be a run .* not 'text_clasification'; the nearest is text_classification",
+    ),
+    ("distillation --teacher forecasting", "--teacher must be of .*, not of forecasting"),
+    ("image_classification --dataset ./nowhere", "there is no file or folder ./nowhere"),
+    (
+        "image_classification --dataset digit",
+        "unknown data set 'digit'; the nearest is digits; without a network there are: .*",
+    ),
+    (
+        "image_classification --dataset cifar11",
+        "unknown data set 'cifar11'; the nearest is cifar10.*; .*",
+    ),
+    ("image_classification --tag good", "--tag must be KEY=VALUE .* not 'good'"),
+    ("image_classification --tag =good", "--tag must be KEY=VALUE .* not '=good'"),
+    ("image_classification --tag mlflow.user=me", "--tag mlflow.user cannot be chosen: .*"),
+    ("image_classification --max-examples -1", "--max_examples must be between 0 and .*, not -1"),
+    (
+        f"image_classification --name {'a' * 260}",
+        "--name must be at most 255 bytes, as it names a folder, not 260",
+    ),
+    (
+        "image_classification --name models.config",
+        "--name must not be 'models.config', a file of model repositories",
+    ),
     ("image_classification nonsense", "there is no option nonsense; .*"),
     ("image_classification --optimizer.nonsense 3", "there is no option --optimizer.nonsense; .*"),
     ("image_classification --history 3", "there is no option --history; .*"),
@@ -98,7 +153,7 @@ MISTAKES = [
     ("image_classification --name a/b", "--name must be letters, .* not 'a/b'"),
     (
         "image_classification --architecture resnet9",
-        "unknown architecture 'resnet9'; `python -m architectures` lists them",
+        "unknown architecture 'resnet9'; the nearest are resnet.*; `python -m .*` lists all",
     ),
     ("image_classification --config nowhere.yaml", "--config: .*nowhere.yaml.*"),
 ]

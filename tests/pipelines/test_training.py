@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import math
+import re
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from rich.console import Console
 
-from pipelines import batching, evaluation, training
+from pipelines import batching, evaluation, progress, training
 from pipelines.config import Optimizer, Recipe
 from pipelines.datasets.dataset import Dataset
+from pipelines.errors import TrainingError
 from pipelines.image.config import Augmentation
 from pipelines.task import Network, Task, Teacher
 from pipelines.tasks.image_classification.task import ImageClassification
@@ -135,6 +141,109 @@ def test_early_stopping_restores_the_best_weights():
     losses = record.curves["val_loss"]
     assert len(losses) == losses.index(min(losses)) + 1 + 2 < 9
     assert score(task, model, data)["log_loss"] == pytest.approx(min(losses), rel=1e-4)
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+def test_validation_uses_the_averaged_weights_that_are_kept(patience):
+    """The last value on the screen is that of the table; with patience, the best epoch's is."""
+    data = samples.striped()
+    if patience:
+        data = replace(data, validation=mislabeled(data.validation))
+    optimizer = Optimizer(learning_rate=0.02, average=0.9)
+    task = classification(Recipe(epochs=9, batch_size=5, patience=patience, optimizer=optimizer))
+    model, record = fit(task, data)
+    losses = record.curves["val_loss"]
+    kept = min(losses) if patience else losses[-1]
+    assert score(task, model, data)["log_loss"] == pytest.approx(kept, rel=1e-4)
+    if patience:
+        assert len(losses) == losses.index(kept) + 1 + patience < 9
+
+
+def test_the_screen_says_which_epoch_early_stopping_keeps(monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=file, width=80))
+    data = samples.striped()
+    data = replace(data, validation=mislabeled(data.validation))
+    optimizer = Optimizer(learning_rate=0.02)
+    recipe = Recipe(epochs=9, batch_size=5, patience=1, optimizer=optimizer)
+    _, record = fit(classification(recipe), data)
+    losses = record.curves["val_loss"]
+    best = losses.index(min(losses)) + 1
+    *epochs, last = file.getvalue().splitlines()
+    assert len(epochs) == len(losses)
+    assert last.endswith(f"keeps the weights of epoch {best}, with the lowest validation loss")
+
+
+class Hopeless(samples.Doubles):
+    """A task whose loss is no number from a step of training on."""
+
+    value = float("nan")
+
+    def loss(self, data: Dataset) -> Any:
+        return lambda target, outputs: outputs * self.value
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "precision", "advice"),
+    [
+        (
+            Optimizer(learning_rate=0.25),
+            "float32",
+            "a lower --optimizer.learning_rate than 0.25 or --optimizer.clip_norm 1",
+        ),
+        (
+            Optimizer(learning_rate=0.25, clip_norm=2.0),
+            "mixed_bfloat16",
+            "a lower --optimizer.learning_rate than 0.25 or --precision float32",
+        ),
+    ],
+)
+def test_a_loss_that_is_no_number_ends_training_with_advice(optimizer, precision, advice):
+    recipe = Recipe(epochs=3, batch_size=4, optimizer=optimizer, precision=precision)
+    message = re.escape(f"the loss became nan in epoch 1; try {advice}")
+    with pytest.raises(TrainingError, match=f"^{message}$"):
+        fit(Hopeless(samples.sequence_config(recipe)), samples.sequences())
+
+
+def epochs(record: MemoryLog, bar: Any = None) -> training._Epochs:
+    callback = training._Epochs(record, bar, Recipe(), examples=10, steps=4)
+    callback.set_model(SimpleNamespace(optimizer=SimpleNamespace(learning_rate=0.1)))
+    return callback
+
+
+def test_an_infinite_validation_loss_ends_training_too_and_its_epoch_is_logged():
+    record = MemoryLog()
+    callback = epochs(record)
+    callback.on_epoch_begin(4)
+    callback.on_test_begin()
+    message = "the validation loss became inf in epoch 5; try a lower"
+    with pytest.raises(TrainingError, match=message):
+        callback.on_epoch_end(4, {"loss": 1.0, "val_loss": math.inf})
+    assert record.epochs[5]["val_loss"] == math.inf
+
+
+def test_within_an_epoch_the_bar_moves_over_batches_of_training_and_validation():
+    shown = []
+    bar = SimpleNamespace(
+        within=lambda *values: shown.append(values), advance=lambda note: shown.append(note)
+    )
+    callback = epochs(MemoryLog(), bar)
+    callback.on_epoch_begin(0)
+    callback.on_train_batch_end(0, {"loss": 2.0})
+    callback.on_train_batch_end(1, {"loss": 1.0})  # Too soon to be shown.
+    callback._shown = 0.0
+    callback.on_train_batch_end(2, {"loss": 0.5})
+    callback.on_test_begin()
+    callback.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.25, "val_accuracy": 0.75})
+    callback.on_epoch_begin(1)
+    callback._shown = 0.0
+    callback.on_train_batch_end(0, {"loss": 0.5})
+    assert shown == [
+        (0.25, "loss 2.0000 so far"),
+        (0.75, "loss 0.5000 so far"),
+        "loss 0.5000, validation accuracy 0.7500",
+        (0.25, ""),
+    ]
 
 
 class Naming(samples.Doubles):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from pipelines.config import Between, Config, Optimizer, Pipeline, Recipe
+from pipelines.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,15 @@ class DistillationConfig(Config):
     """Weight of the distillation loss; 1 - alpha is that of the task's own loss."""
     inherit: bool = False
     """Initialize an encoder of BERT's family from its teacher's layers (Sanh et al. 2019)."""
+
+    head_hyperparameters = ("pooling",)
+
+    def check(self) -> None:
+        """Raises `UserError` for a data set, or a part of one, other than the teacher's."""
+        if self.dataset:
+            raise UserError(f"--dataset follows from the teacher, and cannot be {self.dataset}")
+        if self.max_examples and ":/" in self.teacher:
+            raise UserError("--max_examples follows from the teacher's run, and cannot be chosen")
 
     @property
     def title(self) -> str:

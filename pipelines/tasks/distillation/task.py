@@ -44,7 +44,13 @@ import keras
 import mlflow
 
 import architectures
-from pipelines.catalog import make_task, pipelines
+from pipelines.catalog import (
+    check_distillable,
+    check_teacher,
+    make_task,
+    no_teacher,
+    pipelines,
+)
 from pipelines.cli import parse
 from pipelines.config import Config
 from pipelines.errors import UserError
@@ -78,9 +84,8 @@ def make_student(config: DistillationConfig) -> Task:
     Raises:
         UserError: There is no such teacher, or a choice does not go with it.
     """
-    if config.dataset:
-        raise UserError(f"--dataset follows from the teacher, and cannot be {config.dataset}")
-    trained = find(config.teacher)
+    config.check()
+    trained = find(config)
     # Where the data are depends on the machine, not on the teacher's run.
     teacher_config = replace(
         trained.config,
@@ -98,6 +103,10 @@ def make_student(config: DistillationConfig) -> Task:
         model=config.model,
         name=config.name,
         recipe=config.recipe,
+        figures=config.figures,
+        run_name="",
+        tag=config.tag,
+        note="",
     )
     if isinstance(student_config, TextConfig):
         student_config = replace(student_config, encoder="", freeze_layers=0)
@@ -113,19 +122,21 @@ def make_student(config: DistillationConfig) -> Task:
     return type(task)(student_config, teacher)
 
 
-def find(teacher: str) -> TrainedNetwork:
+def find(config: DistillationConfig) -> TrainedNetwork:
     """Returns the network of a run; where a pipeline is named, its default run is made first.
 
     Args:
-        teacher: `runs:/ID`, `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or the name of a
-            pipeline that is distillable.
+        config: Its teacher is `runs:/ID`, `models:/NAME@ALIAS`, `models:/NAME/VERSION`, or the
+            name of a pipeline that is distillable.
 
     Raises:
         UserError: There is no such run, or a student cannot learn from its network.
     """
+    teacher = config.teacher
+    check_teacher(config)
     if teacher in pipelines():
-        _check_distillable(teacher)
-        teacher = run(teacher, pipelines()[teacher].defaults).run.uri
+        chosen = {"max_examples": config.max_examples, "figures": config.figures}
+        teacher = run(teacher, replace(pipelines()[teacher].defaults, **chosen)).run.uri
     try:
         number = run_id(teacher)
         pipeline = mlflow.get_run(number).data.tags.get("pipeline", "")
@@ -134,25 +145,10 @@ def find(teacher: str) -> TrainedNetwork:
     except UserError as error:
         raise UserError(f"--teacher {error}") from error
     except (mlflow.MlflowException, OSError, ValueError) as error:
-        raise UserError(
-            f"--teacher must be a run that kept its network, as runs:/… or models:/…, or one of "
-            f"{_distillable()}, not {teacher!r}"
-        ) from error
-    _check_distillable(pipeline)
-    _, config = parse([pipeline, "--config", options])
+        raise no_teacher(teacher) from error
+    check_distillable(pipeline)
+    _, own = parse([pipeline, "--config", options])
     try:
-        return TrainedNetwork(pipeline, config, architectures.load(Path(network)))
+        return TrainedNetwork(pipeline, own, architectures.load(Path(network)))
     except ValueError as error:
         raise UserError(str(error)) from error
-
-
-def _check_distillable(pipeline: str) -> None:
-    known = pipelines()
-    if pipeline not in known or not known[pipeline].distillable:
-        raise UserError(
-            f"--teacher must be of {_distillable()}, not of {pipeline or 'an unknown pipeline'}"
-        )
-
-
-def _distillable() -> str:
-    return ", ".join(name for name, pipeline in pipelines().items() if pipeline.distillable)

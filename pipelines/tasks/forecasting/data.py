@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
-from pipelines.datasets import loading
+from pipelines.datasets import loading, lookup
 from pipelines.datasets.builders.series import SEASONS
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.loading import Identity
@@ -89,11 +89,12 @@ def load(config: ForecastingConfig) -> SeriesData:
     Raises:
         UserError: The set or file cannot be had or read, or its series cannot be forecast.
     """
-    if path := loading.own_path(config.dataset):
+    if path := lookup.own_path(config.dataset):
         found = reading.read(path, config)
-        identity = loading.own_identity(path, _digest(found.series))
+        identity = loading.own_identity(path, _digest(found.series), config.max_examples)
         season = config.season or 1
         kept, notes, left_out = checks.fit(found.series, str(path), season, config)
+        kept = _with_few_windows(kept, config.max_examples)
         return cut(
             identity,
             kept,
@@ -107,7 +108,9 @@ def load(config: ForecastingConfig) -> SeriesData:
     given = {"column": config.column, "group": config.group, "time": config.time}
     if option := next((name for name, value in given.items() if value), ""):
         raise UserError(f"--{option} is for your own files, not for {config.dataset!r}")
-    source = loading.open_dataset(config)
+    # Windows are counted, not steps.
+    source = loading.open_dataset(replace(config, max_examples=0))
+    source = replace(source, part=str(config.max_examples or ""))
     name = source.builder.name
     if {"time", "value"} != set(source.builder.info.features or ()):
         raise UserError(
@@ -122,7 +125,8 @@ def load(config: ForecastingConfig) -> SeriesData:
         dict(zip(SPLITS, np.cumsum(list(source.sizes().values())).tolist(), strict=True)),
     )
     season = config.season or SEASONS.get(name, 1)
-    kept, *_ = checks.fit([series], name, season, config)
+    fitting, *_ = checks.fit([series], name, season, config)
+    kept = _with_few_windows(fitting, config.max_examples)
     return cut(
         source.identity(),
         kept,
@@ -209,6 +213,12 @@ def _standardized(
         # The pinball loss is as large as the unit: times the deviation, it is in the series' own.
         (deviation / scale).astype(np.float32),
     )
+
+
+def _with_few_windows(series: Sequence[Series], most: int) -> list[Series]:
+    """Returns series that have about `most` windows in each split together; 0 stands for all."""
+    each = -(-most // len(series))
+    return [replace(one, max_windows=each) for one in series]
 
 
 def _scaling(series: Sequence[Series], season: int, config: ForecastingConfig) -> Scaling:

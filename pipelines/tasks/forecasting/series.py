@@ -18,12 +18,14 @@ class Series:
         values: float64 [steps], in its own unit.
         times: [steps], dates or numbers.
         ends: Where each split ends; it begins where the one before ends.
+        max_windows: Maximum number of windows of each split, evenly spread over it; 0 for all.
     """
 
     name: str
     values: np.ndarray
     times: np.ndarray
     ends: Mapping[str, int]
+    max_windows: int = 0
 
     def known(self) -> np.ndarray:
         """Returns the values of train, float64 [steps]."""
@@ -37,7 +39,10 @@ class Series:
     def origins(self, split: str, history: int, horizon: int) -> np.ndarray:
         """Returns the first step, int [windows], of each horizon within a split."""
         before = [end for end in self.ends.values() if end < self.ends[split]]
-        return np.arange(max([history, *before]), self.ends[split] - horizon + 1)
+        every = np.arange(max([history, *before]), self.ends[split] - horizon + 1)
+        if not self.max_windows or len(every) <= self.max_windows:
+            return every
+        return every[np.linspace(0, len(every) - 1, self.max_windows).astype(int)]
 
     def windows(self, starts: np.ndarray, length: int) -> np.ndarray:
         """Returns the steps from each start on, float64 [windows, length]."""

@@ -45,6 +45,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -95,7 +96,8 @@ class Forecasting(Task[ForecastingConfig, SeriesData]):
             input_size=1,
             outputs=outputs,
         )
-        return Network(forecast_network(core, data.history, data.horizon))
+        model = forecast_network(core.model, data.history, data.horizon)
+        return replace(core, model=model)
 
     def loss(self, data: SeriesData) -> Callable[[Any, Any], Any]:
         return pinball

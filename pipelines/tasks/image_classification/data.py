@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading
+from pipelines.datasets import loading, lookup
 from pipelines.datasets.dataset import SPLITS, Content, Dataset
 from pipelines.errors import UserError
-from pipelines.image import files
+from pipelines.image import files, splits
 from pipelines.image.config import ImageConfig
 from pipelines.image.examples import contents_of_images, image_shape
 from pipelines.image.preprocessing import resize
@@ -51,7 +51,7 @@ def load(config: ImageConfig) -> LabeledImages:
         UserError: The data set cannot be had, has no labeled images, or has images of several
             sizes while `image_size` is 0.
     """
-    if path := loading.own_path(config.dataset):
+    if path := lookup.own_path(config.dataset):
         return _own(path, config)
     source = loading.open_dataset(config)
     image, label = _features(source.builder)
@@ -75,11 +75,11 @@ def load(config: ImageConfig) -> LabeledImages:
 
 def _own(path: Path, config: ImageConfig) -> LabeledImages:
     found = own.read(path, config)
-    images = {split: [file for file, _ in found.examples[split]] for split in SPLITS}
+    examples = splits.at_most(found.examples, config)
+    images = {split: [file for file, _ in examples[split]] for split in SPLITS}
     ids = {name: index for index, name in enumerate(found.class_names)}
     labels = {
-        split: np.array([ids[name] for _, name in found.examples[split]], np.int64)
-        for split in SPLITS
+        split: np.array([ids[name] for _, name in examples[split]], np.int64) for split in SPLITS
     }
     shape = files.common_shape(
         [file for split in SPLITS for file in images[split]], config.image_size
@@ -92,7 +92,7 @@ def _own(path: Path, config: ImageConfig) -> LabeledImages:
         return files.read(path, by_graph, shape), label
 
     return LabeledImages(
-        **loading.own_identity(path, found.digest),
+        **loading.own_identity(path, found.digest, config.max_examples),
         sizes={split: len(images[split]) for split in SPLITS},
         image_shape=shape,
         class_names=found.class_names,

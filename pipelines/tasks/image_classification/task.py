@@ -53,14 +53,13 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
 
     def network(self, data: LabeledImages) -> Network:
         classes = len(data.class_names)
-        model = build(
+        return build(
             self.config,
             "does not classify images",
             lambda model: model.output.shape == (None, classes),
             classes=classes,
             input_shape=data.image_shape,
         )
-        return Network(model)
 
     def loss(self, data: LabeledImages) -> keras.Loss:
         return classification.loss()

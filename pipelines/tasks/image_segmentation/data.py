@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading
+from pipelines.datasets import loading, lookup
 from pipelines.datasets.dataset import SPLITS, Content, Dataset
 from pipelines.errors import UserError
-from pipelines.image import files
+from pipelines.image import files, splits
 from pipelines.image.examples import contents_of_images, image_shape
 from pipelines.image.preprocessing import resize
 from pipelines.tasks.image_segmentation import masks, own
@@ -61,7 +61,7 @@ def load(config: SegmentationConfig) -> SegmentedImages:
         UserError: The data set cannot be had, has no image with a mask, or has images of several
             sizes while `image_size` is 0.
     """
-    if path := loading.own_path(config.dataset):
+    if path := lookup.own_path(config.dataset):
         return _own(path, config)
     source = loading.open_dataset(config)
     image, mask = _features(source.builder)
@@ -89,7 +89,8 @@ def load(config: SegmentationConfig) -> SegmentedImages:
 
 def _own(path: Path, config: SegmentationConfig) -> SegmentedImages:
     found = own.read(path, config)
-    images = {split: [image for image, _ in found.examples[split]] for split in SPLITS}
+    pairs = splits.at_most(found.examples, config)
+    images = {split: [image for image, _ in pairs[split]] for split in SPLITS}
     shape = files.common_shape(
         [image for split in SPLITS for image in images[split]], config.image_size
     )
@@ -106,12 +107,12 @@ def _own(path: Path, config: SegmentationConfig) -> SegmentedImages:
         return files.read(path, by_graph, shape), resize_mask(classes, shape[:2])
 
     def examples(split: str) -> tf.data.Dataset:
-        truth = [os.fsencode(mask.path) for _, mask in found.examples[split]]
+        truth = [os.fsencode(mask.path) for _, mask in pairs[split]]
         paths = tf.data.Dataset.from_tensor_slices((*files.columns(images[split]), truth))
         return paths.map(example, num_parallel_calls=tf.data.AUTOTUNE)
 
     return SegmentedImages(
-        **loading.own_identity(path, found.digest),
+        **loading.own_identity(path, found.digest, config.max_examples),
         sizes={split: len(images[split]) for split in SPLITS},
         image_shape=shape,
         class_names=tuple(found.class_names.values()),

@@ -63,7 +63,7 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
     def network(self, data: SegmentedImages) -> Network:
         classes = len(data.class_names)
         try:
-            model = build(
+            return build(
                 self.config,
                 "does not predict a class for each pixel; unet does, with --model.padding same",
                 lambda model: model.output.shape == (None, *data.image_shape[:2], classes),
@@ -74,7 +74,6 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
             if "do not divide evenly" in str(error):
                 raise UserError(f"{error}; choose such a side as --image_size") from error
             raise
-        return Network(model)
 
     def loss(self, data: SegmentedImages) -> keras.Loss:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORE_ID)

@@ -18,8 +18,6 @@ class LanguageModelingConfig(Config):
     """Vocabulary size, built from the training split."""
     context: Annotated[int, Between(2, 8192)] = 64
     """Context length in tokens."""
-    max_texts: Annotated[int, Between(0, 2**31 - 1)] = 0
-    """Maximum number of documents of each split; 0 reads all."""
     text_signature: bool = True
     """Export signatures that take strings; without them, token ids need no TF-Text ops."""
 

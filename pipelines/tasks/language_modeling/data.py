@@ -11,9 +11,8 @@ Your own text is read as `text/documents.py` says; a text file, or a row of a ta
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
@@ -21,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import files, loading
+from pipelines.datasets import files, loading, lookup
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.datasets.loading import Identity, Source
 from pipelines.errors import UserError
@@ -108,11 +107,8 @@ def load(config: LanguageModelingConfig) -> RunningText:
         UserError: The set cannot be had, or has no text.
     """
     train_tokenizer = tokenizer_trainer(config)
-    if path := loading.own_path(config.dataset):
+    if path := lookup.own_path(config.dataset):
         own = documents.read(path, config, "language_modeling")
-        if config.max_texts:
-            most = {split: own.texts[split][: config.max_texts] for split in SPLITS}
-            own = replace(own, texts=most)
         return running_text(
             loading.own_identity(path, own.digest()),
             own.texts,
@@ -122,12 +118,9 @@ def load(config: LanguageModelingConfig) -> RunningText:
             left_out=own.left_out,
         )
     source = loading.open_dataset(config)
-    feature, identity = _feature(source.builder), source.identity()
-    if config.max_texts:
-        digest = hashlib.sha256(f"{identity['digest']} {config.max_texts}".encode())
-        identity = {**identity, "digest": digest.hexdigest()[:12]}
-    texts = {split: _Documents(source, split, feature, config.max_texts) for split in SPLITS}
-    return running_text(identity, texts, train_tokenizer, config.context)
+    feature = _feature(source.builder)
+    texts = {split: _Documents(source, split, feature) for split in SPLITS}
+    return running_text(source.identity(), texts, train_tokenizer, config.context)
 
 
 def tokenizer_trainer(
@@ -265,7 +258,6 @@ class _Documents:
     source: Source
     split: str
     feature: str
-    max_texts: int
 
     def __iter__(self) -> Iterator[str]:
         examples = self.source.read(
@@ -274,7 +266,7 @@ class _Documents:
             # In the order of the files on every machine.
             read_config=tfds.ReadConfig(interleave_cycle_length=1),
         )
-        for example in examples.take(self.max_texts or -1).as_numpy_iterator():
+        for example in examples.as_numpy_iterator():
             yield example[self.feature].decode(errors="replace")
 
 

@@ -28,7 +28,7 @@ over the characters of Shakespeare reaches a loss of 1.47 (Karpathy, nanoGPT).
 
     python -m pipelines language_modeling --architecture char_gpt_small --tokens characters \\
         --dataset tiny_shakespeare --optimizer.learning_rate 0.001
-    python -m pipelines language_modeling --dataset lm1b --max_texts 300000
+    python -m pipelines language_modeling --dataset lm1b --max_examples 300000
 
 Your own text is a folder or a file, see `data.py`; generation and scoring in the served graph are
 in `pipelines/text/generation.py`.
@@ -79,14 +79,13 @@ class LanguageModeling(Task[LanguageModelingConfig, RunningText]):
         fixed: dict[str, Any] = {"outputs": vocabulary, "output": "sequence"}
         if architectures.get(self.config.architecture).kind == "decoder":
             fixed = {"max_length": data.context}
-        model = build(
+        return build(
             self.config,
             _ERROR_MESSAGE,
             lambda model: generation.is_positional(model) or recurrent_decoding.decodes(model),
             vocabulary=vocabulary,
             **fixed,
         )
-        return Network(model)
 
     def loss(self, data: RunningText) -> keras.Loss:
         return keras.losses.SparseCategoricalCrossentropy(

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pipelines.config import Config
-from pipelines.datasets import files, loading
+from pipelines.datasets import files, loading, lookup
 from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
 from pipelines.text import documents
@@ -63,7 +63,7 @@ def load(config: Config) -> Documents:
     Raises:
         UserError: The set cannot be had, or holds no text.
     """
-    if path := loading.own_path(config.dataset):
+    if path := lookup.own_path(config.dataset):
         return _own(path, config)
     source = loading.open_dataset(config)
     text, label = _features(source.builder)

@@ -29,6 +29,7 @@ continues with it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import keras
@@ -102,7 +103,7 @@ class ElectraPretraining(PretrainingTask[ElectraPretrainingConfig]):
             return keras.Model(joint.input, outputs, name=joint.name)
 
         network = self.head(data, head)
-        return Network(network.model, {**network.parts, **parts})
+        return replace(network, parts={**network.parts, **parts})
 
     def loss(self, data: Segments) -> dict[str, keras.Loss]:
         return {

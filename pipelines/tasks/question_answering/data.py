@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import files, loading
+from pipelines.datasets import files, loading, lookup, split_tables
 from pipelines.datasets.columns import ragged_examples
 from pipelines.datasets.dataset import SPLITS, Content, contents_of_texts
 from pipelines.datasets.tables import Table
@@ -60,11 +60,11 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces])
     Raises:
         UserError: The set cannot be had, is not in SQuAD's form, or no answer is left in a split.
     """
-    if path := loading.own_path(config.dataset):
+    if path := lookup.own_path(config.dataset):
         found = own.find(path)
         digest = files.digest(file for parts in found.values() for file in parts)
-        identity = loading.own_identity(path, digest)
-        read = own.read_splits(path, found, config)
+        identity = loading.own_identity(path, digest, config.max_examples)
+        read = split_tables.at_most(own.read_splits(path, found, config), config)
     else:
         source = loading.open_dataset(config)
         _check(source.builder)

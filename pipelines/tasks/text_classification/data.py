@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading, split_tables
+from pipelines.datasets import loading, lookup, split_tables
 from pipelines.datasets.columns import decode_strings, ragged_examples, read_columns
 from pipelines.datasets.dataset import SPLITS, Content, contents_of_texts
 from pipelines.errors import UserError
@@ -50,10 +50,11 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) 
         UserError: The set cannot be had, or holds no labeled texts.
     """
     columns: dict[str, dict[str, np.ndarray]] = {}
-    if path := loading.own_path(config.dataset):
+    if path := lookup.own_path(config.dataset):
         found = own.read(path, config)
         number = {name: label for label, name in enumerate(found.class_names)}
-        for split, table in found.tables.items():
+        tables = split_tables.at_most(found.tables, config)
+        for split, table in tables.items():
             read = {name: np.array(values, object) for name, values in table.columns.items()}
             target = np.array([number[label] for label in read.pop("label")], np.int64)
             columns[split] = {**read, "target": target}
@@ -61,9 +62,9 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) 
             columns,
             make_tokenizer,
             class_names=found.class_names,
-            **loading.own_identity(path, split_tables.digest(found.tables)),
+            **loading.own_identity(path, split_tables.digest(tables)),
             notes=found.notes,
-            left_out={split: table.left_out for split, table in found.tables.items()},
+            left_out={split: table.left_out for split, table in tables.items()},
         )
     source = loading.open_dataset(config)
     texts, label = _features(source.builder)

@@ -81,14 +81,13 @@ class TextClassification(TextTask[TextConfig, LabeledTexts]):
         classes = len(data.class_names)
         if is_encoder(self.config.architecture):
             return self.head(data, heads.classifier, ("pooling",), classes=classes)
-        model = build(
+        return build(
             self.config,
             "does not classify texts",
             lambda model: model.output.shape == (None, classes),
             outputs=classes,
             vocabulary=len(data.tokenizer.vocabulary),
         )
-        return Network(model)
 
     def loss(self, data: LabeledTexts) -> keras.Loss:
         return classification.loss()

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import files, loading
+from pipelines.datasets import files, loading, lookup, split_tables
 from pipelines.datasets.columns import ragged_examples
 from pipelines.datasets.dataset import SPLITS, Content, contents_of_texts
 from pipelines.errors import UserError
@@ -60,7 +60,7 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces])
     Raises:
         UserError: The set cannot be had, or holds no words with tags.
     """
-    if path := loading.own_path(config.dataset):
+    if path := lookup.own_path(config.dataset):
         return _load_own(path, config, make_tokenizer)
     source = loading.open_dataset(config)
     words, tags = _features(source.builder)
@@ -79,7 +79,8 @@ def _load_own(
     path: Path, config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces]
 ) -> TaggedTexts:
     found = own.find(path)
-    tables = own.read_splits(path, found, config)
+    whole = own.read_splits(path, found, config)
+    tables = split_tables.at_most(whole, config)
     columns = {
         split: {
             "words": as_column(table.columns["tokens"]),
@@ -91,8 +92,8 @@ def _load_own(
     return _tagged_texts(
         columns,
         make_tokenizer,
-        own.labels(tables),
-        loading.own_identity(path, digest),
+        own.labels(whole),
+        loading.own_identity(path, digest, config.max_examples),
         list(dict.fromkeys(note for table in tables.values() for note in table.notes)),
         {split: table.left_out for split, table in tables.items()},
     )

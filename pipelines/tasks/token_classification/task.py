@@ -70,7 +70,7 @@ class TokenClassification(TextTask[TextConfig, TaggedTexts]):
         labels = len(data.labels)
         if is_encoder(self.config.architecture):
             return self.head(data, heads.token_classifier, labels=labels)
-        model = build(
+        return build(
             self.config,
             "does not tag tokens",
             lambda model: model.output.shape == (None, None, labels),
@@ -78,7 +78,6 @@ class TokenClassification(TextTask[TextConfig, TaggedTexts]):
             vocabulary=len(data.tokenizer.vocabulary),
             output="sequence",
         )
-        return Network(model)
 
     def loss(self, data: TaggedTexts) -> keras.Loss:
         return keras.losses.SparseCategoricalCrossentropy(

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import files, loading, split_tables
+from pipelines.datasets import files, loading, lookup, split_tables
 from pipelines.datasets.columns import decode_strings, ragged_examples, read_columns
 from pipelines.datasets.dataset import SPLITS, Content, Dataset, contents_of_texts
 from pipelines.datasets.loading import Identity
@@ -72,8 +72,9 @@ def load(config: TranslationConfig) -> ParallelTexts:
         UserError: The set cannot be had, or has no pairs of texts that are short enough.
     """
     make_tokenizers = partial(train_tokenizers, config)
-    if path := loading.own_path(config.dataset):
-        found = own.read(path, config, reverse=config.reverse)
+    if path := lookup.own_path(config.dataset):
+        read = own.read(path, config, reverse=config.reverse)
+        found = split_tables.at_most(read, config)
         return parallel(
             loading.own_identity(path, split_tables.digest(found)),
             {
@@ -177,7 +178,7 @@ def _fits(ids: Mapping[str, tf.RaggedTensor], max_length: int) -> np.ndarray:
 def kinds(config: TranslationConfig) -> tuple[str, str]:
     """Returns the tokens of sources and of targets: "pieces", "words" or "characters"."""
     known = ("pieces", "pieces")
-    if not loading.own_path(config.dataset):
+    if not lookup.own_path(config.dataset):
         known = _KINDS.get(re.split("[/:]", config.dataset)[0], known)
     source, target = known[::-1] if config.reverse else known
     return (

@@ -111,13 +111,8 @@ class Translation(Task[TranslationConfig, ParallelTexts]):
         builder = architectures.builder(self.config.architecture)
         if "share_embeddings" in inspect.signature(builder).parameters:
             fixed["share_embeddings"] = data.source_tokenizer is data.target_tokenizer
-        return Network(
-            build(
-                self.config,
-                "does not translate",
-                lambda model: model.name in DECODERS,
-                **fixed,
-            )
+        return build(
+            self.config, "does not translate", lambda model: model.name in DECODERS, **fixed
         )
 
     def loss(self, data: ParallelTexts) -> keras.Loss:

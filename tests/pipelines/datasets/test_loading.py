@@ -13,7 +13,7 @@ import pytest
 import requests
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading
+from pipelines.datasets import loading, lookup
 from pipelines.errors import UserError
 
 
@@ -200,9 +200,9 @@ def test_a_path_is_told_from_the_name_of_a_data_set(tmp_path, monkeypatch):
         Path(name).mkdir()
     Path("prepared/1.0.0").mkdir(parents=True)
     Path("prepared/1.0.0/dataset_info.json").write_text("{}")
-    assert loading.own_path("pets") == Path("pets")
-    assert loading.own_path("./digits") == Path("digits")
-    assert [loading.own_path(name) for name in ("digits", "prepared", "elsewhere")] == [None] * 3
+    assert lookup.own_path("pets") == Path("pets")
+    assert lookup.own_path("./digits") == Path("digits")
+    assert [lookup.own_path(name) for name in ("digits", "prepared", "elsewhere")] == [None] * 3
     for gone in ("./gone", "gone.csv", str(tmp_path / "gone")):
         with pytest.raises(UserError, match="there is no file or folder"):
-            loading.own_path(gone)
+            lookup.own_path(gone)

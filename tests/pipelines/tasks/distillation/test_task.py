@@ -77,8 +77,9 @@ def test_a_pipeline_stands_for_its_default_run_which_is_made_first(store, tmp_pa
         return SimpleNamespace(run=SimpleNamespace(uri=uri))
 
     monkeypatch.setattr(distillation, "run", run)
-    found = find("image_classification")
-    assert made == [("image_classification", PIPELINES["image_classification"].defaults)]
+    found = find(replace(STUDENT, teacher="image_classification", max_examples=9, figures=False))
+    own = replace(PIPELINES["image_classification"].defaults, max_examples=9, figures=False)
+    assert made == [("image_classification", own)]
     assert (found.pipeline, found.config) == ("image_classification", IMAGES)
 
 
@@ -87,7 +88,7 @@ def test_what_is_no_teacher_is_an_error_of_one_sentence(teacher, store):
     with pytest.raises(
         UserError, match=f"--teacher must be a run .* or one of .*, not '{teacher}'"
     ):
-        find(teacher)
+        find(replace(STUDENT, teacher=teacher))
 
 
 def test_a_teacher_that_is_not_registered_is_named(store):
@@ -99,15 +100,28 @@ def test_a_teacher_that_is_not_registered_is_named(store):
 def test_a_pipeline_without_logits_has_no_students(store, tmp_path):
     message = "--teacher must be of image_classification, .* not of forecasting"
     with pytest.raises(UserError, match=message):
-        find("forecasting")
+        find(replace(STUDENT, teacher="forecasting"))
     uri = log_run(tmp_path, "forecasting", PIPELINES["forecasting"].defaults)
     with pytest.raises(UserError, match=message):
-        find(uri)
+        find(replace(STUDENT, teacher=uri))
 
 
 def test_the_data_set_cannot_be_chosen():
     with pytest.raises(UserError, match="--dataset follows from the teacher, and cannot be digits"):
         make_student(replace(STUDENT, dataset="digits"))
+
+
+def test_a_part_of_a_teachers_data_cannot_be_chosen():
+    with pytest.raises(UserError, match="--max_examples follows from the teacher's run"):
+        make_student(replace(STUDENT, teacher="runs:/7", max_examples=3))
+
+
+def test_the_name_and_the_note_of_a_run_are_not_those_of_its_student_alone(store, tmp_path):
+    """That one is a run within the run."""
+    uri = log_run(tmp_path, "image_classification", replace(IMAGES, note="of the teacher"))
+    student = make_student(replace(STUDENT, teacher=uri, run_name="mine", note="why", tag=["a=b"]))
+    own = student.config
+    assert (own.run_name, own.note, own.tag) == ("", "", ["a=b"])
 
 
 def test_a_student_of_an_encoder_starts_without_it(store, tmp_path):

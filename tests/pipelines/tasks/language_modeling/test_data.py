@@ -139,10 +139,10 @@ def test_sets_like_wiki40b_have_other_features_too(tmp_path):
 
 def test_most_texts_are_read_where_so_chosen(tmp_path):
     name = stored(tmp_path, "many", train=["a", "b", "c"], validation=["a", "b"], test=["c"])
-    data, all_of_it = load(name, tmp_path, max_texts=1), load(name, tmp_path)
+    data, all_of_it = load(name, tmp_path, max_examples=1), load(name, tmp_path)
     assert (text(data, "train"), text(data, "validation")) == ("a", "a")
     assert data.digest != all_of_it.digest
-    assert load(name, tmp_path, max_texts=1).digest == data.digest
+    assert load(name, tmp_path, max_examples=1).digest == data.digest
 
 
 def test_a_set_without_text_is_refused(tmp_path):
@@ -211,7 +211,7 @@ def test_documents_of_own_text_are_rows_and_files_and_counted(tmp_path):
     table = tmp_path / "own.csv"
     rows = [f"row {number}" for number in range(30)]
     table.write_text("id,text\n" + "".join(f"{i},{row}\n" for i, row in enumerate([*rows, " "])))
-    data = load(str(table), tmp_path, tokens="characters", max_texts=20)
+    data = load(str(table), tmp_path, tokens="characters", max_examples=20)
     found = [text(data, split).split("row ")[1:] for split in data.streams]
     assert [len(part) for part in found] == [20, 3, 3]
     assert len(set(itertools.chain(*found))) == 26
@@ -219,7 +219,7 @@ def test_documents_of_own_text_are_rows_and_files_and_counted(tmp_path):
     assert any(
         f"left out: 1 row without text, the first at {table}, line 32" in n for n in data.notes
     )
-    other = load(str(table), tmp_path, tokens="characters", max_texts=20, split_seed=1)
+    other = load(str(table), tmp_path, tokens="characters", max_examples=20, split_seed=1)
     assert other.digest != data.digest
 
 
