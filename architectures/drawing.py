@@ -90,6 +90,7 @@ def _bend(rows: int) -> int:
 
 
 def _line(start: int, end: int) -> PathPatch:
+    path: list[tuple[float, float]]
     if end == start + 1:
         x = _LEFT + _WIDTH / 2
         path = [(x, _top(start) + _HEIGHT), (x, _top(end))]

@@ -15,7 +15,7 @@ def nearest(word: str, known: Iterable[str], most: int = 1) -> str:
         most: Maximum number of words to name, the nearest first.
     """
     spellings = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(word.casefold(), spellings, n=most, cutoff=0.5)
+    near = difflib.get_close_matches(word.casefold(), spellings, n=most)
     if not near:
         return ""
     names = ", ".join(spellings[name] for name in near)

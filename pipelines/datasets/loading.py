@@ -181,7 +181,8 @@ def spread(builder: tfds.core.DatasetBuilder, split: str, most: int) -> str:
         return split
     runs = min(most, _RUNS)
     taken = [run * most // runs for run in range(runs + 1)]
-    starts = [first + taken[run] + run * (size - most) // runs for run in range(runs)]
+    gaps = max(1, runs - 1)
+    starts = [first + taken[run] + run * (size - most) // gaps for run in range(runs)]
     return "+".join(
         f"{whole.splitname}[{start}:{start + taken[run + 1] - taken[run]}]"
         for run, start in enumerate(starts)

@@ -77,6 +77,8 @@ class Registry:
         if self._database and not self._database.exists():  # MLflow would create an empty one.
             raise UserError(f"there is no tracking store {self.uri} here; train a model first")
         mlflow.set_tracking_uri(self.uri)
+        # MLflow's own bars for downloads would break into the lines of a rollout.
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         try:
             self._client = mlflow.MlflowClient()
         except _ERRORS as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+
 import keras
 import pytest
 
+import architectures
 from pipelines.config import Config
 from pipelines.errors import UserError
 from pipelines.network import build
@@ -22,7 +25,8 @@ def fits(model: keras.Model) -> bool:
 
 
 def test_the_network_has_the_chosen_and_the_fixed_hyperparameters():
-    model = build(chosen("mlp", units=[7, 5]), MESSAGE, fits, **FIXED)
+    network = build(chosen("mlp", units=[7, 5]), MESSAGE, fits, **FIXED)
+    model = network.model
     assert model.input.shape == (None, 8, 8, 1)
     assert model.output.shape == (None, 3)
     assert {kernel.shape for kernel in model.trainable_weights if len(kernel.shape) == 2} == {
@@ -30,6 +34,10 @@ def test_the_network_has_the_chosen_and_the_fixed_hyperparameters():
         (7, 5),
         (5, 3),
     }
+    # It says so, and what the others are.
+    known = inspect.signature(architectures.builder("mlp")).parameters
+    defaults = {name: option.default for name, option in known.items()}
+    assert network.hyperparameters == {**defaults, **FIXED, "units": [7, 5]}
 
 
 def test_whether_it_fits_is_decided_by_the_network_itself():
@@ -39,8 +47,8 @@ def test_whether_it_fits_is_decided_by_the_network_itself():
         checked.append(model)
         return True
 
-    model = build(chosen("mlp"), MESSAGE, fits_always, **FIXED)
-    assert checked == [model]
+    network = build(chosen("mlp"), MESSAGE, fits_always, **FIXED)
+    assert checked == [network.model]
 
 
 MISTAKES = [

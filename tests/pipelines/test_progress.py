@@ -118,7 +118,7 @@ def test_within_a_step_the_bar_moves_and_the_time_left_is_shown(monkeypatch):
     """Half of the first of two epochs after a minute leaves three minutes."""
     clock = SimpleNamespace(now=0.0)
     console = Console(record=True, width=120, file=io.StringIO(), force_terminal=True)
-    console.get_time = lambda: clock.now  # type: ignore[method-assign]
+    console.get_time = lambda: clock.now
     monkeypatch.setattr(progress, "console", console)
     with stage("train", 2) as bar:
         for fraction in (0.0, 0.25, 0.5):

@@ -347,11 +347,8 @@ def test_an_interrupted_run_is_killed_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            ("--dataset", "nonsense"),
-            "unknown data set 'nonsense'; without a network there are: .*digits",
-        ),
-        (("--model.depth", "3"), "convnet has no hyperparameter 'depth'; it has: .*filters"),
+        (("--model.padding", "odd"), "convnet: padding must be .*'odd'"),
+        (("--architecture", "lstm"), "lstm does not classify images.*"),
     ],
 )
 def test_a_user_error_within_the_run_ends_it_with_code_2(
@@ -359,9 +356,26 @@ def test_a_user_error_within_the_run_ends_it_with_code_2(
 ):
     assert main(["image_classification", "--data_dir", str(digits_dir), *SMALL, *options]) == 2
     assert re.fullmatch(rf"error: {message}.*\n", capsys.readouterr().err)
+    assert mlflow.search_runs(search_all_experiments=True, output_format="list") == []
+    assert_nothing_is_left(scratch)
+
+
+class Hopeless(samples.Doubles):
+    """A task whose loss is no number."""
+
+    def loss(self, data):
+        return lambda target, outputs: outputs * float("nan")
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_code_1(store, scratch, make_task, capsys):
+    make_task(Hopeless)
+    assert main(["image_classification", *SMALL]) == 1
+    message = "the loss became nan in epoch 1; try a lower --optimizer.learning_rate than 0.02 .*"
+    error = capsys.readouterr().err
+    assert re.fullmatch(rf"error: {message}; nothing was registered\n", error)
     run = only_run()
     assert run.info.status == "FAILED"
-    assert re.match(f"UserError: {message}", run.data.tags["failure"])
+    assert re.fullmatch(f"TrainingError: {message}", run.data.tags["failure"])
     assert_nothing_is_left(scratch)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import git
+import keras
 import mlflow
 import pytest
 import yaml
@@ -19,8 +21,9 @@ from pipelines import tracking
 from pipelines.baselines import Baseline
 from pipelines.config import Config
 from pipelines.datasets.checks import Checks
-from pipelines.errors import UserError
+from pipelines.errors import TrainingError, UserError
 from pipelines.predictions import Predictions
+from pipelines.task import Network
 from tests.pipelines import samples
 
 CONFIG = samples.config()
@@ -43,7 +46,7 @@ def test_a_run_records_its_config(store):
     run = only_run()
     assert tracked.uri == f"runs:/{run.info.run_id}"
     assert run.info.run_name == "convnet on striped"
-    expected = {"pipeline": "image_classification", **CONFIG.parameters()}
+    expected = {"pipeline": "image_classification", **CONFIG.hyperparameters()}
     assert run.data.params == {name: str(value) for name, value in expected.items()}
     assert run.data.tags["pipeline"] == "image_classification"
     assert yaml.safe_load(text(run.info.run_id, "config.yaml")) == CONFIG.options()
@@ -95,8 +98,6 @@ def test_the_code_version_is_the_commit_with_the_changes_since(tmp_path, monkeyp
 
 
 def test_a_run_records_data_network_and_results(store, workplace):
-    import keras
-
     vocabulary = workplace / "vocabulary"
     (vocabulary / "deep").mkdir(parents=True)
     (vocabulary / "deep" / "words.txt").write_text("one\ntwo\n")
@@ -108,7 +109,7 @@ def test_a_run_records_data_network_and_results(store, workplace):
     report = {"failure": "", "ops": ["MatMul"], "differences": {"serve": {"y": 1e-7}}}
     with tracking.run("image_classification", CONFIG) as tracked:
         tracked.data(samples.striped(), Checks([("examples", ("3", "2", "1"))], ["all is well"]))
-        tracked.model(model, device="CPU")
+        tracked.model(Network(model, hyperparameters={"strides": (2,)}), device="CPU")
         tracked.metrics({"train_loss": 3.0}, step=1)
         tracked.metrics({"train_loss": 2.0}, step=2)
         tracked.history({"loss": [3.0, 2.0], "val_loss": [3.0, 2.5]})
@@ -138,6 +139,7 @@ def test_a_run_records_data_network_and_results(store, workplace):
 
     assert run.data.params["model_parameters"] == "8"
     assert run.data.params["device"] == "CPU"
+    assert run.data.params["model.strides"] == "(2,)"
     assert "the_layer" in text(tracked.id, "model_summary.txt")
 
     logged = {key: value for key, value in run.data.metrics.items() if "system/" not in key}
@@ -175,7 +177,7 @@ def test_a_run_records_data_network_and_results(store, workplace):
     ("error", "status", "failure"),
     [
         (ValueError("the disk is full"), "FAILED", "ValueError: the disk is full"),
-        (UserError("no such set"), "FAILED", "UserError: no such set"),
+        (TrainingError("no number"), "FAILED", "TrainingError: no number"),
         (MemoryError("x" * 10_000), "FAILED", f"MemoryError: {'x' * 4987}"),
         (SystemExit(3), "FAILED", "SystemExit: 3"),
         (KeyboardInterrupt(), "KILLED", "interrupted"),
@@ -189,6 +191,52 @@ def test_a_failed_run_is_closed_with_the_reason(store, error, status, failure):
     run = only_run()
     assert (run.info.status, run.data.tags["failure"]) == (status, failure)
     assert mlflow.active_run() is None
+
+
+def test_a_run_that_ends_with_a_wrong_choice_before_training_is_not_kept(store):
+    with (
+        pytest.raises(UserError, match="no such set"),
+        tracking.run("image_classification", CONFIG) as tracked,
+    ):
+        raise UserError("no such set")
+    assert mlflow.search_runs(search_all_experiments=True, output_format="list") == []
+    deleted = mlflow.get_run(tracked.id)
+    assert (deleted.info.lifecycle_stage, deleted.info.status) == ("deleted", "FAILED")
+
+
+def test_a_run_that_ends_with_a_wrong_choice_after_training_is_kept(store):
+    def train():
+        with tracking.run("image_classification", CONFIG) as tracked:
+            tracked.metrics({"train_loss": 3.0}, step=1)
+            raise UserError("no such name")
+
+    with pytest.raises(UserError, match="no such name"):
+        train()
+    assert only_run().data.tags["failure"] == "UserError: no such name"
+
+
+def test_a_run_has_the_chosen_name_tags_and_note_and_no_figures(store):
+    config = replace(CONFIG, run_name="mine", tag=["a=b", "c=d=e"], note="Why.", figures=False)
+    with tracking.run("image_classification", config) as tracked:
+        tracked.history({"loss": [3.0, 2.0], "val_loss": [3.0, 2.5]})
+    run = only_run()
+    assert run.info.run_name == "mine"
+    tags = run.data.tags
+    assert (tags["a"], tags["c"], tags["mlflow.note.content"]) == ("b", "d=e", "Why.")
+    assert not mlflow.artifacts.list_artifacts(f"runs:/{tracked.id}/figures")
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "300"])
+def test_a_summary_counts_parameters_whatever_the_width_of_the_console(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    header = next(line for line in tracking.summary(model).splitlines() if "Layer" in line)
+    assert header.split("┃")[-2].strip() == "Param #"
+    assert len(header) == 100
+    assert os.environ["COLUMNS"] == columns
+    monkeypatch.delenv("COLUMNS")
+    assert "Param #" in tracking.summary(model)
+    assert "COLUMNS" not in os.environ
 
 
 def test_a_run_whose_config_cannot_be_logged_is_closed_as_failed(store, monkeypatch):
@@ -225,7 +273,7 @@ def test_a_run_joins_the_one_that_was_started_for_it(store, monkeypatch):
     assert tracked.id == started.info.run_id
     run = only_run()
     assert run.info.status == "FINISHED"
-    expected = {"pipeline": "image_classification", **CONFIG.parameters()}
+    expected = {"pipeline": "image_classification", **CONFIG.hyperparameters()}
     assert run.data.params == {name: str(value) for name, value in expected.items()} | typed
 
 

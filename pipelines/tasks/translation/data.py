@@ -73,8 +73,8 @@ def load(config: TranslationConfig) -> ParallelTexts:
     """
     make_tokenizers = partial(train_tokenizers, config)
     if path := lookup.own_path(config.dataset):
-        read = own.read(path, config, reverse=config.reverse)
-        found = split_tables.at_most(read, config)
+        whole = own.read(path, config, reverse=config.reverse)
+        found = split_tables.at_most(whole, config)
         return parallel(
             loading.own_identity(path, split_tables.digest(found)),
             {

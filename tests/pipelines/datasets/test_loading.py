@@ -13,6 +13,7 @@ import pytest
 import requests
 import tensorflow_datasets as tfds
 
+from pipelines.config import Config
 from pipelines.datasets import loading, lookup
 from pipelines.errors import UserError
 
@@ -45,6 +46,43 @@ def numbers(config: str, folder: Path) -> tfds.core.DatasetBuilder:
     tfds.disable_progress_bar()
     builder.download_and_prepare()
     return builder
+
+
+@pytest.mark.parametrize(
+    ("split", "most", "first", "last", "size"),
+    [
+        ("train", 100, 0, 99, 100),
+        ("train", 101, 0, 99, 100),
+        ("train", 99, 0, 99, 99),
+        ("train", 30, 0, 99, 30),
+        ("train[80%:90%]", 7, 80, 89, 7),
+        ("train[90%:]", 3, 90, 99, 3),
+        ("train", 1, 0, 0, 1),
+    ],
+)
+def test_a_part_of_a_split_is_spread_over_it(split, most, first, last, size, tmp_path):
+    builder = numbers("train", tmp_path)
+    expression = loading.spread(builder, split, most)
+    assert builder.info.splits[expression].num_examples == size
+    rows = loading.Source(builder, {"train": expression}).read("train").as_numpy_iterator()
+    # TFDS shuffles what it prepares.
+    whole = [row["number"] for row in builder.as_dataset(split="train").as_numpy_iterator()]
+    places = [whole.index(row["number"]) for row in rows]
+    assert len(set(places)) == size
+    assert (min(places), max(places)) == (first, last)
+
+
+def test_the_digest_of_a_part_is_its_own(tmp_path):
+    numbers("train_test", tmp_path)
+
+    def opened(most: int) -> loading.Source:
+        name = "numbers/train_test"
+        return loading.open_dataset(Config(dataset=name, data_dir=str(tmp_path), max_examples=most))
+
+    assert opened(20).sizes() == {"train": 20, "validation": 10, "test": 20}
+    digests = {most: opened(most).identity()["digest"] for most in (0, 20, 30, 100)}
+    assert digests[0] == digests[100]
+    assert len({digests[most] for most in (0, 20, 30)}) == 3
 
 
 OWN = [

@@ -98,3 +98,17 @@ def test_the_seed_decides_and_the_same_seed_decides_the_same():
     assert first == again
     assert first != other
     assert [len(own) for own in first.values()] == [40, 5, 5]
+
+
+def test_a_part_is_drawn_by_its_seed_and_keeps_the_order():
+    items = list("abcdefghij")
+    part = splitting.at_most(items, 4, seed=0)
+    assert part == sorted(part)
+    assert len(set(part)) == 4
+    assert splitting.at_most(items, 4, seed=0) == part
+    assert any(splitting.at_most(items, 4, seed=seed) != part for seed in range(1, 9))
+
+
+@pytest.mark.parametrize("most", [0, 3, 4])
+def test_all_items_are_taken_if_there_are_no_more(most):
+    assert splitting.at_most("abc", most, seed=0) == list("abc")

@@ -276,3 +276,20 @@ def test_one_series_is_standardized_by_itself_unless_told_otherwise(tmp_path, mo
     path = written(months, tmp_path / "sales.csv")
     assert load(path).scaling.level == pytest.approx(months["sales"][:70].mean())
     assert load(path, scaling="window").scaling.level is None
+
+
+def test_some_windows_are_spread_over_each_split_of_each_series(shops):
+    whole = load(shops, column="units", group="shop", history=4, horizon=2, skip_bad=True)
+    data = load(
+        shops, column="units", group="shop", history=4, horizon=2, skip_bad=True, max_examples=6
+    )
+    each = -(-6 // len(data.series))
+    for split in data.sizes:
+        for some, every in zip(data.origins(split), whole.origins(split), strict=True):
+            assert len(some) == min(each, len(every))
+            assert set(some) <= set(every)
+            assert {every[0], every[-1]} <= set(some)
+        assert (
+            data.sizes[split] == sum(map(len, data.origins(split))) == len(data.raw(split)["block"])
+        )
+    assert data.digest != whole.digest

@@ -106,6 +106,17 @@ def test_folders_of_splits_and_classes_are_read(folder, loaded):
     assert set(loaded.labels["train"][:4].tolist()) == {0, 1}
 
 
+def test_a_part_of_the_files_is_drawn(folder, loaded):
+    data = load(ImageConfig(dataset=str(folder), max_examples=3))
+    assert data.sizes == {"train": 3, "validation": 3, "test": 3}
+    assert data.class_names == CLASSES
+    assert data.digest != loaded.digest
+    whole = [image.tobytes() for image, _ in loaded.train.as_numpy_iterator()]
+    for image, label in data.train.as_numpy_iterator():
+        assert image.tobytes() in whole
+        assert (image[:6].mean() > image[6:].mean()) == (CLASSES[label] == "top")
+
+
 def test_pixels_are_those_of_the_files(folder, loaded):
     found = read(folder)
     for (file, _), (image, _) in zip(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,8 +169,8 @@ def test_the_first_of_several_answers_is_trained_and_all_are_kept(tmp_path, toke
 
 
 @pytest.fixture(scope="module")
-def own_data(tmp_path_factory, tokenizer) -> questions.Questions:
-    """Questions of an own file: right, in bytes, without an answer, truncated."""
+def own_file(tmp_path_factory) -> Path:
+    """Questions: right, in bytes, without an answer, truncated."""
     path = tmp_path_factory.mktemp("own") / "my set.jsonl"
     far = {"question": "a", "context": "b " * 40 + "rome", "answer": "rome", "answer_start": 80}
     rows = [
@@ -183,7 +184,20 @@ def own_data(tmp_path_factory, tokenizer) -> questions.Questions:
     ]
     none = {"question": "a", "context": "b", "answer": ""}
     path.write_text("\n".join(map(json.dumps, [*rows, *[far] * 2, none])))
-    return questions.load(TextConfig(dataset=str(path), split_seed=3), lambda texts: tokenizer)
+    return path
+
+
+@pytest.fixture(scope="module")
+def own_data(own_file, tokenizer) -> questions.Questions:
+    return questions.load(TextConfig(dataset=str(own_file), split_seed=3), lambda texts: tokenizer)
+
+
+def test_a_part_of_own_questions_is_drawn(own_file, own_data, tokenizer):
+    config = TextConfig(dataset=str(own_file), split_seed=3, max_examples=1)
+    data = questions.load(config, lambda texts: tokenizer)
+    assert data.sizes == {"train": 1, "validation": 1, "test": 1}
+    assert data.digest != own_data.digest
+    assert data.raw("test")["context"][0] in own_data.raw("test")["context"]
 
 
 def test_own_questions_are_a_data_set_whose_targets_lead_to_the_answers(own_data):

@@ -13,7 +13,7 @@ import pytest
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification import own
-from pipelines.tasks.text_classification.data import load
+from pipelines.tasks.text_classification.data import LabeledTexts, load
 from pipelines.tasks.text_classification.task import TextClassification
 from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import Words
@@ -125,6 +125,24 @@ def test_the_data_set_says_what_was_found_and_left_out(tmp_path):
         f"left out: 1 row of {tmp_path}/train.csv; {tmp_path}/train.csv, line 8: 'label' is empty",
     )
     assert data.labels["train"].tolist() == [1, 0] * 3
+
+
+def test_a_part_of_the_rows_is_drawn_and_keeps_all_classes(tmp_path):
+    """Classes are those of all training rows, so that another draw has the same outputs."""
+    folder(tmp_path)
+
+    def part(most: int, seed: int = 0) -> LabeledTexts:
+        config = TextConfig(dataset=str(tmp_path), max_examples=most, split_seed=seed)
+        return load(config, lambda column: Words(column, 100, 10))
+
+    data = part(1)
+    assert data.sizes == {"train": 1, "validation": 1, "test": 1}
+    assert data.class_names == ("neg", "pos")
+    ((text, label),) = zip(data.raw("train")["text"], data.labels["train"], strict=True)
+    assert (text, data.class_names[label]) in rows(of=" of train")
+    assert len({part(1, seed).raw("train")["text"][0] for seed in range(9)}) > 1
+    assert part(1).digest == data.digest != part(0).digest
+    assert part(6).digest == part(0).digest
 
 
 def test_pairs_have_two_texts(tmp_path):

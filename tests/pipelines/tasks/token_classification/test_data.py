@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -207,6 +208,9 @@ def test_own_files_are_a_data_set(tmp_path):
     assert data.sizes == {"train": 16, "validation": 2, "test": 2}
     assert data.labels == ("O", "B-LOC", "I-LOC", "B-PER")
     assert data.punctuation_apart
+    part = tags.load(replace(config, max_examples=1), lambda texts: WordPieces(VOCABULARY, 20))
+    assert (part.sizes, part.labels) == ({"train": 1, "validation": 1, "test": 1}, data.labels)
+    assert part.digest != data.digest
     assert data.left_out == {"train": 1}
     text = "\n".join(data.notes)
     assert f"{path}, line 331: the token 'ann' has no tag" in text

@@ -142,6 +142,9 @@ def test_own_tables_are_read(tmp_path):
     assert data.name == "my_pairs"
     assert data.sizes == {"train": 2, "validation": 3, "test": 3}
     assert data.left_out == {"train": 3, "validation": 2, "test": 2}
+    part = parallel_texts.load(config(str(folder), "", skip_bad=True, max_examples=2))
+    assert (part.sizes["validation"], part.sizes["test"]) == (2, 2)
+    assert part.digest != data.digest
     assert "left out: 1 pair of train, longer than --max_length 6 tokens" in data.notes
     assert "truncated: 1 pair of test, longer than --max_length 6 tokens" in data.notes
     (folder / "validation.jsonl").write_text(json.dumps({"source": "a", "text": "b"}))
