@@ -66,6 +66,7 @@ def _check(config: Config) -> None:
     """Raises `UserError` for wrong choices, as far as they show without TensorFlow."""
     check(config)
     catalog.check_teacher(config)
+    config.check_paths()
     # TFDS, which takes a moment, is imported for a run alone.
     importlib.import_module("pipelines.datasets.lookup").check(config.dataset, config.data_dir)
 
@@ -161,7 +162,7 @@ def _table(architecture: str) -> Table:
     narrow = console.width < _WIDTH
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0)) if narrow else Table()
     table.add_column("", overflow="fold", min_width=10)
-    room = len(architecture) if console.width >= _WIDE else 9
+    room = None if console.width >= _WIDE else len("-12345.1234")
     table.add_column(architecture, overflow="fold", max_width=room)
     table.add_column("baseline", no_wrap=True)
     table.add_column("margin", no_wrap=True)

@@ -132,6 +132,9 @@ class Config:
     def check(self) -> None:
         """Raises `UserError` for choices of a kind of task that no run can use."""
 
+    def check_paths(self) -> None:
+        """Raises `UserError` if there is nothing at a path that is chosen."""
+
 
 @dataclass(frozen=True)
 class Pipeline:

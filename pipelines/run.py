@@ -52,6 +52,7 @@ def run(pipeline: str, config: Config) -> Result:
 
     Raises:
         UserError: An option cannot be used, or the data set cannot be had.
+        TrainingError: The loss became infinite or no number.
         ValidationError: The SavedModel does not compute what the trained model does; nothing is
             registered.
     """

@@ -29,7 +29,7 @@ class TextConfig(Config):
 
     head_hyperparameters = ("pooling",)
 
-    def check(self) -> None:
+    def check_paths(self) -> None:
         """Raises `UserError` if the encoder is to be in a directory where there is none."""
         if self.encoder and not self.encoder.startswith(("runs:/", "models:/")):
             checked_folder(self.encoder)

@@ -135,8 +135,9 @@ def find(config: DistillationConfig) -> TrainedNetwork:
     teacher = config.teacher
     check_teacher(config)
     if teacher in pipelines():
-        chosen = {"max_examples": config.max_examples, "figures": config.figures}
-        teacher = run(teacher, replace(pipelines()[teacher].defaults, **chosen)).run.uri
+        defaults = pipelines()[teacher].defaults
+        own = replace(defaults, max_examples=config.max_examples, figures=config.figures)
+        teacher = run(teacher, own).run.uri
     try:
         number = run_id(teacher)
         pipeline = mlflow.get_run(number).data.tags.get("pipeline", "")
@@ -147,8 +148,8 @@ def find(config: DistillationConfig) -> TrainedNetwork:
     except (mlflow.MlflowException, OSError, ValueError) as error:
         raise no_teacher(teacher) from error
     check_distillable(pipeline)
-    _, own = parse([pipeline, "--config", options])
+    _, chosen = parse([pipeline, "--config", options])
     try:
-        return TrainedNetwork(pipeline, own, architectures.load(Path(network)))
+        return TrainedNetwork(pipeline, chosen, architectures.load(Path(network)))
     except ValueError as error:
         raise UserError(str(error)) from error

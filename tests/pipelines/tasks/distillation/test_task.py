@@ -94,7 +94,7 @@ def test_what_is_no_teacher_is_an_error_of_one_sentence(teacher, store):
 def test_a_teacher_that_is_not_registered_is_named(store):
     message = "--teacher models:/nothing@champion: there is no registered model nothing"
     with pytest.raises(UserError, match=f"^{message}$"):
-        find("models:/nothing@champion")
+        find(replace(STUDENT, teacher="models:/nothing@champion"))
 
 
 def test_a_pipeline_without_logits_has_no_students(store, tmp_path):

@@ -279,10 +279,8 @@ def test_one_series_is_standardized_by_itself_unless_told_otherwise(tmp_path, mo
 
 
 def test_some_windows_are_spread_over_each_split_of_each_series(shops):
-    whole = load(shops, column="units", group="shop", history=4, horizon=2, skip_bad=True)
-    data = load(
-        shops, column="units", group="shop", history=4, horizon=2, skip_bad=True, max_examples=6
-    )
+    whole = load(shops, group="shop", skip_bad=True)
+    data = load(shops, group="shop", skip_bad=True, max_examples=6)
     each = -(-6 // len(data.series))
     for split in data.sizes:
         for some, every in zip(data.origins(split), whole.origins(split), strict=True):
