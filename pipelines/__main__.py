@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         if arguments[0] == "mlproject":
             return _write_mlproject(arguments[1:])
         pipeline, config = parse(arguments)
-        _check(config)
+        _check(pipeline, config)
         result = _run(pipeline, config)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -62,13 +62,16 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _check(config: Config) -> None:
+def _check(pipeline: str, config: Config) -> None:
     """Raises `UserError` for wrong choices, as far as they show without TensorFlow."""
     check(config)
     catalog.check_teacher(config)
     config.check_paths()
-    # TFDS, which takes a moment, is imported for a run alone.
-    importlib.import_module("pipelines.datasets.lookup").check(config.dataset, config.data_dir)
+    # A pipeline of another package may have names of its own for its data.
+    if pipeline in catalog.PIPELINES:
+        # TFDS, which takes a moment, is imported for a run alone.
+        lookup = importlib.import_module("pipelines.datasets.lookup")
+        lookup.check(config.dataset, config.data_dir)
 
 
 def _list_pipelines() -> None:
