@@ -1,0 +1,56 @@
+"""The chains of commands on docs/pipelines.md, where a run continues what an earlier one made."""
+
+from __future__ import annotations
+
+import mlflow
+import pytest
+
+from pipelines.__main__ import main
+from tests.test_readme import ROOT, commands
+
+# The page's own architectures, data sets and hyperparameters; only less of the data, once.
+SHORT = ("--epochs", "1", "--figures", "false")
+LITTLE = ("--max_examples", "120")  # A student has its teacher's.
+PAGE = commands((ROOT / "docs/pipelines.md").read_text())
+
+
+def chains(page: list[list[str]]) -> list[list[list[str]]]:
+    """Returns the commands that an earlier run is needed for, each chain after its first run."""
+    found: list[list[list[str]]] = []
+    for number, arguments in enumerate(page):
+        used = next((each for each in arguments if each.startswith(("models:/", "runs:/"))), "")
+        if not used:
+            continue
+        name = used.split("/")[1]
+        # A run without a name is the one of the line before.
+        first = next((each for each in page if each[-2:] == ["--name", name]), page[number - 1])
+        chain = next((chain for chain in found if chain[0] == first), None)
+        if chain is None:
+            chain = [first]
+            found.append(chain)
+        chain.append(arguments)
+    return found
+
+
+CHAINS = chains(PAGE)
+
+
+# ELECTRA's twelve layers take minutes; test_pretraining.py runs its chain with small ones.
+@pytest.mark.parametrize("chain", CHAINS[:1], ids=lambda chain: chain[0][0])
+def test_each_command_finds_what_the_ones_before_have_made(chain, store, at_once, capsys):
+    made = ""
+    for arguments in chain:
+        given = [each.replace("runs:/ID", f"runs:/{made}") for each in arguments]
+        little = () if given[0] == "distillation" else LITTLE
+        assert main([*given, *SHORT, *little]) == 0, capsys.readouterr().err
+        (run, *_) = mlflow.search_runs(experiment_names=[given[0]], output_format="list")
+        assert isinstance(run, mlflow.entities.Run)
+        made = run.info.run_id
+
+
+def test_there_are_chains():
+    made = [[arguments[0] for arguments in chain] for chain in CHAINS]
+    assert made == [
+        [*("text_classification", "text_classification"), *("distillation", "distillation")],
+        ["electra_pretraining", "text_classification"],
+    ]
