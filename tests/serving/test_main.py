@@ -101,7 +101,8 @@ def test_a_closed_pipe_ends_a_table_too(monkeypatch):
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    monkeypatch.setattr(output.console, "file", Closed())
+    # Not the console's file, which would be that of this test for all later ones.
+    monkeypatch.setattr(output, "console", type(output.console)(file=Closed()))
     with pytest.raises(BrokenPipeError):
         output.print_line("a line")
 

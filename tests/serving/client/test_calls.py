@@ -168,7 +168,7 @@ def test_metadata():
                 "b": TensorInfo("b:0", "string", ()),
                 "c": TensorInfo("c:0", "resource", None),
             },
-            {"d": TensorInfo("", "type 11", ())},
+            {"d": TensorInfo("", "qint8", ())},
             "tensorflow/serving/predict",
         )
     }
@@ -246,4 +246,6 @@ def test_a_response_that_cannot_be_read_is_an_error_like_any_other():
     with pytest.raises(ServingError) as raised:
         answer(call, response)
     assert raised.value.code is grpc.StatusCode.INTERNAL
-    assert raised.value.message == "the answer cannot be read: dtype 20 is not supported"
+    assert raised.value.message == (
+        "the answer cannot be read: tensors of dtype resource are not supported"
+    )
