@@ -245,7 +245,10 @@ def _arrays(response: Any) -> dict[str, np.ndarray]:
 
 
 def _classes(result: Any) -> list[Classes]:
-    return [[(c.label, c.score) for c in row.classes] for row in result.classifications]
+    return [
+        [(each.label.decode(errors="backslashreplace"), each.score) for each in row.classes]
+        for row in result.classifications
+    ]
 
 
 def _values(result: Any) -> np.ndarray:

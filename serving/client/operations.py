@@ -109,7 +109,8 @@ def classify(
         signature, version, label, key, timeout: As in `predict`.
 
     Returns:
-        Pairs of label and score for each example, in the model's order.
+        Pairs of label and score for each example, in the model's order. Bytes of labels that are
+        not UTF-8 are written as \\xff.
 
     Raises:
         ServingError: As `predict`; TypeError and ValueError: features that do not fit.

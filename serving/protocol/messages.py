@@ -3,7 +3,8 @@
 The table below has the names and numbers of the fields of tensorflow_serving/apis,
 tensorflow_serving/config, tensorflow/core and grpc/health/v1. Enums are declared as int32,
 nested messages at top level, and members of a oneof as fields of which a writer sets one, all of
-which have the same wire format. A test compares every field with the original.
+which have the same wire format. So have strings and bytes: the label of a class is bytes here, as a
+model may return any. A test compares every field with the original.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ message tensorflow.serving.Input
   tensorflow.serving.ExampleList example_list = 1
   tensorflow.serving.ExampleListWithContext example_list_with_context = 2
 message tensorflow.serving.Class
-  string label = 1
+  bytes label = 1
   float score = 2
 message tensorflow.serving.Classifications
   repeated tensorflow.serving.Class classes = 1
@@ -176,8 +177,10 @@ PredictRequest = CLASSES["PredictRequest"]
 PredictResponse = CLASSES["PredictResponse"]
 ClassificationRequest = CLASSES["ClassificationRequest"]
 ClassificationResponse = CLASSES["ClassificationResponse"]
+ClassificationResult = CLASSES["ClassificationResult"]
 RegressionRequest = CLASSES["RegressionRequest"]
 RegressionResponse = CLASSES["RegressionResponse"]
+RegressionResult = CLASSES["RegressionResult"]
 MultiInferenceRequest = CLASSES["MultiInferenceRequest"]
 MultiInferenceResponse = CLASSES["MultiInferenceResponse"]
 GetModelMetadataRequest = CLASSES["GetModelMetadataRequest"]

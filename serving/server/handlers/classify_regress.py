@@ -27,7 +27,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.errors import ServingError
-from serving.server.handlers.inference_messages import (
+from serving.protocol.messages import (
     ClassificationResponse,
     ClassificationResult,
     RegressionResponse,
@@ -61,7 +61,7 @@ def classify(
         check_method_name: Whether the signature must be declared for this method.
 
     Returns:
-        A `ClassificationResponse` of `inference_messages`: label, score or both of each class, as
+        A `ClassificationResponse` of `messages`: label, score or both of each class, as
         many as the signature gives; `model_spec` carries the signature.
 
     Raises:

@@ -13,6 +13,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import inference_pb2
 
 from serving.errors import ServingError
+from serving.protocol.messages import MultiInferenceResponse
 from serving.server.handlers.classify_regress import (
     METHODS,
     feed,
@@ -20,7 +21,6 @@ from serving.server.handlers.classify_regress import (
     run_examples,
     signature_of,
 )
-from serving.server.handlers.inference_messages import MultiInferenceResponse
 from serving.server.servables.base import Servable
 from serving.server.servables.signature_constants import CLASSIFY, DEFAULT_SIGNATURE
 
@@ -43,7 +43,7 @@ def multi_inference(
         check_method_name: Whether signatures must be declared for the methods that run them.
 
     Returns:
-        A `MultiInferenceResponse` of `inference_messages` with a result for each task, in their
+        A `MultiInferenceResponse` of `messages` with a result for each task, in their
         order; its `model_spec` carries model and signature.
 
     Raises:

@@ -65,7 +65,7 @@ def classification_response(result: Any) -> bytes:
     """Returns {"results": [[[label, score], …], …]}; the labels are sent byte by byte.
 
     Args:
-        result: A `ClassificationResult` of `handlers.inference_messages`.
+        result: A `ClassificationResult` of `protocol.messages`.
 
     Raises:
         ServingError: There is no result.

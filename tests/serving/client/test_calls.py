@@ -23,6 +23,7 @@ from tensorflow_serving.apis import (
 from serving.client import calls
 from serving.client.calls import Call, ModelConfig, Signature, TensorInfo, VersionStatus, model_spec
 from serving.errors import ServingError
+from serving.protocol import messages
 
 
 def same(call: Call, original: Any) -> None:
@@ -97,6 +98,13 @@ def test_classify():
         for label, score in rows:
             row.classes.add(label=label, score=score)
     assert answer(call, response) == [[("cat", 0.75), ("dog", 0.25)], []]
+
+
+def test_a_label_that_is_not_utf_8_shows_its_bytes():
+    call = calls.classify(model_spec("m", None, ""), [{"a": 1}], None)
+    response = messages.ClassificationResponse()
+    response.result.classifications.add().classes.add(label=b"\xe9t\xc3\xa9", score=1)
+    assert answer(call, response) == [[("\\xe9té", 1)]]
 
 
 def test_regress_with_a_context():

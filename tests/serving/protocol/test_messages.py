@@ -86,6 +86,9 @@ ORIGINALS = {
 }
 
 
+LABEL = "tensorflow.serving.Class.label"
+
+
 def described(descriptor: Descriptor) -> dict[int, tuple]:
     """Returns each field by number: name, type on the wire, repeated or not, and what is inside."""
     fields: dict[int, tuple] = {}
@@ -96,6 +99,8 @@ def described(descriptor: Descriptor) -> dict[int, tuple]:
             inside = described(field.message_type) if entry else field.message_type.name
         number = FieldDescriptor.TYPE_INT32  # An enum is written as one.
         kind = number if field.type == FieldDescriptor.TYPE_ENUM else field.type
+        if field.full_name == LABEL:
+            kind = FieldDescriptor.TYPE_BYTES  # As a string is written.
         fields[field.number] = (field.name, kind, field.is_repeated, inside)
     return fields
 
@@ -157,6 +162,8 @@ def values(field: FieldDescriptor) -> st.SearchStrategy:
         return filled(field.message_type)
     if field.name in ENUMS:
         return st.sampled_from(ENUMS[field.name])
+    if field.full_name == LABEL:
+        return st.text(max_size=5).map(str.encode)
     return {
         FieldDescriptor.TYPE_INT32: st.integers(-(2**31), 2**31 - 1),
         FieldDescriptor.TYPE_INT64: st.integers(-(2**63), 2**63 - 1),

@@ -19,9 +19,8 @@ from tensorflow_serving.apis import (
 )
 
 from serving.errors import ServingError
-from serving.protocol import tensors
+from serving.protocol import messages, tensors
 from serving.server import core
-from serving.server.handlers import inference_messages
 from serving.server.monitoring.observation import Observation
 from serving.server.rest import api
 from serving.server.rest.api import Request, Response
@@ -78,13 +77,13 @@ class Core(core.Core):
 
     def classify(self, request, timeout=None):
         self._note(request, timeout)
-        return inference_messages.ClassificationResponse(
+        return messages.ClassificationResponse(
             result={"classifications": [{"classes": [{"label": b"a", "score": 0.5}]}]}
         )
 
     def regress(self, request, timeout=None):
         self._note(request, timeout)
-        return inference_messages.RegressionResponse(result={"regressions": [{"value": 2}]})
+        return messages.RegressionResponse(result={"regressions": [{"value": 2}]})
 
     def status(self, request):
         self._note(request)

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from serving.errors import ServingError
-from serving.server.handlers import inference_messages
+from serving.protocol import messages
 from serving.server.rest.json_examples import (
     classification_response,
     fill_examples_request,
@@ -135,13 +135,13 @@ def test_classes_are_printed_with_their_scores():
         """classifications { classes { label: "car" score: 0.2 } classes { label: "é\\"" } }
         classifications { classes { label: "\\377" score: inf } }
         classifications { }""",
-        inference_messages.ClassificationResult(),
+        messages.ClassificationResult(),
     )
     assert classification_response(result).decode("utf-8", "surrogateescape") == (
         '{\n    "results": [[["car", 0.2], ["é\\"", 0.0]], [["\udcff", Infinity]], []\n    ]\n}'
     )
     with pytest.raises(ServingError, match="Cannot convert empty ClassificationResults to JSON"):
-        classification_response(inference_messages.ClassificationResult())
+        classification_response(messages.ClassificationResult())
 
 
 def test_values_are_printed():
