@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,13 @@ from typing import Any
 
 from architectures import ARCHITECTURES, Architecture, build, check, pipes
 from architectures.catalog import foreign, table
+from architectures.quiet import quiet
+from architectures.summary import summary
 
 # What `--picture` writes.
 ENDINGS = (".svg", ".png", ".pdf", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".eps", ".ps")
+# Columns of a summary: in fewer, Keras cuts numbers of parameters; in more, there is only space.
+_WIDTH, _WIDEST = 80, 120
 HEADER = ("name", "family", "source", "parameters", "input")
 
 
@@ -29,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     show.add_argument(
         "hyperparameters",
         nargs="*",
+        default=[],
         metavar="OPTION=VALUE",
         help="hyperparameters, such as classes=10 input_shape=8,8,1",
     )
@@ -94,13 +100,14 @@ def _show(name: str, hyperparameters: Sequence[str], picture: Path) -> None:
         raise ValueError(f"a picture's file ends in {', '.join(ENDINGS)}, not as {picture.name}")
     if not picture.parent.is_dir():
         raise ValueError(f"there is no folder {picture.parent} for the picture")
-    from architectures.counting import abstract
-    from architectures.drawing import draw
+    with quiet():
+        from architectures.counting import abstract
+        from architectures.drawing import draw
 
     # Without allocating weights, the largest networks are shown as fast as the smallest.
     with abstract():
         model = build(name, **config)
-        model.summary()
+        print(summary(model, max(_WIDTH, min(shutil.get_terminal_size().columns, _WIDEST))))
         draw(model, picture)
     print(f"picture {picture.absolute()}")
 

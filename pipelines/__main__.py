@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from architectures import pipes
+from architectures.quiet import quiet
 from pipelines import catalog, mlproject
 from pipelines.cli import parse
 from pipelines.config import Config, check
 from pipelines.errors import TrainingError, UserError, ValidationError
-from pipelines.progress import console, quiet
+from pipelines.progress import console
 
 if TYPE_CHECKING:
     from pipelines.model_registry import Version

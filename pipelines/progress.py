@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -164,26 +161,3 @@ def show_table(
     console.print(table)
     for note in notes:
         console.print(Text(f"note: {note}"), soft_wrap=True)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Holds back what native libraries print to standard error, unless the body fails.
-
-    TensorFlow writes several lines while it is imported, before any log level applies.
-    """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(stderr, 2)
-            held.seek(0)
-            sys.stderr.write(held.read().decode(errors="replace"))
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)

@@ -12,7 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import keras
 import mlflow
 import psutil
 from matplotlib.figure import Figure
@@ -20,6 +19,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from sqlalchemy.exc import SQLAlchemyError
 
+from architectures.summary import summary
 from pipelines import figures, store
 from pipelines.baselines import Baseline
 from pipelines.config import Config
@@ -83,7 +83,7 @@ class TrackedRun:
 
     def model(self, network: Network, *, device: str) -> None:
         """Logs the network's summary, size and hyperparameters, and what it is trained on."""
-        mlflow.log_text(summary(network.model), "model_summary.txt")
+        mlflow.log_text(summary(network.model, _SUMMARY_WIDTH), "model_summary.txt")
         mlflow.log_params({"model_parameters": network.model.count_params(), "device": device})
         self._params({f"model.{key}": value for key, value in network.hyperparameters.items()})
 
@@ -186,21 +186,6 @@ def run(pipeline: str, config: Config) -> Iterator[TrackedRun]:
             mlflow.delete_run(tracked.id)
         raise
     mlflow.end_run("FINISHED")
-
-
-def summary(model: keras.Model) -> str:
-    """Returns a network's summary, a table of 100 columns whatever the console's width."""
-    lines: list[str] = []
-    columns = os.environ.get("COLUMNS")
-    # Keras prints through a console of its own, which would cut the table.
-    os.environ["COLUMNS"] = str(_SUMMARY_WIDTH)
-    try:
-        model.summary(print_fn=lines.append, line_length=_SUMMARY_WIDTH)
-    finally:
-        del os.environ["COLUMNS"]
-        if columns is not None:
-            os.environ["COLUMNS"] = columns
-    return "\n".join(lines)
 
 
 def code_version() -> tuple[str, str]:

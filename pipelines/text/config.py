@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import architectures
 from pipelines.config import Between, Config
 from pipelines.errors import UserError
 
@@ -29,6 +30,10 @@ class TextConfig(Config):
 
     head_hyperparameters = ("pooling",)
 
+    def check(self) -> None:
+        """Raises `UserError` if options of encoders are chosen for another network."""
+        check_options(self)
+
     def check_paths(self) -> None:
         """Raises `UserError` if the encoder is to be in a directory where there is none."""
         if self.encoder and not self.encoder.startswith(("runs:/", "models:/")):
@@ -45,3 +50,23 @@ def checked_folder(encoder: str) -> Path:
     if not (folder / "config.json").exists():
         raise UserError(f"--encoder {encoder} is no directory with a config.json")
     return folder
+
+
+def is_encoder(architecture: str) -> bool:
+    """Returns whether an architecture is of BERT's family."""
+    return architectures.get(architecture).kind == "encoder"
+
+
+def check_options(config: TextConfig) -> None:
+    """Checks that options of encoders are chosen for an encoder alone.
+
+    Raises:
+        UserError: `encoder` or `freeze_layers` is chosen for another network.
+    """
+    if is_encoder(config.architecture):
+        return
+    for option in ("encoder", "freeze_layers"):
+        if getattr(config, option):
+            raise UserError(
+                f"--{option} needs an architecture of BERT's family, not {config.architecture}"
+            )

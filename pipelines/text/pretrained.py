@@ -14,16 +14,11 @@ from architectures import checkpoints
 from architectures.bert import transformer_layers
 from pipelines.errors import UserError
 from pipelines.run_uri import run_id
-from pipelines.text.config import TextConfig, checked_folder
+from pipelines.text.config import checked_folder, is_encoder
 
 FOLDER = "encoder"
 _VOCABULARY = "vocab.txt"
 _WITH_SEGMENTS = {"albert", "bert", "electra"}
-
-
-def is_encoder(architecture: str) -> bool:
-    """Returns whether an architecture is of BERT's family."""
-    return architectures.get(architecture).kind == "encoder"
 
 
 def family(architecture: str) -> str:
@@ -34,21 +29,6 @@ def family(architecture: str) -> str:
 def reads_segments(architecture: str) -> bool:
     """Returns whether an architecture is an encoder that reads "segment_ids"."""
     return is_encoder(architecture) and family(architecture) in _WITH_SEGMENTS
-
-
-def check_options(config: TextConfig) -> None:
-    """Checks that options of encoders are chosen for an encoder alone.
-
-    Raises:
-        UserError: `encoder` or `freeze_layers` is chosen for another network.
-    """
-    if is_encoder(config.architecture):
-        return
-    for option in ("encoder", "freeze_layers"):
-        if getattr(config, option):
-            raise UserError(
-                f"--{option} needs an architecture of BERT's family, not {config.architecture}"
-            )
 
 
 def find(uri: str) -> Path:

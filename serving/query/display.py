@@ -64,7 +64,10 @@ def table(answers: Sequence[Answer], source: str) -> Table:
     short = all(answer.classifies for answer in answers)
     columns += ["answer", "probability"] if short else list(answers[0].outputs)
     with_truth = any(answer.truth for answer in answers)
-    result = Table(*columns, *(["truth"] if with_truth else []))
+    result = Table()
+    for header in [*columns, *(["truth"] if with_truth else [])]:
+        # A narrow terminal folds long paths: cut, those of a folder would look alike.
+        result.add_column(header, overflow="fold")
     for answer in answers:
         cells = (
             [answer.predicted, f"{answer.probability:.4f}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -77,6 +78,27 @@ def test_a_picture_has_the_format_of_its_ending(ending, tmp_path, capsys):
     picture = tmp_path / f"net{ending}"
     assert main(["show", "mlp", "units=[3]", "--picture", str(picture)]) == 0
     assert picture.read_bytes().startswith(STARTS[ending])
+
+
+def test_a_narrow_terminal_cuts_no_number_of_parameters(tmp_path):
+    done = subprocess.run(
+        [*(sys.executable, "-m", "architectures", "show", "vgg11"), f"--picture={tmp_path}/a.svg"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "60"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "102,764,544 │" in done.stdout
+    assert "…" not in done.stdout
+    # Nor is there a message of TensorFlow's native library.
+    assert done.stderr == ""
+
+
+def test_a_name_is_all_that_show_asks_for(capsys):
+    with pytest.raises(SystemExit):
+        main(["show"])
+    assert capsys.readouterr().err.endswith("the following arguments are required: name\n")
 
 
 def test_a_picture_of_many_layers_is_no_higher_than_a_bitmap_can_be(tmp_path):

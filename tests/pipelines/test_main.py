@@ -59,10 +59,16 @@ def test_help_without_a_pipeline_lists_the_pipelines(option, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--model.filterz 3", "--dataset ./nowhere", "--dataset cifar11"]
+    "arguments",
+    [
+        "image_classification --model.filterz 3",
+        "image_classification --dataset ./nowhere",
+        "image_classification --dataset cifar11",
+        "text_classification --encoder models:/era/1",
+    ],
 )
 def test_a_wrong_choice_imports_no_tensorflow(arguments):
-    done, heavy = command("image_classification", *arguments.split())
+    done, heavy = command(*arguments.split())
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert not {"tensorflow", "keras", "mlflow"} & set(heavy.split())
@@ -92,7 +98,14 @@ MISTAKES = [
         "text_classification --architecture bert_tiny --model.layer 3",
         "bert_tiny has no hyperparameter 'layer'; the nearest is layers; it has: dropout, .*",
     ),
-    ("text_classification --encoder ./bert", "--encoder ./bert is no directory with a config.json"),
+    (
+        "text_classification --architecture bert_tiny --encoder ./bert",
+        "--encoder ./bert is no directory with a config.json",
+    ),
+    (
+        "text_classification --encoder ./bert",
+        "--encoder needs an architecture of BERT's family, not tapped_delay_line",
+    ),
     ("distillation --dataset digits", "--dataset follows from the teacher, and cannot be digits"),
     (
         "distillation --teacher runs:/7 --max-examples 3",

@@ -226,19 +226,6 @@ def test_a_run_has_the_chosen_name_tags_and_note_and_no_figures(store):
     assert not mlflow.artifacts.list_artifacts(f"runs:/{tracked.id}/figures")
 
 
-@pytest.mark.parametrize("columns", ["40", "80", "300"])
-def test_a_summary_counts_parameters_whatever_the_width_of_the_console(columns, monkeypatch):
-    monkeypatch.setenv("COLUMNS", columns)
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    header = next(line for line in tracking.summary(model).splitlines() if "Layer" in line)
-    assert header.split("┃")[-2].strip() == "Param #"
-    assert len(header) == 100
-    assert os.environ["COLUMNS"] == columns
-    monkeypatch.delenv("COLUMNS")
-    assert "Param #" in tracking.summary(model)
-    assert "COLUMNS" not in os.environ
-
-
 def test_a_run_whose_config_cannot_be_logged_is_closed_as_failed(store, monkeypatch):
     def fail(*arguments, **options):
         raise OSError("no space left")

@@ -33,8 +33,8 @@ from pipelines.tasks.pretraining.config import PretrainingConfig
 from pipelines.tasks.pretraining.documents import Documents
 from pipelines.tasks.pretraining.masking import Mask, ordinary_tokens
 from pipelines.tasks.pretraining.neighbor_counts import NeighborCounts
+from pipelines.text.config import is_encoder
 from pipelines.text.dataset import TokenizedDataset
-from pipelines.text.pretrained import is_encoder
 from pipelines.text.tokenizers import WordPieces
 
 _BATCH = 4096

@@ -52,7 +52,8 @@ from pipelines.tasks.pretraining.config import ElectraPretrainingConfig
 from pipelines.tasks.pretraining.data import Segments, load
 from pipelines.tasks.pretraining.figures import encoder_figures, replaced_token_figures
 from pipelines.tasks.pretraining.masking import Batch, Mask, Masking
-from pipelines.text.pretrained import family, is_encoder
+from pipelines.text.config import is_encoder
+from pipelines.text.pretrained import family
 from pipelines.text.signatures import as_default
 from pipelines.text.tokenizers import WordPieces
 

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.predictions import Predictions, Scores
-from pipelines.text.pretrained import family, is_encoder
+from pipelines.text.config import is_encoder
+from pipelines.text.pretrained import family
 
 # By the family of an architecture, the objective of its paper.
 _OF_FAMILY = {"bert": "next_sentence", "albert": "sentence_order"}

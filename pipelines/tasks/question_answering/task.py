@@ -48,9 +48,8 @@ from pipelines.tasks.question_answering.baselines import predict_most_similar
 from pipelines.tasks.question_answering.data import IGNORE_ID, Questions, encode, load
 from pipelines.tasks.question_answering.figures import figures
 from pipelines.tasks.question_answering.network import span_finder
-from pipelines.text.config import TextConfig
+from pipelines.text.config import TextConfig, is_encoder
 from pipelines.text.examples import json_lines
-from pipelines.text.pretrained import is_encoder
 from pipelines.text.signatures import as_default, string_signature, token_signature
 from pipelines.text.task import TextTask
 from pipelines.text.tokenizers import dense

@@ -50,9 +50,8 @@ from pipelines.tasks.text_classification import probing
 from pipelines.tasks.text_classification.baselines import tfidf
 from pipelines.tasks.text_classification.data import LabeledTexts, load
 from pipelines.text import figures as text_figures
-from pipelines.text.config import TextConfig
+from pipelines.text.config import TextConfig, check_options, is_encoder
 from pipelines.text.examples import json_lines
-from pipelines.text.pretrained import check_options, is_encoder
 from pipelines.text.signatures import (
     as_default,
     encode_strings,

@@ -46,9 +46,8 @@ from pipelines.tasks.token_classification.baselines import (
 from pipelines.tasks.token_classification.data import TaggedTexts, as_column, inputs_of, load
 from pipelines.tasks.token_classification.figures import figures
 from pipelines.text import figures as text_figures
-from pipelines.text.config import TextConfig
+from pipelines.text.config import TextConfig, check_options, is_encoder
 from pipelines.text.examples import json_lines
-from pipelines.text.pretrained import check_options, is_encoder
 from pipelines.text.signatures import as_default, string_signature, token_signature
 from pipelines.text.task import TextTask
 from pipelines.text.tokenizers import dense, split_words

@@ -15,6 +15,7 @@ from architectures import heads
 from architectures.bert import transformer_layers
 from pipelines.errors import UserError
 from pipelines.text import pretrained
+from pipelines.text.config import check_options
 from pipelines.text.pretrained import find, freeze, read, read_vocabulary
 from tests.architectures import test_checkpoints as checkpoints
 from tests.pipelines.text.encoders import FAMILIES, VOCABULARY, batch, build, chosen
@@ -153,14 +154,14 @@ def test_an_encoder_of_another_family_is_refused(kept, tmp_path):
 def test_only_encoders_take_the_options_of_encoders(option, value, architecture):
     config = chosen(architecture, **{"model": {}, option: value})
     with pytest.raises(UserError) as caught:
-        pretrained.check_options(config)
+        check_options(config)
     assert str(caught.value) == (
         f"--{option} needs an architecture of BERT's family, not {architecture}"
     )
 
 
 def test_encoders_take_the_options_of_encoders():
-    pretrained.check_options(chosen(encoder="some/folder", freeze_layers=1))
+    check_options(chosen(encoder="some/folder", freeze_layers=1))
 
 
 def test_families_with_two_segments_are_known():

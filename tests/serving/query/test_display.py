@@ -36,6 +36,16 @@ def printed(*answers: Answer) -> list[list[str]]:
     ]
 
 
+def test_a_narrow_terminal_cuts_no_name_of_a_file():
+    files = [Path("models/digits/1/assets.extra/examples") / str(n) / f"{n}.png" for n in range(2)]
+    console = Console(width=50)
+    with console.capture() as captured:
+        console.print(table([answer(file) for file in files], "image"))
+    text = captured.get()
+    assert "…" not in text
+    assert all(f"{n}/{n}.png" in "".join(text.split()).replace("│││", "") for n in range(2))
+
+
 @pytest.mark.parametrize(
     ("array", "text"),
     [
