@@ -171,7 +171,8 @@ def _undeploy(options: argparse.Namespace) -> None:
         _target(options), options.model, version=options.version, force=options.force
     )
     numbers = ", ".join(map(str, removed))
-    print_line(f"{options.model} version {numbers} removed")
+    noun = "version" if len(removed) == 1 else "versions"
+    print_line(f"{options.model} {noun} {numbers} removed")
 
 
 def _follow(done: Rollout) -> list[str]:

@@ -158,10 +158,12 @@ def undeploy(
             raise UserError(f"there is no {name}{what} in {files.path}")
         labelled = {label: n for label, n in before.labels.items() if n in removed}
         if labelled and not force:
-            label, number = next(iter(labelled.items()))
-            raise UserError(
-                f"{name} version {number} is {label}; move the label first, or give --force"
-            )
+            held = ", ".join(f"version {n} is {label}" for label, n in sorted(labelled.items()))
+            if len(labelled) == 1:
+                advice = "move the label first, or give --force to stop serving it"
+            else:
+                advice = "give --version for one of them, or --force to stop serving all"
+            raise UserError(f"{name} {held}; {advice}")
         rest = {k: n for k, n in before.labels.items() if n not in removed}
         with target.connected() as live:
             live.apply(name, Entry.of(rest))

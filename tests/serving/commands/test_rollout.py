@@ -369,3 +369,13 @@ def test_the_commands_of_the_pages_have_options_that_exist(command):
 def test_every_command_is_on_the_page():
     shown = {command.split()[0] for command in COMMANDS}
     assert shown >= {"deploy", "compare", "promote", "rollback", "undeploy", "status"}
+
+
+@pytest.mark.parametrize(
+    ("removed", "said"), [([2], "version 2 removed"), ([1, 2], "versions 1, 2 removed")]
+)
+def test_undeploy_says_what_it_removed(tmp_path, monkeypatch, capsys, removed, said):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("serving.rollout.promote.undeploy", lambda *_, **__: removed)
+    assert main(["undeploy", NAME]) == 0
+    assert capsys.readouterr().out == f"{NAME} {said}\n"

@@ -90,6 +90,12 @@ def test_what_has_a_label_is_undeployed_by_force_only(site):
     site.deploy(2, "canary")
     with pytest.raises(UserError, match="digits version 2 is canary; move the label first, or"):
         promote.undeploy(site.target, NAME, version=2)
+    # Whoever only wants to end the canary learns that this would take the stable version, too.
+    with pytest.raises(
+        UserError, match="digits version 2 is canary, version 1 is stable; give --version for one"
+    ):
+        promote.undeploy(site.target, NAME)
+    assert site.available() == {1, 2}
     assert promote.undeploy(site.target, NAME, version=2, force=True) == [2]
     assert (site.available(), site.files.versions(NAME)) == ({1}, [1])
     with pytest.raises(UserError, match="there is no digits version 2 in "):
