@@ -44,7 +44,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_repository(up)
     up.add_argument("--port", type=int, default=8500, help="gRPC port (default: 8500)")
     up.add_argument(
-        "--rest_port", type=int, default=8501, help="REST port; 0 for none (default: 8501)"
+        "--rest_port",
+        "--rest_api_port",
+        type=int,
+        default=8501,
+        help="REST port; 0 for none (default: 8501)",
     )
     up.add_argument("--detach", action="store_true", help="return when ready, leave it running")
     up.add_argument(

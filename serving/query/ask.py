@@ -77,7 +77,7 @@ def images(paths: Sequence[Path]) -> list[tuple[Path, str]]:
                 raise UserError(f"{path} holds no images as CLASS/IMAGE")
             found += inside
         elif not path.exists():
-            raise UserError(f"there is no file {path}")
+            raise UserError(f"there is no file {path}; a text is given by --text")
         elif path.suffix.lower() not in pictures.SUFFIXES:
             known = ", ".join(sorted(pictures.SUFFIXES))
             raise UserError(f"{path} is no image file; known are: {known}")

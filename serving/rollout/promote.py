@@ -117,7 +117,9 @@ def rollback(target: RolloutTarget, name: str) -> Rollout:
         current = before.labels[STABLE]
         history = model_repository.upto(files.history(name), current)
         if len(history) < 2:
-            raise UserError(f"no version of {name} was stable before version {current}")
+            raise UserError(
+                f"no version of {name} was stable before version {current}; undeploy ends a canary"
+            )
         version = history[-2]
         if fault := files.fault(name, version):
             raise UserError(

@@ -106,6 +106,22 @@ MISTAKES = [
         "text_classification --encoder ./bert",
         "--encoder needs an architecture of BERT's family, not tapped_delay_line",
     ),
+    (
+        "question_answering --architecture bilstm",
+        "bilstm does not find answers; those of BERT's family do",
+    ),
+    (
+        "bert_pretraining --architecture lstm",
+        "lstm cannot be pre-trained; those of BERT's family can",
+    ),
+    (
+        "bert_pretraining --word_dropout 0.1",
+        "--word_dropout is not for pre-training: choose --masked instead",
+    ),
+    (
+        "electra_pretraining --architecture bert_tiny",
+        "bert_tiny is no discriminator; electra_small, _base and _large are",
+    ),
     ("distillation --dataset digits", "--dataset follows from the teacher, and cannot be digits"),
     (
         "distillation --teacher runs:/7 --max-examples 3",

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import architectures
 from pipelines.config import Between, Optimizer, Pipeline, Recipe
-from pipelines.text.config import TextConfig
+from pipelines.errors import UserError
+from pipelines.text.config import TextConfig, is_encoder
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,16 @@ class PretrainingConfig(TextConfig):
     """Maximum number of tokens; longer texts are split into several examples."""
     whole_words: bool = False
     """Mask whole words, with all their WordPieces."""
+
+    def check(self) -> None:
+        """Raises `UserError` for a network that is no encoder, and for dropout of words."""
+        if not is_encoder(self.architecture):
+            raise UserError(
+                f"{self.architecture} cannot be pre-trained; those of BERT's family can"
+            )
+        if self.word_dropout:
+            raise UserError("--word_dropout is not for pre-training: choose --masked instead")
+        super().check()
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,14 @@ class ElectraPretrainingConfig(PretrainingConfig):
     """Width of the discriminator divided by that of the generator."""
     detection_weight: Annotated[float, Between(0.0, 1_000_000.0)] = 50.0
     """Weight of the discriminator's loss; the generator's is 1."""
+
+    def check(self) -> None:
+        """Raises `UserError` for a network that is no ELECTRA."""
+        if architectures.get(self.architecture).model_type != "electra":
+            raise UserError(
+                f"{self.architecture} is no discriminator; electra_small, _base and _large are"
+            )
+        super().check()
 
 
 BERT = Pipeline(

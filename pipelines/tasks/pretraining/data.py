@@ -33,7 +33,6 @@ from pipelines.tasks.pretraining.config import PretrainingConfig
 from pipelines.tasks.pretraining.documents import Documents
 from pipelines.tasks.pretraining.masking import Mask, ordinary_tokens
 from pipelines.tasks.pretraining.neighbor_counts import NeighborCounts
-from pipelines.text.config import is_encoder
 from pipelines.text.dataset import TokenizedDataset
 from pipelines.text.tokenizers import WordPieces
 
@@ -108,10 +107,6 @@ def load(
     Raises:
         UserError: The choices do not go together, or the data set holds no text.
     """
-    if not is_encoder(config.architecture):
-        raise UserError(f"{config.architecture} cannot be pre-trained; those of BERT's family can")
-    if config.word_dropout:
-        raise UserError("--word_dropout is not for pre-training: choose --masked instead")
     found = documents.load(config)
     sentences = [text for document in found.sentences["train"] for text in document]
     tokenizer = make_tokenizer(np.array(sentences, object))

@@ -41,7 +41,6 @@ from matplotlib.figure import Figure
 from architectures import heads
 from architectures.electra import electra_generator, electra_pretraining
 from pipelines.baselines import Baseline, scored
-from pipelines.errors import UserError
 from pipelines.export.signature import Signature
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import Network
@@ -52,8 +51,6 @@ from pipelines.tasks.pretraining.config import ElectraPretrainingConfig
 from pipelines.tasks.pretraining.data import Segments, load
 from pipelines.tasks.pretraining.figures import encoder_figures, replaced_token_figures
 from pipelines.tasks.pretraining.masking import Batch, Mask, Masking
-from pipelines.text.config import is_encoder
-from pipelines.text.pretrained import family
 from pipelines.text.signatures import as_default
 from pipelines.text.tokenizers import WordPieces
 
@@ -64,12 +61,7 @@ class ElectraPretraining(PretrainingTask[ElectraPretrainingConfig]):
     metric = "replaced_token_auc"
 
     def load(self) -> Segments:
-        config = self.config
-        if not is_encoder(config.architecture) or family(config.architecture) != "electra":
-            raise UserError(
-                f"{config.architecture} is no discriminator; electra_small, _base and _large are"
-            )
-        data = load(config, self.word_pieces, self._make_mask)
+        data = load(self.config, self.word_pieces, self._make_mask)
         return replaced_tokens.with_fixed_corruption(data)
 
     def _make_mask(self, tokenizer: WordPieces) -> Mask:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pipelines.config import Optimizer, Pipeline, Recipe
-from pipelines.text.config import TextConfig
+from pipelines.errors import UserError
+from pipelines.text.config import TextConfig, is_encoder
+
+
+@dataclass(frozen=True)
+class QuestionAnsweringConfig(TextConfig):
+    """Question answering options."""
+
+    def check(self) -> None:
+        """Raises `UserError` for a network that is no encoder."""
+        if not is_encoder(self.architecture):
+            raise UserError(f"{self.architecture} does not find answers; those of BERT's family do")
+        super().check()
+
 
 PIPELINE = Pipeline(
     summary="Extractive question answering",
     task="pipelines.tasks.question_answering.task:QuestionAnswering",
-    defaults=TextConfig(
+    defaults=QuestionAnsweringConfig(
         dataset="sotu_cloze",
         architecture="bert_tiny",
         max_length=320,

@@ -39,16 +39,15 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from pipelines.baselines import Baseline, scored
-from pipelines.errors import UserError
 from pipelines.export.signature import Signature
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import Network
 from pipelines.tasks.question_answering import decoding, metrics
 from pipelines.tasks.question_answering.baselines import predict_most_similar
+from pipelines.tasks.question_answering.config import QuestionAnsweringConfig
 from pipelines.tasks.question_answering.data import IGNORE_ID, Questions, encode, load
 from pipelines.tasks.question_answering.figures import figures
 from pipelines.tasks.question_answering.network import span_finder
-from pipelines.text.config import TextConfig, is_encoder
 from pipelines.text.examples import json_lines
 from pipelines.text.signatures import as_default, string_signature, token_signature
 from pipelines.text.task import TextTask
@@ -58,15 +57,12 @@ from pipelines.text.tokenizers import dense
 _VERIFICATION_QUESTIONS = 64
 
 
-class QuestionAnswering(TextTask[TextConfig, Questions]):
+class QuestionAnswering(TextTask[QuestionAnsweringConfig, Questions]):
     """Question answering: from two strings to a span of the second."""
 
     metric = "f1"
 
     def load(self) -> Questions:
-        architecture = self.config.architecture
-        if not is_encoder(architecture):
-            raise UserError(f"{architecture} does not find answers; those of BERT's family do")
         # Answers are often names, which have capital letters.
         return load(self.config, partial(self.word_pieces, lowercase=False))
 

@@ -155,7 +155,7 @@ def test_answers_before_a_bad_line_are_printed(asked, tmp_path):
         (["gone.txt"], "cannot read gone.txt: No such file or directory"),
         (["--json", "-", "--picture", "a.png"], "--picture draws images, and --json has none"),
         (["--text", "a", "--picture", "a.png"], "--picture draws images, not texts"),
-        (["a.txt", "b.png"], "there is no file a.txt"),
+        (["a.txt", "b.png"], "there is no file a.txt; a text is given by --text"),
     ],
 )
 def test_choices_that_cannot_work_are_refused_in_a_sentence(
@@ -258,7 +258,11 @@ def test_files_that_are_converted_are_said(asked, tmp_path):
 def test_what_cannot_work_is_refused_before_anyone_is_asked(run, tmp_path):
     gone = tmp_path / "gone.png"
     code, printed, errors = run("query", "brightness", gone, "--address", "127.0.0.1:1")
-    assert (code, printed, errors) == (2, "", f"error: there is no file {gone}\n")
+    assert (code, printed, errors) == (
+        2,
+        "",
+        f"error: there is no file {gone}; a text is given by --text\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_what_cannot_be_asked_about_is_refused_in_a_sentence(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     known = ", ".join(sorted(pictures.SUFFIXES))
     for path, sentence in [
-        (tmp_path / "gone.png", f"there is no file {tmp_path}/gone.png"),
+        (tmp_path / "gone.png", f"there is no file {tmp_path}/gone.png; a text is given by --text"),
         (tmp_path / "notes.txt", f"{tmp_path}/notes.txt is no image file; known are: {known}"),
         (tmp_path, f"{tmp_path} holds no images as CLASS/IMAGE"),
     ]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from pipelines.config import Recipe
 from pipelines.predictions import Predictions
+from pipelines.tasks.question_answering.config import QuestionAnsweringConfig
 from pipelines.tasks.question_answering.data import Questions, questions
 from pipelines.tasks.question_answering.task import QuestionAnswering
-from pipelines.text.config import TextConfig
 
 SIZES = {"train": 48, "validation": 12, "test": 16}
 _NAMES = ("Ann", "Bob", "Zoë", "Dan")
@@ -48,7 +48,7 @@ def as_columns(
     return columns
 
 
-def config(architecture: str = "bert_tiny", **options: Any) -> TextConfig:
+def config(architecture: str = "bert_tiny", **options: Any) -> QuestionAnsweringConfig:
     """A network for them that trains in a moment."""
     small = {"layers": 1, "heads": 2, "width": 16, "feed_forward": 16}
     defaults: dict[str, Any] = {
@@ -58,7 +58,7 @@ def config(architecture: str = "bert_tiny", **options: Any) -> TextConfig:
         "recipe": Recipe(epochs=1, batch_size=8),
         "model": small,
     }
-    return TextConfig(architecture=architecture, **{**defaults, **options})
+    return QuestionAnsweringConfig(architecture=architecture, **{**defaults, **options})
 
 
 def loaded(task: QuestionAnswering, sizes: Mapping[str, int] = SIZES) -> Questions:

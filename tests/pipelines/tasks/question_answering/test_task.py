@@ -144,12 +144,6 @@ def test_examples_are_eight_questions_with_their_answers(task, data):
     assert "ë" in lines.decode()
 
 
-def test_an_architecture_that_is_no_encoder_is_refused():
-    task = QuestionAnswering(examples.config("bilstm", model={}))
-    with pytest.raises(UserError, match=r"^bilstm does not find answers; those of BERT's .* do$"):
-        task.load()
-
-
 def test_a_passage_longer_than_the_encoder_s_positions_is_refused(data):
     model = {"layers": 1, "heads": 2, "width": 8, "max_length": 16}
     task = QuestionAnswering(examples.config(model=model))
