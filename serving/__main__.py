@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import signal
 import sys
@@ -57,7 +58,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     plain = [_underscored(argument) for argument in arguments[:end]] + [*arguments[end:]]
     parser, commands = _parsers()
-    if not plain or plain[0] not in commands:
+    if not plain:
+        parser.print_help(sys.stderr)
+        sys.exit(2)
+    if not plain[0].startswith("-") and plain[0] not in commands:
+        near = difflib.get_close_matches(plain[0], commands, n=1)
+        nearest = f"the nearest is {near[0]}; " if near else ""
+        parser.error(f"there is no command {plain[0]}; {nearest}known are: {', '.join(commands)}")
+    if plain[0] not in commands:
         return parser.parse_args(plain)
     command = commands[plain[0]]
     # What follows a -- is no option, which argparse forgets where it mixes the two.

@@ -49,6 +49,20 @@ def test_a_command_line_that_cannot_be_read_shows_the_usage(capsys, arguments):
     assert capsys.readouterr().err.startswith("usage: python -m serving")
 
 
+def test_the_nearest_command_is_named(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["deplyo"])
+    assert ended.value.code == 2
+    assert "no command deplyo; the nearest is deploy; known are: deploy" in capsys.readouterr().err
+
+
+def test_without_a_command_there_is_the_help(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "serve a registered version under a label" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("line", "values"),
     [
