@@ -27,6 +27,7 @@ from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.pretraining.config import BertPretrainingConfig, ElectraPretrainingConfig
+from pipelines.tasks.question_answering.config import QuestionAnsweringConfig
 from pipelines.tasks.translation.config import TranslationConfig
 from pipelines.text.config import TextConfig
 
@@ -85,6 +86,7 @@ OWN = {
     ImageConfig: IMAGES,
     SegmentationConfig: {**IMAGES, "class_share": NUMBER},
     TextConfig: TEXTS,
+    QuestionAnsweringConfig: TEXTS,
     BertPretrainingConfig: {
         **PRETRAINING,
         "sentence_task": st.sampled_from(["auto", "none", "next_sentence", "sentence_order"]),

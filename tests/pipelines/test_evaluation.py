@@ -110,6 +110,7 @@ CLASSIFICATION = ImageClassification(samples.config(Recipe(batch_size=7, seed=3)
 
 @pytest.fixture(scope="module")
 def classifier() -> keras.Model:
+    keras.utils.set_random_seed(1)
     return CLASSIFICATION.network(samples.striped()).model
 
 
