@@ -207,8 +207,8 @@ class GuardedSession(Servable):
             if not _fits(shape, self._declared.get(name, ()))
         }
         named = [
-            f"{self._alias(name)} has shape {_shape(shape)} where the signature declares "
-            + (" or ".join(map(_shape, self._declared.get(name, ()))) or "none")
+            f"{self._alias(name)} has shape {shape_text(shape)} where the signature declares "
+            + (" or ".join(map(shape_text, self._declared.get(name, ()))) or "none")
             for name, shape in (undeclared or shapes).items()
         ]
         text = f"TensorFlow aborts ({reason}) on these inputs: {'; '.join(named)}"
@@ -274,5 +274,6 @@ def _key(feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> _Key:
     return tuple(fetches), tuple([(n, array.dtype, array.shape) for n, array in feeds.items()])
 
 
-def _shape(sizes: Sequence[int] | None) -> str:
+def shape_text(sizes: Sequence[int] | None) -> str:
+    """Returns a shape as error texts have it: "[2,-1]", or "any" for any shape."""
     return "any" if sizes is None else f"[{','.join(map(str, sizes))}]"

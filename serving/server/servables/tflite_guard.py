@@ -16,6 +16,7 @@ import numpy as np
 
 from serving.errors import ServingError
 from serving.server.servables.base import Servable
+from serving.server.servables.guard import shape_text
 from serving.server.servables.sandbox import AbortError, Sandbox
 from serving.server.servables.tflite import TfLiteSession
 
@@ -64,8 +65,8 @@ class GuardedTfLite(Servable):
                     self._fatal.clear()
                 self._fatal[key] = aborted.reason
         named = ", ".join(
-            f"{name} has shape {_shape(feeds[name].shape)} where the model declares "
-            f"{_shape(self._session.shapes[name])}"
+            f"{name} has shape {shape_text(feeds[name].shape)} where the model declares "
+            f"{shape_text(self._session.shapes[name])}"
             for name in others
         )
         raise ServingError(
@@ -91,7 +92,3 @@ class GuardedTfLite(Servable):
         """Frees the model's memory, also in the sandbox."""
         self._sandbox.forget(self._file)
         self._session.close()
-
-
-def _shape(sizes: Sequence[int]) -> str:
-    return f"[{','.join(map(str, sizes))}]"
