@@ -14,8 +14,10 @@ from jsonargparse import Namespace
 
 from architectures.words import nearest
 from pipelines import catalog
-from pipelines.config import Between, Config, Recipe, bounds
+from pipelines.bounds import Between, bounds
+from pipelines.config import Config
 from pipelines.errors import UserError
+from pipelines.recipe import Recipe
 
 _TYPES = {
     "int": "an integer",

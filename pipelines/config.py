@@ -8,61 +8,14 @@ task are in a subclass of `Config`, as `ImageConfig` in `pipelines/image/config.
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar
 
 import architectures
+from pipelines.bounds import Between, bounds
 from pipelines.errors import UserError
-
-
-@dataclass(frozen=True)
-class Between:
-    """Inclusive bounds of a numeric option."""
-
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"between {self.low:.12g} and {self.high:.12g}"
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) with a linear warmup."""
-
-    learning_rate: Annotated[float, Between(1e-12, 100.0)] = 1e-3
-    """Peak learning rate."""
-    schedule: Literal["cosine", "inverse_sqrt"] = "cosine"
-    """Decay after the warmup: cosine to zero, or 1 / sqrt(step) (Vaswani et al. 2017)."""
-    weight_decay: Annotated[float, Between(0.0, 1.0)] = 1e-2
-    """Decoupled weight decay."""
-    warmup: Annotated[float, Between(0.0, 0.9)] = 0.1
-    """Fraction of all steps during which the learning rate rises."""
-    clip_norm: Annotated[float, Between(0.0, 1e9)] = 0.0
-    """Global norm to which the gradient is clipped; 0 does not clip."""
-    average: Annotated[float, Between(0.0, 0.99999)] = 0.0
-    """Momentum of the moving average of weights that is validated and kept; 0: none."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Training hyperparameters."""
-
-    epochs: Annotated[int, Between(1, 100_000)] = 10
-    """Passes over the training split."""
-    batch_size: Annotated[int, Between(1, 1_000_000)] = 64
-    """Global batch size, over all devices."""
-    patience: Annotated[int, Between(0, 100_000)] = 0
-    """Stop after this many epochs without a lower validation loss, with the best weights; 0: no."""
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Keras dtype policy of training; the exported model computes in float32."""
-    seed: Annotated[int, Between(0, 2**31 - 1)] = 0
-    """Seed of initialization, shuffling, dropout and augmentation."""
-    optimizer: Optimizer = Optimizer()
-    """Optimizer and learning-rate schedule."""
+from pipelines.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -99,7 +52,7 @@ class Config:
     """Tag of the run in MLflow, as KEY=VALUE; may be repeated."""
     note: str = ""
     """Note on the run, shown as its description in MLflow."""
-    recipe: Recipe = Recipe()
+    recipe: Recipe = field(default_factory=Recipe)
     """Training hyperparameters."""
 
     # Hyperparameters that --model.NAME may give to a head on top of the architecture.
@@ -152,20 +105,6 @@ class Pipeline:
     task: str
     defaults: Config
     distillable: bool = False
-
-
-def bounds(config: type) -> dict[str, Between]:
-    """Returns the bounds of a config class's options by name, as "optimizer.learning_rate"."""
-    return dict(_bounds(config, ""))
-
-
-def _bounds(kind: Any, prefix: str) -> Iterator[tuple[str, Between]]:
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        if dataclasses.is_dataclass(hint):
-            # The fields of a recipe are options of the run itself.
-            yield from _bounds(hint, prefix if hint is Recipe else f"{prefix}{name}.")
-        for between in getattr(hint, "__metadata__", ()):
-            yield prefix + name, between
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

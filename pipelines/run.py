@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 from matplotlib.figure import Figure
 
-from pipelines import distiller, evaluation, model_registry, tracking, training
+from pipelines import distiller, evaluation, model_registry, tracking
 from pipelines.baselines import Baseline, scored, strongest
 from pipelines.catalog import make_task
 from pipelines.config import Config, check_name
@@ -20,6 +20,7 @@ from pipelines.export import saved_model, validation
 from pipelines.predictions import Predictions, Scores
 from pipelines.progress import show_table, stage
 from pipelines.task import Network, Task
+from pipelines.training import strategies, trainer
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,14 @@ def run(pipeline: str, config: Config) -> Result:
             check_name(config.name or data.name)
             found = checks.check(_with_note(data, config))
             tracked.data(data, found)
-            network = training.build(task, data)
-            tracked.model(network, device=training.device())
+            network = trainer.build(task, data)
+            tracked.model(network, device=strategies.device())
         show_table(data.name, SPLITS, found.rows, found.notes)
         with stage("baseline") as bar:
             baselines = _baselines(task, data)
             baseline = strongest(baselines, task.metric, task.greater_is_better)
             bar.advance(f"{baseline.name}, validation {baseline.validation[task.metric]:.4f}")
-        network = training.fit(task, network, data, tracked)
+        network = trainer.fit(task, network, data, tracked)
         evaluated = evaluation.evaluate(task, network.model, data)
         metrics, intervals = evaluated.scores, evaluated.intervals
         tracked.results(metrics, intervals, baseline, baselines)
@@ -133,7 +134,7 @@ def _baselines(task: Task, data: Dataset) -> list[Baseline]:
     # The same inputs, the same number of epochs, but no teacher's outputs and no inherited layers.
     alone = type(task)(task.config, replace(task.teacher, alpha=0.0, inherit=False))
     with tracking.run(task.teacher.pipeline, task.config) as tracked:
-        network = training.fit(alone, training.build(alone, data), data, tracked)
+        network = trainer.fit(alone, trainer.build(alone, data), data, tracked)
         baseline = scored(
             distiller.WITHOUT_TEACHER,
             lambda predictions: alone.scores(predictions, data),

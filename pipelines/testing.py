@@ -26,13 +26,14 @@ import numpy as np
 import tensorflow as tf
 
 import architectures
-from pipelines import evaluation, training
+from pipelines import evaluation
 from pipelines.baselines import Baseline
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.export import saved_model, validation
 from pipelines.predictions import Predictions
 from pipelines.run import write_network
 from pipelines.task import Network, Task
+from pipelines.training import trainer
 
 
 @dataclass
@@ -83,7 +84,7 @@ class Trained:
 def train(task: Task) -> Trained:
     """Trains a task as its pipeline does, without an MLflow run."""
     data, log = task.load(), MemoryLog()
-    network = training.fit(task, training.build(task, data), data, log)
+    network = trainer.fit(task, trainer.build(task, data), data, log)
     test = evaluation.predict(task, network.model, data, "test")
     return Trained(task, data, network, test, task.baselines(data), log)
 
@@ -101,7 +102,7 @@ def splits_have_examples_of_one_structure(trained: Trained, folder: Path) -> Non
 
 
 def a_seed_decides_the_initial_weights(trained: Trained, folder: Path) -> None:
-    one, two = (training.build(trained.task, trained.data).model for _ in range(2))
+    one, two = (trainer.build(trained.task, trained.data).model for _ in range(2))
     for first, second in zip(one.get_weights(), two.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
 

@@ -28,10 +28,16 @@ MODULES = {name_of(path): path for path in FILES}
 # always those below. A name stands for the modules of that folder, not of folders within.
 BELOW = {
     "architectures": (),
-    "pipelines": ("architectures", "pipelines.datasets", "pipelines.export"),
+    "pipelines": (
+        *("architectures", "pipelines.datasets", "pipelines.export", "pipelines.training"),
+    ),
+    "pipelines.training": ("architectures", "pipelines", "pipelines.datasets"),
     "pipelines.export": ("pipelines",),
     "pipelines.image": ("pipelines", "pipelines.datasets", "pipelines.export"),
-    "pipelines.text": ("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),
+    "pipelines.text": (
+        *("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),
+        "pipelines.training",
+    ),
     "pipelines.datasets": ("architectures", "pipelines", "pipelines.datasets.builders"),
     "pipelines.datasets.builders": (
         *("pipelines", "pipelines.datasets", "pipelines.datasets.extracts", "pipelines.text"),

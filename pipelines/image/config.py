@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pipelines.config import Between, Config
+from pipelines.bounds import Between
+from pipelines.config import Config
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import architectures
-from pipelines.config import Between, Config
+from pipelines.bounds import Between
+from pipelines.config import Config
 from pipelines.errors import UserError
 
 

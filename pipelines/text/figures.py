@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from architectures.attention import attention_maps
-from pipelines.batching import buckets
+from pipelines.training.batching import buckets
 
 _MAX_POINTS = 500
 _MAX_TOKENS = 32

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sklearn.manifold import TSNE
 
-from pipelines import evaluation, training
+from pipelines import evaluation
 from pipelines.task import Network
 from pipelines.tasks.language_modeling import figures as language_figures
 from pipelines.text import figures as text_figures
+from pipelines.training import trainer
 from tests.pipelines.conftest import at_once, make_store, store, store_template, workplace
 
 __all__ = ["at_once", "make_store", "store", "store_template", "workplace"]
@@ -31,12 +32,12 @@ def quick(at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Network]:
     """The networks that runs train from now on, in their order."""
-    fit = training.fit
+    fit = trainer.fit
     kept: list[Network] = []
 
     def keep(*arguments: Any) -> Network:
         kept.append(fit(*arguments))
         return kept[-1]
 
-    monkeypatch.setattr(training, "fit", keep)
+    monkeypatch.setattr(trainer, "fit", keep)
     return kept

@@ -11,12 +11,12 @@ import mlflow
 import numpy as np
 import pytest
 
-from pipelines import training
 from pipelines.__main__ import main
 from pipelines.task import Network
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.tasks.language_modeling.task import LanguageModeling
 from pipelines.text import generation, plain_generation
+from pipelines.training import trainer
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
@@ -43,7 +43,7 @@ def test_a_server_generates_and_scores_as_the_trained_model(
     store, workplace, folder, monkeypatch, at_once
 ):
     kept: list[Any] = []
-    load, fit = LanguageModeling.load, training.fit
+    load, fit = LanguageModeling.load, trainer.fit
 
     def kept_data(task: LanguageModeling) -> RunningText:
         kept.append(load(task))
@@ -54,7 +54,7 @@ def test_a_server_generates_and_scores_as_the_trained_model(
         return kept[-1]
 
     monkeypatch.setattr(LanguageModeling, "load", kept_data)
-    monkeypatch.setattr(training, "fit", kept_network)
+    monkeypatch.setattr(trainer, "fit", kept_network)
     options = (*NETWORK, *SHORT, "--name", "speeches", "--dataset", str(folder))
     assert main(["language_modeling", *options]) == 0
     data, network = kept

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import training
 from pipelines.__main__ import main
 from pipelines.task import Network
 from pipelines.tasks.translation.config import TranslationConfig
 from pipelines.tasks.translation.data import ParallelTexts, source_inputs
 from pipelines.tasks.translation.decoding import beam
 from pipelines.tasks.translation.task import Translation
+from pipelines.training import trainer
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
@@ -47,7 +47,7 @@ def own_tables(folder: Path) -> Path:
 
 def test_a_server_translates_as_the_trained_model_would(store, workplace, monkeypatch, at_once):
     kept: list[Any] = []
-    load, fit = Translation.load, training.fit
+    load, fit = Translation.load, trainer.fit
 
     def kept_data(task: Translation) -> ParallelTexts:
         kept.append(load(task))
@@ -58,7 +58,7 @@ def test_a_server_translates_as_the_trained_model_would(store, workplace, monkey
         return kept[-1]
 
     monkeypatch.setattr(Translation, "load", kept_data)
-    monkeypatch.setattr(training, "fit", kept_network)
+    monkeypatch.setattr(trainer, "fit", kept_network)
     folder = own_tables(workplace / "own")
     arguments = ["--dataset", str(folder), *SHORT, *SMALL]
     assert main(["translation", *arguments]) == 0

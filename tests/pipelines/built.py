@@ -8,11 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipelines import evaluation, training
+from pipelines import evaluation
 from pipelines.export.signature import Signature
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import Network, Task
 from pipelines.testing import MemoryLog
+from pipelines.training import trainer
 
 
 class Built:
@@ -22,13 +23,13 @@ class Built:
         recipe = replace(task.config.recipe, epochs=max(epochs, 1))
         self.task = type(task)(replace(task.config, recipe=recipe))
         self.data: Any = self.task.load()
-        self.network = training.build(self.task, self.data)
+        self.network = trainer.build(self.task, self.data)
         if epochs:
             self.network = self.trained()
 
     def trained(self) -> Network:
         record = MemoryLog()
-        return training.fit(self.task, self.network, self.data, record)
+        return trainer.fit(self.task, self.network, self.data, record)
 
     def predict(self, split: str) -> Predictions:
         return evaluation.predict(self.task, self.network.model, self.data, split)

@@ -12,11 +12,12 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from pipelines.baselines import Baseline, scored
-from pipelines.config import Config, Recipe
+from pipelines.config import Config
 from pipelines.datasets.dataset import Dataset
 from pipelines.export.signature import Signature
 from pipelines.image.config import Augmentation, ImageConfig
 from pipelines.predictions import Predictions, Scores
+from pipelines.recipe import Recipe
 from pipelines.task import Network, Task
 from pipelines.tasks.image_classification.data import LabeledImages
 

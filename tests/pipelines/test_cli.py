@@ -17,11 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import architectures
+from pipelines.bounds import bounds
 from pipelines.catalog import PIPELINES
 from pipelines.cli import parse
-from pipelines.config import Optimizer, Recipe, bounds, check
+from pipelines.config import check
 from pipelines.errors import UserError
 from pipelines.image.config import Augmentation, ImageConfig
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.tasks.distillation.config import DistillationConfig
 from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.image_segmentation.config import SegmentationConfig

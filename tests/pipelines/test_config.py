@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pipelines.catalog import PIPELINES
-from pipelines.config import Config, Optimizer, Recipe, check
+from pipelines.config import Config, check
 from pipelines.errors import UserError
+from pipelines.recipe import Optimizer, Recipe
 
 BOUNDS: list[tuple[str, str, Any, Any]] = [
     ("image_classification", "epochs", 1, 0),

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pipelines import evaluation
-from pipelines.config import Recipe
 from pipelines.evaluation import difference, evaluate, intervals, joined, predict
 from pipelines.predictions import Predictions, Scores
+from pipelines.recipe import Recipe
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
 

@@ -23,17 +23,18 @@ from rich.console import Console
 
 from pipelines import __main__ as command
 from pipelines import run as pipeline
-from pipelines import training
 from pipelines.__main__ import _next_steps, _show, main
 from pipelines.baselines import Baseline
-from pipelines.config import Config, Optimizer, Recipe
+from pipelines.config import Config
 from pipelines.distiller import WITHOUT_TEACHER
 from pipelines.image.config import ImageConfig
 from pipelines.model_registry import Version
 from pipelines.predictions import Predictions
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.run import Result
 from pipelines.task import Teacher
 from pipelines.tasks.image_classification import data as images
+from pipelines.training import callbacks
 from tests.pipelines import samples
 
 # A network that is trained in less than a second: one epoch, four filters, nothing random.
@@ -339,7 +340,7 @@ def in_an_epoch(monkeypatch) -> None:
     def end(callback, epoch, logs=None):
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(training._Epochs, "on_epoch_end", end)
+    monkeypatch.setattr(callbacks.Epochs, "on_epoch_end", end)
 
 
 def in_the_export(monkeypatch) -> None:

@@ -13,9 +13,9 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from pipelines import testing
-from pipelines.config import Optimizer, Recipe
 from pipelines.errors import ValidationError
 from pipelines.predictions import Predictions, Scores
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.task import Network
 from pipelines.testing import CHECKS, Trained, train
 from tests.pipelines import samples

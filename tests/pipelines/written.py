@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pipelines.config import Optimizer, Recipe
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.text.config import TextConfig
 
 SIZES = {"train": 60, "validation": 20, "test": 24}

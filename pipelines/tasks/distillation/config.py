@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pipelines.config import Between, Config, Optimizer, Pipeline, Recipe
+from pipelines.bounds import Between
+from pipelines.config import Config, Pipeline
 from pipelines.errors import UserError
+from pipelines.recipe import Optimizer, Recipe
 
 
 @dataclass(frozen=True)

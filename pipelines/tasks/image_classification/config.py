@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.config import Optimizer, Pipeline, Recipe
+from pipelines.config import Pipeline
 from pipelines.image.config import Augmentation, ImageConfig
+from pipelines.recipe import Optimizer, Recipe
 
 PIPELINE = Pipeline(
     summary="Image classification",

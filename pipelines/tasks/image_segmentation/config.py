@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pipelines.config import Between, Optimizer, Pipeline, Recipe
+from pipelines.bounds import Between
+from pipelines.config import Pipeline
 from pipelines.image.config import ImageConfig
+from pipelines.recipe import Optimizer, Recipe
 
 
 @dataclass(frozen=True)

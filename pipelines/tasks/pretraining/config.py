@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import architectures
-from pipelines.config import Between, Optimizer, Pipeline, Recipe
+from pipelines.bounds import Between
+from pipelines.config import Pipeline
 from pipelines.errors import UserError
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.text.config import TextConfig, is_encoder
 
 

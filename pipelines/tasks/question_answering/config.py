@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.config import Optimizer, Pipeline, Recipe
+from pipelines.config import Pipeline
 from pipelines.errors import UserError
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.text.config import TextConfig, is_encoder
 
 

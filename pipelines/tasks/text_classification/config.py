@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.config import Optimizer, Pipeline, Recipe
+from pipelines.config import Pipeline
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.text.config import TextConfig
 
 PIPELINE = Pipeline(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pipelines.config import Between, Config, Optimizer, Pipeline, Recipe
+from pipelines.bounds import Between
+from pipelines.config import Config, Pipeline
+from pipelines.recipe import Optimizer, Recipe
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from matplotlib.patches import Rectangle
 
 import architectures
 from architectures.attention import attention_maps
-from pipelines.batching import buckets
 from pipelines.text import figures as text_figures
 from pipelines.text.figures import padding
+from pipelines.training.batching import buckets
 
 LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=40).map(np.array)
 

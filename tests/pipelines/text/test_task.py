@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from architectures import heads
-from pipelines.config import Recipe
 from pipelines.errors import UserError
+from pipelines.recipe import Recipe
 from pipelines.task import Network
 from pipelines.text import pretrained
 from pipelines.text.tokenizers import SPECIAL

@@ -13,9 +13,10 @@ import pytest
 
 from pipelines import tracking
 from pipelines.catalog import PIPELINES
-from pipelines.config import Config, Recipe
+from pipelines.config import Config
 from pipelines.errors import UserError
 from pipelines.image.config import ImageConfig
+from pipelines.recipe import Recipe
 from pipelines.run import write_network
 from pipelines.tasks.distillation import task as distillation
 from pipelines.tasks.distillation.config import DistillationConfig

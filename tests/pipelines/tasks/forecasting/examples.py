@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import Recipe
+from pipelines.recipe import Recipe
 from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.forecasting.data import SeriesData, cut
 from pipelines.tasks.forecasting.scaling import Scaling, by_series, by_window

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import training
 from pipelines.baselines import Baseline
-from pipelines.batching import evaluation_batches
-from pipelines.config import Optimizer, Recipe
 from pipelines.errors import UserError
 from pipelines.evaluation import predict
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.task import Network
 from pipelines.tasks.forecasting.metrics import pinball
 from pipelines.tasks.forecasting.task import Forecasting
 from pipelines.testing import CHECKS, Trained, train
+from pipelines.training import trainer
+from pipelines.training.batching import evaluation_batches
 from tests.pipelines.tasks.forecasting.examples import config, months, noise, series, windows
 
 TASK = Forecasting(config())
@@ -37,7 +37,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def network(data) -> Network:
-    return training.build(TASK, data)
+    return trainer.build(TASK, data)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_the_loss_is_that_of_the_series_unit_over_its_scale(scaling):
     losses = []
     for values in (noise(), 1000 * noise(), 1e9 + noise()):
         data = series(values, scaling=scaling)
-        model = training.build(TASK, data).model
+        model = trainer.build(TASK, data).model
         batches = evaluation_batches(TASK, data.train, 16)
         losses.append(model.evaluate(batches, verbose=0))
     assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-4)
@@ -202,7 +202,7 @@ def test_the_example_is_the_last_window(data):
 
 def test_several_series_are_learned_by_one_network_and_shown():
     data = windows(months(noise(), "one"), months(1e6 * noise(90, seed=1), "other"))
-    network = training.build(TASK, data)
+    network = trainer.build(TASK, data)
     test = predict(TASK, network.model, data, "test")
     figures = dict(TASK.figures(network, data, test, TASK.baselines(data)))
     assert [axes.get_title() for axes in figures["one_step_ahead"].axes] == ["one", "other"]

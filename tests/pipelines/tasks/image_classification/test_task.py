@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import training
-from pipelines.config import Recipe
 from pipelines.errors import UserError
 from pipelines.evaluation import predict
 from pipelines.export.signature import Signature
 from pipelines.image.config import Augmentation
 from pipelines.predictions import Predictions
+from pipelines.recipe import Recipe
 from pipelines.task import Network
 from pipelines.tasks.image_classification.data import LabeledImages
 from pipelines.tasks.image_classification.task import ImageClassification
+from pipelines.training import trainer
 from tests.pipelines import samples
 
 TASK = ImageClassification(samples.config())
@@ -34,7 +34,7 @@ def data() -> LabeledImages:
 
 @pytest.fixture(scope="module")
 def network(data: LabeledImages) -> Network:
-    return training.build(TASK, data)
+    return trainer.build(TASK, data)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_augmentation_changes_images_and_keeps_labels(data):
 def test_predictions_do_not_depend_on_augmentation(data):
     strong = samples.config(Recipe(seed=1), Augmentation(shift=0.5, rotation=0.5, zoom=0.5))
     task = ImageClassification(strong)
-    model = training.build(task, data).model
+    model = trainer.build(task, data).model
     ((images, _),) = data.test.batch(100).as_numpy_iterator()
     expected = keras.ops.softmax(model(images / np.float32(255), training=False))
     for _ in range(2):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines.config import Recipe
 from pipelines.image.config import Augmentation
+from pipelines.recipe import Recipe
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.image_segmentation.data import IGNORE_ID, SegmentedImages
 

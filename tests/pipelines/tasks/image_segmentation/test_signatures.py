@@ -10,12 +10,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipelines import training
 from pipelines.image.examples import first_images
 from pipelines.tasks.image_segmentation.data import SegmentedImages
 from pipelines.tasks.image_segmentation.overlay import overlay, palette
 from pipelines.tasks.image_segmentation.signatures import signatures
 from pipelines.tasks.image_segmentation.task import ImageSegmentation
+from pipelines.training import trainer
 from tests.pipelines.tasks.image_segmentation.examples import CLASSES, SHAPE, config, squares
 
 TASK = ImageSegmentation(config())
@@ -28,13 +28,13 @@ def data() -> SegmentedImages:
 
 @pytest.fixture(scope="module")
 def model(data: SegmentedImages) -> keras.Model:
-    return training.build(TASK, data).model
+    return trainer.build(TASK, data).model
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_all_signatures_return_the_predictions_of_the_network(channels):
     data = squares((16, 24, channels))
-    default, image_bytes = signatures(training.build(TASK, data).model, data)
+    default, image_bytes = signatures(trainer.build(TASK, data).model, data)
     assert (default.name, image_bytes.name) == ("serving_default", "image_bytes")
     assert default.expected.keys() == {"mask", "probabilities"}
     assert image_bytes.expected.keys() == {"mask", "probabilities", "overlay_bytes"}

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import evaluation, training
+from pipelines import evaluation
 from pipelines.baselines import strongest
-from pipelines.batching import training_batches
 from pipelines.errors import UserError
 from pipelines.image.config import Augmentation
 from pipelines.image.examples import first_images
@@ -18,6 +17,8 @@ from pipelines.predictions import Predictions
 from pipelines.tasks.image_segmentation.data import IGNORE_ID, SegmentedImages
 from pipelines.tasks.image_segmentation.task import ImageSegmentation
 from pipelines.testing import MemoryLog
+from pipelines.training import trainer
+from pipelines.training.batching import training_batches
 from tests.pipelines.tasks.image_segmentation.examples import config, squares
 
 TASK = ImageSegmentation(config())
@@ -33,7 +34,7 @@ def test_a_network_learns_the_squares(data):
     optimizer = replace(recipe.optimizer, learning_rate=0.02)
     recipe = replace(recipe, epochs=15, batch_size=4, optimizer=optimizer)
     task, log = ImageSegmentation(replace(config(), recipe=recipe)), MemoryLog()
-    network = training.fit(task, training.build(task, data), data, log)
+    network = trainer.fit(task, trainer.build(task, data), data, log)
     found = evaluation.evaluate(task, network.model, data)
     scores, test = found.scores, found.test
     assert scores["validation_mean_iou"] > 0.75

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import Optimizer, Recipe
 from pipelines.datasets.loading import Identity
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.language_modeling.data import RunningText, running_text, tokenizer_trainer
 

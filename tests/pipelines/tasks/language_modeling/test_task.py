@@ -9,10 +9,9 @@ import pytest
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from pipelines import training
-from pipelines.config import Optimizer, Recipe
 from pipelines.errors import UserError
 from pipelines.evaluation import evaluate, predict
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.task import Network
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.tasks.language_modeling.signatures import prompts_of
@@ -20,6 +19,7 @@ from pipelines.tasks.language_modeling.task import LanguageModeling
 from pipelines.testing import MemoryLog
 from pipelines.text import plain_generation
 from pipelines.text.generation import DEFAULTS
+from pipelines.training import trainer
 from tests.architectures import reference
 from tests.pipelines.tasks.language_modeling import examples
 
@@ -37,14 +37,14 @@ def data() -> RunningText:
 @pytest.fixture(scope="module")
 def network(task, data) -> Network:
     """A network whose weights are strong enough that its texts differ."""
-    return Network(reference.shaken(training.build(task, data).model))
+    return Network(reference.shaken(trainer.build(task, data).model))
 
 
 def test_a_model_learns_what_can_be_learned(data):
     recipe = Recipe(epochs=20, batch_size=4, optimizer=Optimizer(0.03, clip_norm=1.0))
     task = LanguageModeling(examples.config(recipe=recipe))
     record = MemoryLog()
-    trained = training.fit(task, training.build(task, data), data, record)
+    trained = trainer.fit(task, trainer.build(task, data), data, record)
     found = evaluate(task, trained.model, data)
     scores, intervals, test = found.scores, found.intervals, found.test
     unigram, ngram = task.baselines(data)

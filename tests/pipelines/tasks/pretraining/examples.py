@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pipelines import training
 from pipelines.task import Network
 from pipelines.tasks.pretraining.base import PretrainingTask
 from pipelines.tasks.pretraining.bert import BertPretraining
@@ -21,6 +20,7 @@ from pipelines.tasks.pretraining.config import (
 )
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.tasks.pretraining.electra import ElectraPretraining
+from pipelines.training import trainer
 from tests.pipelines import written
 from tests.pipelines.written import RECIPE, TEXT, TOPICS
 
@@ -88,6 +88,6 @@ def build(chosen: PretrainingConfig) -> Built:
     task: Any = BertPretraining if isinstance(chosen, BertPretrainingConfig) else ElectraPretraining
     task = task(chosen)
     data = task.load()
-    network = training.build(task, data)
+    network = trainer.build(task, data)
     network.model.set_weights([5 * weight for weight in network.model.get_weights()])
     return Built(task, data, network)

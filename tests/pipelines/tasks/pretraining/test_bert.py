@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines import batching
 from pipelines.errors import UserError
 from pipelines.evaluation import predict
 from pipelines.export.ops import ops, text_ops
@@ -15,6 +14,7 @@ from pipelines.export.saved_model import saved_model
 from pipelines.export.validation import validate
 from pipelines.tasks.pretraining.bert import BertPretraining
 from pipelines.text.tokenizers import SPECIAL
+from pipelines.training import batching
 from tests.pipelines.tasks.pretraining import examples
 
 # By architecture: the sentence task, and those of its signatures that are exported.

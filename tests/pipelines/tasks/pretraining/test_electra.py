@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines import batching
 from pipelines.errors import UserError
 from pipelines.evaluation import predict
 from pipelines.export.ops import ops, text_ops
 from pipelines.export.saved_model import saved_model
 from pipelines.tasks.pretraining.electra import ElectraPretraining
+from pipelines.training import batching
 
 
 def test_the_generator_s_tokens_are_scored_apart_from_the_fixed_corruption(electra):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import Recipe
 from pipelines.predictions import Predictions
+from pipelines.recipe import Recipe
 from pipelines.tasks.question_answering.config import QuestionAnsweringConfig
 from pipelines.tasks.question_answering.data import Questions, questions
 from pipelines.tasks.question_answering.task import QuestionAnswering

@@ -10,18 +10,19 @@ import pytest
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from pipelines import evaluation, training
-from pipelines.config import Optimizer, Recipe
+from pipelines import evaluation
 from pipelines.errors import UserError
 from pipelines.export import ops
 from pipelines.export.saved_model import saved_model
 from pipelines.export.validation import validate
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.task import Network
 from pipelines.tasks.question_answering import task as module
 from pipelines.tasks.question_answering.data import Questions
 from pipelines.tasks.question_answering.decoding import answer_texts
 from pipelines.tasks.question_answering.task import QuestionAnswering
 from pipelines.testing import MemoryLog
+from pipelines.training import trainer
 from tests.pipelines.tasks.question_answering import examples
 
 
@@ -38,7 +39,7 @@ def data(task) -> Questions:
 @pytest.fixture(scope="module")
 def network(task, data) -> Network:
     """A network with such large weights that its answers differ."""
-    network = training.build(task, data)
+    network = trainer.build(task, data)
     network.model.set_weights([8 * weight for weight in network.model.get_weights()])
     return network
 
@@ -49,7 +50,7 @@ def test_a_network_learns_what_can_be_learned():
     task = QuestionAnswering(examples.config(recipe=recipe, model=model))
     data = examples.loaded(task, {"train": 96, "validation": 16, "test": 16})
     record = MemoryLog()
-    network = training.fit(task, training.build(task, data), data, record)
+    network = trainer.fit(task, trainer.build(task, data), data, record)
     found = evaluation.evaluate(task, network.model, data)
     scores, intervals, test = found.scores, found.intervals, found.test
     (baseline,) = task.baselines(data)

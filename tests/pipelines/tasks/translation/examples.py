@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import Recipe
 from pipelines.datasets.loading import Identity
+from pipelines.recipe import Recipe
 from pipelines.tasks.translation.config import TranslationConfig
 from pipelines.tasks.translation.data import ParallelTexts, parallel, train_tokenizers
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from pipelines import training
-from pipelines.config import Optimizer, Recipe
 from pipelines.errors import UserError
 from pipelines.evaluation import evaluate, predict
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.task import Network
 from pipelines.tasks.translation.data import ParallelTexts
 from pipelines.tasks.translation.decoding import DECODERS
 from pipelines.tasks.translation.task import Translation
 from pipelines.testing import MemoryLog
+from pipelines.training import trainer
 from tests.architectures import reference
 from tests.pipelines.tasks.translation import examples
 
@@ -34,7 +34,7 @@ def data(task) -> ParallelTexts:
 @pytest.fixture(scope="module")
 def network(task, data) -> Network:
     """A network of strong weights, so that its translations differ."""
-    return Network(reference.shaken(training.build(task, data).model))
+    return Network(reference.shaken(trainer.build(task, data).model))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_model_learns_what_can_be_learned(architecture, options):
     task = Translation(examples.config(architecture, recipe=recipe, model=options))
     data = examples.loaded(task.config, {"train": 320, "validation": 16, "test": 32})
     record = MemoryLog()
-    trained = training.fit(task, training.build(task, data), data, record)
+    trained = trainer.fit(task, trainer.build(task, data), data, record)
     found = evaluate(task, trained.model, data)
     scores, intervals = found.scores, found.intervals
     nearest = task.baselines(data)[2]

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from pipelines.config import Optimizer
+from pipelines.recipe import Optimizer
 
 
 def optimizer(config: Optimizer, steps: int) -> keras.Optimizer:

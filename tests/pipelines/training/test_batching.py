@@ -11,10 +11,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import batching
-from pipelines.config import Recipe
 from pipelines.image.config import Augmentation
+from pipelines.recipe import Recipe
 from pipelines.tasks.image_classification.task import ImageClassification
+from pipelines.training import batching
 from tests.pipelines import samples
 
 RECIPE = Recipe(epochs=2, batch_size=16, seed=3)

@@ -15,14 +15,15 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from pipelines import batching, evaluation, progress, training
-from pipelines.config import Optimizer, Recipe
+from pipelines import evaluation, progress
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import TrainingError
 from pipelines.image.config import Augmentation
+from pipelines.recipe import Optimizer, Recipe
 from pipelines.task import Network, Task, Teacher
 from pipelines.tasks.image_classification.task import ImageClassification
 from pipelines.testing import MemoryLog
+from pipelines.training import batching, callbacks, strategies, trainer
 from tests.pipelines import samples
 
 RECIPE = Recipe(epochs=2, batch_size=16, seed=3)
@@ -38,7 +39,7 @@ def fit(task: Task, data: Dataset | None = None) -> tuple[keras.Model, MemoryLog
     """Builds and trains a network, by default on striped images; returns what it logged too."""
     data, record = data or samples.striped(), MemoryLog()
     logged: Any = record
-    return training.fit(task, training.build(task, data), data, logged).model, record
+    return trainer.fit(task, trainer.build(task, data), data, logged).model, record
 
 
 def score(task: Task, model: keras.Model, data: Dataset, split: str = "validation") -> dict:
@@ -67,7 +68,7 @@ def test_the_same_seed_gives_the_same_weights(fitted):
 def test_the_seed_decides_the_initial_weights():
     data = samples.striped()
     one, same, other = (
-        training.build(classification(replace(RECIPE, seed=seed)), data).model.get_weights()
+        trainer.build(classification(replace(RECIPE, seed=seed)), data).model.get_weights()
         for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(one[0], same[0])
@@ -106,10 +107,10 @@ def test_mixed_precision_trains_and_returns_a_float32_model():
     recipe = Recipe(epochs=2, batch_size=16, precision="mixed_bfloat16")
     task = classification(recipe, dropout=0.0, stage_dropout=0.0)
     data, record = samples.striped(), MemoryLog()
-    built = training.build(task, data)
+    built = trainer.build(task, data)
     assert "bfloat16" in {layer.compute_dtype for layer in built.model.layers}
     assert keras.config.dtype_policy().name == "float32"
-    model = training.fit(task, built, data, record).model
+    model = trainer.fit(task, built, data, record).model
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     for one, two in zip(built.model.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
@@ -123,7 +124,7 @@ def test_mixed_precision_trains_and_returns_a_float32_model():
 def test_a_model_that_cannot_be_built_leaves_the_precision_as_it_was():
     task = classification(replace(RECIPE, precision="mixed_bfloat16"), padding="nonsense")
     with pytest.raises(Exception, match="padding"):
-        training.build(task, samples.striped())
+        trainer.build(task, samples.striped())
     assert keras.config.dtype_policy().name == "float32"
 
 
@@ -205,8 +206,8 @@ def test_a_loss_that_is_no_number_ends_training_with_advice(optimizer, precision
         fit(Hopeless(samples.sequence_config(recipe)), samples.sequences())
 
 
-def epochs(record: MemoryLog, bar: Any = None) -> training._Epochs:
-    callback = training._Epochs(record, bar, Recipe(), examples=10, steps=4)
+def epochs(record: MemoryLog, bar: Any = None) -> callbacks.Epochs:
+    callback = callbacks.Epochs(record, bar, Recipe(), examples=10, steps=4)
     callback.set_model(SimpleNamespace(optimizer=SimpleNamespace(learning_rate=0.1)))
     return callback
 
@@ -275,9 +276,9 @@ def test_a_student_learns_from_its_teachers_outputs(learned):
 def fit_doubles(recipe: Recipe, **lengths: Any) -> tuple[Network, list[np.ndarray], MemoryLog]:
     """Trains on sequences; returns the network, its initial weights, and what was logged."""
     task, data = samples.Doubles(samples.sequence_config(recipe)), samples.sequences(**lengths)
-    record, network = MemoryLog(), training.build(task, data)
+    record, network = MemoryLog(), trainer.build(task, data)
     initial = network.model.get_weights()
-    training.fit(task, network, data, record)
+    trainer.fit(task, network, data, record)
     return network, initial, record
 
 
@@ -313,5 +314,5 @@ def test_padding_weighs_nothing_in_training_and_in_validation():
 def test_without_several_gpus_a_model_is_trained_on_one_device():
     if len(tf.config.list_logical_devices("GPU")) > 1:
         pytest.skip("this machine has several GPUs")
-    assert training.strategy().num_replicas_in_sync == 1
-    assert training.device() in ("CPU",) or training.device().startswith("1 x ")
+    assert strategies.strategy().num_replicas_in_sync == 1
+    assert strategies.device() in ("CPU",) or strategies.device().startswith("1 x ")

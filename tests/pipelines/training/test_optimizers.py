@@ -11,8 +11,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.config import Optimizer
-from pipelines.optimizers import optimizer
+from pipelines.recipe import Optimizer
+from pipelines.training.optimizers import optimizer
 
 
 def rates(config: Optimizer, steps: int) -> list[float]:
