@@ -115,7 +115,7 @@ def _run(pipeline: str, config: Config) -> Result:
 def _show(config: Config, result: Result) -> None:
     """Prints the scores, where the run and its model are, and the next command to type."""
     run, baseline, version = result.run, result.baseline, result.version
-    table = _table(config.architecture)
+    table = _table(config.architecture, spread=bool(result.deviations))
     compared = result.metric
     rows = [("validation", compared, baseline.validation[compared])]
     rows += [("test", metric, score) for metric, score in baseline.test.items()]
@@ -123,7 +123,9 @@ def _show(config: Config, result: Result) -> None:
         own = result.metrics[f"{split}_{metric}"]
         low, high = result.intervals.get(metric, (math.nan, math.nan))
         interval = "" if split == "validation" or low != low else f"{low:.4f} … {high:.4f}"
-        row = (f"{own:.4f}", f"{score:.4f}", f"{own - score:+.4f}", interval)
+        row = [f"{own:.4f}", f"{score:.4f}", f"{own - score:+.4f}", interval]
+        if result.deviations:
+            row.insert(1, f"± {result.deviations[f'{split}_{metric}']:.4f}")
         table.add_row(f"{split} {metric}", *row)
     console.print(table)
     console.print(version.reason, soft_wrap=True)
@@ -158,16 +160,19 @@ def _next_steps(version: Version) -> list[str]:
     ]
 
 
-def _table(architecture: str) -> Table:
+def _table(architecture: str, *, spread: bool = False) -> Table:
     """Returns the table of scores without rows, which on a narrow console has no lines.
 
-    Names are folded and not cut, as several may begin alike.
+    Names are folded and not cut, as several may begin alike. With a spread, there is a column of
+    deviations over seeds.
     """
-    narrow = console.width < _WIDTH
+    narrow = console.width < (_WIDE if spread else _WIDTH)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0)) if narrow else Table()
     table.add_column("", overflow="fold", min_width=10)
     room = None if console.width >= _WIDE else len("-12345.1234")
     table.add_column(architecture, overflow="fold", max_width=room)
+    if spread:
+        table.add_column("seeds", no_wrap=True)
     table.add_column("baseline", no_wrap=True)
     table.add_column("margin", no_wrap=True)
     table.add_column("95 % interval", no_wrap=True)

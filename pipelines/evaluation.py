@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -30,16 +30,31 @@ class Evaluation:
         test: The predictions on test.
         resampled: The task's metric on resamples of validation. They are the same ones for all
             models of a data set, so that two models can be compared; see `difference`.
+        resampled_test: All scores on resamples of test, from which the intervals follow.
+        deviations: Standard deviations of `scores` over seeds; none for a single one.
     """
 
     scores: Scores
     intervals: dict[str, tuple[float, float]]
     test: Predictions
     resampled: list[float]
+    resampled_test: list[Scores] = field(default_factory=list)
+    deviations: Scores = field(default_factory=dict)
 
 
-def evaluate(task: Task, model: keras.Model, data: Dataset) -> Evaluation:
-    """Scores a model on validation, and on test, which nothing else uses."""
+def evaluate(
+    task: Task, model: keras.Model, data: Dataset, *, seed: int | None = None
+) -> Evaluation:
+    """Scores a model on validation, and on test, which nothing else uses.
+
+    Args:
+        task: Has the scores.
+        model: The trained network's model.
+        data: The data set.
+        seed: Of the resamples of test; None takes the recipe's.
+    """
+    if seed is None:
+        seed = task.config.recipe.seed
 
     def scores(sample: Predictions) -> Scores:
         return task.scores(sample, data)
@@ -54,8 +69,8 @@ def evaluate(task: Task, model: keras.Model, data: Dataset) -> Evaluation:
                 # Not the run's seed, which differs from the other model's.
                 resampled = [each[task.metric] for each in _resamples(scores, predictions, seed=0)]
             bar.advance(f"{split} {task.metric} {own[task.metric]:.4f}")
-        found = intervals(scores, predictions, seed=task.config.recipe.seed)
-    return Evaluation(values, found, predictions, resampled)
+        resampled_test = _resamples(scores, predictions, seed=seed)
+    return Evaluation(values, intervals_of(resampled_test), predictions, resampled, resampled_test)
 
 
 def predict(task: Task, model: keras.Model, data: Dataset, split: str) -> Predictions:
@@ -102,8 +117,12 @@ def intervals(
     the training. Overlapping examples, as neighboring windows of a series, are not independent, so
     whole blocks of them are resampled.
     """
-    samples = _resamples(scores, predictions, seed=seed)
-    found = {name: _interval([values[name] for values in samples]) for name in samples[0]}
+    return intervals_of(_resamples(scores, predictions, seed=seed))
+
+
+def intervals_of(resampled: Sequence[Scores]) -> dict[str, tuple[float, float]]:
+    """Returns the 95 % interval of each score from its values on resamples."""
+    found = {name: _interval([values[name] for values in resampled]) for name in resampled[0]}
     return {name: interval for name, interval in found.items() if interval}
 
 

@@ -71,6 +71,8 @@ def register(
     digest: str,
     *,
     resampled: Sequence[float] = (),
+    deviation: float | None = None,
+    seeds: int = 1,
     description: str = "",
 ) -> Version:
     """Logs the SavedModel with the active run, registers it, and sets the alias by `gate`.
@@ -86,6 +88,8 @@ def register(
         baseline: The baseline to beat.
         digest: Digest of the data; values on other data are not compared.
         resampled: The metric on resamples of validation, which decide about ties.
+        deviation: The metric's standard deviation over seeds, where `metrics` are means.
+        seeds: The number of seeds.
         description: What the version's page shows, in Markdown.
     """
     client = mlflow.MlflowClient()
@@ -102,6 +106,8 @@ def register(
         same_data=champion is not None and champion.tags.get("data.digest") == digest,
         difference=evaluation.difference(resampled, _resampled(champion)) if champion else None,
         greater_is_better=task.greater_is_better,
+        deviation=deviation,
+        seeds=seeds,
     )
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
@@ -117,6 +123,7 @@ def register(
         run_id=logged.run_id,
         model_id=logged.model_id,
         tags={
+            **_tags_of_seeds(metric, deviation, seeds),
             f"validation_{metric}": str(value),
             "data.digest": digest,
             "gate": alias or REFUSED,
@@ -141,6 +148,8 @@ def gate(
     same_data: bool,
     difference: tuple[float, float] | None = None,
     greater_is_better: bool = True,
+    deviation: float | None = None,
+    seeds: int = 1,
 ) -> tuple[Alias, str]:
     """Decides a candidate's alias from validation metrics.
 
@@ -157,6 +166,8 @@ def gate(
         difference: 95 % interval of the candidate's value less the champion's. If it contains 0,
             they tie. None: only equal values do.
         greater_is_better: Whether a higher value is better.
+        deviation: The value's standard deviation over seeds, where it is a mean.
+        seeds: The number of seeds.
 
     Returns:
         The alias and the comparison in one sentence.
@@ -164,6 +175,8 @@ def gate(
     sign = 1 if greater_is_better else -1
     value, baseline = round(value, 6), round(baseline, 6)
     own = f"validation {metric} {value:.4f}"
+    if deviation is not None:
+        own += f" ± {deviation:.4f} (mean of {seeds} seeds)"
     if not sign * value > sign * baseline:
         return "", f"no alias: {own} does not beat the baseline's {baseline:.4f}"
     beats = f"{own} beats the baseline's {baseline:.4f}"
@@ -184,6 +197,13 @@ def gate(
     if max(sign * gain, sign * low, sign * high) < 0:
         return CHALLENGER, f"challenger: {beats} but not the {against}"
     return CHALLENGER, f"challenger: {beats} and ties with the {against}"
+
+
+def _tags_of_seeds(metric: str, deviation: float | None, seeds: int) -> dict[str, str]:
+    """Returns the tags of a version whose metric is a mean over seeds."""
+    if deviation is None:
+        return {}
+    return {f"validation_{metric}_deviation": str(deviation), "seeds": str(seeds)}
 
 
 def save_model(path: str, mlflow_model: mlflow.models.Model, saved_model: Path) -> None:

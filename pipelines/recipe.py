@@ -40,5 +40,7 @@ class Recipe:
     """Keras dtype policy of training; the exported model computes in float32."""
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
     """Seed of initialization, shuffling, dropout and augmentation."""
+    seeds: Annotated[int, Between(1, 1000)] = 1
+    """Train with this many seeds, from --seed on; the means of their scores count."""
     optimizer: Optimizer = Optimizer()
     """Optimizer and learning-rate schedule."""

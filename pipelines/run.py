@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
 from matplotlib.figure import Figure
 
-from pipelines import distiller, evaluation, model_registry, tracking
+from pipelines import distiller, evaluation, model_registry, seeds, tracking
 from pipelines.baselines import Baseline, scored, strongest
 from pipelines.catalog import make_task
 from pipelines.config import Config, check_name
@@ -30,10 +30,11 @@ class Result:
     Attributes:
         run: The MLflow run.
         metric: The score that was compared on validation.
-        metrics: Scores as `validation_NAME` and `test_NAME`.
+        metrics: Scores as `validation_NAME` and `test_NAME`; of several seeds, their means.
         intervals: 95 % intervals of test's scores by NAME.
         baseline: The strongest on validation.
         version: The registered version.
+        deviations: Standard deviations of `metrics` over seeds; none for a single one.
     """
 
     run: tracking.TrackedRun
@@ -42,6 +43,7 @@ class Result:
     intervals: dict[str, tuple[float, float]]
     baseline: Baseline
     version: model_registry.Version
+    deviations: Scores = field(default_factory=dict)
 
 
 def run(pipeline: str, config: Config) -> Result:
@@ -57,11 +59,9 @@ def run(pipeline: str, config: Config) -> Result:
         ValidationError: The SavedModel does not compute what the trained model does; nothing is
             registered.
     """
-    with tracking.run(pipeline, config) as tracked, tempfile.TemporaryDirectory() as scratch:
+    with tracking.run(pipeline, config) as tracked:
         with stage("data"):
-            task = make_task(pipeline, config)
-            data = (task.teacher.task if task.teacher else task).load()
-            check_name(config.name or data.name)
+            task, data = load(pipeline, config)
             found = checks.check(_with_note(data, config))
             tracked.data(data, found)
             network = trainer.build(task, data)
@@ -71,19 +71,79 @@ def run(pipeline: str, config: Config) -> Result:
             baselines = _baselines(task, data)
             baseline = strongest(baselines, task.metric, task.greater_is_better)
             bar.advance(f"{baseline.name}, validation {baseline.validation[task.metric]:.4f}")
-        network = trainer.fit(task, network, data, tracked)
-        evaluated = evaluation.evaluate(task, network.model, data)
-        metrics, intervals = evaluated.scores, evaluated.intervals
-        tracked.results(metrics, intervals, baseline, baselines)
-        with stage("figures" if config.figures else "network"):
-            if config.figures:
-                for name, figure in _figures(task, network, data, evaluated.test, baselines):
-                    tracked.figure(name, figure)
-            model = {"network": lambda folder: write_network(network.model, folder)}
-            for name, write in {**model, **task.artifacts(network, data)}.items():
-                write(Path(scratch, name))
-                tracked.folder(Path(scratch, name))
-        signatures = task.signatures(network, data)
+        if config.recipe.seeds == 1:
+            network = trainer.fit(task, network, data, tracked)
+            evaluated = evaluation.evaluate(task, network.model, data)
+        else:
+            network, evaluated = seeds.train(pipeline, config, task, data, tracked)
+        tracked.results(
+            evaluated.scores, evaluated.intervals, baseline, baselines, evaluated.deviations
+        )
+        _keep(task, network, data, evaluated.test, baselines, tracked)
+        description = f"Data set `{data.name}`:\n\n{found.markdown()}"
+        version = _export_and_register(
+            task, network, data, evaluated, baseline, tracked, description=description
+        )
+    return Result(
+        tracked,
+        task.metric,
+        evaluated.scores,
+        evaluated.intervals,
+        baseline,
+        version,
+        evaluated.deviations,
+    )
+
+
+def load(pipeline: str, config: Config) -> tuple[Task, Dataset]:
+    """Returns the task of a config, and its data set; a student's is its teacher's.
+
+    Raises:
+        UserError: An option cannot be used, or the data set cannot be had.
+    """
+    task = make_task(pipeline, config)
+    data = (task.teacher.task if task.teacher else task).load()
+    check_name(config.name or data.name)
+    return task, data
+
+
+def _keep(
+    task: Task,
+    network: Network,
+    data: Dataset,
+    test: Predictions,
+    baselines: list[Baseline],
+    tracked: tracking.TrackedRun,
+) -> None:
+    """Logs the task's figures and artifacts, the network among them."""
+    figures = task.config.figures
+    with stage("figures" if figures else "network"), tempfile.TemporaryDirectory() as scratch:
+        if figures:
+            for name, figure in _figures(task, network, data, test, baselines):
+                tracked.figure(name, figure)
+        model = {"network": lambda folder: write_network(network.model, folder)}
+        for name, write in {**model, **task.artifacts(network, data)}.items():
+            write(Path(scratch, name))
+            tracked.folder(Path(scratch, name))
+
+
+def _export_and_register(
+    task: Task,
+    network: Network,
+    data: Dataset,
+    evaluated: evaluation.Evaluation,
+    baseline: Baseline,
+    tracked: tracking.TrackedRun,
+    *,
+    description: str,
+) -> model_registry.Version:
+    """Exports the network, validates the SavedModel, and registers it; the gate decides its alias.
+
+    Raises:
+        ValidationError: The SavedModel does not compute what the trained model does.
+    """
+    signatures = task.signatures(network, data)
+    with tempfile.TemporaryDirectory() as scratch:
         with stage("export"):
             folder = saved_model.saved_model(
                 network.model,
@@ -98,16 +158,18 @@ def run(pipeline: str, config: Config) -> Result:
         with stage("register") as bar:
             version = model_registry.register(
                 folder,
-                config.name or data.name,
+                task.config.name or data.name,
                 task,
-                metrics,
+                evaluated.scores,
                 baseline,
                 data.digest,
                 resampled=evaluated.resampled,
-                description=f"Data set `{data.name}`:\n\n{found.markdown()}",
+                deviation=evaluated.deviations.get(f"validation_{task.metric}"),
+                seeds=task.config.recipe.seeds,
+                description=description,
             )
             bar.advance(f"{version.name} version {version.number}")
-    return Result(tracked, task.metric, metrics, intervals, baseline, version)
+    return version
 
 
 def _with_note(data: Dataset, config: Config) -> Dataset:

@@ -107,13 +107,17 @@ class TrackedRun:
         intervals: Mapping[str, tuple[float, float]],
         strongest: Baseline,
         baselines: Sequence[Baseline],
+        deviations: Mapping[str, float] | None = None,
     ) -> None:
         """Logs scores with their intervals, the baselines' scores, and the margins between them.
+
+        The deviations of scores over several seeds are `SPLIT_NAME_deviation`.
 
         The strongest baseline's scores are `baseline_SPLIT_NAME`; those of all are in
         `baselines.json`.
         """
         values = dict(metrics)
+        values |= {f"{name}_deviation": value for name, value in (deviations or {}).items()}
         for name, (low, high) in intervals.items():
             values |= {f"test_{name}_low": low, f"test_{name}_high": high}
         for split, scores in (("validation", strongest.validation), ("test", strongest.test)):
@@ -132,6 +136,14 @@ class TrackedRun:
         """Logs scores on validation and test."""
         for split, scores in (("validation", baseline.validation), ("test", baseline.test)):
             mlflow.log_metrics({f"{split}_{name}": score for name, score in scores.items()})
+
+    def evaluation(self, scores: Mapping[str, float]) -> None:
+        """Logs scores as `validation_NAME` and `test_NAME`, where nothing is compared with them."""
+        mlflow.log_metrics(dict(scores))
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Sets tags of the run."""
+        mlflow.set_tags(dict(values))
 
     def figure(self, name: str, figure: Figure) -> None:
         """Logs a figure as `figures/NAME.png`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 
 from pipelines import distiller
@@ -21,7 +23,7 @@ def build(task: Task, data: Dataset) -> Network:
     keras.config.set_dtype_policy(recipe.precision)
     try:
         with strategies.strategy().scope():
-            network = _network(task, data)
+            network = untrained(task, data)
             network.model.compile(
                 optimizer=optimizer(recipe.optimizer, steps * recipe.epochs),
                 loss=task.loss(data),
@@ -34,12 +36,28 @@ def build(task: Task, data: Dataset) -> Network:
     return network
 
 
-def fit(task: Task, network: Network, data: Dataset, log: Log) -> Network:
+def fit(
+    task: Task,
+    network: Network,
+    data: Dataset,
+    log: Log,
+    *,
+    title: str = "train",
+    watchers: Sequence[keras.callbacks.Callback] = (),
+) -> Network:
     """Trains a built network and returns it in float32.
 
     With `patience`, its weights are those of the epoch with the lowest validation loss. With
     `average`, they are averages, of that epoch if there is patience too; validation after each
     epoch already uses the averages, so its values are those of the weights that are kept.
+
+    Args:
+        task: Has recipe, batches and loss.
+        network: As `build` returns it.
+        data: The data set.
+        log: Where each epoch is logged.
+        title: What the progress bar shows beside it, in ten characters.
+        watchers: Callbacks that see each epoch's values after they are logged.
 
     Raises:
         TrainingError: The loss became infinite or no number.
@@ -47,7 +65,7 @@ def fit(task: Task, network: Network, data: Dataset, log: Log) -> Network:
     recipe, model = task.config.recipe, network.model
     steps = batching.steps_per_epoch(data, recipe.batch_size)
     steps += -(-data.sizes["validation"] // recipe.batch_size)
-    with stage("train", recipe.epochs) as bar:
+    with stage(title, recipe.epochs) as bar:
         callbacks: list[keras.callbacks.Callback] = []
         if recipe.optimizer.average:
             callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
@@ -69,7 +87,7 @@ def fit(task: Task, network: Network, data: Dataset, log: Log) -> Network:
             batching.training_batches(task, data),
             validation_data=batching.evaluation_batches(task, data.validation, recipe.batch_size),
             epochs=recipe.epochs,
-            callbacks=callbacks,
+            callbacks=[*callbacks, *watchers],
             shuffle=False,  # The batches come shuffled.
             verbose=0,
         )
@@ -81,11 +99,12 @@ def fit(task: Task, network: Network, data: Dataset, log: Log) -> Network:
     if recipe.precision == "float32":
         return network
     # Mixed precision is for training: the exported model computes in float32.
-    exported = _network(task, data)
+    exported = untrained(task, data)
     exported.model.set_weights(model.get_weights())
     return exported
 
 
-def _network(task: Task, data: Dataset) -> Network:
+def untrained(task: Task, data: Dataset) -> Network:
+    """Returns a network as it is before training; a student's is adapted to its teacher."""
     network = task.network(data)
     return distiller.adapt(task.teacher, network) if task.teacher else network

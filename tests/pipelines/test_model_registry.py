@@ -151,6 +151,8 @@ def register(
     baseline: float = 0.5,
     task: Task = CLASSIFIER,
     resampled: Sequence[float] = (),
+    deviation: float | None = None,
+    seeds: int = 1,
 ):
     metric = task.metric
     with mlflow.start_run():
@@ -162,6 +164,8 @@ def register(
             Baseline("random", {metric: baseline}, {metric: 0.9}, NO_PREDICTIONS),
             digest,
             resampled=resampled,
+            deviation=deviation,
+            seeds=seeds,
         )
 
 
@@ -214,6 +218,25 @@ def test_the_champion_s_resamples_decide_about_a_tie(store, linear_model, monkey
 
     monkeypatch.setattr(mlflow.artifacts, "load_dict", lost)
     assert register(linear_model, 0.72, resampled=[0.5, 0.6, 0.7]).alias == "champion"
+
+
+def test_means_of_seeds_and_single_values_are_compared(store, linear_model):
+    """A version keeps the mean, by which later ones are judged, with its deviation."""
+    assert register(linear_model, 0.7, resampled=[0.6, 0.7, 0.8]).alias == "champion"
+    mean = register(linear_model, 0.75, resampled=[0.65, 0.75, 0.85], deviation=0.02, seeds=3)
+    assert mean.alias == "champion"
+    assert mean.reason.startswith(
+        "champion: validation accuracy 0.7500 ± 0.0200 (mean of 3 seeds) beats the baseline's "
+        "0.5000 and the 0.7000 of champion version 1"
+    )
+    tags = mlflow.MlflowClient().get_model_version("linear", "2").tags
+    assert float(tags["validation_accuracy"]) == 0.75
+    assert float(tags["validation_accuracy_deviation"]) == 0.02
+    assert tags["seeds"] == "3"
+    single = register(linear_model, 0.76, resampled=[0.64, 0.77, 0.86])
+    assert single.alias == "challenger"
+    assert "ties with the 0.7500 of champion version 2" in single.reason
+    assert "seeds" not in mlflow.MlflowClient().get_model_version("linear", "3").tags
 
 
 def test_where_less_is_better_the_champion_has_the_lowest_error(store, linear_model):
