@@ -57,6 +57,8 @@ class Config:
 
     # Hyperparameters that --model.NAME may give to a head on top of the architecture.
     head_hyperparameters: ClassVar[tuple[str, ...]] = ()
+    # Whether targets are classes of the data set, which the loss may weight.
+    has_classes: ClassVar[bool] = False
 
     @property
     def title(self) -> str:
@@ -137,9 +139,9 @@ def check(config: Config) -> None:
     for option, between in bounds(type(config)).items():
         if not between.low <= values[option] <= between.high:
             raise UserError(f"--{option} must be {between}, not {values[option]}")
-    optimizer = config.recipe.optimizer
-    if optimizer.schedule == "inverse_sqrt" and not optimizer.warmup:
-        raise UserError("--optimizer.schedule inverse_sqrt needs --optimizer.warmup above 0")
+    config.recipe.check()
+    if config.recipe.class_weights and not config.has_classes:
+        raise UserError("--class_weights is for classification and segmentation")
     _check_labels(config)
     config.check()
 

@@ -55,7 +55,9 @@ class Distiller(keras.Model):
             # Where a text has fewer masked tokens than others, position 0 stands for none.
             weight = {"masked_lm": x["mask_positions"] > 0}
         soft = soft_loss(teacher_outputs, y_pred, weight, self.temperature)
-        return (1 - self.alpha) * own + self.alpha * soft
+        # Penalties of weights are a part of `own`, and count in full.
+        penalties = sum(self.losses, start=0.0)
+        return (1 - self.alpha) * own + self.alpha * (soft + penalties)
 
 
 def soft_loss(teacher: Any, student: Any, weight: Any, temperature: float) -> Any:
@@ -115,6 +117,7 @@ def training_model(
         loss=loss,
         weighted_metrics=metrics,
         jit_compile=student.jit_compile,
+        steps_per_execution=student.steps_per_execution,
     )
     return distiller
 

@@ -31,3 +31,5 @@ class ImageConfig(Config):
     """Height and width in pixels to which images are resized; 0 keeps their common size."""
     augmentation: Augmentation = Augmentation()
     """Augmentation of training images."""
+
+    has_classes = True

@@ -30,6 +30,7 @@ class TextConfig(Config):
     """Export signatures that take strings; without them, token ids need no TF-Text ops."""
 
     head_hyperparameters = ("pooling",)
+    has_classes = True
 
     def check(self) -> None:
         """Raises `UserError` if options of encoders are chosen for another network."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 from pipelines import distiller
 from pipelines.datasets.dataset import Dataset
 from pipelines.progress import stage
 from pipelines.task import Network, Task
-from pipelines.training import batching, strategies
+from pipelines.training import batching, freezing, losses, monitor, strategies
 from pipelines.training.callbacks import Epochs, Log, Samples
 from pipelines.training.optimizers import optimizer
 
@@ -18,22 +19,44 @@ from pipelines.training.optimizers import optimizer
 def build(task: Task, data: Dataset) -> Network:
     """Builds and compiles a network, seeded, in its precision and on every GPU there is."""
     recipe = task.config.recipe
+    if recipe.deterministic:
+        tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(recipe.seed)
-    steps = batching.steps_per_epoch(data, recipe.batch_size)
     keras.config.set_dtype_policy(recipe.precision)
     try:
         with strategies.strategy().scope():
             network = untrained(task, data)
-            network.model.compile(
-                optimizer=optimizer(recipe.optimizer, steps * recipe.epochs),
-                loss=task.loss(data),
-                weighted_metrics=task.metrics(data),
-                # XLA would compile again for every length.
-                jit_compile=False if batching.is_sequence(data.train) else "auto",
-            )
+            _compile(task, data, network.model)
     finally:
         keras.config.set_dtype_policy("float32")
     return network
+
+
+def _compile(task: Task, data: Dataset, model: keras.Model) -> None:
+    """Compiles a network as its recipe says, with its frozen layers."""
+    recipe = task.config.recipe
+    size, is_sequence = data.sizes["train"], batching.is_sequence(data.train)
+    monitor.monitor(task, data)  # An unknown one is an error before training.
+    losses.penalize(model, recipe.l1, recipe.l2)
+    rates = freezing.rates(model, recipe.layer_decay)
+    freezing.freeze(model, recipe.freeze)
+    # XLA would compile again for every length of sequences.
+    automatic = False if is_sequence else "auto"
+    model.compile(
+        optimizer=optimizer(
+            recipe.optimizer,
+            batching.steps_per_epoch(data, recipe.batch_size),
+            epochs=recipe.epochs,
+            last_batch=1.0 if is_sequence else _share(size, recipe.batch_size),
+            rates=rates,
+        ),
+        loss=losses.loss(task, data, model),
+        weighted_metrics=task.metrics(data),
+        steps_per_execution=recipe.steps_per_execution,
+        jit_compile={"auto": automatic, "true": True, "false": False}[recipe.jit_compile],
+    )
+    if recipe.unfreeze_every:
+        freezing.build_for_all(model)
 
 
 def fit(
@@ -47,7 +70,7 @@ def fit(
 ) -> Network:
     """Trains a built network and returns it in float32.
 
-    With `patience`, its weights are those of the epoch with the lowest validation loss. With
+    With `patience`, its weights are those of the epoch with the best `monitor`. With
     `average`, they are averages, of that epoch if there is patience too; validation after each
     epoch already uses the averages, so its values are those of the weights that are kept.
 
@@ -72,16 +95,19 @@ def fit(
         callbacks.append(Epochs(log, bar, recipe, data.sizes["train"], steps))
         if sample := task.sampler(network, data):
             callbacks.append(Samples(log, sample))
+        watched = monitor.monitor(task, data)
         stopping = keras.callbacks.EarlyStopping(
-            patience=recipe.patience, restore_best_weights=True
+            watched.name, patience=recipe.patience, mode=watched.mode, restore_best_weights=True
         )
         if recipe.patience:
             callbacks.append(stopping)
+        if recipe.unfreeze_every:
+            callbacks.append(freezing.Unfreezing(model, recipe.unfreeze_every))
         fitted = model
         if task.teacher:
             with strategies.strategy().scope():
                 fitted = distiller.training_model(
-                    task.teacher, model, loss=task.loss(data), metrics=task.metrics(data)
+                    task.teacher, model, loss=model.loss, metrics=task.metrics(data)
                 )
         history = fitted.fit(
             batching.training_batches(task, data),
@@ -94,7 +120,7 @@ def fit(
         if recipe.patience:
             kept = "averaged weights" if recipe.optimizer.average else "weights"
             best = stopping.best_epoch + 1
-            bar.finish(f"keeps the {kept} of epoch {best}, with the lowest validation loss")
+            bar.finish(f"keeps the {kept} of epoch {best}, with {watched}")
     log.history(history.history)
     if recipe.precision == "float32":
         return network
@@ -108,3 +134,8 @@ def untrained(task: Task, data: Dataset) -> Network:
     """Returns a network as it is before training; a student's is adapted to its teacher."""
     network = task.network(data)
     return distiller.adapt(task.teacher, network) if task.teacher else network
+
+
+def _share(size: int, batch_size: int) -> float:
+    """Returns the size of the last batch of `size` examples, as a fraction of `batch_size`."""
+    return ((size - 1) % batch_size + 1) / batch_size

@@ -10,7 +10,7 @@ import pytest
 from pipelines.catalog import PIPELINES
 from pipelines.config import Config, check
 from pipelines.errors import UserError
-from pipelines.recipe import Optimizer, Recipe
+from pipelines.recipe import Optimizer
 
 BOUNDS: list[tuple[str, str, Any, Any]] = [
     ("image_classification", "epochs", 1, 0),
@@ -88,8 +88,46 @@ def test_an_unknown_architecture_is_an_error():
         check(Config(architecture="resnet9"))
 
 
-def test_inverse_square_root_decay_needs_a_warmup():
-    optimizer = Optimizer(schedule="inverse_sqrt", warmup=0.0)
-    config = replace(PIPELINES["image_classification"].defaults, recipe=Recipe(optimizer=optimizer))
-    with pytest.raises(UserError, match=r"inverse_sqrt needs --optimizer\.warmup above 0"):
-        check(config)
+WRONG = [
+    ({"schedule": "inverse_sqrt", "warmup": 0.0}, "schedule inverse_sqrt needs .*warmup above 0"),
+    ({"schedule": "one_cycle", "warmup": 0.0}, "schedule one_cycle needs .*warmup above 0"),
+    ({"schedule": "step"}, r"schedule step needs --optimizer\.milestones, as \[30,60,80\]"),
+    ({"schedule": "step", "milestones": [3, 2]}, r"milestones must be epochs in rising order"),
+    ({"schedule": "step", "milestones": [3, 40]}, "milestones must be below --epochs 40, not 40"),
+    ({"milestones": [3]}, "milestones is for the schedule step, not for cosine"),
+    ({"power": 2.0}, "power is for the schedule polynomial, not for cosine"),
+    ({"momentum": 0.9}, "momentum is for sgd and rmsprop, not for adamw"),
+    ({"name": "sgd", "beta_1": 0.9}, "beta_1 is for adam and adamw and lamb and lion, not for sgd"),
+    ({"name": "lion", "epsilon": 1e-6}, "epsilon is for .*, not for lion"),
+    ({"name": "sgd", "nesterov": True}, "nesterov needs --optimizer.momentum above 0"),
+    ({"clip_norm": 1.0, "clip_value": 0.1}, "clip_value cannot be beside --optimizer.clip_norm"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG)
+def test_options_of_the_optimizer_that_do_not_go_together_are_an_error(options, message):
+    defaults = PIPELINES["image_classification"].defaults
+    recipe = replace(defaults.recipe, optimizer=Optimizer(**options))
+    with pytest.raises(UserError, match=f"^--optimizer.{message}"):
+        check(replace(defaults, recipe=recipe))
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "options", "message"),
+    [
+        ("image_classification", {"freeze": "conv("}, r"^--freeze must be a regular expression"),
+        (
+            "image_classification",
+            {"class_weights": "even"},
+            "must be balanced, or weights .*'even'",
+        ),
+        ("image_classification", {"class_weights": "[1,-2]"}, "that are not negative"),
+        ("translation", {"class_weights": "balanced"}, "for classification and segmentation"),
+        ("question_answering", {"class_weights": "balanced"}, "for classification"),
+        ("forecasting", {"label_smoothing": 0.1}, "for targets that are classes, not for numbers"),
+    ],
+)
+def test_options_of_the_recipe_that_cannot_be_used_are_an_error(pipeline, options, message):
+    defaults = PIPELINES[pipeline].defaults
+    with pytest.raises(UserError, match=message):
+        check(replace(defaults, recipe=replace(defaults.recipe, **options)))

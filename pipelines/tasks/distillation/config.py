@@ -25,6 +25,7 @@ class DistillationConfig(Config):
     """Initialize an encoder of BERT's family from its teacher's layers (Sanh et al. 2019)."""
 
     head_hyperparameters = ("pooling",)
+    has_classes = True  # Where its teacher has some.
 
     def check(self) -> None:
         """Raises `UserError` for a data set, or a part of one, other than the teacher's."""

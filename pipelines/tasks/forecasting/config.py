@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pipelines.bounds import Between
 from pipelines.config import Config, Pipeline
+from pipelines.errors import UserError
 from pipelines.recipe import Optimizer, Recipe
 
 
@@ -34,6 +35,11 @@ class ForecastingConfig(Config):
     """Forecast horizon in steps."""
     scaling: Literal["auto", "series", "window"] = "auto"
     """Standardize by the training split or by each input window; auto: by window if several."""
+
+    def check(self) -> None:
+        """Raises `UserError` for options of classes."""
+        if self.recipe.label_smoothing:
+            raise UserError("--label_smoothing is for targets that are classes, not for numbers")
 
 
 PIPELINE = Pipeline(

@@ -24,6 +24,8 @@ class PretrainingConfig(TextConfig):
     whole_words: bool = False
     """Mask whole words, with all their WordPieces."""
 
+    has_classes = False
+
     def check(self) -> None:
         """Raises `UserError` for a network that is no encoder, and for dropout of words."""
         if not is_encoder(self.architecture):

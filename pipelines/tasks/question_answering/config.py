@@ -14,6 +14,8 @@ from pipelines.text.config import TextConfig, is_encoder
 class QuestionAnsweringConfig(TextConfig):
     """Question answering options."""
 
+    has_classes = False
+
     def check(self) -> None:
         """Raises `UserError` for a network that is no encoder."""
         if not is_encoder(self.architecture):

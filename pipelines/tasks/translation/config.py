@@ -28,8 +28,6 @@ class TranslationConfig(Config):
     """Beam width; 1 is greedy search."""
     length_penalty: Annotated[float, Between(0.0, 10.0)] = 1.4
     """Exponent of the length penalty (Wu et al. 2016); 0 compares plain log-probabilities."""
-    label_smoothing: Annotated[float, Between(0.0, 0.9)] = 0.1
-    """Label smoothing (Szegedy et al. 2016)."""
     text_signature: bool = True
     """Export signatures that take strings; without them, token ids need no TF-Text ops."""
 
@@ -51,6 +49,7 @@ PIPELINE = Pipeline(
         recipe=Recipe(
             epochs=9,
             batch_size=64,
+            label_smoothing=0.1,
             optimizer=Optimizer(learning_rate=2e-3, schedule="inverse_sqrt", warmup=0.2),
         ),
     ),

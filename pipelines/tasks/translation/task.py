@@ -68,7 +68,6 @@ from pipelines.tasks.translation.decoding import (
     translator,
 )
 from pipelines.tasks.translation.figures import figures
-from pipelines.tasks.translation.losses import SmoothedCrossEntropy
 from pipelines.tasks.translation.metrics import scores
 from pipelines.tasks.translation.signatures import signatures, text_translator
 from pipelines.text.examples import json_lines
@@ -116,7 +115,9 @@ class Translation(Task[TranslationConfig, ParallelTexts]):
         )
 
     def loss(self, data: ParallelTexts) -> keras.Loss:
-        return SmoothedCrossEntropy(self.config.label_smoothing)
+        return keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="mean_with_sample_weight"
+        )
 
     def metrics(self, data: ParallelTexts) -> list[keras.Metric]:
         return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
