@@ -10,13 +10,13 @@ from keras import ops
 
 from pipelines.recipe import Optimizer
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
-
 # One cycle begins at this fraction of its peak, and ends at that one.
 _CYCLE_START, _CYCLE_END = 1 / 25, 1 / 25e4
 
 
-def schedule(config: Optimizer, updates: int, epochs: int = 1) -> Schedule:
+def schedule(
+    config: Optimizer, updates: int, epochs: int = 1
+) -> keras.optimizers.schedules.LearningRateSchedule:
     """Returns a linear warmup from 0 and what follows it.
 
     One cycle (Smith & Topin, "Super-Convergence", 2018) rises to its peak during the warmup, from
@@ -47,7 +47,7 @@ def schedule(config: Optimizer, updates: int, epochs: int = 1) -> Schedule:
             warmup_target=peak,
             warmup_steps=max(1, warmup),
         )
-    after: dict[str, Callable[[], Schedule]] = {
+    after: dict[str, Callable[[], Any]] = {
         "constant": lambda: schedules.PolynomialDecay(peak, rest, end_learning_rate=peak),
         "linear": lambda: schedules.PolynomialDecay(peak, rest, end_learning_rate=0.0),
         "polynomial": lambda: schedules.PolynomialDecay(
@@ -64,10 +64,12 @@ def schedule(config: Optimizer, updates: int, epochs: int = 1) -> Schedule:
 
 
 @keras.saving.register_keras_serializable(package="pipelines")
-class Warmup(Schedule):
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warmup from 0 to a peak, then another schedule, which begins there."""
 
-    def __init__(self, after: Schedule, peak: float, warmup_steps: int) -> None:
+    def __init__(
+        self, after: keras.optimizers.schedules.LearningRateSchedule, peak: float, warmup_steps: int
+    ) -> None:
         """Takes the schedule, the peak, and the step at which it is reached."""
         super().__init__()
         self.after, self.peak, self.warmup_steps = after, peak, warmup_steps
@@ -89,7 +91,7 @@ class Warmup(Schedule):
 
 
 @keras.saving.register_keras_serializable(package="pipelines")
-class InverseSquareRoot(Schedule):
+class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warmup to a peak, then decay with the inverse square root of the step.
 
     Vaswani et al., "Attention Is All You Need", 2017, equation 3, where the peak follows from the

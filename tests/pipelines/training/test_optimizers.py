@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -91,7 +92,9 @@ def test_a_factor_scales_the_learning_rate_and_the_decay_of_its_variable():
         ({}, (-2.0, -3.0)),
     ],
 )
-def test_gradients_are_clipped_by_value_by_norm_and_by_the_norm_of_all(clip, expected):
+def test_gradients_are_clipped_by_value_by_norm_and_by_the_norm_of_all(
+    clip: Any, expected: Any
+) -> None:
     config = Optimizer(name="sgd", learning_rate=1.0, weight_decay=0.0, warmup=0.0, **clip)
     variables = [keras.Variable(np.ones(1, "float32"), name=name) for name in ("bias", "kernel")]
     # Constant, as the cosine of the first step is 1.
@@ -104,8 +107,12 @@ def test_gradients_are_clipped_by_value_by_norm_and_by_the_norm_of_all(clip, exp
 def test_accumulated_gradients_are_those_of_the_large_batch(name, batch_size, accumulate):
     """With a last batch that is short and a last update of fewer batches, in 3 epochs of 50."""
     own = Optimizer(
-        **({"momentum": 0.9} if name == "sgd" else {}),
-        **{"name": name, "learning_rate": 0.02, "average": 0.9, "clip_norm": 0.5, "warmup": 0.3},
+        name=name,
+        learning_rate=0.02,
+        momentum=0.9 if name == "sgd" else 0.0,
+        average=0.9,
+        clip_norm=0.5,
+        warmup=0.3,
     )
     large = train(own, 50, batch_size * accumulate, epochs=3)
     small = train(replace(own, accumulate=accumulate), 50, batch_size, epochs=3)
