@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from architectures import plugins
@@ -84,6 +85,21 @@ def get(name: str) -> Pipeline:
     raise UserError(
         f"unknown pipeline {name!r}; {nearest(name, known)}known are: {', '.join(known)}"
     )
+
+
+def recipe(pipeline: str, name: str) -> ModuleType:
+    """Returns the module of a recipe: `CONFIG`, and a docstring that says what to expect.
+
+    Raises:
+        UserError: The pipeline has none of this name.
+    """
+    known = get(pipeline).recipes
+    if name not in known:
+        there = ", ".join(known) or "none"
+        raise UserError(
+            f"{pipeline} has no recipe {name!r}; {nearest(name, known)}there are: {there}"
+        )
+    return importlib.import_module(known[name])
 
 
 def check_teacher(config: Config) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import jsonargparse
 from jsonargparse import Namespace
 
 from architectures.words import nearest
-from pipelines import catalog
+from pipelines import catalog, option_groups
 from pipelines.bounds import Between, bounds
 from pipelines.config import Config
 from pipelines.errors import UserError
@@ -43,6 +44,10 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
     parser = _parser(name, defaults)
     try:
         chosen = parser.parse_args(options)
+        if chosen.recipe:
+            defaults = _of_recipe(name, chosen.recipe)
+            parser.set_defaults(defaults.options())
+            chosen = parser.parse_args(options)
         if chosen.architecture != defaults.architecture:
             # The default hyperparameters are the default architecture's.
             parser.set_defaults({"model": {}})
@@ -56,6 +61,21 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
     kind = type(defaults)
     own, recipe = ({f.name: values.get(f.name) for f in fields(c)} for c in (kind, Recipe))
     return name, kind(**own | {"recipe": Recipe(**recipe)})
+
+
+def _of_recipe(pipeline: str, recipe: str) -> Config:
+    """Returns the config of a recipe, which says its name; lists them and exits for "?".
+
+    Raises:
+        UserError: There is none of this name.
+    """
+    if recipe == "?":
+        for name in catalog.get(pipeline).recipes:
+            module = catalog.recipe(pipeline, name)
+            print(f"{name:<22}{(module.__doc__ or '').partition(chr(10))[0]}")
+        sys.exit(0)
+    config = catalog.recipe(pipeline, recipe).CONFIG
+    return replace(config, recipe=replace(config.recipe, recipe=recipe))
 
 
 def _option(argument: str) -> str:
@@ -91,6 +111,7 @@ def _parser(pipeline: str, defaults: Config) -> jsonargparse.ArgumentParser:
     for action in parser._actions:
         if action.dest in options:
             action.help = f"{action.help}{_details(action.default, limits.get(action.dest))}"
+    option_groups.group(parser, pipeline, defaults)
     return parser
 
 

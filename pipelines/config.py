@@ -9,6 +9,7 @@ task are in a subclass of `Config`, as `ImageConfig` in `pipelines/image/config.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar
 
@@ -101,12 +102,15 @@ class Pipeline:
         defaults: The default config; its class has the pipeline's options.
         distillable: Whether its networks' outputs are logits over classes or tokens, so that a
             student can learn from them.
+        recipes: Recipes by name: a module, whose docstring says in its first line what it trains,
+            and then what to expect, and whose `CONFIG` takes the place of `defaults`.
     """
 
     summary: str
     task: str
     defaults: Config
     distillable: bool = False
+    recipes: Mapping[str, str] = field(default_factory=dict)
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -38,6 +38,7 @@ BELOW = {
         *("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),
         "pipelines.training",
     ),
+    "pipelines.recipes": ("pipelines", "pipelines.image", "pipelines.text"),
     "pipelines.datasets": ("architectures", "pipelines", "pipelines.datasets.builders"),
     "pipelines.datasets.builders": (
         *("pipelines", "pipelines.datasets", "pipelines.datasets.extracts", "pipelines.text"),
@@ -129,18 +130,22 @@ def test_imports_point_downward(package):
         if folder(module) == package
         for other in arrows(module)
         if folder(other) not in (package, *BELOW[package])
-        # The table of pipelines has each task's row.
-        and not (module == "pipelines.catalog" and other.endswith(".config"))
+        # The table of pipelines has each task's row, and recipes have its options.
+        and not (
+            (module == "pipelines.catalog" or package == "pipelines.recipes")
+            and other.endswith(".config")
+        )
     ]
     assert upward == []
 
 
-def test_nothing_below_the_tasks_imports_a_task_but_the_table_its_row():
+def test_nothing_below_the_tasks_imports_a_task_but_the_table_and_recipes_its_row():
     for module in MODULES:
         if module.startswith("pipelines") and not module.startswith("pipelines.tasks"):
             tasks = {name for name in arrows(module) if name.startswith("pipelines.tasks.")}
             rows = {name for name in tasks if name.endswith(".config")}
-            assert tasks == (rows if module == "pipelines.catalog" else set()), module
+            has_rows = module == "pipelines.catalog" or folder(module) == "pipelines.recipes"
+            assert tasks == (rows if has_rows else set()), module
 
 
 def test_the_server_needs_only_the_protocol_of_the_rest():

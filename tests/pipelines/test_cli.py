@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import architectures
+from pipelines import catalog
 from pipelines.bounds import bounds
 from pipelines.catalog import PIPELINES
 from pipelines.cli import parse
@@ -103,7 +104,11 @@ IMAGES = {
 }
 OWN = {
     ImageConfig: IMAGES,
-    SegmentationConfig: {**IMAGES, "class_share": NUMBER},
+    SegmentationConfig: {
+        **IMAGES,
+        "class_share": NUMBER,
+        "loss": st.sampled_from(["cross_entropy", "focal", "dice"]),
+    },
     TextConfig: TEXTS,
     QuestionAnsweringConfig: TEXTS,
     BertPretrainingConfig: {
@@ -342,3 +347,69 @@ def test_a_pipeline_has_only_the_options_of_its_task():
     assert "horizon" not in options["image_classification"]
     with pytest.raises(UserError, match="--horizon"):
         parse(["image_classification", "--horizon", "3"])
+
+
+RECIPES = [(name, recipe) for name, row in PIPELINES.items() for recipe in row.recipes]
+
+
+@pytest.mark.parametrize(("pipeline", "recipe"), RECIPES)
+def test_a_recipe_takes_the_place_of_the_defaults_and_other_options_that_of_its(pipeline, recipe):
+    module = catalog.recipe(pipeline, recipe)
+    _, config = parse([pipeline, "--recipe", recipe])
+    assert config == replace(module.CONFIG, recipe=replace(module.CONFIG.recipe, recipe=recipe))
+    assert config.parameters()["recipe"] == recipe
+    check(config)
+    # Its command is what the docstring shows.
+    assert f"python -m pipelines {pipeline} --recipe {recipe}" in module.__doc__
+    assert "Hardware: " in module.__doc__
+    _, changed = parse([pipeline, "--epochs", "99", "--recipe", recipe, "--model.own", "3"])
+    assert changed.recipe == replace(config.recipe, epochs=99)
+    assert changed.model == {**config.model, "own": 3}
+    _, other = parse([pipeline, "--recipe", recipe, "--architecture", "mlp"])
+    assert (other.architecture, other.model) == ("mlp", {})
+
+
+def test_the_file_of_a_run_with_a_recipe_gives_it_again(tmp_path):
+    chosen = parse(["image_classification", "--recipe", "resnet20_cifar10", "--seed", "3"])
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.dump(chosen[1].options(), default_flow_style=False))
+    assert parse(["image_classification", "--config", str(file)]) == chosen
+    file.write_text("recipe: resnet20_cifar10\nseed: 3\n")
+    assert parse(["image_classification", "--config", str(file)]) == chosen
+
+
+def test_recipes_are_listed_also_for_a_wrong_name(capsys):
+    with pytest.raises(SystemExit) as left:
+        parse(["image_classification", "--recipe", "?"])
+    assert left.value.code == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == ["resnet50_imagenet", "resnet20_cifar10"]
+    assert listed[1].endswith("ResNet-20 on CIFAR-10 in 200 epochs.")
+    message = (
+        "no recipe 'resnet20'; the nearest is .*there are: resnet50_imagenet, resnet20_cifar10"
+    )
+    with pytest.raises(UserError, match=message):
+        parse(["image_classification", "--recipe", "resnet20"])
+    with pytest.raises(UserError, match="forecasting has no recipe 'x'; there are: none"):
+        parse(["forecasting", "--recipe", "x"])
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_begins_with_what_people_change_daily_and_groups_the_rest(
+    columns, monkeypatch, capsys
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit):
+        parse(["image_segmentation", "--help"])
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= columns + 12  # A long choice is not wrapped.
+    titles = re.findall(r"^(\S.*):$", shown, re.MULTILINE)
+    assert titles[:3] == ["options", "daily options", "image segmentation options"]
+    daily, later = shown.split("image segmentation options:")
+    for option in ("--dataset", "--recipe", "--epochs", "--optimizer.learning_rate"):
+        assert f"  {option} " in daily
+        assert f"  {option} " not in later
+    # Each option once, and in no group that has none.
+    options = re.findall(r"^  (--[\w.]+)", shown, re.MULTILINE)
+    assert len(options) == len(set(options))
+    assert not re.search(r":\n\n", shown)

@@ -20,4 +20,8 @@ PIPELINE = Pipeline(
         augmentation=Augmentation(shift=0.1, rotation=0.04, zoom=0.1),
     ),
     distillable=True,
+    recipes={
+        "resnet50_imagenet": "pipelines.recipes.resnet50_imagenet",
+        "resnet20_cifar10": "pipelines.recipes.resnet20_cifar10",
+    },
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pipelines.bounds import Between
 from pipelines.config import Pipeline
+from pipelines.errors import UserError
 from pipelines.image.config import ImageConfig
 from pipelines.recipe import Optimizer, Recipe
 
@@ -17,6 +18,14 @@ class SegmentationConfig(ImageConfig):
 
     class_share: Annotated[float, Between(0.0, 0.5)] = 0.001
     """Fraction of all pixels below which a value of masks without named classes is void."""
+    loss: Literal["cross_entropy", "focal", "dice", "cross_entropy+dice"] = "cross_entropy"
+    """Loss: focal (Lin et al. 2017) favors pixels in doubt, dice (Milletari 2016) rare classes."""
+
+    def check(self) -> None:
+        """Raises `UserError` for weights of classes in a loss that has none."""
+        for option in ("label_smoothing", "class_weights"):
+            if self.loss == "dice" and getattr(self.recipe, option):
+                raise UserError(f"--{option} is for the other losses, not for --loss dice alone")
 
 
 PIPELINE = Pipeline(
@@ -29,4 +38,5 @@ PIPELINE = Pipeline(
         recipe=Recipe(epochs=20, batch_size=8, optimizer=Optimizer(learning_rate=5e-3)),
     ),
     distillable=True,
+    recipes={"unet_pets": "pipelines.recipes.unet_pets"},
 )

@@ -41,7 +41,7 @@ from pipelines.image.preprocessing import augmentation, scale
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import Network, Task
-from pipelines.tasks.image_segmentation import baselines, metrics, signatures
+from pipelines.tasks.image_segmentation import baselines, losses, metrics, signatures
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.image_segmentation.data import (
     IGNORE_ID,
@@ -76,7 +76,7 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
             raise
 
     def loss(self, data: SegmentedImages) -> keras.Loss:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORE_ID)
+        return losses.loss(self.config.loss)
 
     def metrics(self, data: SegmentedImages) -> list[keras.Metric]:
         classes = len(data.class_names)

@@ -38,4 +38,5 @@ PIPELINE = Pipeline(
         ),
     ),
     distillable=True,
+    recipes={"char_gpt_shakespeare": "pipelines.recipes.char_gpt_shakespeare"},
 )

@@ -36,4 +36,5 @@ PIPELINE = Pipeline(
             optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
         ),
     ),
+    recipes={"bert_squad": "pipelines.recipes.bert_squad"},
 )

@@ -27,4 +27,5 @@ PIPELINE = Pipeline(
         ),
     ),
     distillable=True,
+    recipes={"bert_glue": "pipelines.recipes.bert_glue"},
 )

@@ -53,4 +53,5 @@ PIPELINE = Pipeline(
             optimizer=Optimizer(learning_rate=2e-3, schedule="inverse_sqrt", warmup=0.2),
         ),
     ),
+    recipes={"transformer_wmt14": "pipelines.recipes.transformer_wmt14"},
 )

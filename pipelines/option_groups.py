@@ -1,0 +1,79 @@
+"""The order in which `--help` shows options: what people change daily first, the rest grouped."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Collection, Iterator
+
+from pipelines.config import Config
+from pipelines.recipe import Recipe
+
+# Titles with options, or beginnings of options, in the order of the help. An option is in the first
+# group that names it.
+_GROUPS: dict[str, tuple[str, ...]] = {
+    "daily options": (
+        *("dataset", "teacher", "recipe", "architecture", "model", "weights", "encoder"),
+        *("epochs", "batch_size", "optimizer.learning_rate", "patience", "seed", "seeds"),
+        *("name", "resume"),
+    ),
+    "augmentation of training examples": ("augmentation.", "word_dropout", "token_cutoff"),
+    "optimizer and learning-rate schedule": ("optimizer.",),
+    "loss": ("loss", "label_smoothing", "class_weights", "l1", "l2"),
+    "fine-tuning": ("freeze", "freeze_layers", "unfreeze_every", "layer_decay"),
+    "devices and speed": (
+        *("precision", "strategy", "jit_compile", "steps_per_execution", "deterministic"),
+        "data_service",
+    ),
+    "diagnosis": ("diagnose", "find_learning_rate"),
+    "checkpoints and early stopping": ("monitor", "checkpoint", "on_nan"),
+    "data": ("max_examples", "data_dir", "manual_dir"),
+    "own files": ("skip_bad", "split_seed", "separator", "encoding"),
+    "tracking": ("figures", "run_name", "tag", "note"),
+}
+_OWN, _TRAINING = "{} options", "other options of training"
+
+
+def group(parser: argparse.ArgumentParser, pipeline: str, defaults: Config) -> None:
+    """Shows a parser's options in groups."""
+    recipe = {each.name for each in dataclasses.fields(Recipe)}
+    options = {action.dest: action for action in parser._actions}
+    chosen: dict[str, list[argparse.Action]] = {}
+    own = _OWN.format(pipeline.replace("_", " "))
+    for title, names in _titles(own):
+        chosen[title] = [options[option] for option in _matching(options, names)]
+        for action in chosen[title]:
+            del options[action.dest]
+    for option in [*defaults.parameters(), "model"]:
+        if option in options:
+            title = _TRAINING if option in recipe else own
+            chosen[title].append(options.pop(option))
+    moved = {id(action) for actions in chosen.values() for action in actions}
+    for existing in parser._action_groups:
+        existing._group_actions[:] = [
+            action for action in existing._group_actions if id(action) not in moved
+        ]
+    for option, action in options.items():
+        if f"{option}." in "".join(f"{name} " for name in defaults.parameters()):
+            action.help = argparse.SUPPRESS  # A file of a group's options; --config has all.
+    for title, actions in chosen.items():
+        parser.add_argument_group(title)._group_actions.extend(actions)
+
+
+def _titles(own: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yields all titles in order; what a task has besides comes after the daily options."""
+    for number, (title, names) in enumerate(_GROUPS.items()):
+        yield title, names
+        if not number:
+            yield own, ()
+    yield _TRAINING, ()
+
+
+def _matching(options: Collection[str], names: tuple[str, ...]) -> list[str]:
+    """Returns the options that are among `names`, or begin like one that ends in a point."""
+    return [
+        option
+        for name in names
+        for option in options
+        if option == name or (name[-1] == "." and option.startswith(name))
+    ]
