@@ -360,8 +360,9 @@ def test_a_recipe_takes_the_place_of_the_defaults_and_other_options_that_of_its(
     assert config.parameters()["recipe"] == recipe
     check(config)
     # Its command is what the docstring shows.
-    assert f"python -m pipelines {pipeline} --recipe {recipe}" in module.__doc__
-    assert "Hardware: " in module.__doc__
+    text = module.__doc__ or ""
+    assert f"python -m pipelines {pipeline} --recipe {recipe}" in text
+    assert "Hardware: " in text
     _, changed = parse([pipeline, "--epochs", "99", "--recipe", recipe, "--model.own", "3"])
     assert changed.recipe == replace(config.recipe, epochs=99)
     assert changed.model == {**config.model, "own": 3}

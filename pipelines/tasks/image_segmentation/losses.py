@@ -29,8 +29,15 @@ class Focal(CrossEntropy):
 
     gamma = 2.0
 
-    def __init__(self, *args: Any, name: str = "focal", **options: Any) -> None:
-        super().__init__(*args, name=name, **{"ignore_class": IGNORE_ID, **options})
+    def __init__(
+        self,
+        smoothing: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+        ignore_class: int | None = IGNORE_ID,
+        name: str = "focal",
+        **options: Any,
+    ) -> None:
+        super().__init__(smoothing, class_weights, ignore_class, name, **options)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         one_hot, _ = _one_hot(y_true, y_pred)
@@ -78,9 +85,8 @@ class CrossEntropyAndDice(keras.losses.Loss):
         self.dice = Dice()
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        parts = (self.cross_entropy, self.dice)
-        of_images = (sample_weight, None)  # Weights of pixels are none of images.
-        return sum(one(y_true, y_pred, w) for one, w in zip(parts, of_images, strict=True))
+        # Weights of pixels are none of images.
+        return self.cross_entropy(y_true, y_pred, sample_weight) + self.dice(y_true, y_pred)
 
     def with_recipe(
         self, smoothing: float, class_weights: Sequence[float] | None
