@@ -2,4 +2,5 @@
 
 BENCHMARKS = {
     "serving": "the model server, compared with TensorFlow in process, a gRPC echo and MLflow",
+    "memory": "recurrent cells on the adding and the copy problem, compared with no memory",
 }

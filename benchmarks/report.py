@@ -14,6 +14,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import psutil
+from matplotlib.figure import Figure
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -90,6 +91,43 @@ def log(
         tags = store.process_tags()
         with mlflow.start_run(experiment_id=experiment, run_name="serving", tags=tags) as run:
             _log(rows, goals, options, folder)
+    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
+    return f"runs:/{run.info.run_id}", uri
+
+
+def log_tables(
+    name: str,
+    options: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+    figures: Mapping[str, Figure],
+) -> tuple[str, str]:
+    """Logs a table and figures as one MLflow run of the experiment `benchmarks`.
+
+    Args:
+        name: Name of the run.
+        options: Choices of the run.
+        records: Rows of the table `results.csv`.
+        figures: Figures by name.
+
+    Returns:
+        The run's URI and the store's.
+
+    Raises:
+        UserError: The tracking store cannot be used.
+    """
+    uri = store.tracking_uri()
+    try:
+        store.open_store()
+        experiment, tags = store.experiment("benchmarks", uri), store.process_tags()
+        with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as run:
+            mlflow.log_params({**options, **machine()})
+            mlflow.log_text(pd.DataFrame(records).to_csv(index=False), "results.csv")
+            for figure, drawn in figures.items():
+                mlflow.log_figure(drawn, f"figures/{figure}.png", save_kwargs={"dpi": 120})
+            commit, changes = tracking.code_version()
+            mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error

@@ -47,6 +47,10 @@ class Config:
     """Encoding of own text files; empty recognizes UTF-8, UTF-16 and Latin-1."""
     figures: bool = True
     """Draw figures for the run."""
+    diagnose: Annotated[bool | int, Between(0, 1_000_000)] = False
+    """Measure gradients, updates and activations of all layers: true, or every so many steps."""
+    find_learning_rate: bool = False
+    """Try rising learning rates for a moment, suggest one, and train nothing."""
     run_name: str = ""
     """Name of the run in MLflow; empty names architecture and data set."""
     tag: list[str] = field(default_factory=list)
@@ -125,7 +129,7 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 # What MLflow takes as the key of a tag, and the keys that runs set themselves.
 _KEY = re.compile(r"\w[\w. :-]{0,249}")
-_OWN_KEYS = {"pipeline", "baseline", "failure"}
+_OWN_KEYS = {"pipeline", "baseline", "diagnosis", "failure"}
 _OWN_PREFIXES = ("mlflow.", "code.", "process.")
 _MAX_TEXT = 5000
 

@@ -24,6 +24,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 import architectures
 from pipelines import evaluation
@@ -44,11 +45,19 @@ class MemoryLog:
         epochs: Metrics of each epoch, the first one at 1.
         texts: What the network generated after each epoch.
         curves: Learning curves by name.
+        values: Metrics of single steps of training.
+        patterns: Names of patterns that a diagnosis recognized.
+        files: The report and the table of a diagnosis by name.
+        figures: Figures by name.
     """
 
     epochs: dict[int, dict[str, float]] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
+    values: dict[int, dict[str, float]] = field(default_factory=dict)
+    patterns: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         self.epochs[step] = dict(values)
@@ -58,6 +67,16 @@ class MemoryLog:
 
     def history(self, history: Mapping[str, Sequence[float]]) -> None:
         self.curves = {name: list(values) for name, values in history.items()}
+
+    def steps(self, values: Mapping[int, Mapping[str, float]]) -> None:
+        self.values |= {step: dict(of_step) for step, of_step in values.items()}
+
+    def diagnosis(self, patterns: Sequence[str], report: str, table: str) -> None:
+        self.patterns = list(patterns)
+        self.files = {"diagnosis.md": report, "values.csv": table}
+
+    def figure(self, name: str, figure: Figure) -> None:
+        self.figures[name] = figure
 
 
 @dataclass(frozen=True)

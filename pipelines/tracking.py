@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -17,6 +18,7 @@ import psutil
 from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric
 from sqlalchemy.exc import SQLAlchemyError
 
 from architectures.summary import summary
@@ -29,6 +31,8 @@ from pipelines.errors import UserError
 from pipelines.task import Network
 
 _SUMMARY_WIDTH = 100
+# Metrics that MLflow takes in one request.
+_BATCH = 1000
 
 
 class TrackedRun:
@@ -100,6 +104,23 @@ class TrackedRun:
         """Logs the learning curves as a figure, if there are to be figures."""
         if self._figures:
             self.figure("learning_curves", figures.learning_curves(history))
+
+    def steps(self, values: Mapping[int, Mapping[str, float]]) -> None:
+        """Logs metrics of several steps of training at once."""
+        now = int(time.time() * 1000)
+        metrics = [
+            Metric(name, value, now, step)
+            for step, of_step in values.items()
+            for name, value in of_step.items()
+        ]
+        for start in range(0, len(metrics), _BATCH):
+            mlflow.MlflowClient().log_batch(self.id, metrics[start : start + _BATCH])
+
+    def diagnosis(self, patterns: Sequence[str], report: str, table: str) -> None:
+        """Logs recognized patterns as the tag `diagnosis`, the report and all values as files."""
+        mlflow.set_tag("diagnosis", ", ".join(patterns) or "nothing recognized")
+        mlflow.log_text(report, "diagnosis/diagnosis.md")
+        mlflow.log_text(table, "diagnosis/values.csv")
 
     def results(
         self,

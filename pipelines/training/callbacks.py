@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import keras
+from matplotlib.figure import Figure
 
 from pipelines.errors import TrainingError
 from pipelines.progress import Stage
@@ -28,6 +29,15 @@ class Log(Protocol):
 
     def history(self, history: Mapping[str, Sequence[float]]) -> None:
         """Logs the learning curves of all epochs."""
+
+    def steps(self, values: Mapping[int, Mapping[str, float]]) -> None:
+        """Logs metrics of several steps of training at once."""
+
+    def diagnosis(self, patterns: Sequence[str], report: str, table: str) -> None:
+        """Logs the names of recognized patterns, the report on them, and a table of all values."""
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """Logs a figure."""
 
 
 class Epochs(keras.callbacks.Callback):

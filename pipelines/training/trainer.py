@@ -11,7 +11,7 @@ from pipelines import distiller
 from pipelines.datasets.dataset import Dataset
 from pipelines.progress import stage
 from pipelines.task import Network, Task
-from pipelines.training import batching, freezing, losses, monitor, strategies
+from pipelines.training import batching, diagnosis, freezing, losses, monitor, strategies
 from pipelines.training.callbacks import Epochs, Log, Samples
 from pipelines.training.optimizers import optimizer
 
@@ -109,6 +109,7 @@ def fit(
                 fitted = distiller.training_model(
                     task.teacher, model, loss=model.loss, metrics=task.metrics(data)
                 )
+        callbacks += diagnosis.callbacks(task, network, fitted, data, log)
         history = fitted.fit(
             batching.training_batches(task, data),
             validation_data=batching.evaluation_batches(task, data.validation, recipe.batch_size),
