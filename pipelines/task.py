@@ -21,6 +21,10 @@ from pipelines.predictions import Predictions, Scores
 ConfigT = TypeVar("ConfigT", bound=Config)
 DataT = TypeVar("DataT", bound=Dataset)
 
+# From a batch of preprocessed inputs, of targets, and of seeds, int32 [batch, 2], one for each
+# example and epoch, to changed inputs and targets; the same ones for the same seeds.
+Augment = Callable[[Any, Any, tf.Tensor], tuple[Any, Any]]
+
 
 @dataclass(frozen=True)
 class Network:
@@ -105,8 +109,8 @@ class Task(abc.ABC, Generic[ConfigT, DataT]):
         """Turns a batch of inputs into what the network reads; training and serving call it."""
         return inputs
 
-    def augment(self, data: DataT) -> Callable[[Any, Any], tuple[Any, Any]] | None:
-        """Returns random changes of batches of (preprocessed inputs, target), or none."""
+    def augment(self, data: DataT) -> Augment | None:
+        """Returns random changes of training batches, or none."""
         return None
 
     def sampler(self, network: Network, data: DataT) -> Callable[[], str] | None:

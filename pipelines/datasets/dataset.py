@@ -98,6 +98,14 @@ class Dataset:
             raise ValueError(f"a split is one of {', '.join(SPLITS)}, not {name!r}")
         return getattr(self, name)
 
+    def epoch(self, number: Any) -> tf.data.Dataset:
+        """Returns the training examples of an epoch, int64 [] from 0 on; by default, `train`.
+
+        A data set whose `example_bytes` is None may draw other ones in every epoch, as many, with
+        lengths that need the same number of batches; the same ones for the same number.
+        """
+        return self.train
+
     def contents(self, split: str) -> Iterator[Content] | None:
         """Returns what there is to check of each example; none where examples overlap.
 

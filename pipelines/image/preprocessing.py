@@ -1,14 +1,9 @@
-"""Images: decoding, resizing and augmentation; training and the served graph call the same code."""
+"""Images: decoding and resizing; training and the served graph call the same code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import keras
 import tensorflow as tf
 
-from pipelines.image.config import Augmentation
 from pipelines.image.decoding import on_white, upright
 
 
@@ -42,36 +37,6 @@ def decode(encoded: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
 def decode_file(encoded: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
     """Decodes a PNG, JPEG, GIF or BMP string [] to uint8 [*shape]: upright, on white, resized."""
     return resize(on_white(upright(encoded), shape[-1]), shape)
-
-
-def augmentation(
-    options: Augmentation, seed: int, *, fill: float = 0.0
-) -> Callable[[Any], Any] | None:
-    """Returns random changes of preprocessed images, float32; empty borders become black.
-
-    They take a batch of images or, as Keras' layers do, {"images": …, "segmentation_masks": …};
-    masks, [batch, height, width, 1], change with their images, by nearest-neighbor interpolation.
-    """
-    shift, rotation, zoom = options.shift, options.rotation, options.zoom
-    layers = keras.layers
-    constant = {"fill_mode": "constant", "fill_value": fill}
-    steps = [
-        layers.RandomTranslation(shift, shift, seed=seed, **constant),
-        layers.RandomRotation(rotation, seed=seed + 1, **constant),
-        layers.RandomZoom(zoom, zoom, seed=seed + 2, **constant),
-        layers.RandomFlip("horizontal", seed=seed + 3),
-    ]
-    wanted = (shift, rotation, zoom, options.flip)
-    chosen = [step for step, want in zip(steps, wanted, strict=True) if want]
-    if not chosen:
-        return None
-
-    def change(images: Any) -> Any:
-        for step in chosen:
-            images = step(images, training=True)
-        return images
-
-    return change
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:

@@ -13,9 +13,10 @@ import tensorflow as tf
 
 import architectures
 from architectures.bert import hyperparameters
+from pipelines import stateless
 from pipelines.errors import UserError
 from pipelines.export.signature import Signature
-from pipelines.task import Network, Task
+from pipelines.task import Augment, Network, Task
 from pipelines.text import pretrained
 from pipelines.text.config import TextConfig
 from pipelines.text.dataset import TokenizedDataset
@@ -99,7 +100,7 @@ class TextTask(Task[TextConfigT, TextDataT]):
         head = {option: own.get(option, defaults[option].default) for option in options}
         return Network(model, {"encoder": encoder}, {**hyperparameters(encoder), **head})
 
-    def augment(self, data: TextDataT) -> Callable[[Any, Any], tuple[Any, Any]] | None:
+    def augment(self, data: TextDataT) -> Augment | None:
         """Replaces random tokens with [UNK], but no special tokens.
 
         Iyyer et al., "Deep Unordered Composition Rivals Syntactic Methods for Text
@@ -108,13 +109,14 @@ class TextTask(Task[TextConfigT, TextDataT]):
         config, vocabulary = self.config, data.tokenizer.vocabulary
         if not config.word_dropout:
             return None
-        random = keras.random.SeedGenerator(config.recipe.seed)
         unknown = vocabulary.index("[UNK]")
         special = [i for i, token in enumerate(vocabulary) if token in SPECIAL or not token]
 
-        def drop(inputs: dict[str, tf.Tensor], target: Any) -> tuple[dict[str, tf.Tensor], Any]:
+        def drop(
+            inputs: dict[str, tf.Tensor], target: Any, seeds: tf.Tensor
+        ) -> tuple[dict[str, tf.Tensor], Any]:
             ids = inputs["token_ids"]
-            chosen = keras.random.uniform(tf.shape(ids), seed=random) < config.word_dropout
+            chosen = stateless.uniform(seeds, tf.shape(ids)[1:]) < config.word_dropout
             plain = tf.reduce_all(ids[..., tf.newaxis] != tf.constant(special, ids.dtype), -1)
             return {**inputs, "token_ids": tf.where(chosen & plain, unknown, ids)}, target
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.datasets.dataset import Dataset
+from pipelines.stateless import epoch_seeds
 from pipelines.task import Task
 
 # Decoded examples up to this size are kept in memory after the first epoch.
@@ -17,38 +18,67 @@ _SHUFFLE_BUFFER = 10_000
 _BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
-def training_batches(task: Task, data: Dataset) -> tf.data.Dataset:
-    """Returns shuffled, augmented training batches, the same ones for the same seed.
+def training_batches(
+    task: Task, data: Dataset, *, epoch: int = 0, step: int = 0
+) -> tf.data.Dataset:
+    """Returns shuffled, augmented training batches from a position to the end of training.
 
-    Sequences are batched with others of about their length and padded to the longest of them.
+    Wherever they start, they are those of an uninterrupted run: the order of an epoch and the
+    augmentation of each of its examples follow from the recipe's seed, the number of the epoch and
+    the example's place in the training split. Sequences are batched with others of about their
+    length and padded to the longest of them.
+
+    Args:
+        task: Preprocesses and augments.
+        data: The data set.
+        epoch: Number of the epoch to start in, from 0 on.
+        step: Number of its batches to leave out.
     """
-    recipe, examples = task.config.recipe, data.train
-    size = data.example_bytes
+    recipe, steps = task.config.recipe, steps_per_epoch(data, task.config.recipe.batch_size)
+    size, kept = data.example_bytes, None
     if size is not None and data.sizes["train"] * size <= _CACHE_BYTES:
-        examples = examples.cache()
+        kept = data.train.cache()
     augment = task.augment(data)
 
-    def prepare(inputs: Any, target: Any, *weight: Any) -> tuple:
+    def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
+        """Returns batches of (seeds, example) in the order of an epoch."""
+        # Of this function alone: without it, the order would depend on TensorFlow's global seed. A
+        # seed of 0 would have TensorFlow compare the number, which is no Python number, with 0.
+        tf.random.set_seed(recipe.seed + 1)
+        examples = data.epoch(number) if kept is None else kept
+        examples = examples.enumerate().shuffle(
+            min(data.sizes["train"], _SHUFFLE_BUFFER), seed=number, reshuffle_each_iteration=False
+        )
+        return _batched(examples, recipe.batch_size, is_sequence(data.train)).map(
+            lambda index, example: (epoch_seeds(recipe.seed, number, index), example)
+        )
+
+    def prepare(seeds: tf.Tensor, example: tuple) -> tuple:
+        inputs, target, *weight = example
         inputs = task.preprocess(inputs)
         if augment:
-            inputs, target = augment(inputs, target)
+            inputs, target = augment(inputs, target, seeds)
         return inputs, target, *weight
 
-    examples = examples.shuffle(min(data.sizes["train"], _SHUFFLE_BUFFER), seed=recipe.seed)
-    if is_sequence(examples):
-        batched = examples.bucket_by_sequence_length(
-            _length, _BUCKETS, [recipe.batch_size] * (len(_BUCKETS) + 1)
+    return (
+        tf.data.Dataset.range(epoch, recipe.epochs)
+        .flat_map(one_epoch)
+        .skip(step)
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .apply(
+            tf.data.experimental.assert_cardinality(max(steps * (recipe.epochs - epoch) - step, 0))
         )
-        # Without a known number of batches, Keras looks for one more in every epoch and counts it
-        # as an update.
-        cardinality = tf.data.experimental.assert_cardinality(
-            steps_per_epoch(data, recipe.batch_size)
-        )
-        batched = batched.apply(cardinality)
-    else:
-        batched = examples.batch(recipe.batch_size)
-    # The augmentation draws from one seeded stream, hence one map at a time.
-    return batched.map(prepare).prefetch(tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _batched(examples: tf.data.Dataset, batch_size: int, sequences: bool) -> tf.data.Dataset:
+    """Returns batches of (index, example), sequences with those of about their length."""
+    if not sequences:
+        return examples.batch(batch_size)
+    return examples.bucket_by_sequence_length(
+        lambda index, example: _length(*example), _BUCKETS, [batch_size] * (len(_BUCKETS) + 1)
+    )
 
 
 def buckets(lengths: np.ndarray) -> list[np.ndarray]:

@@ -87,12 +87,12 @@ def fit(
     """
     recipe, model = task.config.recipe, network.model
     steps = batching.steps_per_epoch(data, recipe.batch_size)
-    steps += -(-data.sizes["validation"] // recipe.batch_size)
+    validation_steps = -(-data.sizes["validation"] // recipe.batch_size)
     with stage(title, recipe.epochs) as bar:
         callbacks: list[keras.callbacks.Callback] = []
         if recipe.optimizer.average:
             callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-        callbacks.append(Epochs(log, bar, recipe, data.sizes["train"], steps))
+        callbacks.append(Epochs(log, bar, recipe, data.sizes["train"], steps + validation_steps))
         if sample := task.sampler(network, data):
             callbacks.append(Samples(log, sample))
         watched = monitor.monitor(task, data)
@@ -114,6 +114,7 @@ def fit(
             batching.training_batches(task, data),
             validation_data=batching.evaluation_batches(task, data.validation, recipe.batch_size),
             epochs=recipe.epochs,
+            steps_per_epoch=steps,
             callbacks=[*callbacks, *watchers],
             shuffle=False,  # The batches come shuffled.
             verbose=0,

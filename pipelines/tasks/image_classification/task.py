@@ -29,12 +29,13 @@ from pipelines import figures
 from pipelines.baselines import Baseline, scored
 from pipelines.export.signature import Signature
 from pipelines.image import signatures as image_signatures
+from pipelines.image.augmentation import augmentation
 from pipelines.image.config import ImageConfig
 from pipelines.image.examples import encode_png, first_images, images_at
-from pipelines.image.preprocessing import augmentation, decode, scale
+from pipelines.image.preprocessing import decode, scale
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
-from pipelines.task import Network, Task
+from pipelines.task import Augment, Network, Task
 from pipelines.tasks import classification
 from pipelines.tasks.image_classification.baselines import (
     logistic_regression,
@@ -71,13 +72,11 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
         """Scales uint8 images 0-255 to what the network reads."""
         return scale(inputs)
 
-    def augment(
-        self, data: LabeledImages
-    ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None:
-        change = augmentation(self.config.augmentation, self.config.recipe.seed)
+    def augment(self, data: LabeledImages) -> Augment | None:
+        change = augmentation(self.config.augmentation)
         if change is None:
             return None
-        return lambda images, labels: (change(images), labels)
+        return lambda images, labels, seeds: (change(images, None, seeds)[0], labels)
 
     def postprocess(self, outputs: tf.Tensor, data: LabeledImages) -> dict[str, tf.Tensor]:
         return classification.probabilities(outputs)

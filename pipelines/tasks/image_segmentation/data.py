@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,27 +134,6 @@ def _class_ids(names: Mapping[int, str]) -> np.ndarray:
 def resize_mask(mask: tf.Tensor, size: Any) -> tf.Tensor:
     """Resizes a mask, uint8 [height, width], to `size` by nearest-neighbor interpolation."""
     return tf.image.resize(mask[..., tf.newaxis], size, method="nearest")[..., 0]
-
-
-def augment_together(
-    change: Callable[[Any], Any],
-) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Returns `change`, as `pipelines.image.preprocessing.augmentation` returns it, for pairs.
-
-    Mask pixels from outside the image are `IGNORE_ID`.
-
-    Returns:
-        A function of float32 images [batch, height, width, channels] and their uint8 masks
-        [batch, height, width].
-    """
-
-    def both(image: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # Keras fills masks with the same value as images, 0. Adding 1 turns IGNORE_ID into 0.
-        shifted = tf.cast(mask + 1, tf.float32)[..., tf.newaxis]
-        changed = change({"images": image, "segmentation_masks": shifted})
-        return changed["images"], tf.cast(changed["segmentation_masks"][..., 0], tf.uint8) - 1
-
-    return both
 
 
 def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:

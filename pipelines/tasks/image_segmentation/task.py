@@ -26,7 +26,7 @@ that are returned for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import keras
@@ -36,19 +36,15 @@ from matplotlib.figure import Figure
 from pipelines.baselines import Baseline, scored
 from pipelines.errors import UserError
 from pipelines.export.signature import Signature
+from pipelines.image.augmentation import augmentation
 from pipelines.image.examples import encode_png, first_images
-from pipelines.image.preprocessing import augmentation, scale
+from pipelines.image.preprocessing import scale
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
-from pipelines.task import Network, Task
+from pipelines.task import Augment, Network, Task
 from pipelines.tasks.image_segmentation import baselines, losses, metrics, signatures
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
-from pipelines.tasks.image_segmentation.data import (
-    IGNORE_ID,
-    SegmentedImages,
-    augment_together,
-    load,
-)
+from pipelines.tasks.image_segmentation.data import IGNORE_ID, SegmentedImages, load
 from pipelines.tasks.image_segmentation.figures import figures
 
 
@@ -90,11 +86,8 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
         """Scales uint8 images 0-255 to what the network reads."""
         return scale(inputs)
 
-    def augment(
-        self, data: SegmentedImages
-    ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None:
-        change = augmentation(self.config.augmentation, self.config.recipe.seed)
-        return augment_together(change) if change else None
+    def augment(self, data: SegmentedImages) -> Augment | None:
+        return augmentation(self.config.augmentation, void=IGNORE_ID)
 
     def postprocess(self, outputs: tf.Tensor, data: SegmentedImages) -> dict[str, tf.Tensor]:
         return {"mask": signatures.most_probable(outputs)}

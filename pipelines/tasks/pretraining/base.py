@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import keras
-
-from pipelines.task import Network
+from pipelines.task import Augment, Network
 from pipelines.tasks.pretraining import masked_lm
 from pipelines.tasks.pretraining.config import PretrainingConfig
 from pipelines.tasks.pretraining.data import Segments
@@ -21,10 +19,9 @@ PretrainingConfigT = TypeVar("PretrainingConfigT", bound=PretrainingConfig)
 class PretrainingTask(TextTask[PretrainingConfigT, Segments]):
     """A task that pre-trains an encoder with masked tokens."""
 
-    def augment(self, data: Segments) -> Callable[[Any, Any], tuple[Any, Any]]:
-        """Masks every training batch, other tokens in every epoch."""
-        random = keras.random.SeedGenerator(self.config.recipe.seed)
-        return lambda inputs, target: data.mask(inputs, target, random.next())
+    def augment(self, data: Segments) -> Augment:
+        """Masks every training example, other tokens in every epoch."""
+        return data.mask
 
     def sampler(self, network: Network, data: Segments) -> Callable[[], str]:
         return masked_lm.sampler(network.model, data)

@@ -5,8 +5,8 @@ many as fill the length, and fewer in a tenth of the examples; divided between t
 and B; where the two are too long, the longer segment loses tokens at both ends. Half of the Bs are
 replaced with sentences of another document, for "next_sentence", or half of the pairs are swapped,
 for "sentence_order" (Lan et al. 2020). The chunks of documents that examples are drawn from are
-fixed; where A ends, and what B is, are drawn again for every pass over the training split. A random
-B has as many tokens as the true one, so that lengths do not reveal the label.
+fixed; where A ends, and what B is, are drawn again for every epoch, from its number. A random B has
+as many tokens as the true one, so that lengths do not reveal the label.
 
 Networks without segments read blocks: as many whole sentences of one document as fit (Liu et al.
 2019, "doc-sentences"). Longer sentences are split.
@@ -15,10 +15,10 @@ Networks without segments read blocks: as many whole sentences of one document a
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import keras
 import numpy as np
@@ -48,7 +48,7 @@ class Segments(TokenizedDataset):
     """A data set for pre-training.
 
     Training examples are ({"token_ids": int32 [tokens], …}, {sentence_task: int64 []}), not masked
-    yet, drawn again in every pass; those of validation and test are masked, and always the same.
+    yet, others in every epoch; those of validation and test are masked, and always the same.
     The columns of these two splits are "block", int64 [examples], the number of the document, and
     "original", the tokens before masking, an object array of int32 [tokens].
 
@@ -58,6 +58,7 @@ class Segments(TokenizedDataset):
         mask: Masks training batches.
         sentence_task: What is predicted of a pair: "next_sentence", "sentence_order" or "".
         tokens: By split, the tokens of the documents.
+        draw: From the number of an epoch to its training examples; `train` has those of epoch 0.
     """
 
     documents: Documents
@@ -65,6 +66,11 @@ class Segments(TokenizedDataset):
     mask: Mask
     sentence_task: str
     tokens: Mapping[str, Tokens]
+    draw: Callable[[Any], tf.data.Dataset]
+
+    def epoch(self, number: Any) -> tf.data.Dataset:
+        """Returns the training examples of an epoch, in an order of their own."""
+        return self.draw(number)
 
     def contents(self, split: str) -> None:
         """Returns nothing: examples are drawn from documents."""
@@ -156,12 +162,15 @@ def draw_segments(
         )
         fixed[split] = _masked(examples, mask)
         columns[split] = _columns(examples, found[split])
+    draw = partial(
+        _training_examples, tokens["train"], found["train"], tokenizer, sentence_task, seed
+    )
     return Segments(
         name=source.name,
         version=source.version,
         digest=fingerprint(source, fixed["validation"]),
         sizes={split: len(of_split) for split, of_split in found.items()},
-        train=_training_examples(tokens["train"], found["train"], tokenizer, sentence_task, seed),
+        train=draw(0),
         **fixed,
         columns=columns,
         example_bytes=None,
@@ -172,6 +181,7 @@ def draw_segments(
         mask=mask,
         sentence_task=sentence_task,
         tokens=tokens,
+        draw=draw,
     )
 
 
@@ -211,13 +221,17 @@ def _check_several_documents(source: Documents) -> None:
 
 
 def _training_examples(
-    tokens: Tokens, found: Sequence[Chunk], tokenizer: WordPieces, sentence_task: str, seed: int
+    tokens: Tokens,
+    found: Sequence[Chunk],
+    tokenizer: WordPieces,
+    sentence_task: str,
+    seed: int,
+    epoch: Any,
 ) -> tf.data.Dataset:
-    """Returns examples in another order, and drawn again, in every pass."""
-    passes = itertools.count()
+    """Returns the examples of an epoch, int64 []: drawn for it, in an order of its own."""
 
-    def draw() -> Iterator[Example]:
-        random = np.random.default_rng([seed, next(passes)])
+    def draw(epoch: np.int64) -> Iterator[Example]:
+        random = np.random.default_rng([seed, int(epoch)])
         shuffled = [found[index] for index in random.permutation(len(found))]
         yield from chunks.draw_examples(tokens, shuffled, tokenizer, sentence_task, random)
 
@@ -226,7 +240,7 @@ def _training_examples(
         {name: tf.TensorSpec([None], tf.int32) for name in names},
         {sentence_task: tf.TensorSpec([], tf.int64)} if sentence_task else {},
     )
-    return tf.data.Dataset.from_generator(draw, output_signature=spec)
+    return tf.data.Dataset.from_generator(draw, output_signature=spec, args=(epoch,))
 
 
 def _columns(examples: Sequence[Example], found: Sequence[Chunk]) -> dict[str, np.ndarray]:

@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from pipelines.stateless import stream, uniform
 from pipelines.text.tokenizers import SPECIAL, WordPieces
 
 MASK = "[MASK]"
 
 Batch = dict[str, tf.Tensor]
-# From a padded batch of inputs and targets, and a seed, int32 [2], to a masked batch.
+# From a padded batch of inputs and targets, and one seed, int32 [2], or one for each example, int32
+# [batch, 2], to a masked batch.
 Mask = Callable[[Batch, Batch, tf.Tensor], tuple[Batch, Batch]]
 
 
@@ -59,23 +61,25 @@ class Masking:
     def __call__(
         self, token_ids: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Masks tokens of int32 [batch, tokens], the same ones for the same seed, int32 [2].
+        """Masks tokens of int32 [batch, tokens], the same ones for the same seed.
 
         `rate` of the tokens of every text are chosen, rounded, and at least one if it has any; of
         whole words as many as come nearest to that, at least one.
+
+        Args:
+            token_ids: int32 [batch, tokens].
+            seed: int32 [2], or [batch, 2] to mask each text as it would be in any other batch.
 
         Returns:
             The masked tokens, int32 [batch, tokens]; the positions of the chosen ones, ascending,
             and the original tokens there, both int32 [batch, chosen]. Short rows end with zeros:
             position 0 is [CLS], which is never chosen, and token 0 is [PAD].
         """
-        seeds = tf.unstack(tf.random.split(tf.cast(seed, tf.int32), 3))
         ordinary = tf.gather(self._ordinary, token_ids)
-        chosen = self._chosen(token_ids, ordinary, seeds[0])
-        what = tf.random.stateless_uniform(tf.shape(token_ids), seeds[1])
-        drawn = tf.random.stateless_uniform(
-            tf.shape(token_ids), seeds[2], 0, tf.size(self._candidates), tf.int32
+        order, what, drawn = _draw(
+            tf.cast(seed, tf.int32), tf.shape(token_ids), tf.size(self._candidates)
         )
+        chosen = self._chosen(token_ids, ordinary, order)
         random = what < self._mask_rate + self._random_rate
         replacement = tf.where(random, tf.gather(self._candidates, drawn), -1)
         replacement = tf.where(what < self._mask_rate, self._mask_id, replacement)
@@ -92,8 +96,8 @@ class Masking:
         inputs = {**inputs, "token_ids": ids, "mask_positions": positions}
         return inputs, {"masked_lm": original, **target}
 
-    def _chosen(self, token_ids: tf.Tensor, ordinary: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Draws words of each text in random order until they have enough tokens."""
+    def _chosen(self, token_ids: tf.Tensor, ordinary: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+        """Draws words of each text, in the order of random numbers, until there are enough."""
         batch, time = tf.unstack(tf.shape(token_ids))
         continues = tf.gather(self._within, token_ids)[:, 1:] & ordinary[:, :-1]
         starts = ordinary & ~tf.pad(continues, [[0, 0], [1, 0]])
@@ -103,7 +107,7 @@ class Masking:
         lengths = tf.math.unsorted_segment_sum(tf.cast(ordinary, tf.int32), slot, batch * time)
         lengths = tf.reshape(lengths, [batch, time])
 
-        order = tf.argsort(tf.random.stateless_uniform([batch, time], seed), axis=1)
+        order = tf.argsort(order, axis=1)
         own = tf.gather(lengths, order, batch_dims=1)
         before = tf.cumsum(own, axis=1, exclusive=True)
         target = tf.round(self.rate * tf.cast(tf.reduce_sum(own, 1, keepdims=True), tf.float32))
@@ -111,6 +115,22 @@ class Masking:
         selected = (own > 0) & ((before == 0) | (middle <= target))
         selected = tf.gather(selected, tf.argsort(order, axis=1), batch_dims=1)
         return ordinary & tf.gather(selected, word, batch_dims=1)
+
+
+def _draw(
+    seed: tf.Tensor, shape: tf.Tensor, below: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns two uniform numbers, and an integer below a number, for each token of a batch."""
+    if seed.shape.rank == 2:
+        order, what, which = (uniform(stream(seed, number), shape[1:]) for number in range(3))
+        drawn = tf.cast(which * tf.cast(below, tf.float32), tf.int32)
+        return order, what, tf.minimum(drawn, below - 1)
+    first, second, third = tf.unstack(tf.random.split(seed, 3))
+    return (
+        tf.random.stateless_uniform(shape, first),
+        tf.random.stateless_uniform(shape, second),
+        tf.random.stateless_uniform(shape, third, 0, below, tf.int32),
+    )
 
 
 def ordinary_tokens(vocabulary: Sequence[str]) -> np.ndarray:

@@ -1,9 +1,8 @@
-"""Images between a file and the network: decoding, resizing, augmentation."""
+"""Images between a file and the network: decoding and resizing."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,8 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from pipelines.image.config import Augmentation
-from pipelines.image.preprocessing import augmentation, decode, resize, scale
+from pipelines.image.preprocessing import decode, resize, scale
 
 SIDE = st.integers(1, 9)
 IMAGES = st.tuples(SIDE, SIDE, st.sampled_from([1, 3])).flatmap(
@@ -137,58 +135,3 @@ def test_scaling_maps_uint8_to_0_to_1():
     values = scale(tf.constant([0, 51, 255], tf.uint8))
     assert values.dtype == tf.float32
     np.testing.assert_allclose(values, [0, 0.2, 1])
-
-
-@pytest.fixture
-def batch() -> np.ndarray:
-    return np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype("float32")
-
-
-def augment(choice: Augmentation, seed: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns random changes of batches of images."""
-    change = augmentation(choice, seed)
-    assert change is not None
-    return lambda batch: change(tf.constant(batch)).numpy()
-
-
-def test_without_augmentation_there_is_none():
-    assert augmentation(Augmentation(), 1) is None
-
-
-@pytest.mark.parametrize(
-    "choice",
-    [
-        Augmentation(shift=0.3),
-        Augmentation(rotation=0.2),
-        Augmentation(zoom=0.4),
-        Augmentation(flip=True),
-        Augmentation(shift=0.3, rotation=0.2, zoom=0.4, flip=True),
-    ],
-)
-def test_augmentation_depends_on_the_seed_alone(choice, batch):
-    one, same, other = (augment(choice, seed) for seed in (1, 1, 2))
-    for _ in range(4):
-        first, second, third = (change(batch) for change in (one, same, other))
-        assert first.shape == batch.shape
-        np.testing.assert_array_equal(first, second)
-        assert np.any(first != batch)
-        if np.any(first != third):
-            break
-    else:
-        pytest.fail("the seed makes no difference")
-
-
-def test_a_flip_mirrors_about_half_of_the_images():
-    batch = np.random.default_rng(0).uniform(size=(200, 3, 4, 1)).astype("float32")
-    flipped = augment(Augmentation(flip=True), seed=0)(batch)
-    mirrored = np.all(flipped == batch[:, :, ::-1], axis=(1, 2, 3))
-    kept = np.all(flipped == batch, axis=(1, 2, 3))
-    assert np.all(mirrored ^ kept)
-    assert 60 < mirrored.sum() < 140
-
-
-def test_a_shift_fills_borders_with_black():
-    white = np.ones((20, 8, 8, 1), "float32")
-    shifted = augment(Augmentation(shift=0.3), seed=0)(white)
-    assert shifted.min() == 0
-    assert shifted.max() == pytest.approx(1)

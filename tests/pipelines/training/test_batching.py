@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from pipelines.image.config import Augmentation
 from pipelines.recipe import Recipe
+from pipelines.tasks.image_classification.data import LabeledImages
 from pipelines.tasks.image_classification.task import ImageClassification
 from pipelines.training import batching
 from tests.pipelines import samples
 
 RECIPE = Recipe(epochs=2, batch_size=16, seed=3)
+ALL = Augmentation(shift=0.2, rotation=0.1, zoom=0.1, flip=True)
 
 
 def classification(seed: int = 3, augmentation: Augmentation = samples.NO_AUGMENTATION):
     return ImageClassification(samples.config(replace(RECIPE, seed=seed), augmentation))
 
 
-def epoch(batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    inputs, targets = zip(*batches.as_numpy_iterator(), strict=True)
-    return np.concatenate(inputs), np.concatenate(targets)
+def epochs(batches: tf.data.Dataset, steps: int = 4) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the inputs and targets of each epoch as whole arrays."""
+    iterator = batches.as_numpy_iterator()
+    while part := list(itertools.islice(iterator, steps)):
+        inputs, targets = zip(*part, strict=True)
+        yield np.concatenate(inputs), np.concatenate(targets)
 
 
-@pytest.mark.parametrize(
-    "augmentation", [Augmentation(), Augmentation(shift=0.2, rotation=0.1, zoom=0.1, flip=True)]
-)
-def test_batches_repeat_for_the_same_seed(augmentation):
+def assert_equal(one: Iterable, other: Iterable) -> None:
+    """Checks that batches are the same, one by one."""
+    for first, second in itertools.zip_longest(one, other):
+        for x, y in zip(tf.nest.flatten(first), tf.nest.flatten(second), strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("augmentation", [Augmentation(), ALL])
+def test_batches_repeat_for_the_same_seed_whatever_tensorflow_s_is(augmentation):
     data = samples.striped()
-    one, same, other = (
-        batching.training_batches(classification(seed, augmentation), data) for seed in (3, 3, 99)
-    )
-    for _ in range(2):  # The second epoch has another order, and repeats as well.
-        (first, labels), (second, names), (third, _) = map(epoch, (one, same, other))
+    found = []
+    for number, seed in enumerate((3, 3, 99)):
+        tf.random.set_seed(number)
+        batches = batching.training_batches(classification(seed, augmentation), data)
+        found.append(list(epochs(batches)))
+    assert [len(one) for one in found] == [2, 2, 2]
+    for (first, labels), (second, names), (third, _) in zip(*found, strict=True):
         np.testing.assert_array_equal(first, second)
         np.testing.assert_array_equal(labels, names)
         assert np.any(first != third)
@@ -49,19 +62,20 @@ def test_the_seed_decides_how_an_image_is_augmented():
     lone = replace(data, train=data.train.take(1), sizes={**data.sizes, "train": 1})
     augmentation = Augmentation(shift=0.3, rotation=0.2)
     one, same, other = (
-        epoch(batching.training_batches(classification(seed, augmentation), lone))
+        list(epochs(batching.training_batches(classification(seed, augmentation), lone), 1))
         for seed in (3, 3, 99)
     )
-    np.testing.assert_array_equal(one[0], same[0])
-    assert np.any(one[0] != other[0])
+    assert_equal(one, same)
+    assert np.any(one[0][0] != other[0][0])
+    assert np.any(one[0][0] != one[1][0]), "it is changed in another way in each epoch"
 
 
 def test_each_epoch_has_every_training_example_once_in_another_order():
     data = samples.striped()
     batches = batching.training_batches(classification(), data)
-    assert [len(targets) for _, targets in batches] == [16, 16, 16, 2]
+    assert [len(targets) for _, targets in batches] == [16, 16, 16, 2] * 2
     assert batching.steps_per_epoch(data, 16) == 4
-    (first, _), (second, _) = epoch(batches), epoch(batches)
+    (first, _), (second, _) = epochs(batches)
     images, _ = next(data.train.batch(100).as_numpy_iterator())
     whole = sorted((images / np.float32(255)).reshape(50, -1).tolist())
     assert sorted(first.reshape(50, -1).tolist()) == whole
@@ -69,11 +83,63 @@ def test_each_epoch_has_every_training_example_once_in_another_order():
     assert np.any(first != second)
 
 
+@pytest.mark.parametrize(("epoch", "step", "cached"), [(0, 3, True), (1, 1, False), (2, 5, True)])
+def test_batches_from_any_position_are_those_of_an_uninterrupted_run(epoch, step, cached):
+    recipe = replace(RECIPE, epochs=3)
+    task, data = ImageClassification(samples.config(recipe, ALL)), samples.striped()
+    data = replace(data, example_bytes=0 if cached else None)
+    whole = list(batching.training_batches(task, data))
+    rest = batching.training_batches(task, data, epoch=epoch, step=step)
+    assert int(rest.cardinality()) == max(12 - 4 * epoch - step, 0)
+    assert_equal(rest, whole[4 * epoch + step :])
+
+
+@pytest.mark.parametrize(("epoch", "step"), [(0, 5), (1, 0), (1, 3)])
+def test_batches_of_sequences_from_any_position_are_those_of_an_uninterrupted_run(epoch, step):
+    whole = list(sequence_batches(2))
+    steps = len(whole) // 2
+    task = samples.Doubles(samples.sequence_config(Recipe(epochs=2, batch_size=2)))
+    data = samples.sequences(train=LENGTHS)
+    rest = batching.training_batches(task, data, epoch=epoch, step=step)
+    assert_equal(rest, whole[epoch * steps + step :])
+
+
+class Recorder(ImageClassification):
+    """Targets are the labels of examples, which are their numbers here, with their seeds."""
+
+    def augment(self, data):
+        return lambda images, labels, seeds: (images, (labels, seeds))
+
+
+def seeds_of_examples(recipe: Recipe, epoch: int) -> dict[int, tuple[int, ...]]:
+    data = samples.striped()
+    numbered = tf.data.Dataset.zip((data.train.map(lambda x, y: x), tf.data.Dataset.range(50)))
+    task = Recorder(samples.config(recipe))
+    steps = batching.steps_per_epoch(data, recipe.batch_size)
+    batches = batching.training_batches(task, replace(data, train=numbered), epoch=epoch)
+    return {
+        int(label): tuple(seed)
+        for _, (labels, seeds) in batches.take(steps).as_numpy_iterator()
+        for label, seed in zip(labels, seeds.tolist(), strict=True)
+    }
+
+
+@settings(max_examples=3, phases=[Phase.generate])
+@given(st.integers(0, 2**31 - 1), st.integers(0, 50), st.integers(1, 60))
+def test_the_seeds_of_an_example_follow_from_its_place_and_the_epoch_alone(seed, epoch, batch_size):
+    recipe = Recipe(epochs=60, seed=seed, batch_size=16)
+    expected = seeds_of_examples(recipe, epoch)
+    assert len(set(expected.values())) == 50
+    assert seeds_of_examples(replace(recipe, batch_size=batch_size), epoch) == expected
+    other = seeds_of_examples(recipe, epoch + 1)
+    assert not set(other.values()) & set(expected.values())
+
+
 class Relabeling(ImageClassification):
     """Augments images and labels together."""
 
     def augment(self, data):
-        return lambda images, labels: (images + 10.0, labels + 100)
+        return lambda images, labels, seeds: (images + 10.0, labels + 100)
 
 
 def test_augmentation_can_change_inputs_and_targets_of_training_only():
@@ -88,6 +154,23 @@ def test_augmentation_can_change_inputs_and_targets_of_training_only():
         assert set(labels.numpy()) <= {0, 1, 2}
 
 
+class Drawn(LabeledImages):
+    """Draws other labels in every epoch."""
+
+    def epoch(self, number):
+        return self.train.map(lambda image, label: (image, label + 100 * number))
+
+
+def test_a_data_set_may_draw_other_examples_for_each_epoch():
+    data = samples.striped()
+    drawn = Drawn(**{field.name: getattr(data, field.name) for field in fields(data)})
+    drawn = replace(drawn, example_bytes=None)
+    for start in (0, 1):
+        batches = batching.training_batches(classification(), drawn, epoch=start)
+        found = [set(labels.tolist()) for _, labels in epochs(batches)]
+        assert found == [{100 * number + label for label in range(3)} for number in range(start, 2)]
+
+
 # Short and long ones, two at a bucket's edge and one beyond the last.
 LENGTHS = (3, 7, 8, 11, 12, 1, 600, 5, 513, 40, 47, 2, 7, 30, 9, 45, 4, 6)
 
@@ -95,7 +178,7 @@ LENGTHS = (3, 7, 8, 11, 12, 1, 600, 5, 513, 40, 47, 2, 7, 30, 9, 45, 4, 6)
 def sequence_batches(
     batch_size: int, lengths: Sequence[int] = LENGTHS, seed: int = 0
 ) -> tf.data.Dataset:
-    recipe = Recipe(batch_size=batch_size, seed=seed)
+    recipe = Recipe(epochs=2, batch_size=batch_size, seed=seed)
     task = samples.Doubles(samples.sequence_config(recipe))
     return batching.training_batches(task, samples.sequences(train=lengths))
 
@@ -125,18 +208,18 @@ def test_sequences_are_padded_only_to_the_longest_of_a_batch(batch_size):
         # All are between the same two edges.
         assert len({int(np.searchsorted(edges, length, side="right")) for length in lengths}) == 1
         seen += members(inputs)
-    assert sorted(seen) == list(range(len(LENGTHS)))
+    whole = list(range(len(LENGTHS)))
+    assert sorted(seen[: len(whole)]) == sorted(seen[len(whole) :]) == whole
 
 
 def test_batches_of_sequences_repeat_for_the_same_seed():
     def order(batches: tf.data.Dataset) -> list[list[int]]:
         return [members(inputs) for inputs, *_ in batches]
 
-    one, same, other = (sequence_batches(2, seed=seed) for seed in (3, 3, 99))
-    for _ in range(2):
-        first = order(one)
-        assert first == order(same) != order(other)
-    assert first != order(one), "every epoch has an order of its own"
+    one, same, other = (order(sequence_batches(2, seed=seed)) for seed in (3, 3, 99))
+    assert one == same != other
+    steps = len(one) // 2
+    assert one[:steps] != one[steps:], "every epoch has an order of its own"
 
 
 class Unscaled(samples.Doubles):
@@ -147,7 +230,7 @@ class Unscaled(samples.Doubles):
 def test_the_longest_part_of_an_example_decides_its_bucket():
     """Inputs may be several, and targets shorter than they, or single numbers."""
     data = samples.sequences(train=LENGTHS)
-    task = Unscaled(samples.sequence_config(Recipe(batch_size=3)))
+    task = Unscaled(samples.sequence_config(Recipe(epochs=1, batch_size=3)))
     several = data.train.map(lambda x, y, weight: ({"short": x[:1], "long": x}, y[0, 0]))
     found = []
     for inputs, target in batching.training_batches(task, replace(data, train=several)):
@@ -166,7 +249,7 @@ def test_buckets_are_those_of_the_batches(lengths, batch_size):
     buckets = batching.buckets(np.array(lengths))
     assert sorted(np.concatenate(buckets)) == sorted(lengths)
     count = sum(-(-len(bucket) // batch_size) for bucket in buckets)
-    assert len(list(sequence_batches(batch_size, lengths))) == count
+    assert len(list(sequence_batches(batch_size, lengths))) == 2 * count
     assert batching.steps_per_epoch(samples.sequences(train=lengths), batch_size) == count
 
 
@@ -185,7 +268,5 @@ def test_only_small_training_splits_are_kept_in_memory(example_bytes, limit, pas
 
     data = samples.striped()
     data = replace(data, train=data.train.map(counted), example_bytes=example_bytes)
-    batches = batching.training_batches(classification(), data)
-    for _ in range(2):
-        epoch(batches)
+    assert len(list(batching.training_batches(classification(), data))) == 8
     assert int(read) == passes * data.sizes["train"]

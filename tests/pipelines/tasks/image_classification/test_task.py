@@ -52,7 +52,8 @@ def test_augmentation_changes_images_and_keeps_labels(data):
     task = ImageClassification(samples.config(Recipe(seed=1), Augmentation(shift=0.3)))
     augment = task.augment(data)
     assert augment is not None
-    changed, same = augment(images, labels)
+    seeds = tf.constant([[1, row] for row in range(4)])
+    changed, same = augment(images, labels, seeds)
     assert same is labels
     assert np.any(changed != images)
     assert TASK.augment(data) is None

@@ -1,4 +1,4 @@
-"""Images with masks: their features, their classes, and augmentation of both together."""
+"""Images with masks: their features and their classes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipelines.errors import UserError
-from pipelines.image.config import Augmentation
-from pipelines.image.preprocessing import augmentation, resize
+from pipelines.image.preprocessing import resize
 from pipelines.tasks.image_segmentation import data as masks
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.image_segmentation.data import IGNORE_ID
@@ -196,52 +193,6 @@ def test_a_data_set_without_usable_masks_is_an_error(name, features, example, me
 def test_a_data_set_of_labeled_images_is_an_error(digits_dir):
     with pytest.raises(UserError, match="digits has no image with a mask"):
         load(digits_dir, "digits")
-
-
-FRACTIONS = st.sampled_from([0.0, 0.2, 0.4])
-
-
-@settings(max_examples=20)
-@given(
-    choice=st.builds(
-        Augmentation, shift=FRACTIONS, rotation=FRACTIONS, zoom=FRACTIONS, flip=st.booleans()
-    ),
-    seed=st.integers(0, 1000),
-)
-def test_a_mask_changes_with_its_image(choice, seed):
-    """Where white is a class, the changed mask is the thresholded image, but for blended edges."""
-    change = augmentation(choice, seed)
-    if change is None:
-        return
-    mask = np.zeros((6, 40, 40), np.uint8)
-    mask[:, 4:20, 8:36] = mask[:, 20:34, 8:20] = 1
-    image = mask[..., None].astype(np.float32)
-    moved, classes = masks.augment_together(change)(tf.constant(image), tf.constant(mask))
-    assert moved.shape == image.shape
-    assert classes.dtype == tf.uint8
-    assert set(np.unique(classes)) <= {0, 1, IGNORE_ID}
-    same = (moved.numpy()[..., 0] > 0.5) == (classes.numpy() == 1)
-    assert same.mean((1, 2)).min() > 0.94
-    assert np.any(classes.numpy() != mask)
-
-
-def test_pixels_from_outside_the_image_have_no_class():
-    change = augmentation(Augmentation(shift=0.5), 0)
-    assert change
-    ones = tf.ones((20, 8, 8, 1))
-    moved, classes = masks.augment_together(change)(ones, tf.fill((20, 8, 8), np.uint8(2)))
-    inside = moved.numpy()[..., 0] > 0.999
-    assert set(np.unique(classes.numpy()[inside])) == {2}
-    assert set(np.unique(classes.numpy()[moved.numpy()[..., 0] == 0])) == {IGNORE_ID}
-
-
-def test_pixels_without_a_class_stay_without():
-    change = augmentation(Augmentation(flip=True), 0)
-    assert change
-    mask = tf.constant([[[IGNORE_ID, 0], [1, 254]]] * 8, tf.uint8)
-    _, classes = masks.augment_together(change)(tf.zeros((8, 2, 2, 1)), mask)
-    for one in classes.numpy():
-        assert one.tolist() in ([[IGNORE_ID, 0], [1, 254]], [[0, IGNORE_ID], [254, 1]])
 
 
 def test_the_bundled_slices_are_read_unchanged(tmp_path):

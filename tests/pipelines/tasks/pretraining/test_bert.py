@@ -59,12 +59,15 @@ def test_each_family_has_the_sentence_task_of_its_paper(folder, architecture, tm
 
 
 def test_training_batches_are_masked_again_in_every_epoch(bert):
-    batches = batching.training_batches(bert.task, bert.data)
+    config = bert.task.config
+    task = BertPretraining(replace(config, recipe=replace(config.recipe, epochs=2)))
+    batches = batching.training_batches(task, bert.data)
     special, mask = len(SPECIAL), bert.data.vocabulary.index("[MASK]")
+    every = [(x["token_ids"].numpy(), y["masked_lm"].numpy()) for x, y in batches]
+    assert len(every) == int(batches.cardinality())
+    steps = batching.steps_per_epoch(bert.data, config.recipe.batch_size)
     texts = []
-    for _ in range(2):
-        drawn = [(x["token_ids"].numpy(), y["masked_lm"].numpy()) for x, y in batches]
-        assert len(drawn) == int(batches.cardinality())
+    for drawn in (every[:steps], every[steps:]):
         chosen = sum((masked > 0).sum() for _, masked in drawn)
         ordinary = sum(((ids >= special) | (ids == mask)).sum() for ids, _ in drawn)
         assert chosen / ordinary == pytest.approx(0.15, abs=0.04)

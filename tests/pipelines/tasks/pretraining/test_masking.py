@@ -129,6 +129,21 @@ def test_the_same_seed_masks_the_same_tokens_and_another_others():
     assert (one[0] != three[0]).any()
 
 
+@pytest.mark.parametrize(("seed", "whole_words"), [(0, False), (1, True)])
+def test_with_a_seed_of_its_own_a_text_is_masked_alike_in_any_batch(seed, whole_words):
+    ids = batch(seed, rows=6)
+    seeds = np.random.default_rng(seed).integers(0, 2**31, (6, 2), np.int32)
+    masking = Masking(VOCABULARY, 0.3, whole_words=whole_words)
+    together = [x.numpy() for x in masking(tf.constant(ids), tf.constant(seeds))]
+    for row in range(6):
+        length = max(np.count_nonzero(ids[row]), 1)
+        alone = masking(tf.constant(ids[row : row + 1, :length]), tf.constant(seeds[row : row + 1]))
+        for whole, part in zip(together, alone, strict=True):
+            size = part.shape[1]
+            np.testing.assert_array_equal(whole[row, :size], part[0])
+            assert not whole[row, size:].any()
+
+
 def test_a_mask_in_a_text_is_one_token():
     tokenizer = WordPieces(VOCABULARY, 16)
     texts = ["a [MASK] bc", "[MASK][MASK]", "", "no [mask] A", "a[MASK]"]
