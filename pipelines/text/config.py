@@ -42,15 +42,15 @@ class TextConfig(Config):
             checked_folder(self.encoder)
 
 
-def checked_folder(encoder: str) -> Path:
-    """Returns the directory of a pre-trained encoder.
+def checked_folder(path: str, option: str = "--encoder") -> Path:
+    """Returns the directory of a pre-trained network, which `option` names.
 
     Raises:
         UserError: There is none.
     """
-    folder = Path(encoder).expanduser()
+    folder = Path(path).expanduser()
     if not (folder / "config.json").exists():
-        raise UserError(f"--encoder {encoder} is no directory with a config.json")
+        raise UserError(f"{option} {path} is no directory with a config.json")
     return folder
 
 

@@ -7,7 +7,7 @@ of these, to the most probable ones whose probabilities add up to `top_p` (Holtz
 Curious Case of Neural Text Degeneration", 2020). The remaining tokens stand in the order of their
 ids, and the first one is taken at which the cumulative probability exceeds a uniform random number:
 the k-th generated token of a row uses the k-th number of its stream. Padding and [UNK] are never
-generated.
+generated, nor ids of byte pairs that no text has.
 
 Text begins after [END], which also ends it; the result does not include it. Networks with position
 embeddings have room for `context` tokens, [END] and prompt included: with them, `length` is at most
@@ -17,16 +17,15 @@ longer than `MAX_LENGTH`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from architectures import decoder, recurrent_decoding
-from pipelines.text.reversible import PAD, RUNNING_TEXT, UNKNOWN
+from pipelines.text.reversible import RUNNING_TEXT_IDS, SpecialIds
 
-END = RUNNING_TEXT["words"].special.index("[END]")
 # Maximum number of tokens that one request generates.
 MAX_LENGTH = 1024
 PARAMETERS = {
@@ -63,6 +62,7 @@ def generate(
     model: keras.Model,
     prompts: tf.RaggedTensor,
     context: int,
+    ids: SpecialIds = RUNNING_TEXT_IDS,
     *,
     length: tf.Tensor,
     temperature: tf.Tensor,
@@ -76,6 +76,7 @@ def generate(
         model: A model of `decoder`, or one of `recurrent` that `recurrent_decoding.decodes`.
         prompts: Ragged int32 [batch, tokens], possibly empty.
         context: Number of tokens that the network reads at once.
+        ids: The ids of special tokens.
         length: int32 [batch], maximum number of tokens to generate.
         temperature: float32 [batch]; 0, or less, takes the most probable token.
         top_k: int32 [batch]; 0, or less, keeps all tokens.
@@ -87,41 +88,47 @@ def generate(
         "tokens", int32 [batch], their number.
     """
     room, length = _room(model, context, length)
-    prompts = _after_end(prompts, room)
+    prompts = _after_end(prompts, room, ids.end)
     known = tf.cast(prompts.row_lengths(), tf.int32)
     batch, size = tf.shape(known)[0], tf.reduce_max(known + length)
-    ids = prompts.to_tensor(shape=[None, None])
-    ids = tf.pad(ids, [[0, 0], [0, size - tf.shape(ids)[1]]])
+    text = prompts.to_tensor(ids.padding, shape=[None, None])
+    text = tf.pad(text, [[0, 0], [0, size - tf.shape(text)[1]]], constant_values=ids.padding)
     numbers = uniform(seed)
     first = tf.reduce_min(known)
-    cache, step = _decoding(model, ids, first)
+    cache, step = _decoding(model, text, first)
 
-    def unfinished(index: tf.Tensor, ids: tf.Tensor, cache: Any, ended: tf.Tensor) -> tf.Tensor:
+    def unfinished(index: tf.Tensor, text: tf.Tensor, cache: Any, ended: tf.Tensor) -> tf.Tensor:
         return (index < size) & ~tf.reduce_all(ended)
 
-    def extend(index: tf.Tensor, ids: tf.Tensor, cache: Any, ended: tf.Tensor) -> tuple[Any, ...]:
-        logits, _, cache = step(ids, cache, index)
+    def extend(index: tf.Tensor, text: tf.Tensor, cache: Any, ended: tf.Tensor) -> tuple[Any, ...]:
+        logits, _, cache = step(text, cache, index)
         place = tf.clip_by_value(index - known, 0, MAX_LENGTH - 1)
         number = tf.gather(numbers, place, batch_dims=1)
-        token = sample(logits, number, temperature, top_k, top_p)
+        token = sample(logits, number, temperature, top_k, top_p, ids.banned)
         prompted = index < known
-        ended |= ~prompted & ((token == END) | (index >= known + length))
-        token = tf.where(prompted, ids[:, index], tf.where(ended, PAD, token))
+        ended |= ~prompted & ((token == ids.end) | (index >= known + length))
+        token = tf.where(prompted, text[:, index], tf.where(ended, ids.padding, token))
         column = tf.stack([tf.range(batch), tf.fill([batch], index)], -1)
-        return index + 1, tf.tensor_scatter_nd_update(ids, column, token), cache, ended
+        return index + 1, tf.tensor_scatter_nd_update(text, column, token), cache, ended
 
-    state = (first, ids, cache, length <= 0)
-    _, ids, _, _ = tf.while_loop(unfinished, extend, state)
+    state = (first, text, cache, length <= 0)
+    _, text, _, _ = tf.while_loop(unfinished, extend, state)
     places = known[:, tf.newaxis] + tf.range(tf.reduce_max(length))
     inside = places < (known + length)[:, tf.newaxis]
-    generated = tf.gather(ids, tf.minimum(places, size - 1), batch_dims=1)
-    generated = tf.where(inside, generated, PAD)
-    tokens = tf.math.count_nonzero(generated, -1, dtype=tf.int32)
+    generated = tf.gather(text, tf.minimum(places, size - 1), batch_dims=1)
+    generated = tf.where(inside, generated, ids.padding)
+    # Padding, and the end token, are never among the generated tokens.
+    tokens = tf.math.count_nonzero(generated != ids.padding, -1, dtype=tf.int32)
     return {"token_ids": generated[:, : tf.reduce_max(tokens)], "tokens": tokens}
 
 
 def sample(
-    logits: tf.Tensor, number: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor
+    logits: tf.Tensor,
+    number: tf.Tensor,
+    temperature: tf.Tensor,
+    top_k: tf.Tensor,
+    top_p: tf.Tensor,
+    banned: Sequence[int] = RUNNING_TEXT_IDS.banned,
 ) -> tf.Tensor:
     """Samples a token for each row.
 
@@ -131,12 +138,14 @@ def sample(
         temperature: float32 [batch].
         top_k: int32 [batch].
         top_p: float32 [batch].
+        banned: Ids that are never sampled.
 
     Returns:
         int32 [batch].
     """
-    banned = tf.reduce_any(tf.range(tf.shape(logits)[1]) == [[PAD], [UNKNOWN]], 0)
-    logits = tf.where(banned, _BANNED_LOGIT, logits)
+    if banned:
+        never = tf.reduce_any(tf.range(tf.shape(logits)[1]) == [[token] for token in banned], 0)
+        logits = tf.where(never, _BANNED_LOGIT, logits)
     greedy = temperature <= 0
     scaled = logits / tf.where(greedy, 1.0, temperature)[:, tf.newaxis]
     probabilities = tf.nn.softmax(scaled)
@@ -165,13 +174,16 @@ def uniform(seed: tf.Tensor) -> tf.Tensor:
     )
 
 
-def score(model: keras.Model, texts: tf.RaggedTensor, context: int) -> dict[str, tf.Tensor]:
+def score(
+    model: keras.Model, texts: tf.RaggedTensor, context: int, ids: SpecialIds = RUNNING_TEXT_IDS
+) -> dict[str, tf.Tensor]:
     """Scores texts, read in windows that overlap by half, as in evaluation.
 
     Args:
         model: From {"token_ids", "padding_mask"} to logits.
         texts: Ragged int32 [batch, tokens], without [END].
         context: Number of tokens that the network reads at once.
+        ids: The ids of special tokens.
 
     Returns:
         "log_probability", float32 [batch], the natural logarithm of the probability that a text
@@ -179,16 +191,16 @@ def score(model: keras.Model, texts: tf.RaggedTensor, context: int) -> dict[str,
         int32 [batch].
     """
     tokens = tf.cast(texts.row_lengths(), tf.int32)
-    ids = _after_end(texts, None).to_tensor(shape=[None, None])
+    text = _after_end(texts, None, ids.end).to_tensor(shape=[None, None])
     stride = max(1, context // 2)
     count = tf.maximum(0, tf.reduce_max(tokens) - context + stride - 1) // stride + 1
     starts = tf.range(count) * stride
     # [windows, context + 1], the positions that each window reads, and the one after them.
     places = starts[:, tf.newaxis] + tf.range(context + 1)
-    ids = tf.pad(ids, [[0, 0], [0, context + stride]])
+    text = tf.pad(text, [[0, 0], [0, context + stride]])
     # One window after the other, since logits are large.
     log_probs = tf.map_fn(
-        lambda window: log_probabilities(model, tf.gather(ids, window, axis=1)),
+        lambda window: log_probabilities(model, tf.gather(text, window, axis=1)),
         places,
         fn_output_signature=tf.TensorSpec([None, context], tf.float32),
     )
@@ -205,20 +217,21 @@ def log_probabilities(model: keras.Model, tokens: tf.Tensor) -> tf.Tensor:
 
     Args:
         model: From {"token_ids", "padding_mask"} to logits.
-        tokens: int32 [batch, length + 1].
+        tokens: int32 [batch, length + 1]; padding follows the others, so that these, which see
+            none of it, need no mask.
 
     Returns:
         float32 [batch, length].
     """
     read = tokens[:, :-1]
-    inputs = {"token_ids": read, "padding_mask": tf.cast(read != PAD, tf.int32)}
+    inputs = {"token_ids": read, "padding_mask": tf.ones_like(read)}
     log_probs = tf.nn.log_softmax(model(inputs, training=False))
     return tf.gather(log_probs, tokens[:, 1:], batch_dims=2)
 
 
-def _after_end(texts: tf.RaggedTensor, room: tf.Tensor | None) -> tf.RaggedTensor:
+def _after_end(texts: tf.RaggedTensor, room: tf.Tensor | None, end: int) -> tf.RaggedTensor:
     """Puts [END] before each text, and keeps its last `room` [batch] tokens; all for None."""
-    texts = tf.concat([tf.fill([texts.nrows(), 1], END), texts], axis=1)
+    texts = tf.concat([tf.fill([texts.nrows(), 1], end), texts], axis=1)
     if room is None:
         return texts
     left = tf.cast(texts.row_lengths(), tf.int32) - room
@@ -237,9 +250,9 @@ def _room(
     return context - length, length
 
 
-def _decoding(model: keras.Model, ids: tf.Tensor, first: tf.Tensor) -> tuple[Any, Callable]:
+def _decoding(model: keras.Model, text: tf.Tensor, first: tf.Tensor) -> tuple[Any, Callable]:
     """Returns the cache of the tokens before the last of the `first` ones, and the step."""
     if is_positional(model):
-        return decoder.prefill(model, ids), decoder.next_token(model)
-    cache = recurrent_decoding.prefill(model, ids, first)
+        return decoder.prefill(model, text), decoder.next_token(model)
+    cache = recurrent_decoding.prefill(model, text, first)
     return cache, recurrent_decoding.next_token(model)

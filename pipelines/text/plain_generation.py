@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.text import generation
-from pipelines.text.generation import END
-from pipelines.text.reversible import PAD, UNKNOWN
+from pipelines.text.reversible import RUNNING_TEXT_IDS, SpecialIds
 
 
 def generate(
@@ -19,6 +18,7 @@ def generate(
     prompts: Sequence[Sequence[int]],
     parameters: Sequence[Mapping[str, Any]],
     context: int,
+    ids: SpecialIds = RUNNING_TEXT_IDS,
 ) -> list[tuple[list[int], float]]:
     """Continues prompts as `generation.generate` does.
 
@@ -27,6 +27,7 @@ def generate(
         prompts: Tokens of each.
         parameters: For each, values by the names of `generation.PARAMETERS`.
         context: Number of tokens that the network reads at once.
+        ids: The ids of special tokens.
 
     Returns:
         For each, the tokens, and the margin of the closest decision between two tokens: the
@@ -36,38 +37,45 @@ def generate(
 
     def continue_(prompt: Sequence[int], chosen: Mapping[str, Any]) -> tuple[list[int], float]:
         length = max(0, min(chosen["length"], generation.MAX_LENGTH))
-        ids = [END, *prompt]
+        text = [ids.end, *prompt]
         if positional:
             length = min(length, context - 1)
-            ids = ids[-(context - length) :]
+            text = text[-(context - length) :]
         numbers = generation.uniform(tf.constant([chosen["seed"]], tf.int32))[0].numpy()
-        start, smallest = len(ids), np.inf
+        start, smallest = len(text), np.inf
         for number in numbers[:length]:
-            logits = logits_of([ids])[0, -1].numpy().astype(np.float64)
+            logits = logits_of([text])[0, -1].numpy().astype(np.float64)
+            logits[[*ids.banned]] = -np.inf
             token, margin = _sample(logits, number, chosen)
             smallest = min(smallest, margin)
-            if token == END:
+            if token == ids.end:
                 break
-            ids.append(token)
-        return ids[start:], smallest
+            text.append(token)
+        return text[start:], smallest
 
     return [continue_(*each) for each in zip(prompts, parameters, strict=True)]
 
 
-def score(model: keras.Model, texts: Sequence[Sequence[int]], context: int) -> list[float]:
+def score(
+    model: keras.Model,
+    texts: Sequence[Sequence[int]],
+    context: int,
+    ids: SpecialIds = RUNNING_TEXT_IDS,
+) -> list[float]:
     """Returns the log-probability of each text as `generation.score` does, window after window.
 
     Args:
         model: From {"token_ids", "padding_mask"} to logits.
         texts: Tokens of each, without [END].
         context: Number of tokens that the network reads at once.
+        ids: The ids of special tokens.
     """
     logits_of = _compiled(model)
 
     def log_prob(text: Sequence[int]) -> float:
-        ids, total, start, done = [END, *text], 0.0, 0, 0
+        row, total, start, done = [ids.end, *text], 0.0, 0, 0
         while done < len(text):
-            window = ids[start : start + context + 1]
+            window = row[start : start + context + 1]
             log_probs = tf.nn.log_softmax(logits_of([window[:-1]]))[0].numpy()
             done -= start
             new = log_probs[np.arange(done, len(log_probs)), window[done + 1 :]]
@@ -91,8 +99,7 @@ def _compiled(model: keras.Model) -> Callable[[Any], tf.Tensor]:
 
 
 def _sample(logits: np.ndarray, number: float, chosen: Mapping[str, Any]) -> tuple[int, float]:
-    """Returns the token that `generation.sample` chooses, and the margin of the decision."""
-    logits[[PAD, UNKNOWN]] = -np.inf
+    """Returns the token that `generation.sample` chooses of `logits`, and the margin."""
     if chosen["temperature"] <= 0:
         second, first = np.sort(logits)[-2:]
         return int(logits.argmax()), first - second

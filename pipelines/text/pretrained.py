@@ -31,24 +31,26 @@ def reads_segments(architecture: str) -> bool:
     return is_encoder(architecture) and family(architecture) in _WITH_SEGMENTS
 
 
-def find(uri: str) -> Path:
-    """Returns the directory of a pre-trained encoder.
+def find(uri: str, option: str = "--encoder", artifact: str = FOLDER) -> Path:
+    """Returns the directory of a pre-trained network.
 
     Args:
         uri: A directory; `runs:/ID`, a run of a text pipeline with an encoder; or
             `models:/NAME@ALIAS` or `models:/NAME/VERSION`, a model that such a run registered.
+        option: The option that chooses it, for errors.
+        artifact: The run's artifact that holds it.
 
     Raises:
         UserError: There is none.
     """
     if not uri.startswith(("runs:/", "models:/")):
-        return checked_folder(uri)
+        return checked_folder(uri, option)
     try:
-        return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id(uri)}/{FOLDER}"))
+        return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id(uri)}/{artifact}"))
     except UserError as error:
-        raise UserError(f"--encoder {error}") from error
+        raise UserError(f"{option} {error}") from error
     except (mlflow.MlflowException, OSError, ValueError) as error:
-        raise UserError(f"--encoder {uri} has no saved encoder") from error
+        raise UserError(f"{option} {uri} has no saved {artifact}") from error
 
 
 def read(folder: Path, wanted: str) -> keras_hub.models.Backbone:

@@ -45,6 +45,23 @@ _CHUNK = 512
 
 
 @dataclass(frozen=True)
+class SpecialIds:
+    """The ids of running text's special tokens.
+
+    Attributes:
+        end: Stands before, between and after documents.
+        padding: Fills rows; it may be the end token.
+        unknown: Stands for what no token does; None where every text has tokens.
+        banned: Are never generated.
+    """
+
+    end: int
+    padding: int
+    unknown: int | None
+    banned: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Scheme:
     """A way to cut texts into units and to join tokens to texts.
 
@@ -75,6 +92,7 @@ class ReversibleTokenizer:
     Attributes:
         vocabulary: Tokens in the order of their ids, the scheme's special ones first.
         special: Number of special tokens.
+        ids: The ids of those of running text.
         alphabet: Number of different characters in the texts that it was trained on.
         resources: What the graph uses besides constants, for the export to track.
     """
@@ -84,6 +102,7 @@ class ReversibleTokenizer:
         self.vocabulary, self.alphabet = list(vocabulary), alphabet
         self.resources: list[Any] = []
         self._scheme, self.special = scheme, len(scheme.special)
+        self.ids = RUNNING_TEXT_IDS
         own = self.vocabulary[self.special :]
         self._lowercase = scheme.follows_case and is_lowercase(own)
         if scheme.subwords:
@@ -267,6 +286,7 @@ def _plain(token: str) -> str:
 
 
 # [END] stands after each text, and so before the next one.
+RUNNING_TEXT_IDS = SpecialIds(end=2, padding=PAD, unknown=UNKNOWN, banned=(PAD, UNKNOWN))
 _running_text = partial(
     Scheme,
     ("[PAD]", "[UNK]", "[END]"),

@@ -58,6 +58,7 @@ from pipelines.run import run
 from pipelines.run_uri import run_id
 from pipelines.task import Task, Teacher
 from pipelines.tasks.distillation.config import DistillationConfig
+from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.pretraining.config import BertPretrainingConfig
 from pipelines.tasks.pretraining.sentence_pairs import published_task
 from pipelines.text.config import TextConfig
@@ -110,6 +111,9 @@ def make_student(config: DistillationConfig) -> Task:
     )
     if isinstance(student_config, TextConfig):
         student_config = replace(student_config, encoder="", freeze_layers=0)
+    if isinstance(student_config, LanguageModelingConfig):
+        # The teacher's tokens remain the student's.
+        student_config = replace(student_config, weights="")
     task = make_task(trained.pipeline, teacher_config)
     teacher = Teacher(
         pipeline=trained.pipeline,

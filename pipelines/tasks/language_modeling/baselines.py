@@ -12,7 +12,7 @@ from pipelines.tasks.language_modeling.ngrams import KneserNey
 
 # Beyond these, counting n-grams would take longer than training.
 _MAX_TOKENS = 20_000_000
-_MAX_ORDERS = {"characters": 12, "words": 5, "word_pieces": 6}
+_MAX_ORDERS = {"characters": 12, "words": 5, "word_pieces": 6, "byte_pairs": 6}
 
 
 def baselines(data: RunningText, unit: str) -> list[Baseline]:
@@ -20,7 +20,7 @@ def baselines(data: RunningText, unit: str) -> list[Baseline]:
 
     Args:
         data: At most 20 million of its training tokens are counted.
-        unit: Unit of prediction: "characters", "words" or "word_pieces".
+        unit: Unit of prediction: "characters", "words", "word_pieces" or "byte_pairs".
     """
     unigram, best = ngram(data, 1), ngram_of_best_order(data, _MAX_ORDERS[unit])
     return [

@@ -25,15 +25,24 @@ from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.datasets.loading import Identity, Source
 from pipelines.errors import UserError
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
-from pipelines.text import documents
-from pipelines.text.generation import END
-from pipelines.text.reversible import RUNNING_TEXT, UNKNOWN, ReversibleTokenizer, chunks, train
+from pipelines.tasks.language_modeling.weights import read_tokenizer
+from pipelines.text import byte_pairs, documents
+from pipelines.text.byte_pairs import BytePairTokenizer
+from pipelines.text.reversible import (
+    RUNNING_TEXT,
+    RUNNING_TEXT_IDS,
+    ReversibleTokenizer,
+    chunks,
+    train,
+)
 
 # More text would make about the same vocabulary.
 _MAX_TRAINING_CHARACTERS = 20_000_000
 # With fewer documents, intervals come from parts of the stream.
 _MIN_DOCUMENTS = 10
 _PARTS = 50
+
+Tokenizer = ReversibleTokenizer | BytePairTokenizer
 
 
 @dataclass(frozen=True)
@@ -44,16 +53,18 @@ class TokenStream:
         tokens: int32 [tokens], [END] first, last, and between documents.
         lengths: int32 [tokens], number of characters that each token stands for, 0 for [END].
         empty: Number of documents without tokens, which are left out.
+        end: Id of [END].
     """
 
     tokens: np.ndarray
     lengths: np.ndarray
     empty: int = 0
+    end: int = RUNNING_TEXT_IDS.end
 
     @property
     def documents(self) -> np.ndarray:
         """The index of each token's document, int64 [tokens]; [END] belongs to what it ends."""
-        ends = self.tokens == END
+        ends = self.tokens == self.end
         return np.cumsum(ends) - ends - 1
 
 
@@ -87,13 +98,13 @@ class RunningText(Dataset):
     Attributes:
         streams: The tokens of each split.
         windows: The windows of each split.
-        tokenizer: Trained on the training split.
+        tokenizer: Trained on the training split, or pre-trained.
         context: Number of tokens that a network reads at once.
     """
 
     streams: Mapping[str, TokenStream]
     windows: Mapping[str, Windows]
-    tokenizer: ReversibleTokenizer
+    tokenizer: Tokenizer
     context: int
 
     def contents(self, split: str) -> None:
@@ -123,10 +134,18 @@ def load(config: LanguageModelingConfig) -> RunningText:
     return running_text(source.identity(), texts, train_tokenizer, config.context)
 
 
-def tokenizer_trainer(
-    config: LanguageModelingConfig,
-) -> Callable[[Iterable[str]], ReversibleTokenizer]:
-    """Returns the function from training documents to the tokenizer that `config` asks for."""
+def tokenizer_trainer(config: LanguageModelingConfig) -> Callable[[Iterable[str]], Tokenizer]:
+    """Returns the function from training documents to the tokenizer that `config` asks for.
+
+    That of pre-trained weights is what they were trained with.
+    """
+    if config.weights:
+        tokenizer = read_tokenizer(config.weights)
+        return lambda _: tokenizer
+    if config.tokens == "byte_pairs":
+        return partial(
+            byte_pairs.train, size=config.vocabulary, max_characters=_MAX_TRAINING_CHARACTERS
+        )
     return partial(
         train,
         RUNNING_TEXT[config.tokens],
@@ -138,7 +157,7 @@ def tokenizer_trainer(
 def running_text(
     identity: Identity,
     texts: Mapping[str, Iterable[str]],
-    train_tokenizer: Callable[[Iterable[str]], ReversibleTokenizer],
+    train_tokenizer: Callable[[Iterable[str]], Tokenizer],
     context: int,
     *,
     notes: Sequence[str] = (),
@@ -178,9 +197,7 @@ def running_text(
         train=examples["train"],
         validation=examples["validation"],
         test=examples["test"],
-        columns={
-            split: _columns(streams[split], windows[split], tokenizer.alphabet) for split in SPLITS
-        },
+        columns={split: _columns(streams[split], windows[split], tokenizer) for split in SPLITS},
         streams=streams,
         windows=windows,
         tokenizer=tokenizer,
@@ -190,19 +207,20 @@ def running_text(
     )
 
 
-def token_stream(tokenizer: ReversibleTokenizer, documents: Iterable[str]) -> TokenStream:
+def token_stream(tokenizer: Tokenizer, documents: Iterable[str]) -> TokenStream:
     """Returns documents as one stream of tokens; those without tokens are left out."""
-    tokens, lengths = [np.array([END], np.int32)], [np.array([0], np.int32)]
+    last = tokenizer.ids.end
+    tokens, lengths = [np.array([last], np.int32)], [np.array([0], np.int32)]
     empty = 0
     for chunk in chunks(documents):
         ids, counts = tokenizer.with_lengths(tf.constant(chunk))
         some = ids.row_lengths() > 0
         empty += int(tf.reduce_sum(tf.cast(~some, tf.int32)))
-        for ragged, parts, end in ((ids, tokens, END), (counts, lengths, 0)):
+        for ragged, parts, end in ((ids, tokens, last), (counts, lengths, 0)):
             ragged = tf.ragged.boolean_mask(ragged, some)
             ends = tf.fill([ragged.nrows(), 1], tf.constant(end, tf.int32))
             parts.append(tf.concat([ragged, ends], axis=1).flat_values.numpy())
-    return TokenStream(np.concatenate(tokens), np.concatenate(lengths), empty)
+    return TokenStream(np.concatenate(tokens), np.concatenate(lengths), empty, last)
 
 
 def _windows(predicted: int, context: int, *, overlap: bool) -> Windows:
@@ -225,11 +243,12 @@ def _windows(predicted: int, context: int, *, overlap: bool) -> Windows:
 
 def _examples(stream: TokenStream, windows: Windows) -> tf.data.Dataset:
     tokens = windows.cut(stream.tokens)
-    inputs = {"token_ids": tokens, "padding_mask": (tokens > 0).astype(np.int32)}
+    mask = windows.cut(np.ones(len(stream.tokens), np.int32))
+    inputs = {"token_ids": tokens, "padding_mask": mask}
     return tf.data.Dataset.from_tensor_slices((inputs, tokens[:, 1:], windows.weights))
 
 
-def _columns(stream: TokenStream, windows: Windows, alphabet: int) -> dict[str, np.ndarray]:
+def _columns(stream: TokenStream, windows: Windows, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
     """Returns what scores need of each window.
 
     Returns:
@@ -240,13 +259,13 @@ def _columns(stream: TokenStream, windows: Windows, alphabet: int) -> dict[str, 
     """
     weights = windows.weights
     lengths = windows.cut(stream.lengths)[:, 1:] * (weights > 0)
-    unknown = windows.cut(stream.tokens)[:, 1:] == UNKNOWN
+    unknown = windows.cut(stream.tokens)[:, 1:] == tokenizer.ids.unknown
     documents = stream.documents[windows.starts + weights.argmax(-1) + 1]
     if documents[-1] + 1 < _MIN_DOCUMENTS:
         documents = np.arange(len(weights)) * _PARTS // len(weights)
     return {
         "characters": lengths.sum(-1),
-        "spelling_bits": (lengths * unknown).sum(-1) * np.log2(alphabet + 1),
+        "spelling_bits": (lengths * unknown).sum(-1) * np.log2(tokenizer.alphabet + 1),
         "block": documents,
     }
 

@@ -17,7 +17,6 @@ from sklearn.manifold import TSNE
 from pipelines.predictions import Predictions
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.text import figures as text_figures
-from pipelines.text.reversible import PAD
 
 # Width of a monospaced letter of 9 points and height of a line, in inches.
 _LETTER, _LINE = 0.0753, 0.22
@@ -40,11 +39,13 @@ def figures(
         test: The network's predictions on the test split.
         ngram: Those of the n-gram model.
     """
-    yield "perplexity_by_position", by_position(test)
+    # Windows end with padding where the split does.
+    windows, tokens = data.windows["test"], data.streams["test"].tokens
+    real = windows.cut(np.ones(len(tokens), bool))[:, 1:]
+    yield "perplexity_by_position", by_position(test.predicted["log_probabilities"], real)
     counted = test.examples["weight"] > 0
     log_probs, others = (one.predicted["log_probabilities"][counted] for one in (test, ngram))
     yield "mixture", mixture(log_probs, others)
-    tokens = data.streams["test"].tokens
     count = min(_MAX_TEXT, len(log_probs))
     yield (
         "surprisal",
@@ -57,22 +58,23 @@ def figures(
     first = tokens[np.newaxis, : min(_MAX_ATTENTION, data.context)]
     inputs = {"token_ids": first, "padding_mask": np.ones_like(first)}
     yield from text_figures.attention(model, inputs, data.tokenizer.token_texts(first[0]))
-    special = data.tokenizer.special
+    ids = data.tokenizer.ids
+    special = {ids.end, ids.padding, ids.unknown}
     counts = Counter(data.streams["train"].tokens.tolist())
-    frequent = [token for token, _ in counts.most_common(_MAX_VECTORS) if token >= special]
+    frequent = [token for token, _ in counts.most_common(_MAX_VECTORS) if token not in special]
     vectors = np.asarray(model.get_layer("token_embedding").get_weights()[0])[frequent]
     if len(frequent) >= 4:
         yield "token_map", token_map(vectors, data.tokenizer.token_texts(frequent))
 
 
-def by_position(test: Predictions) -> Figure:
+def by_position(log_probs: np.ndarray, real: np.ndarray) -> Figure:
     """Plots the perplexity of test's tokens by the number of tokens that the network has read.
 
     Args:
-        test: "log_probabilities" [windows, context] of the "target" [windows, context].
+        log_probs: float [windows, context], of the targets.
+        real: bool [windows, context], false where a target is padding.
     """
-    real = test.examples["target"] != PAD
-    log_probs = np.where(real, test.predicted["log_probabilities"], 0.0)
+    log_probs = np.where(real, log_probs, 0.0)
     perplexity = np.exp(-log_probs.sum(0) / np.maximum(real.sum(0), 1))
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()

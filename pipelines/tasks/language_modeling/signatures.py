@@ -14,7 +14,8 @@ import tensorflow as tf
 from pipelines.export.signature import Signature
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.text import generation, plain_generation
-from pipelines.text.generation import DEFAULTS, END, PARAMETERS
+from pipelines.text.generation import DEFAULTS, PARAMETERS
+from pipelines.text.reversible import PAD, SpecialIds
 
 _TEXT = tf.TensorSpec([None], tf.string)
 _TOKENS = {name: tf.TensorSpec([None, None], tf.int32) for name in ("token_ids", "padding_mask")}
@@ -35,10 +36,16 @@ _TIE_TOLERANCE = 1e-4
 
 def prompts_of(data: RunningText, split: str, count: int, length: int = 8) -> list[list[int]]:
     """Returns `count` sequences of at most `length` tokens from all over a split."""
+    end = data.tokenizer.ids.end
     tokens = data.streams[split].tokens
     starts = np.linspace(1, max(1, len(tokens) - length - 1), count).astype(int)
     parts = (tokens[start : start + length].tolist() for start in starts)
-    return [list(itertools.takewhile(lambda token: token != END, part)) for part in parts]
+    return [list(itertools.takewhile(lambda token: token != end, part)) for part in parts]
+
+
+def as_text(texts: tf.Tensor) -> tf.Tensor:
+    """Replaces what is not UTF-8 in strings: byte pairs may end within a character."""
+    return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
 
 
 def signatures(model: keras.Model, data: RunningText, *, text: bool) -> list[Signature]:
@@ -53,38 +60,43 @@ def signatures(model: keras.Model, data: RunningText, *, text: bool) -> list[Sig
     Without those for strings, `generate_token_ids` is `serving_default`.
     """
     context, tokenizer = data.context, data.tokenizer
+    ids = tokenizer.ids
 
     def generate_token_ids(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         token_ids, padding_mask, *chosen = tensors
         prompts = _ragged(token_ids, padding_mask)
-        return generation.generate(model, prompts, context, **_named(chosen))
+        return generation.generate(model, prompts, context, ids, **_named(chosen))
 
     def score_token_ids(token_ids: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        return generation.score(model, _ragged(token_ids, padding_mask), context)
+        return generation.score(model, _ragged(token_ids, padding_mask), context, ids)
 
     def generate(prompt: tf.Tensor, *chosen: tf.Tensor) -> dict[str, tf.Tensor]:
         prompts = tokenizer(tf.ensure_shape(prompt, [None]))
-        found = generation.generate(model, prompts, context, **_named(chosen))
-        return {"text": tokenizer.detokenize(found["token_ids"]), "tokens": found["tokens"]}
+        found = generation.generate(model, prompts, context, ids, **_named(chosen))
+        text = as_text(tokenizer.detokenize(found["token_ids"]))
+        return {"text": text, "tokens": found["tokens"]}
 
     def serving_default(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
         return generate(prompt, *generation.parameters(tf.shape(prompt)[0]).values())
 
     def score(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return generation.score(model, tokenizer(tf.ensure_shape(text, [None])), context)
+        return generation.score(model, tokenizer(tf.ensure_shape(text, [None])), context, ids)
 
     prompts = _retokenized(data, [[], *prompts_of(data, "test", len(_CHOICES) - 1)])
     long = prompts_of(data, "test", 2, 2 * context + 3)
     texts = _retokenized(data, [[], *prompts_of(data, "test", 3), *long])
-    scores = _scores(model, texts, context)
-    generated = _generate(model, prompts, [DEFAULTS | choice for choice in _CHOICES], context)
+    scores = _scores(model, texts, context, ids)
+    generated = _generate(model, prompts, [DEFAULTS | choice for choice in _CHOICES], context, ids)
     for_ids = {
         "generate_token_ids": Signature(
             "generate_token_ids",
             generate_token_ids,
             {**_TOKENS, **PARAMETERS},
             {**_padded(generated.prompts), **generated.parameters()},
-            {"token_ids": _padded(generated.tokens)["token_ids"], "tokens": generated.counts()},
+            {
+                "token_ids": _padded(generated.tokens, ids.padding)["token_ids"],
+                "tokens": generated.counts(),
+            },
         ),
         "score_token_ids": Signature(
             "score_token_ids", score_token_ids, _TOKENS, _padded(texts), scores
@@ -106,7 +118,7 @@ def signatures(model: keras.Model, data: RunningText, *, text: bool) -> list[Sig
             resources=tokenizer.resources,
         )
 
-    default = _generate(model, prompts[:4], [DEFAULTS] * 4, context)
+    default = _generate(model, prompts[:4], [DEFAULTS] * 4, context, ids)
     return [
         for_texts("serving_default", serving_default, default, own=False),
         for_texts("generate", generate, generated, own=True),
@@ -145,9 +157,10 @@ def _generate(
     prompts: list[list[int]],
     chosen: list[Mapping[str, Any]],
     context: int,
+    ids: SpecialIds,
 ) -> _Generated:
     """Continues prompts; those with a tie, which rounding could break, are left out."""
-    generated = plain_generation.generate(model, prompts, chosen, context)
+    generated = plain_generation.generate(model, prompts, chosen, context, ids)
     rows = [
         (prompt, choice, tokens, margin)
         for prompt, choice, (tokens, margin) in zip(prompts, chosen, generated, strict=True)
@@ -160,9 +173,11 @@ def _generate(
     )
 
 
-def _scores(model: keras.Model, texts: list[list[int]], context: int) -> dict[str, np.ndarray]:
+def _scores(
+    model: keras.Model, texts: list[list[int]], context: int, ids: SpecialIds
+) -> dict[str, np.ndarray]:
     counts = np.array([len(text) for text in texts], np.int32)
-    total = np.array(plain_generation.score(model, texts, context), np.float32)
+    total = np.array(plain_generation.score(model, texts, context, ids), np.float32)
     perplexity = np.exp(-total / np.maximum(counts, 1).astype(np.float32))
     return {"log_probability": total, "perplexity": perplexity, "tokens": counts}
 
@@ -176,16 +191,16 @@ def _ragged(token_ids: tf.Tensor, padding_mask: tf.Tensor) -> tf.RaggedTensor:
     return tf.ragged.boolean_mask(token_ids, padding_mask > 0)
 
 
-def _padded(texts: list[list[int]]) -> dict[str, np.ndarray]:
+def _padded(texts: list[list[int]], padding: int = PAD) -> dict[str, np.ndarray]:
     ragged = tf.ragged.constant(texts, ragged_rank=1, dtype=tf.int32)
-    ids, mask = ragged.to_tensor(), tf.ones_like(ragged).to_tensor()
+    ids, mask = ragged.to_tensor(padding), tf.ones_like(ragged).to_tensor()
     return {"token_ids": ids.numpy(), "padding_mask": mask.numpy()}
 
 
 def _strings(data: RunningText, texts: list[list[int]]) -> np.ndarray:
     """Joins tokens to texts, bytes [texts]."""
     ids = tf.ragged.constant(texts, ragged_rank=1, dtype=tf.int32)
-    return data.tokenizer.detokenize(ids).numpy()
+    return as_text(data.tokenizer.detokenize(ids)).numpy()
 
 
 def _retokenized(data: RunningText, texts: list[list[int]]) -> list[list[int]]:

@@ -29,6 +29,8 @@ over the characters of Shakespeare reaches a loss of 1.47 (Karpathy, nanoGPT).
     python -m pipelines language_modeling --architecture char_gpt_small --tokens characters \\
         --dataset tiny_shakespeare --optimizer.learning_rate 0.001
     python -m pipelines language_modeling --dataset lm1b --max_examples 300000
+    python -m pipelines language_modeling --architecture gpt2_small --weights DIRECTORY \\
+        --dataset ./novel.txt --context 256 --epochs 1 --optimizer.learning_rate 0.00005
 
 Your own text is a folder or a file, see `data.py`; generation and scoring in the served graph are
 in `pipelines/text/generation.py`.
@@ -36,7 +38,8 @@ in `pipelines/text/generation.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -51,13 +54,15 @@ from pipelines.export.signature import Signature
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import Network, Task
+from pipelines.tasks.language_modeling import weights
 from pipelines.tasks.language_modeling.baselines import baselines
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.language_modeling.data import RunningText, load
 from pipelines.tasks.language_modeling.figures import figures
 from pipelines.tasks.language_modeling.metrics import scores
-from pipelines.tasks.language_modeling.signatures import prompts_of, signatures
+from pipelines.tasks.language_modeling.signatures import as_text, prompts_of, signatures
 from pipelines.text import generation
+from pipelines.text.byte_pairs import BytePairTokenizer
 from pipelines.text.examples import json_lines
 
 _ERROR_MESSAGE = "does not model language; decoders and recurrent networks in one direction do"
@@ -72,6 +77,8 @@ class LanguageModeling(Task[LanguageModelingConfig, RunningText]):
     def load(self) -> RunningText:
         if architectures.get(self.config.architecture).kind not in ("decoder", "recurrent"):
             raise UserError(f"{self.config.architecture} {_ERROR_MESSAGE}")
+        if self.config.weights:
+            weights.sizes(self.config)
         return load(self.config)
 
     def network(self, data: RunningText) -> Network:
@@ -79,13 +86,19 @@ class LanguageModeling(Task[LanguageModelingConfig, RunningText]):
         fixed: dict[str, Any] = {"outputs": vocabulary, "output": "sequence"}
         if architectures.get(self.config.architecture).kind == "decoder":
             fixed = {"max_length": data.context}
-        return build(
+        if self.config.weights:
+            # All of its positions, so that the network is the published one.
+            fixed = {"max_length": weights.sizes(self.config).max_length}
+        network = build(
             self.config,
             _ERROR_MESSAGE,
             lambda model: generation.is_positional(model) or recurrent_decoding.decodes(model),
             vocabulary=vocabulary,
             **fixed,
         )
+        if self.config.weights:
+            weights.load(network.model, self.config.weights)
+        return network
 
     def loss(self, data: RunningText) -> keras.Loss:
         return keras.losses.SparseCategoricalCrossentropy(
@@ -119,8 +132,10 @@ class LanguageModeling(Task[LanguageModelingConfig, RunningText]):
         chosen = {**generation.parameters(len(ids)), "seed": tf.range(len(ids))}
 
         def sample() -> str:
-            found = generate(network.model, prompts, data.context, **chosen)
-            joined = [data.tokenizer.detokenize(x).numpy() for x in (prompts, found["token_ids"])]
+            found = generate(network.model, prompts, data.context, data.tokenizer.ids, **chosen)
+            joined = [
+                as_text(data.tokenizer.detokenize(x)).numpy() for x in (prompts, found["token_ids"])
+            ]
             texts = [
                 f"[{prompt.decode()}]{text.decode()}" for prompt, text in zip(*joined, strict=True)
             ]
@@ -143,5 +158,14 @@ class LanguageModeling(Task[LanguageModelingConfig, RunningText]):
     def examples(self, data: RunningText) -> dict[str, bytes]:
         """Returns eight prompts from test."""
         ids = tf.ragged.constant(prompts_of(data, "test", 8), ragged_rank=1, dtype=tf.int32)
-        texts = data.tokenizer.detokenize(ids).numpy()
+        texts = as_text(data.tokenizer.detokenize(ids)).numpy()
         return json_lines(({"prompt": text.decode()} for text in texts), "prompts.jsonl")
+
+    def artifacts(
+        self, network: Network, data: RunningText
+    ) -> Mapping[str, Callable[[Path], None]]:
+        """Returns a decoder over byte pairs as what another run's `--weights runs:/ID` reads."""
+        model, tokenizer = network.model, data.tokenizer
+        if isinstance(tokenizer, BytePairTokenizer) and generation.is_positional(model):
+            return {weights.FOLDER: lambda folder: weights.write(model, tokenizer, folder)}
+        return {}

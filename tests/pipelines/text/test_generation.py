@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import architectures
 from pipelines.text import generation, plain_generation
-from pipelines.text.generation import DEFAULTS, END, PARAMETERS
-from pipelines.text.reversible import PAD, UNKNOWN
+from pipelines.text.generation import DEFAULTS, PARAMETERS
+from pipelines.text.reversible import PAD, RUNNING_TEXT_IDS, UNKNOWN
 from tests.architectures import reference
 
 CONTEXT, VOCABULARY = 12, 19
@@ -91,7 +91,7 @@ def test_text_ends_at_the_end_token_which_is_left_out(model):
     choices = [{"length": 8, "temperature": 3.0, "top_p": 1.0, "seed": s} for s in range(60)]
     rows = generated(model, [[5]] * 60, choices)
     assert {len(row) for row in rows} >= {0, 8}
-    assert not {PAD, UNKNOWN, END} & {token for row in rows for token in row}
+    assert not {PAD, UNKNOWN, RUNNING_TEXT_IDS.end} & {token for row in rows for token in row}
 
 
 def test_a_decoder_has_room_for_its_context_and_a_recurrent_network_for_more(model):
@@ -100,7 +100,7 @@ def test_a_decoder_has_room_for_its_context_and_a_recurrent_network_for_more(mod
     never_ending.set_weights(model.get_weights())
     if model.name == "recurrent":
         kernel, bias = never_ending.get_layer("logits").get_weights()
-        bias[END] = -1e6
+        bias[RUNNING_TEXT_IDS.end] = -1e6
         never_ending.get_layer("logits").set_weights([kernel, bias])
         (row,) = generated(never_ending, [[5, 6]], [{"length": 40, "temperature": 0.0}])
         assert len(row) == 40
@@ -174,7 +174,7 @@ def test_a_score_is_the_sum_over_windows(model, length):
 
 def test_a_text_within_the_context_is_scored_by_the_chain_rule(model):
     text = [5, 6, 7, 8, 9]
-    ids = np.array([[END, *text]])
+    ids = np.array([[RUNNING_TEXT_IDS.end, *text]])
     total = 0.0
     for place in range(1, len(text) + 1):
         read = ids[:, :place]

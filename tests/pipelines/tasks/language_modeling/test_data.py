@@ -15,8 +15,7 @@ from pipelines.datasets.loading import Identity
 from pipelines.errors import UserError
 from pipelines.tasks.language_modeling import data as running_text
 from pipelines.tasks.language_modeling.data import RunningText
-from pipelines.text.generation import END
-from pipelines.text.reversible import RUNNING_TEXT, ReversibleTokenizer, train
+from pipelines.text.reversible import RUNNING_TEXT, RUNNING_TEXT_IDS, ReversibleTokenizer, train
 from tests.pipelines import written
 from tests.pipelines.tasks.language_modeling import examples
 
@@ -49,7 +48,7 @@ def test_every_token_is_predicted_exactly_once_from_those_before(
     documents = {key: [words(n) for n in counts] for key in ("train", "validation", "test")}
     data = running_text.running_text(ABOUT, documents, lambda _: thirty_words, context)
     row = data.streams[split].tokens
-    assert row[0] == row[-1] == END
+    assert row[0] == row[-1] == RUNNING_TEXT_IDS.end
     predicted: list[int] = []
     for inputs, target, weight in data.split(split).as_numpy_iterator():
         assert inputs["token_ids"].shape == (context + 1,)
@@ -115,7 +114,7 @@ def test_sets_like_tiny_shakespeare_are_one_document_a_split(tmp_path):
     data = load(name, tmp_path, tokens="characters")
     assert (data.name, data.version) == ("plays", "2.0.0")
     assert text(data, "train") == "To be,\nor\n\nnot"
-    assert (data.streams["train"].tokens == END).sum() == 2
+    assert (data.streams["train"].tokens == RUNNING_TEXT_IDS.end).sum() == 2
 
 
 def test_sets_like_lm1b_give_validation_a_part_of_train(tmp_path):

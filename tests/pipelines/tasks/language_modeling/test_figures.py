@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
 
-from pipelines.predictions import Predictions
 from pipelines.tasks.language_modeling import figures as language_figures
 
 
 def test_perplexity_by_position_leaves_padding_out():
     log_probs = np.log(np.array([[0.5, 0.25, 0.1], [0.5, 0.125, 0.9]]))
-    target = np.array([[5, 5, 5], [5, 5, 0]])
-    figure = language_figures.by_position(
-        Predictions({"target": target}, {"log_probabilities": log_probs})
-    )
+    real = np.array([[True, True, True], [True, True, False]])
+    figure = language_figures.by_position(log_probs, real)
     (line,) = figure.axes[0].lines
     np.testing.assert_array_equal(np.asarray(line.get_xdata()), [1, 2, 3])
     np.testing.assert_allclose(np.asarray(line.get_ydata()), [2, np.sqrt(32), 10])
