@@ -47,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         if arguments[0] == "mlproject":
             return _write_mlproject(arguments[1:])
+        if arguments[0] == "compare":
+            return _compare(arguments[1:])
         pipeline, config = parse(arguments)
         _check(pipeline, config)
         result = _run(pipeline, config)
@@ -83,7 +85,8 @@ def _list_pipelines() -> None:
         defaults = pipeline.defaults
         table.add_row(name, pipeline.summary, defaults.dataset, defaults.architecture)
     wide = Console(width=max(console.width, _WIDTH), highlight=False)
-    wide.print("usage: python -m pipelines PIPELINE [--help] [--option value …]\n")
+    wide.print("usage: python -m pipelines PIPELINE [--help] [--option value …]")
+    wide.print("       python -m pipelines compare RUN RUN … [--help]\n")
     wide.print(table)
     for problem in catalog.foreign().problems.values():
         print(f"warning: {problem}", file=sys.stderr)
@@ -96,6 +99,15 @@ def _write_mlproject(arguments: Sequence[str]) -> int:
     partial.write_text(mlproject.text(), encoding="utf-8")
     os.replace(partial, "MLproject")
     print(f"wrote {Path('MLproject').resolve()}")
+    return 0
+
+
+def _compare(arguments: Sequence[str]) -> int:
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # MLflow, which takes a moment, is imported for what needs it alone.
+    command = importlib.import_module("pipelines.comparison.command")
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    command.main(arguments)
     return 0
 
 

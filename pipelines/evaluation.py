@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pipelines.datasets.dataset import Dataset
+from pipelines.intervals import interval
 from pipelines.predictions import Predictions, Scores
 from pipelines.progress import stage
 from pipelines.task import Task
@@ -30,7 +32,8 @@ class Evaluation:
         test: The predictions on test.
         resampled: The task's metric on resamples of validation. They are the same ones for all
             models of a data set, so that two models can be compared; see `difference`.
-        resampled_test: All scores on resamples of test, from which the intervals follow.
+        resampled_test: All scores on resamples of test, from which the intervals follow; the same
+            ones for all models too.
         deviations: Standard deviations of `scores` over seeds; none for a single one.
     """
 
@@ -42,19 +45,8 @@ class Evaluation:
     deviations: Scores = field(default_factory=dict)
 
 
-def evaluate(
-    task: Task, model: keras.Model, data: Dataset, *, seed: int | None = None
-) -> Evaluation:
-    """Scores a model on validation, and on test, which nothing else uses.
-
-    Args:
-        task: Has the scores.
-        model: The trained network's model.
-        data: The data set.
-        seed: Of the resamples of test; None takes the recipe's.
-    """
-    if seed is None:
-        seed = task.config.recipe.seed
+def evaluate(task: Task, model: keras.Model, data: Dataset) -> Evaluation:
+    """Scores a model on validation, and on test, which nothing else uses."""
 
     def scores(sample: Predictions) -> Scores:
         return task.scores(sample, data)
@@ -66,11 +58,28 @@ def evaluate(
             own = scores(predictions)
             values |= {f"{split}_{name}": value for name, value in own.items()}
             if split == "validation":
-                # Not the run's seed, which differs from the other model's.
-                resampled = [each[task.metric] for each in _resamples(scores, predictions, seed=0)]
+                resampled = [each[task.metric] for each in _resamples(scores, predictions)]
             bar.advance(f"{split} {task.metric} {own[task.metric]:.4f}")
-        resampled_test = _resamples(scores, predictions, seed=seed)
+        resampled_test = _resamples(scores, predictions)
     return Evaluation(values, intervals_of(resampled_test), predictions, resampled, resampled_test)
+
+
+def comparable(task: Task, data: Dataset, evaluated: Evaluation) -> dict[str, Any]:
+    """Returns what a later comparison of two runs by the paired bootstrap takes from each.
+
+    Returns:
+        "metric" and "greater_is_better", the task's; "digest" of the data set, and "units", the
+        number of examples or blocks of them that are resampled, which both have to share; and
+        "scores", by name the values on the resamples of test.
+    """
+    samples = evaluated.resampled_test
+    return {
+        "metric": task.metric,
+        "greater_is_better": task.greater_is_better,
+        "digest": data.digest,
+        "units": _units(evaluated.test),
+        "scores": {name: [float(each[name]) for each in samples] for name in samples[0]},
+    }
 
 
 def predict(task: Task, model: keras.Model, data: Dataset, split: str) -> Predictions:
@@ -122,37 +131,17 @@ def intervals(
 
 def intervals_of(resampled: Sequence[Scores]) -> dict[str, tuple[float, float]]:
     """Returns the 95 % interval of each score from its values on resamples."""
-    found = {name: _interval([values[name] for values in resampled]) for name in resampled[0]}
-    return {name: interval for name, interval in found.items() if interval}
-
-
-def difference(one: Sequence[float], other: Sequence[float]) -> tuple[float, float] | None:
-    """Returns the 95 % interval of one model's score less the other's, by the paired bootstrap.
-
-    Both are scored on the same resamples, so what makes a resample easy for both cancels out
-    (Koehn, "Statistical Significance Tests for Machine Translation Evaluation", 2004).
-
-    Args:
-        one: The `resampled` of one model.
-        other: That of the other model; if one has more values, those are left out.
-
-    Returns:
-        The interval; None if there are no values.
-    """
-    return _interval([first - second for first, second in zip(one, other, strict=False)])
-
-
-def _interval(values: Sequence[float]) -> tuple[float, float] | None:
-    if np.isnan(values).all():  # Or there are none.
-        return None
-    low, high = np.nanpercentile(values, (2.5, 97.5)).tolist()
-    return low, high
+    found = {name: interval([values[name] for values in resampled]) for name in resampled[0]}
+    return {name: bounds for name, bounds in found.items() if bounds}
 
 
 def _resamples(
-    scores: Callable[[Predictions], Scores], predictions: Predictions, *, seed: int
+    scores: Callable[[Predictions], Scores], predictions: Predictions, *, seed: int = 0
 ) -> list[Scores]:
-    """Returns the scores of each resample; a seed chooses the same examples in any predictions."""
+    """Returns the scores of each resample; a seed chooses the same examples in any predictions.
+
+    Models are compared on the same resamples, so that it is not the run's seed.
+    """
     numbers = sum(column.size for column in predictions.predicted.values())
     count = max(_MIN_RESAMPLES, min(_RESAMPLES, _MAX_NUMBERS // max(numbers, 1)))
     sample = _sampler(predictions, np.random.default_rng(seed))
@@ -164,11 +153,21 @@ def _sampler(predictions: Predictions, random: np.random.Generator) -> Callable[
     examples = len(predictions)
     if "block" not in predictions.examples:
         return lambda: random.integers(0, examples, examples)
-    ends = np.flatnonzero(np.diff(predictions.examples["block"])) + 1
-    blocks = np.split(np.arange(examples), ends)
+    blocks = np.split(np.arange(examples), _block_ends(predictions))
 
     def sample() -> np.ndarray:
         chosen = random.integers(0, len(blocks), len(blocks))
         return np.concatenate([blocks[index] for index in chosen])
 
     return sample
+
+
+def _units(predictions: Predictions) -> int:
+    """Returns how many examples, or blocks of them, there are to draw from."""
+    if "block" not in predictions.examples:
+        return len(predictions)
+    return len(_block_ends(predictions)) + 1
+
+
+def _block_ends(predictions: Predictions) -> np.ndarray:
+    return np.flatnonzero(np.diff(predictions.examples["block"])) + 1

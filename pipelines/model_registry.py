@@ -27,9 +27,9 @@ from mlflow.types import Schema, TensorSpec
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
-from pipelines import evaluation
 from pipelines.baselines import Baseline
 from pipelines.export.ops import ops, text_ops
+from pipelines.intervals import difference
 from pipelines.task import Task
 
 Alias = Literal["champion", "challenger", ""]
@@ -104,7 +104,7 @@ def register(
         champion_value=_float(champion.tags.get(f"validation_{metric}")) if champion else None,
         champion_version=int(champion.version) if champion else None,
         same_data=champion is not None and champion.tags.get("data.digest") == digest,
-        difference=evaluation.difference(resampled, _resampled(champion)) if champion else None,
+        difference=difference(resampled, _resampled(champion)) if champion else None,
         greater_is_better=task.greater_is_better,
         deviation=deviation,
         seeds=seeds,

@@ -79,6 +79,7 @@ def run(pipeline: str, config: Config) -> Result:
         tracked.results(
             evaluated.scores, evaluated.intervals, baseline, baselines, evaluated.deviations
         )
+        tracked.comparable(evaluation.comparable(task, data, evaluated))
         _keep(task, network, data, evaluated.test, baselines, tracked)
         description = f"Data set `{data.name}`:\n\n{found.markdown()}"
         version = _export_and_register(
@@ -121,8 +122,11 @@ def _keep(
         if figures:
             for name, figure in _figures(task, network, data, test, baselines):
                 tracked.figure(name, figure)
-        model = {"network": lambda folder: write_network(network.model, folder)}
-        for name, write in {**model, **task.artifacts(network, data)}.items():
+        own = {
+            "network": lambda folder: write_network(network.model, folder),
+            "predictions": test.write,
+        }
+        for name, write in {**own, **task.artifacts(network, data)}.items():
             write(Path(scratch, name))
             tracked.folder(Path(scratch, name))
 

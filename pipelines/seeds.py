@@ -79,8 +79,9 @@ def train(
                 network = trainer.fit(
                     seeded, network, data, child, title=f"seed {seed}", watchers=[history]
                 )
-                evaluated = evaluation.evaluate(seeded, network.model, data, seed=recipe.seed)
+                evaluated = evaluation.evaluate(seeded, network.model, data)
                 child.evaluation(evaluated.scores)
+                child.comparable(evaluation.comparable(seeded, data, evaluated))
             runs.append(SeedRun(seed, evaluated, history.history))
             # Networks of all seeds at once might not fit on the device.
             np.savez(Path(scratch, _WEIGHTS.format(seed)), *network.model.get_weights())

@@ -24,6 +24,8 @@ from pipelines import catalog
 from pipelines.errors import UserError
 
 DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
+# The artifact of a run that a comparison with others reads.
+COMPARABLE = "test_resamples.json"
 _PID, _STARTED = "process.id", "process.started"
 _LOCK, _PARTIAL = ".{}.lock", ".{}.partial"
 

@@ -162,6 +162,10 @@ class TrackedRun:
         """Logs scores as `validation_NAME` and `test_NAME`, where nothing is compared with them."""
         mlflow.log_metrics(dict(scores))
 
+    def comparable(self, record: Mapping[str, Any]) -> None:
+        """Logs what a comparison with other runs takes from this one."""
+        mlflow.log_dict(dict(record), store.COMPARABLE)
+
     def tags(self, values: Mapping[str, str]) -> None:
         """Sets tags of the run."""
         mlflow.set_tags(dict(values))

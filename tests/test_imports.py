@@ -28,6 +28,7 @@ MODULES = {name_of(path): path for path in FILES}
 # always those below. A name stands for the modules of that folder, not of folders within.
 BELOW = {
     "architectures": (),
+    "pipelines.comparison": ("architectures", "pipelines"),
     "pipelines": (
         *("architectures", "pipelines.datasets", "pipelines.export", "pipelines.training"),
     ),

@@ -10,17 +10,21 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+import architectures
 from pipelines.__main__ import main
 from pipelines.task import Network
+from pipelines.tasks.language_modeling import weights
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.tasks.language_modeling.task import LanguageModeling
 from pipelines.text import generation, plain_generation
 from pipelines.training import trainer
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
+from tests.architectures import gpt2_files
 from tests.end_to_end.deploying import deploy
-from tests.pipelines.tasks.language_modeling import examples
+from tests.pipelines.tasks.language_modeling import examples, gpt2
 from tests.serving.in_process import serving
 
 SHORT = ("--epochs", "2", "--batch_size", "8", "--context", "24", "--vocabulary", "120")
@@ -115,6 +119,60 @@ def test_a_server_generates_and_scores_as_the_trained_model(
     assert score["tokens"].tolist() == [len(row) for row in ids]
     for log_prob, perplexity, row in zip(expected, score["perplexity"], ids, strict=True):
         assert perplexity == pytest.approx(math.exp(-log_prob / max(1, len(row))), rel=1e-4)
+
+
+def test_a_pretrained_gpt2_is_fine_tuned_and_served(store, workplace, folder, trained, at_once):
+    """From a Hugging Face directory to strings in one call, and to the next run's weights."""
+    directory = gpt2.write(workplace / "gpt2")
+    sizes = [f"--model.{name}={value}" for name, value in gpt2_files.SIZES.items()]
+    options = ("--architecture", "gpt2_small", *sizes, "--weights", str(directory))
+    short = ("--epochs", "1", "--batch_size", "8", "--context", "24", "--freeze", "embedding")
+    named = ("--dataset", str(folder), "--name", "tuned")
+    assert main(["language_modeling", *options, *short, *named, "--optimizer.warmup", "0"]) == 0
+    (network,) = trained
+    (run,) = mlflow.search_runs(experiment_names=["language_modeling"], output_format="list")
+    assert run.data.params["tokens"] == "byte_pairs"
+
+    tokenizer = weights.read_tokenizer(f"runs:/{run.info.run_id}")
+    before = gpt2_files.random_tensors({**gpt2_files.CONFIG, "vocab_size": gpt2.SIZE})
+    after = load_file(weights.find(f"runs:/{run.info.run_id}") / "model.safetensors")
+    frozen = {name for name in before if (after[f"transformer.{name}"] == before[name]).all()}
+    assert frozen == {"wte.weight", "wpe.weight"}
+    again = architectures.build(
+        "gpt2_small", vocabulary=gpt2.SIZE, max_length=24, **gpt2_files.SIZES
+    )
+    weights.load(again, f"runs:/{run.info.run_id}")
+    for one, other in zip(again.get_weights(), network.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+    deploy("tuned", workplace / "models", version=1)
+    prompts = ["Zoë likes", "", "  Bob\n\n isn't", "日本 \x00"]
+    chosen = [
+        {"length": 12, "temperature": 1.0, "top_k": 0, "top_p": 0.95, "seed": row}
+        for row in range(len(prompts))
+    ]
+    columns = {
+        name: np.array([choice[name] for choice in chosen], spec.dtype.as_numpy_dtype)
+        for name, spec in generation.PARAMETERS.items()
+    }
+    with (
+        serving(Model("tuned", workplace / "models" / "tuned")) as address,
+        Client(address, timeout=300) as client,
+    ):
+        client.wait_until_ready("tuned", timeout=300)
+        found = client.predict("tuned", {"prompt": prompts, **columns}, signature="generate")
+        score = client.predict("tuned", {"text": prompts}, signature="score")
+    ids = tokenizer(np.array([prompt.encode() for prompt in prompts], object)).to_list()
+    special = tokenizer.ids
+    plain = plain_generation.generate(network.model, ids, chosen, 24, special)
+    for text, count, (tokens, margin) in zip(found["text"], found["tokens"], plain, strict=True):
+        if margin > 1e-4:
+            expected = tokenizer.detokenize(np.array([tokens], np.int32).reshape(1, -1)).numpy()[0]
+            assert text.decode() == expected.decode(errors="replace")
+            assert count == len(tokens)
+    log_probs = plain_generation.score(network.model, ids, 24, special)
+    np.testing.assert_allclose(score["log_probability"], log_probs, rtol=1e-4, atol=1e-5)
+    assert score["tokens"].tolist() == list(map(len, ids))
 
 
 def test_a_network_that_does_not_model_language_is_an_error_in_one_sentence(store, folder, capsys):

@@ -1,0 +1,1 @@
+"""Runs side by side: parameters, scores, learning curves, and differences with intervals."""
