@@ -98,9 +98,12 @@ class BytePairTokenizer:
         starts = [sum(byte & 0xC0 != 0x80 for byte in token) for token in self._bytes]
         self._lengths = tf.constant(starts, tf.int32)
         self._byte_ids = tf.constant([id_of[c] for c in byte_characters()], tf.int32)
-        pairs = [id_of[a] * len(self.vocabulary) + id_of[b] for a, b in self.merges]
+        pairs = {
+            id_of[a] * len(self.vocabulary) + id_of[b]: rank
+            for rank, (a, b) in enumerate(self.merges)
+        } or {-1: _NEVER}  # A table cannot be empty.
         ranks = tf.lookup.KeyValueTensorInitializer(
-            tf.constant(pairs, tf.int64), tf.range(len(pairs), dtype=tf.int32)
+            tf.constant([*pairs], tf.int64), tf.constant([*pairs.values()], tf.int32)
         )
         self._ranks = tf.lookup.StaticHashTable(ranks, _NEVER)
         self._merged = tf.constant([id_of[a + b] for a, b in self.merges] or [0], tf.int32)
