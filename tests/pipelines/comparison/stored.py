@@ -52,7 +52,7 @@ def log(
             "baseline_test_accuracy": 0.5,
         }
     )
-    noise = np.random.default_rng(len(name)).normal(0, 0.002, 200)
+    noise = np.random.default_rng(sum(name.encode())).normal(0, 0.002, 200)
     if resamples:
         record = {
             "metric": "accuracy",
