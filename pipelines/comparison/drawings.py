@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ from pipelines.comparison.comparison import ComparedRun, Comparison, Difference
 
 # Stands for the color of the page's text, which it becomes.
 _TEXT = "#010203"
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "comparison",
     "font.family": "sans-serif",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -121,7 +122,7 @@ def test_files_hold_the_tokenizer(tokenizer, tmp_path):
     texts = tf.constant(TEXTS)
     assert read(texts).to_list() == tokenizer(texts).to_list()
 
-    whole = {
+    whole: dict[str, Any] = {
         "model": {
             "type": "BPE",
             "vocab": json.loads((tmp_path / "vocab.json").read_text()),
