@@ -95,6 +95,8 @@ class _Recipe(keras.optimizers.Optimizer):
     def build(self, variables: Sequence[keras.Variable]) -> None:
         super().build(variables)
         self._decaying = frozenset(self._var_key(each) for each in variables if is_kernel(each))
+        for variable, average in self._averages():
+            average.assign(variable)
 
     @property
     def iterations(self) -> Any:
@@ -165,6 +167,20 @@ class _Recipe(keras.optimizers.Optimizer):
             for gradient in _summed(grads)
         ]
         _either(ends | ((batch + 1) % every == 0), update, add, summed)
+
+    def _averages(self) -> list[tuple[keras.Variable, keras.Variable]]:
+        """Returns the variables with their averages, if there are some."""
+        if not self.use_ema:
+            return []
+        pairs = zip(self._trainable_variables, self._model_variables_moving_average, strict=True)
+        return list(pairs)
+
+    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+        """Updates the averages of what is not frozen, so that the rest stays as it is."""
+        momentum = ops.where(self.iterations == 0, 0.0, self.ema_momentum)
+        for variable, average in self._averages():
+            if variable.trainable:
+                average.assign(momentum * average + (1 - momentum) * variable)
 
     def _overwrite_model_variables_with_average_value(self, trainable_variables: Any) -> None:
         """Swaps in the averages of all variables, also if some are frozen by now."""
