@@ -131,3 +131,15 @@ def test_options_of_the_recipe_that_cannot_be_used_are_an_error(pipeline, option
     defaults = PIPELINES[pipeline].defaults
     with pytest.raises(UserError, match=message):
         check(replace(defaults, recipe=replace(defaults.recipe, **options)))
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        *("image_classification", "image_segmentation", "text_classification"),
+        *("token_classification", "distillation"),
+    ],
+)
+def test_classes_may_be_weighted_where_there_are_some(pipeline):
+    defaults = PIPELINES[pipeline].defaults
+    check(replace(defaults, recipe=replace(defaults.recipe, class_weights="balanced")))

