@@ -167,7 +167,9 @@ def attention_maps(model: keras.Model) -> keras.Model:
             seen.setdefault(f"{layer.name}_{kind}".rstrip("_"), []).append(weight)
         return x
 
-    copy = keras.models.clone_model(model, clone_function=watch, call_function=call)
+    # Without the optimizer, which a clone would have too.
+    plain = keras.Model(model.input, model.output, name=model.name)
+    copy = keras.models.clone_model(plain, clone_function=watch, call_function=call)
     if not seen:
         raise ValueError(f"attention_maps: no layer of {model.name} returns attention weights")
     maps = {

@@ -197,3 +197,10 @@ def test_a_model_without_attention_has_no_maps():
     model = keras.Model(inputs, keras.layers.Dense(2)(inputs), name="plain")
     with pytest.raises(ValueError, match="no layer of plain returns attention weights"):
         attention_maps(model)
+
+
+def test_maps_do_not_copy_the_optimizer():
+    model = bert(keras_hub.models.BertBackbone, num_layers=1)
+    # Keras could not make another of a class that is nowhere by name.
+    model.compile(type("Own", (keras.optimizers.SGD,), {})())
+    assert set(attention_maps(model)(TOKENS)) == {"transformer_layer_0"}
