@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from benchmarks.figures import PERCENTILES, figures
 from benchmarks.goals import Goal
 from benchmarks.samples import Row, bars
-from pipelines import store, tracking
+from pipelines import environment, store
 from serving.errors import UserError
 
 _PACKAGES = ("grpcio", "mlflow", "numpy", "tensorflow", "uvicorn")
@@ -148,7 +148,7 @@ def _log(
         mlflow.log_artifact(str(folder / name))
     for name, figure in figures(rows).items():
         mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
-    commit, changes = tracking.code_version()
+    commit, changes = environment.code_version()
     mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
 
 

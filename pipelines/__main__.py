@@ -20,7 +20,13 @@ from architectures.quiet import quiet
 from pipelines import catalog, mlproject
 from pipelines.cli import parse
 from pipelines.config import Config, check
-from pipelines.errors import TrainingError, UserError, ValidationError
+from pipelines.errors import (
+    TrainingError,
+    UnsentError,
+    UserError,
+    ValidationError,
+    disk_is_full,
+)
 from pipelines.progress import console
 
 if TYPE_CHECKING:
@@ -50,19 +56,35 @@ def main(arguments: Sequence[str]) -> int:
         if arguments[0] == "compare":
             return _compare(arguments[1:])
         pipeline, config = parse(arguments)
+        if config.resume:
+            resuming = importlib.import_module("pipelines.resuming")
+            config = resuming.resumed(pipeline, config)
         _check(pipeline, config)
         result = _run(pipeline, config)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (TrainingError, ValidationError) as error:
-        print(f"error: {error}; nothing was registered", file=sys.stderr)
+    except (TrainingError, ValidationError, UnsentError) as error:
+        print(f"error: {error}; nothing was registered{_notes(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted: the run was closed as KILLED, nothing was registered", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(
+            f"interrupted: the run was closed as KILLED, nothing was registered{_notes(error)}",
+            file=sys.stderr,
+        )
         return 130
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        print(f"error: the disk is full: {error}{_notes(error)}", file=sys.stderr)
+        return 1
     _show(config, result)
     return 0
+
+
+def _notes(error: BaseException) -> str:
+    """Returns what a run has added to an error, as the command that goes on with it."""
+    return "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
 
 
 def _check(pipeline: str, config: Config) -> None:

@@ -57,6 +57,8 @@ class Config:
     """Tag of the run in MLflow, as KEY=VALUE; may be repeated."""
     note: str = ""
     """Note on the run, shown as its description in MLflow."""
+    resume: str = ""
+    """Go on with a run that has not finished, by its ID, or with the latest one of the pipeline."""
     recipe: Recipe = field(default_factory=Recipe)
     """Training hyperparameters."""
 
@@ -86,7 +88,7 @@ class Config:
 
     def hyperparameters(self) -> dict[str, Any]:
         """Returns the parameters without those that only name and describe the run."""
-        labels = {"run_name", "tag", "note"}
+        labels = {"run_name", "tag", "note", "resume"}
         return {name: value for name, value in self.parameters().items() if name not in labels}
 
     def check(self) -> None:
@@ -130,6 +132,7 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 # What MLflow takes as the key of a tag, and the keys that runs set themselves.
 _KEY = re.compile(r"\w[\w. :-]{0,249}")
 _OWN_KEYS = {"pipeline", "baseline", "diagnosis", "failure"}
+_OWN_KEYS |= {"resume", "resumes", "resumed", "resumed_by"}
 _OWN_PREFIXES = ("mlflow.", "code.", "process.")
 _MAX_TEXT = 5000
 

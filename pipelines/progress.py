@@ -32,6 +32,9 @@ _WIDE = 110
 class Stage(Protocol):
     """The progress of one stage, a number of steps."""
 
+    def begin(self, done: int) -> None:
+        """Begins after steps that another process has done, or that are not to be counted again."""
+
     def advance(self, note: str = "") -> None:
         """Ends a step and shows `note` beside it."""
 
@@ -48,6 +51,11 @@ class _Bar:
     def __init__(self, progress: Progress, title: str, total: int) -> None:
         self._progress, self._done = progress, 0
         self._bar = progress.add_task(title, total=total, steps=f"0/{total}", note="")
+
+    def begin(self, done: int) -> None:
+        self._done = done
+        steps = f"{done}/{self._task.total}"
+        self._progress.update(self._bar, completed=done, steps=steps)
 
     def advance(self, note: str = "") -> None:
         self._done += 1
@@ -75,7 +83,10 @@ class _Lines:
 
     def __init__(self, title: str, total: int) -> None:
         self._title, self._total, self._done, self._ended = title, total, 0, False
-        self._started = time.monotonic()
+        self._begun, self._started = 0, time.monotonic()
+
+    def begin(self, done: int) -> None:
+        self._begun = self._done = done
 
     def advance(self, note: str = "") -> None:
         self._done += 1
@@ -92,7 +103,8 @@ class _Lines:
 
     def _print(self, note: str) -> None:
         seconds = time.monotonic() - self._started
-        left = "" if self._ended else f", {_clock(seconds / self._done * self._left)} left"
+        own = max(1, self._done - self._begun)
+        left = "" if self._ended else f", {_clock(seconds / own * self._left)} left"
         line = (
             f"{'✓' if self._ended else ' '} {self._title:<10} {self._done}/{self._total} "
             f"{_clock(seconds)}{left}  {note}"

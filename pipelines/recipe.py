@@ -138,6 +138,10 @@ class Recipe:
     """Batches in one call of the compiled training function."""
     deterministic: bool = False
     """Only use operations that give the same result every time, also on a GPU; slower."""
+    on_nan: Literal["stop", "restore"] = "stop"
+    """If the loss is no number any more: stop, or go back to a checkpoint at half the rate."""
+    checkpoint_every: Annotated[int, Between(0, 2**31 - 1)] = 0
+    """Write a checkpoint after every so many batches; 0: after epochs, and once a minute."""
     optimizer: Optimizer = Optimizer()
     """Optimizer and learning-rate schedule."""
 

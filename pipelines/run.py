@@ -68,11 +68,11 @@ def run(pipeline: str, config: Config) -> Result:
             tracked.model(network, device=strategies.device())
         show_table(data.name, SPLITS, found.rows, found.notes)
         with stage("baseline") as bar:
-            baselines = _baselines(task, data)
+            baselines = _baselines(task, data, tracked)
             baseline = strongest(baselines, task.metric, task.greater_is_better)
             bar.advance(f"{baseline.name}, validation {baseline.validation[task.metric]:.4f}")
         if config.recipe.seeds == 1:
-            network = trainer.fit(task, network, data, tracked)
+            network = trainer.fit(task, network, data, tracked, tracked.checkpoints)
             evaluated = evaluation.evaluate(task, network.model, data)
         else:
             network, evaluated = seeds.train(pipeline, config, task, data, tracked)
@@ -81,6 +81,7 @@ def run(pipeline: str, config: Config) -> Result:
         )
         tracked.comparable(evaluation.comparable(task, data, evaluated))
         _keep(task, network, data, evaluated.test, baselines, tracked)
+        tracked.sent()  # What follows needs the store itself.
         description = f"Data set `{data.name}`:\n\n{found.markdown()}"
         version = _export_and_register(
             task, network, data, evaluated, baseline, tracked, description=description
@@ -192,15 +193,16 @@ def write_network(model: keras.Model, folder: Path) -> None:
     network.save(folder / "model.keras")
 
 
-def _baselines(task: Task, data: Dataset) -> list[Baseline]:
+def _baselines(task: Task, data: Dataset, parent: tracking.TrackedRun) -> list[Baseline]:
     """Returns the task's baselines; before them, a student trained without its teacher."""
     baselines = task.baselines(data)
     if not task.teacher:
         return baselines
     # The same inputs, the same number of epochs, but no teacher's outputs and no inherited layers.
     alone = type(task)(task.config, replace(task.teacher, alpha=0.0, inherit=False))
-    with tracking.run(task.teacher.pipeline, task.config) as tracked:
-        network = trainer.fit(alone, trainer.build(alone, data), data, tracked)
+    with tracking.run(task.teacher.pipeline, task.config, parent=parent) as tracked:
+        network = trainer.build(alone, data)
+        network = trainer.fit(alone, network, data, tracked, tracked.checkpoints)
         baseline = scored(
             distiller.WITHOUT_TEACHER,
             lambda predictions: alone.scores(predictions, data),

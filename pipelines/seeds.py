@@ -72,12 +72,18 @@ def train(
                 recipe=replace(recipe, seed=seed, seeds=1),
             )
             seeded = _of(task, own)
-            with tracking.run(pipeline, own) as child:
+            with tracking.run(pipeline, own, parent=tracked) as child:
                 network = trainer.build(seeded, data)
                 child.model(network, device=strategies.device())
                 history = keras.callbacks.History()
                 network = trainer.fit(
-                    seeded, network, data, child, title=f"seed {seed}", watchers=[history]
+                    seeded,
+                    network,
+                    data,
+                    child,
+                    child.checkpoints,
+                    title=f"seed {seed}",
+                    watchers=[history],
                 )
                 evaluated = evaluation.evaluate(seeded, network.model, data)
                 child.evaluation(evaluated.scores)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from urllib.parse import urlparse
 
 import mlflow
 import psutil
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlLoggedModel, SqlRun
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from mlflow.utils.file_utils import ExclusiveFileLock
+from mlflow.utils.file_utils import ExclusiveFileLock, local_file_uri_to_path
 from sqlalchemy import func, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import InstrumentedAttribute
@@ -40,7 +41,7 @@ def tracking_uri() -> str:
     return _sqlite(database, uri) if database else uri
 
 
-def open_store() -> str:
+def open_store(*, create: bool = True) -> str:
     """Points MLflow at the store, which is created if it is a missing database in SQLite.
 
     Runs of this machine whose process was killed are closed as FAILED.
@@ -49,11 +50,14 @@ def open_store() -> str:
         The tracking URI.
 
     Raises:
-        UserError: The environment names a run of a store that is not here.
+        UserError: The environment names a run of a store that is not here, or there is no store
+            and none is to be created.
     """
     uri = tracking_uri()
     if database := _database(uri):
         if not database.exists():
+            if not create:
+                raise UserError(f"there is no store {uri}, so there is no run in it")
             _refuse_to_create_for_a_run_elsewhere()
             _create(database)
         _follow(database, uri)
@@ -79,6 +83,34 @@ def process_tags() -> dict[str, str]:
     """Returns the tags by which a later command finds out whether a run's process still runs."""
     process = psutil.Process()
     return {**_machine(), _PID: str(process.pid), _STARTED: f"{process.create_time():.2f}"}
+
+
+def resume_command(pipeline: str, run_id: str) -> str:
+    """Returns the command that goes on with a run."""
+    return f"python -m pipelines {pipeline} --resume {run_id}"
+
+
+def process_of(run: mlflow.entities.Run) -> int | None:
+    """Returns the number of the process of a run, if it is one of this machine that still runs."""
+    tags = run.data.tags
+    if not _machine().items() <= tags.items() or _PID not in tags:
+        return None
+    pid = int(tags[_PID])
+    return pid if _runs(pid, float(tags[_STARTED])) else None
+
+
+def local_folder(artifacts: str) -> Path | None:
+    """Returns the folder of artifacts on this machine, or none if they are elsewhere."""
+    if urlparse(artifacts).scheme not in ("", "file"):
+        return None
+    return Path(local_file_uri_to_path(artifacts))
+
+
+def state_folder(kind: str, run_id: str) -> Path:
+    """Returns a folder on this machine for what a run of a server elsewhere keeps here."""
+    database = _database(DEFAULT_TRACKING_URI)
+    assert database is not None
+    return database.parent / kind / run_id
 
 
 def _chosen() -> str:
@@ -194,11 +226,10 @@ def _close_killed_runs() -> None:
         # It may have ended in the usual way since the search.
         if client.get_run(run.info.run_id).info.status != "RUNNING":
             continue
-        client.set_tag(
-            run.info.run_id,
-            "failure",
-            f"process {tags[_PID]} on {socket.gethostname()} ended without closing the run",
-        )
+        reason = f"process {tags[_PID]} on {socket.gethostname()} ended without closing the run"
+        if pipeline := tags.get("pipeline"):
+            reason += f"; {resume_command(pipeline, run.info.run_id)} goes on with it"
+        client.set_tag(run.info.run_id, "failure", reason)
         client.set_terminated(run.info.run_id, "FAILED")
 
 

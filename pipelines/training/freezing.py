@@ -133,8 +133,9 @@ class Unfreezing(keras.callbacks.Callback):
         if thawed == self._thawed:
             return
         self._thawed = thawed
-        for block in self._blocks[len(self._blocks) - thawed :]:
-            _set_trainable(block, True)
+        # Training may go back to an earlier epoch, too.
+        for index, block in enumerate(reversed(self._blocks)):
+            _set_trainable(block, index < thawed)
         # The compiled function computes gradients of what was trainable when it was traced.
         self.model.make_train_function(force=True)
 

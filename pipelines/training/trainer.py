@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from pipelines import distiller
+from pipelines import distiller, interruption
 from pipelines.datasets.dataset import Dataset
-from pipelines.progress import stage
+from pipelines.errors import DivergenceError
+from pipelines.progress import Stage, console, stage
 from pipelines.task import Network, Task
-from pipelines.training import batching, diagnosis, freezing, losses, monitor, strategies
+from pipelines.training import (
+    batching,
+    diagnosis,
+    freezing,
+    losses,
+    monitor,
+    saving,
+    strategies,
+)
 from pipelines.training.callbacks import Epochs, Log, Samples
+from pipelines.training.checkpoints import Checkpoint, Checkpoints, State
 from pipelines.training.optimizers import optimizer
+
+# `--on_nan restore` goes back to a checkpoint at most this often.
+_MAX_RESTORES = 3
 
 
 def build(task: Task, data: Dataset) -> Network:
@@ -64,72 +80,205 @@ def fit(
     network: Network,
     data: Dataset,
     log: Log,
+    checkpoints: Checkpoints | None = None,
     *,
     title: str = "train",
     watchers: Sequence[keras.callbacks.Callback] = (),
 ) -> Network:
     """Trains a built network and returns it in float32.
 
-    With `patience`, its weights are those of the epoch with the best `monitor`. With
+    . With
     `average`, they are averages, of that epoch if there is patience too; validation after each
     epoch already uses the averages, so its values are those of the weights that are kept.
 
     Args:
-        task: Has recipe, batches and loss.
-        network: As `build` returns it.
+        task: The task.
+        network: What `build` returned.
         data: The data set.
-        log: Where each epoch is logged.
+        log: Metrics of each epoch are logged to it.
+        checkpoints: The state of training is saved there, and training goes on from the newest
+            one; None trains from the beginning and saves nothing.
         title: What the progress bar shows beside it, in ten characters.
         watchers: Callbacks that see each epoch's values after they are logged.
 
     Raises:
-        TrainingError: The loss became infinite or no number.
+        TrainingError: The loss became infinite or no number, or the disk is full.
+        UserError: The checkpoint is of another network.
+        KeyboardInterrupt: A signal came; the state is saved.
     """
     recipe, model = task.config.recipe, network.model
-    steps = batching.steps_per_epoch(data, recipe.batch_size)
-    validation_steps = -(-data.sizes["validation"] // recipe.batch_size)
-    with stage(title, recipe.epochs) as bar:
-        callbacks: list[keras.callbacks.Callback] = []
-        if recipe.optimizer.average:
-            callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
-        callbacks.append(Epochs(log, bar, recipe, data.sizes["train"], steps + validation_steps))
-        if sample := task.sampler(network, data):
-            callbacks.append(Samples(log, sample))
-        watched = monitor.monitor(task, data)
-        stopping = keras.callbacks.EarlyStopping(
-            watched.name, patience=recipe.patience, mode=watched.mode, restore_best_weights=True
-        )
-        if recipe.patience:
-            callbacks.append(stopping)
-        if recipe.unfreeze_every:
-            callbacks.append(freezing.Unfreezing(model, recipe.unfreeze_every))
-        fitted = model
-        if task.teacher:
-            with strategies.strategy().scope():
-                fitted = distiller.training_model(
-                    task.teacher, model, loss=model.loss, metrics=task.metrics(data)
-                )
-        callbacks += diagnosis.callbacks(task, network, fitted, data, log)
-        history = fitted.fit(
-            batching.training_batches(task, data),
-            validation_data=batching.evaluation_batches(task, data.validation, recipe.batch_size),
-            epochs=recipe.epochs,
-            steps_per_epoch=steps,
-            callbacks=[*callbacks, *watchers],
-            shuffle=False,  # The batches come shuffled.
-            verbose=0,
-        )
-        if recipe.patience:
-            kept = "averaged weights" if recipe.optimizer.average else "weights"
-            best = stopping.best_epoch + 1
-            bar.finish(f"keeps the {kept} of epoch {best}, with {watched}")
-    log.history(history.history)
+    start = checkpoints.newest() if checkpoints else None
+    if start:
+        start.check([variable.path for variable in model.variables])
+    signals = interruption.deferred() if checkpoints else nullcontext(lambda: False)
+    with stage(title, recipe.epochs) as bar, signals as interrupted:
+        if start and start.state.trained:
+            saving.restore_trained(start, model)
+            history = start.state.history
+            for watcher in watchers:
+                if isinstance(watcher, keras.callbacks.History):
+                    watcher.history = {name: list(values) for name, values in history.items()}
+            bar.finish("trained before")
+        else:
+            unfreezing = (
+                [freezing.Unfreezing(model, recipe.unfreeze_every)] if recipe.unfreeze_every else []
+            )
+            session = Session(task, network, data, log, bar, checkpoints, interrupted, [*unfreezing, *watchers])
+            history = session.train(start)
+            if checkpoints:
+                saving.save_trained(checkpoints, model, history)
+    log.history(history)
     if recipe.precision == "float32":
         return network
     # Mixed precision is for training: the exported model computes in float32.
     exported = untrained(task, data)
     exported.model.set_weights(model.get_weights())
     return exported
+
+
+@dataclass(frozen=True)
+class Session:
+    """The training of a network, which may begin more than once.
+
+    Attributes:
+        task: The task.
+        network: A compiled network.
+        data: The data set.
+        log: What is logged to.
+        bar: The progress, a step for each epoch.
+        checkpoints: Where the state is saved, if it is.
+        interrupted: Whether training has to save its state and end.
+        watchers: More callbacks, which follow what they see alone.
+    """
+
+    task: Task
+    network: Network
+    data: Dataset
+    log: Log
+    bar: Stage
+    checkpoints: Checkpoints | None
+    interrupted: Callable[[], bool]
+    watchers: Sequence[keras.callbacks.Callback]
+
+    def train(self, start: Checkpoint | None) -> Mapping[str, Sequence[float]]:
+        """Trains from a checkpoint on, and returns the learning curves.
+
+        With `--on_nan restore` a divergence goes back to the newest checkpoint, from which it goes
+        on at half the learning rate.
+        """
+        fitted, rate = self._fitted(), saving.schedule(self.network.model.optimizer)
+        while True:
+            try:
+                return self._fit(fitted, start, rate)
+            except DivergenceError as error:
+                restores = (start.state.restores if start else 0) + 1
+                if not self.checkpoints or self.task.config.recipe.on_nan == "stop":
+                    raise
+                if restores > _MAX_RESTORES:
+                    message = f"{error}, after {_MAX_RESTORES} times --on_nan restore"
+                    raise DivergenceError(message) from error
+                newest = self.checkpoints.newest()
+                assert newest is not None  # Session._fit has begun with one.
+                start = replace(newest, state=replace(newest.state, restores=restores))
+                console.print(
+                    f"note: {str(error).partition(';')[0]}; training goes back to "
+                    f"{start.state.place} and on at {0.5**restores:g} times the learning rate",
+                    soft_wrap=True,
+                )
+
+    def _fit(
+        self, fitted: keras.Model, start: Checkpoint | None, rate: Any
+    ) -> Mapping[str, Sequence[float]]:
+        """Fits from a checkpoint to the end of training."""
+        recipe, data = self.task.config.recipe, self.data
+        state = start.state if start else State()
+        steps = batching.steps_per_epoch(data, recipe.batch_size)
+        callbacks, stopping = self._callbacks(fitted, steps, start)
+        saving.slow_down(fitted, rate, 0.5**state.restores)
+        self.bar.begin(state.epoch)
+        fitted.fit(
+            self._batches(steps, state),
+            validation_data=batching.evaluation_batches(
+                self.task, data.validation, recipe.batch_size
+            ),
+            epochs=recipe.epochs,
+            initial_epoch=state.epoch,
+            steps_per_epoch=steps,
+            callbacks=saving.Continued(
+                callbacks, model=fitted, epochs=recipe.epochs, steps=steps, done=state.step
+            ),
+            shuffle=False,  # The batches come shuffled.
+            verbose=0,
+        )
+        if stopping:
+            kept = "averaged weights" if recipe.optimizer.average else "weights"
+            best = stopping.best_epoch + 1
+            watched = monitor.monitor(self.task, data)
+            self.bar.finish(f"keeps the {kept} of epoch {best}, with {watched}")
+        return fitted.history.history
+
+    def _fitted(self) -> keras.Model:
+        """Returns the compiled model that is fitted: the network, or a student with its teacher."""
+        task, model = self.task, self.network.model
+        if not task.teacher:
+            return model
+        with strategies.strategy().scope():
+            return distiller.training_model(
+                task.teacher, model, loss=model.loss, metrics=task.metrics(self.data)
+            )
+
+    def _batches(self, steps: int, state: State) -> tf.data.Dataset:
+        """Returns the training batches that are left."""
+        epochs, epoch, step = self.task.config.recipe.epochs, state.epoch, state.step
+        if step == steps:  # Only a validation is left of this epoch, maybe of all.
+            epoch, step = min(epoch + 1, epochs - 1), 0
+        batches = batching.training_batches(self.task, self.data, epoch=epoch, step=step)
+        # Keras counts from the beginning of the epoch and would end too early.
+        return batches.take_while(lambda *batch: True) if state.step else batches
+
+    def _callbacks(
+        self, fitted: keras.Model, steps: int, start: Checkpoint | None
+    ) -> tuple[list[keras.callbacks.Callback], keras.callbacks.EarlyStopping | None]:
+        recipe, data = self.task.config.recipe, self.data
+        watched = monitor.monitor(self.task, data)
+        averaging = stopping = None
+        callbacks: list[keras.callbacks.Callback] = []
+        if recipe.optimizer.average:
+            averaging = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+            callbacks.append(averaging)
+        callbacks.append(
+            Epochs(
+                self.log,
+                self.bar,
+                recipe,
+                examples=data.sizes["train"],
+                steps=steps,
+                validation_steps=-(-data.sizes["validation"] // recipe.batch_size),
+                restores=start.state.restores if start else 0,
+            )
+        )
+        if sample := self.task.sampler(self.network, data):
+            callbacks.append(Samples(self.log, sample))
+        if recipe.patience:
+            stopping = keras.callbacks.EarlyStopping(
+                watched.name, patience=recipe.patience, mode=watched.mode, restore_best_weights=True
+            )
+            callbacks.append(stopping)
+        callbacks += diagnosis.callbacks(self.task, self.network, fitted, data, self.log)
+        callbacks += self.watchers
+        if self.checkpoints:
+            saver = saving.Saver(
+                self.checkpoints,
+                self.network.model,
+                saving.Callbacks(stopping, averaging),
+                start=start,
+                steps=steps,
+                every=recipe.checkpoint_every,
+                always=recipe.on_nan == "restore",
+                interrupted=self.interrupted,
+            )
+            callbacks.append(saver)
+        return callbacks, stopping
 
 
 def untrained(task: Task, data: Dataset) -> Network:

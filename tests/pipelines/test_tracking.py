@@ -17,7 +17,7 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 
-from pipelines import tracking
+from pipelines import environment, outbox, tracking
 from pipelines.baselines import Baseline
 from pipelines.config import Config
 from pipelines.datasets.checks import Checks
@@ -55,11 +55,11 @@ def test_a_run_records_its_config(store):
 def test_a_run_records_its_environment(store):
     with tracking.run("image_classification", CONFIG) as tracked:
         pass
-    environment = json.loads(text(tracked.id, "environment.json"))
-    assert environment["python"] == sys.version
-    assert environment["cpus"] == os.cpu_count()
-    assert environment["memory_gib"] > 0
-    packages = environment["packages"]
+    recorded = json.loads(text(tracked.id, "environment.json"))
+    assert recorded["python"] == sys.version
+    assert recorded["cpus"] == os.cpu_count()
+    assert recorded["memory_gib"] > 0
+    packages = recorded["packages"]
     assert packages["tensorflow"] == metadata.version("tensorflow")
     assert list(packages) == sorted(packages, key=str.lower)
 
@@ -67,7 +67,7 @@ def test_a_run_records_its_environment(store):
 def test_a_run_records_the_code_version(store):
     with tracking.run("image_classification", CONFIG) as tracked:
         pass
-    commit, changes = tracking.code_version()
+    commit, changes = environment.code_version()
     tags = mlflow.get_run(tracked.id).data.tags
     assert tags["code.commit"] == commit
     assert tags["code.changed"] == str(bool(changes))
@@ -78,20 +78,20 @@ def test_a_run_records_the_code_version(store):
 def test_the_code_version_is_the_commit_with_the_changes_since(tmp_path, monkeypatch):
     module = tmp_path / "pipelines" / "tracking.py"
     module.parent.mkdir()
-    monkeypatch.setattr(tracking, "__file__", str(module))
-    assert tracking.code_version() == ("unknown", "")
+    monkeypatch.setattr(environment, "__file__", str(module))
+    assert environment.code_version() == ("unknown", "")
 
     repository = git.Repo.init(tmp_path)
-    assert tracking.code_version() == ("unknown", "")
+    assert environment.code_version() == ("unknown", "")
 
     module.write_text("first = 1\n")
     repository.index.add([str(module)])
     author = git.Actor("Somebody", "somebody@example.org")
     commit = repository.index.commit("First", author=author, committer=author)
-    assert tracking.code_version() == (commit.hexsha, "")
+    assert environment.code_version() == (commit.hexsha, "")
 
     module.write_text("second = 2\n")
-    found, changes = tracking.code_version()
+    found, changes = environment.code_version()
     assert found == commit.hexsha
     assert "-first = 1" in changes
     assert "+second = 2" in changes
@@ -230,7 +230,7 @@ def test_a_run_whose_config_cannot_be_logged_is_closed_as_failed(store, monkeypa
     def fail(*arguments, **options):
         raise OSError("no space left")
 
-    monkeypatch.setattr(mlflow, "log_dict", fail)
+    monkeypatch.setattr(outbox.Outbox, "files", fail)
     with pytest.raises(OSError, match="no space"), tracking.run("image_classification", CONFIG):
         pytest.fail("the body must not run")
     assert only_run().info.status == "FAILED"
