@@ -24,9 +24,7 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOU
 
 
 @contextmanager
-def run(
-    pipeline: str, config: Config, *, parent: TrackedRun | None = None
-) -> Iterator[TrackedRun]:
+def run(pipeline: str, config: Config, *, parent: TrackedRun | None = None) -> Iterator[TrackedRun]:
     """Runs its body inside an MLflow run, joining the one that `mlflow run` has started.
 
     Inside the body of another run it becomes a child of that run. It ends FINISHED, KILLED after
