@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from pipelines.errors import DivergenceError
 from pipelines.training.checkpoints import Checkpoint, Checkpoints, State
@@ -156,6 +157,16 @@ class Saver(keras.callbacks.Callback):
         self._took = self._ended - started
 
 
+def prepare(fitted: keras.Model, start: Checkpoint, batches: tf.data.Dataset) -> None:
+    """Has a compiled model create the variables that a checkpoint is restored into."""
+    if not fitted.optimizer.built:
+        with fitted.distribute_strategy.scope():
+            fitted.optimizer.build(fitted.trainable_variables)
+    if len(fitted.metrics_variables) < len(start.arrays.get("metrics", ())):
+        # Without a strategy, Keras creates those of metrics with the first batch that it sees.
+        fitted.evaluate(batches.take(1), verbose=0)
+
+
 def restore(start: Checkpoint, network: keras.Model, callbacks: Callbacks) -> None:
     """Restores a compiled and built network, its optimizer and its callbacks."""
     _assign(network.variables, start.arrays["model"])
@@ -200,8 +211,8 @@ class Continued(keras.callbacks.CallbackList):
         super().__init__([*callbacks], add_history=True, model=model, epochs=epochs, steps=steps)
         self._fitted, self._done, self._counting = model, done, False
 
-    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        super().on_train_begin(logs)
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        super().on_epoch_begin(epoch, logs)
         if self._done:
             self._train = self._fitted.train_function
             self._fitted.train_function = self._count
@@ -216,14 +227,12 @@ class Continued(keras.callbacks.CallbackList):
             super().on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._done = 0
+        if self._done:
+            self._done, self._fitted.train_function = 0, self._train
         super().on_epoch_end(epoch, logs)
 
     def _count(self, iterator: Any) -> Any:
-        if not self._counting:
-            self._fitted.train_function = self._train
-            return self._train(iterator)
-        return self._fitted.get_metrics_result()
+        return self._fitted.get_metrics_result() if self._counting else self._train(iterator)
 
 
 def schedule(optimizer: keras.Optimizer) -> keras.optimizers.schedules.LearningRateSchedule:

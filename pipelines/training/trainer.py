@@ -196,11 +196,12 @@ class Session:
         callbacks, stopping = self._callbacks(fitted, steps, start)
         saving.slow_down(fitted, rate, 0.5**state.restores)
         self.bar.begin(state.epoch)
+        validation = batching.evaluation_batches(self.task, data.validation, recipe.batch_size)
+        if start:
+            saving.prepare(fitted, start, validation)
         fitted.fit(
             self._batches(steps, state),
-            validation_data=batching.evaluation_batches(
-                self.task, data.validation, recipe.batch_size
-            ),
+            validation_data=validation,
             epochs=recipe.epochs,
             initial_epoch=state.epoch,
             steps_per_epoch=steps,

@@ -59,6 +59,7 @@ COMMON = {
     "run_name": TEXT,
     "tag": st.lists(st.sampled_from(["a=b", "c d=", "e=f=g"]), max_size=3),
     "note": TEXT,
+    "resume": TEXT,
     "recipe": st.builds(
         Recipe,
         epochs=st.integers(1, 1000),
@@ -74,6 +75,8 @@ COMMON = {
         jit_compile=st.sampled_from(["auto", "true", "false"]),
         steps_per_execution=st.integers(1, 99),
         deterministic=st.booleans(),
+        on_nan=st.sampled_from(["stop", "restore"]),
+        checkpoint_every=st.integers(0, 99),
         optimizer=st.builds(
             Optimizer,
             learning_rate=NUMBER,

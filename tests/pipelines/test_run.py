@@ -362,10 +362,12 @@ def test_an_interrupted_run_is_killed_and_leaves_nothing(
     make_task(samples.Doubles)
     where(monkeypatch)
     assert main(["image_classification", *SMALL]) == 130
-    message = "interrupted: the run was closed as KILLED, nothing was registered\n"
-    assert capsys.readouterr().err == message
     run = only_run()
+    resume = f"python -m pipelines image_classification --resume {run.info.run_id}"
+    message = "interrupted: the run was closed as KILLED, nothing was registered; go on with "
+    assert capsys.readouterr().err == f"{message}{resume}\n"
     assert (run.info.status, run.data.tags["failure"]) == ("KILLED", "interrupted")
+    assert run.data.tags["resume"] == resume
     assert_nothing_is_left(scratch)
 
 
@@ -400,7 +402,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_code_1(store, scratch, make_
     assert re.fullmatch(rf"error: {message}; nothing was registered\n", error)
     run = only_run()
     assert run.info.status == "FAILED"
-    assert re.fullmatch(f"TrainingError: {message}", run.data.tags["failure"])
+    assert re.fullmatch(f"DivergenceError: {message}", run.data.tags["failure"])
     assert_nothing_is_left(scratch)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 from dataclasses import replace
@@ -207,7 +208,7 @@ def test_a_loss_that_is_no_number_ends_training_with_advice(optimizer, precision
 
 
 def epochs(record: MemoryLog, bar: Any = None) -> callbacks.Epochs:
-    callback = callbacks.Epochs(record, bar, Recipe(), examples=10, steps=4)
+    callback = callbacks.Epochs(record, bar, Recipe(), examples=9, steps=3, validation_steps=1)
     callback.set_model(SimpleNamespace(optimizer=SimpleNamespace(learning_rate=0.1)))
     return callback
 
@@ -223,27 +224,31 @@ def test_an_infinite_validation_loss_ends_training_too_and_its_epoch_is_logged()
     assert record.epochs[5]["val_loss"] == math.inf
 
 
-def test_within_an_epoch_the_bar_moves_over_batches_of_training_and_validation():
+def test_within_an_epoch_the_bar_moves_over_batches_of_training_and_validation(monkeypatch):
     shown = []
     bar = SimpleNamespace(
         within=lambda *values: shown.append(values), advance=lambda note: shown.append(note)
     )
+    # Each look at the clock is half a second after the one before.
+    clock = itertools.count(100.0, 0.5)
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: next(clock))
     callback = epochs(MemoryLog(), bar)
-    callback.on_epoch_begin(0)
-    callback.on_train_batch_end(0, {"loss": 2.0})
-    callback.on_train_batch_end(1, {"loss": 1.0})  # Too soon to be shown.
+    callback.on_epoch_begin(0)  # 100.0
+    callback.on_train_batch_end(0, {"loss": 2.0})  # Its time, up to 100.5, is mostly tracing.
+    callback._shown = 101.2
+    callback.on_train_batch_end(1, {"loss": 1.0})  # 101.5 is too soon to be shown.
     callback._shown = 0.0
-    callback.on_train_batch_end(2, {"loss": 0.5})
-    callback.on_test_begin()
+    callback.on_train_batch_end(2, {"loss": 0.5})  # 102.0, shown at 102.5
+    callback.on_test_begin()  # 103.0
     callback.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.25, "val_accuracy": 0.75})
-    callback.on_epoch_begin(1)
+    callback.on_epoch_begin(1)  # 103.5
     callback._shown = 0.0
-    callback.on_train_batch_end(0, {"loss": 0.5})
+    callback.on_train_batch_end(0, {"loss": 0.5})  # 104.0, shown at 104.5
     assert shown == [
         (0.25, "loss 2.0000 so far"),
-        (0.75, "loss 0.5000 so far"),
-        "loss 0.5000, validation accuracy 0.7500",
-        (0.25, ""),
+        (0.75, "loss 0.5000 so far, 3 examples/s"),
+        "loss 0.5000, validation accuracy 0.7500, 2.4 examples/s",
+        (0.25, "loss 0.5000 so far, validation accuracy 0.7500, 3 examples/s"),
     ]
 
 
