@@ -88,8 +88,8 @@ class Saver(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         self._epoch, self._step, self._metrics = epoch, 0, None
         if self._start:
-            # Keras has just reset them.
-            _assign(self.model.metrics_variables, self._start.arrays.get("metrics", ()))
+            if metrics := self._start.arrays.get("metrics"):  # Keras has just reset them.
+                _assign(self.model.metrics_variables, metrics)
             self._step = self._start.state.step
             if self._callbacks.averaging:  # It has no swap to undo: this process made none.
                 self._callbacks.averaging._ema_weights_in_model = self._start.state.averaged

@@ -123,7 +123,9 @@ def fit(
             unfreezing = (
                 [freezing.Unfreezing(model, recipe.unfreeze_every)] if recipe.unfreeze_every else []
             )
-            session = Session(task, network, data, log, bar, checkpoints, interrupted, [*unfreezing, *watchers])
+            session = Session(
+                task, network, data, log, bar, checkpoints, interrupted, [*unfreezing, *watchers]
+            )
             history = session.train(start)
             if checkpoints:
                 saving.save_trained(checkpoints, model, history)
@@ -233,7 +235,8 @@ class Session:
         epochs, epoch, step = self.task.config.recipe.epochs, state.epoch, state.step
         if step == steps:  # Only a validation is left of this epoch, maybe of all.
             epoch, step = min(epoch + 1, epochs - 1), 0
-        batches = batching.training_batches(self.task, self.data, epoch=epoch, step=step)
+        position: dict[str, Any] = {"epoch": epoch, "step": step} if epoch or step else {}
+        batches = batching.training_batches(self.task, self.data, **position)
         # Keras counts from the beginning of the epoch and would end too early.
         return batches.take_while(lambda *batch: True) if state.step else batches
 

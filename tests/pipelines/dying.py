@@ -96,7 +96,7 @@ def while_writing() -> None:
         file.flush()
         die()
 
-    checkpoints.np = type("numpy", (), {**vars(np), "savez": staticmethod(part)})
+    checkpoints.np.savez = part  # type: ignore[assignment]
 
 
 def after_renaming() -> None:
@@ -153,14 +153,14 @@ def train(folder: Path, config: Config, devices: int, final: str, prepare: Calla
         tf.config.set_logical_device_configuration(cpu, logical)
         mirrored = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(devices)])
         strategies.strategy = lambda *_: mirrored
-    pipeline.make_task = lambda name, config: Striped(config)
+    pipeline.make_task = lambda name, config: Striped(config)  # type: ignore[arg-type]
     write_network = pipeline.write_network
 
     def kept(model: keras.Model, target: Path) -> None:
         np.savez(folder / final, *model.get_weights())
         write_network(model, target)
 
-    pipeline.write_network = kept
+    pipeline.write_network = kept  # type: ignore[assignment]
 
     def run(command: list[str], **options: Any) -> Any:
         *_, saved, records, contract, verification = command
@@ -169,7 +169,7 @@ def train(folder: Path, config: Config, devices: int, final: str, prepare: Calla
         )
         return validation.subprocess.CompletedProcess(command, 0, json.dumps(report), "")
 
-    validation.subprocess.run = run
+    validation.subprocess.run = run  # type: ignore[assignment]
     if config.resume:
         config = resuming.resumed(NAME, config)
     prepare()
