@@ -126,7 +126,7 @@ def log_tables(
             mlflow.log_text(pd.DataFrame(records).to_csv(index=False), "results.csv")
             for figure, drawn in figures.items():
                 mlflow.log_figure(drawn, f"figures/{figure}.png", save_kwargs={"dpi": 120})
-            commit, changes = tracking.code_version()
+            commit, changes = environment.code_version()
             mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).partition("\n")[0]
