@@ -93,6 +93,8 @@ def register(
         description: What the version's page shows, in Markdown.
     """
     client = mlflow.MlflowClient()
+    if before := _registered_before(client, name):
+        return before
     champion = _champion(client, name)
     metric = task.metric
     value = metrics[f"validation_{metric}"]
@@ -136,6 +138,26 @@ def register(
     location = f"{logged.artifact_path}/{_FOLDER}".removeprefix("file://")
     compared = int(champion.version) if champion else None
     return Version(name, int(version.version), alias, reason, location, compared)
+
+
+def _registered_before(client: mlflow.MlflowClient, name: str) -> Version | None:
+    """Returns what the active run has registered before its process died, with its alias set."""
+    run = mlflow.active_run()
+    if not run:
+        return None
+    found = client.search_model_versions(f"name = '{name}' and run_id = '{run.info.run_id}'")
+    if not found:
+        return None
+    (version,) = found
+    alias: Alias = {CHAMPION: CHAMPION, CHALLENGER: CHALLENGER}.get(version.tags["gate"], "")
+    if alias:
+        holder = client.get_registered_model(name).aliases.get(alias)
+        if not holder or int(holder) < int(version.version):
+            client.set_registered_model_alias(name, alias, version.version)
+    reason = f"{alias or 'no alias'}: {version.tags['gate.reason']}"
+    location = mlflow.get_logged_model(version.model_id).artifact_location
+    saved_model = f"{location}/{_FOLDER}".removeprefix("file://")
+    return Version(name, int(version.version), alias, reason, saved_model)
 
 
 def gate(

@@ -52,6 +52,7 @@ def _compile(task: Task, data: Dataset, model: keras.Model) -> None:
     """Compiles a network as its recipe says, with its frozen layers."""
     recipe = task.config.recipe
     size, is_sequence = data.sizes["train"], batching.is_sequence(data.train)
+    steps = batching.steps_per_epoch(data, recipe.batch_size)
     monitor.monitor(task, data)  # An unknown one is an error before training.
     losses.penalize(model, recipe.l1, recipe.l2)
     rates = freezing.rates(model, recipe.layer_decay)
@@ -61,14 +62,17 @@ def _compile(task: Task, data: Dataset, model: keras.Model) -> None:
     model.compile(
         optimizer=optimizer(
             recipe.optimizer,
-            batching.steps_per_epoch(data, recipe.batch_size),
+            steps,
             epochs=recipe.epochs,
             last_batch=1.0 if is_sequence else _share(size, recipe.batch_size),
             rates=rates,
         ),
         loss=losses.loss(task, data, model),
         weighted_metrics=task.metrics(data),
-        steps_per_execution=recipe.steps_per_execution,
+        # Batches of one call are all of the same epoch.
+        steps_per_execution=max(
+            number for number in range(1, recipe.steps_per_execution + 1) if steps % number == 0
+        ),
         jit_compile={"auto": automatic, "true": True, "false": False}[recipe.jit_compile],
     )
     if recipe.unfreeze_every:
@@ -235,8 +239,7 @@ class Session:
         epochs, epoch, step = self.task.config.recipe.epochs, state.epoch, state.step
         if step == steps:  # Only a validation is left of this epoch, maybe of all.
             epoch, step = min(epoch + 1, epochs - 1), 0
-        position: dict[str, Any] = {"epoch": epoch, "step": step} if epoch or step else {}
-        batches = batching.training_batches(self.task, self.data, **position)
+        batches = batching.training_batches(self.task, self.data, epoch=epoch, step=step)
         # Keras counts from the beginning of the epoch and would end too early.
         return batches.take_while(lambda *batch: True) if state.step else batches
 

@@ -1,8 +1,8 @@
 """Runs that are killed at chosen moments and resumed, each in a fork of one process.
 
-`python -m tests.pipelines.dying FOLDER` trains once without an interruption and once through all
-moments, and prints what both have logged and the difference of their weights, as JSON. The process
-imports TensorFlow but uses it in its forks alone, as a used one cannot be forked.
+`python -m tests.pipelines.dying FOLDER DEVICES MOMENT …` trains once without an interruption and
+once through the moments, and prints what both have logged and the difference of their weights, as
+JSON. The process imports TensorFlow but uses it in its forks alone, as a used one cannot be forked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ MOMENTS: tuple[tuple[Callable[..., None], tuple[int, ...]], ...] = (
 )
 
 
-def forked(work: Callable[[], None]) -> int:
+def forked(work: Callable[[], object]) -> int:
     """Runs a function in a fork and returns how that ended, negative for a signal."""
     sys.stdout.flush()
     child = os.fork()
@@ -176,23 +177,46 @@ def train(folder: Path, config: Config, devices: int, final: str, prepare: Calla
     pipeline.run(NAME, config)
 
 
-def main(folder: Path, devices: int, moments: Any = MOMENTS) -> dict[str, Any]:
-    resume = ImageConfig(**{**vars(PIPELINES[NAME].defaults), "resume": "latest"})
+def losses(folder: Path) -> None:
+    """Writes each run's values of each epoch, in the order in which the runs began."""
+    client = mlflow.MlflowClient()
+    runs = mlflow.search_runs(
+        search_all_experiments=True, order_by=["attributes.start_time"], output_format="list"
+    )
+    logged = [
+        {
+            name: sorted((point.step, point.value) for point in history)
+            for name in ("train_loss", "val_accuracy", "validation_accuracy", "test_log_loss")
+            for history in [client.get_metric_history(run.info.run_id, name)]
+        }
+        for run in runs
+    ]
+    statuses = [run.info.status for run in runs]
+    versions = [version.version for version in client.search_model_versions()]
+    found = {"logged": logged, "statuses": statuses, "versions": len(versions)}
+    (folder / "logged.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def main(folder: Path, devices: int, chosen: list[int]) -> dict[str, Any]:
+    """Returns how each fork ended, the largest difference of weights, and what was logged."""
+    defaults = PIPELINES[NAME].defaults
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
-    assert forked(store.open_store) == 0  # type: ignore[arg-type]
-    assert forked(lambda: train(folder, CONFIG, devices, "whole.npz")) == 0
+    resume = replace(defaults, resume="latest")
+    assert forked(store.open_store) == 0
+    assert forked(partial(train, folder, CONFIG, devices, "whole.npz")) == 0
     ends = []
-    for number, (moment, arguments) in enumerate(moments):
+    for number, (moment, arguments) in enumerate([MOMENTS[index] for index in chosen]):
         config = resume if number else CONFIG
         prepare = partial(moment, *arguments)
         ends.append(forked(partial(train, folder, config, devices, "died.npz", prepare)))
-    ends.append(forked(lambda: train(folder, resume, devices, "resumed.npz")))
+    ends.append(forked(partial(train, folder, resume, devices, "resumed.npz")))
+    forked(partial(losses, folder))
     with np.load(folder / "whole.npz") as whole, np.load(folder / "resumed.npz") as resumed:
         assert whole.files == resumed.files
         gap = max(float(np.abs(whole[name] - resumed[name]).max()) for name in whole.files)
-    return {"ends": ends, "gap": gap}
+    return {"ends": ends, "gap": gap, **json.loads((folder / "logged.json").read_text())}
 
 
 if __name__ == "__main__":
-    result = main(Path(sys.argv[1]), int(sys.argv[2]))
+    result = main(Path(sys.argv[1]), int(sys.argv[2]), [*map(int, sys.argv[3:])])
     print(json.dumps(result))
