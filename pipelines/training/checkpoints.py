@@ -34,7 +34,7 @@ class State:
         stopping: State of early stopping: wait, best, best_epoch.
         averaged: Whether the model holds the averages of its weights, as during validation.
         restores: How often training has gone back to a checkpoint with a lower learning rate.
-        variables: Paths of the model's variables, by which another network is recognized.
+        variables: What the model's variables are, by which another network is recognized.
     """
 
     epoch: int = 0
@@ -62,13 +62,13 @@ class Checkpoint:
     arrays: Mapping[str, Sequence[np.ndarray]]
 
     def check(self, variables: Sequence[str]) -> None:
-        """Raises `UserError` if it is of a network with variables of other paths."""
+        """Raises `UserError` if it is of a network with other variables."""
         if list(self.state.variables) != list(variables):
             mine, other = set(variables), set(self.state.variables)
-            differing = sorted(mine ^ other)[:3] or ["their order"]
+            differing = ", ".join(sorted(mine ^ other)[:3]) or "number and order of variables"
             raise UserError(
                 "the run's checkpoint is of another network than its options build now; they "
-                f"differ in {', '.join(differing)}"
+                f"differ in {differing}"
             )
 
 

@@ -139,7 +139,7 @@ class Saver(keras.callbacks.Callback):
             stopping=_stopping(self._callbacks.stopping),
             averaged=_averaged(self._callbacks.averaging),
             restores=self._restores,
-            variables=_paths(self._network),
+            variables=described(self._network),
         )
         arrays = {
             "model": _values(self._network.variables),
@@ -182,7 +182,7 @@ def save_trained(
     checkpoints: Checkpoints, network: keras.Model, history: Mapping[str, Sequence[float]]
 ) -> None:
     """Writes the checkpoint of a network whose training has ended."""
-    state = State(trained=True, history=_numbers(history), variables=_paths(network))
+    state = State(trained=True, history=_numbers(history), variables=described(network))
     checkpoints.write(Checkpoint(state, {"model": _values(network.variables)}))
 
 
@@ -276,8 +276,10 @@ def _assign(variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -
         variable.assign(value)
 
 
-def _paths(network: keras.Model) -> list[str]:
-    return [variable.path for variable in network.variables]
+def described(network: keras.Model) -> list[str]:
+    """Returns what a network's variables are, as "kernel (3, 3, 1, 16)", in their order."""
+    # Paths have numbers that depend on what the process has built before.
+    return [f"{variable.name} {tuple(variable.shape)}" for variable in network.variables]
 
 
 def _finite(arrays: Sequence[np.ndarray]) -> bool:

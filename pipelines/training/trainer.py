@@ -113,7 +113,7 @@ def fit(
     recipe, model = task.config.recipe, network.model
     start = checkpoints.newest() if checkpoints else None
     if start:
-        start.check([variable.path for variable in model.variables])
+        start.check(saving.described(model))
     signals = interruption.deferred() if checkpoints else nullcontext(lambda: False)
     with stage(title, recipe.epochs) as bar, signals as interrupted:
         if start and start.state.trained:

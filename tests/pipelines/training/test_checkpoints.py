@@ -112,7 +112,7 @@ def test_a_checkpoint_of_another_network_is_refused():
     checkpoint().check(["dense/kernel", "dense/bias"])
     with pytest.raises(UserError, match="differ in dense/bias, dense/scale"):
         checkpoint().check(["dense/kernel", "dense/scale"])
-    with pytest.raises(UserError, match="differ in their order"):
+    with pytest.raises(UserError, match="differ in number and order of variables"):
         checkpoint().check(["dense/bias", "dense/kernel"])
 
 
