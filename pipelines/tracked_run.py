@@ -202,7 +202,7 @@ class TrackedRun:
             baseline.name: {"validation": baseline.validation, "test": baseline.test}
             for baseline in baselines
         }
-        self._text(json.dumps(every, indent=2), "baselines.json")
+        self._text(json.dumps(every, indent=2, default=float), "baselines.json")
 
     def scores(self, baseline: Baseline) -> None:
         """Logs scores on validation and test."""
@@ -215,7 +215,7 @@ class TrackedRun:
 
     def comparable(self, record: Mapping[str, Any]) -> None:
         """Logs what a comparison with other runs takes from this one."""
-        self._text(json.dumps(record, indent=2), store.COMPARABLE)
+        self._text(json.dumps(record, indent=2, default=float), store.COMPARABLE)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Sets tags of the run."""
