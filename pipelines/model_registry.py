@@ -149,13 +149,14 @@ def _registered_before(client: mlflow.MlflowClient, name: str) -> Version | None
     if not found:
         return None
     (version,) = found
-    alias: Alias = {CHAMPION: CHAMPION, CHALLENGER: CHALLENGER}.get(version.tags["gate"], "")
+    decided = version.tags["gate"]
+    alias: Alias = next((each for each in (CHAMPION, CHALLENGER) if each == decided), "")
     if alias:
         holder = client.get_registered_model(name).aliases.get(alias)
         if not holder or int(holder) < int(version.version):
             client.set_registered_model_alias(name, alias, version.version)
     reason = f"{alias or 'no alias'}: {version.tags['gate.reason']}"
-    location = mlflow.get_logged_model(version.model_id).artifact_location
+    location = mlflow.get_logged_model(version.model_id or "").artifact_location
     saved_model = f"{location}/{_FOLDER}".removeprefix("file://")
     return Version(name, int(version.version), alias, reason, saved_model)
 

@@ -25,6 +25,8 @@ console = Console(highlight=False)
 
 # Seconds of which the speed is averaged that the time left follows from.
 _SPEED_PERIOD = 120.0
+# Seconds after which a log gets another line, even if no step has ended.
+_SILENCE = 60.0
 # Columns of a console from which on there is room for a long bar.
 _WIDE = 110
 
@@ -79,11 +81,12 @@ class _Bar:
 
 
 class _Lines:
-    """Progress without a terminal, as in a log: a line for each step, at its end."""
+    """Progress without a terminal, as in a log: a line for each step, and each minute within it."""
 
     def __init__(self, title: str, total: int) -> None:
         self._title, self._total, self._done, self._ended = title, total, 0, False
-        self._begun, self._started = 0, time.monotonic()
+        self._begun = 0
+        self._started = self._printed = time.monotonic()
 
     def begin(self, done: int) -> None:
         self._begun = self._done = done
@@ -94,33 +97,33 @@ class _Lines:
         self._print(note)
 
     def within(self, fraction: float, note: str = "") -> None:
-        """Shows nothing: a log has a line for each step that ended."""
+        if time.monotonic() - self._printed >= _SILENCE:
+            self._print(note, fraction)
 
     def finish(self, note: str = "") -> None:
         if not self._ended:
             self._done, self._ended = self._done or self._total, True
             self._print(note)
 
-    def _print(self, note: str) -> None:
-        seconds = time.monotonic() - self._started
-        own = max(1, self._done - self._begun)
-        left = "" if self._ended else f", {_clock(seconds / own * self._left)} left"
+    def _print(self, note: str, fraction: float = 0.0) -> None:
+        self._printed = time.monotonic()
+        seconds = self._printed - self._started
+        own = self._done + fraction - self._begun
+        rest = self._total - self._done - fraction
+        left = "" if self._ended or own <= 0 else f", {_clock(seconds / own * rest)} left"
+        done = f"{self._done + fraction:.2f}" if fraction else self._done
         line = (
-            f"{'✓' if self._ended else ' '} {self._title:<10} {self._done}/{self._total} "
+            f"{'✓' if self._ended else ' '} {self._title:<10} {done}/{self._total} "
             f"{_clock(seconds)}{left}  {note}"
         )
         console.print(Text(line.rstrip()), soft_wrap=True)
         # A file or a pipe would show nothing for a long time.
         console.file.flush()
 
-    @property
-    def _left(self) -> int:
-        return self._total - self._done
-
 
 def _clock(seconds: float) -> str:
     """Returns a duration as "0:01:23"."""
-    return str(timedelta(seconds=int(seconds)))
+    return str(timedelta(seconds=int(seconds + 1e-6)))
 
 
 class _TimeLeft(TimeRemainingColumn):

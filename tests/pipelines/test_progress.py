@@ -127,3 +127,24 @@ def test_without_a_terminal_a_stage_that_fails_is_not_shown_as_done(log):
     with pytest.raises(ValueError, match="no"):
         body()
     assert log.getvalue() == ""
+
+
+def test_a_log_has_a_line_a_minute_within_a_long_step_with_the_time_left(log, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with stage("train", 4) as bar:
+        bar.begin(2)  # Of these two epochs, the time is not known.
+        for second in range(0, 200, 10):
+            clock[0] = float(second)
+            bar.within(second / 200, f"loss {second}")
+        clock[0] = 200.0
+        bar.advance("loss 0.5")
+        clock[0] = 400.0
+        bar.advance("loss 0.25")
+    assert log.getvalue().splitlines() == [
+        "  train      2.30/4 0:01:00, 0:05:40 left  loss 60",
+        "  train      2.60/4 0:02:00, 0:04:40 left  loss 120",
+        "  train      2.90/4 0:03:00, 0:03:40 left  loss 180",
+        "  train      3/4 0:03:20, 0:03:20 left  loss 0.5",
+        "✓ train      4/4 0:06:40  loss 0.25",
+    ]
