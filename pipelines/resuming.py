@@ -24,6 +24,9 @@ _FREE = (
     "data_dir",
     "manual_dir",
     "checkpoint_every",
+    "diagnose",
+    "strategy",
+    "data_service",
 )
 _PARENT = "mlflow.parentRunId"
 
