@@ -138,6 +138,18 @@ ARCHITECTURES: dict[str, Architecture] = {
         padding="valid",
         normalize=False,
     ),
+    **_family(
+        ("architectures.residual_unet:residual_unet", "image_segmenter"),
+        "U-Net with a residual encoder",
+        "Ronneberger et al. 2015; He et al. 2015; Yakubovskiy 2019",
+        {
+            "resnet18_unet": (14_339_793, {"depth": 18}),
+            "resnet34_unet": (24_455_377, {"depth": 34}),
+            "resnet50_unet": (32_576_209, {"depth": 50}),
+        },
+        classes=1,
+        input_shape=(224, 224, 3),
+    ),
     "word_convnet": Architecture(
         "architectures.word_convnet:word_convnet",
         "text_classifier",

@@ -22,7 +22,7 @@ from keras import layers, ops
 from architectures.checks import check_choice, check_counts, check_image_shape
 
 # Blocks per stage; networks of 50 layers and more use bottlenecks.
-_IMAGENET = {
+IMAGENET_BLOCKS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
     50: (3, 4, 6, 3),
@@ -41,6 +41,7 @@ def resnet(
     version: str = "1.5",
     shortcut: str = "B",
     zero_gamma: bool = False,
+    width: int | None = None,
 ) -> keras.Model:
     """Builds a residual network.
 
@@ -54,6 +55,8 @@ def resnet(
         shortcut: "A" or "B", see above, or "none" for the plain counterpart.
         zero_gamma: Whether the last scale of each block starts at 0, so that it starts as the
             identity.
+        width: Channels of the stem; each stage after the first has twice as many as the one before.
+            None: as published, 64, or with the CIFAR stem 16.
 
     Returns:
         A model from images, float32 [batch, height, width, channels], to logits, float32
@@ -74,7 +77,9 @@ def resnet(
             "in a convolution, and a plain block would output zeros"
         )
     bottleneck = stem == "imagenet" and depth >= 50
-    width = 64 if stem == "imagenet" else 16
+    if width is None:
+        width = 64 if stem == "imagenet" else 16
+    check_counts("resnet", width=[width])
 
     images = keras.Input(tuple(input_shape), name="images")
     if stem == "imagenet":
@@ -221,8 +226,8 @@ def _activation(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
 
 def _blocks(depth: int, stem: str) -> tuple[int, ...]:
     if stem == "imagenet":
-        check_choice("resnet", "depth", depth, tuple(_IMAGENET))
-        return _IMAGENET[depth]
+        check_choice("resnet", "depth", depth, tuple(IMAGENET_BLOCKS))
+        return IMAGENET_BLOCKS[depth]
     if depth < 8 or (depth - 2) % 6:
         near = 6 * max(1, round((depth - 2) / 6)) + 2
         raise ValueError(

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
+import architectures
 from pipelines.bounds import Between
 from pipelines.config import Config
+from pipelines.errors import UserError
+
+# Families of architectures whose pre-trained weights others publish.
+_PUBLISHED = ("residual network", "VGG", "U-Net with a residual encoder")
 
 
 @dataclass(frozen=True)
@@ -31,5 +37,37 @@ class ImageConfig(Config):
     """Height and width in pixels to which images are resized; 0 keeps their common size."""
     augmentation: Augmentation = Augmentation()
     """Augmentation of training images."""
+    weights: str = ""
+    """Pre-trained weights: a file, a directory, or runs:/… or models:/… of your own run."""
 
     has_classes = True
+
+    def check(self) -> None:
+        """Raises `UserError` if weights are chosen for a network that cannot have them."""
+        super().check()
+        if not self.weights or is_run(self.weights):
+            return
+        takes = [name for name in architectures.names() if takes_weights(name)]
+        if self.architecture not in takes:
+            raise UserError(
+                f"--weights {self.weights} needs one of the architectures {', '.join(takes)}; "
+                f"{self.architecture} takes those of an own run alone, runs:/… or models:/…"
+            )
+
+    def check_paths(self) -> None:
+        """Raises `UserError` if there is nothing where the weights are to be."""
+        super().check_paths()
+        if self.weights and not is_run(self.weights):
+            path = Path(self.weights).expanduser()
+            if not path.exists():
+                raise UserError(f"--weights {self.weights}: there is no such file or directory")
+
+
+def is_run(weights: str) -> bool:
+    """Returns whether pre-trained weights are those of an own run or registered model."""
+    return weights.startswith(("runs:/", "models:/"))
+
+
+def takes_weights(architecture: str) -> bool:
+    """Returns whether others publish weights of an architecture, which can be read."""
+    return architectures.get(architecture).family in _PUBLISHED

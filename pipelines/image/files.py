@@ -20,10 +20,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
+from architectures.pretrained import Preprocessing
 from pipelines.datasets import files
 from pipelines.errors import UserError
 from pipelines.image.decoding import upright
-from pipelines.image.preprocessing import decode_file
+from pipelines.image.preprocessing import WHOLE, decode_file
 
 Result = TypeVar("Result")
 
@@ -110,13 +111,19 @@ def orientation(path: Path) -> int:
     return found if found in range(1, 9) else 1
 
 
-def read(path: tf.Tensor, by_graph: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+def read(
+    path: tf.Tensor,
+    by_graph: tf.Tensor,
+    shape: tuple[int, int, int],
+    how: Preprocessing = WHOLE,
+) -> tf.Tensor:
     """Reads a file, in a graph of TensorFlow's data pipelines.
 
     Args:
         path: string [].
         by_graph: bool [], whether it is a JPEG or PNG file.
         shape: (height, width, channels) of the result.
+        how: Crop and interpolation.
 
     Returns:
         uint8 [*shape].
@@ -131,7 +138,7 @@ def read(path: tf.Tensor, by_graph: tf.Tensor, shape: tuple[int, int, int]) -> t
         )
         return tf.ensure_shape(content, [])
 
-    return decode_file(tf.cond(by_graph, lambda: tf.io.read_file(path), by_pillow), shape)
+    return decode_file(tf.cond(by_graph, lambda: tf.io.read_file(path), by_pillow), shape, how)
 
 
 def columns(images: Sequence[ImageFile]) -> tuple[list[bytes], list[bool]]:

@@ -158,6 +158,29 @@ TINY: tuple[SmallModel, ...] = (
         for padding, side, size in (("same", 8, 8), ("valid", 44, 4))
     ),
     SmallModel(
+        "resnet18_unet",
+        {"classes": 3, "input_shape": (32, 32, 2), "filters": (6, 5, 4, 3, 2), "width": 2},
+        parameters=sum(
+            (
+                2 * 49 * 2 + 4 * 2,  # conv1 and its normalization
+                # The first stage keeps its width; the others double it and have a projection.
+                4 * (9 * 2 * 2 + 4 * 2),
+                (9 * 2 * 4 + 4 * 4) + 3 * (9 * 4 * 4 + 4 * 4) + (2 * 4 + 4 * 4),
+                (9 * 4 * 8 + 4 * 8) + 3 * (9 * 8 * 8 + 4 * 8) + (4 * 8 + 4 * 8),
+                (9 * 8 * 16 + 4 * 16) + 3 * (9 * 16 * 16 + 4 * 16) + (8 * 16 + 4 * 16),
+                # Each level: what is below and the skip connection, then its own width.
+                (9 * (16 + 8) * 6 + 4 * 6) + (9 * 6 * 6 + 4 * 6),
+                (9 * (6 + 4) * 5 + 4 * 5) + (9 * 5 * 5 + 4 * 5),
+                (9 * (5 + 2) * 4 + 4 * 4) + (9 * 4 * 4 + 4 * 4),
+                (9 * (4 + 2) * 3 + 4 * 3) + (9 * 3 * 3 + 4 * 3),
+                (9 * 3 * 2 + 4 * 2) + (9 * 2 * 2 + 4 * 2),
+                9 * 2 * 3 + 3,
+            )
+        ),
+        inputs=_images(32, 32, 2),
+        output_shape=(32, 32, 3),
+    ),
+    SmallModel(
         "word_convnet",
         {
             "outputs": 3,

@@ -54,6 +54,7 @@ from pipelines.catalog import (
 from pipelines.cli import parse
 from pipelines.config import Config
 from pipelines.errors import UserError
+from pipelines.image.config import ImageConfig
 from pipelines.run import run
 from pipelines.run_uri import run_id
 from pipelines.task import Task, Teacher
@@ -109,6 +110,8 @@ def make_student(config: DistillationConfig) -> Task:
         tag=config.tag,
         note="",
     )
+    if isinstance(student_config, ImageConfig):
+        student_config = replace(student_config, weights="")
     if isinstance(student_config, TextConfig):
         student_config = replace(student_config, encoder="", freeze_layers=0)
     if isinstance(student_config, LanguageModelingConfig):
@@ -153,6 +156,9 @@ def find(config: DistillationConfig) -> TrainedNetwork:
         raise no_teacher(teacher) from error
     check_distillable(pipeline)
     _, chosen = parse([pipeline, "--config", options])
+    if isinstance(chosen, ImageConfig) and chosen.weights:
+        # The run knows how images are preprocessed; what it started from may be gone.
+        chosen = replace(chosen, weights=f"runs:/{number}")
     try:
         return TrainedNetwork(pipeline, chosen, architectures.load(Path(network)))
     except ValueError as error:

@@ -11,13 +11,16 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from architectures.pretrained import Preprocessing
 from pipelines.datasets import loading, lookup
 from pipelines.datasets.dataset import SPLITS, Content, Dataset
 from pipelines.errors import UserError
 from pipelines.image import files, splits
+from pipelines.image import weights as pretrained
 from pipelines.image.config import ImageConfig
 from pipelines.image.examples import contents_of_images, image_shape
-from pipelines.image.preprocessing import resize
+from pipelines.image.preprocessing import WHOLE, resize
+from pipelines.image.weights import Weights
 from pipelines.tasks.image_classification import own
 
 
@@ -28,6 +31,8 @@ class LabeledImages(Dataset):
     Attributes:
         image_shape: (height, width, channels) after resizing.
         class_names: Names in the order of the labels.
+        preprocessing: How images are resized, and with pre-trained weights normalized.
+        weights: Pre-trained weights to start from, if they are chosen.
         labels: By split, the labels of a user's own files, int64 [examples], in the order of the
             examples; nothing for other data sets.
         original_sizes: By split, (height, width) of a user's own files, int64 [examples, 2].
@@ -35,6 +40,8 @@ class LabeledImages(Dataset):
 
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    preprocessing: Preprocessing = WHOLE
+    weights: Weights | None = None
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     original_sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -55,16 +62,22 @@ def load(config: ImageConfig) -> LabeledImages:
         return _own(path, config)
     source = loading.open_dataset(config)
     image, label = _features(source.builder)
-    shape = image_shape(source.builder, image, config.image_size)
+    names = tuple(source.builder.info.features[label].names)
+    weights = pretrained.find(config)
+    how = weights.preprocessing if weights else WHOLE
+    shape = image_shape(source.builder, image, config.image_size or how.size)
 
     def example(features: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        return resize(features[image], shape), features[label]
+        return resize(features[image], shape, how), features[label]
 
     return LabeledImages(
         **source.identity(),
         sizes=source.sizes(),
         image_shape=shape,
-        class_names=tuple(source.builder.info.features[label].names),
+        class_names=names,
+        preprocessing=how,
+        weights=weights,
+        notes=pretrained.notes(weights, names, segments=False),
         example_bytes=math.prod(shape),
         **{
             split: source.read(split).map(example, num_parallel_calls=tf.data.AUTOTUNE)
@@ -81,25 +94,29 @@ def _own(path: Path, config: ImageConfig) -> LabeledImages:
     labels = {
         split: np.array([ids[name] for _, name in examples[split]], np.int64) for split in SPLITS
     }
+    weights = pretrained.find(config)
+    how = weights.preprocessing if weights else WHOLE
     shape = files.common_shape(
-        [file for split in SPLITS for file in images[split]], config.image_size
+        [file for split in SPLITS for file in images[split]], config.image_size or how.size
     )
 
     @tf.function  # Traced once for all splits.
     def example(
         path: tf.Tensor, by_graph: tf.Tensor, label: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return files.read(path, by_graph, shape), label
+        return files.read(path, by_graph, shape, how), label
 
     return LabeledImages(
         **loading.own_identity(path, found.digest, config.max_examples),
         sizes={split: len(images[split]) for split in SPLITS},
         image_shape=shape,
         class_names=found.class_names,
+        preprocessing=how,
+        weights=weights,
         labels=labels,
         original_sizes={split: files.sizes(images[split]) for split in SPLITS},
         example_bytes=math.prod(shape),
-        notes=found.notes,
+        notes=[*found.notes, *pretrained.notes(weights, found.class_names, segments=False)],
         left_out=found.left_out,
         **{
             split: tf.data.Dataset.from_tensor_slices(

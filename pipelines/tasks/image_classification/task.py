@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -33,7 +34,7 @@ from pipelines.image.augmentation import augmentation
 from pipelines.image.config import ImageConfig
 from pipelines.image.examples import encode_png, first_images, images_at
 from pipelines.image.preprocessing import decode, scale
-from pipelines.network import build
+from pipelines.image.weights import build, record
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import Augment, Network, Task
 from pipelines.tasks import classification
@@ -56,10 +57,9 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
         classes = len(data.class_names)
         return build(
             self.config,
+            data,
             "does not classify images",
             lambda model: model.output.shape == (None, classes),
-            classes=classes,
-            input_shape=data.image_shape,
         )
 
     def loss(self, data: LabeledImages) -> keras.Loss:
@@ -128,7 +128,7 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
             return self.postprocess(model(scale(images), training=False), data)["probabilities"]
 
         def classify_files(encoded: tf.Tensor) -> tf.Tensor:
-            return classify(decode(encoded, shape))
+            return classify(decode(encoded, shape, data.preprocessing))
 
         images = first_images(data.test, 256)
         encoded = encode_png(images)
@@ -155,6 +155,10 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
             f"{folders[label]}/{number}.png": file
             for number, (label, file) in enumerate(zip(labels, files, strict=True))
         }
+
+    def artifacts(self, network: Network, data: LabeledImages) -> dict[str, Callable[[Path], None]]:
+        """Returns how images are preprocessed, for runs that start from this one's weights."""
+        return record(self.config, network, data)
 
 
 def _predict(

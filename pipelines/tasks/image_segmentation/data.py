@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,15 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from architectures.pretrained import Preprocessing
 from pipelines.datasets import loading, lookup
 from pipelines.datasets.dataset import SPLITS, Content, Dataset
 from pipelines.errors import UserError
 from pipelines.image import files, splits
+from pipelines.image import weights as pretrained
 from pipelines.image.examples import contents_of_images, image_shape
-from pipelines.image.preprocessing import resize
+from pipelines.image.preprocessing import WHOLE, resize
+from pipelines.image.weights import Weights
 from pipelines.tasks.image_segmentation import masks, own
 from pipelines.tasks.image_segmentation.classes import IGNORE_ID, Occurrences, of_values
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
@@ -41,12 +44,16 @@ class SegmentedImages(Dataset):
     Attributes:
         image_shape: (height, width, channels) after resizing.
         class_names: Names in the order of the classes.
+        preprocessing: How images are resized, and with pre-trained weights normalized.
+        weights: Pre-trained weights to start from, if they are chosen.
         original_sizes: By split, (height, width) of a user's own files, int64 [examples, 2], in
             the order of the examples; nothing for other data sets.
     """
 
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
+    preprocessing: Preprocessing = WHOLE
+    weights: Weights | None = None
     original_sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def contents(self, split: str) -> Iterator[Content]:
@@ -65,21 +72,24 @@ def load(config: SegmentationConfig) -> SegmentedImages:
         return _own(path, config)
     source = loading.open_dataset(config)
     image, mask = _features(source.builder)
-    shape = image_shape(source.builder, image, config.image_size)
+    weights, how = _weights(config)
+    shape = image_shape(source.builder, image, config.image_size or how.size)
     names, notes = _class_names(source, mask, config.class_share)
     ids = _class_ids(names)
 
     def example(features: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         classes = tf.gather(ids, tf.cast(features[mask][..., 0], tf.int32))
-        return resize(features[image], shape), resize_mask(classes, shape[:2])
+        return resize(features[image], shape, how), resize_mask(classes, shape[:2])
 
     return SegmentedImages(
         **source.identity(),
         sizes=source.sizes(),
         image_shape=shape,
         class_names=tuple(names.values()),
+        preprocessing=how,
+        weights=weights,
         example_bytes=math.prod((*shape[:2], shape[2] + 1)),
-        notes=notes,
+        notes=[*notes, *pretrained.notes(weights, tuple(names.values()), segments=True)],
         **{
             split: source.read(split).map(example, num_parallel_calls=tf.data.AUTOTUNE)
             for split in SPLITS
@@ -91,9 +101,11 @@ def _own(path: Path, config: SegmentationConfig) -> SegmentedImages:
     found = own.read(path, config)
     pairs = splits.at_most(found.examples, config)
     images = {split: [image for image, _ in pairs[split]] for split in SPLITS}
+    weights, how = _weights(config)
     shape = files.common_shape(
-        [image for split in SPLITS for image in images[split]], config.image_size
+        [image for split in SPLITS for image in images[split]], config.image_size or how.size
     )
+    names = tuple(found.class_names.values())
     ids = _class_ids(found.class_names)
 
     @tf.function  # Traced once for all splits.
@@ -104,7 +116,7 @@ def _own(path: Path, config: SegmentationConfig) -> SegmentedImages:
             lambda name: masks.values(Path(os.fsdecode(name))), [mask_path], tf.uint8
         )
         classes = tf.gather(ids, tf.cast(tf.ensure_shape(values, [None, None]), tf.int32))
-        return files.read(path, by_graph, shape), resize_mask(classes, shape[:2])
+        return files.read(path, by_graph, shape, how), resize_mask(classes, shape[:2])
 
     def examples(split: str) -> tf.data.Dataset:
         truth = [os.fsencode(mask.path) for _, mask in pairs[split]]
@@ -115,13 +127,22 @@ def _own(path: Path, config: SegmentationConfig) -> SegmentedImages:
         **loading.own_identity(path, found.digest, config.max_examples),
         sizes={split: len(images[split]) for split in SPLITS},
         image_shape=shape,
-        class_names=tuple(found.class_names.values()),
+        class_names=names,
+        preprocessing=how,
+        weights=weights,
         original_sizes={split: files.sizes(images[split]) for split in SPLITS},
         example_bytes=math.prod((*shape[:2], shape[2] + 1)),
-        notes=found.notes,
+        notes=[*found.notes, *pretrained.notes(weights, names, segments=True)],
         left_out=found.left_out,
         **{split: examples(split) for split in SPLITS},
     )
+
+
+def _weights(config: SegmentationConfig) -> tuple[Weights | None, Preprocessing]:
+    """Returns the weights that are chosen, and how images are resized: each pixel has a class, so
+    that the whole image is kept."""
+    weights = pretrained.find(config)
+    return weights, replace(weights.preprocessing, crop_share=0.0) if weights else WHOLE
 
 
 def _class_ids(names: Mapping[int, str]) -> np.ndarray:

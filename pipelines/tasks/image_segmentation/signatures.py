@@ -40,7 +40,7 @@ def signatures(model: keras.Model, data: SegmentedImages) -> list[Signature]:
         return {"mask": most_probable(logits), "probabilities": tf.nn.softmax(logits)}
 
     def predict_files(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-        predicted = predict(decode(encoded, data.image_shape))
+        predicted = predict(decode(encoded, data.image_shape, data.preprocessing))
         overlays = tf.map_fn(
             lambda pair: overlay_file(pair[0], pair[1], colors),
             (encoded, predicted["mask"]),

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -39,7 +40,7 @@ from pipelines.export.signature import Signature
 from pipelines.image.augmentation import augmentation
 from pipelines.image.examples import encode_png, first_images
 from pipelines.image.preprocessing import scale
-from pipelines.network import build
+from pipelines.image.weights import build, record
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import Augment, Network, Task
 from pipelines.tasks.image_segmentation import baselines, losses, metrics, signatures
@@ -61,10 +62,10 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
         try:
             return build(
                 self.config,
+                data,
                 "does not predict a class for each pixel; unet does, with --model.padding same",
                 lambda model: model.output.shape == (None, *data.image_shape[:2], classes),
-                classes=classes,
-                input_shape=data.image_shape,
+                segments=True,
             )
         except UserError as error:
             if "do not divide evenly" in str(error):
@@ -129,6 +130,12 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
         """Returns eight test images as NUMBER.png, to try a served model with."""
         files = encode_png(first_images(data.test, 8))
         return {f"{number}.png": file for number, file in enumerate(files)}
+
+    def artifacts(
+        self, network: Network, data: SegmentedImages
+    ) -> dict[str, Callable[[Path], None]]:
+        """Returns how images are preprocessed, for runs that start from this one's weights."""
+        return record(self.config, network, data)
 
 
 def _predict(data: SegmentedImages, classifier: baselines.Predict, split: str) -> Predictions:
