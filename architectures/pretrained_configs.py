@@ -136,5 +136,10 @@ def _checked(
         raise ValueError(f"interpolation must be one of {allowed}, not {interpolation!r}")
     if not 0 <= share <= 1:
         raise ValueError(f"the crop share must be at most 1, not {share!r}")
-    numbers = [*map(float, mean)], [*map(float, deviation)]
-    return Preprocessing(*map(tuple, numbers), int(size), float(share), interpolation)
+    return Preprocessing(
+        tuple(map(float, mean)),
+        tuple(map(float, deviation)),
+        int(size),
+        float(share),
+        interpolation,
+    )

@@ -241,19 +241,19 @@ def _of_run(config: ImageConfig) -> Weights:
     try:
         run = run_id(uri)
         network = mlflow.artifacts.download_artifacts(f"runs:/{run}/network/model.keras")
-    except mlflow.MlflowException as error:
-        raise UserError(f"--weights {uri} has no saved network") from error
     except UserError as error:
         raise UserError(f"--weights {error}") from error
+    except (mlflow.MlflowException, OSError, ValueError) as error:
+        raise UserError(f"--weights {uri} has no saved network") from error
     source = architectures.load(network)
     if len(source.inputs) != 1 or len(source.input.shape) != 4:
         raise UserError(f"--weights {uri} are of no network on images")
     recorded = _recorded(run)
     names = tuple(recorded.pop("class_names", ()))
     built, model = recorded.pop("architecture", ""), recorded.pop("model", {})
-    preprocessing = Preprocessing(
-        **{name: tuple(v) if isinstance(v, list) else v for name, v in recorded.items()}
-    )
+    for name in ("mean", "deviation"):
+        recorded[name] = tuple(recorded.get(name, ()))
+    preprocessing = Preprocessing(**recorded)
     # A network of another name may have its body, as a U-Net with a residual encoder has.
     shared = model if built == config.architecture else {"version", "width"} & model.keys()
     known = inspect.signature(architectures.builder(config.architecture)).parameters

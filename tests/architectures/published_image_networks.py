@@ -117,7 +117,7 @@ def resnet_maps(
     for stage, count in enumerate(BLOCKS[depth], 1):
         for block in range(count):
             at, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
-            strides = (stride, 1)
+            strides: tuple[int, ...] = (stride, 1)
             if depth >= 50:
                 strides = (stride, 1, 1) if version == "1" else (1, stride, 1)
             y = x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ def randomized(network):
 
 @pytest.mark.parametrize("name", ["resnet50", "vgg16"])
 def test_our_network_has_the_probabilities_of_the_original(tmp_path, name):
-    shape = {"input_shape": (64, 64, 3), "classes": 7}
+    shape: dict[str, Any] = {"input_shape": (64, 64, 3), "classes": 7}
     if name == "vgg16":
         theirs, prepare = keras.applications.VGG16, keras.applications.vgg16.preprocess_input
         ours = convnet(

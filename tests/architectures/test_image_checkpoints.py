@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -12,13 +13,13 @@ from safetensors.numpy import save_file
 from architectures.image_checkpoints import read, torchvision_name
 from architectures.pretrained import IMAGENET, Preprocessing
 
-TENSORS = {
+TENSORS: dict[str, np.ndarray] = {
     "conv1.weight": np.arange(6, dtype=np.float32).reshape(1, 3, 2, 1),
     "bn1.running_mean": np.array([0.5], np.float32),
     "bn1.num_batches_tracked": np.array(3, np.int64),
     "fc.weight": np.ones((4, 1), np.float32),
 }
-TIMM = {
+TIMM: dict[str, Any] = {
     "architecture": "resnet18",
     "num_classes": 4,
     "label_names": ["a", "b", "c", "d"],
@@ -73,8 +74,8 @@ def test_timms_older_configuration_has_no_inner_mapping(tmp_path):
     assert read(directory(tmp_path, flat)).preprocessing.size == 288
 
 
-RESNET = {"model_type": "resnet", "id2label": {"1": "dog", "0": "cat", "10": "owl"}}
-PROCESSOR = {
+RESNET: dict[str, Any] = {"model_type": "resnet", "id2label": {"1": "dog", "0": "cat", "10": "owl"}}
+PROCESSOR: dict[str, Any] = {
     "image_mean": [0.5, 0.5, 0.5],
     "image_std": [0.25, 0.25, 0.25],
     "resample": 3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,8 +25,11 @@ from tests.architectures.published_image_networks import (
     vgg_logits,
 )
 
-CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 WIDTH = 4
+
+
+def assert_close(found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def images(height: int = 64, width: int = 64) -> np.ndarray:
@@ -57,9 +61,7 @@ def in_huggingface_names(tensors):
     return renamed
 
 
-@pytest.mark.parametrize(
-    ("depth", "version"), [(18, "1.5"), (34, "1.5"), (50, "1"), (50, "1.5"), (101, "1.5")]
-)
+@pytest.mark.parametrize(("depth", "version"), [(18, "1.5"), (34, "1.5"), (50, "1"), (50, "1.5")])
 @pytest.mark.parametrize("names", ["timm", "huggingface"])
 def test_a_residual_network_has_the_published_logits(tmp_path, depth, version, names):
     if names == "huggingface" and depth != 50:
@@ -69,7 +71,7 @@ def test_a_residual_network_has_the_published_logits(tmp_path, depth, version, n
     model = resnet(depth, classes=5, input_shape=(64, 64, 3), version=version, width=WIDTH)
     assign(model, f"resnet{depth}", written(tmp_path, stored), head=range(5))
     expected = resnet_logits(tensors, images(), depth, version=version)
-    np.testing.assert_allclose(model(images(), training=False), expected, **CLOSE)
+    assert_close(model(images(), training=False), expected)
     assert np.abs(expected).max() > 0.1
     other = resnet_logits(tensors, images(), depth, version="1" if version == "1.5" else "1.5")
     assert depth < 50 or np.abs(other - expected).max() > 0.01
@@ -80,7 +82,7 @@ def test_the_published_width_has_the_published_logits(tmp_path):
     model = resnet(18, classes=5, input_shape=(64, 64, 3))
     assign(model, "resnet18", written(tmp_path, tensors), head=range(5))
     expected = resnet_logits(tensors, images(), 18)
-    np.testing.assert_allclose(model(images(), training=False), expected, **CLOSE)
+    assert_close(model(images(), training=False), expected)
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
@@ -114,7 +116,7 @@ def test_a_vgg_network_has_the_published_logits(tmp_path, name, normalize, heigh
     model = small_vgg(name, normalize=normalize, shape=(height, width, 3))
     assign(model, name, written(tmp_path, tensors), head=range(5))
     expected = vgg_logits(tensors, images(height, width), name, normalize=normalize)
-    np.testing.assert_allclose(model(images(height, width), training=False), expected, **CLOSE)
+    assert_close(model(images(height, width), training=False), expected)
 
 
 def small_vgg(name, *, normalize=False, shape=(32, 32, 3), classes=5):
@@ -129,15 +131,15 @@ def small_vgg(name, *, normalize=False, shape=(32, 32, 3), classes=5):
     )
 
 
-@pytest.mark.parametrize("names", ["timm", "huggingface"])
-@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize(("depth", "names"), [(18, "timm"), (50, "huggingface")])
 def test_the_encoder_of_a_unet_has_the_feature_maps_of_the_published_network(
     tmp_path, names, depth
 ):
     tensors = random_resnet(depth, WIDTH, 1000)
     stored = in_huggingface_names(tensors) if names == "huggingface" else tensors
-    shape = {"input_shape": (64, 64, 3), "filters": (6, 5, 4, 3, 2)}
-    model = residual_unet(depth, classes=3, width=WIDTH, **shape)
+    model = residual_unet(
+        depth, classes=3, input_shape=(64, 64, 3), filters=(6, 5, 4, 3, 2), width=WIDTH
+    )
     before = model.get_layer("logits").get_weights()
     assign(model, f"resnet{depth}_unet", written(tmp_path, stored), head=None)
     skips = [model.get_layer(f"up{level}_concat").input[1] for level in (4, 3, 2, 1)]
@@ -145,7 +147,7 @@ def test_the_encoder_of_a_unet_has_the_feature_maps_of_the_published_network(
     found = keras.Model(model.input, [*skips, last])(images(), training=False)
     found[-1] = found[-1][:, ::2, ::2]  # It is up-sampled already.
     for ours, published in zip(found, resnet_maps(tensors, images(), depth), strict=True):
-        np.testing.assert_allclose(ours, published, **CLOSE)
+        assert_close(ours, published)
     for old, new in zip(before, model.get_layer("logits").get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -166,7 +168,7 @@ def test_classes_in_another_order_take_their_own_rows_of_the_head(tmp_path):
     model = resnet(18, classes=3, input_shape=(64, 64, 3), width=WIDTH)
     assign(model, "resnet18", written(tmp_path, tensors), head=[2, 0, 3])
     expected = resnet_logits(tensors, images(), 18)[:, [2, 0, 3]]
-    np.testing.assert_allclose(model(images(), training=False), expected, **CLOSE)
+    assert_close(model(images(), training=False), expected)
 
 
 def test_a_vgg_network_without_its_dense_layers_gets_new_ones(tmp_path):
@@ -191,7 +193,7 @@ def test_timms_names_of_a_vgg_networks_dense_layers_are_known(tmp_path):
     model = small_vgg("vgg11", shape=(64, 64, 3))
     assign(model, "vgg11", written(tmp_path, timm), head=range(5))
     expected = vgg_logits(tensors, images(), "vgg11")
-    np.testing.assert_allclose(model(images(), training=False), expected, **CLOSE)
+    assert_close(model(images(), training=False), expected)
 
 
 def refused(tmp_path, tensors, model, architecture="resnet18", head=None):

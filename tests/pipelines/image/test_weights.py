@@ -43,9 +43,7 @@ def timm(tensors, tmp_path_factory):
 
 
 def config(weights, architecture="resnet18", **model) -> ImageConfig:
-    return ImageConfig(
-        architecture=architecture, weights=str(weights), model={"width": 4, **model}
-    )
+    return ImageConfig(architecture=architecture, weights=str(weights), model={"width": 4, **model})
 
 
 def data(weights: Weights | None, shape=(64, 64, 3), names=NAMES) -> LabeledImages:
