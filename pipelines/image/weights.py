@@ -168,18 +168,18 @@ def build(
     built = networks.build(
         completed, error_message, fits, classes=classes, input_shape=(*shape[:2], weights.channels)
     )
+    model = _preprocessed(built.model, shape, weights.preprocessing)
     try:
-        rows = head_rows(weights, data.class_names, segments)
-        weights.fill(built.model, config.architecture, rows)
+        weights.fill(model, config.architecture, head_rows(weights, data.class_names, segments))
     except ValueError as error:
         raise UserError(f"--weights: {error}") from error
-    return replace(built, model=_preprocessed(built.model, shape, weights.preprocessing))
+    return replace(built, model=model)
 
 
 def _preprocessed(
     model: keras.Model, shape: tuple[int, int, int], preprocessing: Preprocessing
 ) -> keras.Model:
-    """Returns a network, with its own layers, that reads images of `shape` with values 0-1."""
+    """Returns a network like another, which reads images of `shape` with values 0-1."""
     images = x = keras.Input(shape, name="images")
     channels = model.input.shape[-1]
     if channels != shape[-1]:
@@ -195,8 +195,10 @@ def _preprocessed(
         )(x)
     if x is images:
         return model
-    # Calling the layers one by one keeps them at the top, where they are frozen and drawn.
-    return keras.Model(images, model.call(x), name=model.name)
+    # Calling the layers one by one keeps them at the top, where they are frozen and looked into. In
+    # the copy they are in one graph alone, and so are their inputs and outputs.
+    extended = keras.Model(images, model.call(x), name=model.name)
+    return keras.Model.from_config(extended.get_config())
 
 
 def _of_checkpoint(config: ImageConfig, checkpoint: ImageCheckpoint) -> Weights:
