@@ -26,6 +26,7 @@ _TYPES = {
     "bool": "true or false",
     "str": "a string",
     "dict": "a mapping",
+    "list": "a list, as [1,2]",
 }
 
 

@@ -17,13 +17,15 @@ _GROUPS: dict[str, tuple[str, ...]] = {
         *("epochs", "batch_size", "optimizer.learning_rate", "patience", "seed", "seeds"),
         *("name", "resume"),
     ),
-    "augmentation of training examples": ("augmentation.", "word_dropout", "token_cutoff"),
+    "augmentation of training examples": (
+        *("augmentation.", "word_dropout", "token_cutoff", "jitter", "random_scaling"),
+    ),
     "optimizer and learning-rate schedule": ("optimizer.",),
     "loss": ("loss", "label_smoothing", "class_weights", "l1", "l2"),
     "fine-tuning": ("freeze", "freeze_layers", "unfreeze_every", "layer_decay"),
     "devices and speed": (
-        *("precision", "strategy", "jit_compile", "steps_per_execution", "deterministic"),
-        "data_service",
+        *("strategy", "devices", "precision", "jit_compile", "steps_per_execution"),
+        *("deterministic", "data_service"),
     ),
     "diagnosis": ("diagnose", "find_learning_rate"),
     "checkpoints and early stopping": ("monitor", "checkpoint_every", "on_nan"),
@@ -31,32 +33,34 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "own files": ("skip_bad", "split_seed", "separator", "encoding"),
     "tracking": ("figures", "run_name", "tag", "note"),
 }
-_OWN, _TRAINING = "{} options", "other options of training"
+_TRAINING = "other options of training"
 
 
 def group(parser: argparse.ArgumentParser, pipeline: str, defaults: Config) -> None:
-    """Shows a parser's options in groups."""
-    recipe = {each.name for each in dataclasses.fields(Recipe)}
-    options = {action.dest: action for action in parser._actions}
-    chosen: dict[str, list[argparse.Action]] = {}
-    own = _OWN.format(pipeline.replace("_", " "))
-    for title, names in _titles(own):
-        chosen[title] = [options[option] for option in _matching(options, names)]
-        for action in chosen[title]:
-            del options[action.dest]
-    for option in [*defaults.parameters(), "model"]:
-        if option in options:
-            title = _TRAINING if option in recipe else own
-            chosen[title].append(options.pop(option))
-    moved = {id(action) for actions in chosen.values() for action in actions}
+    """Shows a parser's options in groups.
+
+    Args:
+        parser: Its options are the fields of `defaults`, and few others, which stay where they are.
+        pipeline: Its name.
+        defaults: Its config.
+    """
+    training = {each.name for each in dataclasses.fields(Recipe)}
+    own = f"{pipeline.replace('_', ' ')} options"
+    named = {*defaults.parameters(), "model"}
+    left = {action.dest: action for action in parser._actions}
+    for option, action in left.items():
+        if option != "model" and any(name.startswith(f"{option}.") for name in named):
+            action.help = argparse.SUPPRESS  # A file with a group's options; --config has all.
+    moved = {option: action for option, action in left.items() if option in named}
     for existing in parser._action_groups:
-        existing._group_actions[:] = [
-            action for action in existing._group_actions if id(action) not in moved
-        ]
-    for option, action in options.items():
-        if f"{option}." in "".join(f"{name} " for name in defaults.parameters()):
-            action.help = argparse.SUPPRESS  # A file of a group's options; --config has all.
-    for title, actions in chosen.items():
+        stay = [action for action in existing._group_actions if action.dest not in moved]
+        existing._group_actions[:] = stay
+    groups: dict[str, list[argparse.Action]] = {}
+    for title, names in _titles(own):
+        groups[title] = [moved.pop(option) for option in _matching(moved, names)]
+    for option, action in moved.items():
+        groups[_TRAINING if option in training else own].append(action)
+    for title, actions in groups.items():
         parser.add_argument_group(title)._group_actions.extend(actions)
 
 

@@ -103,7 +103,7 @@ SMALLER: dict[str, tuple[Example, dict[str, int], tuple[str, ...]]] = {
         imagenet,
         {"train": 20, "validation": 4},
         (
-            *("--architecture", "resnet50", "--image_size", "32", "--batch_size", "8"),
+            *("--architecture", "resnet18", "--image_size", "32", "--batch_size", "8"),
             *("--epochs", "2", "--optimizer.milestones", "[1]", "--jit_compile", "false"),
         ),
     ),
