@@ -91,7 +91,7 @@ def fit(
 ) -> Network:
     """Trains a built network and returns it in float32.
 
-    . With
+    With `patience`, its weights are those of the epoch with the best `monitor`. With
     `average`, they are averages, of that epoch if there is patience too; validation after each
     epoch already uses the averages, so its values are those of the weights that are kept.
 
