@@ -60,6 +60,8 @@ COMMON = {
     "tag": st.lists(st.sampled_from(["a=b", "c d=", "e=f=g"]), max_size=3),
     "note": TEXT,
     "resume": TEXT,
+    "diagnose": st.sampled_from([False, True, 25]),
+    "find_learning_rate": st.booleans(),
     "recipe": st.builds(
         Recipe,
         epochs=st.integers(1, 1000),
@@ -136,7 +138,8 @@ OWN = {
         "text_signature": st.booleans(),
     },
     LanguageModelingConfig: {
-        "tokens": st.sampled_from(["characters", "words", "word_pieces"]),
+        "tokens": st.sampled_from(["characters", "words", "word_pieces", "byte_pairs"]),
+        "weights": TEXT,
         "vocabulary": SIZE,
         "context": SIZE,
         "text_signature": st.booleans(),
