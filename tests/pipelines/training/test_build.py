@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines import distiller
 from pipelines.errors import UserError
 from pipelines.recipe import Optimizer, Recipe
 from pipelines.task import Teacher
@@ -47,16 +48,20 @@ def test_penalties_are_of_the_kernels_alone():
 
 
 def test_a_student_has_the_whole_penalty_whatever_its_teacher_weighs():
-    data, recipe = samples.striped(), Recipe(epochs=1, batch_size=50, optimizer=Optimizer(1e-9))
-    own = task(recipe).network(data).model
-    teacher = Teacher("image_classification", task(recipe), own, 1.0, alpha=0.75, inherit=False)
-    first = [
-        fitted(ImageClassification(task(replace(recipe, l2=l2)).config, teacher), data)[1]
-        for l2 in (0.0, 0.5)
-    ]
-    network = trainer.build(task(replace(recipe, l2=0.5)), data).model
-    added = first[1].epochs[1]["train_loss"] - first[0].epochs[1]["train_loss"]
-    assert added == pytest.approx(float(sum(network.losses)), rel=1e-3)
+    data = samples.striped()
+    known = task(Recipe()).network(data).model
+    teacher = Teacher("image_classification", task(Recipe()), known, 1.0, alpha=0.75, inherit=False)
+    (images, labels), *_ = data.train.batch(8).take(1)
+
+    def loss(l2: float) -> tuple[float, float]:
+        student = built(l2=l2)
+        model = distiller.training_model(teacher, student, loss=student.loss, metrics=[])
+        x = task(Recipe()).preprocess(images)
+        return float(model.compute_loss(x, labels, model(x))), float(sum(student.losses))
+
+    (plain, _), (penalized, penalty) = loss(0.0), loss(0.5)
+    assert penalty > 0
+    assert penalized - plain == pytest.approx(penalty, rel=1e-4)
 
 
 def unbalanced() -> Any:
@@ -121,9 +126,11 @@ def test_float16_scales_the_loss_beside_averages_clipping_and_accumulation():
     log: Any = record
     model = trainer.fit(own, network, data, log).model
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
-    assert float(scaled.dynamic_scale) >= 1
+    # A gradient that is too large halves the scale, and its batch is left out.
+    skipped = math.log2(2**15 / float(scaled.dynamic_scale))
+    assert int(scaled.inner_optimizer._iterations) == 10 - skipped
     # Five batches an epoch make three updates.
-    assert int(scaled.iterations) == 6
+    assert 6 - skipped <= int(scaled.iterations) <= 6
     assert all(math.isfinite(value) for value in record.epochs[2].values())
     averages = scaled.inner_optimizer._model_variables_moving_average
     for kept, average in zip(model.trainable_variables, averages, strict=True):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 
+from pipelines.recipe import Recipe
+from pipelines.training import losses
 from pipelines.training.losses import CrossEntropy
 
 RANDOM = np.random.default_rng(0)
@@ -47,3 +52,21 @@ def test_a_class_weight_multiplies_the_losses_of_its_class():
     assert float(own(IDS, LOGITS)) == pytest.approx(expected, rel=1e-5)
     one_hot = np.eye(5, dtype="float32")[IDS]
     assert float(own(one_hot, LOGITS)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_of_several_losses_those_of_classes_are_smoothed():
+    """With what they ignore, and how they are averaged."""
+    known = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, ignore_class=-1, reduction="mean_with_sample_weight"
+    )
+    numbers = keras.losses.MeanSquaredError()
+    own: Any = SimpleNamespace(
+        config=SimpleNamespace(recipe=Recipe(label_smoothing=0.1)),
+        loss=lambda data: {"start": known, "level": numbers},
+    )
+    nothing: Any = None
+    changed = losses.loss(own, nothing, nothing)
+    assert changed["level"] is numbers
+    start = changed["start"]
+    assert (start.smoothing, start.ignore_class) == (0.1, -1)
+    assert start.reduction == "mean_with_sample_weight"
