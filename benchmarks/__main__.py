@@ -30,6 +30,10 @@ experiments:
 TensorFlow Serving's program is included if tensorflow_model_server is on the PATH, or
 $TENSORFLOW_MODEL_SERVER names it. Run it on an otherwise idle machine.
 """,
+    "diagnosis": """
+Trains small networks in pairs of rounds, one with a diagnosis at the default interval and one
+without, and compares their times. Results are printed, and logged in MLflow's experiment "benchmarks".
+""",
     "memory": """
 Trains recurrent networks on the adding problem (Hochreiter & Schmidhuber 1997) and the copy problem
 (Arjovsky et al. 2016), and measures how the gradient fades over the steps of a sequence. All

@@ -105,6 +105,7 @@ def run(options: argparse.Namespace) -> None:
     """
     _check(options)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     rows = []
     for problem, steps, cell, clip_norm in product(
         options.problems, options.steps, options.cells, options.clip_norm

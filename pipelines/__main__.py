@@ -32,6 +32,8 @@ from pipelines.progress import console
 if TYPE_CHECKING:
     from pipelines.model_registry import Version
     from pipelines.run import Result
+    from pipelines.tracking import TrackedRun
+    from pipelines.training.range_test import RangeTest
 
 # Characters that a line of a list needs; a narrower terminal wraps it.
 _WIDTH = 80
@@ -78,7 +80,8 @@ def main(arguments: Sequence[str]) -> int:
             raise
         print(f"error: the disk is full: {error}{_notes(error)}", file=sys.stderr)
         return 1
-    _show(config, result)
+    if result:
+        _show(config, result)
     return 0
 
 
@@ -133,7 +136,8 @@ def _compare(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _run(pipeline: str, config: Config) -> Result:
+def _run(pipeline: str, config: Config) -> Result | None:
+    """Runs the pipeline and returns its result, or shows that of a range test."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # MLflow's own progress bars for downloads would break into ours.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -143,6 +147,9 @@ def _run(pipeline: str, config: Config) -> Result:
     # Messages of libraries would break into the progress bars.
     for library in ("absl", "mlflow", "urllib3"):
         logging.getLogger(library).setLevel(logging.ERROR)
+    if config.find_learning_rate:
+        _show_range_test(*module.find_learning_rate(pipeline, config))
+        return None
     return module.run(pipeline, config)
 
 
@@ -173,6 +180,18 @@ def _show(config: Config, result: Result) -> None:
         console.print(f"{what:<11}{where}", soft_wrap=True)
     for line in _next_steps(version):
         console.print(line, soft_wrap=True)
+
+
+def _show_range_test(run: TrackedRun, test: RangeTest) -> None:
+    """Prints the suggested learning rate as the option to type, and where the plot is."""
+    lowest = test.smoothed.argmin()
+    console.print(
+        f"the loss goes from {test.smoothed[0]:.4g} to its lowest, {test.smoothed[lowest]:.4g}, at "
+        f"a learning rate of {test.rates[lowest]:.1e}",
+        soft_wrap=True,
+    )
+    console.print(f"suggested  {test.option}", soft_wrap=True)
+    console.print(f"run        {run.uri} in {run.store}, figures/range_test.png", soft_wrap=True)
 
 
 def _next_steps(version: Version) -> list[str]:

@@ -20,7 +20,8 @@ from pipelines.export import saved_model, validation
 from pipelines.predictions import Predictions, Scores
 from pipelines.progress import show_table, stage
 from pipelines.task import Network, Task
-from pipelines.training import strategies, trainer
+from pipelines.training import range_test, strategies, trainer
+from pipelines.training.range_test import RangeTest
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,29 @@ def run(pipeline: str, config: Config) -> Result:
         version,
         evaluated.deviations,
     )
+
+
+def find_learning_rate(pipeline: str, config: Config) -> tuple[tracking.TrackedRun, RangeTest]:
+    """Runs a learning-rate range test on an untrained network; nothing is registered.
+
+    Args:
+        pipeline: Name of the pipeline, which is also that of the MLflow experiment.
+        config: Data set, architecture and recipe.
+
+    Raises:
+        UserError: An option cannot be used, or the data set cannot be had.
+        TrainingError: The loss falls at no learning rate.
+    """
+    with tracking.run(pipeline, config) as tracked:
+        with stage("data"):
+            task, data = load(pipeline, config)
+            network = trainer.build(task, data)
+            tracked.model(network, device=strategies.device())
+        test = range_test.find(task, network, data)
+        tracked.steps(test.metrics())
+        tracked.figure("range_test", test.figure())
+        tracked.tags({"range_test": f"suggests {test.option}"})
+    return tracked, test
 
 
 def load(pipeline: str, config: Config) -> tuple[Task, Dataset]:

@@ -81,10 +81,10 @@ def callbacks(
     config, recipe = task.config, task.config.recipe
     if not config.diagnose:
         return []
-    steps = recipe.epochs * batching.steps_per_epoch(data, recipe.batch_size)
+    steps = batching.steps_per_epoch(data, recipe.batch_size)
     probe = Probe(network.model, fitted, next(iter(batching.training_batches(task, data))))
-    every = interval(config.diagnose, steps)
-    return [Diagnosis(probe, log, config, every=every, hyperparameters=network.hyperparameters)]
+    every, known = interval(config.diagnose, recipe.epochs * steps), network.hyperparameters
+    return [Diagnosis(probe, log, config, every=every, steps=steps, hyperparameters=known)]
 
 
 class Diagnosis(keras.callbacks.Callback):
@@ -102,27 +102,33 @@ class Diagnosis(keras.callbacks.Callback):
         config: Config,
         *,
         every: int,
+        steps: int,
         hyperparameters: Mapping[str, Any],
     ) -> None:
-        """Takes the steps between two probes, and the network's hyperparameters."""
+        """Takes the steps between two probes, those of an epoch, and hyperparameters."""
         super().__init__()
         self._probe, self._log, self._config, self._every = probe, log, config, every
         self._hyperparameters = hyperparameters
         self.findings: dict[str, Finding] = {}
         self.record = Record()
-        self._step, self._next, self._logged = 0, 0, 0
+        self._steps, self._done, self._next, self._logged = steps, 0, -1, 0
         self._before: Any = None
         self._updates = 0
         self._dead: list[list[np.ndarray]] = []
         self._epochs: dict[str, list[float]] = {}
 
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._done = epoch * self._steps
+
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        self._batch = batch
-        if self._step < self._next or self._before is not None:
+        step = self._done + batch
+        if self._next < 0:  # A training that is resumed goes on with the multiples of the interval.
+            self._next = -(-step // self._every) * self._every
+        if step < self._next or self._before is not None:
             return
-        self._next = self._step - self._step % self._every + self._every
+        self._next = step - step % self._every + self._every
         measured, record = self._probe.measure(), self.record
-        record.steps.append(self._step)
+        record.steps.append(step)
         for name in ("gradient_norm", "weight_norm", "mean", "deviation", "saturation"):
             getattr(record, name).append(np.asarray(getattr(measured, name), np.float64))
         # Until the next update has been seen.
@@ -135,22 +141,20 @@ class Diagnosis(keras.callbacks.Callback):
         self._before, self._updates = self._probe.weights(), self._iterations()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        # Several steps where Keras takes them in one call.
-        self._step += batch - self._batch + 1
         if self._before is None:
             return
-        # With accumulated gradients most steps change nothing.
+        # With accumulated gradients most steps change nothing; Keras may take several in one call.
         updates = self._iterations() - self._updates
         if updates:
             self.record.update_ratio[-1] = self._probe.update_ratio(self._before) / updates
             self._before = None
+            self._log_new()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         for name, value in (logs or {}).items():
             self._epochs.setdefault(name, []).append(float(value))
         rate = float(self.model.optimizer.learning_rate)
         self._epochs.setdefault("learning_rate", []).append(rate)
-        self._log_new()
         for finding in patterns.recognize(self._series(), self._config, self._hyperparameters):
             if finding.pattern not in self.findings:
                 self.findings[finding.pattern] = finding

@@ -76,7 +76,12 @@ def heat_maps(maps: dict[str, np.ndarray], layers: Sequence[str], steps: Sequenc
             cmap="RdBu_r" if name == "mean" else "viridis",
             norm=_norm(name, values),
         )
-        figure.colorbar(image, ax=axes, location="bottom", shrink=0.9)
+        bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.9)
+        if isinstance(image.norm, LogNorm):
+            low, high = image.norm.vmin or 1.0, image.norm.vmax or 1.0
+            ticks = np.geomspace(low, high, 4).tolist()
+            bar.set_ticks(ticks, labels=[f"{tick:.1g}" for tick in ticks], minor=False)
+            bar.ax.minorticks_off()
         axes.set(title=_TITLES[name], xlabel="step")
         shown = np.unique(np.linspace(0, len(steps) - 1, min(4, len(steps))).round().astype(int))
         axes.set_xticks(shown, [str(steps[index]) for index in shown])

@@ -45,7 +45,8 @@ class Measured:
         deviation: float [layers with activations], likewise.
         saturation: float [layers with activations], fraction of outputs where the slope of the
             activation is below a tenth of its largest; NaN for activations without flat parts.
-        dead: Per layer with activations, bool [units]: zero on the whole batch.
+        dead: Per layer with activations, bool [units]: zero on the whole batch; empty for
+            activations that let no unit die.
         over_time: By recurrent layer, float [time]: norm of the gradient with respect to its input
             at each step, over the batch, in the order in which the layer reads.
     """
@@ -245,7 +246,7 @@ def _statistics(outputs: tf.Tensor, activation: str) -> dict[str, tf.Tensor]:
     saturation = tf.constant(np.nan)
     if flat := _SATURATED.get(activation):
         saturation = tf.reduce_mean(tf.cast(flat(values), tf.float32))
-    dead = tf.zeros([units], tf.bool)
+    dead = tf.zeros([0], tf.bool)
     if activation in RECTIFIERS:
         dead = tf.reduce_max(tf.abs(tf.reshape(values, [-1, units])), axis=0) < _ZERO
     return {"mean": mean, "deviation": tf.sqrt(variance), "saturation": saturation, "dead": dead}

@@ -172,7 +172,10 @@ class Session:
         With `--on_nan restore` a divergence goes back to the newest checkpoint, from which it goes
         on at half the learning rate.
         """
-        fitted, rate = self._fitted(), saving.schedule(self.network.model.optimizer)
+        fitted, rate = (
+            fitted_model(self.task, self.network, self.data),
+            saving.schedule(self.network.model.optimizer),
+        )
         while True:
             try:
                 return self._fit(fitted, start, rate)
@@ -223,16 +226,6 @@ class Session:
             watched = monitor.monitor(self.task, data)
             self.bar.finish(f"keeps the {kept} of epoch {best}, with {watched}")
         return fitted.history.history
-
-    def _fitted(self) -> keras.Model:
-        """Returns the compiled model that is fitted: the network, or a student with its teacher."""
-        task, model = self.task, self.network.model
-        if not task.teacher:
-            return model
-        with strategies.strategy().scope():
-            return distiller.training_model(
-                task.teacher, model, loss=model.loss, metrics=task.metrics(self.data)
-            )
 
     def _batches(self, steps: int, state: State) -> tf.data.Dataset:
         """Returns the training batches that are left."""
@@ -286,6 +279,17 @@ class Session:
             )
             callbacks.append(saver)
         return callbacks, stopping
+
+
+def fitted_model(task: Task, network: Network, data: Dataset) -> keras.Model:
+    """Returns the compiled model that is fitted: the network, or a student with its teacher."""
+    model = network.model
+    if not task.teacher:
+        return model
+    with strategies.strategy().scope():
+        return distiller.training_model(
+            task.teacher, model, loss=model.loss, metrics=task.metrics(data)
+        )
 
 
 def untrained(task: Task, data: Dataset) -> Network:

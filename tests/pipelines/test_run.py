@@ -446,3 +446,16 @@ def test_a_student_is_compared_with_its_teacher_and_with_itself_without_a_teache
         assert child.data.metrics[f"{split}_error"] == names[WITHOUT_TEACHER][split]["error"]
     artifacts = mlflow.artifacts.list_artifacts(f"runs:/{run.info.run_id}/figures") or ()
     assert "figures/teacher_and_student.png" in {file.path for file in artifacts}
+
+
+def test_a_range_test_suggests_an_option_and_registers_nothing(workplace, capsys):
+    assert main(["image_classification", *SMALL, "--find_learning_rate", "true"]) == 0
+    shown = capsys.readouterr().out
+    (option,) = re.findall(r"^suggested  (--optimizer.learning_rate \S+)$", shown, re.MULTILINE)
+    run = only_run()
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["range_test"] == f"suggests {option}"
+    assert run.data.metrics["range_test/learning_rate"] > 0
+    paths = [file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "figures")]
+    assert paths == ["figures/range_test.png"]
+    assert mlflow.search_registered_models() == []
