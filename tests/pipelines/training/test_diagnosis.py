@@ -104,14 +104,14 @@ def saturated() -> list[keras.layers.Layer]:
 
 
 def deep_sigmoids() -> list[keras.layers.Layer]:
-    return [keras.layers.Dense(8, "sigmoid", name=f"dense{number}") for number in range(1, 13)]
+    return [keras.layers.Dense(8, "sigmoid", name=f"dense{number}") for number in range(1, 10)]
 
 
 def exploding() -> list[keras.layers.Layer]:
     large = keras.initializers.RandomNormal(stddev=8.0)
     return [
         keras.layers.Dense(16, kernel_initializer=large, name=f"dense{number}")
-        for number in range(1, 9)
+        for number in range(1, 6)
     ]
 
 
