@@ -18,7 +18,7 @@ from pipelines.config import Config
 # Successive probes that have to show a pattern.
 LASTING = 3
 # The gradient of the first layers over that of the last ones, or the other way around.
-_VANISHING, _EXPLODING = 1e-4, 1e3
+_VANISHING, _EXPLODING = 1e-4, 1e2
 # The same from the first step of a sequence to the last one.
 _VANISHING_IN_TIME = 1e-6
 # The norm of the gradient over that of the weights; and over its own median so far.
