@@ -32,7 +32,8 @@ $TENSORFLOW_MODEL_SERVER names it. Run it on an otherwise idle machine.
 """,
     "diagnosis": """
 Trains small networks in pairs of rounds, one with a diagnosis at the default interval and one
-without, and compares their times. Results are printed, and logged in MLflow's experiment "benchmarks".
+without, and compares their times. Results are printed, and logged in MLflow's experiment
+"benchmarks".
 """,
     "memory": """
 Trains recurrent networks on the adding problem (Hochreiter & Schmidhuber 1997) and the copy problem

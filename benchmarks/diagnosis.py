@@ -106,17 +106,18 @@ def measure(name: str, pairs: int, probes: int) -> Row:
     started = time.perf_counter()
     probe.measure()
     tracing = time.perf_counter() - started
-    diagnosis = Diagnosis(
-        probe, MemoryLog(), Config(), every=every, steps=probes * every, hyperparameters={}
-    )
 
-    def seconds(callbacks: list[Any]) -> float:
+    def seconds(diagnosed: bool) -> float:
+        callbacks = []
+        if diagnosed:
+            given = {"every": every, "steps": probes * every, "hyperparameters": {}}
+            callbacks.append(Diagnosis(probe, MemoryLog(), Config(figures=False), **given))
         started = time.perf_counter()
-        network.fit(batches, callbacks=callbacks, verbose=0)
+        network.fit(batches, callbacks=callbacks, shuffle=False, verbose=0)
         return (time.perf_counter() - started) / (probes * every)
 
-    seconds([diagnosis])  # Traces the steps, the copy of the weights and the comparison with it.
-    timed = [(seconds([]), seconds([diagnosis])) for _ in range(pairs)]
+    seconds(True)  # Traces the steps, the copy of the weights and the comparison with it.
+    timed = [(seconds(False), seconds(True)) for _ in range(pairs)]
     without, diagnosed = zip(*timed, strict=True)
     return Row(name, without, diagnosed, tracing, len(probe.weight_rows))
 
