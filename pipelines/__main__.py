@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str]) -> int:
             return _write_mlproject(arguments[1:])
         if arguments[0] == "compare":
             return _compare(arguments[1:])
+        if arguments[0] == "sweep":
+            return _sweep(arguments[1:])
         pipeline, config = parse(arguments)
         if config.resume:
             resuming = importlib.import_module("pipelines.resuming")
@@ -111,7 +114,8 @@ def _list_pipelines() -> None:
         table.add_row(name, pipeline.summary, defaults.dataset, defaults.architecture)
     wide = Console(width=max(console.width, _WIDTH), highlight=False)
     wide.print("usage: python -m pipelines PIPELINE [--help] [--option value …]")
-    wide.print("       python -m pipelines compare RUN RUN … [--help]\n")
+    wide.print("       python -m pipelines compare RUN RUN … [--help]")
+    wide.print("       python -m pipelines sweep PIPELINE --space FILE [--option value …]\n")
     wide.print(table)
     for problem in catalog.foreign().problems.values():
         print(f"warning: {problem}", file=sys.stderr)
@@ -136,21 +140,37 @@ def _compare(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _sweep(arguments: Sequence[str]) -> int:
+    # Optuna's space, and the database's URL, are for sweeps alone.
+    sweep = importlib.import_module("pipelines.sweep.options").parse(arguments)
+    _check(sweep.pipeline, sweep.config({}))
+    winner = _loaded("pipelines.sweep.run", sweep.pipeline).run(sweep)
+    if winner:
+        _show(winner.config, winner.result)
+    return 0
+
+
 def _run(pipeline: str, config: Config) -> Result | None:
     """Runs the pipeline and returns its result, or shows that of a range test."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # MLflow's own progress bars for downloads would break into ours.
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    with console.status("loading TensorFlow"), quiet():
-        module = importlib.import_module("pipelines.run")
-        importlib.import_module(catalog.get(pipeline).task.partition(":")[0])
-    # Messages of libraries would break into the progress bars.
-    for library in ("absl", "mlflow", "urllib3"):
-        logging.getLogger(library).setLevel(logging.ERROR)
+    module = _loaded("pipelines.run", pipeline)
     if config.find_learning_rate:
         _show_range_test(*module.find_learning_rate(pipeline, config))
         return None
     return module.run(pipeline, config)
+
+
+def _loaded(name: str, pipeline: str) -> ModuleType:
+    """Returns a module that needs TensorFlow, with which the task of a pipeline is loaded."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # MLflow's own progress bars for downloads would break into ours.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with console.status("loading TensorFlow"), quiet():
+        module = importlib.import_module(name)
+        importlib.import_module(catalog.get(pipeline).task.partition(":")[0])
+    # Messages of libraries would break into the progress bars.
+    for library in ("absl", "mlflow", "tensorflow", "urllib3"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    return module
 
 
 def _show(config: Config, result: Result) -> None:

@@ -116,6 +116,19 @@ def check_teacher(config: Config) -> None:
         raise no_teacher(config.teacher)
 
 
+def check_trained_teacher(config: Config) -> None:
+    """Checks that the teacher, if there is one, is trained already, so that many can learn from it.
+
+    Raises:
+        UserError: It is a pipeline's name.
+    """
+    if isinstance(config, distillation.DistillationConfig) and config.teacher in pipelines():
+        raise UserError(
+            "--teacher must be a run, as runs:/…, for trials to learn from the same one; "
+            f"`python -m pipelines {config.teacher}` makes one"
+        )
+
+
 def check_distillable(pipeline: str) -> None:
     """Raises `UserError` if a student cannot learn from the networks of a pipeline."""
     known = pipelines()

@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
             parser.set_defaults({"model": {}})
             chosen = parser.parse_args(options)
     except jsonargparse.ArgumentError as error:
-        raise UserError(_one_sentence(str(error), [*defaults.parameters(), "config"])) from error
+        raise UserError(one_sentence(str(error), [*defaults.parameters(), "config"])) from error
     for group, default in defaults.options().items():
         if isinstance(default, dict) and not isinstance(chosen[group], Mapping | Namespace):
             raise UserError(f"--{group} must be a mapping, not {chosen[group]!r}")
@@ -131,7 +131,7 @@ class _HelpFormatter(jsonargparse.DefaultHelpFormatter):
         return action.help or ""
 
 
-def _one_sentence(message: str, options: Sequence[str]) -> str:
+def one_sentence(message: str, options: Sequence[str]) -> str:
     """Turns the parser's message into one sentence that names the option and what it takes.
 
     Args:

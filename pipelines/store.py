@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -111,6 +112,21 @@ def state_folder(kind: str, run_id: str) -> Path:
     database = _database(DEFAULT_TRACKING_URI)
     assert database is not None
     return database.parent / kind / run_id
+
+
+def has_ended(tags: Mapping[str, str] | None) -> bool:
+    """Returns whether the process of such tags was one of this machine, and runs no more."""
+    if not tags or not _machine().items() <= tags.items():
+        return False
+    return not _runs(int(tags[_PID]), float(tags[_STARTED]))
+
+
+def beside(file: str) -> str:
+    """Returns the URI of another SQLite database: beside the store, or in `mlruns/` of a server."""
+    database = _database(tracking_uri()) or _database(DEFAULT_TRACKING_URI)
+    assert database is not None
+    database.parent.mkdir(exist_ok=True)
+    return _sqlite(database.with_name(file))
 
 
 def _chosen() -> str:

@@ -32,6 +32,9 @@ BELOW = {
     "pipelines": (
         *("architectures", "pipelines.datasets", "pipelines.export", "pipelines.training"),
     ),
+    "pipelines.sweep": (
+        *("architectures", "pipelines", "pipelines.datasets", "pipelines.training"),
+    ),
     "pipelines.training": ("architectures", "pipelines", "pipelines.datasets"),
     "pipelines.export": ("pipelines",),
     "pipelines.image": (*("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),),
