@@ -28,6 +28,14 @@ python_env: python_env.yaml
 entry_points:
   main:
     command: "python -m pipelines image_classification"
+
+  sweep:
+    parameters:
+      pipeline: {type: string, default: image_classification}
+      space: {type: path}
+      trials: {type: int, default: 20}
+    command: >-
+      python -m pipelines sweep {pipeline} --space {space} --trials {trials}
 """
 
 

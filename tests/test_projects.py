@@ -11,6 +11,7 @@ import yaml
 from pipelines import mlproject
 from pipelines.catalog import PIPELINES
 from pipelines.cli import parse
+from pipelines.sweep import options
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
@@ -21,7 +22,9 @@ LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock"
 def command(entry_point: str, **given: str) -> list[str]:
     """Returns the arguments of an entry point's command, filled in as MLflow does it."""
     entry = ENTRY_POINTS[entry_point]
-    values = {name: str(p["default"]) for name, p in entry.get("parameters", {}).items()}
+    values = {
+        name: str(p["default"]) for name, p in entry.get("parameters", {}).items() if "default" in p
+    }
     program, *arguments = shlex.split(entry["command"].format(**values | given))
     assert [program, *arguments[:2]] == ["python", "-m", "pipelines"]
     return arguments[2:]
@@ -32,7 +35,7 @@ def test_it_is_what_the_command_writes():
 
 
 def test_there_is_an_entry_point_for_each_pipeline_and_main():
-    assert set(ENTRY_POINTS) == {"main", *PIPELINES}
+    assert set(ENTRY_POINTS) == {"main", "sweep", *PIPELINES}
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -45,6 +48,15 @@ def test_main_does_the_job_of_the_demo():
         "image_classification",
         PIPELINES["image_classification"].defaults,
     )
+
+
+def test_a_sweep_takes_its_pipeline_its_space_and_others(tmp_path):
+    file = tmp_path / "space.yaml"
+    file.write_text("batch_size: [8, 16]")
+    name, *arguments = command("sweep", space=str(file), pipeline="forecasting")
+    sweep = options.parse([*arguments, "--epochs", "3"])
+    assert (name, sweep.pipeline, sweep.trials) == ("sweep", "forecasting", 20)
+    assert sweep.config({"batch_size": 8}).recipe.epochs == 3
 
 
 def test_parameters_reach_the_pipeline_and_so_do_others():

@@ -28,6 +28,7 @@ from pipelines.errors import UserError
 _NOT_SWEPT = (
     *("dataset", "data_dir", "manual_dir", "max_examples", "skip_bad", "split_seed", "separator"),
     *("encoding", "name", "figures", "run_name", "tag", "note", "seeds", "config", "teacher"),
+    *("recipe", "resume", "diagnose", "find_learning_rate"),
 )
 _KEYS = ("low", "high", "log", "step")
 # Rounding of decimal fractions, relative to a step.

@@ -23,6 +23,7 @@ from pipelines.recipe import Recipe
 from pipelines.sweep import study as studies
 from pipelines.sweep.options import Sweep
 from pipelines.training import strategies, trainer
+from pipelines.training.monitor import monitor
 
 # What a trial records in the study, beside its values.
 RUN, FAILURE = "run", "failure"
@@ -87,8 +88,9 @@ class Objective:
                 self._loaded = Loaded(config, data)
             network = trainer.build(task, data)
             tracked.model(network, device=strategies.device())
-            sign = 1 if task.greater_is_better else -1
-            report = Report(trial, sign=-sign, epochs=config.recipe.epochs)
+            watched = monitor(task, data)
+            sign = 1 if watched.greater_is_better == task.greater_is_better else -1
+            report = Report(trial, watched.name, sign=sign, epochs=config.recipe.epochs)
             try:
                 network = trainer.fit(
                     task, network, data, tracked, title=f"trial {trial.number}", watchers=[report]
@@ -114,6 +116,7 @@ def trial_config(sweep: Sweep, values: Mapping[str, Any], number: int) -> Config
     return replace(
         config,
         figures=False,
+        diagnose=False,
         run_name=f"{sweep.name}, trial {number}",
         tag=[*config.tag, f"sweep={sweep.name}", f"sweep.trial={number}"],
         recipe=replace(recipe, seeds=1, epochs=sweep.options.trial_epochs or recipe.epochs),
@@ -121,15 +124,15 @@ def trial_config(sweep: Sweep, values: Mapping[str, Any], number: int) -> Config
 
 
 class Report(keras.callbacks.Callback):
-    """Reports the watched value of validation after each epoch, and ends a hopeless trial."""
+    """Reports the monitored value after each epoch, and ends a hopeless trial."""
 
-    def __init__(self, trial: optuna.Trial, *, sign: int, epochs: int) -> None:
-        """Takes the sign with which the loss is better in the direction of the study."""
+    def __init__(self, trial: optuna.Trial, name: str, *, sign: int, epochs: int) -> None:
+        """Takes the value's name, and the sign with which the study's direction is the better."""
         super().__init__()
-        self._trial, self._sign, self._epochs = trial, sign, epochs
+        self._trial, self._name, self._sign, self._epochs = trial, name, sign, epochs
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        value = float((logs or {})["val_loss"])
+        value = float((logs or {})[self._name])
         if not math.isfinite(value):
             return
         self._trial.report(self._sign * value, epoch + 1)

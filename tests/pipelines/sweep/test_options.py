@@ -97,7 +97,7 @@ MISTAKES = [
     ("batch_size: [1]\nbatch_size: [2]", ".*, line 2: batch_size is there twice"),
     (
         "batch_size: {low: 1, high: 9, stepp: 2}",
-        ".*, line 1: batch_size: a range has low, high, log and step, not stepp; the nearest .* step",
+        ".*batch_size: a range has low, high, log and step, not stepp; the nearest is step",
     ),
     ("batch_size: {low: 1}", ".*, line 1: batch_size: a range needs high"),
     ("batch_size: {low: 1.5, high: 9}", ".*batch_size: low must be an integer, not 1.5"),
@@ -143,6 +143,7 @@ OPTIONS = [
     ("--sampler tpee", "--sampler must be one of .*, not tpee"),
     ("--storage nowhere", "--storage must be an SQLAlchemy URL, .*, not 'nowhere'"),
     ("--sampler grid", "--sampler grid needs a step, .*, for optimizer.learning_rate"),
+    ("--find_learning_rate true", "--find_learning_rate trains nothing, .*"),
     ("--epochz 3", "there is no option --epochz; .*"),
     ("--epochs 0", "--epochs must be between 1 and 100000, not 0"),
     ("--batch_size 3", "--batch_size varies by .*space.yaml, and cannot be chosen as well"),

@@ -1,13 +1,15 @@
-"""The study of a sweep: samplers, pruners, several processes, and trials whose process was killed."""
+"""The study of a sweep: samplers, pruners, several processes, and trials that were killed."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -16,19 +18,19 @@ from optuna.trial import TrialState
 from pipelines.errors import UserError
 from pipelines.sweep import study as studies
 from pipelines.sweep.options import Sweep, SweepOptions
-from pipelines.sweep.space import Choices, Range
+from pipelines.sweep.space import Choices, Range, Space
 from pipelines.sweep.study import Opened, open_study, run_trials
 
 ROOT = Path(__file__).resolve().parents[3]
-SPACE = {
+SPACE: Space = {
     "optimizer.learning_rate": Range(1e-4, 1e-1, log=True),
     "optimizer.warmup": Range(0.0, 0.5),
     "batch_size": Choices((16, 32)),
 }
-GRID = {"optimizer.warmup": Range(0.0, 0.5, step=0.25), "batch_size": Choices((16, 32))}
+GRID: Space = {"optimizer.warmup": Range(0.0, 0.5, step=0.25), "batch_size": Choices((16, 32))}
 
 
-def sweep(folder: Path, space=SPACE, name: str = "test", **options) -> Sweep:
+def sweep(folder: Path, space: Space = SPACE, name: str = "test", **options: Any) -> Sweep:
     url = f"sqlite:///{folder}/sweeps.db"
     chosen = SweepOptions(sweep=name, storage=url, **options)
     return Sweep("image_classification", (), chosen, space)
@@ -91,9 +93,9 @@ def test_a_grid_is_searched_once_and_completely(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pruner", "at_most"), [("none", 240), ("median", 180), ("successive_halving", 90)]
+    ("pruner", "epochs"), [("none", 160), ("median", 130), ("successive_halving", 70)]
 )
-def test_a_pruner_ends_worse_trials_early(pruner, at_most, tmp_path):
+def test_a_pruner_ends_worse_trials_early(pruner, epochs, tmp_path):
     chosen = sweep(tmp_path, pruner=pruner, sampler="random")
     study = opened(chosen)
 
@@ -105,10 +107,10 @@ def test_a_pruner_ends_worse_trials_early(pruner, at_most, tmp_path):
                 raise optuna.TrialPruned
         return value
 
-    run_trials(study, 30, objective, lambda *ended: None)
+    run_trials(study, 20, objective, lambda *ended: None)
     trials = study.study.trials
-    epochs = sum(len(trial.intermediate_values) for trial in trials)
-    assert (epochs == 240) if pruner == "none" else (epochs < at_most)
+    taken = sum(len(trial.intermediate_values) for trial in trials)
+    assert 20 < taken <= epochs
     best = max(trials, key=lambda trial: score(studies.values(trial.params, SPACE)))
     assert best.state == TrialState.COMPLETE
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
@@ -229,10 +231,9 @@ def test_another_space_or_other_options_are_another_sweep(tmp_path):
 )
 def test_a_storage_that_cannot_be_used_is_told(url, message, tmp_path):
     chosen = Sweep("image_classification", (), SweepOptions(storage=url), SPACE)
-    with pytest.raises(
-        UserError, match=f"--storage {url.replace('+', '.')} cannot be used: {message}"
-    ):
+    with pytest.raises(UserError) as error:
         opened(chosen)
+    assert re.fullmatch(f"--storage {re.escape(url)} cannot be used: {message}", str(error.value))
 
 
 def test_databases_of_sweeps_are_beside_the_store(workplace, monkeypatch):
