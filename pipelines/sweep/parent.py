@@ -7,7 +7,7 @@ import io
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import mlflow
 import optuna
@@ -68,6 +68,8 @@ def parent_run(sweep: Sweep, opened: Opened, config: Config) -> Iterator[str]:
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if killed else f"{type(error).__name__}: {error}"[:5000]
+        if killed:
+            error.add_note("the same command goes on with the sweep")
         if not studies.running(opened.study):
             mlflow.set_tag("failure", reason)
         _end(opened.study, "KILLED" if killed else "FAILED")
@@ -118,15 +120,17 @@ def _end(study: optuna.Study, status: str) -> None:
 def hold(run_id: str) -> None:
     """Marks the run as one that this process works on, whatever became of others."""
     client = mlflow.MlflowClient()
-    for key, value in store.process_tags().items():
-        client.set_tag(run_id, key, value)
-    client.update_run(run_id, "RUNNING")
+    with suppress(mlflow.MlflowException, OSError):  # A server that is away ends no sweep.
+        for key, value in store.process_tags().items():
+            client.set_tag(run_id, key, value)
+        client.update_run(run_id, "RUNNING")
 
 
 def log_best(study: optuna.Study, number: int, score: str) -> None:
     """Logs the best score so far, at the number of a trial."""
     if any(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False)):
-        mlflow.log_metric(f"best_{score}", study.best_value, step=number)
+        with suppress(mlflow.MlflowException, OSError):
+            mlflow.log_metric(f"best_{score}", study.best_value, step=number)
 
 
 def log_trials(study: optuna.Study, space: Space, score: str) -> None:
