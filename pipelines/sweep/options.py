@@ -134,6 +134,8 @@ def parse(arguments: Sequence[str]) -> Sweep:
     base = _config(pipeline, others)
     check(base)
     catalog.check_trained_teacher(base)
+    if base.resume:
+        raise UserError("--resume is for runs; the same command goes on with a sweep")
     if base.find_learning_rate:
         raise UserError("--find_learning_rate trains nothing, and is no option of a sweep")
 

@@ -146,6 +146,7 @@ OPTIONS = [
     ("--sampler tpee", "--sampler must be one of .*, not tpee"),
     ("--storage nowhere", "--storage must be an SQLAlchemy URL, .*, not 'nowhere'"),
     ("--sampler grid", "--sampler grid needs a step, .*, for optimizer.learning_rate"),
+    ("--resume latest", "--resume is for runs; the same command goes on with a sweep"),
     ("--find_learning_rate true", "--find_learning_rate trains nothing, .*"),
     ("--epochz 3", "there is no option --epochz; .*"),
     ("--epochs 0", "--epochs must be between 1 and 100000, not 0"),
