@@ -87,7 +87,9 @@ def commands(text: str) -> list[list[str]]:
         if line.strip().startswith("python -m pipelines ")
     ]
     arguments = [shlex.split(line, comments=True) for line in found]
-    return [one for one in arguments if one and one[0] in PIPELINES and "--help" not in one]
+    return [
+        one for one in arguments if one and one[0] in PIPELINES and not {"--help", "?"} & {*one}
+    ]
 
 
 @pytest.mark.parametrize(

@@ -126,8 +126,8 @@ def test_a_pretrained_gpt2_is_fine_tuned_and_served(store, workplace, folder, tr
     directory = gpt2.write(workplace / "gpt2")
     sizes = [f"--model.{name}={value}" for name, value in gpt2_files.SIZES.items()]
     options = ("--architecture", "gpt2_small", *sizes, "--weights", str(directory))
-    short = ("--epochs", "1", "--batch_size", "8", "--context", "24", "--freeze", "embedding")
-    named = ("--dataset", str(folder), "--name", "tuned")
+    short = ("--epochs", "1", "--batch_size", "8", "--context", "24", "--figures", "false")
+    named = ("--dataset", str(folder), "--name", "tuned", "--freeze", "embedding")
     assert main(["language_modeling", *options, *short, *named, "--optimizer.warmup", "0"]) == 0
     (network,) = trained
     (run,) = mlflow.search_runs(experiment_names=["language_modeling"], output_format="list")
