@@ -18,7 +18,7 @@ _METHODS = {
     "nearest": tf.image.ResizeMethod.NEAREST_NEIGHBOR,
 }
 # Where values beyond 0-255 arise on the way. Pillow, with which networks are trained elsewhere,
-# resizes rows, then columns, and clips in between.
+# mostly resizes rows, then columns, and clips in between.
 _OVERSHOOTING = ("bicubic", "lanczos")
 
 

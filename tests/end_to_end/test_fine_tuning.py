@@ -135,7 +135,7 @@ def check_what_starts_from_the_run(runs, network) -> None:
     np.testing.assert_array_equal(same.model(images), network.model(images))
 
     segmenting = ImageConfig(architecture="resnet18_unet", weights=f"runs:/{number}")
-    unet = build(segmenting, Described(weights), "", lambda model: True, segments=True)
+    unet = build(segmenting, Described(find(segmenting)), "", lambda model: True, segments=True)
     ends = [
         keras.Model(model.input, model.get_layer("conv5_2_relu").output)(images)
         for model in (unet.model, network.model)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from architectures.pretrained import Preprocessing
 from pipelines.image.preprocessing import decode, resize, scale
 
 SIDE = st.integers(1, 9)
@@ -135,3 +136,41 @@ def test_scaling_maps_uint8_to_0_to_1():
     values = scale(tf.constant([0, 51, 255], tf.uint8))
     assert values.dtype == tf.float32
     np.testing.assert_allclose(values, [0, 0.2, 1])
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "most"), [("bilinear", 1), ("bicubic", 2), ("lanczos", 1)]
+)
+@pytest.mark.parametrize(("height", "width"), [(50, 75), (60, 50), (30, 41)])
+@pytest.mark.parametrize("crop_share", [0.0, 0.875, 1.0])
+def test_images_are_resized_and_cropped_as_pillow_does(
+    interpolation, most, height, width, crop_share
+):
+    """As torchvision's Resize and CenterCrop of the shorter side, or squeezed without a crop.
+
+    Pillow takes the rows first, as here, unless the columns first are much cheaper.
+    """
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    how = Preprocessing(crop_share=crop_share, interpolation=interpolation)
+    resample = getattr(Image.Resampling, interpolation.upper())
+    if crop_share:
+        short = int(32 / crop_share)
+        size = [short * side // min(height, width) for side in (height, width)]
+        top, left = (round((side - 32) / 2) for side in size)
+    else:
+        size, top, left = [32, 32], 0, 0
+    resized = np.asarray(Image.fromarray(image).resize((size[1], size[0]), resample))
+    expected = resized[top : top + 32, left : left + 32].astype(int)
+    found = resize(tf.constant(image), (32, 32, 3), how).numpy()
+    assert np.abs(found - expected).max() <= most
+    # Files that are sent, too, whose size is unknown before.
+    (decoded,) = decode(tf.io.encode_png(image)[tf.newaxis], (32, 32, 3), how).numpy()
+    np.testing.assert_array_equal(decoded, found)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "nearest"])
+def test_an_image_of_the_networks_size_is_not_cropped(interpolation):
+    image = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
+    how = Preprocessing(crop_share=0.5, interpolation=interpolation)
+    (decoded,) = decode(tf.io.encode_png(image)[tf.newaxis], (12, 16, 3), how).numpy()
+    np.testing.assert_array_equal(decoded, image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,7 +17,11 @@ from pipelines.errors import UserError
 from pipelines.image.config import ImageConfig
 from pipelines.image.weights import Weights, build, find, head_rows, notes
 from pipelines.tasks.image_classification.data import LabeledImages
-from tests.architectures.published_image_networks import random_resnet, resnet_logits
+from tests.architectures.published_image_networks import (
+    random_resnet,
+    resnet_logits,
+    resnet_maps,
+)
 
 MEAN, DEVIATION = [0.2, 0.3, 0.4], [0.5, 0.6, 0.7]
 NAMES = ("cat", "dog", "owl")
@@ -181,3 +186,15 @@ def test_a_path_where_nothing_is_is_named(tmp_path):
         ImageConfig(architecture="resnet18", weights=path).check_paths()
     with pytest.raises(UserError, match=r"--weights: .* has no model\.safetensors"):
         find(config(tmp_path))
+
+
+def test_a_unet_normalizes_images_and_has_the_encoder_of_the_weights(timm, tensors):
+    chosen = config(timm, "resnet18_unet")
+    weights = find(chosen)
+    network = build(chosen, data(weights), "", lambda model: True, segments=True)
+    last = keras.Model(network.model.input, network.model.get_layer("conv5_2_relu").output)
+    images = np.random.default_rng(0).uniform(size=(1, 64, 64, 3)).astype(np.float32)
+    normalized = ((images - np.array(MEAN)) / np.array(DEVIATION)).astype(np.float32)
+    expected = resnet_maps(tensors, normalized, 18)[-1]
+    np.testing.assert_allclose(last(images, training=False), expected, 1e-4, 1e-4)
+    assert network.model.output.shape == (None, 64, 64, 3)
