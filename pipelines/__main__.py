@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from pipelines.errors import (
     disk_is_full,
 )
 from pipelines.progress import console
+from pipelines.training import cluster
 
 if TYPE_CHECKING:
     from pipelines.model_registry import Version
@@ -60,8 +62,10 @@ def main(arguments: Sequence[str]) -> int:
             return _compare(arguments[1:])
         if arguments[0] == "sweep":
             return _sweep(arguments[1:])
+        if arguments[0] in ("data_service", "data-service"):
+            return _with_tensorflow("pipelines.training.data_service").main(arguments[1:])
         pipeline, config = parse(arguments)
-        if config.resume:
+        if config.resume and cluster.workers_of(config.strategy, config.devices).is_chief:
             resuming = importlib.import_module("pipelines.resuming")
             config = resuming.resumed(pipeline, config)
         _check(pipeline, config)
@@ -96,6 +100,15 @@ def _notes(error: BaseException) -> str:
 def _check(pipeline: str, config: Config) -> None:
     """Raises `UserError` for wrong choices, as far as they show without TensorFlow."""
     check(config)
+    workers = cluster.workers_of(config.strategy, config.devices)
+    if len(workers.workers) > 1:
+        if config.recipe.seeds > 1:
+            raise UserError("--seeds does not go with several workers: train each seed by itself")
+        if config.recipe.on_nan == "restore":
+            raise UserError("--on_nan restore does not go with several workers")
+        cluster.check_address(workers)
+    if config.data_service:
+        _with_tensorflow("pipelines.training.data_service").check(config.data_service)
     catalog.check_teacher(config)
     config.check_paths()
     # A pipeline of another package may have names of its own for its data.
@@ -124,10 +137,14 @@ def _list_pipelines() -> None:
 def _write_mlproject(arguments: Sequence[str]) -> int:
     if arguments:
         raise UserError(f"mlproject takes no arguments, but {arguments[0]!r} was given")
-    partial = Path(".MLproject.partial")
-    partial.write_text(mlproject.text(), encoding="utf-8")
-    os.replace(partial, "MLproject")
-    print(f"wrote {Path('MLproject').resolve()}")
+    files = {Path("MLproject"): mlproject.text()}
+    if (folder := Path("pipelines/kubernetes")).is_dir():
+        files[folder / "MLproject"] = mlproject.text(container=True)
+    for file, text in files.items():
+        partial = file.with_name(".MLproject.partial")
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, file)
+        print(f"wrote {file.resolve()}")
     return 0
 
 
@@ -151,11 +168,15 @@ def _sweep(arguments: Sequence[str]) -> int:
 
 
 def _run(pipeline: str, config: Config) -> Result | None:
-    """Runs the pipeline and returns its result, or shows that of a range test."""
+    """Runs the pipeline and returns its result; range tests and workers that help have none."""
     module = _loaded("pipelines.run", pipeline)
     if config.find_learning_rate:
+        # The steps of several devices are those of one.
+        config = replace(config, strategy="one", devices=0)
         _show_range_test(*module.find_learning_rate(pipeline, config))
         return None
+    if not cluster.workers_of(config.strategy, config.devices).is_chief:
+        return _loaded("pipelines.assistant", pipeline).assist(pipeline, config)
     return module.run(pipeline, config)
 
 
@@ -171,6 +192,13 @@ def _loaded(name: str, pipeline: str) -> ModuleType:
     for library in ("absl", "mlflow", "tensorflow", "urllib3"):
         logging.getLogger(library).setLevel(logging.ERROR)
     return module
+
+
+def _with_tensorflow(module: str) -> ModuleType:
+    """Imports a module that imports TensorFlow."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with console.status("loading TensorFlow"), quiet():
+        return importlib.import_module(module)
 
 
 def _show(config: Config, result: Result) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import architectures
 from pipelines.bounds import Between, bounds
@@ -45,6 +45,12 @@ class Config:
     """Field separator of own CSV files, as ";" or tab; empty recognizes it."""
     encoding: str = ""
     """Encoding of own text files; empty recognizes UTF-8, UTF-16 and Latin-1."""
+    strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
+    """One device, all GPUs (mirrored), or the workers of TF_CONFIG; auto takes what there is."""
+    devices: Annotated[int, Between(0, 1024)] = 0
+    """Number of devices to train on; 0: all GPUs. Without a GPU, the CPU is split, for trials."""
+    data_service: str = ""
+    """Servers that prepare training batches, as grpc://HOST:PORT,…; see data_service --help."""
     figures: bool = True
     """Draw figures for the run."""
     diagnose: Annotated[bool | int, Between(0, 1_000_000)] = False

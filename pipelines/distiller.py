@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 from matplotlib.figure import Figure
 
@@ -15,6 +16,7 @@ from pipelines import figures
 from pipelines.errors import UserError
 from pipelines.predictions import Scores
 from pipelines.task import Network, Task, Teacher
+from pipelines.training import multi_worker
 
 WITHOUT_TEACHER = "student trained without a teacher"
 
@@ -56,7 +58,8 @@ class Distiller(keras.Model):
             weight = {"masked_lm": x["mask_positions"] > 0}
         soft = soft_loss(teacher_outputs, y_pred, weight, self.temperature)
         # Penalties of weights are a part of `own`, and count in full.
-        penalties = sum(self.losses, start=0.0)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        penalties = sum(self.losses, start=0.0) / replicas
         return (1 - self.alpha) * own + self.alpha * (soft + penalties)
 
 
@@ -76,14 +79,23 @@ def soft_loss(teacher: Any, student: Any, weight: Any, temperature: float) -> An
             for name, logits in student.items()
         ]
         return sum(parts)
-    expected = ops.log_softmax(teacher / temperature, axis=-1)
-    predicted = ops.log_softmax(student / temperature, axis=-1)
-    divergence = ops.sum(ops.exp(expected) * (expected - predicted), axis=-1)
-    if weight is None:
-        return temperature**2 * ops.mean(divergence)
-    weight = ops.cast(weight, divergence.dtype)
-    total = ops.maximum(ops.sum(weight), keras.config.epsilon())
-    return temperature**2 * ops.sum(weight * divergence) / total
+    strategy = tf.distribute.get_strategy()
+    loss = multi_worker.global_means(_Divergence(temperature), strategy)
+    return loss(teacher, student, weight)
+
+
+class _Divergence(keras.losses.Loss):
+    """T² KL(softmax(y_true / T) || softmax(y_pred / T)); the mean counts weights."""
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__(name="divergence", reduction="mean_with_sample_weight")
+        self._temperature = temperature
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        expected = ops.log_softmax(y_true / self._temperature, axis=-1)
+        predicted = ops.log_softmax(y_pred / self._temperature, axis=-1)
+        divergence = ops.sum(ops.exp(expected) * (expected - predicted), axis=-1)
+        return self._temperature**2 * divergence
 
 
 def adapt(teacher: Teacher, network: Network) -> Network:

@@ -23,7 +23,7 @@ _HEADER = """\
 # Written by `python -m pipelines mlproject`.
 name: keras-foundry
 
-python_env: python_env.yaml
+{environment}
 
 entry_points:
   main:
@@ -39,10 +39,15 @@ entry_points:
 """
 
 
-def text() -> str:
-    """Returns the content of MLproject."""
+# MLflow builds the image of a run on top of this one.
+_IMAGE = "docker_env:\n  image: keras-foundry:0.1.0"
+
+
+def text(*, container: bool = False) -> str:
+    """Returns the content of MLproject, or of that for containers, as Kubernetes runs them."""
+    header = _HEADER.format(environment=_IMAGE if container else "python_env: python_env.yaml")
     entries = (_entry_point(name, row.defaults) for name, row in PIPELINES.items())
-    return "\n".join([_HEADER, *entries])
+    return "\n".join([header, *entries])
 
 
 def _entry_point(pipeline: str, defaults: Config) -> str:

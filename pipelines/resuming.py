@@ -26,6 +26,7 @@ _FREE = (
     "checkpoint_every",
     "diagnose",
     "strategy",
+    "devices",
     "data_service",
 )
 _PARENT = "mlflow.parentRunId"

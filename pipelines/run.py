@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 from matplotlib.figure import Figure
 
-from pipelines import distiller, evaluation, model_registry, seeds, tracking
+from pipelines import distiller, evaluation, model_registry, seeds, tracking, workers
 from pipelines.baselines import Baseline, scored, strongest
 from pipelines.catalog import make_task
 from pipelines.config import Config, check_name
@@ -60,20 +60,25 @@ def run(pipeline: str, config: Config) -> Result:
         ValidationError: The SavedModel does not compute what the trained model does; nothing is
             registered.
     """
-    with tracking.run(pipeline, config) as tracked:
+    workers.connect(config)
+    config = workers.share(config, config)
+    with tracking.run(pipeline, config) as tracked, workers.together(config):
         with stage("data"):
             task, data = load(pipeline, config)
+            workers.meet(config)
             found = checks.check(_with_note(data, config))
             tracked.data(data, found)
             network = trainer.build(task, data)
-            tracked.model(network, device=strategies.device())
+            tracked.model(network, device=strategies.device(config))
         show_table(data.name, SPLITS, found.rows, found.notes)
         with stage("baseline") as bar:
             baselines = _baselines(task, data, tracked)
             baseline = strongest(baselines, task.metric, task.greater_is_better)
             bar.advance(f"{baseline.name}, validation {baseline.validation[task.metric]:.4f}")
         if config.recipe.seeds == 1:
-            network = trainer.fit(task, network, data, tracked, tracked.checkpoints)
+            network = trainer.fit(
+                task, network, data, tracked, workers.shared(config, tracked.checkpoints)
+            )
             evaluated = evaluation.evaluate(task, network.model, data)
         else:
             network, evaluated = seeds.train(pipeline, config, task, data, tracked)
@@ -87,6 +92,7 @@ def run(pipeline: str, config: Config) -> Result:
         version = _export_and_register(
             task, network, data, evaluated, baseline, tracked, description=description
         )
+        workers.meet(config)
     return Result(
         tracked,
         task.metric,
@@ -113,7 +119,7 @@ def find_learning_rate(pipeline: str, config: Config) -> tuple[tracking.TrackedR
         with stage("data"):
             task, data = load(pipeline, config)
             network = trainer.build(task, data)
-            tracked.model(network, device=strategies.device())
+            tracked.model(network, device=strategies.device(config))
         test = range_test.find(task, network, data)
         tracked.steps(test.metrics())
         tracked.figure("range_test", test.figure())
@@ -226,7 +232,9 @@ def _baselines(task: Task, data: Dataset, parent: tracking.TrackedRun) -> list[B
     alone = type(task)(task.config, replace(task.teacher, alpha=0.0, inherit=False))
     with tracking.run(task.teacher.pipeline, task.config, parent=parent) as tracked:
         network = trainer.build(alone, data)
-        network = trainer.fit(alone, network, data, tracked, tracked.checkpoints)
+        network = trainer.fit(
+            alone, network, data, tracked, workers.shared(task.config, tracked.checkpoints)
+        )
         baseline = scored(
             distiller.WITHOUT_TEACHER,
             lambda predictions: alone.scores(predictions, data),

@@ -74,7 +74,7 @@ def train(
             seeded = _of(task, own)
             with tracking.run(pipeline, own, parent=tracked) as child:
                 network = trainer.build(seeded, data)
-                child.model(network, device=strategies.device())
+                child.model(network, device=strategies.device(own))
                 history = keras.callbacks.History()
                 network = trainer.fit(
                     seeded,

@@ -10,6 +10,7 @@ import tensorflow as tf
 from pipelines.datasets.dataset import Dataset
 from pipelines.stateless import epoch_seeds
 from pipelines.task import Task
+from pipelines.training import data_service
 
 # Decoded examples up to this size are kept in memory after the first epoch.
 _CACHE_BYTES = 1 << 30
@@ -60,14 +61,20 @@ def training_batches(
             inputs, target = augment(inputs, target, seeds)
         return inputs, target, *weight
 
-    return (
-        tf.data.Dataset.range(epoch, recipe.epochs)
-        .flat_map(one_epoch)
-        .skip(step)
-        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .apply(
-            tf.data.experimental.assert_cardinality(max(steps * (recipe.epochs - epoch) - step, 0))
+    def every(count: int, first: int) -> tf.data.Dataset:
+        """Returns each count-th of the batches from the first on."""
+        return (
+            tf.data.Dataset.range(epoch, recipe.epochs)
+            .flat_map(one_epoch)
+            .skip(step)
+            .shard(count, first)
+            .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         )
+
+    left = max(steps * (recipe.epochs - epoch) - step, 0)
+    return (
+        data_service.served(every, data_service.addresses(task.config.data_service))
+        .apply(tf.data.experimental.assert_cardinality(left))
         .prefetch(tf.data.AUTOTUNE)
     )
 

@@ -42,17 +42,9 @@ class CrossEntropy(keras.losses.Loss):
         self.smoothing, self.ignore_class = smoothing, ignore_class
         self.class_weights = None if class_weights is None else [*map(float, class_weights)]
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        if self.ignore_class is not None and not _is_soft(y_true, y_pred):
-            valid = ops.cast(ops.not_equal(y_true, self.ignore_class), y_pred.dtype)
-            if self.reduction in ("sum_over_batch_size", "mean"):
-                valid = valid / ops.maximum(ops.mean(valid), keras.config.epsilon())
-            sample_weight = valid if sample_weight is None else valid * sample_weight
-        return super().__call__(y_true, y_pred, sample_weight)
-
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the losses, [batch, …]."""
-        log_probs = ops.log_softmax(y_pred, axis=-1)
+        log_probs, counted = ops.log_softmax(y_pred, axis=-1), None
         if _is_soft(y_true, y_pred):
             truth = ops.sum(ops.cast(y_true, log_probs.dtype) * log_probs, axis=-1)
             weight = self._weights(log_probs.dtype)
@@ -61,7 +53,8 @@ class CrossEntropy(keras.losses.Loss):
         else:
             ids = ops.cast(y_true, "int32")
             if self.ignore_class is not None:
-                ids = ops.where(ids == self.ignore_class, 0, ids)
+                counted = ids != self.ignore_class
+                ids = ops.where(counted, ids, 0)
             truth = ops.squeeze(ops.take_along_axis(log_probs, ops.expand_dims(ids, -1), -1), -1)
             weight = self._weights(log_probs.dtype)
             if weight is not None:
@@ -70,7 +63,10 @@ class CrossEntropy(keras.losses.Loss):
         if self.smoothing:
             even = ops.mean(log_probs, axis=-1)
             losses = -(1 - self.smoothing) * truth - self.smoothing * even
-        return losses if weight is None else losses * weight
+        losses = losses if weight is None else losses * weight
+        if counted is not None:
+            losses._keras_mask = counted  # By which Keras takes sums and means.
+        return losses
 
     def _weights(self, dtype: str) -> Any:
         if self.class_weights is None:

@@ -54,6 +54,7 @@ class Saver(keras.callbacks.Callback):
         every: int,
         always: bool,
         interrupted: Callable[[], bool],
+        within: bool = True,
     ) -> None:
         """Takes what is saved and when.
 
@@ -66,11 +67,13 @@ class Saver(keras.callbacks.Callback):
             every: Number of batches from one checkpoint to the next; 0: only as time allows.
             always: Whether the end of an epoch is saved even if that takes much of the time.
             interrupted: Whether training has to save its state and end.
+            within: Whether it is saved within epochs as well. Several workers have to read metrics
+                together, so theirs is saved between epochs alone.
         """
         super().__init__()
         self._checkpoints, self._network, self._callbacks = checkpoints, network, callbacks
         self._start, self._steps, self._every, self._always = start, steps, every, always
-        self._interrupted = interrupted
+        self._interrupted, self._within = interrupted, within
         self._restores = start.state.restores if start else 0
         self._epoch, self._step, self._saved = 0, 0, (-1, -1)
         self._ended, self._took = time.monotonic(), 0.0
@@ -103,12 +106,14 @@ class Saver(keras.callbacks.Callback):
         before, self._step = self._step, min(batch + 1, self._steps)
         done = self._epoch * self._steps
         chosen = self._every and (done + self._step) // self._every > (done + before) // self._every
-        if chosen or self._due(_SECONDS):
+        if self._within and (chosen or self._due(_SECONDS)):
             self._save(self._epoch, self._step)
         self._end_if_interrupted(self._epoch, self._step)
 
     def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        if self._interruptible:  # Validation begins by resetting the metrics of training.
+        if (
+            self._within and self._interruptible
+        ):  # Validation begins by resetting the metrics of training.
             self._metrics = _values(self.model.metrics_variables)
 
     def on_test_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -126,7 +131,7 @@ class Saver(keras.callbacks.Callback):
 
     def _end_if_interrupted(self, epoch: int, step: int) -> None:
         if self._interrupted():
-            if (epoch, step) != self._saved:
+            if (epoch, step) != self._saved and (self._within or not step):
                 self._save(epoch, step)
             raise KeyboardInterrupt
 

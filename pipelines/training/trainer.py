@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from pipelines import distiller, interruption
 from pipelines.datasets.dataset import Dataset
-from pipelines.errors import DivergenceError
+from pipelines.errors import DivergenceError, UserError
 from pipelines.progress import Stage, console, stage
 from pipelines.task import Network, Task
 from pipelines.training import (
@@ -21,11 +21,13 @@ from pipelines.training import (
     freezing,
     losses,
     monitor,
+    multi_worker,
     saving,
     strategies,
 )
 from pipelines.training.callbacks import Epochs, Log, Samples
 from pipelines.training.checkpoints import Checkpoint, Checkpoints, State
+from pipelines.training.cluster import workers_of
 from pipelines.training.optimizers import optimizer
 
 # `--on_nan restore` goes back to a checkpoint at most this often.
@@ -40,15 +42,18 @@ def build(task: Task, data: Dataset) -> Network:
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy(recipe.precision)
     try:
-        with strategies.strategy().scope():
+        strategy = strategies.strategy(task.config)
+        with strategy.scope():
             network = untrained(task, data)
-            _compile(task, data, network.model)
+            _compile(task, data, network.model, strategy)
     finally:
         keras.config.set_dtype_policy("float32")
     return network
 
 
-def _compile(task: Task, data: Dataset, model: keras.Model) -> None:
+def _compile(
+    task: Task, data: Dataset, model: keras.Model, strategy: tf.distribute.Strategy
+) -> None:
     """Compiles a network as its recipe says, with its frozen layers."""
     recipe = task.config.recipe
     size, is_sequence = data.sizes["train"], batching.is_sequence(data.train)
@@ -57,8 +62,11 @@ def _compile(task: Task, data: Dataset, model: keras.Model) -> None:
     losses.penalize(model, recipe.l1, recipe.l2)
     rates = freezing.rates(model, recipe.layer_decay)
     freezing.freeze(model, recipe.freeze)
-    # XLA would compile again for every length of sequences.
-    automatic = False if is_sequence else "auto"
+    # XLA would compile again for every length of sequences, and does not synchronize replicas.
+    several = strategy.num_replicas_in_sync > 1
+    if several and recipe.jit_compile == "true":
+        raise UserError("--jit_compile true does not go with several devices")
+    automatic = False if is_sequence or several else "auto"
     model.compile(
         optimizer=optimizer(
             recipe.optimizer,
@@ -67,7 +75,7 @@ def _compile(task: Task, data: Dataset, model: keras.Model) -> None:
             last_batch=1.0 if is_sequence else _share(size, recipe.batch_size),
             rates=rates,
         ),
-        loss=losses.loss(task, data, model),
+        loss=multi_worker.global_means(losses.loss(task, data, model), strategy),
         weighted_metrics=task.metrics(data),
         # Batches of one call are all of the same epoch.
         steps_per_execution=max(
@@ -134,9 +142,11 @@ def fit(
             if checkpoints:
                 saving.save_trained(checkpoints, model, history)
     log.history(history)
-    if recipe.precision == "float32":
+    replicas = strategies.strategy(task.config).num_replicas_in_sync
+    if recipe.precision == "float32" and replicas == 1:
         return network
-    # Mixed precision is for training: the exported model computes in float32.
+    # Mixed precision and replicas are for training: the exported model computes in float32, on one
+    # device.
     exported = untrained(task, data)
     exported.model.set_weights(model.get_weights())
     return exported
@@ -203,23 +213,26 @@ class Session:
         state = start.state if start else State()
         steps = batching.steps_per_epoch(data, recipe.batch_size)
         callbacks, stopping = self._callbacks(fitted, steps, start)
-        saving.slow_down(fitted, rate, 0.5**state.restores)
         self.bar.begin(state.epoch)
+        strategy, batches = strategies.strategy(self.task.config), self._batches(steps, state)
         validation = batching.evaluation_batches(self.task, data.validation, recipe.batch_size)
-        if start:
-            saving.prepare(fitted, start, validation)
-        fitted.fit(
-            self._batches(steps, state),
-            validation_data=validation,
-            epochs=recipe.epochs,
-            initial_epoch=state.epoch,
-            steps_per_epoch=steps,
-            callbacks=saving.Continued(
-                callbacks, model=fitted, epochs=recipe.epochs, steps=steps, done=state.step
-            ),
-            shuffle=False,  # The batches come shuffled.
-            verbose=0,
-        )
+        with multi_worker.cured(fitted, batches.element_spec):
+            saving.slow_down(fitted, rate, 0.5**state.restores)
+            if start:
+                saving.prepare(fitted, start, validation)
+            fitted.fit(
+                multi_worker.distributed(batches, strategy, endless=True),
+                validation_data=multi_worker.distributed(validation, strategy),
+                epochs=recipe.epochs,
+                initial_epoch=state.epoch,
+                steps_per_epoch=steps,
+                validation_steps=-(-data.sizes["validation"] // recipe.batch_size),
+                callbacks=saving.Continued(
+                    callbacks, model=fitted, epochs=recipe.epochs, steps=steps, done=state.step
+                ),
+                shuffle=False,  # The batches come shuffled.
+                verbose=0,
+            )
         if stopping:
             kept = "averaged weights" if recipe.optimizer.average else "weights"
             best = stopping.best_epoch + 1
@@ -275,6 +288,7 @@ class Session:
                 steps=steps,
                 every=recipe.checkpoint_every,
                 always=recipe.on_nan == "restore",
+                within=len(workers_of(self.task.config.strategy).workers) == 1,
                 interrupted=self.interrupted,
             )
             callbacks.append(saver)
@@ -286,7 +300,7 @@ def fitted_model(task: Task, network: Network, data: Dataset) -> keras.Model:
     model = network.model
     if not task.teacher:
         return model
-    with strategies.strategy().scope():
+    with strategies.strategy(task.config).scope():
         return distiller.training_model(
             task.teacher, model, loss=model.loss, metrics=task.metrics(data)
         )

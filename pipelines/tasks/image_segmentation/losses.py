@@ -42,7 +42,10 @@ class Focal(CrossEntropy):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         one_hot, _ = _one_hot(y_true, y_pred)
         missing = 1 - ops.sum(one_hot * ops.softmax(y_pred), axis=-1)
-        return super().call(y_true, y_pred) * missing**self.gamma
+        losses = super().call(y_true, y_pred)
+        focal = losses * missing**self.gamma
+        focal._keras_mask = losses._keras_mask
+        return focal
 
     def with_recipe(self, smoothing: float, class_weights: Sequence[float] | None) -> Focal:
         """Returns the loss with smoothed labels and weighted classes."""

@@ -36,9 +36,11 @@ class ReplacedTokenLoss(keras.losses.Loss):
         self.weight = weight
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the losses, [batch, tokens]; their mask is that of real tokens."""
         logits, replaced, real = _parts(y_true, y_pred)
-        each = ops.softplus(logits) - logits * replaced
-        return self.weight * ops.sum(each * real) / ops.maximum(ops.sum(real), 1.0)
+        losses = self.weight * (ops.softplus(logits) - logits * replaced)
+        losses._keras_mask = real > 0
+        return losses
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight}

@@ -17,8 +17,9 @@ import tensorflow as tf
 from rich.console import Console
 
 from pipelines import evaluation, progress
+from pipelines.config import Config
 from pipelines.datasets.dataset import Dataset
-from pipelines.errors import TrainingError
+from pipelines.errors import TrainingError, UserError
 from pipelines.image.config import Augmentation
 from pipelines.recipe import Optimizer, Recipe
 from pipelines.task import Network, Task, Teacher
@@ -319,5 +320,17 @@ def test_padding_weighs_nothing_in_training_and_in_validation():
 def test_without_several_gpus_a_model_is_trained_on_one_device():
     if len(tf.config.list_logical_devices("GPU")) > 1:
         pytest.skip("this machine has several GPUs")
-    assert strategies.strategy().num_replicas_in_sync == 1
-    assert strategies.device() in ("CPU",) or strategies.device().startswith("1 x ")
+    assert strategies.strategy(Config()).num_replicas_in_sync == 1
+    device = strategies.device(Config())
+    assert device == "CPU" or device.startswith("1 x ")
+
+
+def test_several_devices_that_there_are_not_are_one_sentence():
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if gpus > 1:
+        pytest.skip("this machine has several GPUs")
+    with pytest.raises(UserError, match=f"needs several GPUs, but this machine has {gpus}"):
+        strategies.strategy(Config(strategy="mirrored"))
+    # TensorFlow has begun with one CPU.
+    with pytest.raises(UserError, match="--devices must be"):
+        strategies.strategy(Config(devices=64))

@@ -1,0 +1,143 @@
+"""Trains small networks on the devices that the arguments choose, in a process of its own.
+
+    python -m tests.pipelines.training.replicas FOLDER [--devices N …]
+
+FOLDER/REPLICAS-WORKER.npz gets the weights and the values of each epoch, for each number of
+devices; TF_CONFIG may name other workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipelines import workers
+from pipelines.config import Config
+from pipelines.datasets.dataset import Dataset
+from pipelines.recipe import Optimizer, Recipe
+from pipelines.task import Network, Task
+from pipelines.testing import MemoryLog
+from pipelines.training import strategies, trainer
+from pipelines.training.cluster import cluster
+from tests.pipelines.samples import Doubles
+
+LENGTHS = (5, 9, 6, 7, 10, 5, 3)
+IGNORED = 2
+# Batches of 4, and a last one of each length's bucket with fewer examples than there are replicas.
+RECIPE = Recipe(
+    epochs=2,
+    batch_size=4,
+    seed=1,
+    optimizer=Optimizer(learning_rate=0.02, clip_norm=0.1, accumulate=2, average=0.5),
+)
+
+
+def sequences() -> Dataset:
+    """Three numbers at each position to two labels, with weights that vary a lot."""
+
+    def split(seed: int) -> tf.data.Dataset:
+        def generate() -> Any:
+            random = np.random.default_rng(seed)
+            for length in LENGTHS:
+                labels = {
+                    "tag": random.integers(0, 3, length),
+                    "seldom": np.where(random.uniform(size=length) < 0.7, IGNORED, 1),
+                }
+                weight = random.uniform(size=length).astype(np.float32) ** 4
+                inputs = random.normal(size=(length, 3)).astype(np.float32)
+                yield inputs, labels, {"tag": weight, "seldom": np.ones(length, np.float32)}
+
+        signature = (
+            tf.TensorSpec([None, 3]),
+            {name: tf.TensorSpec([None], tf.int64) for name in ("tag", "seldom")},
+            {name: tf.TensorSpec([None]) for name in ("tag", "seldom")},
+        )
+        return tf.data.Dataset.from_generator(generate, output_signature=signature)
+
+    parts: dict[str, Any] = {
+        name: split(seed) for seed, name in enumerate(("train", "validation", "test"))
+    }
+    sizes = dict.fromkeys(parts, len(LENGTHS))
+    return Dataset(name="sequences", version="1", digest="0" * 12, sizes=sizes, **parts)
+
+
+class Tagging(Doubles):
+    """Two outputs: one whose positions have weights, one that ignores most positions."""
+
+    def network(self, data: Any) -> Network:
+        inputs = keras.Input((None, 3))
+        hidden = keras.layers.Dense(4, "tanh", kernel_regularizer="l2")(inputs)
+        outputs = {name: keras.layers.Dense(3, name=name)(hidden) for name in ("tag", "seldom")}
+        return Network(keras.Model(inputs, outputs))
+
+    def loss(self, data: Any) -> Any:
+        kind = keras.losses.SparseCategoricalCrossentropy
+        return {
+            "tag": kind(from_logits=True, reduction="mean_with_sample_weight"),
+            "seldom": kind(from_logits=True, ignore_class=IGNORED),
+        }
+
+    def metrics(self, data: Any) -> Any:
+        return {"tag": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]}
+
+    def preprocess(self, inputs: Any) -> Any:
+        return inputs
+
+
+class Normalizing(Tagging):
+    """Batch normalization, which each replica computes from its slice."""
+
+    def network(self, data: Any) -> Network:
+        inputs = keras.Input((None, 3))
+        hidden = keras.layers.BatchNormalization()(keras.layers.Dense(4)(inputs))
+        hidden = keras.layers.Dropout(0.3)(hidden)
+        outputs = {name: keras.layers.Dense(3, name=name)(hidden) for name in ("tag", "seldom")}
+        return Network(keras.Model(inputs, outputs))
+
+
+def trained(task: Task) -> dict[str, np.ndarray]:
+    """Returns the weights of a trained network, and its values of each epoch, by name."""
+    data, log = sequences(), MemoryLog()
+    network = trainer.fit(task, trainer.build(task, data), data, log)
+    arrays = {f"weight {n}": value for n, value in enumerate(network.model.get_weights())}
+    for epoch, values in log.epochs.items():
+        arrays |= {f"{name} {epoch}": np.array(value) for name, value in values.items()}
+    return {name: value for name, value in arrays.items() if "per_second" not in name}
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--devices", type=int, nargs="*", default=[0])
+    options = parser.parse_args(arguments)
+    for devices in options.devices:
+        config = Config(devices=devices, recipe=RECIPE)
+        replicas = strategies.strategy(config).num_replicas_in_sync
+        file = options.folder / f"{replicas}-{cluster().index}.npz"
+        np.savez(file, **results(config))  # type: ignore[arg-type]
+    workers.meet(config)
+
+
+def results(config: Config) -> dict[str, np.ndarray]:
+    """Returns weights and values of a network that replicas do not change, and of one that they do.
+
+    Batch normalization and dropout depend on the slices.
+    """
+    plain = replace(config, recipe=replace(RECIPE, epochs=1, optimizer=Optimizer()))
+    return {
+        f"{type(task).__name__} {name}": value
+        for task in (Tagging(config), Normalizing(plain))
+        for name, value in trained(task).items()
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
