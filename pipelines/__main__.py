@@ -160,7 +160,12 @@ def _compare(arguments: Sequence[str]) -> int:
 def _sweep(arguments: Sequence[str]) -> int:
     # Optuna's space, and the database's URL, are for sweeps alone.
     sweep = importlib.import_module("pipelines.sweep.options").parse(arguments)
-    _check(sweep.pipeline, sweep.config({}))
+    config = sweep.config({})
+    if len(cluster.workers_of(config.strategy, config.devices).workers) > 1:
+        raise UserError(
+            "a trial trains on one machine: unset TF_CONFIG and start the same sweep on each machine"
+        )
+    _check(sweep.pipeline, config)
     winner = _loaded("pipelines.sweep.run", sweep.pipeline).run(sweep)
     if winner:
         _show(winner.config, winner.result)

@@ -87,7 +87,7 @@ class Objective:
                 task, data = run.load(self._sweep.pipeline, config)
                 self._loaded = Loaded(config, data)
             network = trainer.build(task, data)
-            tracked.model(network, device=strategies.device())
+            tracked.model(network, device=strategies.device(config))
             watched = monitor(task, data)
             sign = 1 if watched.greater_is_better == task.greater_is_better else -1
             report = Report(trial, watched.name, sign=sign, epochs=config.recipe.epochs)
