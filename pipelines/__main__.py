@@ -163,7 +163,7 @@ def _sweep(arguments: Sequence[str]) -> int:
     config = sweep.config({})
     if len(cluster.workers_of(config.strategy, config.devices).workers) > 1:
         raise UserError(
-            "a trial trains on one machine: unset TF_CONFIG and start the same sweep on each machine"
+            "a trial trains on one machine: unset TF_CONFIG, and start the sweep on each machine"
         )
     _check(sweep.pipeline, config)
     winner = _loaded("pipelines.sweep.run", sweep.pipeline).run(sweep)
