@@ -108,10 +108,13 @@ def measure(name: str, pairs: int, probes: int) -> Row:
     tracing = time.perf_counter() - started
 
     def seconds(diagnosed: bool) -> float:
-        callbacks = []
-        if diagnosed:
-            given = {"every": every, "steps": probes * every, "hyperparameters": {}}
-            callbacks.append(Diagnosis(probe, MemoryLog(), Config(figures=False), **given))
+        diagnosis = Diagnosis(
+            *(probe, MemoryLog(), Config(figures=False)),
+            every=every,
+            steps=probes * every,
+            hyperparameters={},
+        )
+        callbacks = [diagnosis] if diagnosed else []
         started = time.perf_counter()
         network.fit(batches, callbacks=callbacks, shuffle=False, verbose=0)
         return (time.perf_counter() - started) / (probes * every)

@@ -140,7 +140,7 @@ class Cures:
 
 def _exploding(series: Series, cures: Cures) -> Iterator[Finding]:
     whole = _total(series.gradient_norm)
-    options = (*cures.clip(), cures.slower(), *cures.warmup(), *cures.shortcuts(), *cures.gates())
+    options = (*cures.shortcuts(), *cures.gates(), *cures.clip(), cures.slower(), *cures.warmup())
     step = series.steps[-1] if len(series.steps) else 0
     if len(whole) and not np.isfinite(whole[-1]):
         yield Finding("exploding gradients", f"the gradient is no number at step {step}", options)
@@ -156,7 +156,7 @@ def _exploding(series: Series, cures: Cures) -> Iterator[Finding]:
     elif (last > _GROWN_GRADIENT * before).all():
         what = f"the gradient has grown {last[-1] / before:.0f}-fold"
     elif (flow > _EXPLODING).all():
-        what = f"the gradient of the first layers is {flow[-1]:.1g} times that of the last ones"
+        what = f"the gradient of the first layers is {flow[-1]:,.0f} times that of the last ones"
     else:
         return
     yield Finding("exploding gradients", f"{what} at step {step}", options)
