@@ -1,8 +1,9 @@
 """The cost of `--diagnose`: steps of training with probes, compared with steps without.
 
 Each network is trained in rounds, of which every other one is diagnosed at the default interval;
-the two of a pair follow each other in the same process, so that a busy machine slows both. Tracing
-the probe, which happens once in a training, is timed by itself.
+the two of a pair follow each other in the same process. Times of steps are CPU seconds of all
+threads, which other programs on the machine change little. Tracing the probe, which happens once in
+a training, is timed by itself.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Row:
 
     Attributes:
         network: Its name.
-        without: Seconds of a step without a diagnosis, by pair.
-        diagnosed: Seconds of a step with one, by pair.
+        without: CPU seconds of a step without a diagnosis, by pair.
+        diagnosed: CPU seconds of a step with one, by pair.
         tracing: Seconds that the first probe takes.
         layers: Layers with weights that are looked at.
     """
@@ -115,9 +116,9 @@ def measure(name: str, pairs: int, probes: int) -> Row:
             hyperparameters={},
         )
         callbacks = [diagnosis] if diagnosed else []
-        started = time.perf_counter()
+        started = time.process_time()
         network.fit(batches, callbacks=callbacks, shuffle=False, verbose=0)
-        return (time.perf_counter() - started) / (probes * every)
+        return (time.process_time() - started) / (probes * every)
 
     seconds(True)  # Traces the steps, the copy of the weights and the comparison with it.
     timed = [(seconds(False), seconds(True)) for _ in range(pairs)]
