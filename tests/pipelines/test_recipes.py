@@ -1,8 +1,9 @@
 """Recipes by name: each trains for a few steps on stand-in data with its data set's features.
 
 The data are drawn at random and prepared under the data set's own name, by its own builder. What a
-recipe chooses stays as it is, but for the size of networks, images and batches, and the number of
-epochs, which `SMALLER` states: a few steps of the whole are hours of a CPU.
+recipe chooses stays as it is, but for what `SMALLER` states: the size of networks (a ResNet-18 in
+place of the ResNet-50), images and batches, the number of epochs, and learning rates that batches
+of eight do not bear. A few steps of the whole are hours of a CPU.
 """
 
 from __future__ import annotations
@@ -101,16 +102,20 @@ Example = Callable[[int], dict[str, Any]]
 SMALLER: dict[str, tuple[Example, dict[str, int], tuple[str, ...]]] = {
     "resnet50_imagenet": (
         imagenet,
-        {"train": 20, "validation": 4},
+        {"train": 18, "validation": 4},
         (
             *("--architecture", "resnet18", "--image_size", "32", "--batch_size", "8"),
             *("--epochs", "2", "--optimizer.milestones", "[1]", "--jit_compile", "false"),
+            *("--optimizer.learning_rate", "0.001"),
         ),
     ),
     "resnet20_cifar10": (
         cifar,
-        {"train": 20, "test": 8},
-        ("--batch_size", "8", "--epochs", "2", "--optimizer.milestones", "[1]"),
+        {"train": 18, "test": 8},
+        (
+            *("--batch_size", "8", "--epochs", "2", "--optimizer.milestones", "[1]"),
+            *("--optimizer.learning_rate", "0.001", "--jit_compile", "false"),
+        ),
     ),
     "unet_pets": (
         pet,
