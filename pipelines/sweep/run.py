@@ -72,7 +72,7 @@ def run(sweep: Sweep) -> Winner | None:
     score = f"validation_{task.metric}"
     with parent.parent_run(sweep, opened, config) as run_id:
         console.print(
-            f"sweep {sweep.name} in {opened.url}: {sweep.trials} trials, "
+            f"sweep {sweep.name} in {opened.place}: {sweep.trials} trials, "
             f"{len(sweep.space)} options, run runs:/{run_id}",
             soft_wrap=True,
         )

@@ -45,6 +45,11 @@ class Opened:
     url: str
     new: bool
 
+    @property
+    def place(self) -> str:
+        """The database as it is shown, without a password."""
+        return _without_password(self.url)
+
 
 def open_study(sweep: Sweep, *, greater_is_better: bool, seed: int, epochs: int) -> Opened:
     """Opens the study of a sweep; it is created if there is none.
@@ -79,11 +84,12 @@ def open_study(sweep: Sweep, *, greater_is_better: bool, seed: int, epochs: int)
             study, new = optuna.load_study(study_name=sweep.name, storage=storage, **chosen), False
         known = study.user_attrs.get(_DEFINITION, definition)
     except (SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
-        raise UserError(f"--storage {url} cannot be used: {_reason(error)}") from error
+        place = _without_password(url)
+        raise UserError(f"--storage {place} cannot be used: {_reason(error)}") from error
     if known != definition:
         raise UserError(
-            f"the sweep {sweep.name} in {url} was begun with {_difference(known, definition)}; "
-            "choose another --sweep"
+            f"the sweep {sweep.name} in {_without_password(url)} was begun with "
+            f"{_difference(known, definition)}; choose another --sweep"
         )
     return Opened(study, url, new)
 
@@ -95,6 +101,10 @@ def winners(opened: Opened) -> optuna.Study:
         storage=_storage(opened.url),
         load_if_exists=True,
     )
+
+
+def _without_password(url: str) -> str:
+    return make_url(url).render_as_string(hide_password=True)
 
 
 def _reason(error: Exception) -> str:
