@@ -27,6 +27,40 @@ class Augmentation:
     """Maximum zoom in or out, as a fraction."""
     flip: bool = False
     """Flip half of the images horizontally."""
+    vertical_flip: bool = False
+    """Flip half of the images vertically."""
+    crop: Annotated[float, Between(0.0, 1.0)] = 0.0
+    """Least area of a random crop, as a fraction, resized to the image (Szegedy et al. 2015)."""
+    crop_padding: Annotated[int, Between(0, 512)] = 0
+    """Pixels around an image, black, before a random crop of its own size (He et al. 2016)."""
+    brightness: Annotated[float, Between(0.0, 1.0)] = 0.0
+    """Maximum change of brightness, as a fraction of white."""
+    contrast: Annotated[float, Between(0.0, 1.0)] = 0.0
+    """Maximum change of contrast, as a fraction."""
+    saturation: Annotated[float, Between(0.0, 1.0)] = 0.0
+    """Maximum change of the saturation of colors, as a fraction."""
+    hue: Annotated[float, Between(0.0, 0.5)] = 0.0
+    """Maximum turn of the hue of colors, as a fraction of a full turn."""
+    rand_augment: Annotated[int, Between(0, 8)] = 0
+    """Number of operations of RandAugment for each image (Cubuk et al. 2020), often 2."""
+    magnitude: Annotated[float, Between(0.0, 10.0)] = 9.0
+    """Magnitude of the operations of RandAugment."""
+    erasing: Annotated[float, Between(0.0, 1.0)] = 0.0
+    """Fraction of images of which a rectangle becomes black (Zhong et al. 2020)."""
+    cut_mix: Annotated[float, Between(0.0, 10.0)] = 0.0
+    """Alpha of CutMix, a rectangle of another image and a part of its label (Yun et al. 2019)."""
+    mix_up: Annotated[float, Between(0.0, 10.0)] = 0.0
+    """Alpha of MixUp, the mean with another image and its label (Zhang et al. 2018)."""
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is changed."""
+        return self != Augmentation(magnitude=self.magnitude)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed, so that their labels are too."""
+        return bool(self.cut_mix or self.mix_up)
 
 
 @dataclass(frozen=True)

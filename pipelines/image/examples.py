@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets.dataset import Content
+from pipelines.datasets.dataset import Content, Dataset
 from pipelines.errors import UserError
+from pipelines.stateless import epoch_seeds
+from pipelines.task import Task
 
 
 def image_shape(
@@ -73,3 +76,23 @@ def images_at(examples: tf.data.Dataset, indices: Collection[int]) -> list[np.nd
 def encode_png(images: np.ndarray) -> np.ndarray:
     """Encodes uint8 images [images, height, width, channels] to an object array of PNG strings."""
     return np.array([tf.io.encode_png(image).numpy() for image in images], object)
+
+
+def augmented(task: Task, data: Dataset, count: int) -> tuple[np.ndarray, Any]:
+    """Returns the first training images as the network sees them in the first epoch.
+
+    Args:
+        task: Preprocesses images to 0-1, and augments them.
+        data: The data set.
+        count: Number of images; fewer if there are not as many.
+
+    Returns:
+        uint8 [count, height, width, channels], and their targets.
+    """
+    ((images, target, *_),) = data.train.take(count).batch(count)
+    seeds = epoch_seeds(task.config.recipe.seed, 0, tf.range(len(images)))
+    augment = task.augment(data)
+    images = task.preprocess(images)
+    if augment:
+        images, target = augment(images, target, seeds)
+    return np.round(255 * np.clip(images, 0, 1)).astype(np.uint8), target.numpy()

@@ -20,9 +20,22 @@ def loss() -> keras.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+@keras.saving.register_keras_serializable(package="pipelines")
+class Accuracy(keras.metrics.SparseCategoricalAccuracy):
+    """Accuracy with regard to labels [batch], or to the class of most probability [batch, classes].
+
+    Training with mixed images has targets of the second kind, validation of the first.
+    """
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        if len(y_true.shape) == 2 and y_true.shape[-1] == y_pred.shape[-1] > 1:
+            y_true = keras.ops.argmax(y_true, axis=-1)
+        super().update_state(y_true, y_pred, sample_weight)
+
+
 def accuracy() -> keras.Metric:
     """Returns accuracy, to follow in training."""
-    return keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    return Accuracy(name="accuracy")
 
 
 def probabilities(logits: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -22,6 +22,8 @@ class TextConfig(Config):
     """Maximum number of tokens; longer texts are truncated."""
     word_dropout: Annotated[float, Between(0.0, 0.9)] = 0.0
     """Fraction of training tokens replaced with [UNK] (Iyyer et al. 2015)."""
+    token_cutoff: Annotated[float, Between(0.0, 0.9)] = 0.0
+    """Fraction of training tokens that the encoder does not read at all (Shen et al. 2020)."""
     encoder: str = ""
     """Pre-trained encoder: a Hugging Face directory, or runs:/… or models:/… of your own run."""
     freeze_layers: Annotated[int, Between(0, 1000)] = 0
@@ -63,11 +65,11 @@ def check_options(config: TextConfig) -> None:
     """Checks that options of encoders are chosen for an encoder alone.
 
     Raises:
-        UserError: `encoder` or `freeze_layers` is chosen for another network.
+        UserError: `encoder`, `freeze_layers` or `token_cutoff` is chosen for another network.
     """
     if is_encoder(config.architecture):
         return
-    for option in ("encoder", "freeze_layers"):
+    for option in ("encoder", "freeze_layers", "token_cutoff"):
         if getattr(config, option):
             raise UserError(
                 f"--{option} needs an architecture of BERT's family, not {config.architecture}"

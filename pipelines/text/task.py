@@ -25,6 +25,9 @@ from pipelines.text.tokenizers import SPECIAL, WordPieces, Words, train_word_pie
 TextConfigT = TypeVar("TextConfigT", bound=TextConfig)
 TextDataT = TypeVar("TextDataT", bound=TokenizedDataset)
 
+# The id of [PAD].
+_PADDING = 0
+
 
 class TextTask(Task[TextConfigT, TextDataT]):
     """A task on text; its network is one over words or an encoder of BERT's family with a head."""
@@ -101,13 +104,16 @@ class TextTask(Task[TextConfigT, TextDataT]):
         return Network(model, {"encoder": encoder}, {**hyperparameters(encoder), **head})
 
     def augment(self, data: TextDataT) -> Augment | None:
-        """Replaces random tokens with [UNK], but no special tokens.
+        """Drops random words and tokens, but no special ones; targets stay as they are.
 
-        Iyyer et al., "Deep Unordered Composition Rivals Syntactic Methods for Text
-        Classification", 2015, section 3.1, where dropped words are left out instead.
+        Word dropout replaces tokens with [UNK] (Iyyer et al., "Deep Unordered Composition Rivals
+        Syntactic Methods for Text Classification", 2015, section 3.1, where dropped words are left
+        out instead). Token cutoff hides them from attention, as padding is, in their places (Shen
+        et al., "A Simple but Tough-to-Beat Data Augmentation Approach for Natural Language
+        Understanding and Generation", 2020, where their embeddings become zero).
         """
         config, vocabulary = self.config, data.tokenizer.vocabulary
-        if not config.word_dropout:
+        if not config.word_dropout and not config.token_cutoff:
             return None
         unknown = vocabulary.index("[UNK]")
         special = [i for i, token in enumerate(vocabulary) if token in SPECIAL or not token]
@@ -116,9 +122,17 @@ class TextTask(Task[TextConfigT, TextDataT]):
             inputs: dict[str, tf.Tensor], target: Any, seeds: tf.Tensor
         ) -> tuple[dict[str, tf.Tensor], Any]:
             ids = inputs["token_ids"]
-            chosen = stateless.uniform(seeds, tf.shape(ids)[1:]) < config.word_dropout
             plain = tf.reduce_all(ids[..., tf.newaxis] != tf.constant(special, ids.dtype), -1)
-            return {**inputs, "token_ids": tf.where(chosen & plain, unknown, ids)}, target
+            changed = dict(inputs)
+            if config.word_dropout:
+                chosen = stateless.uniform(seeds, tf.shape(ids)[1:]) < config.word_dropout
+                changed["token_ids"] = tf.where(chosen & plain, unknown, ids)
+            if config.token_cutoff:
+                drawn = stateless.uniform(stateless.stream(seeds, 1), tf.shape(ids)[1:])
+                cut = (drawn < config.token_cutoff) & plain
+                changed["token_ids"] = tf.where(cut, _PADDING, changed["token_ids"])
+                changed["padding_mask"] = tf.where(cut, 0, inputs["padding_mask"])
+            return changed, target
 
         return drop
 

@@ -68,6 +68,10 @@ class CrossEntropy(keras.losses.Loss):
             losses._keras_mask = counted  # By which Keras takes sums and means.
         return losses
 
+    def with_recipe(self, smoothing: float, class_weights: Sequence[float] | None) -> CrossEntropy:
+        """Returns the loss with smoothed labels and weighted classes."""
+        return CrossEntropy(smoothing, class_weights, self.ignore_class)
+
     def _weights(self, dtype: str) -> Any:
         if self.class_weights is None:
             return None

@@ -33,6 +33,10 @@ class ForecastingConfig(Config):
     """Input window in steps."""
     horizon: Annotated[int, Between(1, 10_000)] = 12
     """Forecast horizon in steps."""
+    jitter: Annotated[float, Between(0.0, 1.0)] = 0.0
+    """Noise on training histories: its deviation, in units of the series' own (Um et al. 2017)."""
+    random_scaling: Annotated[float, Between(0.0, 1.0)] = 0.0
+    """Deviation of the random factor of training histories and futures around 1; 0: none."""
     scaling: Literal["auto", "series", "window"] = "auto"
     """Standardize by the training split or by each input window; auto: by window if several."""
 

@@ -54,11 +54,12 @@ import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 from matplotlib.figure import Figure
 
+from pipelines import stateless
 from pipelines.baselines import Baseline, scored, strongest
 from pipelines.export.signature import Signature
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
-from pipelines.task import Network, Task
+from pipelines.task import Augment, Network, Task
 from pipelines.tasks.forecasting.baselines import forecasters
 from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.forecasting.data import SeriesData, load
@@ -104,6 +105,29 @@ class Forecasting(Task[ForecastingConfig, SeriesData]):
 
     def preprocess(self, inputs: Any) -> Any:
         return inputs["history"]
+
+    def augment(self, data: SeriesData) -> Augment | None:
+        """Scales histories with their futures, and adds noise to histories, in standard units.
+
+        Um et al., "Data Augmentation of Wearable Sensor Data for Parkinson's Disease Monitoring
+        using Convolutional Neural Networks", 2017, section 3.1.
+        """
+        jitter, scaling = self.config.jitter, self.config.random_scaling
+        if not jitter and not scaling:
+            return None
+
+        def change(
+            history: tf.Tensor, future: tf.Tensor, seeds: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            if scaling:
+                factor = 1 + scaling * stateless.normal(seeds)[:, tf.newaxis]
+                history, future = history * factor, future * factor
+            if jitter:
+                noise = stateless.normal(stateless.stream(seeds, 1), tf.shape(history)[1:])
+                history += jitter * noise
+            return history, future
+
+        return change
 
     def postprocess(self, outputs: tf.Tensor, data: SeriesData) -> dict[str, tf.Tensor]:
         """Returns predictions of quantiles, float64, in the series' own unit."""

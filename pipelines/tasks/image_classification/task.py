@@ -30,9 +30,9 @@ from pipelines import figures
 from pipelines.baselines import Baseline, scored
 from pipelines.export.signature import Signature
 from pipelines.image import signatures as image_signatures
-from pipelines.image.augmentation import augmentation
+from pipelines.image.augmentation import of_labeled_images
 from pipelines.image.config import ImageConfig
-from pipelines.image.examples import encode_png, first_images, images_at
+from pipelines.image.examples import augmented, encode_png, first_images, images_at
 from pipelines.image.preprocessing import decode, scale
 from pipelines.image.weights import build, record
 from pipelines.predictions import Predictions, Scores
@@ -43,6 +43,10 @@ from pipelines.tasks.image_classification.baselines import (
     support_vector_machine,
 )
 from pipelines.tasks.image_classification.data import LabeledImages, load
+from pipelines.training.losses import CrossEntropy
+
+# Training images that are shown augmented.
+_AUGMENTED = 24
 
 
 class ImageClassification(Task[ImageConfig, LabeledImages]):
@@ -63,7 +67,7 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
         )
 
     def loss(self, data: LabeledImages) -> keras.Loss:
-        return classification.loss()
+        return CrossEntropy() if self.config.augmentation.mixes else classification.loss()
 
     def metrics(self, data: LabeledImages) -> list[keras.Metric]:
         return [classification.accuracy()]
@@ -73,10 +77,7 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
         return scale(inputs)
 
     def augment(self, data: LabeledImages) -> Augment | None:
-        change = augmentation(self.config.augmentation)
-        if change is None:
-            return None
-        return lambda images, labels, seeds: (change(images, None, seeds)[0], labels)
+        return of_labeled_images(self.config.augmentation, len(data.class_names))
 
     def postprocess(self, outputs: tf.Tensor, data: LabeledImages) -> dict[str, tf.Tensor]:
         return classification.probabilities(outputs)
@@ -103,8 +104,18 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
         test: Predictions,
         baselines: Sequence[Baseline],
     ) -> Iterator[tuple[str, Figure]]:
-        """Yields the confusion matrix, a reliability diagram, and the worst mistakes."""
+        """Yields augmented images, confusion matrix, reliability, and the worst mistakes."""
         names = data.class_names
+        if self.config.augmentation.active:
+            images, targets = augmented(self, data, _AUGMENTED)
+            yield (
+                "augmented_examples",
+                figures.image_grid(
+                    list(images),
+                    [_caption(target, names) for target in targets],
+                    title="Training images, augmented, as the network sees them",
+                ),
+            )
         yield from classification.figures(test, names)
         truth, probabilities = test.examples["target"], test.predicted["probabilities"]
         wrong = np.flatnonzero(probabilities.argmax(-1) != truth)
@@ -159,6 +170,16 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
     def artifacts(self, network: Network, data: LabeledImages) -> dict[str, Callable[[Path], None]]:
         """Returns how images are preprocessed, for runs that start from this one's weights."""
         return record(self.config, network, data)
+
+
+def _caption(target: np.ndarray, names: Sequence[str]) -> str:
+    """Returns the class of a label, or those of the two largest probabilities."""
+    if not target.ndim:
+        return names[int(target)]
+    first, second = np.argsort(-target, kind="stable")[:2]
+    if target[first] > 0.995:
+        return names[first]
+    return f"{names[first]} {target[first]:.2f}\n{names[second]} {target[second]:.2f}"
 
 
 def _predict(

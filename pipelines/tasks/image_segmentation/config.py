@@ -22,7 +22,12 @@ class SegmentationConfig(ImageConfig):
     """Loss: focal (Lin et al. 2017) favors pixels in doubt, dice (Milletari 2016) rare classes."""
 
     def check(self) -> None:
-        """Raises `UserError` for weights of classes in a loss that has none."""
+        """Raises `UserError` for choices that are not for masks or for the loss."""
+        if self.augmentation.mix_up:
+            raise UserError(
+                "--augmentation.mix_up is for classification: a pixel has one class; "
+                "--augmentation.cut_mix works with masks"
+            )
         for option in ("label_smoothing", "class_weights"):
             if self.loss == "dice" and getattr(self.recipe, option):
                 raise UserError(f"--{option} is for the other losses, not for --loss dice alone")

@@ -49,6 +49,25 @@ def figures(
         yield name, figure
 
 
+def augmented_masks(images: np.ndarray, masks: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Plots augmented training images with their masks; what is void is red.
+
+    Args:
+        images: uint8 [images, height, width, channels].
+        masks: uint8 [images, height, width].
+        class_names: In the order of the classes.
+    """
+    colors = palette(class_names)
+    truth = overlay(images, masks, colors).numpy()
+    rows = {"image": images, "mask": np.where((masks == IGNORE_ID)[..., None], _RED, truth)}
+    return plots.image_rows(
+        rows,
+        [""] * len(images),
+        legend={**_legend(class_names, colors), "void": _RED},
+        title="Training images, augmented, as the network sees them",
+    )
+
+
 def _masks(
     images: np.ndarray,
     truth: np.ndarray,
@@ -66,5 +85,9 @@ def _masks(
         "prediction": overlay(images, mask, colors).numpy(),
         "mistakes": np.where(wrong[..., np.newaxis], _RED, images),
     }
-    legend = {name: color for name, color in zip(class_names, colors, strict=False) if color.any()}
-    return plots.image_rows(rows, captions, legend=legend, title=title)
+    return plots.image_rows(rows, captions, legend=_legend(class_names, colors), title=title)
+
+
+def _legend(class_names: Sequence[str], colors: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the color of each class that has one."""
+    return {name: color for name, color in zip(class_names, colors, strict=False) if color.any()}

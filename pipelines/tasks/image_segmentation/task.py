@@ -37,8 +37,8 @@ from matplotlib.figure import Figure
 from pipelines.baselines import Baseline, scored
 from pipelines.errors import UserError
 from pipelines.export.signature import Signature
-from pipelines.image.augmentation import augmentation
-from pipelines.image.examples import encode_png, first_images
+from pipelines.image.augmentation import of_segmented_images
+from pipelines.image.examples import augmented, encode_png, first_images
 from pipelines.image.preprocessing import scale
 from pipelines.image.weights import build, record
 from pipelines.predictions import Predictions, Scores
@@ -46,7 +46,10 @@ from pipelines.task import Augment, Network, Task
 from pipelines.tasks.image_segmentation import baselines, losses, metrics, signatures
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.image_segmentation.data import IGNORE_ID, SegmentedImages, load
-from pipelines.tasks.image_segmentation.figures import figures
+from pipelines.tasks.image_segmentation.figures import augmented_masks, figures
+
+# Training images that are shown augmented.
+_AUGMENTED = 8
 
 
 class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
@@ -88,7 +91,7 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
         return scale(inputs)
 
     def augment(self, data: SegmentedImages) -> Augment | None:
-        return augmentation(self.config.augmentation, void=IGNORE_ID)
+        return of_segmented_images(self.config.augmentation, IGNORE_ID)
 
     def postprocess(self, outputs: tf.Tensor, data: SegmentedImages) -> dict[str, tf.Tensor]:
         return {"mask": signatures.most_probable(outputs)}
@@ -121,6 +124,9 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
         test: Predictions,
         baselines: Sequence[Baseline],
     ) -> Iterator[tuple[str, Figure]]:
+        if self.config.augmentation.active:
+            examples = augmented(self, data, _AUGMENTED)
+            yield "augmented_examples", augmented_masks(*examples, data.class_names)
         yield from figures(test, data.test, data.class_names)
 
     def signatures(self, network: Network, data: SegmentedImages) -> list[Signature]:

@@ -32,8 +32,9 @@ class PretrainingConfig(TextConfig):
             raise UserError(
                 f"{self.architecture} cannot be pre-trained; those of BERT's family can"
             )
-        if self.word_dropout:
-            raise UserError("--word_dropout is not for pre-training: choose --masked instead")
+        for option in ("word_dropout", "token_cutoff"):
+            if getattr(self, option):
+                raise UserError(f"--{option} is not for pre-training: choose --masked instead")
         super().check()
 
 

@@ -183,6 +183,27 @@ def test_padding_of_words_is_never_dropped():
     assert 0.8 < (after[:, 2::4] == 1).mean() < 1
 
 
+def test_about_that_fraction_of_tokens_is_cut_off_from_the_rest_in_its_place():
+    own = task(token_cutoff=0.3)
+    before, label = ids(), tf.range(100)
+    cut: Any = own.augment(tokenized_with(VOCABULARY))
+    after, same = cut(before, label, seeds(100))
+    assert same is label
+    old, new = before["token_ids"].numpy(), after["token_ids"].numpy()
+    hidden = after["padding_mask"].numpy() == 0
+    assert after["padding_mask"].dtype == tf.int32
+    assert set(new[hidden]) == {VOCABULARY.index("[PAD]")}
+    np.testing.assert_array_equal(new[~hidden], old[~hidden])
+    plain = old >= len(SPECIAL)
+    assert not hidden[~plain].any()
+    assert hidden[plain].mean() == pytest.approx(0.3, abs=0.03)
+    both: Any = task(token_cutoff=0.3, word_dropout=0.3).augment(tokenized_with(VOCABULARY))
+    mixed, _ = both(before, label, seeds(100))
+    np.testing.assert_array_equal(mixed["padding_mask"], after["padding_mask"])
+    dropped = mixed["token_ids"].numpy()[plain & ~hidden] == VOCABULARY.index("[UNK]")
+    assert dropped.mean() == pytest.approx(0.3, abs=0.03), "they are drawn apart"
+
+
 def test_the_words_that_are_dropped_follow_from_the_seeds_alone():
     """Neither other texts of the batch nor padding make a difference."""
     drop, before = dropping(0.5), ids()
