@@ -4,4 +4,5 @@ BENCHMARKS = {
     "serving": "the model server, compared with TensorFlow in process, a gRPC echo and MLflow",
     "diagnosis": "training with --diagnose, compared with training without",
     "memory": "recurrent cells on the adding and the copy problem, compared with no memory",
+    "augmentation": "each kind of augmentation of images, compared with none",
 }

@@ -42,6 +42,10 @@ combinations of problems, T, cells and clipping norms are trained, each from the
 takes about fifteen minutes of a CPU. Results are printed, and logged in MLflow's experiment
 "benchmarks".
 """,
+    "augmentation": """
+Measures how many images per second each kind of augmentation changes on this machine's CPUs, in
+batches as in training. Results are printed, and logged in MLflow's experiment "benchmarks".
+""",
 }
 
 

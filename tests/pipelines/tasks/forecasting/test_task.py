@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,3 +221,29 @@ def test_several_series_are_learned_by_one_network_and_shown():
     assert 0.2 < ratio[own].mean() / ratio[~own].mean() < 5
     window = json.loads(TASK.examples(data)["window.json"])
     np.testing.assert_array_equal(window["future"], data.series[1].values[-3:])
+
+
+def augmented(history: np.ndarray, future: np.ndarray, key: int = 1, **options: Any) -> list:
+    change = Forecasting(replace(config(), **options)).augment(series())
+    assert change
+    seeds = tf.constant([[key, row] for row in range(len(history))])
+    return [x.numpy() for x in change(tf.constant(history), tf.constant(future), seeds)]
+
+
+def test_histories_are_jittered_and_scaled_with_their_futures():
+    random = np.random.default_rng(0)
+    history, future = (random.normal(size=(500, n)).astype(np.float32) for n in (8, 3))
+    assert Forecasting(config()).augment(series()) is None
+    noisy, same = augmented(history, future, jitter=0.2)
+    np.testing.assert_array_equal(same, future)
+    assert (noisy - history).std() == pytest.approx(0.2, rel=0.05)
+    scaled, targets = augmented(history, future, random_scaling=0.1)
+    factors = (scaled / history)[:, :1]
+    np.testing.assert_allclose(scaled, history * factors, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(targets, future * factors, rtol=1e-4, atol=1e-6)
+    assert factors.mean() == pytest.approx(1, abs=0.02)
+    assert factors.std() == pytest.approx(0.1, rel=0.1)
+    both, _ = augmented(history, future, jitter=0.2, random_scaling=0.1)
+    np.testing.assert_allclose(both - scaled, noisy - history, atol=1e-5)
+    other, _ = augmented(history, future, key=2, jitter=0.2)
+    assert np.any(other != noisy)

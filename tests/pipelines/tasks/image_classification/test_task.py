@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
@@ -21,7 +22,7 @@ from pipelines.recipe import Recipe
 from pipelines.task import Network
 from pipelines.tasks.image_classification.data import LabeledImages
 from pipelines.tasks.image_classification.task import ImageClassification
-from pipelines.training import trainer
+from pipelines.training import batching, trainer
 from tests.pipelines import samples
 
 TASK = ImageClassification(samples.config())
@@ -68,6 +69,44 @@ def test_predictions_do_not_depend_on_augmentation(data):
     for _ in range(2):
         predictions = predict(task, model, data, "test")
         np.testing.assert_allclose(predictions.predicted["probabilities"], expected, rtol=1e-5)
+
+
+def test_mixed_images_train_with_soft_labels_and_are_validated_with_hard_ones(data):
+    """Class weights and smoothed labels, which recipes add to the loss, take both."""
+    mixing = Augmentation(cut_mix=1.0, mix_up=0.2)
+    recipe = Recipe(epochs=1, batch_size=25, label_smoothing=0.1, class_weights="balanced")
+    task = ImageClassification(samples.config(recipe, mixing))
+    network = trainer.build(task, data)
+    (images, targets), *_ = batching.training_batches(task, data)
+    assert targets.shape == (25, 3)
+    logits = network.model(images, training=False)
+    truth, log_p = targets.numpy(), tf.nn.log_softmax(logits).numpy()
+    losses = -(0.9 * (truth * log_p).sum(-1) + 0.1 * log_p.mean(-1))
+    counts = np.bincount([label for _, label in data.train.as_numpy_iterator()])
+    losses *= truth @ (counts.sum() / (3 * counts))
+    expected = losses.mean()
+    values = network.model.evaluate(images, targets, return_dict=True, verbose=0)
+    assert values["loss"] == pytest.approx(expected, rel=1e-4)
+    right = (logits.numpy().argmax(-1) == truth.argmax(-1)).mean()
+    assert values["accuracy"] == pytest.approx(right)
+    labels = tf.cast(truth.argmax(-1), tf.int64)
+    hard = network.model.evaluate(images, labels, return_dict=True, verbose=0)
+    assert hard["accuracy"] == pytest.approx(right)
+
+
+def test_augmented_examples_are_shown_with_their_labels(network, data, test):
+    for augmentation, caption in (
+        (Augmentation(flip=True), r"low|middle|top"),
+        (Augmentation(mix_up=1.0), r"(low|middle|top) [01]\.\d\d\n(low|middle|top) 0\.\d\d|\w+"),
+    ):
+        task = ImageClassification(samples.config(augmentation=augmentation))
+        name, figure = next(task.figures(network, data, test, []))
+        assert name == "augmented_examples"
+        shown = [axes for axes in figure.axes if axes.get_title()]
+        assert len(shown) == 24
+        assert all(re.fullmatch(caption, axes.get_title()) for axes in shown)
+    name, _ = next(TASK.figures(network, data, test, []))
+    assert name == "confusion_matrix"
 
 
 @pytest.mark.parametrize(

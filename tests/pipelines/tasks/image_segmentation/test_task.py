@@ -10,11 +10,13 @@ import tensorflow as tf
 
 from pipelines import evaluation
 from pipelines.baselines import strongest
+from pipelines.config import check
 from pipelines.errors import UserError
 from pipelines.image.config import Augmentation
-from pipelines.image.examples import first_images
+from pipelines.image.examples import augmented, first_images
 from pipelines.predictions import Predictions
 from pipelines.tasks.image_segmentation.data import IGNORE_ID, SegmentedImages
+from pipelines.tasks.image_segmentation.figures import augmented_masks
 from pipelines.tasks.image_segmentation.task import ImageSegmentation
 from pipelines.testing import MemoryLog
 from pipelines.training import trainer
@@ -96,6 +98,21 @@ def test_augmented_batches_keep_images_and_masks_together(data):
 
 def test_without_augmentation_examples_are_unchanged(data):
     assert TASK.augment(data) is None
+
+
+def test_mix_up_is_not_for_masks():
+    with pytest.raises(UserError, match=r"--augmentation.mix_up is for classification: .*cut_mix"):
+        check(config(Augmentation(mix_up=0.2)))
+    check(config(Augmentation(cut_mix=1.0)))
+
+
+def test_augmented_examples_are_shown_with_their_masks(data):
+    images, masks = augmented(ImageSegmentation(config(Augmentation(shift=0.4))), data, 4)
+    assert images.shape[:3] == masks.shape
+    assert np.any(masks == IGNORE_ID)
+    figure = augmented_masks(images, masks, data.class_names)
+    assert [axes.get_ylabel() for axes in figure.axes[::4]] == ["image", "mask"]
+    assert "void" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 @pytest.mark.parametrize(
