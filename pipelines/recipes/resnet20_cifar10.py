@@ -33,5 +33,5 @@ CONFIG = ImageConfig(
             weight_decay=0.0,
         ),
     ),
-    augmentation=Augmentation(shift=0.125, flip=True),
+    augmentation=Augmentation(crop_padding=4, flip=True),
 )

@@ -39,5 +39,5 @@ CONFIG = ImageConfig(
             weight_decay=0.0,
         ),
     ),
-    augmentation=Augmentation(flip=True),
+    augmentation=Augmentation(crop=0.08, flip=True),
 )

@@ -23,6 +23,7 @@ class SegmentationConfig(ImageConfig):
 
     def check(self) -> None:
         """Raises `UserError` for choices that are not for masks or for the loss."""
+        super().check()
         if self.augmentation.mix_up:
             raise UserError(
                 "--augmentation.mix_up is for classification: a pixel has one class; "
