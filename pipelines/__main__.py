@@ -52,6 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     # `mlflow run` ends its child with SIGTERM when it is interrupted itself.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # MLflow's own progress bars for downloads would break into ours.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             _list_pipelines()
@@ -188,8 +190,6 @@ def _run(pipeline: str, config: Config) -> Result | None:
 def _loaded(name: str, pipeline: str) -> ModuleType:
     """Returns a module that needs TensorFlow, with which the task of a pipeline is loaded."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # MLflow's own progress bars for downloads would break into ours.
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with console.status("loading TensorFlow"), quiet():
         module = importlib.import_module(name)
         importlib.import_module(catalog.get(pipeline).task.partition(":")[0])
