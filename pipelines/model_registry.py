@@ -156,7 +156,9 @@ def _registered_before(client: mlflow.MlflowClient, name: str) -> Version | None
         if not holder or int(holder) < int(version.version):
             client.set_registered_model_alias(name, alias, version.version)
     reason = f"{alias or 'no alias'}: {version.tags['gate.reason']}"
-    location = mlflow.get_logged_model(version.model_id or "").artifact_location
+    # A search leaves the model's ID out, which the source, models:/ID, has.
+    model_id = (version.source or "").rpartition("/")[2]
+    location = mlflow.get_logged_model(model_id).artifact_location
     saved_model = f"{location}/{_FOLDER}".removeprefix("file://")
     return Version(name, int(version.version), alias, reason, saved_model)
 

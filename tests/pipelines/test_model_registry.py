@@ -153,9 +153,10 @@ def register(
     resampled: Sequence[float] = (),
     deviation: float | None = None,
     seeds: int = 1,
+    run_id: str | None = None,
 ):
     metric = task.metric
-    with mlflow.start_run():
+    with mlflow.start_run(run_id):
         return model_registry.register(
             saved_model,
             "linear",
@@ -167,6 +168,31 @@ def register(
             deviation=deviation,
             seeds=seeds,
         )
+
+
+def test_a_run_that_died_before_its_alias_was_set_registers_no_second_version(
+    store, linear_model, monkeypatch
+):
+    def die(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow.MlflowClient, "set_registered_model_alias", die)
+        with pytest.raises(KeyboardInterrupt):
+            register(linear_model, 0.7)
+    assert aliases() == {}
+    died = mlflow.MlflowClient().get_model_version("linear", "1")
+    again = register(linear_model, 0.7, run_id=died.run_id)
+    assert (again.number, again.alias) == (1, "champion")
+    assert again.reason == "champion: " + died.tags["gate.reason"]
+    assert Path(again.saved_model, "saved_model.pb").exists()
+    assert aliases() == {"champion": 1}
+    assert len(mlflow.MlflowClient().search_model_versions("name = 'linear'")) == 1
+
+    # A later version keeps the alias that it has taken meanwhile.
+    assert register(linear_model, 0.8).number == 2
+    register(linear_model, 0.7, run_id=died.run_id)
+    assert aliases() == {"champion": 2}
 
 
 def aliases() -> dict[str, int]:
