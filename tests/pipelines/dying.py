@@ -113,7 +113,13 @@ def in_export() -> None:
 
 
 def after_registering() -> None:
-    before(mlflow.MlflowClient, "set_registered_model_alias")
+    create = mlflow.MlflowClient.create_model_version
+
+    def created(*arguments: Any, **options: Any) -> None:
+        create(*arguments, **options)
+        die()
+
+    mlflow.MlflowClient.create_model_version = created  # type: ignore[method-assign,assignment]
 
 
 MOMENTS: tuple[tuple[Callable[..., None], tuple[int, ...]], ...] = (
