@@ -236,19 +236,19 @@ def test_within_an_epoch_the_bar_moves_over_batches_of_training_and_validation(m
     callback = epochs(MemoryLog(), bar)
     callback.on_epoch_begin(0)  # 100.0
     callback.on_train_batch_end(0, {"loss": 2.0})  # Its time, up to 100.5, is mostly tracing.
-    callback._shown = 101.2
-    callback.on_train_batch_end(1, {"loss": 1.0})  # 101.5 is too soon to be shown.
+    callback._shown = 101.9
+    callback.on_train_batch_end(1, {"loss": 1.0})  # 102.0 is too soon to be shown.
     callback._shown = 0.0
-    callback.on_train_batch_end(2, {"loss": 0.5})  # 102.0, shown at 102.5
-    callback.on_test_begin()  # 103.0
+    callback.on_train_batch_end(2, {"loss": 0.5})  # 102.5, shown at 103.0
+    callback.on_test_begin()  # 103.5
     callback.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.25, "val_accuracy": 0.75})
-    callback.on_epoch_begin(1)  # 103.5
+    callback.on_epoch_begin(1)  # 104.0
     callback._shown = 0.0
-    callback.on_train_batch_end(0, {"loss": 0.5})  # 104.0, shown at 104.5
+    callback.on_train_batch_end(0, {"loss": 0.5})  # 104.5, shown at 105.0
     assert shown == [
         (0.25, "loss 2.0000 so far"),
-        (0.75, "loss 0.5000 so far, 3 examples/s"),
-        "loss 0.5000, validation accuracy 0.7500, 2.4 examples/s",
+        (0.75, "loss 0.5000 so far, 2.4 examples/s"),
+        "loss 0.5000, validation accuracy 0.7500, 2 examples/s",
         (0.25, "loss 0.5000 so far, validation accuracy 0.7500, 3 examples/s"),
     ]
 
