@@ -45,7 +45,8 @@ _IMAGE = "docker_env:\n  image: keras-foundry:0.1.0"
 
 def text(*, container: bool = False) -> str:
     """Returns the content of MLproject, or of that for containers, as Kubernetes runs them."""
-    header = _HEADER.format(environment=_IMAGE if container else "python_env: python_env.yaml")
+    environment = _IMAGE if container else "python_env: python_env.yaml"
+    header = _HEADER.replace("{environment}", environment)
     entries = (_entry_point(name, row.defaults) for name, row in PIPELINES.items())
     return "\n".join([header, *entries])
 

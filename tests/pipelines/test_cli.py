@@ -60,6 +60,9 @@ COMMON = {
     "tag": st.lists(st.sampled_from(["a=b", "c d=", "e=f=g"]), max_size=3),
     "note": TEXT,
     "resume": TEXT,
+    "strategy": st.sampled_from(["auto", "one", "mirrored", "multi_worker"]),
+    "devices": st.integers(0, 8),
+    "data_service": TEXT,
     "diagnose": st.sampled_from([False, True, 25]),
     "find_learning_rate": st.booleans(),
     "recipe": st.builds(
@@ -100,11 +103,13 @@ TEXTS = {
     "encoder": TEXT,
     "freeze_layers": SIZE,
     "word_dropout": NUMBER,
+    "token_cutoff": NUMBER,
     "text_signature": st.booleans(),
 }
 PRETRAINING = {**TEXTS, "masked": NUMBER, "whole_words": st.booleans()}
 IMAGES = {
     "image_size": SIZE,
+    "weights": TEXT,
     "augmentation": st.builds(Augmentation, NUMBER, NUMBER, NUMBER, st.booleans()),
 }
 OWN = {
@@ -161,6 +166,8 @@ OWN = {
         "decimal": st.sampled_from(["", ".", ","]),
         "date_format": st.sampled_from(["", "%d/%m/%Y", "%Y-%m-%dT%H:%M:%S%z"]),
         "missing": st.sampled_from(["error", "interpolate", "keep"]),
+        "jitter": NUMBER,
+        "random_scaling": NUMBER,
     },
 }
 # A pipeline with a config of its class.
