@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from mlflow.utils.file_utils import ExclusiveFileLock
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
@@ -117,8 +119,12 @@ def storage_url(options: SweepOptions) -> str:
 
 
 def _storage(url: str) -> RDBStorage:
-    sqlite = make_url(url).get_backend_name() == "sqlite"
-    with warnings.catch_warnings():
+    address = make_url(url)
+    sqlite = address.get_backend_name() == "sqlite"
+    # Two processes cannot create the tables of one file at once.
+    file = address.database if sqlite else None
+    lock = ExclusiveFileLock(f"{file}.lock") if file else nullcontext()
+    with lock, warnings.catch_warnings():
         # The heartbeat is experimental in name; its interface has been the same since Optuna 2.5.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return RDBStorage(

@@ -53,4 +53,5 @@ def test_there_are_chains():
     assert made == [
         [*("text_classification", "text_classification"), *("distillation", "distillation")],
         ["electra_pretraining", "text_classification"],
+        ["image_classification", "image_segmentation"],
     ]

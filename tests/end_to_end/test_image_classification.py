@@ -251,11 +251,12 @@ def test_an_interrupted_run_is_closed_as_killed(workspace, first_run):
     finally:
         process.kill()
     assert process.returncode == 130
+    (run,) = training()
     assert errors.splitlines()[-1] == (
-        "interrupted: the run was closed as KILLED, nothing was registered"
+        "interrupted: the run was closed as KILLED, nothing was registered; go on with "
+        f"python -m pipelines image_classification --resume {run.info.run_id}"
     )
     assert "Traceback" not in errors
-    (run,) = training()
     assert (run.info.status, run.data.tags["failure"]) == ("KILLED", "interrupted")
     assert not mlflow.MlflowClient().search_registered_models("name = 'interrupted'")
 

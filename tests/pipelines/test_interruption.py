@@ -76,6 +76,7 @@ def test_a_process_that_is_busy_in_a_library_ends_within_the_grace():
         assert busy.stdout is not None
         try:
             assert busy.stdout.readline() == "busy\n"
+            time.sleep(0.5)  # The call begins after the line.
             busy.terminate()
             started = time.monotonic()
             assert busy.wait(timeout=15) == 130

@@ -77,7 +77,7 @@ def load(config: ImageConfig) -> LabeledImages:
         class_names=names,
         preprocessing=how,
         weights=weights,
-        notes=pretrained.notes(weights, names, segments=False),
+        notes=tuple(pretrained.notes(weights, names, segments=False)),
         example_bytes=math.prod(shape),
         **{
             split: source.read(split).map(example, num_parallel_calls=tf.data.AUTOTUNE)
@@ -116,7 +116,7 @@ def _own(path: Path, config: ImageConfig) -> LabeledImages:
         labels=labels,
         original_sizes={split: files.sizes(images[split]) for split in SPLITS},
         example_bytes=math.prod(shape),
-        notes=[*found.notes, *pretrained.notes(weights, found.class_names, segments=False)],
+        notes=(*found.notes, *pretrained.notes(weights, found.class_names, segments=False)),
         left_out=found.left_out,
         **{
             split: tf.data.Dataset.from_tensor_slices(

@@ -50,7 +50,8 @@ def alone() -> Results:
 def mirrored(tmp_path_factory) -> dict[int, Results]:
     """Results by the number of devices of one process."""
     folder = tmp_path_factory.mktemp("mirrored")
-    finish([start(folder, "--devices", "4", "2")])
+    # A process cannot change the number of its devices.
+    finish([start(folder, "--devices", count) for count in ("2", "4")])
     return {count: np.load(folder / f"{count}-0.npz") for count in (2, 4)}
 
 

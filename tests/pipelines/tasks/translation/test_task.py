@@ -45,7 +45,7 @@ def network(task, data) -> Network:
     ],
 )
 def test_a_model_learns_what_can_be_learned(architecture, options):
-    recipe = Recipe(epochs=16, batch_size=16, optimizer=Optimizer(1e-2))
+    recipe = Recipe(epochs=24, batch_size=16, optimizer=Optimizer(1e-2))
     if architecture == "transformer_base":
         options = {**options, "norm": "pre", "dropout": 0.0}
     task = Translation(examples.config(architecture, recipe=recipe, model=options))
