@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -122,8 +123,9 @@ def _storage(url: str) -> RDBStorage:
     address = make_url(url)
     sqlite = address.get_backend_name() == "sqlite"
     # Two processes cannot create the tables of one file at once.
-    file = address.database if sqlite else None
-    lock = ExclusiveFileLock(f"{file}.lock") if file else nullcontext()
+    file = Path(address.database) if sqlite and address.database else None
+    exists = file is not None and file.parent.is_dir()
+    lock = ExclusiveFileLock(f"{file}.lock") if exists else nullcontext()
     with lock, warnings.catch_warnings():
         # The heartbeat is experimental in name; its interface has been the same since Optuna 2.5.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
