@@ -6,7 +6,8 @@ import math
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -84,17 +85,9 @@ def log(
     Raises:
         UserError: The tracking store cannot be used.
     """
-    uri = store.tracking_uri()
-    try:
-        store.open_store()
-        experiment = store.experiment("benchmarks", uri)
-        tags = store.process_tags()
-        with mlflow.start_run(experiment_id=experiment, run_name="serving", tags=tags) as run:
-            _log(rows, goals, options, folder)
-    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
-    return f"runs:/{run.info.run_id}", uri
+    with _run("serving", options) as where:
+        _log(rows, goals, folder)
+    return where
 
 
 def log_tables(
@@ -117,27 +110,42 @@ def log_tables(
     Raises:
         UserError: The tracking store cannot be used.
     """
+    with _run(name, options) as where:
+        mlflow.log_text(pd.DataFrame(records).to_csv(index=False), "results.csv")
+        _log_figures(figures)
+    return where
+
+
+@contextmanager
+def _run(name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Runs its body inside an MLflow run that has the options, the machine and the code's version.
+
+    Yields:
+        The run's URI and the store's.
+
+    Raises:
+        UserError: The tracking store cannot be used.
+    """
     uri = store.tracking_uri()
     try:
         store.open_store()
         experiment, tags = store.experiment("benchmarks", uri), store.process_tags()
         with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as run:
             mlflow.log_params({**options, **machine()})
-            mlflow.log_text(pd.DataFrame(records).to_csv(index=False), "results.csv")
-            for figure, drawn in figures.items():
-                mlflow.log_figure(drawn, f"figures/{figure}.png", save_kwargs={"dpi": 120})
+            yield f"runs:/{run.info.run_id}", uri
             commit, changes = environment.code_version()
             mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
-    return f"runs:/{run.info.run_id}", uri
 
 
-def _log(
-    rows: Sequence[Row], goals: Sequence[Goal], options: Mapping[str, Any], folder: Path
-) -> None:
-    mlflow.log_params({**options, **machine()})
+def _log_figures(drawn: Mapping[str, Figure]) -> None:
+    for name, figure in drawn.items():
+        mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
+
+
+def _log(rows: Sequence[Row], goals: Sequence[Goal], folder: Path) -> None:
     mlflow.log_metrics(metrics(rows, goals))
     results = frame(rows)
     results.to_csv(folder / "results.csv", index=False)
@@ -146,10 +154,7 @@ def _log(
     reached.to_csv(folder / "goals.csv", index=False)
     for name in ("results.csv", "results.json", "goals.csv"):
         mlflow.log_artifact(str(folder / name))
-    for name, figure in figures(rows).items():
-        mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
-    commit, changes = environment.code_version()
-    mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
+    _log_figures(dict(figures(rows)))
 
 
 def machine() -> dict[str, Any]:
