@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -20,6 +21,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.file_utils import ExclusiveFileLock, local_file_uri_to_path
 from sqlalchemy import func, update
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute
 
 from pipelines import catalog
@@ -40,6 +42,16 @@ def tracking_uri() -> str:
     uri = _chosen()
     database = _database(uri)
     return _sqlite(database, uri) if database else uri
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Raises `UserError` with one sentence where its body cannot use the store at `uri`."""
+    try:
+        yield
+    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
 
 
 def open_store(*, create: bool = True) -> str:

@@ -45,7 +45,7 @@ def run(pipeline: str, config: Config, *, parent: TrackedRun | None = None) -> I
         # A server that is away is asked again by the outbox.
         for variable, value in _PATIENCE.items():
             os.environ.setdefault(variable, value)
-    try:
+    with store.explained(uri):
         store.open_store()
         earlier = _earlier(pipeline, config, parent) if config.resume else ""
         if earlier and joined:
@@ -58,9 +58,6 @@ def run(pipeline: str, config: Config, *, parent: TrackedRun | None = None) -> I
             tags=store.process_tags(),
             log_system_metrics=True,
         )
-    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
     tracked = TrackedRun(
         active,
         uri,

@@ -12,11 +12,9 @@ from contextlib import contextmanager, suppress
 import mlflow
 import optuna
 from optuna.trial import TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines import store
 from pipelines.config import Config
-from pipelines.errors import UserError
 from pipelines.sweep import study as studies
 from pipelines.sweep.figures import figures
 from pipelines.sweep.options import Sweep
@@ -44,7 +42,7 @@ def parent_run(sweep: Sweep, opened: Opened, config: Config) -> Iterator[str]:
         UserError: The tracking store cannot be used, or does not have the run of the sweep.
     """
     uri, joined = store.tracking_uri(), os.environ.get("MLFLOW_RUN_ID", "")
-    try:
+    with store.explained(uri):
         experiment = store.experiment(sweep.pipeline, uri)
         os.environ.pop("MLFLOW_RUN_ID", None)
         known = opened.study.user_attrs.get(_PARENT) if opened.new else _known(opened.study)
@@ -54,9 +52,6 @@ def parent_run(sweep: Sweep, opened: Opened, config: Config) -> Iterator[str]:
             run_name=None if known or joined else config.run_name or f"sweep {sweep.name}",
             tags={**store.process_tags(), "sweep": sweep.name},
         )
-    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
     run_id: str = active.info.run_id
     if known:
         _go_on(sweep, run_id, joined)
