@@ -208,7 +208,7 @@ def _start_grpc(
         options=channel_options(flags.grpc_channel_arguments),
         health=flags.enable_grpc_healthcheck_service,
     )
-    stack.callback(lambda: server.stop(DRAIN_SECONDS).wait())
+    stack.callback(lambda: server.stop(DRAIN_SECONDS).wait(DRAIN_SECONDS + _JOIN_SECONDS))
     if socket_path:
         log.info("Running gRPC ModelServer at UNIX socket %s ...", socket_path)
     if port:

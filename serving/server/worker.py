@@ -60,4 +60,9 @@ def _stop_when_orphaned(stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not Python's and TensorFlow's own end: it waits for threads that load or close a model.
+    os._exit(code)

@@ -20,6 +20,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import NoReturn
@@ -61,7 +62,10 @@ class Child:
             return -signal.SIGKILL
 
     def close(self) -> None:
-        """Ends the process at once, if it has not ended, and frees what belongs to it."""
+        """Ends the process at once, if it has not ended, and frees what belongs to it.
+
+        It does not wait, even if another thread does.
+        """
         with contextlib.suppress(OSError, EOFError):
             pid = self._word(0, wait=False)
             # Without the exit code it has not ended, so that the id is still its own.
@@ -74,14 +78,23 @@ class Child:
         self._life.close()
 
     def _word(self, index: int, *, wait: bool = True) -> int:
-        """Returns the process's id, or its exit code, which what watches it sends one by one."""
+        """Returns the process's id, or its exit code, which what watches it sends one by one.
+
+        Raises:
+            BlockingIOError: It has not come yet, and is not to be waited for.
+            EOFError: It does not come.
+        """
         if len(self._words) <= index:
-            with self._reading:
+            if not self._reading.acquire(blocking=wait):  # Another thread waits for it.
+                raise BlockingIOError
+            try:
                 while len(self._words) <= index:
                     word = self._life.recv(_WORD.size, 0 if wait else socket.MSG_DONTWAIT)
                     if not word:
                         raise EOFError
                     self._words += _WORD.unpack(word)
+            finally:
+                self._reading.release()
         return self._words[index]
 
 
@@ -94,7 +107,7 @@ class Zygote:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # A connection to the zygote, which ends when that is closed, and what waits for its end.
+        # A connection to the zygote, which ends when that is closed, and what kills it.
         self._running: tuple[socket.socket, Callable[[], object]] | None = None
 
     @classmethod
@@ -107,7 +120,7 @@ class Zygote:
             _exit_after(lambda: _become_zygote(theirs))
         theirs.close()
         zygote = cls()
-        zygote._running = ours, lambda: os.waitpid(pid, 0)
+        zygote._running = ours, partial(_kill_fork, pid)
         return zygote
 
     def start(self, main: Callable[[Connection], None]) -> Child:
@@ -127,16 +140,16 @@ class Zygote:
             return _start(self._running[0], main)
 
     def close(self) -> None:
-        """Ends the zygote; what it has forked lives on."""
+        """Ends the zygote at once, whatever it does; what it has forked lives on."""
         with self._lock:
             self._end()
 
     def _end(self) -> None:
         if self._running:
-            control, reap = self._running
+            control, kill = self._running
             self._running = None
             control.close()
-            reap()
+            kill()  # It has no state. It may be importing TensorFlow, or never see the end.
 
 
 def _spawn() -> tuple[socket.socket, Callable[[], object]]:
@@ -152,7 +165,17 @@ def _spawn() -> tuple[socket.socket, Callable[[], object]]:
             stdout=2,  # The server's own stdout may be read by the program that started it.
             env={**os.environ, "PYTHONPATH": path},
         )
-    return ours, process.wait
+
+    def kill() -> None:
+        process.kill()
+        process.wait()
+
+    return ours, kill
+
+
+def _kill_fork(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _start(control: socket.socket, main: Callable[[Connection], None]) -> Child:
@@ -211,7 +234,7 @@ def _call(connection: Connection) -> None:
 
 
 def _exit_after(function: Callable[[], None]) -> NoReturn:
-    """Ends this process after a call, without what Python does at the end of the original one."""
+    """Ends this process after a call, without what Python and TensorFlow do at a normal end."""
     code = 0
     try:
         function()
@@ -226,4 +249,4 @@ def _exit_after(function: Callable[[], None]) -> NoReturn:
 
 if __name__ == "__main__":
     import_tensorflow()
-    _become_zygote(socket.socket(fileno=int(sys.argv[1])))
+    _exit_after(lambda: _become_zygote(socket.socket(fileno=int(sys.argv[1]))))

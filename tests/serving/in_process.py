@@ -63,7 +63,7 @@ def _grpc(core: Core, threads: int, port: int = 0) -> Iterator[str]:
     try:
         yield f"127.0.0.1:{port}"
     finally:
-        server.stop(0).wait()
+        assert server.stop(0).wait(60), "gRPC's server does not end"
 
 
 @contextmanager

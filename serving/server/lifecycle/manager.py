@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import grpc
@@ -71,6 +71,9 @@ class Manager:
         self._stopping = threading.Event()
         self._loaders = ThreadPoolExecutor(load_threads, thread_name_prefix="load")
         self._unloaders = ThreadPoolExecutor(unload_threads, thread_name_prefix="unload")
+        # What these threads do, until it has ended.
+        self._work: set[Future[None]] = set()
+        self._ended = False
         self._thread = threading.Thread(target=self._watch, name="manager", daemon=True)
 
     def start(self, *, check_labels: bool = True) -> None:
@@ -128,19 +131,32 @@ class Manager:
         new = [self._served[name] for name in listed.difference(known)]
         self._wait(new, "model(s)", timeout, is_active)
 
-    def stop(self) -> None:
-        """Stops polling and frees every session."""
+    def stop(self, seconds: float = 5.0) -> None:
+        """Stops polling and frees every session.
+
+        Args:
+            seconds: Time after which it returns in any case. A load, a look at a file system, and
+                the end of a session that is in use can hang, and cannot be interrupted.
+        """
+        deadline = time.monotonic() + seconds
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
         if self._thread.is_alive():
-            self._thread.join()
-        self._loaders.shutdown(cancel_futures=True)
-        self._unloaders.shutdown()
-        for served in self._served.values():
-            for version in served.versions.values():
-                if version.session:
-                    self._close(served, version.session)
+            self._thread.join(seconds)
+        self._loaders.shutdown(wait=False, cancel_futures=True)
+        wait(list(self._work), max(0.0, deadline - time.monotonic()))
+        with self._lock:
+            self._ended = True
+            for served in self._served.values():
+                for version in served.versions.values():
+                    if version.session:
+                        session, version.session = version.session, None
+                        self._submit(self._unloaders, self._close, served, session)
+        self._unloaders.shutdown(wait=False)
+        late = wait(list(self._work), max(0.0, deadline - time.monotonic())).not_done
+        if late or self._thread.is_alive():
+            log.warning("Some models could not be unloaded in time; they end with the process")
 
     def acquire(self, name: str, choice: int | str | None = None) -> Lease:
         """Returns a context that yields the number and session of an available version.
@@ -264,7 +280,7 @@ class Manager:
             for version in served.versions.values():
                 if version.state is State.UNLOADING and not version.requests and version.session:
                     session, version.session = version.session, None
-                    self._unloaders.submit(self._unload, served, version, session)
+                    self._submit(self._unloaders, self._unload, served, version, session)
             action = version_policy.next_action(served.states(), served.aspired)
             if action is None:
                 return False
@@ -276,8 +292,15 @@ class Manager:
             if time.monotonic() < version.retry_at:
                 return False
             version.state = State.LOADING
-        self._loaders.submit(self._try_load, served, version)
+        self._submit(self._loaders, self._try_load, served, version)
         return True
+
+    def _submit(
+        self, pool: ThreadPoolExecutor, function: Callable[..., None], *arguments: object
+    ) -> None:
+        work = pool.submit(function, *arguments)
+        self._work.add(work)
+        work.add_done_callback(self._work.discard)
 
     def _unload(self, served: Served, version: Version, session: Servable) -> None:
         self._close(served, session)
@@ -316,6 +339,11 @@ class Manager:
             log.error("Loading servable %s version %d failed: %s", name, version.number, error)
             return
         with self._changed:
-            version.session, version.state, version.error = session, State.AVAILABLE, None
-            self._changed.notify_all()
-        log.info("Successfully loaded servable %s version %d", name, version.number)
+            ended = self._ended
+            if not ended:
+                version.session, version.state, version.error = session, State.AVAILABLE, None
+                self._changed.notify_all()
+        if ended:  # `stop` has not waited for it.
+            self._close(served, session)
+        else:
+            log.info("Successfully loaded servable %s version %d", name, version.number)

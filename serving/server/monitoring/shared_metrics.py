@@ -16,6 +16,9 @@ from serving.server.monitoring.metrics import Metrics, Snapshot, merge, page
 
 log = logging.getLogger(__name__)
 
+# Time for the last write; the folder's disk may hang.
+_END_SECONDS = 2
+
 
 class SharedMetrics:
     """The counts of this process, and the latest ones of the others.
@@ -47,7 +50,7 @@ class SharedMetrics:
     def stop(self) -> None:
         """Writes the counts for the last time."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_END_SECONDS)
 
     def _own(self) -> Snapshot:
         return merge([self._before, self._metrics.snapshot()])

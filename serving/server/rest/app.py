@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _MAX_BODY_BYTES = 2**31 - 1
 _KEEP_ALIVE_SECONDS = 60
+# Time that the thread has for its own end after the requests'.
+_END_SECONDS = 5
 _DECOMPRESSED_AT_ONCE = 2**20
 # Other methods are "not implemented" in TensorFlow Serving's HTTP library.
 _METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"})
@@ -80,12 +82,17 @@ class RestServer:
     def stop(self, grace_seconds: float) -> None:
         """Stops accepting requests and waits for those in flight.
 
+        It returns seconds after the grace at the latest, even if an answer that nobody reads keeps
+        a connection open.
+
         Args:
             grace_seconds: Time after which they are canceled.
         """
         self._server.config.timeout_graceful_shutdown = math.ceil(grace_seconds)
         self._server.should_exit = True
-        self._thread.join()
+        self._thread.join(grace_seconds + _END_SECONDS)
+        if self._thread.is_alive():
+            log.warning("The HTTP server still has connections; they end with the process")
         self._app.pool.shutdown(wait=False, cancel_futures=True)
 
 

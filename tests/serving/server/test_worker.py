@@ -8,30 +8,32 @@ import sys
 from tests.serving.server.processes import ENVIRONMENT, ROOT
 
 
-def test_what_a_model_prints_is_neither_taken_for_ready_nor_in_the_way(tmp_path):
-    """More than a pipe holds, before and after the worker is ready."""
+def test_what_a_model_prints_and_a_load_that_hangs_are_not_in_the_way(tmp_path):
+    """More than a pipe holds, before and after the worker is ready; then a thread without end."""
     (tmp_path / "printing.py").write_text(
-        "import os, sys, types\n"
-        "from serving.server import worker\n"
+        "import os, runpy, sys, threading, time, types\n"
+        "from serving.server import process\n"
         "def serve(flags, peers, stop, ready, zygote):\n"
         "    os.write(1, b'ready\\n' * 50_000)\n"
         "    ready()\n"
         "    os.write(1, b'printed\\n' * 50_000)\n"
-        "worker.import_tensorflow = lambda: None\n"
+        "    threading.Thread(target=time.sleep, args=[600]).start()\n"
+        "process.import_tensorflow = lambda: None\n"
         "def stub(name, **attributes):\n"
         "    sys.modules[name] = types.SimpleNamespace(**attributes)\n"
         "stub('serving.server.model_server', serve=serve)\n"
         "stub('serving.server.peers', Peers=lambda *_: None)\n"
-        "sys.exit(worker.main(['0', sys.argv[1], '--port=1', '--model_base_path=/m']))\n"
+        "sys.argv += ['--port=1', '--model_base_path=/m']\n"
+        "runpy.run_module('serving.server.worker', run_name='__main__')\n"
     )
     with subprocess.Popen(
-        [sys.executable, str(tmp_path / "printing.py"), str(tmp_path)],
+        [sys.executable, str(tmp_path / "printing.py"), "0", str(tmp_path)],
         cwd=ROOT,
         env=ENVIRONMENT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
-        assert process.wait(120) == 0
+        assert process.wait(60) == 0
         assert process.stdout
         assert process.stdout.read() == b"ready\n"

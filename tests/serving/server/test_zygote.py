@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
 from operator import methodcaller
@@ -122,18 +125,29 @@ def test_what_was_forked_ends_with_the_process_it_is_for(end):
     assert "Traceback" not in done.stderr
 
 
-def test_a_zygote_that_has_ended_is_replaced(monkeypatch, tmp_path):
-    program, starts = tmp_path / "program", tmp_path / "starts"
-    program.write_text(f"#!/bin/sh\necho started >> {starts}\nsleep 0.5\n")
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program))
+@pytest.fixture
+def program(monkeypatch, tmp_path) -> Callable[[str], None]:
+    """Takes the place of Python in zygotes."""
+
+    def become(script: str) -> None:
+        (tmp_path / "program").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "program").chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "program"))
+
+    return become
+
+
+def test_a_zygote_that_has_ended_is_replaced(program, tmp_path):
+    starts = tmp_path / "starts"
+    program(f"echo started >> {starts}; sleep 0.5")
     zygote = Zygote()
     children = []
     for number in (1, 2):
         children.append(zygote.start(wait))
         assert zygote._running
-        _, wait_for_its_end = zygote._running
-        wait_for_its_end()
+        control, _ = zygote._running
+        with contextlib.suppress(ConnectionResetError):  # It has not read what it was sent.
+            assert control.recv(1) == b""
         assert starts.read_text() == "started\n" * number
     zygote.close()
     for child in children:
@@ -141,3 +155,25 @@ def test_a_zygote_that_has_ended_is_replaced(monkeypatch, tmp_path):
         with pytest.raises(EOFError):
             _ = child.pid
         child.close()
+
+
+@pytest.mark.timeout(60)
+def test_a_zygote_ends_whatever_it_does_and_whoever_waits_for_its_processes(program):
+    program("exec sleep 600")
+    zygote = Zygote()
+    child = zygote.start(wait)
+    running: list[psutil.Process] = []
+
+    def found() -> bool:
+        children = psutil.Process().children()
+        running.extend(child for child in children if child.cmdline() == ["sleep", "600"])
+        return bool(running)
+
+    eventually(found)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(child.wait)
+        eventually(child._reading.locked)
+        child.close()
+        zygote.close()
+        assert not running[0].is_running()
+        assert waiting.result() == -signal.SIGKILL

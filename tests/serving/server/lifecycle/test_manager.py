@@ -466,7 +466,37 @@ def test_stopping_closes_every_session_also_one_that_just_loads(started, base, l
     stopping.join(10)
     assert not stopping.is_alive()
     assert sorted(loader.closed()) == ["1", "2"]
-    assert set(threading.enumerate()) <= before
+    eventually(lambda: set(threading.enumerate()) <= before)
+
+
+@pytest.mark.parametrize("what", ["load", "close", "poll"])
+def test_stopping_ends_in_time_whatever_hangs(started, base, loader, what, monkeypatch, caplog):
+    publish(base, 1)
+    manager = started()
+    gate = threading.Event()
+    if what == "load":
+        loader.gates["2"] = gate
+        publish(base, 2)
+        eventually(lambda: loader.count("2") == 1)
+    elif what == "close":
+        monkeypatch.setattr(loader.sessions[0], "close", lambda: gate.wait(10))
+    else:
+        hangs = threading.Event()
+
+        def poll() -> None:
+            hangs.set()
+            gate.wait(10)
+
+        monkeypatch.setattr(manager, "_poll", poll)
+        assert hangs.wait(10)
+    stopping = in_background(lambda: manager.stop(0.2))
+    stopping.join(5)
+    assert not stopping.is_alive()
+    assert caplog.messages[-1].startswith("Some models could not be unloaded in time")
+    assert loader.closed() == ([] if what == "close" else ["1"])
+    gate.set()
+    if what == "load":
+        eventually(lambda: loader.closed() == ["1", "2"])
 
 
 def test_stopping_does_not_wait_for_loads_that_have_not_begun(made, tmp_path, loader):

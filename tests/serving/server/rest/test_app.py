@@ -23,6 +23,7 @@ import pytest
 from serving.errors import UserError
 from serving.server.rest import app
 from tests.serving.server.rest.test_api import Core
+from tests.serving.waiting import eventually
 
 PATH = "/v1/models/m:predict"
 BODY = b'{"instances": [1.5]}'
@@ -300,6 +301,21 @@ def test_a_request_that_does_not_end_is_given_up(caplog):
             status, _, body = call.result()
             assert (status, json.loads(body)) == (503, {"error": "The server is stopping"})
     assert "Exception in ASGI application" not in caplog.text
+
+
+def test_an_answer_that_nobody_reads_does_not_keep_the_server_from_its_end(monkeypatch, caplog):
+    monkeypatch.setattr(app, "_END_SECONDS", 0.5)
+    core = Slow()
+    server = serve(core, 0, threads=2, prometheus=("/page", lambda: " " * 2**26))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        head = f"POST {PATH} HTTP/1.1\r\nContent-Length: {len(BODY)}\r\n\r\n"
+        client.sendall(b"GET /page HTTP/1.1\r\n\r\n" + head.encode() + BODY)
+        assert core.begun.acquire(timeout=20)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(server.stop, 0).result(timeout=10)
+        assert "still has connections" in caplog.text
+        core.let.set()
+    eventually(lambda: not server._thread.is_alive())
 
 
 def test_a_port_in_use_is_refused_in_a_sentence():
