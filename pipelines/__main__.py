@@ -163,9 +163,11 @@ def _sweep(arguments: Sequence[str]) -> int:
     # Optuna's space, and the database's URL, are for sweeps alone.
     sweep = importlib.import_module("pipelines.sweep.options").parse(arguments)
     config = sweep.config({})
-    if len(cluster.workers_of(config.strategy, config.devices).workers) > 1:
+    several = config.strategy == "multi_worker"
+    if several or len(cluster.workers_of(config.strategy, config.devices).workers) > 1:
         raise UserError(
-            "a trial trains on one machine: unset TF_CONFIG, and start the sweep on each machine"
+            "a trial of a sweep trains on one machine: leave out --strategy multi_worker and "
+            "TF_CONFIG, and start the same sweep on each machine"
         )
     _check(sweep.pipeline, config)
     winner = _loaded("pipelines.sweep.run", sweep.pipeline).run(sweep)

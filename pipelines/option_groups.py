@@ -28,7 +28,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
         *("deterministic", "data_service"),
     ),
     "diagnosis": ("diagnose", "find_learning_rate"),
-    "checkpoints and early stopping": ("monitor", "checkpoint_every", "on_nan"),
+    "checkpoints and early stopping": ("keep", "monitor", "checkpoint_every", "on_nan"),
     "data": ("max_examples", "data_dir", "manual_dir"),
     "own files": ("skip_bad", "split_seed", "separator", "encoding"),
     "tracking": ("figures", "run_name", "tag", "note"),

@@ -109,7 +109,9 @@ class Recipe:
     batch_size: Annotated[int, Between(1, 1_000_000)] = 64
     """Global batch size, over all devices."""
     patience: Annotated[int, Between(0, 100_000)] = 0
-    """Stop after this many epochs without a better `monitor`, with the best weights; 0: no."""
+    """Stop after this many epochs without a better `monitor`; 0: never."""
+    keep: Literal["auto", "best", "last"] = "auto"
+    """Epoch whose weights are kept: best by `monitor`, or last; auto: best if there is patience."""
     monitor: str = ""
     """Validation metric to judge epochs by, as accuracy; empty takes the validation loss."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"

@@ -75,13 +75,12 @@ def of_segmented_images(options: Augmentation, void: int) -> Augment | None:
 def _changes(options: Augmentation, void: int) -> Changes:
     """Returns changes of each image by itself; what comes from outside is black, or void."""
     jitter = color.jitter(options)
-    change_pixels = color.pixel_changes() if options.rand_augment else None
 
     def change(
         images: tf.Tensor, masks: tf.Tensor | None, seeds: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         height, width = images.shape[1:3]
-        drawn = color.draw(options, stream(seeds, 2)) if change_pixels else None
+        drawn = color.draw(options, stream(seeds, 2)) if options.rand_augment else None
         if drawn or geometry.is_geometric(options):
             matrices = geometry.transforms(options, height, width, stream(seeds, 1))
             if drawn:
@@ -91,8 +90,8 @@ def _changes(options: Augmentation, void: int) -> Changes:
                 values = tf.cast(masks, tf.float32)[..., tf.newaxis]
                 classes = geometry.moved(values, matrices, "nearest", float(void))
                 masks = tf.cast(classes[..., 0], masks.dtype)
-        if change_pixels and drawn:
-            images = change_pixels(images, *drawn)
+        if drawn:
+            images = color.change_pixels(images, *drawn)
         if jitter:
             images = jitter(images, stream(seeds, 3))
         if options.erasing:

@@ -89,7 +89,7 @@ def augmented(task: Task, data: Dataset, count: int) -> tuple[np.ndarray, Any]:
     Returns:
         uint8 [count, height, width, channels], and their targets.
     """
-    ((images, target, *_),) = data.train.take(count).batch(count)
+    ((images, target, *_),) = data.epoch(0).take(count).batch(count)
     seeds = epoch_seeds(task.config.recipe.seed, 0, tf.range(len(images)))
     augment = task.augment(data)
     images = task.preprocess(images)

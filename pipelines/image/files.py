@@ -24,7 +24,7 @@ from architectures.pretrained import Preprocessing
 from pipelines.datasets import files
 from pipelines.errors import UserError
 from pipelines.image.decoding import upright
-from pipelines.image.preprocessing import WHOLE, decode_file
+from pipelines.image.preprocessing import WHOLE, Part, decode_file
 
 Result = TypeVar("Result")
 
@@ -116,6 +116,7 @@ def read(
     by_graph: tf.Tensor,
     shape: tuple[int, int, int],
     how: Preprocessing = WHOLE,
+    part: Part | None = None,
 ) -> tf.Tensor:
     """Reads a file, in a graph of TensorFlow's data pipelines.
 
@@ -124,6 +125,7 @@ def read(
         by_graph: bool [], whether it is a JPEG or PNG file.
         shape: (height, width, channels) of the result.
         how: Crop and interpolation.
+        part: Takes another part of the image.
 
     Returns:
         uint8 [*shape].
@@ -138,7 +140,8 @@ def read(
         )
         return tf.ensure_shape(content, [])
 
-    return decode_file(tf.cond(by_graph, lambda: tf.io.read_file(path), by_pillow), shape, how)
+    encoded = tf.cond(by_graph, lambda: tf.io.read_file(path), by_pillow)
+    return decode_file(encoded, shape, how, part)
 
 
 def columns(images: Sequence[ImageFile]) -> tuple[list[bytes], list[bool]]:

@@ -118,10 +118,40 @@ def _crop(least: float, height: int, width: int, *drawn: Any) -> tf.Tensor:
     """
     if not least:
         return scaling(tf.ones_like(drawn[0]), tf.ones_like(drawn[0]))
-    area = least + (1 - least) * (drawn[0] + 1) / 2
-    ratio = tf.exp(_LOG_ASPECT * drawn[1])
-    x = tf.minimum(tf.sqrt(area * ratio * height / width), 1.0)
-    y = tf.minimum(tf.sqrt(area / ratio * width / height), 1.0)
+    x, y = _crop_sides(least, height, width, *drawn[:2])
     return translation((1 - x) / 2 * width * drawn[2], (1 - y) / 2 * height * drawn[3]) @ scaling(
         x, y
     )
+
+
+def random_part(image: tf.Tensor, least: float, seed: tf.Tensor) -> tf.Tensor:
+    """Returns a random part of an image, as `transforms` crops, in whole pixels.
+
+    Args:
+        image: uint8 [height, width, channels].
+        least: Least area of the part, as a fraction.
+        seed: int32 [2].
+    """
+    drawn = tf.unstack(2 * uniform(seed[tf.newaxis], [4])[0] - 1)
+    height, width, _ = tf.unstack(tf.shape(image))
+    whole = [tf.cast(side, tf.float32) for side in (height, width)]
+    x, y = _crop_sides(least, *whole, *drawn[:2])
+    rows, columns = (
+        tf.maximum(tf.cast(tf.round(part * side), tf.int32), 1)
+        for part, side in zip((y, x), whole, strict=True)
+    )
+    top, left = (
+        tf.cast(tf.round(tf.cast(spare, tf.float32) * (place + 1) / 2), tf.int32)
+        for spare, place in ((height - rows, drawn[3]), (width - columns, drawn[2]))
+    )
+    return image[top : top + rows, left : left + columns]
+
+
+def _crop_sides(
+    least: float, height: Any, width: Any, area: tf.Tensor, ratio: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns width and height of crops, as fractions, for two numbers from -1 to 1."""
+    area = least + (1 - least) * (area + 1) / 2
+    ratio = tf.exp(_LOG_ASPECT * ratio)
+    x = tf.minimum(tf.sqrt(area * ratio * height / width), 1.0)
+    return x, tf.minimum(tf.sqrt(area / ratio * width / height), 1.0)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import tensorflow as tf
 
 from architectures.pretrained import Preprocessing
 from pipelines.image.decoding import on_white, upright
 
+# From an image, uint8 [..., height, width, channels], to a part of it.
+Part = Callable[[tf.Tensor], tf.Tensor]
 # The whole image, bilinear.
 WHOLE = Preprocessing()
 _METHODS = {
@@ -22,7 +26,12 @@ _METHODS = {
 _OVERSHOOTING = ("bicubic", "lanczos")
 
 
-def resize(image: tf.Tensor, shape: tuple[int, int, int], how: Preprocessing = WHOLE) -> tf.Tensor:
+def resize(
+    image: tf.Tensor,
+    shape: tuple[int, int, int],
+    how: Preprocessing = WHOLE,
+    part: Part | None = None,
+) -> tf.Tensor:
     """Resizes images to `shape`, with antialiasing; images of that shape stay as they are.
 
     Args:
@@ -31,10 +40,13 @@ def resize(image: tf.Tensor, shape: tuple[int, int, int], how: Preprocessing = W
         how: Interpolation, and the share of the image that is kept: with one, the image is resized
             until its middle, of the shape, is that share, as torchvision's Resize and CenterCrop
             do; without, the whole image is squeezed into the shape.
+        part: Takes another part of the image, which is squeezed into the shape.
 
     Returns:
         uint8 [..., *shape].
     """
+    if part:
+        image, how = part(image), replace(how, crop_share=0.0)
     if image.shape[-3:] == shape:
         return image
     size = _before_crop(image, shape, how.crop_share) if how.crop_share else shape[:2]
@@ -80,10 +92,20 @@ def decode(
 
 
 def decode_file(
-    encoded: tf.Tensor, shape: tuple[int, int, int], how: Preprocessing = WHOLE
+    encoded: tf.Tensor,
+    shape: tuple[int, int, int],
+    how: Preprocessing = WHOLE,
+    part: Part | None = None,
 ) -> tf.Tensor:
-    """Decodes a PNG, JPEG, GIF or BMP string [] to uint8 [*shape]: upright, on white, resized."""
-    return resize(on_white(upright(encoded), shape[-1]), shape, how)
+    """Decodes a PNG, JPEG, GIF or BMP string [] to uint8 [*shape]: upright, on white, resized.
+
+    Args:
+        encoded: string [].
+        shape: (height, width, channels) of the result.
+        how: Crop and interpolation.
+        part: Takes another part of the image.
+    """
+    return resize(on_white(upright(encoded), shape[-1]), shape, how, part)
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:

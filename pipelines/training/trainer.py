@@ -99,9 +99,9 @@ def fit(
 ) -> Network:
     """Trains a built network and returns it in float32.
 
-    With `patience`, its weights are those of the epoch with the best `monitor`. With
-    `average`, they are averages, of that epoch if there is patience too; validation after each
-    epoch already uses the averages, so its values are those of the weights that are kept.
+    With `keep` best, or `patience`, its weights are those of the epoch with the best `monitor`.
+    With `average`, they are averages, of that epoch if it is chosen; validation after each epoch
+    already uses the averages, so its values are those of the weights that are kept.
 
     Args:
         task: The task.
@@ -233,7 +233,7 @@ class Session:
                 shuffle=False,  # The batches come shuffled.
                 verbose=0,
             )
-        if stopping:
+        if stopping and stopping.restore_best_weights:
             kept = "averaged weights" if recipe.optimizer.average else "weights"
             best = stopping.best_epoch + 1
             watched = monitor.monitor(self.task, data)
@@ -272,9 +272,12 @@ class Session:
         )
         if sample := self.task.sampler(self.network, data):
             callbacks.append(Samples(self.log, sample))
-        if recipe.patience:
+        if recipe.patience or recipe.keep == "best":
             stopping = keras.callbacks.EarlyStopping(
-                watched.name, patience=recipe.patience, mode=watched.mode, restore_best_weights=True
+                watched.name,
+                patience=recipe.patience or recipe.epochs,  # The latter is never reached.
+                mode=watched.mode,
+                restore_best_weights=recipe.keep != "last",
             )
             callbacks.append(stopping)
         callbacks += diagnosis.callbacks(self.task, self.network, fitted, data, self.log)

@@ -70,6 +70,7 @@ COMMON = {
         epochs=st.integers(1, 1000),
         batch_size=st.integers(1, 4096),
         patience=st.integers(0, 99),
+        keep=st.sampled_from(["auto", "best", "last"]),
         precision=st.sampled_from(["float32", "mixed_bfloat16", "mixed_float16"]),
         seed=st.integers(0, 2**31 - 1),
         monitor=TEXT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -195,6 +196,49 @@ def test_a_mistake_ends_with_code_2_and_one_sentence(arguments, message, workpla
     assert re.fullmatch(rf"error: {message}\n", shown.err)
     assert shown.out == ""
     assert list(workplace.iterdir()) == [], "nothing is written before the config is checked"
+
+
+SEVERAL = {
+    "cluster": {"worker": ["localhost:1", "localhost:2"]},
+    "task": {"type": "worker", "index": 0},
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "workers", "message"),
+    [
+        (
+            "image_classification --strategy multi_worker --seeds 2",
+            True,
+            "--seeds does not go with several workers: train each seed by itself",
+        ),
+        (
+            "image_classification --on_nan restore",
+            True,
+            "--on_nan restore does not go with several workers",
+        ),
+        *(
+            (
+                f"sweep image_classification --space space.yaml{strategy}",
+                workers,
+                "a trial of a sweep trains on one machine: leave out .* on each machine",
+            )
+            for strategy, workers in (
+                ("", True),
+                (" --strategy multi_worker", True),
+                (" --strategy multi_worker", False),
+            )
+        ),
+    ],
+)
+def test_what_several_workers_cannot_do_is_one_sentence(
+    arguments, workers, message, workplace, capsys, monkeypatch
+):
+    (workplace / "space.yaml").write_text("batch_size: [8, 16]")
+    monkeypatch.setenv("TF_CONFIG", json.dumps(SEVERAL) if workers else "")
+    assert main(arguments.split()) == 2
+    assert re.fullmatch(rf"error: {message}\n", capsys.readouterr().err)
+    assert [each.name for each in workplace.iterdir()] == ["space.yaml"]
 
 
 @pytest.mark.parametrize(

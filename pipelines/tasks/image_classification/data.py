@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,9 +20,14 @@ from pipelines.image import files, splits
 from pipelines.image import weights as pretrained
 from pipelines.image.config import ImageConfig
 from pipelines.image.examples import contents_of_images, image_shape
-from pipelines.image.preprocessing import WHOLE, resize
+from pipelines.image.geometry import random_part
+from pipelines.image.preprocessing import WHOLE, Part, resize
 from pipelines.image.weights import Weights
+from pipelines.stateless import epoch_seeds, stream
 from pipelines.tasks.image_classification import own
+
+# Of the random numbers of crops; the augmentation of batches has those below.
+_STREAM = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,6 +42,8 @@ class LabeledImages(Dataset):
         labels: By split, the labels of a user's own files, int64 [examples], in the order of the
             examples; nothing for other data sets.
         original_sizes: By split, (height, width) of a user's own files, int64 [examples, 2].
+        crops: From the number of an epoch to training examples that are random parts of the
+            original images; None where they are augmented from `train`, whose size they have.
     """
 
     image_shape: tuple[int, int, int]
@@ -44,6 +52,11 @@ class LabeledImages(Dataset):
     weights: Weights | None = None
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     original_sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    crops: Callable[[Any], tf.data.Dataset] | None = None
+
+    def epoch(self, number: Any) -> tf.data.Dataset:
+        """Returns the training examples of an epoch, where they are cropped at random."""
+        return self.crops(number) if self.crops else self.train
 
     def contents(self, split: str) -> Iterator[Content]:
         return contents_of_images(
@@ -67,9 +80,13 @@ def load(config: ImageConfig) -> LabeledImages:
     how = weights.preprocessing if weights else WHOLE
     shape = image_shape(source.builder, image, config.image_size or how.size)
 
-    def example(features: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        return resize(features[image], shape, how), features[label]
+    def example(
+        features: dict[str, tf.Tensor], part: Part | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return resize(features[image], shape, how, part), features[label]
 
+    resized = source.builder.info.features[image].shape[:2] != shape[:2]
+    crops = _crops(config, source.read("train"), example) if resized else None
     return LabeledImages(
         **source.identity(),
         sizes=source.sizes(),
@@ -78,7 +95,8 @@ def load(config: ImageConfig) -> LabeledImages:
         preprocessing=how,
         weights=weights,
         notes=tuple(pretrained.notes(weights, names, segments=False)),
-        example_bytes=math.prod(shape),
+        example_bytes=None if crops else math.prod(shape),
+        crops=crops,
         **{
             split: source.read(split).map(example, num_parallel_calls=tf.data.AUTOTUNE)
             for split in SPLITS
@@ -100,12 +118,19 @@ def _own(path: Path, config: ImageConfig) -> LabeledImages:
         [file for split in SPLITS for file in images[split]], config.image_size or how.size
     )
 
-    @tf.function  # Traced once for all splits.
     def example(
-        path: tf.Tensor, by_graph: tf.Tensor, label: tf.Tensor
+        path: tf.Tensor, by_graph: tf.Tensor, label: tf.Tensor, part: Part | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        return files.read(path, by_graph, shape, how), label
+        return files.read(path, by_graph, shape, how, part), label
 
+    of_split = tf.function(example)  # Traced once for all splits.
+    read = {
+        split: tf.data.Dataset.from_tensor_slices((*files.columns(images[split]), labels[split]))
+        for split in SPLITS
+    }
+    sizes = {split: files.sizes(images[split]) for split in SPLITS}
+    resized = np.any(sizes["train"] != shape[:2])
+    crops = _crops(config, read["train"], example) if resized else None
     return LabeledImages(
         **loading.own_identity(path, found.digest, config.max_examples),
         sizes={split: len(images[split]) for split in SPLITS},
@@ -114,17 +139,43 @@ def _own(path: Path, config: ImageConfig) -> LabeledImages:
         preprocessing=how,
         weights=weights,
         labels=labels,
-        original_sizes={split: files.sizes(images[split]) for split in SPLITS},
-        example_bytes=math.prod(shape),
+        original_sizes=sizes,
+        example_bytes=None if crops else math.prod(shape),
+        crops=crops,
         notes=(*found.notes, *pretrained.notes(weights, found.class_names, segments=False)),
         left_out=found.left_out,
         **{
-            split: tf.data.Dataset.from_tensor_slices(
-                (*files.columns(images[split]), labels[split])
-            ).map(example, num_parallel_calls=tf.data.AUTOTUNE)
+            split: read[split].map(of_split, num_parallel_calls=tf.data.AUTOTUNE)
             for split in SPLITS
         },
     )
+
+
+def _crops(
+    config: ImageConfig, examples: tf.data.Dataset, prepare: Callable[..., Any]
+) -> Callable[[Any], tf.data.Dataset] | None:
+    """Returns what `LabeledImages.crops` is; None if no crops are chosen.
+
+    A crop of the resized image would be blurred: it would be enlarged after it was made smaller.
+
+    Args:
+        config: The choices.
+        examples: Original examples.
+        prepare: From an original example, and the part of its image to take, to an example.
+    """
+    least = config.augmentation.crop
+    if not least:
+        return None
+
+    def of_epoch(number: Any) -> tf.data.Dataset:
+        def cropped(index: tf.Tensor, example: Any) -> Any:
+            seeds = stream(epoch_seeds(config.recipe.seed, number, index[tf.newaxis]), _STREAM)
+            parts = example if isinstance(example, tuple) else (example,)
+            return prepare(*parts, lambda image: random_part(image, least, seeds[0]))
+
+        return examples.enumerate().map(cropped, num_parallel_calls=tf.data.AUTOTUNE)
+
+    return of_epoch
 
 
 def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:

@@ -18,6 +18,7 @@ Any set of labeled images works: `--dataset fashion_mnist` (a TFDS name), `--dat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -77,7 +78,10 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
         return scale(inputs)
 
     def augment(self, data: LabeledImages) -> Augment | None:
-        return of_labeled_images(self.config.augmentation, len(data.class_names))
+        options = self.config.augmentation
+        if data.crops:  # The examples are crops already.
+            options = replace(options, crop=0.0)
+        return of_labeled_images(options, len(data.class_names))
 
     def postprocess(self, outputs: tf.Tensor, data: LabeledImages) -> dict[str, tf.Tensor]:
         return classification.probabilities(outputs)

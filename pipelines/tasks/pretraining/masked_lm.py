@@ -136,7 +136,8 @@ def sampler(model: keras.Model, data: Segments) -> Callable[[], str]:
     original = data.raw("validation")["original"]
 
     def sample() -> str:
-        logits = np.asarray(model.predict_on_batch(batch)["masked_lm"])
+        # Keras' own predict_on_batch would answer once for each device of a strategy.
+        logits = model(batch, training=False)["masked_lm"].numpy()
         texts = []
         for row, tokens in zip(rows, logits.argmax(-1), strict=True):
             masked = target["masked_lm"][row]

@@ -205,11 +205,12 @@ def test_a_random_crop_has_the_area_that_is_chosen():
 
 def test_the_operations_of_rand_augment_do_what_they_are_named_after():
     image = tf.constant(noise(1, channels=3)[0] * 0.5 + 0.25)
-    strengths, change = (-0.8, 0.8), color.pixel_changes()
+    strengths = (-0.8, 0.8)
 
     def apply(name: str, strength: float) -> np.ndarray:
         which = tf.constant([[color.OPERATIONS.index(name)]])
-        return change(image[tf.newaxis], which, tf.constant([[strength]]))[0].numpy()
+        by = tf.constant([[strength]])
+        return color.change_pixels(image[tf.newaxis], which, by)[0].numpy()
 
     before = image.numpy()
     for name in ("identity", "rotate", "translate_y"):
@@ -217,6 +218,11 @@ def test_the_operations_of_rand_augment_do_what_they_are_named_after():
     stretched = apply("auto_contrast", 0.5)
     np.testing.assert_allclose(stretched.min((0, 1)), 0, atol=1e-5)
     np.testing.assert_allclose(stretched.max((0, 1)), 1, atol=1e-5)
+    for name in ("auto_contrast", "equalize"):
+        even = tf.fill([1, 4, 4, 3], 0.4)
+        which = tf.constant([[color.OPERATIONS.index(name)]])
+        found = color.change_pixels(even, which, tf.constant([[0.5]]))
+        np.testing.assert_allclose(found, even, atol=1 / 255)
     even = np.histogram(apply("equalize", 0.5), 4, (0, 1))[0]
     assert even.min() > 0.8 * even.max()
     np.testing.assert_allclose(

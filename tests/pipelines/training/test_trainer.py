@@ -134,16 +134,23 @@ def mislabeled(split: tf.data.Dataset) -> tf.data.Dataset:
     return split.map(lambda image, label: (image, (label + 1) % 3))
 
 
-def test_early_stopping_restores_the_best_weights():
+@pytest.mark.parametrize(
+    ("patience", "keep", "best"),
+    [(2, "auto", True), (2, "last", False), (0, "best", True), (0, "auto", False)],
+)
+def test_training_may_stop_early_and_keep_the_best_weights(patience, keep, best):
     # On wrong labels, the validation loss grows as the network learns the right ones.
     data = samples.striped()
     data = replace(data, validation=mislabeled(data.validation))
     optimizer = Optimizer(learning_rate=0.02)
-    task = classification(Recipe(epochs=9, batch_size=5, patience=2, optimizer=optimizer))
+    recipe = Recipe(epochs=7, batch_size=5, patience=patience, keep=keep, optimizer=optimizer)
+    task = classification(recipe)
     model, record = fit(task, data)
     losses = record.curves["val_loss"]
-    assert len(losses) == losses.index(min(losses)) + 1 + 2 < 9
-    assert score(task, model, data)["log_loss"] == pytest.approx(min(losses), rel=1e-4)
+    lowest = losses.index(min(losses)) + 1
+    assert lowest < len(losses) == (lowest + patience if patience else 7)
+    kept = min(losses) if best else losses[-1]
+    assert score(task, model, data)["log_loss"] == pytest.approx(kept, rel=1e-4)
 
 
 @pytest.mark.parametrize("patience", [0, 2])
