@@ -163,6 +163,12 @@ def compare(runs: Sequence[ComparedRun]) -> Comparison:
     scores = {name: [run.scores.get(name) for run in runs] for name in names}
     differences, notes = [], _notes(runs)
     reference, *others = runs
+    if not reference.resamples:
+        notes.append(
+            f"no differences from run {reference.title}, which has not kept its scores on "
+            "resamples of test"
+        )
+        others = []
     for run in others:
         reason = _incomparable(run, reference)
         if reason:
@@ -189,12 +195,11 @@ def _notes(runs: Sequence[ComparedRun]) -> list[str]:
 
 def _incomparable(run: ComparedRun, reference: ComparedRun) -> str:
     """Returns why there are no differences of two runs, in a sentence; "" if there are."""
-    for each in (reference, run):
-        if not each.resamples:
-            return (
-                f"no differences of runs {reference.label} and {run.label}: {each.title} has not "
-                "kept its scores on resamples of test"
-            )
+    if not run.resamples:
+        return (
+            f"no differences of runs {reference.label} and {run.label}: {run.title} has not kept "
+            "its scores on resamples of test"
+        )
     one, other = reference.resamples, run.resamples
     if one["digest"] != other["digest"]:
         return (

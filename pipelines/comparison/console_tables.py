@@ -33,7 +33,7 @@ def show(comparison: Comparison, console: Console) -> None:
         return
     for runs in _blocks(comparison.runs, console.width):
         console.print()
-        console.print(_table("parameter", runs, comparison.parameters, _parameter, str))
+        console.print(_table("parameter", runs, comparison.parameters, words.parameter, str))
 
 
 def _runs(comparison: Comparison) -> Table:
@@ -82,11 +82,6 @@ def _differences(comparison: Comparison) -> Table:
 def _score(run: ComparedRun, name: str) -> str:
     bounds = words.interval(run.intervals.get(name))
     return words.score(run, name) + (f"\n{bounds}" if bounds else "")
-
-
-def _parameter(run: ComparedRun, name: str) -> str:
-    value = run.parameters.get(name)
-    return words.MISSING if value is None else value
 
 
 def _blocks(runs: Sequence[ComparedRun], width: int) -> Iterator[Sequence[ComparedRun]]:

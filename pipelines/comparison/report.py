@@ -23,12 +23,13 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; }
 thead th { background: var(--head); white-space: nowrap; }
-tbody th { font-weight: 500; position: sticky; left: 0; background: var(--back); max-width: 14rem;
-  overflow-wrap: anywhere; }
+tbody th { font-weight: 500; position: sticky; left: 0; background: var(--back); min-width: 8rem;
+  max-width: 14rem; overflow-wrap: anywhere; }
 td { overflow-wrap: anywhere; min-width: 6rem; max-width: 22rem; }
 td small { display: block; color: var(--soft); white-space: nowrap; }
 .swatch { display: inline-block; width: .8em; height: .8em; border-radius: 50%;
   margin-right: .4em; }
+.run { display: inline-block; }
 .curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; }
 svg { width: 100%; height: auto; max-width: 36rem; display: block; }
 """
@@ -135,13 +136,12 @@ def _score(run: ComparedRun, name: str) -> str:
 
 
 def _parameter(run: ComparedRun, name: str) -> str:
-    value = run.parameters.get(name)
-    return words.MISSING if value is None else escape(value)
+    return escape(words.parameter(run, name))
 
 
 def _legend(runs: Sequence[ComparedRun], drawn: Sequence[str]) -> str:
     return " ".join(
-        f" <span>{_swatch(color)}{escape(run.title)}</span>"
+        f" <span class=run>{_swatch(color)}{escape(run.title)}</span>"
         for run, color in zip(runs, drawn, strict=True)
     )
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pipelines.comparison.comparison import ComparedRun, Difference
 
 MISSING = "–"
+# Characters of a commit.
+_COMMIT = 10
 
 
 def number(value: float | None) -> str:
@@ -39,6 +41,14 @@ def interval(bounds: tuple[float, float] | None, *, sign: bool = False) -> str:
 def metric(name: str) -> str:
     """Returns the name of a score or a curve in words."""
     return name.replace("_", " ").replace("val ", "validation ").replace("train ", "training ")
+
+
+def parameter(run: ComparedRun, name: str) -> str:
+    """Returns a run's parameter; a commit is as long as Git shows it."""
+    value = run.parameters.get(name)
+    if value is None:
+        return MISSING
+    return value[:_COMMIT] if name == "code.commit" else value or "(empty)"
 
 
 def started(run: ComparedRun) -> str:

@@ -35,6 +35,7 @@ class State:
         averaged: Whether the model holds the averages of its weights, as during validation.
         restores: How often training has gone back to a checkpoint with a lower learning rate.
         variables: What the model's variables are, by which another network is recognized.
+        diagnosis: State of the look inside of the network, if there is one.
     """
 
     epoch: int = 0
@@ -45,6 +46,7 @@ class State:
     averaged: bool = False
     restores: int = 0
     variables: Sequence[str] = ()
+    diagnosis: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def place(self) -> str:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import keras
@@ -21,37 +23,24 @@ from rich.text import Text
 from pipelines import progress
 from pipelines.config import Config
 from pipelines.datasets.dataset import Dataset
+from pipelines.errors import DivergenceError
 from pipelines.task import Network, Task
 from pipelines.training import batching, diagnosis_figures, patterns
 from pipelines.training.callbacks import Log
+from pipelines.training.cluster import workers_of
+from pipelines.training.pace import Pace
 from pipelines.training.patterns import Finding, Series
 from pipelines.training.probe import Probe
+from pipelines.training.record import ACTIVATION_VALUES, MEASURED, WEIGHT_VALUES, Record
 
-# Steps between two probes, each of which takes about two steps' time.
+# Steps between two probes at least, unless the interval is chosen.
 _INTERVAL = 50
 # Probes of a long run at most, unless the interval is chosen.
 _MAX_PROBES = 200
 # Layers whose values are metrics of the run; figures and the table have all of them.
 _MAX_LAYERS = 16
-
-
-@dataclass
-class Record:
-    """What was measured so far, a value for each probe; see `Measured` and `Series`."""
-
-    steps: list[int] = field(default_factory=list)
-    gradient_norm: list[np.ndarray] = field(default_factory=list)
-    weight_norm: list[np.ndarray] = field(default_factory=list)
-    update_ratio: list[np.ndarray] = field(default_factory=list)
-    mean: list[np.ndarray] = field(default_factory=list)
-    deviation: list[np.ndarray] = field(default_factory=list)
-    saturation: list[np.ndarray] = field(default_factory=list)
-    dead_units: list[np.ndarray] = field(default_factory=list)
-    over_time: dict[str, list[np.ndarray]] = field(default_factory=dict)
-
-
-WEIGHT_VALUES = ("gradient_norm", "weight_norm", "update_ratio")
-ACTIVATION_VALUES = ("mean", "deviation", "saturation", "dead_units")
+# Seconds between two times of logging at least, within an epoch.
+_SECONDS = 60.0
 
 
 def interval(chosen: bool | int, steps: int) -> int:
@@ -66,9 +55,9 @@ def interval(chosen: bool | int, steps: int) -> int:
     return int(chosen)
 
 
-def callbacks(
+def diagnosis(
     task: Task, network: Network, fitted: keras.Model, data: Dataset, log: Log
-) -> list[keras.callbacks.Callback]:
+) -> Diagnosis | None:
     """Returns the callback that looks inside of a network, if its config asks for it.
 
     Args:
@@ -80,11 +69,30 @@ def callbacks(
     """
     config, recipe = task.config, task.config.recipe
     if not config.diagnose:
-        return []
+        return None
     steps = batching.steps_per_epoch(data, recipe.batch_size)
     probe = Probe(network.model, fitted, next(iter(batching.training_batches(task, data))))
-    every, known = interval(config.diagnose, recipe.epochs * steps), network.hyperparameters
-    return [Diagnosis(probe, log, config, every=every, steps=steps, hyperparameters=known)]
+    # Several workers have to look at the same steps.
+    alone = len(workers_of(config.strategy).workers) == 1
+    pace = Pace(
+        interval(config.diagnose, recipe.epochs * steps), grows=config.diagnose is True and alone
+    )
+    known = network.hyperparameters
+    return Diagnosis(probe, log, config, pace=pace, steps=steps, hyperparameters=known)
+
+
+@contextmanager
+def concluded(
+    callbacks: Sequence[keras.callbacks.Callback], *, at_divergence: bool
+) -> Iterator[None]:
+    """Concludes diagnoses if the training in its body ends by a divergence."""
+    try:
+        yield
+    except DivergenceError:
+        for one in callbacks:
+            if isinstance(one, Diagnosis) and at_divergence:
+                one.conclude()
+        raise
 
 
 class Diagnosis(keras.callbacks.Callback):
@@ -101,19 +109,19 @@ class Diagnosis(keras.callbacks.Callback):
         log: Log,
         config: Config,
         *,
-        every: int,
+        pace: Pace,
         steps: int,
         hyperparameters: Mapping[str, Any],
     ) -> None:
-        """Takes the steps between two probes, those of an epoch, and hyperparameters."""
+        """Takes when to probe, the steps of an epoch, and the network's hyperparameters."""
         super().__init__()
-        self._probe, self._log, self._config, self._every = probe, log, config, every
+        self._probe, self._log, self._config, self._pace = probe, log, config, pace
         self._hyperparameters = hyperparameters
         self.findings: dict[str, Finding] = {}
         self.record = Record()
-        self._steps, self._done, self._next, self._logged = steps, 0, -1, 0
+        self._steps, self._done, self._logged, self._time = steps, 0, 0, time.monotonic()
         self._before: Any = None
-        self._updates = 0
+        self._updates = self._last = 0
         self._dead: list[list[np.ndarray]] = []
         self._epochs: dict[str, list[float]] = {}
 
@@ -122,14 +130,76 @@ class Diagnosis(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         step = self._done + batch
-        if self._next < 0:  # A training that is resumed goes on with the multiples of the interval.
-            self._next = -(-step // self._every) * self._every
-        if step < self._next or self._before is not None:
+        self._last = step + 1
+        if self._pace.begins(step, busy=self._before is not None):
+            self._updates = self._iterations()  # Waits for the device, so that the time is right.
+            with self._pace.looking():
+                self._look(step)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._pace.ends(self._done + batch)
+        if self._before is None:
             return
-        self._next = step - step % self._every + self._every
+        # With accumulated gradients most steps change nothing; Keras may take several in one call.
+        updates = self._iterations() - self._updates
+        if not updates:
+            return
+        with self._pace.looking():
+            self.record.update_ratio[-1] = self._probe.update_ratio(self._before) / updates
+        self._before = None
+        self._pace.looked()
+        # Values of an epoch that is repeated would be there twice.
+        repeats = self._config.recipe.on_nan == "restore"
+        if time.monotonic() - self._time > _SECONDS and not repeats:
+            self._log_new()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        for name, value in (logs or {}).items():
+            self._epochs.setdefault(name, []).append(float(value))
+        rate = float(self.model.optimizer.learning_rate)
+        self._epochs.setdefault("learning_rate", []).append(rate)
+        self._log_new()
+        self._recognize()
+
+    def conclude(self) -> None:
+        """Looks a last time at a network whose training has diverged, and logs everything."""
+        if self._last not in self.record.steps:
+            self._look(self._last)
+        self._before = None
+        self._recognize()
+        self.on_train_end()
+
+    def state(self) -> tuple[dict[str, Any], list[np.ndarray]]:
+        """Returns what a checkpoint keeps: values for JSON, and arrays."""
+        values = {
+            "every": self._pace.every,
+            "logged": self._logged,
+            "epochs": self._epochs,
+            "over_time": list(self.record.over_time),
+            "units": [len(units) for units in self._dead[-1]] if self._dead else [],
+            "findings": [asdict(finding) for finding in self.findings.values()],
+        }
+        dead = [np.concatenate([np.zeros(0, bool), *units]) for units in self._dead]
+        return values, [*self.record.arrays(), *dead]
+
+    def restore(self, values: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> None:
+        """Goes on from what `state` has returned."""
+        names = values["over_time"]
+        self.record = Record.of(arrays, names)
+        ends = np.cumsum(values["units"])[:-1]
+        self._dead = [np.split(units, ends) for units in arrays[Record.count(names) :]]
+        self._pace.every, self._logged = values["every"], values["logged"]
+        self._epochs = {name: list(numbers) for name, numbers in values["epochs"].items()}
+        self.findings = {
+            one["pattern"]: Finding(one["pattern"], one["sentence"], tuple(one["cures"]))
+            for one in values["findings"]
+        }
+
+    def _look(self, step: int) -> None:
+        """Measures what there is to measure before a step."""
         measured, record = self._probe.measure(), self.record
         record.steps.append(step)
-        for name in ("gradient_norm", "weight_norm", "mean", "deviation", "saturation"):
+        for name in MEASURED:
             getattr(record, name).append(np.asarray(getattr(measured, name), np.float64))
         # Until the next update has been seen.
         record.update_ratio.append(np.full(len(self._probe.weight_rows), np.nan))
@@ -138,23 +208,9 @@ class Diagnosis(keras.callbacks.Callback):
         self._dead = [*self._dead[1 - patterns.LASTING :], measured.dead]
         for name, norms in measured.over_time.items():
             record.over_time.setdefault(name, []).append(norms)
-        self._before, self._updates = self._probe.weights(), self._iterations()
+        self._before = self._probe.weights()
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        if self._before is None:
-            return
-        # With accumulated gradients most steps change nothing; Keras may take several in one call.
-        updates = self._iterations() - self._updates
-        if updates:
-            self.record.update_ratio[-1] = self._probe.update_ratio(self._before) / updates
-            self._before = None
-            self._log_new()
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        for name, value in (logs or {}).items():
-            self._epochs.setdefault(name, []).append(float(value))
-        rate = float(self.model.optimizer.learning_rate)
-        self._epochs.setdefault("learning_rate", []).append(rate)
+    def _recognize(self) -> None:
         for finding in patterns.recognize(self._series(), self._config, self._hyperparameters):
             if finding.pattern not in self.findings:
                 self.findings[finding.pattern] = finding
@@ -192,7 +248,7 @@ class Diagnosis(keras.callbacks.Callback):
             ]
         lines += [
             "",
-            f"{len(record.steps)} probes, one every {self._every} steps, of "
+            f"{len(record.steps)} probes, one every {self._pace.every} steps at the end, of "
             f"{len(self._probe.weight_rows)} layers with weights and "
             f"{len(self._probe.activation_rows)} with activations. `diagnosis/values.csv` has all "
             "values; the heat maps are among the figures.",
@@ -238,8 +294,9 @@ class Diagnosis(keras.callbacks.Callback):
         """Logs the probes that are complete and not logged yet, all in one go."""
         complete = len(self.record.steps) - (self._before is not None)
         new = range(self._logged, complete)
-        self._log.steps({self.record.steps[index]: self._metrics(index) for index in new})
-        self._logged = complete
+        with self._pace.logging(len(new)):
+            self._log.steps({self.record.steps[index]: self._metrics(index) for index in new})
+        self._logged, self._time = complete, time.monotonic()
 
     def _metrics(self, index: int) -> dict[str, float]:
         """Returns the metrics of a probe: of the whole network, and of evenly spread layers."""

@@ -1,8 +1,9 @@
 """Patterns of trainings that go wrong, recognized in what probes measured, with their usual cures.
 
 Thresholds are far from what sound trainings show, and a pattern of gradients or activations has to
-last for three probes in succession: a warning should be worth reading. They are no law; the heat
-maps of the run show the rest.
+last for three probes in succession: a warning should be worth reading. What a training may have
+and learn all the same, as an LSTM whose gates begin by forgetting, is a pattern only where the loss
+does not fall. Thresholds are no law; the heat maps of the run show the rest.
 """
 
 from __future__ import annotations
@@ -23,11 +24,16 @@ _VANISHING, _EXPLODING = 1e-4, 1e2
 _VANISHING_IN_TIME = 1e-6
 # The norm of the gradient over that of the weights; and over its own median so far.
 _LARGE_GRADIENT, _GROWN_GRADIENT = 100.0, 1000.0
-_DEAD, _SATURATED = 0.5, 0.5
+# One that has grown from next to nothing to a usual size, relative to the weights, is none.
+_USUAL_GRADIENT = 1.0
+# Fractions of dead or saturated units: in a training that does not learn, and in any.
+_MANY, _MOST = 0.5, 0.9
 # Epochs that a plateau, or a rise of the validation loss, lasts: this many and this fraction.
 _EPOCHS, _FRACTION = 3, 0.2
-# Relative fall of the training loss below which it is a plateau; rise of the validation loss.
-_FALL, _RISE = 0.01, 0.1
+# Relative fall of the training loss since then, and in all, below which it is a plateau.
+_FALL, _FALL_IN_ALL = 0.01, 0.1
+# Rise of the validation loss from its lowest value, relative to that, and to the fall before.
+_RISE = 0.1
 
 
 @dataclass(frozen=True)
@@ -153,9 +159,9 @@ def _exploding(series: Series, cures: Cures) -> Iterator[Finding]:
     flow = _flow(series)[-LASTING:]
     if (relative > _LARGE_GRADIENT).all():
         what = f"the gradient is {relative[-1]:.0f} times as large as the weights"
-    elif (last > _GROWN_GRADIENT * before).all():
-        what = f"the gradient has grown {last[-1] / before:.0f}-fold"
-    elif (flow > _EXPLODING).all():
+    elif (last > _GROWN_GRADIENT * before).all() and (relative > _USUAL_GRADIENT).all():
+        what = f"the gradient has grown {last[-1] / before:,.0f}-fold"
+    elif (flow > _EXPLODING).all() and not _learns(series, cures):
         what = f"the gradient of the first layers is {flow[-1]:,.0f} times that of the last ones"
     else:
         return
@@ -179,6 +185,8 @@ def _vanishing(series: Series, cures: Cures) -> Iterator[Finding]:
 
 
 def _vanishing_in_time(series: Series, cures: Cures) -> Iterator[Finding]:
+    if _learns(series, cures):
+        return
     for name, norms in series.over_time.items():
         ratios = time_ratios(norms)[-LASTING:]
         if len(ratios) == LASTING and (ratios < _VANISHING_IN_TIME).all():
@@ -201,7 +209,7 @@ def _dead(series: Series, cures: Cures) -> Iterator[Finding]:
         return
     worst = int(np.argmax(series.lasting_dead))
     fraction = series.lasting_dead[worst]
-    if fraction < _DEAD:
+    if fraction < (_MOST if _learns(series, cures) else _MANY):
         return
     name = list(series.activations)[worst]
     sentence = (
@@ -216,8 +224,9 @@ def _saturated(series: Series, cures: Cures) -> Iterator[Finding]:
     if len(series.steps) < LASTING:
         return
     last = series.saturation[-LASTING:]
+    many = _MOST if _learns(series, cures) else _MANY
     for place, (name, activation) in enumerate(series.activations.items()):
-        if activation in ("tanh", "sigmoid", "softsign") and (last[:, place] > _SATURATED).all():
+        if activation in ("tanh", "sigmoid", "softsign") and (last[:, place] >= many).all():
             sentence = (
                 f"{last[-1, place]:.0%} of the outputs of {name} are where {activation} is flat at "
                 f"step {series.steps[-1]}"
@@ -235,8 +244,8 @@ def _plateau(series: Series, cures: Cures) -> Iterator[Finding]:
         return
     peak = cures.config.recipe.optimizer.learning_rate
     fallen = losses[-lasting - 1] - losses[-lasting:].min()
-    # Where the learning rate has come down, or most of the loss is gone, training is over.
-    if fallen > _FALL * abs(losses[-lasting - 1]) or losses[-1] < 0.5 * losses[0]:
+    # Where the loss has come down before, or the learning rate has, training is over.
+    if fallen > _FALL * abs(losses[-lasting - 1]) or losses[-1] < (1 - _FALL_IN_ALL) * losses[0]:
         return
     if len(rates) and rates[-lasting] < 0.1 * peak:
         return
@@ -262,7 +271,9 @@ def _overfitting(series: Series, cures: Cures) -> Iterator[Finding]:
     lasting = max(_EPOCHS, int(_FRACTION * cures.config.recipe.epochs))
     best = int(np.argmin(validation))
     since = len(validation) - 1 - best
-    rising = (validation[-lasting:] > (1 + _RISE) * validation[best]).all()
+    # A loss that is nearly zero may double without a meaning.
+    least = _RISE * max(validation[best], validation[0] - validation[best])
+    rising = (validation[-lasting:] > validation[best] + least).all()
     if since < lasting or not rising or not training[-1] < training[best]:
         return
     sentence = (
@@ -277,6 +288,14 @@ def _overfitting(series: Series, cures: Cures) -> Iterator[Finding]:
     if isinstance(dropout, float) and dropout < 0.5:
         options.append(f"--model.dropout {min(0.5, dropout + 0.2):g}")
     yield Finding("overfitting", sentence, (*options, *cures.augmentation()))
+
+
+def _learns(series: Series, cures: Cures) -> bool:
+    """Returns whether the training loss falls, or may fall, after the first of several epochs."""
+    losses = series.epochs.get("loss", ())
+    if len(losses) < min(2, cures.config.recipe.epochs):
+        return True
+    return len(losses) > 1 and losses[-1] < (1 - _FALL_IN_ALL) * losses[0]
 
 
 def time_ratios(norms: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from pipelines.errors import DivergenceError
 from pipelines.training.checkpoints import Checkpoint, Checkpoints, State
+from pipelines.training.diagnosis import Diagnosis
 
 # Writing checkpoints takes at most this fraction of a training's time, but for chosen ones.
 _COST = 0.02
@@ -23,15 +24,17 @@ _STOPPING = ("wait", "best", "best_epoch")
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Those callbacks of Keras whose state belongs to a training's.
+    """Those callbacks whose state belongs to a training's.
 
     Attributes:
         stopping: Keeps the best weights, and stops when there are no better ones; or none.
         averaging: Swaps the averages of weights in and out; or none.
+        diagnosis: Looks inside of the network; or none.
     """
 
     stopping: keras.callbacks.EarlyStopping | None
     averaging: keras.callbacks.SwapEMAWeights | None
+    diagnosis: Diagnosis | None = None
 
 
 class Saver(keras.callbacks.Callback):
@@ -137,6 +140,8 @@ class Saver(keras.callbacks.Callback):
 
     def _save(self, epoch: int, step: int) -> None:
         started = time.monotonic()
+        look = self._callbacks.diagnosis
+        looked, seen = look.state() if look else ({}, [])
         state = State(
             epoch=epoch,
             step=step,
@@ -145,10 +150,12 @@ class Saver(keras.callbacks.Callback):
             averaged=_averaged(self._callbacks.averaging),
             restores=self._restores,
             variables=described(self._network),
+            diagnosis=looked,
         )
         arrays = {
             "model": _values(self._network.variables),
             "optimizer": _values(self._network.optimizer.variables),
+            "diagnosis": seen,
         }
         if step:
             arrays["metrics"] = self._metrics or _values(self.model.metrics_variables)
@@ -181,6 +188,8 @@ def restore(start: Checkpoint, network: keras.Model, callbacks: Callbacks) -> No
             setattr(callbacks.stopping, name, value)
         if best := start.arrays.get("best"):
             callbacks.stopping.best_weights = list(best)
+    if callbacks.diagnosis and start.state.diagnosis:
+        callbacks.diagnosis.restore(start.state.diagnosis, start.arrays["diagnosis"])
 
 
 def save_trained(

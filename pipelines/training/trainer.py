@@ -216,7 +216,11 @@ class Session:
         self.bar.begin(state.epoch)
         strategy, batches = strategies.strategy(self.task.config), self._batches(steps, state)
         validation = batching.evaluation_batches(self.task, data.validation, recipe.batch_size)
-        with multi_worker.cured(fitted, batches.element_spec):
+        last = recipe.on_nan == "stop" or state.restores == _MAX_RESTORES
+        with (
+            multi_worker.cured(fitted, batches.element_spec),
+            diagnosis.concluded(callbacks, at_divergence=last),
+        ):
             saving.slow_down(fitted, rate, 0.5**state.restores)
             if start:
                 saving.prepare(fitted, start, validation)
@@ -280,13 +284,14 @@ class Session:
                 restore_best_weights=recipe.keep != "last",
             )
             callbacks.append(stopping)
-        callbacks += diagnosis.callbacks(self.task, self.network, fitted, data, self.log)
+        look = diagnosis.diagnosis(self.task, self.network, fitted, data, self.log)
+        callbacks += [look] if look else []
         callbacks += self.watchers
         if self.checkpoints:
             saver = saving.Saver(
                 self.checkpoints,
                 self.network.model,
-                saving.Callbacks(stopping, averaging),
+                saving.Callbacks(stopping, averaging, look),
                 start=start,
                 steps=steps,
                 every=recipe.checkpoint_every,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import mlflow
 import pytest
 
@@ -10,11 +12,14 @@ from benchmarks.__main__ import main
 
 
 def test_the_overhead_is_the_median_of_pairs():
-    row = diagnosis.Row("net", [1.0, 2.0, 4.0], [1.5, 2.2, 4.2], tracing=1.0, layers=3)
+    row = diagnosis.Row("net", [1.0, 2.0, 4.0], [1.5, 2.2, 4.2], every=50, tracing=1.0, layers=3)
     assert row.overhead == pytest.approx(0.1)
 
 
-def test_the_command_measures_and_logs(store, capsys):
+def test_the_command_measures_and_logs(store, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pipelines.training.diagnosis._INTERVAL", 5)
+    # One database for both: to create one takes seconds.
+    monkeypatch.setattr(diagnosis.tempfile, "TemporaryDirectory", lambda: nullcontext(tmp_path))
     assert main(["diagnosis", "--only", "mlp", "--pairs", "1", "--probes", "1"]) == 0
     assert "mlp" in capsys.readouterr().out
     experiment = mlflow.get_experiment_by_name("benchmarks")

@@ -72,3 +72,5 @@ def test_what_cannot_be_compared_is_a_note(store):
     assert "runs 1 and 4: 4 old has not kept its scores" in notes
     assert len(found.notes) == 6
     assert found.runs[4].seconds is None
+    (only,) = compared(stored.log("old", resamples=False), one, one).notes
+    assert only.startswith("no differences from run 1 old, which has not kept its scores")

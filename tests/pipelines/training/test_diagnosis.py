@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+from pipelines.errors import DivergenceError
 from pipelines.recipe import Optimizer, Recipe
 from pipelines.task import Network
 from pipelines.tasks.image_classification.data import LabeledImages
 from pipelines.tasks.image_classification.task import ImageClassification
 from pipelines.testing import MemoryLog
 from pipelines.training import diagnosis, trainer
+from pipelines.training.checkpoints import Checkpoints
 from tests.pipelines import samples
+from tests.pipelines.training.test_saving import At, preempt, spoil
 
 RECIPE = Recipe(epochs=3, batch_size=10, optimizer=Optimizer(learning_rate=0.01))
 
@@ -43,16 +47,23 @@ def diagnosed(
     made: Callable[[], list[keras.layers.Layer]] | None = None,
     recipe: Recipe = RECIPE,
     every: bool | int = 2,
+    folder: Path | None = None,
+    watchers: Sequence[keras.callbacks.Callback] = (),
+    log: MemoryLog | None = None,
     **hyperparameters: Any,
 ) -> MemoryLog:
-    """Trains a network, by default the small convnet, and returns what was logged."""
+    """Trains a network, by default the small convnet, and returns what was logged.
+
+    Checkpoints are in `folder`, if it is given.
+    """
     config = replace(samples.config(recipe), diagnose=every)
     task = ImageClassification(config)
     if made:
         task = Made(config)
         task.made, task.hyperparameters = made, hyperparameters
-    data, log = samples.striped(), MemoryLog()
-    trainer.fit(task, trainer.build(task, data), data, log)
+    data, log = samples.striped(), log or MemoryLog()
+    checkpoints = Checkpoints(folder) if folder else None
+    trainer.fit(task, trainer.build(task, data), data, log, checkpoints, watchers=watchers)
     return log
 
 
@@ -176,3 +187,38 @@ def test_the_updates_of_accumulated_gradients_are_those_that_are_made():
     ratios = [values["diagnosis/logits/update_ratio"] for values in complete]
     assert len(ratios) >= 3
     assert np.min(ratios) > 0
+
+
+def test_a_resumed_training_has_the_values_and_findings_of_all_of_it(tmp_path, capsys):
+    whole = diagnosed(dead)
+    capsys.readouterr()
+    with pytest.raises(KeyboardInterrupt):
+        diagnosed(dead, folder=tmp_path, watchers=[At(2, 1, preempt)])
+    assert "warning: dead units" in capsys.readouterr().out
+    resumed = diagnosed(dead, folder=tmp_path)
+    assert resumed.files == whole.files
+    assert resumed.patterns == whole.patterns
+    assert "warning: dead units" not in capsys.readouterr().out
+    values = resumed.figures["diagnosis_weights"].axes[0].images[0].get_array()
+    assert values is not None
+    assert values.shape == (2, 8)
+
+
+def test_a_training_that_diverges_is_diagnosed_before_it_ends():
+    log = MemoryLog()
+    with pytest.raises(DivergenceError):
+        diagnosed(watchers=[At(1, 1, spoil)], log=log)
+    assert log.patterns == ["exploding gradients"]
+    assert "the gradient is no number at step" in log.files["diagnosis.md"]
+    assert "diagnosis_weights" in log.figures
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_sound_trainings_of_other_networks_have_no_findings(seed):
+    log = diagnosed(dense, replace(RECIPE, epochs=6, seed=seed), every=3)
+    assert log.curves["loss"][-1] < 0.5 * log.curves["loss"][0]
+    assert log.patterns == []
+
+
+def dense() -> list[keras.layers.Layer]:
+    return [keras.layers.Dense(16, "relu", name=f"dense{number}") for number in range(1, 5)]
