@@ -26,6 +26,7 @@ from tests.pipelines.text.test_beam_search import plain
 from tests.serving.in_process import serving
 
 SMALL = (
+    *("--architecture", "transformer_base"),
     *("--model.layers", "1", "--model.heads", "2", "--model.width", "16"),
     *("--model.feed_forward", "16", "--model.norm", "pre"),
 )

@@ -1,4 +1,7 @@
-"""Baselines of translation: the source itself, a dictionary, and the most similar training pair."""
+"""Baselines of translation: the source itself, a dictionary, and the most similar training pair.
+
+From letters to symbols there are letter-to-sound rules as well, see `letter_to_sound.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from pipelines.baselines import Baseline, scored
 from pipelines.predictions import Predictions
 from pipelines.tasks.translation.data import TEXTS, ParallelTexts
+from pipelines.tasks.translation.letter_to_sound import letter_to_sound
 from pipelines.tasks.translation.metrics import scores
 
 # With more pairs, baselines would take longer than the network.
@@ -21,7 +25,9 @@ _CHUNK = 512
 
 
 def baselines(data: ParallelTexts, *, characters: bool, symbols: bool) -> list[Baseline]:
-    """Returns the source itself, IBM Model 1, and the most similar training pair.
+    """Returns the source itself, IBM Model 1, the most similar training pair, and rules of letters.
+
+    The last ones are for symbols of characters.
 
     Args:
         data: The training pairs are those of its training split.
@@ -35,6 +41,9 @@ def baselines(data: ParallelTexts, *, characters: bool, symbols: bool) -> list[B
         "word for word": lambda texts: [replaced(text) for text in texts],
         "the most similar training pair": most_similar(source, target, characters=characters),
     }
+    if characters and symbols:
+        rules = letter_to_sound(source[:_MAX_PAIRS], target[:_MAX_PAIRS])
+        translators["letter-to-sound rules"] = lambda texts: [rules(text) for text in texts]
 
     def predict(translate: Callable[[list[str]], list[str]], split: str) -> Predictions:
         columns = data.raw(split)

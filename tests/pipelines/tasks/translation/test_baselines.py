@@ -55,3 +55,10 @@ def test_baselines_know_words_but_not_the_marks_around_them():
     assert replaced["chrf"] > nearest["chrf"] > copied["chrf"]
     assert replaced["chrf"] > 70
     assert replaced["exact_match"] == 0 < nearest["exact_match"]
+
+
+def test_letters_with_symbols_have_rules_as_well():
+    data = examples.loaded(examples.config(source_tokens="characters", target_tokens="words"))
+    names = [baseline.name for baseline in baselines(data, characters=True, symbols=True)]
+    assert names[-1] == "letter-to-sound rules"
+    assert len(names) == 4
