@@ -25,7 +25,7 @@ th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align:
 thead th { background: var(--head); white-space: nowrap; }
 tbody th { font-weight: 500; position: sticky; left: 0; background: var(--back); min-width: 8rem;
   max-width: 14rem; overflow-wrap: anywhere; }
-td { overflow-wrap: anywhere; min-width: 6rem; max-width: 22rem; }
+td { overflow-wrap: break-word; min-width: 6rem; max-width: 22rem; }
 td small { display: block; color: var(--soft); white-space: nowrap; }
 .swatch { display: inline-block; width: .8em; height: .8em; border-radius: 50%;
   margin-right: .4em; }
