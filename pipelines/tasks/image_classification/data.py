@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,11 @@ from pipelines.errors import UserError
 from pipelines.image import files, splits
 from pipelines.image import weights as pretrained
 from pipelines.image.config import ImageConfig
+from pipelines.image.cropping import Crops, of_originals
 from pipelines.image.examples import contents_of_images, image_shape
-from pipelines.image.geometry import random_part
 from pipelines.image.preprocessing import WHOLE, Part, resize
 from pipelines.image.weights import Weights
-from pipelines.stateless import epoch_seeds, stream
 from pipelines.tasks.image_classification import own
-
-# Of the random numbers of crops; the augmentation of batches has those below.
-_STREAM = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,7 +48,7 @@ class LabeledImages(Dataset):
     weights: Weights | None = None
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     original_sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
-    crops: Callable[[Any], tf.data.Dataset] | None = None
+    crops: Crops | None = None
 
     def epoch(self, number: Any) -> tf.data.Dataset:
         """Returns the training examples of an epoch, where they are cropped at random."""
@@ -86,7 +82,7 @@ def load(config: ImageConfig) -> LabeledImages:
         return resize(features[image], shape, how, part), features[label]
 
     resized = source.builder.info.features[image].shape[:2] != shape[:2]
-    crops = _crops(config, source.read("train"), example) if resized else None
+    crops = of_originals(config, source.read("train"), example, resized=resized)
     return LabeledImages(
         **source.identity(),
         sizes=source.sizes(),
@@ -129,8 +125,8 @@ def _own(path: Path, config: ImageConfig) -> LabeledImages:
         for split in SPLITS
     }
     sizes = {split: files.sizes(images[split]) for split in SPLITS}
-    resized = np.any(sizes["train"] != shape[:2])
-    crops = _crops(config, read["train"], example) if resized else None
+    resized = bool(np.any(sizes["train"] != shape[:2]))
+    crops = of_originals(config, read["train"], example, resized=resized)
     return LabeledImages(
         **loading.own_identity(path, found.digest, config.max_examples),
         sizes={split: len(images[split]) for split in SPLITS},
@@ -149,33 +145,6 @@ def _own(path: Path, config: ImageConfig) -> LabeledImages:
             for split in SPLITS
         },
     )
-
-
-def _crops(
-    config: ImageConfig, examples: tf.data.Dataset, prepare: Callable[..., Any]
-) -> Callable[[Any], tf.data.Dataset] | None:
-    """Returns what `LabeledImages.crops` is; None if no crops are chosen.
-
-    A crop of the resized image would be blurred: it would be enlarged after it was made smaller.
-
-    Args:
-        config: The choices.
-        examples: Original examples.
-        prepare: From an original example, and the part of its image to take, to an example.
-    """
-    least = config.augmentation.crop
-    if not least:
-        return None
-
-    def of_epoch(number: Any) -> tf.data.Dataset:
-        def cropped(index: tf.Tensor, example: Any) -> Any:
-            seeds = stream(epoch_seeds(config.recipe.seed, number, index[tf.newaxis]), _STREAM)
-            parts = example if isinstance(example, tuple) else (example,)
-            return prepare(*parts, lambda image: random_part(image, least, seeds[0]))
-
-        return examples.enumerate().map(cropped, num_parallel_calls=tf.data.AUTOTUNE)
-
-    return of_epoch
 
 
 def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:

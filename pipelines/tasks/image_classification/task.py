@@ -18,7 +18,6 @@ Any set of labeled images works: `--dataset fashion_mnist` (a TFDS name), `--dat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from pipelines.export.signature import Signature
 from pipelines.image import signatures as image_signatures
 from pipelines.image.augmentation import of_labeled_images
 from pipelines.image.config import ImageConfig
+from pipelines.image.cropping import of_batches
 from pipelines.image.examples import augmented, encode_png, first_images, images_at
 from pipelines.image.preprocessing import decode, scale
 from pipelines.image.weights import build, record
@@ -78,9 +78,7 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
         return scale(inputs)
 
     def augment(self, data: LabeledImages) -> Augment | None:
-        options = self.config.augmentation
-        if data.crops:  # The examples are crops already.
-            options = replace(options, crop=0.0)
+        options = of_batches(self.config.augmentation, data.crops)
         return of_labeled_images(options, len(data.class_names))
 
     def postprocess(self, outputs: tf.Tensor, data: LabeledImages) -> dict[str, tf.Tensor]:

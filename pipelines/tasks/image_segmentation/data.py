@@ -19,8 +19,9 @@ from pipelines.datasets.dataset import SPLITS, Content, Dataset
 from pipelines.errors import UserError
 from pipelines.image import files, splits
 from pipelines.image import weights as pretrained
+from pipelines.image.cropping import Crops, of_originals
 from pipelines.image.examples import contents_of_images, image_shape
-from pipelines.image.preprocessing import WHOLE, resize
+from pipelines.image.preprocessing import WHOLE, Part, resize
 from pipelines.image.weights import Weights
 from pipelines.tasks.image_segmentation import masks, own
 from pipelines.tasks.image_segmentation.classes import IGNORE_ID, Occurrences, of_values
@@ -48,6 +49,8 @@ class SegmentedImages(Dataset):
         weights: Pre-trained weights to start from, if they are chosen.
         original_sizes: By split, (height, width) of a user's own files, int64 [examples, 2], in
             the order of the examples; nothing for other data sets.
+        crops: From the number of an epoch to training examples that are random parts of the
+            original images; None where they are augmented from `train`, whose size they have.
     """
 
     image_shape: tuple[int, int, int]
@@ -55,6 +58,11 @@ class SegmentedImages(Dataset):
     preprocessing: Preprocessing = WHOLE
     weights: Weights | None = None
     original_sizes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    crops: Crops | None = None
+
+    def epoch(self, number: Any) -> tf.data.Dataset:
+        """Returns the training examples of an epoch, where they are cropped at random."""
+        return self.crops(number) if self.crops else self.train
 
     def contents(self, split: str) -> Iterator[Content]:
         sizes = self.original_sizes.get(split)
@@ -77,10 +85,14 @@ def load(config: SegmentationConfig) -> SegmentedImages:
     names, notes = _class_names(source, mask, config.class_share)
     ids = _class_ids(names)
 
-    def example(features: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def example(
+        features: dict[str, tf.Tensor], part: Part | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         classes = tf.gather(ids, tf.cast(features[mask][..., 0], tf.int32))
-        return resize(features[image], shape, how), resize_mask(classes, shape[:2])
+        return resize(features[image], shape, how, part), resize_mask(classes, shape[:2], part)
 
+    resized = source.builder.info.features[image].shape[:2] != shape[:2]
+    crops = of_originals(config, source.read("train"), example, resized=resized)
     return SegmentedImages(
         **source.identity(),
         sizes=source.sizes(),
@@ -88,7 +100,8 @@ def load(config: SegmentationConfig) -> SegmentedImages:
         class_names=tuple(names.values()),
         preprocessing=how,
         weights=weights,
-        example_bytes=math.prod((*shape[:2], shape[2] + 1)),
+        example_bytes=None if crops else math.prod((*shape[:2], shape[2] + 1)),
+        crops=crops,
         notes=[*notes, *pretrained.notes(weights, tuple(names.values()), segments=True)],
         **{
             split: source.read(split).map(example, num_parallel_calls=tf.data.AUTOTUNE)
@@ -108,21 +121,24 @@ def _own(path: Path, config: SegmentationConfig) -> SegmentedImages:
     names = tuple(found.class_names.values())
     ids = _class_ids(found.class_names)
 
-    @tf.function  # Traced once for all splits.
     def example(
-        path: tf.Tensor, by_graph: tf.Tensor, mask_path: tf.Tensor
+        path: tf.Tensor, by_graph: tf.Tensor, mask_path: tf.Tensor, part: Part | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         values = tf.numpy_function(
             lambda name: masks.values(Path(os.fsdecode(name))), [mask_path], tf.uint8
         )
         classes = tf.gather(ids, tf.cast(tf.ensure_shape(values, [None, None]), tf.int32))
-        return files.read(path, by_graph, shape, how), resize_mask(classes, shape[:2])
+        image = files.read(path, by_graph, shape, how, part)
+        return image, resize_mask(classes, shape[:2], part)
 
-    def examples(split: str) -> tf.data.Dataset:
+    def paths(split: str) -> tf.data.Dataset:
         truth = [os.fsencode(mask.path) for _, mask in pairs[split]]
-        paths = tf.data.Dataset.from_tensor_slices((*files.columns(images[split]), truth))
-        return paths.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        return tf.data.Dataset.from_tensor_slices((*files.columns(images[split]), truth))
 
+    of_split = tf.function(example)  # Traced once for all splits.
+    sizes = {split: files.sizes(images[split]) for split in SPLITS}
+    resized = bool(np.any(sizes["train"] != shape[:2]))
+    crops = of_originals(config, paths("train"), example, resized=resized)
     return SegmentedImages(
         **loading.own_identity(path, found.digest, config.max_examples),
         sizes={split: len(images[split]) for split in SPLITS},
@@ -130,11 +146,15 @@ def _own(path: Path, config: SegmentationConfig) -> SegmentedImages:
         class_names=names,
         preprocessing=how,
         weights=weights,
-        original_sizes={split: files.sizes(images[split]) for split in SPLITS},
-        example_bytes=math.prod((*shape[:2], shape[2] + 1)),
+        original_sizes=sizes,
+        example_bytes=None if crops else math.prod((*shape[:2], shape[2] + 1)),
+        crops=crops,
         notes=[*found.notes, *pretrained.notes(weights, names, segments=True)],
         left_out=found.left_out,
-        **{split: examples(split) for split in SPLITS},
+        **{
+            split: paths(split).map(of_split, num_parallel_calls=tf.data.AUTOTUNE)
+            for split in SPLITS
+        },
     )
 
 
@@ -152,9 +172,10 @@ def _class_ids(names: Mapping[int, str]) -> np.ndarray:
     return ids
 
 
-def resize_mask(mask: tf.Tensor, size: Any) -> tf.Tensor:
-    """Resizes a mask, uint8 [height, width], to `size` by nearest-neighbor interpolation."""
-    return tf.image.resize(mask[..., tf.newaxis], size, method="nearest")[..., 0]
+def resize_mask(mask: tf.Tensor, size: Any, part: Part | None = None) -> tf.Tensor:
+    """Resizes a mask, uint8 [height, width], or a part of it, by nearest-neighbor interpolation."""
+    mask = mask[..., tf.newaxis]
+    return tf.image.resize(part(mask) if part else mask, size, method="nearest")[..., 0]
 
 
 def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:

@@ -38,6 +38,7 @@ from pipelines.baselines import Baseline, scored
 from pipelines.errors import UserError
 from pipelines.export.signature import Signature
 from pipelines.image.augmentation import of_segmented_images
+from pipelines.image.cropping import of_batches
 from pipelines.image.examples import augmented, encode_png, first_images
 from pipelines.image.preprocessing import scale
 from pipelines.image.weights import build, record
@@ -91,7 +92,8 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
         return scale(inputs)
 
     def augment(self, data: SegmentedImages) -> Augment | None:
-        return of_segmented_images(self.config.augmentation, IGNORE_ID)
+        options = of_batches(self.config.augmentation, data.crops)
+        return of_segmented_images(options, IGNORE_ID)
 
     def postprocess(self, outputs: tf.Tensor, data: SegmentedImages) -> dict[str, tf.Tensor]:
         return {"mask": signatures.most_probable(outputs)}

@@ -11,10 +11,12 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipelines.errors import UserError
+from pipelines.image.config import Augmentation
 from pipelines.image.preprocessing import resize
 from pipelines.tasks.image_segmentation import data as masks
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.image_segmentation.data import IGNORE_ID
+from pipelines.tasks.image_segmentation.task import ImageSegmentation
 
 SPLITS = ("train", "validation", "test")
 IMAGE = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
@@ -91,6 +93,32 @@ def test_images_are_resized_bilinearly_and_masks_by_nearest_neighbor(tmp_path):
         rows, columns = (np.arange(5) + 0.5) * 9 // 5, (np.arange(5) + 0.5) * 12 // 5
         expected = np.add.outer(rows.astype(int), columns.astype(int)) % 2
         np.testing.assert_array_equal(mask, expected)
+
+
+def test_random_crops_are_cut_from_the_original_image_and_its_mask(tmp_path):
+    """Images are as bright as their classes, in blocks."""
+    classes = np.random.default_rng(0).integers(0, 3, (4, 6)).repeat(24, 0).repeat(24, 1)
+    example = {
+        "image": (100 * classes[..., None]).astype(np.uint8).repeat(3, 2),
+        "mask": classes[..., None].astype(np.uint8),
+    }
+    name = store(tmp_path, "blocks", {"image": IMAGE, "mask": MASK}, *[example] * 6)
+    config = SegmentationConfig(
+        dataset=name,
+        data_dir=str(tmp_path),
+        image_size=12,
+        augmentation=Augmentation(crop=0.02),
+    )
+    task = ImageSegmentation(config)
+    data = task.load()
+    assert task.augment(data) is None, "they would be cropped twice"
+    images, crops = (
+        np.stack(each) for each in zip(*data.epoch(0).as_numpy_iterator(), strict=True)
+    )
+    assert (images.shape, crops.shape) == ((6, 12, 12, 3), (6, 12, 12))
+    assert len(np.unique(crops, axis=0)) > 3
+    alike = np.abs(images[..., 0] / 100 - crops) < 0.3
+    assert alike.mean() > 0.7
 
 
 def test_classes_are_the_values_that_occur_in_any_split(tmp_path):
