@@ -4,5 +4,6 @@ BENCHMARKS = {
     "serving": "the model server, compared with TensorFlow in process, a gRPC echo and MLflow",
     "diagnosis": "training with --diagnose, compared with training without",
     "memory": "recurrent cells on the adding and the copy problem, compared with no memory",
+    "defaults": "the default run of every pipeline, compared with its strongest baseline",
     "augmentation": "each kind of augmentation of images, compared with none",
 }

@@ -42,6 +42,12 @@ combinations of problems, T, cells and clipping norms are trained, each from the
 takes about fifteen minutes of a CPU. Results are printed, and logged in MLflow's experiment
 "benchmarks".
 """,
+    "defaults": """
+Runs every pipeline with its defaults and several seeds, each as a user would, and writes a table:
+processor time, scores, the strongest baseline's, and the interval of the paired difference on test.
+Runs go to a store of their own; one of the same commit that is there already is not repeated. All
+of them take hours of processor time. The table is logged in MLflow's experiment "benchmarks".
+""",
     "augmentation": """
 Measures how many images per second each kind of augmentation changes on this machine's CPUs, in
 batches as in training. Results are printed, and logged in MLflow's experiment "benchmarks".

@@ -225,7 +225,7 @@ def _show(config: Config, result: Result) -> None:
         table.add_row(f"{split} {metric}", *row)
     console.print(table)
     console.print(version.reason, soft_wrap=True)
-    console.print(f"baseline   {baseline.name}", soft_wrap=True)
+    console.print(f"baseline   {baseline.name}{_margin(result)}", soft_wrap=True)
     alias = f" @{version.alias}" if version.alias else ""
     for what, where in (
         ("run", f"{run.uri} in {run.store}"),
@@ -235,6 +235,14 @@ def _show(config: Config, result: Result) -> None:
         console.print(f"{what:<11}{where}", soft_wrap=True)
     for line in _next_steps(version):
         console.print(line, soft_wrap=True)
+
+
+def _margin(result: Result) -> str:
+    """Returns the interval of the margin over the baseline on test, "" if there is none."""
+    if result.metric not in result.margins:
+        return ""
+    low, high = result.margins[result.metric]
+    return f"; test {result.metric} less its own: {low:+.4f} … {high:+.4f} (95 % interval)"
 
 
 def _show_range_test(run: TrackedRun, test: RangeTest) -> None:

@@ -10,12 +10,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipelines.baselines import Baseline
 from pipelines.datasets.dataset import Dataset
-from pipelines.intervals import interval
+from pipelines.intervals import difference, interval
 from pipelines.predictions import Predictions, Scores
 from pipelines.progress import stage
 from pipelines.task import Task
 
+# Models are compared on the same resamples, so that it is not the run's seed.
+_SEED = 0
 _RESAMPLES = 200
 _MIN_RESAMPLES = 20
 # Beyond N resampled numbers, scoring would take longer than training.
@@ -82,6 +85,23 @@ def comparable(task: Task, data: Dataset, evaluated: Evaluation) -> dict[str, An
     }
 
 
+def margins(
+    task: Task, data: Dataset, evaluated: Evaluation, baseline: Baseline
+) -> dict[str, tuple[float, float]]:
+    """Returns the 95 % interval of each score of a model on test less that of a baseline, by NAME.
+
+    Both are scored on the same resamples of the split (paired bootstrap).
+    """
+    own = evaluated.resampled_test
+    sample = _sampler(evaluated.test, np.random.default_rng(_SEED))
+    others = [task.scores(baseline.predictions.take(sample()), data) for _ in own]
+    found = {
+        name: difference([each[name] for each in own], [each[name] for each in others])
+        for name in baseline.test
+    }
+    return {name: bounds for name, bounds in found.items() if bounds}
+
+
 def predict(task: Task, model: keras.Model, data: Dataset, split: str) -> Predictions:
     """Returns a model's predictions for each example of `split`, in the split's order."""
     batches = data.split(split).padded_batch(task.config.recipe.batch_size)
@@ -117,7 +137,7 @@ def joined(batches: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def intervals(
-    scores: Callable[[Predictions], Scores], predictions: Predictions, *, seed: int = 0
+    scores: Callable[[Predictions], Scores], predictions: Predictions, *, seed: int = _SEED
 ) -> dict[str, tuple[float, float]]:
     """Returns the 95 % interval of each score under resampling of examples, or of their blocks.
 
@@ -136,12 +156,9 @@ def intervals_of(resampled: Sequence[Scores]) -> dict[str, tuple[float, float]]:
 
 
 def _resamples(
-    scores: Callable[[Predictions], Scores], predictions: Predictions, *, seed: int = 0
+    scores: Callable[[Predictions], Scores], predictions: Predictions, *, seed: int = _SEED
 ) -> list[Scores]:
-    """Returns the scores of each resample; a seed chooses the same examples in any predictions.
-
-    Models are compared on the same resamples, so that it is not the run's seed.
-    """
+    """Returns the scores of each resample; a seed chooses the same examples in any predictions."""
     numbers = sum(column.size for column in predictions.predicted.values())
     count = max(_MIN_RESAMPLES, min(_RESAMPLES, _MAX_NUMBERS // max(numbers, 1)))
     sample = _sampler(predictions, np.random.default_rng(seed))

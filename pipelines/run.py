@@ -33,6 +33,7 @@ class Result:
         metric: The score that was compared on validation.
         metrics: Scores as `validation_NAME` and `test_NAME`; of several seeds, their means.
         intervals: 95 % intervals of test's scores by NAME.
+        margins: 95 % intervals by NAME of test's scores less those of the baseline.
         baseline: The strongest on validation.
         version: The registered version.
         deviations: Standard deviations of `metrics` over seeds; none for a single one.
@@ -42,6 +43,7 @@ class Result:
     metric: str
     metrics: Scores
     intervals: dict[str, tuple[float, float]]
+    margins: dict[str, tuple[float, float]]
     baseline: Baseline
     version: model_registry.Version
     deviations: Scores = field(default_factory=dict)
@@ -82,9 +84,11 @@ def run(pipeline: str, config: Config) -> Result:
             evaluated = evaluation.evaluate(task, network.model, data)
         else:
             network, evaluated = seeds.train(pipeline, config, task, data, tracked)
+        margins = evaluation.margins(task, data, evaluated, baseline)
         tracked.results(
             evaluated.scores, evaluated.intervals, baseline, baselines, evaluated.deviations
         )
+        tracked.margins(margins)
         tracked.comparable(evaluation.comparable(task, data, evaluated))
         _keep(task, network, data, evaluated.test, baselines, tracked)
         tracked.sent()  # What follows needs the store itself.
@@ -98,6 +102,7 @@ def run(pipeline: str, config: Config) -> Result:
         task.metric,
         evaluated.scores,
         evaluated.intervals,
+        margins,
         baseline,
         version,
         evaluated.deviations,

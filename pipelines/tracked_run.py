@@ -204,6 +204,11 @@ class TrackedRun:
         }
         self._text(json.dumps(every, indent=2, default=float), "baselines.json")
 
+    def margins(self, intervals: Mapping[str, tuple[float, float]]) -> None:
+        """Logs the intervals of test's scores less those of the strongest baseline."""
+        for name, (low, high) in intervals.items():
+            self._log_metrics({f"margin_test_{name}_low": low, f"margin_test_{name}_high": high})
+
     def scores(self, baseline: Baseline) -> None:
         """Logs scores on validation and test."""
         for split, scores in (("validation", baseline.validation), ("test", baseline.test)):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pipelines import evaluation
+from pipelines.baselines import Baseline
 from pipelines.evaluation import evaluate, intervals, joined, predict
 from pipelines.intervals import difference
 from pipelines.predictions import Predictions, Scores
@@ -296,3 +297,20 @@ def test_the_interval_of_a_difference_is_that_of_paired_scores():
     assert difference(noise, np.zeros(201)) == pytest.approx((-0.95, 0.95))  # type: ignore[arg-type]
     assert difference([], [0.5]) is None
     assert difference([np.nan], [0.5]) is None
+
+
+def test_a_margin_is_the_difference_to_the_baseline_on_the_same_resamples(classifier):
+    task, data = ImageClassification(samples.config()), samples.striped()
+    evaluated = evaluate(task, classifier, data)
+
+    def margin(predictions: Predictions) -> tuple[float, float]:
+        scores = task.scores(predictions, data)
+        baseline = Baseline("another", scores, scores, predictions)
+        return evaluation.margins(task, data, evaluated, baseline)["accuracy"]
+
+    assert margin(evaluated.test) == (0.0, 0.0)
+    answers = evaluated.test.examples["target"]
+    right = np.eye(evaluated.test.predicted["probabilities"].shape[1], dtype=np.float32)[answers]
+    low, high = margin(Predictions(evaluated.test.examples, {"probabilities": right}))
+    accuracy = evaluated.intervals["accuracy"]
+    assert (low, high) == pytest.approx((accuracy[0] - 1, accuracy[1] - 1))

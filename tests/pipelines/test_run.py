@@ -163,7 +163,7 @@ def test_a_run_trains_validates_and_registers_a_model(
         rf"test accuracy{column}{own['test_accuracy']:.4f}{others}{column}{low:.4f} … {high:.4f}",
         rf"test log_loss{column}{own['test_log_loss']:.4f}{column}.*",
         re.escape(result.version.reason),
-        "baseline +support vector machine",
+        r"baseline +support vector machine; test accuracy less its own: .* \(95 % interval\)",
         rf"run +runs:/{run.info.run_id} in {store}",
         r"registered +models:/digits/1( @champion)?",
         rf"SavedModel +{result.version.saved_model}",
@@ -205,6 +205,9 @@ def test_a_run_of_sequences_registers_a_model_with_a_lower_error(
     )
     low, high = result.intervals["error"]
     assert low <= result.metrics["test_error"] <= high
+    ends = [logged[f"margin_test_error_{end}"] for end in ("low", "high")]
+    assert ends == list(result.margins["error"])
+    assert ends[0] <= logged["margin_test_error"] <= ends[1] < 0
     assert leftovers(scratch) == []
 
     # What is registered takes sequences of any length.
@@ -230,6 +233,7 @@ def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkey
             "test_auc": math.nan,
         },
         intervals={"error": (0.0625, 0.1875), "auc": (math.nan, math.nan)},
+        margins={"error": (-0.375, -0.125)},
         baseline=Baseline(
             "always 10",
             {"error": 0.5, "f1": 0.1},
@@ -250,7 +254,7 @@ def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkey
     ]
     assert lines[-6:] == [
         "challenger: the reason",
-        "baseline   always 10",
+        "baseline   always 10; test error less its own: -0.3750 … -0.1250 (95 % interval)",
         "run        runs:/7 in the store",
         "registered models:/numbers/3 @challenger",
         "SavedModel /saved",
