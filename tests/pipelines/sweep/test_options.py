@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ from pipelines.errors import UserError
 from pipelines.sweep import options
 from pipelines.sweep.options import Sweep, flags
 from pipelines.sweep.space import Choices, Range
-from tests import pages
-from tests.pages import ROOT
 from tests.pipelines.test_main import command
 
 SPACE = """\
@@ -200,16 +197,3 @@ def test_the_help_has_all_options_of_a_sweep(capsys):
         shown = capsys.readouterr().out
         for name in ("space", "trials", "sampler", "pruner", "trial_epochs", "sweep", "storage"):
             assert f"--{name}" in shown
-
-
-def test_the_page_s_space_and_commands_can_be_used(tmp_path, monkeypatch):
-    page = ROOT / "docs/training.md"
-    assert "space.yaml" in pages.write_package(page, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    text = page.read_text().replace("\\\n", "")
-    commands = re.findall(r"^python -m pipelines sweep (.*)$", text, re.MULTILINE)
-    assert len(commands) == 2
-    for arguments in commands:
-        assert set(options.parse(shlex.split(arguments)).space) == {
-            *("optimizer.learning_rate", "model.dropout", "model.filters", "batch_size"),
-        }
