@@ -248,7 +248,7 @@ class Diagnosis(keras.callbacks.Callback):
             ]
         lines += [
             "",
-            f"{len(record.steps)} probes, one every {self._pace.every} steps at the end, of "
+            f"{len(record.steps)} probes, the last ones {self._pace.every} steps apart, of "
             f"{len(self._probe.weight_rows)} layers with weights and "
             f"{len(self._probe.activation_rows)} with activations. `diagnosis/values.csv` has all "
             "values; the heat maps are among the figures.",

@@ -80,7 +80,9 @@ def heat_maps(maps: dict[str, np.ndarray], layers: Sequence[str], steps: Sequenc
         if isinstance(image.norm, LogNorm):
             low, high = image.norm.vmin or 1.0, image.norm.vmax or 1.0
             ticks = np.geomspace(low, high, 4).tolist()
-            bar.set_ticks(ticks, labels=[f"{tick:.1g}" for tick in ticks], minor=False)
+            bar.set_ticks(
+                ticks, labels=[f"{float(f'{tick:.1g}'):g}" for tick in ticks], minor=False
+            )
             bar.ax.minorticks_off()
         axes.set(title=_TITLES[name], xlabel="step")
         shown = np.unique(np.linspace(0, len(steps) - 1, min(4, len(steps))).round().astype(int))
