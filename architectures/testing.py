@@ -70,6 +70,11 @@ class SmallModel:
         """The network of seed 0, shared by all checks that leave its weights as they are."""
         return self.build()
 
+    @cached_property
+    def again(self) -> keras.Model:
+        """Another network of seed 0, shared as well."""
+        return self.build()
+
     def batch(self, size: int) -> Any:
         """Returns `size` examples, always the same."""
         return self.inputs(size, np.random.default_rng(size))
@@ -187,7 +192,8 @@ def check_learning(small: SmallModel, folder: Path) -> None:
     *steps, width = small.output_shape
     targets = np.random.default_rng(0).uniform(-0.7, 0.7, (4, *(1 for _ in steps), width))
     targets = np.broadcast_to(targets, (4, *small.output_shape))
-    model.compile(keras.optimizers.Adam(0.01), "mse")
+    # These few steps take less time than compiling them by XLA, which `check_xla` does.
+    model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=False)
     # Otherwise TensorFlow traces the training step twice, the second time without new variables.
     model.optimizer.build(model.trainable_variables)
     first = last = model.train_on_batch(batch, targets)
@@ -219,7 +225,7 @@ def check_padding(small: SmallModel, folder: Path) -> None:
 def check_seed(small: SmallModel, folder: Path) -> None:
     """The same seed gives the same weights, another one gives others."""
     weights, same, other = (
-        model.get_weights() for model in (small.model, small.build(0), small.build(1))
+        model.get_weights() for model in (small.model, small.again, small.build(1))
     )
     for one, two in zip(weights, same, strict=True):
         np.testing.assert_array_equal(one, two)
@@ -232,7 +238,7 @@ def check_layer_names(small: SmallModel, folder: Path) -> None:
     """Layer names are unique and the same each time: those that Keras makes up have a counter."""
     names = [layer.name for layer in small.model.layers]
     assert len(set(names)) == len(names), "two layers have the same name"
-    again = [layer.name for layer in small.build().layers]
+    again = [layer.name for layer in small.again.layers]
     assert again == names, f"layers without a name of their own: {sorted({*names} - {*again})}"
 
 

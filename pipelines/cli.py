@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import re
 import sys
@@ -42,7 +43,8 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
     name, *options = arguments
     name, options = re.sub(r"(?<=\w)-", "_", name), [*map(_option, options)]
     defaults = catalog.get(name).defaults
-    parser = _parser(name, defaults)
+    parser = _parser(name)
+    parser.set_defaults(defaults.options())
     try:
         chosen = parser.parse_args(options)
         if chosen.recipe:
@@ -91,8 +93,14 @@ def _option(argument: str) -> str:
     return f"--{option}{'+' * (option == 'tag')}{equals}{value}"
 
 
-def _parser(pipeline: str, defaults: Config) -> jsonargparse.ArgumentParser:
-    """Returns a parser whose options are the fields of the dataclasses, with their docstrings."""
+@functools.cache  # It takes a tenth of a second, and a sweep parses a dozen command lines.
+def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
+    """Returns a parser whose options are the fields of the dataclasses, with their docstrings.
+
+    Its defaults, and those in its help, are the pipeline's; parsing may replace them by others.
+    """
+    defaults = catalog.get(pipeline).defaults
+    kind = type(defaults)
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
         prog=f"python -m pipelines {pipeline}",
@@ -105,10 +113,10 @@ def _parser(pipeline: str, defaults: Config) -> jsonargparse.ArgumentParser:
     parser.add_argument(
         "--config", action="config", help="File of options, as a run's config.yaml."
     )
-    parser.add_class_arguments(type(defaults), skip={"recipe"})
+    parser.add_class_arguments(kind, skip={"recipe"})
     parser.add_class_arguments(Recipe)
     parser.set_defaults(defaults.options())
-    limits, options = bounds(type(defaults)), defaults.parameters() | {"model": {}}
+    limits, options = bounds(kind), defaults.parameters() | {"model": {}}
     for action in parser._actions:
         if action.dest in options:
             action.help = f"{action.help}{_details(action.default, limits.get(action.dest))}"

@@ -55,9 +55,10 @@ def evaluate(task: Task, model: keras.Model, data: Dataset) -> Evaluation:
         return task.scores(sample, data)
 
     values: Scores = {}
+    graph = _graph(task, model, data)
     with stage("evaluate", 2) as bar:
         for split in ("validation", "test"):
-            predictions = predict(task, model, data, split)
+            predictions = _predictions(graph, task, data, split)
             own = scores(predictions)
             values |= {f"{split}_{name}": value for name, value in own.items()}
             if split == "validation":
@@ -104,13 +105,18 @@ def margins(
 
 def predict(task: Task, model: keras.Model, data: Dataset, split: str) -> Predictions:
     """Returns a model's predictions for each example of `split`, in the split's order."""
+    return _predictions(_graph(task, model, data), task, data, split)
+
+
+def _graph(task: Task, model: keras.Model, data: Dataset) -> Any:
+    """Returns the function from inputs and target to predictions, to be traced for their specs."""
+    return tf.function(lambda inputs, target: task.predict_batch(model, inputs, target, data))
+
+
+def _predictions(graph: Any, task: Task, data: Dataset, split: str) -> Predictions:
     batches = data.split(split).padded_batch(task.config.recipe.batch_size)
-
-    # With the signature, batches of all lengths share one graph.
-    @tf.function(input_signature=batches.element_spec[:2])
-    def predict_batch(inputs: object, target: object) -> dict[str, tf.Tensor]:
-        return task.predict_batch(model, inputs, target, data)
-
+    # By the specs, batches of all lengths, and splits, share one graph.
+    predict_batch = graph.get_concrete_function(*batches.element_spec[:2])
     examples: dict[str, list[np.ndarray]] = {}
     predicted: dict[str, list[np.ndarray]] = {}
     for inputs, target, *weight in batches:

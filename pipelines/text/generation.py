@@ -17,6 +17,7 @@ longer than `MAX_LENGTH`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ from pipelines.text.reversible import RUNNING_TEXT_IDS, SpecialIds
 
 # Maximum number of tokens that one request generates.
 MAX_LENGTH = 1024
+RAGGED = tf.RaggedTensorSpec([None, None], tf.int32, ragged_rank=1)
 PARAMETERS = {
     "length": tf.TensorSpec([None], tf.int32),
     "temperature": tf.TensorSpec([None], tf.float32),
@@ -120,6 +122,21 @@ def generate(
     # Padding, and the end token, are never among the generated tokens.
     tokens = tf.math.count_nonzero(generated != ids.padding, -1, dtype=tf.int32)
     return {"token_ids": generated[:, : tf.reduce_max(tokens)], "tokens": tokens}
+
+
+@functools.lru_cache(maxsize=1)
+def graph(model: keras.Model, context: int, ids: SpecialIds = RUNNING_TEXT_IDS) -> Any:
+    """Returns `generate` for a network, from prompts and a dict of `PARAMETERS`.
+
+    It is one graph for any batch, whatever calls it, and the last one is kept: tracing it takes
+    seconds.
+    """
+
+    @tf.function(input_signature=[RAGGED, PARAMETERS])
+    def generating(prompts: tf.RaggedTensor, chosen: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return generate(model, prompts, context, ids, **chosen)
+
+    return generating
 
 
 def sample(

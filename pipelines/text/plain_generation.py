@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -87,6 +88,7 @@ def score(
     return [log_prob(text) for text in texts]
 
 
+@functools.lru_cache(maxsize=1)  # Tracing takes seconds, and one network is verified at a time.
 def _compiled(model: keras.Model) -> Callable[[Any], tf.Tensor]:
     """Returns the network from token ids, int32 [batch, tokens], to logits."""
 

@@ -169,11 +169,20 @@ class Saver(keras.callbacks.Callback):
         self._took = self._ended - started
 
 
-def prepare(fitted: keras.Model, start: Checkpoint, batches: tf.data.Dataset) -> None:
-    """Has a compiled model create the variables that a checkpoint is restored into."""
+def build_optimizer(fitted: keras.Model) -> None:
+    """Has a compiled model create the variables of its optimizer, if they are not there yet.
+
+    TensorFlow traces a training step that creates variables again for the second batch, and each
+    time takes seconds.
+    """
     if not fitted.optimizer.built:
         with fitted.distribute_strategy.scope():
             fitted.optimizer.build(fitted.trainable_variables)
+
+
+def prepare(fitted: keras.Model, start: Checkpoint, batches: tf.data.Dataset) -> None:
+    """Has a compiled model create the variables that a checkpoint is restored into."""
+    build_optimizer(fitted)
     if len(fitted.metrics_variables) < len(start.arrays.get("metrics", ())):
         # Without a strategy, Keras creates those of metrics with the first batch that it sees.
         fitted.evaluate(batches.take(1), verbose=0)

@@ -221,6 +221,7 @@ class Session:
             multi_worker.cured(fitted, batches.element_spec),
             diagnosis.concluded(callbacks, at_divergence=last),
         ):
+            saving.build_optimizer(fitted)
             saving.slow_down(fitted, rate, 0.5**state.restores)
             if start:
                 saving.prepare(fitted, start, validation)

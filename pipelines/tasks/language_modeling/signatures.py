@@ -62,17 +62,24 @@ def signatures(model: keras.Model, data: RunningText, *, text: bool) -> list[Sig
     context, tokenizer = data.context, data.tokenizer
     ids = tokenizer.ids
 
+    # All signatures call these two graphs, since tracing the network takes seconds.
+    continued = generation.graph(model, context, ids)
+
+    @tf.function(input_signature=[generation.RAGGED])
+    def scored(texts: tf.RaggedTensor) -> dict[str, tf.Tensor]:
+        return generation.score(model, texts, context, ids)
+
     def generate_token_ids(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         token_ids, padding_mask, *chosen = tensors
         prompts = _ragged(token_ids, padding_mask)
-        return generation.generate(model, prompts, context, ids, **_named(chosen))
+        return continued(prompts, _named(chosen))
 
     def score_token_ids(token_ids: tf.Tensor, padding_mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        return generation.score(model, _ragged(token_ids, padding_mask), context, ids)
+        return scored(_ragged(token_ids, padding_mask))
 
     def generate(prompt: tf.Tensor, *chosen: tf.Tensor) -> dict[str, tf.Tensor]:
         prompts = tokenizer(tf.ensure_shape(prompt, [None]))
-        found = generation.generate(model, prompts, context, ids, **_named(chosen))
+        found = continued(prompts, _named(chosen))
         text = as_text(tokenizer.detokenize(found["token_ids"]))
         return {"text": text, "tokens": found["tokens"]}
 
@@ -80,7 +87,7 @@ def signatures(model: keras.Model, data: RunningText, *, text: bool) -> list[Sig
         return generate(prompt, *generation.parameters(tf.shape(prompt)[0]).values())
 
     def score(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        return generation.score(model, tokenizer(tf.ensure_shape(text, [None])), context, ids)
+        return scored(tokenizer(tf.ensure_shape(text, [None])))
 
     prompts = _retokenized(data, [[], *prompts_of(data, "test", len(_CHOICES) - 1)])
     long = prompts_of(data, "test", 2, 2 * context + 3)

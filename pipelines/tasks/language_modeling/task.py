@@ -126,13 +126,13 @@ class LanguageModeling(Task[LanguageModelingConfig, RunningText]):
 
     def sampler(self, network: Network, data: RunningText) -> Callable[[], str]:
         """Returns a function that generates text without a prompt and from two prompts."""
-        generate = tf.function(generation.generate)  # Traced once, not in every epoch.
+        generate = generation.graph(network.model, data.context, data.tokenizer.ids)
         ids = [[], *prompts_of(data, "validation", 2)]
         prompts = tf.ragged.constant(ids, ragged_rank=1, dtype=tf.int32)
         chosen = {**generation.parameters(len(ids)), "seed": tf.range(len(ids))}
 
         def sample() -> str:
-            found = generate(network.model, prompts, data.context, data.tokenizer.ids, **chosen)
+            found = generate(prompts, chosen)
             joined = [
                 as_text(data.tokenizer.detokenize(x)).numpy() for x in (prompts, found["token_ids"])
             ]

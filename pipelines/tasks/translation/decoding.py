@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from types import ModuleType
 
@@ -37,10 +38,14 @@ def beam(config: TranslationConfig) -> Beam:
     )
 
 
+@functools.lru_cache(maxsize=1)
 def translator(
     model: keras.Model, options: Beam
 ) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
     """Returns the function that translates token ids, with beam search and cached decoding.
+
+    It is one graph for batches of any size, whatever calls it, and the last one is kept: tracing
+    the network in a beam search takes seconds.
 
     Args:
         model: A model of `transformer` or `seq2seq`.
@@ -54,6 +59,7 @@ def translator(
     decoder = DECODERS[model.name]
     step = decoder.next_token(model)
 
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
     def translate(ids: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
         cache = decoder.encode(model, ids, mask, options.length)
         tokens, scores, margin = beam_search.search(step, cache, tf.shape(ids)[0], options)

@@ -22,13 +22,19 @@ _TIE_TOLERANCE = 1e-4
 
 
 def text_translator(
-    model: keras.Model, data: ParallelTexts, options: Beam
+    translate: Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]],
+    data: ParallelTexts,
+    options: Beam,
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Returns the function from strings [batch] to what `decoding.detokenize` returns.
 
     The translation of a text without words is empty, with score 0.
+
+    Args:
+        translate: What `decoding.translator` returns.
+        data: Its tokenizers.
+        options: The options of beam search.
     """
-    translate = translator(model, options)
 
     def translate_texts(text: tf.Tensor) -> dict[str, tf.Tensor]:
         text = tf.ensure_shape(text, [None])
@@ -55,7 +61,7 @@ def signatures(
     sources = data.raw("test")["source"][:_EXAMPLES]
     ragged = source_inputs(data.source_tokenizer, tf.constant(sources), options.length)
     inputs = [x.to_tensor() for x in ragged.values()]
-    found = tf.function(translate)(*inputs)
+    found = translate(*inputs)
     margin = found.pop("margin").numpy()
     unambiguous = np.flatnonzero(margin > min(_TIE_TOLERANCE, margin.max() / 2))
     found = {name: tf.gather(x, unambiguous) for name, x in found.items()}
@@ -79,7 +85,7 @@ def signatures(
     texts = detokenize(found, data.target_tokenizer)
     for_texts = Signature(
         "serving_default",
-        text_translator(model, data, options),
+        text_translator(translate, data, options),
         {"text": tf.TensorSpec([None], tf.string)},
         {"text": np.array([source.encode() for source in sources[unambiguous]], object)},
         {name: x.numpy() for name, x in texts.items()},

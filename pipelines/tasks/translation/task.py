@@ -161,7 +161,8 @@ class Translation(Task[TranslationConfig, ParallelTexts]):
     def sampler(self, network: Network, data: ParallelTexts) -> Callable[[], str]:
         """Returns a function that translates a few validation texts."""
         # Traced once, not in every epoch.
-        translate = tf.function(text_translator(network.model, data, beam(self.config)))
+        options = beam(self.config)
+        translate = tf.function(text_translator(translator(network.model, options), data, options))
         columns = {name: texts[:_SAMPLES] for name, texts in data.raw("validation").items()}
 
         def sample() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from types import ModuleType
 
 import keras
 import numpy as np
@@ -41,15 +42,18 @@ def network(request):
     return module, model
 
 
-def searched(network, options: Beam = CHOICE, source=SOURCE, mask=MASK):
-    module, model = network
-
+@functools.cache  # Tracing takes seconds.
+def _searching(module: ModuleType, model: keras.Model, options: Beam):
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
     def run(ids, mask):
         cache = module.encode(model, ids, mask, options.length)
         return beam_search.search(module.next_token(model), cache, tf.shape(ids)[0], options)
 
-    return [x.numpy() for x in run(source, mask)]
+    return run
+
+
+def searched(network, options: Beam = CHOICE, source=SOURCE, mask=MASK):
+    return [x.numpy() for x in _searching(*network, options)(source, mask)]
 
 
 @functools.cache

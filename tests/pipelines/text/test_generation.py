@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -47,11 +49,18 @@ def arguments(choices) -> dict[str, tf.Tensor]:
     }
 
 
+@functools.cache  # Tracing takes seconds.
+def scoring(model: keras.Model) -> Callable[..., Any]:
+    """The graph that scores, for any batch."""
+    return tf.function(
+        lambda texts: generation.score(model, texts, CONTEXT), input_signature=[generation.RAGGED]
+    )
+
+
 def generated(model, prompts, choices) -> list[list[int]]:
     """What the graph generates, padding removed."""
-    graph = tf.function(generation.generate, reduce_retracing=True)
     ragged = tf.ragged.constant(prompts, ragged_rank=1, dtype=tf.int32)
-    answer = graph(model, ragged, CONTEXT, **arguments(choices))
+    answer = generation.graph(model, CONTEXT)(ragged, arguments(choices))
     counts = answer["tokens"].numpy()
     rows = answer["token_ids"].numpy()
     assert rows.shape == (len(prompts), counts.max(initial=0))
@@ -162,7 +171,7 @@ def test_random_numbers_follow_from_the_seed_alone(seed):
 def test_a_score_is_the_sum_over_windows(model, length):
     text = np.random.default_rng(length).integers(3, VOCABULARY, length)
     texts = tf.ragged.constant([[3, 4], text.tolist(), []], ragged_rank=1, dtype=tf.int32)
-    answer = tf.function(generation.score)(model, texts, CONTEXT)
+    answer = scoring(model)(texts)
     (expected,) = plain_generation.score(model, [text.tolist()], CONTEXT)
     assert answer["tokens"].numpy().tolist() == [2, length, 0]
     np.testing.assert_allclose(answer["log_probability"][1], expected, rtol=1e-5)

@@ -67,6 +67,21 @@ def test_the_same_seed_gives_the_same_weights(fitted):
         np.testing.assert_array_equal(one, two)
 
 
+def test_a_training_step_is_traced_once(monkeypatch):
+    traced = []
+    step = keras.Model.train_step
+
+    def counted(model, data):
+        traced.append(model.name)
+        return step(model, data)
+
+    monkeypatch.setattr(keras.Model, "train_step", counted)
+    task = classification()
+    network = trainer.build(task, samples.striped())
+    trainer.fit(task, network, samples.striped(), MemoryLog())
+    assert traced == [network.model.name]
+
+
 def test_the_seed_decides_the_initial_weights():
     data = samples.striped()
     one, same, other = (
