@@ -1,7 +1,16 @@
-"""Settings of all tests: a quiet TensorFlow, no store of the user's, a repeatable Hypothesis."""
+"""Settings of all tests: a quick TensorFlow, no store of the user's, a repeatable Hypothesis.
 
+Most tests use tiny networks for moments, where compiling takes longer than computing. So "auto",
+Keras' default of `jit_compile`, does not compile by XLA here, and graphs are not rewritten to run
+faster; tests of XLA ask for it, and processes that tests start do both as users' do.
+"""
+
+import functools
+import gc
 import os
+import sys
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -10,3 +19,20 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 settings.register_profile("foundry", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("foundry")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if "keras" in sys.modules:
+        _make_keras_quick()
+
+
+@functools.cache
+def _make_keras_quick() -> None:
+    import tensorflow as tf
+    from keras.src.trainers.trainer import Trainer
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    Trainer._resolve_auto_jit_compile = lambda model: False
+    # What the imports have made stays, and need not be looked at by each collection of garbage.
+    gc.collect()
+    gc.freeze()

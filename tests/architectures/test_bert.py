@@ -21,39 +21,18 @@ from tests.architectures.encoder_reference import (
     tiny,
 )
 
-PUBLISHED = [
-    (bert.bert, "tiny", 30522, 4_385_920),
-    (bert.bert, "mini", 30522, 11_170_560),
-    (bert.bert, "small", 30522, 28_763_648),
-    (bert.bert, "medium", 30522, 41_373_184),
-    (bert.bert, "base", 30522, 109_482_240),
-    (bert.bert, "large", 30522, 335_141_888),
-    (bert.bert, "base", 28996, 108_310_272),
-    (bert.bert, "large", 28996, 333_579_264),
-    (bert.roberta, "base", 50265, 124_052_736),
-    (bert.roberta, "large", 50265, 354_307_072),
-    (bert.albert, "base", 30000, 11_683_584),
-    (bert.albert, "large", 30000, 17_683_968),
-    (bert.albert, "xlarge", 30000, 58_724_864),
-    (bert.albert, "xxlarge", 30000, 222_595_584),
-    (bert.distilbert, "base", 30522, 66_362_880),
-    (bert.distilbert, "base", 28996, 65_190_912),
-    (bert.electra, "small", 30522, 13_548_800),
-    (bert.electra, "base", 30522, 109_482_240),
-    (bert.electra, "large", 30522, 335_141_888),
-    (bert.electra, "small_generator", 30522, 13_548_800),
-    (bert.electra, "base_generator", 30522, 33_576_960),
-    (bert.electra, "large_generator", 30522, 51_065_344),
-]
 
-
+# The other sizes are entries of the catalog, whose test counts them.
 @pytest.mark.parametrize(
-    ("builder", "size", "vocabulary", "parameters"),
-    PUBLISHED,
-    ids=[f"{builder.__name__}_{size}_{vocabulary}" for builder, size, vocabulary, _ in PUBLISHED],
+    ("size", "parameters"),
+    [
+        ("small_generator", 13_548_800),
+        ("base_generator", 33_576_960),
+        ("large_generator", 51_065_344),
+    ],
 )
-def test_a_published_size_has_its_parameters(builder, size, vocabulary, parameters):
-    assert count_parameters(builder, size, vocabulary=vocabulary).total == parameters
+def test_a_published_generator_has_its_parameters(size, parameters):
+    assert count_parameters(bert.electra, size).total == parameters
 
 
 @pytest.mark.parametrize("builder", [bert.bert, bert.electra])

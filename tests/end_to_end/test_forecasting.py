@@ -16,7 +16,10 @@ from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import deploy
 from tests.serving.in_process import serving
 
-SMALL = ("--epochs", "20", "--model.units", "[8]", "--history", "24", "--horizon", "6")
+SMALL = (
+    *("--epochs", "20", "--model.units", "[8]", "--history", "24", "--horizon", "6"),
+    *("--figures", "false"),
+)
 
 
 @pytest.fixture

@@ -98,6 +98,7 @@ def second_run(workspace, repository, first_run) -> str:
         *("mlflow", "run", uri, "-e", "image_classification", "--env-manager=local"),
         *("--experiment-name", "image_classification"),
         *("-P", "epochs=3", "-P", "learning_rate=4e-3", "-P", "model.filters=[16,32]"),
+        *("-P", "jit_compile=false", "-P", "figures=false"),
         MLFLOW_TRACKING_URI=workspace.store,
         PYTHONPATH="",  # The code is that of MLflow's clone.
         GIT_CONFIG_COUNT="1",
@@ -234,7 +235,7 @@ def test_an_interrupted_run_is_closed_as_killed(workspace, first_run):
     mlflow.set_tracking_uri(workspace.store)
     process = workspace.start(
         *(sys.executable, "-m", "pipelines", "image_classification", "--epochs", "2000"),
-        *("--name", "interrupted", "--model.filters", "[4]"),
+        *("--name", "interrupted", "--model.filters", "[4]", "--jit_compile", "false"),
     )
 
     def training() -> list:

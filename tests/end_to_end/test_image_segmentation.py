@@ -16,7 +16,7 @@ from tests.serving.in_process import serving
 
 SMALL = (
     *("--image_size", "32", "--epochs", "2", "--model.filters", "4", "--model.depth", "1"),
-    *("--name", "brains"),
+    *("--name", "brains", "--figures", "false"),
 )
 
 

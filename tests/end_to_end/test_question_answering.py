@@ -20,7 +20,7 @@ from tests.serving.in_process import serving
 SMALL = (
     *("--epochs", "1", "--max_length", "128", "--vocabulary", "500", "--name", "asked"),
     *("--model.layers", "1", "--model.heads", "2", "--model.width", "16"),
-    *("--model.feed_forward", "16", "--optimizer.learning_rate", "0.01"),
+    *("--model.feed_forward", "16", "--optimizer.learning_rate", "0.01", "--figures", "false"),
 )
 
 

@@ -21,7 +21,10 @@ from tests.end_to_end.deploying import deploy
 from tests.pipelines import written
 from tests.serving.in_process import serving
 
-SHORT = ("--epochs", "2", "--batch_size", "8", "--max_length", "24", "--vocabulary", "200")
+SHORT = (
+    *("--epochs", "2", "--batch_size", "8", "--max_length", "24", "--vocabulary", "200"),
+    *("--figures", "false"),  # Those of texts are drawn by test_distillation.py.
+)
 FAST = ("--optimizer.learning_rate", "0.02")
 ENCODER = (
     *("--architecture", "bert_tiny", "--model.layers", "2", "--model.heads", "2"),

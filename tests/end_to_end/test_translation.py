@@ -33,7 +33,7 @@ SMALL = (
 SHORT = (
     *("--epochs", "2", "--batch_size", "16", "--max_length", "16", "--vocabulary", "150"),
     *("--beams", "2", "--length_penalty", "0.6", "--optimizer.learning_rate", "0.02"),
-    *("--name", "sentences"),
+    *("--name", "sentences", "--figures", "false"),
 )
 
 

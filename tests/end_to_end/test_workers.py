@@ -15,7 +15,10 @@ import mlflow
 from serving.engines.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COMMAND = "image_classification --max_examples 64 --epochs 3 --batch_size 16 --figures false"
+COMMAND = (
+    "image_classification --max_examples 64 --epochs 3 --batch_size 16 --figures false "
+    "--jit_compile false --model.filters [4] --model.units [] --model.convolutions 1"
+)
 
 
 def start(folder: Path, jobs: dict, index: int, *options: str) -> subprocess.Popen:

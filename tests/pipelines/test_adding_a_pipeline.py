@@ -59,6 +59,7 @@ def test_its_own_tests_pass_and_its_command_registers_a_model_that_answers(
 ):
     """In one process, which imports TensorFlow once."""
     command = ["pipelines", "tabular_regression", "--name", "diabetes", "--epochs", "3"]
+    command += ["--jit_compile", "false"]
     tests = ["-q", "-p", "no:cacheprovider", "test_tabular.py"]
     script = tmp_path / "script.py"
     script.write_text(

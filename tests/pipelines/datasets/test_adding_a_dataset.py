@@ -12,7 +12,10 @@ from tests import pages
 
 PAGE = pages.ROOT / "docs/adding-a-dataset.md"
 # The page's network needs longer.
-SMALL = ("--model.filters", "[4]", "--model.convolutions", "1", "--model.units", "[]")
+SMALL = (
+    *("--model.filters", "[4]", "--model.convolutions", "1", "--model.units", "[]"),
+    *("--jit_compile", "false", "--figures", "false"),
+)
 
 
 def test_the_command_of_the_page_trains_on_its_data_set(tmp_path):
