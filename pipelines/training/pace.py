@@ -78,13 +78,24 @@ class Pace:
         if looks:
             self._logged = spent / looks
 
+    @property
+    def share(self) -> float:
+        """Time of looks as a fraction of that of steps, at the present interval; NaN at first."""
+        return self._steps_of_a_look() / self.every
+
     def looked(self) -> None:
         """Takes note that the last look is over, and chooses the interval to the next one."""
-        if self._grows and len(self._looks) > 1 and self._trained:
-            look = float(np.median(self._looks[1:])) + self._logged
-            steps = look / SHARE / (self._trained / self._steps)
+        steps = self._steps_of_a_look() / SHARE
+        if self._grows and math.isfinite(steps):
             self.every = self._shortest * max(1, math.ceil(steps / self._shortest))
             self._plan()
+
+    def _steps_of_a_look(self) -> float:
+        """Returns how many steps take the time of a look."""
+        if len(self._looks) < 2 or not self._trained:
+            return math.nan
+        look = float(np.median(self._looks[1:])) + self._logged
+        return look / (self._trained / self._steps)
 
     def _plan(self) -> None:
         self._next = self._last - self._last % self.every + self.every

@@ -12,7 +12,9 @@ from benchmarks.__main__ import main
 
 
 def test_the_overhead_is_the_median_of_pairs():
-    row = diagnosis.Row("net", [1.0, 2.0, 4.0], [1.5, 2.2, 4.2], every=50, tracing=1.0, layers=3)
+    row = diagnosis.Row(
+        "net", [1.0, 2.0, 4.0], [1.5, 2.2, 4.2], every=50, share=0.02, tracing=1.0, layers=3
+    )
     assert row.overhead == pytest.approx(0.1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -49,7 +50,8 @@ def test_looks_take_at_most_the_share(step, steps_of_a_look, at_once):
     # The first look traces, the second one is what the interval follows from.
     assert looked[:2] == [0, 50]
     assert set(looked[2:]) == set(range(every, 6_000, every)) - {50}
-    assert steps_of_a_look / every <= SHARE * 1.001
+    assert training.pace.share == pytest.approx(steps_of_a_look / every)
+    assert training.pace.share <= SHARE
     assert every == 50 or steps_of_a_look / (every - 50) > SHARE * 0.999
 
 
