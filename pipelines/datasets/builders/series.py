@@ -26,7 +26,7 @@ The splits are periods of 70 %, 15 % and 15 %, in the order train, validation, t
 
 `time` is the first day of the step, `value` is in the unit above, unscaled. `SEASONS` has the
 period of each series in steps: exact for years and weeks, approximate for the sunspots, whose
-cycles take 9 to 14 years.
+cycles take 9 to 14 years. `CALENDARS` has what the calendar says of those whose time matters.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from pipelines.datasets import extracts
 from pipelines.datasets.builders import Examples
 
 SEASONS = {"elnino": 12, "sunspots": 11, "co2": 12, "births": 7}
+CALENDARS = {"births": ("weekday", "season", "us_holidays")}
 
 # The end of each split, as a fraction of the steps.
 ENDS = {"train": 0.70, "validation": 0.85, "test": 1.0}

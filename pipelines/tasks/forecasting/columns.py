@@ -25,6 +25,7 @@ class Chosen:
         groups: What tells series apart, together; none for a single series.
         others: Columns that none of these are, and that may tell series apart.
         parts: Columns beside the time that may be a part of it, as an hour beside a date.
+        covariates: What is known in advance.
     """
 
     values: Sequence[str]
@@ -32,6 +33,11 @@ class Chosen:
     groups: Sequence[str]
     others: Sequence[str] = ()
     parts: Sequence[str] = ()
+    covariates: Sequence[str] = ()
+
+    def numbers(self) -> list[str]:
+        """Returns the columns of numbers."""
+        return [*self.values, *self.covariates]
 
     def needed(self) -> list[str]:
         """Returns the columns of which each row needs a text: the time and the groups."""
@@ -62,13 +68,21 @@ def choose(table: Table, config: ForecastingConfig) -> Chosen:
     """
     names = [name for name in table.columns if name or any(filled(table, name))]
     wanted, groups = _wanted(names, config.column), _wanted(names, config.group)
-    tables.check_columns(table, [*wanted, *groups, *filter(None, [config.time])])
+    covariates = _wanted(names, config.covariates)
+    tables.check_columns(table, [*wanted, *groups, *covariates, *filter(None, [config.time])])
     if config.time and config.time in (*wanted, *groups):
         other = "group" if config.time in groups else "column"
         raise UserError(f"--time and --{other} are both {config.time!r}; choose two columns")
     if both := [name for name in groups if name in wanted]:
         raise UserError(f"--group and --column are both {both[0]!r}; a series needs values")
-    free = [name for name in names if name not in (*wanted, *groups)]
+    taken = {"column": wanted, "group": groups, "time": [config.time]}
+    for option, chosen in taken.items():
+        if both := [name for name in covariates if name in chosen]:
+            raise UserError(
+                f"--covariates and --{option} are both {both[0]!r}; what is known in advance is "
+                "another column"
+            )
+    free = [name for name in names if name not in (*wanted, *groups, *covariates)]
     # A column without a name is the time or none at all, as numbers of rows are.
     free = [name for name in free if name or time_column.has_dates(table, name)]
     if not wanted and not any(_is_numeric(table, name) for name in free):
@@ -97,12 +111,19 @@ def choose(table: Table, config: ForecastingConfig) -> Chosen:
         if not _is_numeric(table, name):
             example = next(iter(filled(table, name)), "")
             raise UserError(f"column {name!r} of {table.path} is not numeric, as {example!r}")
+    for name in covariates:
+        if not _is_numeric(table, name):
+            example = next(iter(filled(table, name)), "")
+            raise UserError(
+                f"covariate {name!r} of {table.path} is not numeric, as {example!r}; write classes "
+                "as columns of 0 and 1"
+            )
     others = [name for name in free if name not in wanted]
     parts = [name for name in others if time_column.is_part(table, name)]
     others = [
         name for name in others if name not in parts and not time_column.counts_rows(table, name)
     ]
-    return Chosen(wanted, time, groups, others, parts)
+    return Chosen(wanted, time, groups, others, parts, covariates)
 
 
 def _wanted(names: Sequence[str], column: str) -> list[str]:

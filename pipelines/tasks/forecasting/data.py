@@ -19,13 +19,14 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.datasets import loading, lookup
-from pipelines.datasets.builders.series import SEASONS
+from pipelines.datasets.builders.series import CALENDARS, SEASONS
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.loading import Identity
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
-from pipelines.tasks.forecasting import checks, reading
+from pipelines.tasks.forecasting import checks, covariates, reading
 from pipelines.tasks.forecasting.config import ForecastingConfig
+from pipelines.tasks.forecasting.covariates import Covariates
 from pipelines.tasks.forecasting.scaling import Scaling, by_series, by_window, standardized
 from pipelines.tasks.forecasting.series import Series
 
@@ -35,9 +36,10 @@ class SeriesData(Dataset):
     """Series in windows.
 
     An example is a dict of "history", float32 [history] in standard units, with its "level" and
-    "deviation", float64; the future in the same units, float32 [horizon]; and a weight, float32,
-    that makes the loss the error over the series' scale. The examples of a split are those of each
-    series after another.
+    "deviation", float64, and where there are covariates, "covariates", float32
+    [history + horizon, features]; the future in the same units, float32 [horizon]; and a weight,
+    float32, that makes the loss the error over the series' scale. The examples of a split are those
+    of each series after another.
 
     Attributes:
         series: At least one.
@@ -45,6 +47,7 @@ class SeriesData(Dataset):
         history: Length of the input window in steps.
         horizon: Forecast horizon in steps.
         scaling: What histories are standardized with.
+        covariates: What is known in advance.
     """
 
     series: Sequence[Series]
@@ -52,6 +55,7 @@ class SeriesData(Dataset):
     history: int
     horizon: int
     scaling: Scaling
+    covariates: Covariates
 
     def contents(self, split: str) -> None:
         """Returns nothing: windows overlap."""
@@ -102,10 +106,11 @@ def load(config: ForecastingConfig) -> SeriesData:
             history=config.history,
             horizon=config.horizon,
             scaling=_scaling(kept, season, config),
+            known=covariates.of(kept, found.covariates, config.calendar_names(), str(path)),
             notes=[*found.notes, *notes],
             left_out={split: found.left_out[split] + left_out[split] for split in SPLITS},
         )
-    given = {"column": config.column, "group": config.group, "time": config.time}
+    given = {name: getattr(config, name) for name in ("column", "group", "time", "covariates")}
     if option := next((name for name, value in given.items() if value), ""):
         raise UserError(f"--{option} is for your own files, not for {config.dataset!r}")
     # Windows are counted, not steps.
@@ -125,6 +130,8 @@ def load(config: ForecastingConfig) -> SeriesData:
         dict(zip(SPLITS, np.cumsum(list(source.sizes().values())).tolist(), strict=True)),
     )
     season = config.season or SEASONS.get(name, 1)
+    auto = config.calendar == "auto"
+    calendar = CALENDARS.get(name, ()) if auto else config.calendar_names()
     fitting, *_ = checks.fit([series], name, season, config)
     kept = _with_few_windows(fitting, config.max_examples)
     return cut(
@@ -134,6 +141,7 @@ def load(config: ForecastingConfig) -> SeriesData:
         history=config.history,
         horizon=config.horizon,
         scaling=_scaling(kept, season, config),
+        known=covariates.of(kept, (), calendar, name),
     )
 
 
@@ -145,6 +153,7 @@ def cut(
     history: int,
     horizon: int,
     scaling: Scaling,
+    known: Covariates | None = None,
     notes: Sequence[str] = (),
     left_out: dict[str, int] | None = None,
 ) -> SeriesData:
@@ -160,24 +169,29 @@ def cut(
         history: Length of the input window.
         horizon: Forecast horizon.
         scaling: What histories are standardized with.
+        known: What is known in advance; nothing unless told otherwise.
         notes: What was found in the user's own file.
         left_out: By split, rows that are left out.
     """
+    known = known or Covariates()
     scales = [one.scale(season) for one in series]
     examples, columns = {}, {}
     for split in SPLITS:
-        parts, blocks, first_block = [], [], 0
+        parts, ahead, blocks, first_block = [], [], [], 0
         for one, scale in zip(series, scales, strict=True):
             origins = one.origins(split, history, horizon)
             histories = one.windows(origins - history, history)
             futures = one.windows(origins, horizon)
             parts.append(_standardized(histories, futures, scale, scaling))
+            if known.width:
+                ahead.append(known.windows(one, origins - history, history + horizon))
             blocks.append(first_block + np.arange(len(origins)) // horizon)
             first_block = blocks[-1][-1] + 1 if len(origins) else first_block
-        known, level, deviation, future, weight = map(np.concatenate, zip(*parts, strict=True))
-        examples[split] = tf.data.Dataset.from_tensor_slices(
-            ({"history": known, "level": level, "deviation": deviation}, future, weight)
-        )
+        standard, level, deviation, future, weight = map(np.concatenate, zip(*parts, strict=True))
+        inputs = {"history": standard, "level": level, "deviation": deviation}
+        if known.width:
+            inputs["covariates"] = np.concatenate(ahead)
+        examples[split] = tf.data.Dataset.from_tensor_slices((inputs, future, weight))
         columns[split] = {
             "scale": np.repeat(scales, [len(block) for block in blocks]),
             "block": np.concatenate(blocks),
@@ -189,7 +203,7 @@ def cut(
         validation=examples["validation"],
         test=examples["test"],
         columns=columns,
-        example_bytes=4 * (history + horizon),
+        example_bytes=4 * (history + horizon) * (1 + known.width),
         notes=notes,
         left_out=left_out or {},
         series=tuple(series),
@@ -197,6 +211,7 @@ def cut(
         history=history,
         horizon=horizon,
         scaling=scaling,
+        covariates=known,
     )
 
 
@@ -237,6 +252,7 @@ def _digest(series: Sequence[Series]) -> str:
     for one in series:
         sha.update(one.name.encode())
         sha.update(one.values.tobytes())
+        sha.update(one.covariates.tobytes())
         sha.update(str(one.ends).encode())
         sha.update("".join(map(str, one.times)).encode())
     return sha.hexdigest()[:12]

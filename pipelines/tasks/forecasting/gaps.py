@@ -26,6 +26,7 @@ class Rows:
         periods: int [rows], the number of the split's table.
         rows: int [rows], their numbers in the tables.
         place: From a row's number to where it is, as "FILE, line 7".
+        covariates: float64 [rows, columns].
         others: Columns that are not used, and may tell several series apart.
         parts: Columns that are not used, and may be a part of the time.
     """
@@ -36,13 +37,15 @@ class Rows:
     periods: np.ndarray
     rows: np.ndarray
     place: Callable[[int], str]
+    covariates: np.ndarray
     others: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
 
     def take(self, chosen: np.ndarray) -> Rows:
         """Returns some of the rows, int [n], in that order."""
         parts = {
-            name: getattr(self, name)[chosen] for name in ("values", "times", "periods", "rows")
+            name: getattr(self, name)[chosen]
+            for name in ("values", "times", "periods", "rows", "covariates")
         }
         return replace(self, **parts)
 
@@ -62,6 +65,7 @@ class Steps:
         periods: int [steps], as in `Rows`.
         interpolated: bool [steps], where a value is interpolated.
         dropped: int [rows], the first step behind each row that is left out.
+        covariates: float64 [steps, columns]; where a row is missing, on a line between neighbors.
         longest: The longest run of interpolated steps in words, and its length.
         notes: What was found, in parts of sentences.
     """
@@ -71,6 +75,7 @@ class Steps:
     periods: np.ndarray
     interpolated: np.ndarray
     dropped: np.ndarray
+    covariates: np.ndarray
     longest: tuple[int, str] = (0, "")
     notes: tuple[str, ...] = ()
 
@@ -137,6 +142,7 @@ def without_gaps(rows: Rows, missing: str) -> Steps:
             chosen.periods,
             np.zeros(len(kept), bool),
             np.cumsum(~empty)[empty],
+            chosen.covariates,
             notes=notes,
         )
     step = steps.find(rows.times)
@@ -146,7 +152,15 @@ def without_gaps(rows: Rows, missing: str) -> Steps:
     if missing == "error":
         _check_complete(rows, step)
         nothing = np.zeros(len(empty), bool)
-        return Steps(rows.values, rows.times, rows.periods, nothing, np.zeros(0, int), notes=notes)
+        return Steps(
+            rows.values,
+            rows.times,
+            rows.periods,
+            nothing,
+            np.zeros(0, int),
+            rows.covariates,
+            notes=notes,
+        )
     return _interpolated(rows, step, notes)
 
 
@@ -264,7 +278,12 @@ def _interpolated(rows: Rows, step: steps.Steps, notes: tuple[str, ...]) -> Step
     # A step between two splits belongs to the later one.
     periods = rows.periods[known][np.searchsorted(places, every)]
     dropped = np.repeat([0, len(every)], [first, after])
-    return Steps(filled, times, periods, interpolated, dropped, longest=longest, notes=notes)
+    covariates = np.empty((len(every), rows.covariates.shape[1]))
+    for column, known_ahead in enumerate(rows.covariates.T):
+        covariates[:, column] = np.interp(every, step.positions, known_ahead)
+    return Steps(
+        filled, times, periods, interpolated, dropped, covariates, longest=longest, notes=notes
+    )
 
 
 def _irregular(rows: Rows) -> str:

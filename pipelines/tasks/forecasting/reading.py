@@ -35,11 +35,13 @@ class Found:
 
     Attributes:
         series: At least one.
+        covariates: Names of the columns that are known in advance.
         notes: What was found and is worth knowing, in sentences.
         left_out: By split, the number of rows that are left out.
     """
 
     series: Sequence[Series]
+    covariates: Sequence[str]
     notes: Sequence[str]
     left_out: Mapping[str, int]
 
@@ -55,7 +57,7 @@ def read(path: Path, config: ForecastingConfig) -> Found:
     first = next(iter(joined.tables.values()))
     chosen = columns.choose(first, config)
     joined, unscored = joined.without_unscored(chosen.values)
-    used = [*chosen.values, *chosen.needed()]
+    used = [*chosen.numbers(), *chosen.needed()]
     for table in joined.tables.values():
         tables.check_columns(table, used)
     decimal = config.decimal or values.decimal_mark(joined, chosen)
@@ -78,7 +80,13 @@ def read(path: Path, config: ForecastingConfig) -> Found:
     notes += values.placeholder_notes(rows)
     steps = [gaps.without_gaps(one, config.missing) for one in rows]
     series = [
-        Series(one.name, step.values, times.shortest(step.times), _ends(step, list(joined.tables)))
+        Series(
+            one.name,
+            step.values,
+            times.shortest(step.times),
+            _ends(step, list(joined.tables)),
+            covariates=step.covariates,
+        )
         for one, step in zip(rows, steps, strict=True)
     ]
     left_out = dict.fromkeys(SPLITS, 0)
@@ -86,7 +94,8 @@ def read(path: Path, config: ForecastingConfig) -> Found:
         left_out[split or "train"] += table.left_out
     for one, step in zip(series, steps, strict=True):
         left_out = {split: left_out[split] + n for split, n in _counted(one, step.dropped).items()}
-    return Found(series, [*notes, *_step_notes(path, series, steps)], left_out)
+    notes += _step_notes(path, series, steps)
+    return Found(series, chosen.covariates, notes, left_out)
 
 
 def _rows(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
@@ -99,25 +108,29 @@ def _rows(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
             groups.setdefault(tuple(name.strip() for name in names), []).append(row)
     every = {names: np.array(rows) for names, rows in groups.items()}
     every = every or {(): np.arange(len(periods))}
+
+    def parsed(column: str) -> np.ndarray:
+        texts = joined.texts(column)
+        found = [np.nan if numbers.is_missing(x) else numbers.value(x, decimal) for x in texts]
+        return np.array(found, np.float64)
+
+    covariates = np.empty((len(periods), len(chosen.covariates)))
+    for index, column in enumerate(chosen.covariates):
+        covariates[:, index] = parsed(column)
     found = []
     for column in chosen.values:
-        parsed = np.array(
-            [
-                np.nan if numbers.is_missing(text) else numbers.value(text, decimal)
-                for text in joined.texts(column)
-            ],
-            np.float64,
-        )
+        values = parsed(column)
         for group, rows in every.items():
             name = ", ".join(filter(None, (*group, column if len(chosen.values) > 1 else "")))
             found.append(
                 Rows(
                     name=name,
-                    values=parsed[rows],
+                    values=values[rows],
                     times=np.arange(len(rows)),
                     periods=periods[rows],
                     rows=rows,
                     place=joined.place,
+                    covariates=covariates[rows],
                     others=() if chosen.groups else tuple(chosen.others),
                     parts=tuple(chosen.parts),
                 )

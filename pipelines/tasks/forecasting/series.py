@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -18,6 +18,8 @@ class Series:
         values: float64 [steps], in its own unit.
         times: [steps], dates or numbers.
         ends: Where each split ends; it begins where the one before ends.
+        covariates: What is known of the steps in advance, float64 [steps, columns]; empty without
+            columns.
         max_windows: Maximum number of windows of each split, evenly spread over it; 0 for all.
     """
 
@@ -26,6 +28,7 @@ class Series:
     times: np.ndarray
     ends: Mapping[str, int]
     max_windows: int = 0
+    covariates: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     def known(self) -> np.ndarray:
         """Returns the values of train, float64 [steps]."""

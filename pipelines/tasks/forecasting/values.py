@@ -20,7 +20,7 @@ def decimal_mark(joined: Joined, chosen: columns.Chosen) -> str:
     Raises:
         UserError: It is unclear.
     """
-    texts = [text.strip() for name in chosen.values for text in joined.texts(name)]
+    texts = [text.strip() for name in chosen.numbers() for text in joined.texts(name)]
     texts = [text for text in texts if numbers.is_number(text)]
     first = next(iter(joined.tables.values()))
     mark = numbers.decimal_mark(texts, first.separator)
@@ -46,7 +46,7 @@ def decimal_mark(joined: Joined, chosen: columns.Chosen) -> str:
 def problems(
     table: Table, chosen: columns.Chosen, decimal: str, config: ForecastingConfig
 ) -> dict[int, str]:
-    """Returns what is wrong with rows: no time or group, or a value that is no finite number."""
+    """Returns what is wrong with rows: no time, group or covariate, or no finite number."""
     found: dict[int, str] = {}
     for name in chosen.needed():
         for row, text in enumerate(cells.texts(table, name)):
@@ -60,9 +60,11 @@ def problems(
         for row in wrong:
             found.setdefault(row, f"{chosen.time!r} is no time as {example!r}: {texts[row]!r}")
     mark = "point" if decimal == "." else "comma"
-    for name in chosen.values:
+    for name in chosen.numbers():
         for row, text in enumerate(cells.texts(table, name)):
             if numbers.is_missing(text):
+                if name in chosen.covariates:
+                    found[row] = f"{name!r} is empty, and has to be known in advance"
                 continue
             number = numbers.value(text, decimal)
             if number is None:
@@ -74,7 +76,7 @@ def problems(
 
 def notes(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[str]:
     """Returns a note on how numbers are read, if that is not as everywhere."""
-    texts = [text.strip() for name in chosen.values for text in joined.texts(name)]
+    texts = [text.strip() for name in chosen.numbers() for text in joined.texts(name)]
     grouped = [text for text in texts if numbers.has_thousands(text, decimal)]
     marked = [text for text in texts if decimal in text and not numbers.is_missing(text)]
     first = next(iter(joined.tables.values()))

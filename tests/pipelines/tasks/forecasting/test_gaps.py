@@ -20,6 +20,7 @@ def rows(times: np.ndarray, values: np.ndarray | None = None, periods: object = 
         periods=np.zeros(count, int) if periods is None else np.asarray(periods),
         rows=np.arange(count),
         place=lambda row: f"FILE, line {row + 2}",
+        covariates=np.arange(count)[:, np.newaxis] * [1.0, -2.0],
     )
 
 

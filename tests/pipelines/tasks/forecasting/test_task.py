@@ -169,7 +169,9 @@ def test_histories_of_another_shape_are_refused(network, data, shape):
 
 def test_the_baselines_are_scored_on_both_splits(data, baselines):
     by_name = {baseline.name: baseline for baseline in baselines}
-    assert list(by_name) == ["seasonal naive", "seasonal mean", "exponential smoothing"]
+    assert list(by_name) == [
+        *("seasonal naive", "seasonal mean", "exponential smoothing", "linear autoregression")
+    ]
     naive = np.abs(data.futures("test") - data.histories("test")[:, [4, 5, 6]]).mean()
     assert by_name["seasonal naive"].test["mae"] == pytest.approx(naive, rel=1e-5)
     for baseline in baselines:
