@@ -14,6 +14,7 @@ Kind = Literal[
     "encoder",
     "decoder",
     "encoder_decoder",
+    "image_captioner",
 ]
 
 _INPUTS: dict[Kind, str] = {
@@ -24,6 +25,7 @@ _INPUTS: dict[Kind, str] = {
     "encoder": "tokens",
     "decoder": "tokens",
     "encoder_decoder": "source and target tokens",
+    "image_captioner": "image and target tokens",
 }
 
 
@@ -43,7 +45,8 @@ class Architecture:
             - "encoder": token ids to hidden states that see the whole sequence, as BERT; the heads
               in `architectures/heads.py` go on top;
             - "decoder": token ids to logits of each next token, as GPT;
-            - "encoder_decoder": source and target token ids to logits of each next target token.
+            - "encoder_decoder": source and target token ids to logits of each next target token;
+            - "image_captioner": an image and target token ids to logits of each next target token.
         family: The family of networks in words, for the listing.
         source: The paper or code that publishes it.
         parameters: Number of parameters of the published configuration, None if there is none.

@@ -225,6 +225,18 @@ ARCHITECTURES: dict[str, Architecture] = {
         "LSTM encoder-decoder with attention",
         "Luong et al. 2015",
     ),
+    "cnn_lstm_captioner": Architecture(
+        "architectures.lstm_captioner:lstm_captioner",
+        "image_captioner",
+        "convolutional encoder and LSTM decoder with attention",
+        "Xu et al. 2015",
+    ),
+    "cnn_transformer_captioner": Architecture(
+        "architectures.transformer_captioner:transformer_captioner",
+        "image_captioner",
+        "convolutional encoder and Transformer decoder",
+        "Vaswani et al. 2017; Sharma et al. 2018",
+    ),
     **_family(
         _DECODER,
         "decoder-only Transformer",

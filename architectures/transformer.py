@@ -21,7 +21,7 @@ where prompt, int32 [batch, 50], begins with the start token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -101,14 +101,14 @@ def transformer(
     tables = {"source_embedding": source_vocabulary, "target_embedding": target_vocabulary}
     if share_embeddings:
         tables = {"embedding": source_vocabulary}
-    parts = _parts(tables, norm, **config)
+    parts = layers_of(tables, norm, **config)
 
     inputs = {
         name: keras.Input((None,), dtype="int32", name=name)
         for name in ("source_ids", "source_padding_mask", "target_ids", "target_padding_mask")
     }
     memory = _encode(parts, inputs["source_ids"], inputs["source_padding_mask"])
-    x = _embed(parts, "target", inputs["target_ids"])
+    x = embed(parts, "target", inputs["target_ids"])
     for layer in stack(parts, "decoder_layer"):
         x = layer(
             x,
@@ -116,7 +116,7 @@ def transformer(
             padding_mask=inputs["target_padding_mask"],
             memory_padding_mask=inputs["source_padding_mask"],
         )
-    logits = _logits(parts, _last_norm(parts, "decoder", x))
+    logits = logits_of(parts, last_norm(parts, "decoder", x))
     return keras.Model(inputs, logits, name="transformer")
 
 
@@ -156,7 +156,7 @@ def next_token(model: keras.Model) -> Callable:
     parts = by_name(model.layers)
 
     def read(tokens: Any, cache: Any, position: Any) -> tuple[Any, dict[str, Any]]:
-        x = _embed(parts, "target", tokens, position)
+        x = embed(parts, "target", tokens, position)
         updated = []
         for layer, past, cross in zip(
             stack(parts, "decoder_layer"), cache["self"], cache["cross"], strict=True
@@ -169,29 +169,30 @@ def next_token(model: keras.Model) -> Callable:
                 index=position,
             )
             updated.append(past)
-        return _last_norm(parts, "decoder", x), {**cache, "self": updated}
+        return last_norm(parts, "decoder", x), {**cache, "self": updated}
 
-    return sampler_step(read, lambda features: _logits(parts, features))
+    return sampler_step(read, lambda features: logits_of(parts, features))
 
 
 # The network as functions of its layers by name: new layers, or those of a model.
 
 
 def _encode(parts: Mapping[str, Any], ids: Any, padding_mask: Any) -> Any:
-    x = _embed(parts, "source", ids)
+    x = embed(parts, "source", ids)
     for layer in stack(parts, "encoder_layer"):
         x = layer(x, padding_mask=padding_mask)
-    return _last_norm(parts, "encoder", x)
+    return last_norm(parts, "encoder", x)
 
 
-def _embed(parts: Mapping[str, Any], side: str, ids: Any, start: Any = 0) -> Any:
+def embed(parts: Mapping[str, Any], side: str, ids: Any, start: Any = 0) -> Any:
     """Returns embeddings * sqrt(d) + positions, counted from `start`."""
     x = parts["embedding_scale"](_table(parts, side)(ids))
     x = parts["embedding_sum"]([x, parts["positions"](x, start_index=start)])
     return parts["embedding_dropout"](x)
 
 
-def _logits(parts: Mapping[str, Any], x: Any) -> Any:
+def logits_of(parts: Mapping[str, Any], x: Any) -> Any:
+    """Returns the logits of the decoder's last features, with the embedding of the target."""
     return parts["logits"](_table(parts, "target")(x, reverse=True))
 
 
@@ -199,22 +200,24 @@ def _table(parts: Mapping[str, Any], side: str) -> Any:
     return parts.get(f"{side}_embedding") or parts["embedding"]
 
 
-def _last_norm(parts: Mapping[str, Any], side: str, x: Any) -> Any:
+def last_norm(parts: Mapping[str, Any], side: str, x: Any) -> Any:
+    """Returns what a stack returns, normalized where its layers normalize what they read."""
     norm = parts.get(f"{side}_norm")
     return norm(x) if norm else x
 
 
-def _parts(
+def layers_of(
     tables: Mapping[str, int],
     norm: str,
     *,
+    sides: Sequence[str] = ("encoder", "decoder"),
     layers: int,
     heads: int,
     width: int,
     feed_forward: int,
     dropout: float,
 ) -> dict[str, Any]:
-    """Returns all layers of the network by name."""
+    """Returns all layers by name, of an encoder-decoder or of one of its `sides`."""
     parts = [
         keras.layers.ReversibleEmbedding(
             vocabulary,
@@ -232,7 +235,7 @@ def _parts(
         keras.layers.Add(name="embedding_sum"),
         keras.layers.Dropout(dropout, name="embedding_dropout"),
     ]
-    for side in ("encoder", "decoder"):
+    for side in sides:
         parts += [
             TransformerLayer(
                 width,

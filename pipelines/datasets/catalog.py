@@ -19,6 +19,7 @@ from architectures.plugins import Plugins
 from pipelines.datasets.builders.bible_en_es import BibleEnEs
 from pipelines.datasets.builders.brain_slices import BrainSlices
 from pipelines.datasets.builders.cmudict import Cmudict
+from pipelines.datasets.builders.digit_scenes import DigitScenes
 from pipelines.datasets.builders.digits import Digits
 from pipelines.datasets.builders.digits_canvas import DigitsCanvas
 from pipelines.datasets.builders.hironsan import Hironsan
@@ -39,6 +40,7 @@ BUNDLED: dict[str, type[tfds.core.DatasetBuilder]] = {
         Digits,
         BrainSlices,
         DigitsCanvas,
+        DigitScenes,
         SotuEra,
         WordnetGlosses,
         SotuCloze,

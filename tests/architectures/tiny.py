@@ -36,6 +36,14 @@ def _tokens(vocabulary: int, *sides: str, segments: bool = False):
     return tokens
 
 
+def _captioned(vocabulary: int, *shape: int):
+    def captioned(batch: int, random: np.random.Generator) -> dict[str, np.ndarray]:
+        images = {"images": random.uniform(size=(batch, *shape)).astype("float32")}
+        return images | _tokens(vocabulary, "target")(batch, random)
+
+    return captioned
+
+
 def _sequences(size: int):
     def sequences(batch: int, random: np.random.Generator) -> dict[str, np.ndarray]:
         lengths = random.integers(4, 8, size=(batch, 1))
@@ -50,6 +58,9 @@ def _sequences(size: int):
 # Of width 8: four maps of an attention; a layer of one, a feed-forward network of 12, two norms.
 _ATTENTION = 4 * (8 * 8 + 8)
 _LAYER = _ATTENTION + (8 * 12 + 12) + (12 * 8 + 8) + 2 * 2 * 8
+
+# Two convolutions from two channels to three and four, without bias, each with its normalization.
+_ENCODER = (2 * 9 * 3 + 4 * 3) + (3 * 9 * 4 + 4 * 4)
 
 
 def _recurrent_layers(i: int, u: int):
@@ -261,6 +272,47 @@ TINY: tuple[SmallModel, ...] = (
             )
         ),
         inputs=_tokens(11, "source", "target"),
+        output_shape=(7, 11),
+    ),
+    SmallModel(
+        "cnn_lstm_captioner",
+        {
+            "vocabulary": 11,
+            "input_shape": (8, 12, 2),
+            "filters": (3, 4),
+            "width": 5,
+            "embedding": 6,
+            "units": 7,
+            "dropout": 0.0,
+        },
+        # Six places; f_init twice, keys, query, score and gate of the attention; the LSTM.
+        parameters=sum(
+            (
+                _ENCODER + (4 * 5 + 5) + 6 * 5,
+                11 * 6,
+                3 * (5 * 7 + 7) + 7 * 7 + 7 + (7 + 1),
+                4 * ((6 + 5) * 7 + 7 * 7 + 7),
+                ((7 + 5) * 6 + 6) + (6 * 11 + 11),
+            )
+        ),
+        inputs=_captioned(11, 8, 12, 2),
+        output_shape=(7, 11),
+    ),
+    SmallModel(
+        "cnn_transformer_captioner",
+        {
+            "vocabulary": 11,
+            "input_shape": (8, 12, 2),
+            "filters": (3, 4),
+            "layers": 1,
+            "heads": 2,
+            "width": 8,
+            "feed_forward": 12,
+            "dropout": 0.0,
+        },
+        # The places, one table, a layer with a second attention, and the last normalization.
+        parameters=_ENCODER + (4 * 8 + 8) + 6 * 8 + 11 * 8 + (_LAYER + _ATTENTION + 2 * 8) + 2 * 8,
+        inputs=_captioned(11, 8, 12, 2),
         output_shape=(7, 11),
     ),
     SmallModel(

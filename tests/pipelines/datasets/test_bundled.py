@@ -18,6 +18,7 @@ from tests.pipelines.datasets.conftest import Examples
 SETS = {
     "brain_slices": ((78, 20, 20), "200e2cc53ac8"),
     "digits_canvas": ((2000, 300, 400), "5168d3330ab1"),
+    "digit_scenes": ((4000, 400, 400), "2f0f7526fad6"),
     "sotu_era": ((10350, 2040, 2100), "678284313087"),
     "sotu_cloze": ((8000, 1000, 1000), "afbcd981ad2b"),
     "sotu_sentences": ((84, 17, 17), "b4cbbafde82f"),
