@@ -24,14 +24,22 @@ settings.load_profile("foundry")
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if "keras" in sys.modules:
         _make_keras_quick()
+    if "tensorflow" in sys.modules:
+        # The messages of a server are those of graphs that were rewritten.
+        _rewrite_graphs("serving" in item.path.relative_to(item.config.rootpath).parts)
+
+
+@functools.lru_cache(maxsize=1)
+def _rewrite_graphs(wanted: bool) -> None:
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not wanted})
 
 
 @functools.cache
 def _make_keras_quick() -> None:
-    import tensorflow as tf
     from keras.src.trainers.trainer import Trainer
 
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     Trainer._resolve_auto_jit_compile = lambda model: False
     # What the imports have made stays, and need not be looked at by each collection of garbage.
     gc.collect()
