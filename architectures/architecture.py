@@ -10,6 +10,7 @@ Kind = Literal[
     "image_classifier",
     "image_segmenter",
     "text_classifier",
+    "reader",
     "recurrent",
     "encoder",
     "decoder",
@@ -21,6 +22,7 @@ _INPUTS: dict[Kind, str] = {
     "image_classifier": "image",
     "image_segmenter": "image",
     "text_classifier": "tokens",
+    "reader": "question and passage tokens",
     "recurrent": "tokens or features",
     "encoder": "tokens",
     "decoder": "tokens",
@@ -40,6 +42,8 @@ class Architecture:
             - "image_classifier": an array of fixed shape, such as an image, to logits of classes;
             - "image_segmenter": an image to logits of classes for each pixel;
             - "text_classifier": token ids to logits of classes;
+            - "reader": token ids of a question and a passage to logits of the answer's first and
+              last token;
             - "recurrent": token ids or features of any length to logits, one vector for the
               sequence or one for each step;
             - "encoder": token ids to hidden states that see the whole sequence, as BERT; the heads

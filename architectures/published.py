@@ -156,6 +156,18 @@ ARCHITECTURES: dict[str, Architecture] = {
         "convolutional network over words",
         "Kim 2014",
     ),
+    "fasttext": Architecture(
+        "architectures.fasttext:fasttext",
+        "text_classifier",
+        "bag of words and n-grams",
+        "Joulin et al. 2017",
+    ),
+    "qanet": Architecture(
+        "architectures.qanet:qanet",
+        "reader",
+        "convolutions and attention between question and passage",
+        "Yu et al. 2018",
+    ),
     "simple_rnn": Architecture(
         *_RECURRENT,
         "recurrent network",

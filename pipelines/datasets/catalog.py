@@ -19,6 +19,7 @@ from architectures.plugins import Plugins
 from pipelines.datasets.builders.bible_en_es import BibleEnEs
 from pipelines.datasets.builders.brain_slices import BrainSlices
 from pipelines.datasets.builders.cmudict import Cmudict
+from pipelines.datasets.builders.cmudict_syllables import CmudictSyllables
 from pipelines.datasets.builders.digit_scenes import DigitScenes
 from pipelines.datasets.builders.digits import Digits
 from pipelines.datasets.builders.digits_canvas import DigitsCanvas
@@ -28,6 +29,7 @@ from pipelines.datasets.builders.sotu_cloze import SotuCloze
 from pipelines.datasets.builders.sotu_era import SotuEra
 from pipelines.datasets.builders.sotu_sentences import SotuSentences
 from pipelines.datasets.builders.sotu_text import SotuText
+from pipelines.datasets.builders.us_address_questions import UsAddressQuestions
 from pipelines.datasets.builders.us_addresses import UsAddresses
 from pipelines.datasets.builders.wordnet_glosses import WordnetGlosses
 from pipelines.errors import UserError
@@ -41,12 +43,14 @@ BUNDLED: dict[str, type[tfds.core.DatasetBuilder]] = {
         BrainSlices,
         DigitsCanvas,
         DigitScenes,
+        CmudictSyllables,
         SotuEra,
         WordnetGlosses,
         SotuCloze,
         SotuSentences,
         SotuText,
         UsAddresses,
+        UsAddressQuestions,
         Hironsan,
         BibleEnEs,
         Cmudict,

@@ -17,9 +17,9 @@ Hardware: one GPU of 16 GB, half an hour for SST-2, three hours for MNLI.
 from __future__ import annotations
 
 from pipelines.recipe import Optimizer, Recipe
-from pipelines.text.config import TextConfig
+from pipelines.tasks.text_classification.config import TextClassificationConfig
 
-CONFIG = TextConfig(
+CONFIG = TextClassificationConfig(
     dataset="glue/sst2",
     architecture="bert_base",
     max_length=128,

@@ -61,6 +61,11 @@ def is_encoder(architecture: str) -> bool:
     return architectures.get(architecture).kind == "encoder"
 
 
+def is_reader(architecture: str) -> bool:
+    """Returns whether an architecture reads a question and a passage."""
+    return architectures.get(architecture).kind == "reader"
+
+
 def check_options(config: TextConfig) -> None:
     """Checks that options of encoders are chosen for an encoder alone.
 

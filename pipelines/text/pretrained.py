@@ -14,7 +14,7 @@ from architectures import checkpoints
 from architectures.bert import transformer_layers
 from pipelines.errors import UserError
 from pipelines.run_uri import run_id
-from pipelines.text.config import checked_folder, is_encoder
+from pipelines.text.config import checked_folder, is_encoder, is_reader
 
 FOLDER = "encoder"
 _VOCABULARY = "vocab.txt"
@@ -27,7 +27,9 @@ def family(architecture: str) -> str:
 
 
 def reads_segments(architecture: str) -> bool:
-    """Returns whether an architecture is an encoder that reads "segment_ids"."""
+    """Returns whether an architecture is an encoder, or a reader, that reads "segment_ids"."""
+    if is_reader(architecture):
+        return True
     return is_encoder(architecture) and family(architecture) in _WITH_SEGMENTS
 
 

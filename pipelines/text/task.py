@@ -20,7 +20,7 @@ from pipelines.task import Augment, Network, Task
 from pipelines.text import pretrained
 from pipelines.text.config import TextConfig
 from pipelines.text.dataset import TokenizedDataset
-from pipelines.text.tokenizers import SPECIAL, WordPieces, Words, train_word_pieces
+from pipelines.text.tokenizers import SPECIAL, Characters, WordPieces, Words, train_word_pieces
 
 TextConfigT = TypeVar("TextConfigT", bound=TextConfig)
 TextDataT = TypeVar("TextDataT", bound=TokenizedDataset)
@@ -35,6 +35,10 @@ class TextTask(Task[TextConfigT, TextDataT]):
     def words(self, texts: np.ndarray) -> Words:
         """Returns a tokenizer whose vocabulary is the words of the training texts, str [texts]."""
         return Words(texts, self.config.vocabulary, self.config.max_length)
+
+    def characters(self, texts: np.ndarray) -> Characters:
+        """Returns a tokenizer whose vocabulary is the characters of the training texts."""
+        return Characters(texts, self.config.vocabulary, self.config.max_length)
 
     def word_pieces(self, texts: np.ndarray, *, lowercase: bool = True) -> WordPieces:
         """Returns a tokenizer with the encoder's vocabulary, or one trained on `texts`.

@@ -1,6 +1,7 @@
 """From text to the token ids that a network reads, in the training data and in the served graph.
 
-`Words` splits at white space and around punctuation and looks words up, with TensorFlow's own ops.
+`Words` splits at white space and around punctuation and looks words up, `Characters` looks up each
+character, both with TensorFlow's own ops.
 `WordPieces` are BERT's tokens (Devlin et al. 2019), with its [CLS] and [SEP] around them, from a
 vocabulary that is trained on the data or a pre-trained encoder's; they need TF-Text's ops. Either
 is a function from a batch of strings to inputs, the same in both places. Id 0 is padding.
@@ -8,7 +9,7 @@ is a function from a batch of strings to inputs, the same in both places. Id 0 i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
@@ -52,16 +53,23 @@ class Tokenizer(Protocol):
         """
 
 
-class Words:
-    """Words in lower case and punctuation marks; rare ones share the id of [UNK].
+class _LookedUp:
+    """Tokens that are looked up in a vocabulary; rare ones share the id of [UNK].
 
-    A text without words becomes one token of padding, as not every network takes empty sequences.
+    A text without tokens becomes one of padding, as not every network takes empty sequences.
     """
 
-    def __init__(self, texts: np.ndarray, size: int, max_length: int) -> None:
-        """Uses the most frequent words of `texts`, str [texts], at most `size` tokens in all."""
+    def __init__(
+        self,
+        texts: np.ndarray,
+        size: int,
+        max_length: int,
+        *,
+        standardize: Callable[[tf.Tensor], tf.Tensor],
+        split: str,
+    ) -> None:
         self._layer = keras.layers.TextVectorization(
-            max_tokens=size, standardize=_spaced, split="whitespace", ragged=True
+            max_tokens=size, standardize=standardize, split=split, ragged=True
         )
         self._layer.adapt(tf.constant(texts[:_MAX_TEXTS]), batch_size=_CHUNK)
         self.vocabulary = [str(word) for word in self._layer.get_vocabulary()]
@@ -78,6 +86,35 @@ class Words:
             "token_ids": tf.concat([ids, padding], axis=1),
             "padding_mask": tf.concat([tf.ones_like(ids), padding], axis=1),
         }
+
+
+class Words(_LookedUp):
+    """Words in lower case and punctuation marks."""
+
+    def __init__(self, texts: np.ndarray, size: int, max_length: int) -> None:
+        """Uses the most frequent words of `texts`, str [texts], at most `size` tokens in all."""
+        super().__init__(texts, size, max_length, standardize=_spaced, split="whitespace")
+
+
+class Characters(_LookedUp):
+    """Characters in lower case, runs of white space as one space, and a space at both ends.
+
+    The spaces tell n-grams and filters where a text, as a word, begins and ends.
+    """
+
+    def __init__(self, texts: np.ndarray, size: int, max_length: int) -> None:
+        """Uses the most frequent characters of `texts`, str [texts], at most `size` in all."""
+        super().__init__(texts, size, max_length, standardize=_framed, split="character")
+
+
+def are_single_words(texts: np.ndarray) -> bool:
+    """Returns whether texts, str [texts], are single words, but for one in twenty at most."""
+    return sum(len(text.split()) > 1 for text in texts) * 20 <= len(texts)
+
+
+def _framed(texts: tf.Tensor) -> tf.Tensor:
+    lowered = tf.strings.lower(_with_plain_space(texts), encoding="utf-8")
+    return tf.strings.regex_replace(tf.strings.join([" ", lowered, " "]), r"\s+", " ")
 
 
 def _spaced(texts: tf.Tensor) -> tf.Tensor:

@@ -192,6 +192,39 @@ TINY: tuple[SmallModel, ...] = (
         output_shape=(32, 32, 3),
     ),
     SmallModel(
+        "fasttext",
+        {"outputs": 3, "vocabulary": 9, "embedding": 4, "ngrams": 3, "buckets": 11},
+        parameters=9 * 4 + 11 * 4 + (4 * 3 + 3),
+        inputs=_tokens(9),
+        output_shape=(3,),
+    ),
+    SmallModel(
+        "qanet",
+        {
+            "vocabulary": 9,
+            "width": 8,
+            "heads": 2,
+            "convolutions": 1,
+            "kernel": 3,
+            "blocks": 1,
+            "block_convolutions": 1,
+            "block_kernel": 3,
+            "dropout": 0.0,
+        },
+        parameters=sum(
+            (
+                9 * 8 + (9 * 8 + 8),  # Tokens, and their projection with the flag.
+                # A convolution, an attention, a feed-forward network and three norms, twice.
+                2 * ((3 * 8 + 8 * 8 + 8) + _ATTENTION + 2 * (8 * 8 + 8) + 3 * 2 * 8),
+                3 * 8,  # Similarity.
+                4 * 8 * 8 + 8,  # Into the model encoder.
+                2 * (2 * 8 + 1),  # Logits of start and end.
+            )
+        ),
+        inputs=_tokens(9, segments=True),
+        output_shape=(7, 2),
+    ),
+    SmallModel(
         "word_convnet",
         {
             "outputs": 3,

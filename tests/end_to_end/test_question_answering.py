@@ -18,7 +18,8 @@ from tests.end_to_end.deploying import deploy
 from tests.serving.in_process import serving
 
 SMALL = (
-    *("--epochs", "1", "--max_length", "128", "--vocabulary", "500", "--name", "asked"),
+    *("--dataset", "sotu_cloze", "--architecture", "bert_tiny", "--name", "asked"),
+    *("--epochs", "1", "--max_length", "128", "--vocabulary", "500"),
     *("--model.layers", "1", "--model.heads", "2", "--model.width", "16"),
     *("--model.feed_forward", "16", "--optimizer.learning_rate", "0.01", "--figures", "false"),
 )

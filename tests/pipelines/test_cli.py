@@ -31,6 +31,7 @@ from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.pretraining.config import BertPretrainingConfig, ElectraPretrainingConfig
 from pipelines.tasks.question_answering.config import QuestionAnsweringConfig
+from pipelines.tasks.text_classification.config import TextClassificationConfig
 from pipelines.tasks.translation.config import TranslationConfig
 from pipelines.text.config import TextConfig
 
@@ -121,6 +122,10 @@ OWN = {
         "loss": st.sampled_from(["cross_entropy", "focal", "dice"]),
     },
     TextConfig: TEXTS,
+    TextClassificationConfig: {
+        **TEXTS,
+        "tokens": st.sampled_from(["auto", "words", "characters"]),
+    },
     QuestionAnsweringConfig: TEXTS,
     BertPretrainingConfig: {
         **PRETRAINING,

@@ -105,11 +105,11 @@ MISTAKES = [
     ),
     (
         "text_classification --encoder ./bert",
-        "--encoder needs an architecture of BERT's family, not tapped_delay_line",
+        "--encoder needs an architecture of BERT's family, not bigru",
     ),
     (
         "question_answering --architecture bilstm",
-        "bilstm does not find answers; those of BERT's family do",
+        "bilstm does not find answers; qanet and those of BERT's family do",
     ),
     (
         "bert_pretraining --architecture lstm",

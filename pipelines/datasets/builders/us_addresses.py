@@ -74,15 +74,19 @@ class UsAddresses(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:
         del dl_manager  # Nothing is downloaded.
-        text = extracts.read("us_addresses.txt").decode()
-        addresses = dict.fromkeys(_address(block) for block in text.split("\n\n"))
-        splits = splitting.by_group(addresses, _words, FRACTIONS)
-        return {split: self._generate_examples(members) for split, members in splits.items()}
+        return {split: self._generate_examples(found) for split, found in addresses().items()}
 
     def _generate_examples(self, addresses: list[Address]) -> Examples:
         for index, address in enumerate(addresses):
             tokens = [token for token, _ in address]
             yield index, {"tokens": tokens, "tags": bio([label for _, label in address])}
+
+
+def addresses() -> dict[str, list[Address]]:
+    """Returns the addresses of each split."""
+    text = extracts.read("us_addresses.txt").decode()
+    unique = dict.fromkeys(_address(block) for block in text.split("\n\n"))
+    return splitting.by_group(unique, _words, FRACTIONS)
 
 
 def _address(block: str) -> Address:

@@ -1,14 +1,44 @@
-"""Baseline of question answering: the sentence of the passage that is most like the question."""
+"""Baselines of question answering without learning: a random span, the most similar sentence."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from pipelines.predictions import Predictions
 from pipelines.tasks.question_answering.data import tokens_of
+
+# From the columns of a split, as in `data.Questions`, to predicted "start" and "end", int
+# [questions].
+Reader = Callable[[Mapping[str, np.ndarray]], Predictions]
+
+
+def predict_random_span(columns: Mapping[str, np.ndarray]) -> Predictions:
+    """Answers each question with a random span that has as many tokens as its answer.
+
+    Args:
+        columns: "answers", "answer_start" and "spans" of a split, as in `data.Questions`.
+
+    Returns:
+        Predicted "start" and "end", int [questions]; 0 where the passage was truncated to nothing.
+    """
+    random = np.random.default_rng(0)
+    found = []
+    for answers, start, spans in zip(
+        *(columns[name] for name in ("answers", "answer_start", "spans")), strict=True
+    ):
+        passage = np.flatnonzero(spans[:, 1] > spans[:, 0])
+        if not len(passage):
+            found.append((0, 0))
+            continue
+        first, last = tokens_of(spans, start, start + len(answers[0].rstrip()))
+        length = min(last - first + 1, len(passage))
+        place = random.integers(len(passage) - length + 1)
+        found.append((passage[place], passage[place + length - 1]))
+    start, end = np.array(found).T
+    return Predictions(columns, {"start": start, "end": end})
 
 
 def predict_most_similar(columns: Mapping[str, np.ndarray]) -> Predictions:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pipelines.config import Pipeline
 from pipelines.errors import UserError
 from pipelines.recipe import Optimizer, Recipe
-from pipelines.text.config import TextConfig, is_encoder
+from pipelines.text.config import TextConfig, is_encoder, is_reader
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,11 @@ class QuestionAnsweringConfig(TextConfig):
     has_classes = False
 
     def check(self) -> None:
-        """Raises `UserError` for a network that is no encoder."""
-        if not is_encoder(self.architecture):
-            raise UserError(f"{self.architecture} does not find answers; those of BERT's family do")
+        """Raises `UserError` for a network that is neither a reader nor an encoder."""
+        if not is_reader(self.architecture) and not is_encoder(self.architecture):
+            raise UserError(
+                f"{self.architecture} does not find answers; qanet and those of BERT's family do"
+            )
         super().check()
 
 

@@ -29,6 +29,7 @@ from pipelines.text.tokenizers import Inputs, WordPieces, truncate
 _CHUNK = 1024
 # The target where the answer was truncated with its passage; the loss ignores it.
 IGNORE_ID = -1
+_COLUMNS = ("question", "context", "answers", "answer_start", "spans")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +41,9 @@ class Questions(TokenizedDataset):
     validation and test their targets are `IGNORE_ID`.
 
     The columns are UTF-8 "question" and "context", bytes [questions]; "answers", a tuple of bytes
-    each; and "spans", int32 [tokens, 2] each, as of `encode`.
+    each; "answer_start", the byte at which the first of them starts; "spans", int32 [tokens, 2]
+    each, as of `encode`; and "block", a number for each passage, by which scores are resampled, as
+    questions about one passage are not independent.
     """
 
     tokenizer: WordPieces
@@ -130,7 +133,10 @@ def questions(
             targets, part = ({k: v[found] for k, v in own.items()} for own in (targets, part))
             left_out[split] = left_out.get(split, 0) + truncated
         examples[split] = ragged_examples(inputs, targets)
-        kept[split] = {k: part[k] for k in ("question", "context", "answers", "spans")}
+        kept[split] = {
+            **{name: part[name] for name in _COLUMNS},
+            "block": np.unique(part["context"], return_inverse=True)[1],
+        }
     return Questions(
         name=name,
         version=version,

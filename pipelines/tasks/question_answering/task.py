@@ -32,6 +32,7 @@ tokens are truncated; an answer in the truncated part counts as wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import keras
@@ -40,14 +41,21 @@ from matplotlib.figure import Figure
 
 from pipelines.baselines import Baseline, scored
 from pipelines.export.signature import Signature
+from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import Network
 from pipelines.tasks.question_answering import decoding, metrics
-from pipelines.tasks.question_answering.baselines import predict_most_similar
+from pipelines.tasks.question_answering.baselines import (
+    Reader,
+    predict_most_similar,
+    predict_random_span,
+)
 from pipelines.tasks.question_answering.config import QuestionAnsweringConfig
 from pipelines.tasks.question_answering.data import IGNORE_ID, Questions, encode, load
 from pipelines.tasks.question_answering.figures import figures
-from pipelines.tasks.question_answering.network import span_finder
+from pipelines.tasks.question_answering.log_linear import log_linear_reader
+from pipelines.tasks.question_answering.network import of_reader, span_finder
+from pipelines.text.config import is_reader
 from pipelines.text.examples import json_lines
 from pipelines.text.signatures import as_default, string_signature, token_signature
 from pipelines.text.task import TextTask
@@ -67,7 +75,16 @@ class QuestionAnswering(TextTask[QuestionAnsweringConfig, Questions]):
         return load(self.config, partial(self.word_pieces, lowercase=False))
 
     def network(self, data: Questions) -> Network:
-        separator = data.tokenizer.vocabulary.index("[SEP]")
+        vocabulary = data.tokenizer.vocabulary
+        separator = vocabulary.index("[SEP]")
+        if is_reader(self.config.architecture):
+            network = build(
+                self.config,
+                "does not find answers",
+                lambda model: model.output.shape == (None, None, 2),
+                vocabulary=len(vocabulary),
+            )
+            return replace(network, model=of_reader(network.model, separator))
         return self.head(data, span_finder, separator=separator)
 
     def loss(self, data: Questions) -> dict[str, keras.Loss]:
@@ -91,12 +108,18 @@ class QuestionAnswering(TextTask[QuestionAnsweringConfig, Questions]):
         return metrics.scores(predictions)
 
     def baselines(self, data: Questions) -> list[Baseline]:
+        readers = {
+            "a random span as long as the answer": predict_random_span,
+            "the sentence most like the question": predict_most_similar,
+            "log-linear reader": log_linear_reader(data.raw("train")),
+        }
+
+        def predict(reader: Reader, split: str) -> Predictions:
+            return reader(data.raw(split))
+
         return [
-            scored(
-                "the sentence most like the question",
-                metrics.scores,
-                lambda split: predict_most_similar(data.raw(split)),
-            )
+            scored(name, metrics.scores, partial(predict, reader))
+            for name, reader in readers.items()
         ]
 
     def figures(

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 import architectures
+from pipelines.tasks.text_classification.config import TextClassificationConfig
 from pipelines.tasks.text_classification.task import TextClassification
-from pipelines.text.config import TextConfig
 from pipelines.text.tokenizers import SPECIAL
 from tests.pipelines.written import ENCODER
 
@@ -43,10 +43,10 @@ def batch(model: keras.Model) -> dict[str, np.ndarray]:
     return inputs
 
 
-def chosen(architecture: str = "bert_tiny", **options: Any) -> TextConfig:
+def chosen(architecture: str = "bert_tiny", **options: Any) -> TextClassificationConfig:
     """A config of an encoder that trains in a moment."""
     defaults: dict[str, Any] = {"model": {} if "encoder" in options else ENCODER}
-    return TextConfig(
+    return TextClassificationConfig(
         architecture=architecture, vocabulary=200, **{**defaults, "max_length": 16, **options}
     )
 

@@ -17,8 +17,10 @@ from pipelines.tasks.token_classification.decoding import words_pattern
 from pipelines.text import tokenizers
 from pipelines.text.tokenizers import (
     SPECIAL,
+    Characters,
     WordPieces,
     Words,
+    are_single_words,
     is_lowercase,
     split_words,
     tokenize,
@@ -66,6 +68,19 @@ def test_words_are_lowered_and_cut_at_white_space_and_around_marks():
     assert tokens_of(words(), "ÉMIGRÉ (once)sailor's") == (
         ["émigré", "(", "once", ")", "sailor", "'", "s"]
     )
+
+
+def test_characters_are_lowered_between_two_spaces():
+    tokenizer = Characters(np.array(["Ab", "ba é"], object), 100, 9)
+    assert set(tokenizer.vocabulary) == {"", "[UNK]", " ", "a", "b", "é"}
+    assert tokens_of(tokenizer, "BÉ\n\xa0 a") == [" ", "b", "é", " ", "a", " "]
+    assert tokens_of(tokenizer, "") == [" "]
+    assert len(tokens_of(tokenizer, "a" * 50)) == 9
+
+
+def test_texts_are_single_words_but_for_one_in_twenty():
+    assert are_single_words(np.array(["one"] * 19 + ["two words"]))
+    assert not are_single_words(np.array(["one"] * 18 + ["two words"]))
 
 
 @pytest.mark.parametrize("space", [" ", "\n", "\t ", "\x0b", "\x85", "\xa0", "\u2009", "\u3000"])

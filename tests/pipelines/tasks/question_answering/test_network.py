@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
 import architectures
-from pipelines.tasks.question_answering.network import span_finder
+from pipelines.tasks.question_answering.network import of_reader, span_finder
+
+IDS = np.array([[2, 5, 6, 3, 7, 8, 9, 3, 0, 0], [2, 5, 3, 6, 6, 6, 6, 6, 6, 3]], np.int32)
+
+
+def check_within_passage(model: keras.Model) -> None:
+    inputs = {"token_ids": IDS, "padding_mask": (IDS > 0) * 1, "segment_ids": np.zeros_like(IDS)}
+    logits = model.predict({name: inputs[name] for name in model.input}, verbose=0)
+    for name in ("start", "end"):
+        assert logits[name].dtype == np.float32
+        within = [np.flatnonzero(row > -1e9).tolist() for row in logits[name]]
+        assert within == [[4, 5, 6], [3, 4, 5, 6, 7, 8]]
 
 
 @pytest.mark.parametrize("architecture", ["bert_tiny", "distilbert_base"])
@@ -14,11 +26,9 @@ def test_answers_lie_within_the_passage(architecture):
     encoder = architectures.build(
         architecture, vocabulary=20, layers=1, heads=2, width=8, feed_forward=8, max_length=16
     )
-    model = span_finder(encoder, separator=3)
-    ids = np.array([[2, 5, 6, 3, 7, 8, 9, 3, 0, 0], [2, 5, 3, 6, 6, 6, 6, 6, 6, 3]], np.int32)
-    inputs = {"token_ids": ids, "padding_mask": (ids > 0) * 1, "segment_ids": np.zeros_like(ids)}
-    logits = model.predict({name: inputs[name] for name in encoder.input}, verbose=0)
-    for name in ("start", "end"):
-        assert logits[name].dtype == np.float32
-        within = [np.flatnonzero(row > -1e9).tolist() for row in logits[name]]
-        assert within == [[4, 5, 6], [3, 4, 5, 6, 7, 8]]
+    check_within_passage(span_finder(encoder, separator=3))
+
+
+def test_answers_of_a_reader_lie_within_the_passage():
+    reader = architectures.build("qanet", vocabulary=20, width=8, heads=2, blocks=1)
+    check_within_passage(of_reader(reader, separator=3))

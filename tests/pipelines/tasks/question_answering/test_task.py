@@ -25,6 +25,8 @@ from pipelines.testing import MemoryLog
 from pipelines.training import trainer
 from tests.pipelines.tasks.question_answering import examples
 
+SIMILAR = "the sentence most like the question"
+
 
 @pytest.fixture(scope="module")
 def task() -> QuestionAnswering:
@@ -53,20 +55,33 @@ def test_a_network_learns_what_can_be_learned():
     network = trainer.fit(task, trainer.build(task, data), data, record)
     found = evaluation.evaluate(task, network.model, data)
     scores, intervals, test = found.scores, found.intervals, found.test
-    (baseline,) = task.baselines(data)
-    assert scores["test_f1"] > baseline.test["f1"] + 0.2
+    similar = {each.name: each.test["f1"] for each in task.baselines(data)}[SIMILAR]
+    assert scores["test_f1"] > similar + 0.2
     low, high = intervals["f1"]
     assert low <= scores["test_f1"] <= high
     assert {"val_start_accuracy", "val_end_accuracy"} <= record.curves.keys()
     assert test.predicted.keys() == {"start", "end", "score"}
 
 
-def test_the_baseline_is_the_sentence_most_like_the_question(task, data):
-    (baseline,) = task.baselines(data)
-    assert baseline.name == "the sentence most like the question"
+def test_the_baselines_are_a_random_span_the_most_similar_sentence_and_a_linear_model(task, data):
+    random, similar, linear = task.baselines(data)
+    assert random.name == "a random span as long as the answer"
+    assert random.test["f1"] < 0.4
+    assert similar.name == SIMILAR
     # "Zoë lives in Rome" for "Rome": one word right of four, or of five for São Paulo.
-    assert baseline.test["exact_match"] == 0
-    assert 0.4 <= baseline.test["f1"] < 0.6
+    assert similar.test["exact_match"] == 0
+    assert 0.4 <= similar.test["f1"] < 0.6
+    assert linear.name == "log-linear reader"
+    assert linear.test["exact_match"] > 0.6  # What stands three words after the name.
+
+
+def test_a_reader_is_exported(tmp_path, at_once):
+    model = {"width": 8, "heads": 1, "convolutions": 1, "blocks": 1, "block_convolutions": 1}
+    task = QuestionAnswering(examples.config("qanet", model=model))
+    data = examples.loaded(task, {"train": 9, "validation": 1, "test": 2})
+    network = task.network(data)
+    signatures = task.signatures(network, data)
+    validate(saved_model(network.model, signatures, tmp_path / "saved"), signatures)
 
 
 def test_names_keep_their_capital_letters(monkeypatch):

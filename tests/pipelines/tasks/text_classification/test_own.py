@@ -13,6 +13,7 @@ import pytest
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification import own
+from pipelines.tasks.text_classification.config import TextClassificationConfig
 from pipelines.tasks.text_classification.data import LabeledTexts, load
 from pipelines.tasks.text_classification.task import TextClassification
 from pipelines.text.config import TextConfig
@@ -103,7 +104,8 @@ def test_labels_are_the_texts_that_stand_in_the_table(tmp_path, labels, suffix):
 def numbered(tmp_path_factory) -> Built:
     """A network for the classes "01" and "02"."""
     path = folder(tmp_path_factory.mktemp("own"), rows("01", "02"))
-    return Built(TextClassification(written.config(path, str(path), "tapped_delay_line")))
+    config = written.config(path, str(path), "tapped_delay_line")
+    return Built(TextClassification(TextClassificationConfig(**vars(config))))
 
 
 def test_classes_are_served_by_the_names_in_the_table(numbered):
