@@ -30,6 +30,7 @@ from pipelines.tasks.language_modeling.task import LanguageModeling
 from pipelines.tasks.pretraining.bert import BertPretraining
 from pipelines.tasks.pretraining.electra import ElectraPretraining
 from pipelines.tasks.question_answering.task import QuestionAnswering
+from pipelines.tasks.text_classification.config import TextClassificationConfig
 from pipelines.tasks.text_classification.task import TextClassification
 from pipelines.tasks.token_classification.task import TokenClassification
 from pipelines.tasks.translation.task import Translation
@@ -69,7 +70,8 @@ def cases(folder: Path) -> dict[str, Callable[[], Case]]:
     def topics() -> Case:
         features = {"text": written.TEXT, "label": written.label(*written.TOPICS)}
         written.store(folder, "topics", features, written.topics(SIZES))
-        return of_store(TextClassification(written.config(folder, "topics", "lstm", model=CELL)))
+        chosen = vars(written.config(folder, "topics", "lstm", model=CELL))
+        return of_store(TextClassification(TextClassificationConfig(**chosen)))
 
     def tags() -> Case:
         features = {"tokens": written.TOKENS, "tags": written.labels(*written.TAGS)}
