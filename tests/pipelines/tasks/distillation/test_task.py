@@ -23,7 +23,7 @@ from pipelines.tasks.distillation.config import DistillationConfig
 from pipelines.tasks.distillation.task import find, make_student
 from pipelines.tasks.image_classification.task import ImageClassification
 from pipelines.tasks.pretraining.config import BertPretrainingConfig
-from pipelines.text.config import TextConfig
+from pipelines.tasks.text_classification.config import TextClassificationConfig
 from tests.pipelines import written
 
 IMAGES = ImageConfig(dataset="digits", architecture="convnet", data_dir="/there", image_size=12)
@@ -127,7 +127,7 @@ def test_the_name_and_the_note_of_a_run_are_not_those_of_its_student_alone(store
 
 def test_a_student_of_an_encoder_starts_without_it(store, tmp_path):
     """The teacher keeps its encoder, whose vocabulary both read."""
-    chosen = TextConfig(
+    chosen = TextClassificationConfig(
         dataset="topics", architecture="bert_tiny", encoder="runs:/7", freeze_layers=1
     )
     uri = log_run(tmp_path, "text_classification", chosen)
@@ -153,7 +153,9 @@ def test_without_a_sentence_task_a_student_learns_from_masked_tokens(
 
 def test_hyperparameters_that_follow_from_the_data_set_cannot_be_chosen(store, tmp_path):
     written.store_topics(tmp_path)
-    chosen = TextConfig(dataset="topics", data_dir=str(tmp_path), architecture="bert_tiny")
+    chosen = TextClassificationConfig(
+        dataset="topics", data_dir=str(tmp_path), architecture="bert_tiny"
+    )
     uri = log_run(tmp_path, "text_classification", chosen)
     config = replace(STUDENT, teacher=uri, architecture="lstm", model={"vocabulary": 9})
     student = make_student(config)
