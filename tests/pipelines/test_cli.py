@@ -172,6 +172,8 @@ OWN = {
         "decimal": st.sampled_from(["", ".", ","]),
         "date_format": st.sampled_from(["", "%d/%m/%Y", "%Y-%m-%dT%H:%M:%S%z"]),
         "missing": st.sampled_from(["error", "interpolate", "keep"]),
+        "covariates": TEXT,
+        "calendar": st.sampled_from(["auto", "none", "weekday,us_holidays"]),
         "jitter": NUMBER,
         "random_scaling": NUMBER,
     },

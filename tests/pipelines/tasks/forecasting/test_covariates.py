@@ -153,3 +153,25 @@ def test_bundled_sets_have_no_columns_but_a_calendar():
     assert inputs["covariates"].shape == (21, 18)
     with pytest.raises(UserError, match="--covariates is for your own files, not for 'births'"):
         load(replace(config(), **births, covariates="price"))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "inputs"),
+    [
+        ({"covariates": "", "calendar": "weekday"}, {"history", "times"}),
+        ({"covariates": "price", "calendar": "none"}, {"history", "covariates"}),
+        ({"covariates": "", "calendar": "none"}, {"history"}),
+    ],
+)
+def test_the_signature_has_the_inputs_of_what_is_known(chosen, inputs, tmp_path):
+    task = Forecasting(own(table(tmp_path), column="units", **chosen))
+    data = task.load()
+    (signature,) = task.signatures(task.network(data), data)
+    assert set(signature.inputs) == inputs
+    served = tf.function(
+        signature.function, input_signature=list(signature.inputs.values()), autograph=False
+    )
+    outputs = served(*(tf.constant(signature.examples[name][:3]) for name in signature.inputs))
+    np.testing.assert_allclose(
+        outputs["forecast"], signature.expected["forecast"][:3], atol=signature.absolute
+    )
