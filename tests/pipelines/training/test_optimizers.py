@@ -57,8 +57,9 @@ def test_only_options_that_are_chosen_differ_from_keras_defaults():
 # All names of variables that stay as they are; any other is a kernel.
 SPARED = {"bias", "gamma", "beta", "embeddings"}
 KERNELS = {
-    *("kernel", "recurrent_kernel", "gate_kernel", "gate_recurrent_kernel", "query_kernel"),
-    *("key_kernel", "query", "taps"),
+    *("kernel", "recurrent_kernel", "gate_kernel", "gate_recurrent_kernel"),
+    *("query_kernel", "key_kernel", "context_kernel", "product_kernel"),
+    *("depthwise_kernel", "pointwise_kernel", "query", "score", "taps"),
 }
 
 
