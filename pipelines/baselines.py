@@ -19,13 +19,15 @@ class Baseline:
         name: Its name in tables and figures.
         validation: Its scores on the validation split.
         test: Its scores on the test split.
-        predictions: Its predictions on the test split, for figures.
+        predictions: Its predictions on the test split, for figures and intervals.
+        score: From such predictions, also a part of them, to scores.
     """
 
     name: str
     validation: Scores
     test: Scores
     predictions: Predictions
+    score: Callable[[Predictions], Scores]
 
 
 def scored(
@@ -35,7 +37,7 @@ def scored(
 ) -> Baseline:
     """Returns a baseline with the scores of what `predict` returns for validation and for test."""
     validation, test = predict("validation"), predict("test")
-    return Baseline(name, scores(validation), scores(test), test)
+    return Baseline(name, scores(validation), scores(test), test, scores)
 
 
 def strongest(baselines: Sequence[Baseline], metric: str, greater_is_better: bool) -> Baseline:

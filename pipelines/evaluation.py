@@ -86,16 +86,14 @@ def comparable(task: Task, data: Dataset, evaluated: Evaluation) -> dict[str, An
     }
 
 
-def margins(
-    task: Task, data: Dataset, evaluated: Evaluation, baseline: Baseline
-) -> dict[str, tuple[float, float]]:
+def margins(evaluated: Evaluation, baseline: Baseline) -> dict[str, tuple[float, float]]:
     """Returns the 95 % interval of each score of a model on test less that of a baseline, by NAME.
 
     Both are scored on the same resamples of the split (paired bootstrap).
     """
     own = evaluated.resampled_test
     sample = _sampler(evaluated.test, np.random.default_rng(_SEED))
-    others = [task.scores(baseline.predictions.take(sample()), data) for _ in own]
+    others = [baseline.score(baseline.predictions.take(sample())) for _ in own]
     found = {
         name: difference([each[name] for each in own], [each[name] for each in others])
         for name in baseline.test

@@ -84,7 +84,7 @@ def run(pipeline: str, config: Config) -> Result:
             evaluated = evaluation.evaluate(task, network.model, data)
         else:
             network, evaluated = seeds.train(pipeline, config, task, data, tracked)
-        margins = evaluation.margins(task, data, evaluated, baseline)
+        margins = evaluation.margins(evaluated, baseline)
         tracked.results(
             evaluated.scores, evaluated.intervals, baseline, baselines, evaluated.deviations
         )

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from pipelines.baselines import Baseline, class_probabilities, scored, strongest
+from pipelines.baselines import class_probabilities, scored, strongest
 from pipelines.predictions import Predictions, Scores
+from tests.pipelines import samples
 
 TARGETS = {"validation": np.array([0, 1, 1, 0]), "test": np.array([1, 1, 0])}
 
@@ -37,9 +38,7 @@ SCORES = st.lists(st.integers(0, 9), min_size=1, max_size=6)
 @given(SCORES, st.booleans())
 def test_the_strongest_baseline_is_the_best_on_validation_whatever_its_test(scores, greater):
     several = [
-        Baseline(
-            f"number {place}", {"score": score, "other": -score}, {"score": -score}, zeros("test")
-        )
+        samples.baseline(f"number {place}", {"score": score, "other": -score}, {"score": -score})
         for place, score in enumerate(scores)
     ]
     chosen = strongest(several, "score", greater)

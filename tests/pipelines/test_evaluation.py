@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pipelines import evaluation
-from pipelines.baselines import Baseline
+from pipelines.baselines import scored
 from pipelines.evaluation import evaluate, intervals, joined, predict
 from pipelines.intervals import difference
 from pipelines.predictions import Predictions, Scores
@@ -304,9 +305,8 @@ def test_a_margin_is_the_difference_to_the_baseline_on_the_same_resamples(classi
     evaluated = evaluate(task, classifier, data)
 
     def margin(predictions: Predictions) -> tuple[float, float]:
-        scores = task.scores(predictions, data)
-        baseline = Baseline("another", scores, scores, predictions)
-        return evaluation.margins(task, data, evaluated, baseline)["accuracy"]
+        baseline = scored("another", partial(task.scores, data=data), lambda split: predictions)
+        return evaluation.margins(evaluated, baseline)["accuracy"]
 
     assert margin(evaluated.test) == (0.0, 0.0)
     answers = evaluated.test.examples["target"]

@@ -14,9 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import model_registry
-from pipelines.baselines import Baseline
 from pipelines.model_registry import gate
-from pipelines.predictions import Predictions
 from pipelines.task import Task
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
@@ -141,7 +139,6 @@ def test_the_reason_gives_errors_with_their_sign():
 
 CLASSIFIER = ImageClassification(samples.config())
 DOUBLES = samples.Doubles(samples.sequence_config())
-NO_PREDICTIONS = Predictions({}, {})
 
 
 def register(
@@ -162,7 +159,7 @@ def register(
             "linear",
             task,
             {f"validation_{metric}": value, f"test_{metric}": 0.1},
-            Baseline("random", {metric: baseline}, {metric: 0.9}, NO_PREDICTIONS),
+            samples.baseline("random", {metric: baseline}, {metric: 0.9}),
             digest,
             resampled=resampled,
             deviation=deviation,

@@ -24,12 +24,10 @@ from rich.console import Console
 from pipelines import __main__ as command
 from pipelines import run as pipeline
 from pipelines.__main__ import _next_steps, _show, main
-from pipelines.baselines import Baseline
 from pipelines.config import Config
 from pipelines.distiller import WITHOUT_TEACHER
 from pipelines.image.config import ImageConfig
 from pipelines.model_registry import Version
-from pipelines.predictions import Predictions
 from pipelines.recipe import Optimizer, Recipe
 from pipelines.run import Result
 from pipelines.task import Teacher
@@ -234,11 +232,8 @@ def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkey
         },
         intervals={"error": (0.0625, 0.1875), "auc": (math.nan, math.nan)},
         margins={"error": (-0.375, -0.125)},
-        baseline=Baseline(
-            "always 10",
-            {"error": 0.5, "f1": 0.1},
-            {"error": 0.375, "f1": 0.8, "auc": 0.5},
-            Predictions({}, {}),
+        baseline=samples.baseline(
+            "always 10", {"error": 0.5, "f1": 0.1}, {"error": 0.375, "f1": 0.8, "auc": 0.5}
         ),
         version=Version("numbers", 3, "challenger", "challenger: the reason", "/saved"),
     )

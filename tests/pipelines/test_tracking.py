@@ -18,16 +18,13 @@ import yaml
 from matplotlib.figure import Figure
 
 from pipelines import environment, outbox, tracking
-from pipelines.baselines import Baseline
 from pipelines.config import Config
 from pipelines.datasets.checks import Checks
 from pipelines.errors import TrainingError, UserError
-from pipelines.predictions import Predictions
 from pipelines.task import Network
 from tests.pipelines import samples
 
 CONFIG = samples.config()
-NO_PREDICTIONS = Predictions({}, {})
 
 
 def text(run_id: str, path: str) -> str:
@@ -101,8 +98,8 @@ def test_a_run_records_data_network_and_results(store, workplace):
     vocabulary = workplace / "vocabulary"
     (vocabulary / "deep").mkdir(parents=True)
     (vocabulary / "deep" / "words.txt").write_text("one\ntwo\n")
-    baseline = Baseline("random", {"accuracy": 0.5}, {"accuracy": 0.4}, NO_PREDICTIONS)
-    weaker = Baseline("always 0", {"accuracy": 0.1}, {"accuracy": 0.2}, NO_PREDICTIONS)
+    baseline = samples.baseline("random", {"accuracy": 0.5}, {"accuracy": 0.4})
+    weaker = samples.baseline("always 0", {"accuracy": 0.1}, {"accuracy": 0.2})
     metrics = {"validation_accuracy": 0.75, "test_accuracy": 0.7, "test_loss": 1.0}
     intervals = {"accuracy": (0.65, 0.8), "loss": (0.5, 1.25)}
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="the_layer")])
