@@ -7,8 +7,10 @@ these wait until it has evaluated, exported and registered.
 
 from __future__ import annotations
 
+import gc
 import pickle
 import signal
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,10 +92,13 @@ def together(config: Config) -> Iterator[None]:
     except tf.errors.OpError as error:
         if len(cluster.workers) == 1 or not _lost(error):
             raise
+        # Thread pools that TensorFlow leaves open in these frames would complain at Python's end.
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
         raise TrainingError(
             f"another worker has ended, and {cluster} cannot go on alone; start all workers "
             "again, with --resume latest to go on from the last checkpoint"
-        ) from error
+        ) from None
 
 
 def meet(config: Config) -> None:

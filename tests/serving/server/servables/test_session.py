@@ -401,9 +401,10 @@ def test_closing_gives_back_memory_and_threads(tmp_path):
         assert ask(session, x=np.float32(1))["y"] == 4_000_000
         session.close()
 
-    once()
-    megabytes, threads = process.memory_info().rss >> 20, process.num_threads()
-    for _ in range(10):
+    for _ in range(10):  # Until then, the allocator keeps more and more for later.
         once()
-    assert (process.memory_info().rss >> 20) - megabytes < 5 * 16
+    megabytes, threads = process.memory_info().rss >> 20, process.num_threads()
+    for _ in range(20):
+        once()
+    assert (process.memory_info().rss >> 20) - megabytes < 7 * 16
     assert process.num_threads() <= threads + 2
