@@ -198,11 +198,10 @@ def gate(
         The alias and the comparison in one sentence.
     """
     sign = 1 if greater_is_better else -1
-    value, baseline = round(value, 6), round(baseline, 6)
     own = f"validation {metric} {value:.4f}"
     if deviation is not None:
         own += f" ± {deviation:.4f} (mean of {seeds} seeds)"
-    if not sign * value > sign * baseline:
+    if not sign * round(value, 6) > sign * round(baseline, 6):
         return "", f"no alias: {own} does not beat the baseline's {baseline:.4f}"
     beats = f"{own} beats the baseline's {baseline:.4f}"
     if champion_version is None:

@@ -24,6 +24,7 @@ GATE = [
     (0.9, 0.8, None, False, "champion", "0.9000 beats the baseline's 0.8000, and there was no cha"),
     (0.8, 0.8, None, False, "", "no alias: validation accuracy 0.8000 does not beat the baseli"),
     (0.7, 0.8, 0.6, True, "", "does not beat the baseline's 0.8000"),
+    (0.716649615, 0.8, 0.6, True, "", "accuracy 0.7166 does not beat"),  # As in the table.
     (0.9, 0.8, 0.85, True, "champion", "0.8000 and the 0.8500 of champion version 4"),
     (0.9, 0.8, 0.9, True, "challenger", "and ties with the 0.9000 of champion version 4"),
     (0.9, 0.8, 0.95, True, "challenger", "but not the 0.9500 of champion version 4"),
