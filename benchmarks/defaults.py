@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_COMPARABLE = "test_resamples.json"
 _TAG = "benchmark"
 _CPU_SECONDS = "benchmark/cpu_seconds"
 
@@ -203,9 +202,11 @@ def _tag(seed: int, options: str) -> str:
 
 
 def _row(client: MlflowClient, pipeline: str, runs: Sequence[Run]) -> Row:
+    from pipelines.store import COMPARABLE
+
     first = runs[0]
     with tempfile.TemporaryDirectory() as folder:
-        file = client.download_artifacts(first.info.run_id, _COMPARABLE, folder)
+        file = client.download_artifacts(first.info.run_id, COMPARABLE, folder)
         compared = json.loads(Path(file).read_text())
     metric, params = compared["metric"], first.data.params
 
