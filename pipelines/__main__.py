@@ -121,7 +121,8 @@ def _check(pipeline: str, config: Config) -> None:
 
 
 def _list_pipelines() -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    gap = 1 if console.width < _WIDE else 2  # The names take most of a narrow console.
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for header in ("pipeline", "task", "data set", "architecture"):
         table.add_column(header, no_wrap=header != "task", overflow="fold")
     for name, pipeline in catalog.pipelines().items():

@@ -20,6 +20,7 @@ from pipelines.config import Config, Pipeline
 from pipelines.errors import UserError
 from pipelines.tasks.distillation import config as distillation
 from pipelines.tasks.forecasting import config as forecasting
+from pipelines.tasks.image_captioning import config as image_captioning
 from pipelines.tasks.image_classification import config as image_classification
 from pipelines.tasks.image_segmentation import config as image_segmentation
 from pipelines.tasks.language_modeling import config as language_modeling
@@ -37,6 +38,7 @@ GROUP = "keras_foundry.pipelines"
 PIPELINES: dict[str, Pipeline] = {
     "image_classification": image_classification.PIPELINE,
     "image_segmentation": image_segmentation.PIPELINE,
+    "image_captioning": image_captioning.PIPELINE,
     "text_classification": text_classification.PIPELINE,
     "token_classification": token_classification.PIPELINE,
     "question_answering": question_answering.PIPELINE,

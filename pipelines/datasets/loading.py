@@ -160,8 +160,9 @@ def splits(builder: tfds.core.DatasetBuilder) -> Splits:
     own = set(builder.info.splits)
     if builder.name in _UNLABELED_TEST:
         own -= {"test"}
-    if {"train", "validation", "test"} <= own:
-        return Splits("train", "validation", "test")
+    for validation in ("validation", "val"):  # The second in COCO's sets of captions.
+        if {"train", validation, "test"} <= own:
+            return Splits("train", validation, "test")
     if "train" not in own:
         raise UserError(f"{builder.name} has no train split; it has: {', '.join(sorted(own))}")
     # MNLI's genres that are also those of its training split.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,13 @@ class Answer:
         )
 
     @property
+    def captions(self) -> bool:
+        """Whether the outputs are a caption and its score, with others or without."""
+        return {"caption", "score"} <= self.outputs.keys() and self.outputs[
+            "caption"
+        ].shape == self.outputs["score"].shape == ()
+
+    @property
     def predicted(self) -> str:
         """The predicted class."""
         return readable(self.outputs["classes"])
@@ -54,7 +62,8 @@ class Answer:
 
 
 def table(answers: Sequence[Answer], source: str) -> Table:
-    """Returns a table with a row for each answer: class and probability, or else all outputs.
+    """Returns a table with a row for each answer: class and probability, caption and score, or else
+    all outputs.
 
     Args:
         answers: At least one.
@@ -62,7 +71,10 @@ def table(answers: Sequence[Answer], source: str) -> Table:
     """
     columns = [source]
     short = all(answer.classifies for answer in answers)
-    columns += ["answer", "probability"] if short else list(answers[0].outputs)
+    names = list(answers[0].outputs)
+    if all(answer.captions for answer in answers):
+        names = ["caption", "score"]
+    columns += ["answer", "probability"] if short else names
     with_truth = any(answer.truth for answer in answers)
     result = Table()
     for header in [*columns, *(["truth"] if with_truth else [])]:
@@ -72,7 +84,7 @@ def table(answers: Sequence[Answer], source: str) -> Table:
         cells = (
             [answer.predicted, f"{answer.probability:.4f}"]
             if short
-            else [readable(answer.outputs[name]) for name in answers[0].outputs]
+            else [readable(answer.outputs[name]) for name in names]
         )
         row = [answer.source, *cells, *([answer.truth] if with_truth else [])]
         result.add_row(*(Text(cell) for cell in row))  # In a Text, brackets are no markup.
@@ -100,22 +112,32 @@ def figure(answers: Sequence[Answer], title: str, target: Path) -> None:
     """Plots the images with their answers, and the true class where it is known, as a PNG file.
 
     Raises:
-        UserError: The answers are not classes with probabilities, or the file cannot be written.
+        UserError: The answers are neither classes with probabilities nor captions, or the file
+            cannot be written.
     """
     from matplotlib.figure import Figure
 
-    if not all(answer.classifies for answer in answers):
+    with_captions = all(answer.captions for answer in answers)
+    if not with_captions and not all(answer.classifies for answer in answers):
         names = ", ".join(sorted(answers[0].outputs))
-        raise UserError(f"a figure shows classes and probabilities; the model answers {names}")
-    columns = min(len(answers), 8)
-    rows = -(-len(answers) // columns)
-    drawing = Figure(figsize=(max(1.6 * columns, 4), 1.95 * rows + 0.4), layout="constrained")
+        raise UserError(
+            f"a figure shows classes and probabilities, or captions; the model answers {names}"
+        )
+    # A caption takes the room of two classes.
+    columns = min(len(answers), 4 if with_captions else 8)
+    rows, scale = -(-len(answers) // columns), 2.0 if with_captions else 1.0
+    size = (max(1.6 * scale * columns, 4), 1.95 * scale * rows + 0.4)
+    drawing = Figure(figsize=size, layout="constrained")
     drawing.suptitle(title)
     panels = list(drawing.subplots(rows, columns, squeeze=False).flat)
     for axes in panels:
         axes.set_axis_off()
     for axes, answer in zip(panels, answers, strict=False):
         axes.imshow(pictures.shown(Path(answer.source)), interpolation="nearest")
+        if with_captions:
+            said = readable(answer.outputs["caption"]).replace("$", r"\$")
+            axes.set_title(textwrap.fill(said, 34), fontsize=10)
+            continue
         caption = f"{answer.predicted}  {answer.probability:.2f}"
         wrong = answer.truth not in ("", answer.predicted)
         if answer.truth:

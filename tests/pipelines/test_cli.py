@@ -27,6 +27,7 @@ from pipelines.image.config import Augmentation, ImageConfig
 from pipelines.recipe import Optimizer, Recipe
 from pipelines.tasks.distillation.config import DistillationConfig
 from pipelines.tasks.forecasting.config import ForecastingConfig
+from pipelines.tasks.image_captioning.config import CaptioningConfig
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.pretraining.config import BertPretrainingConfig, ElectraPretrainingConfig
@@ -120,6 +121,15 @@ OWN = {
         **IMAGES,
         "class_share": NUMBER,
         "loss": st.sampled_from(["cross_entropy", "focal", "dice"]),
+    },
+    CaptioningConfig: {
+        "image_size": SIZE,
+        "augmentation": IMAGES["augmentation"],
+        "tokens": st.sampled_from(["auto", "words", "pieces", "characters"]),
+        "vocabulary": SIZE,
+        "max_length": SIZE,
+        "beams": SIZE,
+        "length_penalty": NUMBER,
     },
     TextConfig: TEXTS,
     TextClassificationConfig: {

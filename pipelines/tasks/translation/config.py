@@ -33,7 +33,7 @@ class TranslationConfig(Config):
 
 
 PIPELINE = Pipeline(
-    summary="Sequence-to-sequence translation",
+    summary="Translation, sequence to sequence",
     task="pipelines.tasks.translation.task:Translation",
     defaults=TranslationConfig(
         dataset="cmudict",

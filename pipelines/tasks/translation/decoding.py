@@ -15,7 +15,7 @@ from pipelines.tasks.translation.config import TranslationConfig
 from pipelines.tasks.translation.data import END, START
 from pipelines.text import beam_search
 from pipelines.text.beam_search import Beam
-from pipelines.text.reversible import PAD, UNKNOWN, ReversibleTokenizer
+from pipelines.text.reversible import PAD, UNKNOWN
 
 # Encoder-decoders by the names of their models: how each starts and continues.
 DECODERS: dict[str, ModuleType] = {"transformer": transformer, "seq2seq": seq2seq}
@@ -68,20 +68,6 @@ def translator(
     return translate
 
 
-def detokenize(found: dict[str, tf.Tensor], tokenizer: ReversibleTokenizer) -> dict[str, tf.Tensor]:
-    """Turns what a translator returns into texts.
-
-    Returns:
-        "translations", strings [batch, beams], and their "scores", float32; and the best of each,
-        "translation" and "score", [batch].
-    """
-    tokens, scores = found["token_ids"], found["scores"]
-    texts = tokenizer.detokenize(tf.reshape(tokens, [-1, tf.shape(tokens)[2]]))
-    texts = tf.ensure_shape(tf.reshape(texts, tf.shape(scores)), [None, tokens.shape[1]])
-    best = {"translation": texts[:, 0], "score": scores[:, 0]}
-    return {**best, "translations": texts, "scores": scores}
-
-
 def blank_where(empty: tf.Tensor, found: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Makes the translations of empty sources empty and their scores 0.
 
@@ -95,15 +81,3 @@ def blank_where(empty: tf.Tensor, found: dict[str, tf.Tensor]) -> dict[str, tf.T
         return tf.where(rows, "" if x.dtype == tf.string else 0.0, x)
 
     return {name: blanked(x) for name, x in found.items()}
-
-
-def log_likelihood(model: keras.Model, inputs: dict[str, tf.Tensor], ids: tf.Tensor) -> tf.Tensor:
-    """Returns the log-probability of each target given its source, float32 [batch].
-
-    Args:
-        model: A model of `transformer` or `seq2seq`.
-        inputs: Its inputs; positions that the target's mask leaves out do not count.
-        ids: The token after each target token, int32 [batch, tokens].
-    """
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(ids, model(inputs, training=False))
-    return -tf.reduce_sum(losses * tf.cast(inputs["target_padding_mask"], tf.float32), 1)

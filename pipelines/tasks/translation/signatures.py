@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from pipelines.export.signature import Signature
 from pipelines.tasks.translation.data import ParallelTexts, source_inputs
-from pipelines.tasks.translation.decoding import blank_where, detokenize, translator
+from pipelines.tasks.translation.decoding import blank_where, translator
 from pipelines.text.beam_search import Beam
+from pipelines.text.beams import detokenize
 
 # Number of verification examples.
 _EXAMPLES = 64
@@ -26,7 +27,7 @@ def text_translator(
     data: ParallelTexts,
     options: Beam,
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Returns the function from strings [batch] to what `decoding.detokenize` returns.
+    """Returns the function from strings [batch] to what `beams.detokenize` returns.
 
     The translation of a text without words is empty, with score 0.
 
@@ -40,7 +41,7 @@ def text_translator(
         text = tf.ensure_shape(text, [None])
         inputs = source_inputs(data.source_tokenizer, text, options.length)
         found = translate(*(x.to_tensor() for x in inputs.values()))
-        texts = detokenize(found, data.target_tokenizer)
+        texts = detokenize(found, data.target_tokenizer, "translation")
         return blank_where(inputs["source_ids"].row_lengths() == 1, texts)
 
     return translate_texts
@@ -82,7 +83,7 @@ def signatures(
     )
     if not text:
         return [replace(for_ids, name="serving_default")]
-    texts = detokenize(found, data.target_tokenizer)
+    texts = detokenize(found, data.target_tokenizer, "translation")
     for_texts = Signature(
         "serving_default",
         text_translator(translate, data, options),

@@ -61,14 +61,13 @@ from pipelines.tasks.translation.data import TEXTS, ParallelTexts, kinds, load
 from pipelines.tasks.translation.decoding import (
     DECODERS,
     beam,
-    detokenize,
-    log_likelihood,
     translates,
     translator,
 )
 from pipelines.tasks.translation.figures import figures
 from pipelines.tasks.translation.metrics import scores
 from pipelines.tasks.translation.signatures import signatures, text_translator
+from pipelines.text.beams import detokenize, log_likelihood
 from pipelines.text.examples import json_lines
 
 # Texts that are translated after each epoch.
@@ -129,7 +128,7 @@ class Translation(Task[TranslationConfig, ParallelTexts]):
     def postprocess(
         self, outputs: dict[str, tf.Tensor], data: ParallelTexts
     ) -> dict[str, tf.Tensor]:
-        return detokenize(outputs, data.target_tokenizer)
+        return detokenize(outputs, data.target_tokenizer, "translation")
 
     def predict_batch(
         self,

@@ -64,6 +64,22 @@ def images(folder: Path, text: str) -> None:
             Image.fromarray(random.integers(0, limit, shape, np.uint8)).save(file)
 
 
+def album(file: Path, text: str) -> None:
+    """Writes a table of captions with several images, and their rows, in place of each."""
+    random = np.random.default_rng(0)
+    header, *rows = text.splitlines()
+    many = []
+    for copy in range(COPIES // 4):
+        for row in rows:
+            name, caption = row.split(",", 1)
+            image = file.parent / f"{name[:-4]}{copy}{name[-4:]}"
+            image.parent.mkdir(parents=True, exist_ok=True)
+            many.append(f"{image.relative_to(file.parent)},{caption}")
+            if not image.exists():
+                Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8)).save(image)
+    file.write_text("\n".join([header, *many, ""]))
+
+
 def reviews(text: str) -> str:
     return lines(text, lambda row, number: re.sub(r'("?),(\d+)$', rf" {number}\1,\2", row))
 
@@ -109,6 +125,8 @@ GROWN: Mapping[str, Callable[[str], str]] = {
 def write(folder: Path, name: str, text: str) -> None:
     if name in ("pets", "cells"):
         images(folder, text)
+    elif name == "album/captions.csv":
+        album(folder / name, text)
     elif name == "corpus/ship.txt":
         (folder / "corpus").mkdir()
         for number in range(COPIES):

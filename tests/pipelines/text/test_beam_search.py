@@ -60,17 +60,28 @@ def searched(network, options: Beam = CHOICE, source=SOURCE, mask=MASK):
 def _compiled(model: keras.Model):
     return tf.function(
         lambda inputs: model(inputs, training=False),
-        input_signature=[{name: tf.TensorSpec([1, None], tf.int32) for name in model.input}],
+        input_signature=[
+            {name: tf.TensorSpec([1, *x.shape[1:]], x.dtype) for name, x in model.input.items()}
+        ],
     )
 
 
 def plain(model: keras.Model, source: np.ndarray, options: Beam) -> list[tuple[float, list[int]]]:
     """Beam search over the whole network, one hypothesis at a time: (score, tokens), best first."""
+    mask = np.ones((1, len(source)), "int32")
+    return searched_plainly(
+        model, {"source_ids": source[np.newaxis], "source_padding_mask": mask}, options
+    )
+
+
+def searched_plainly(
+    model: keras.Model, given: dict[str, np.ndarray], options: Beam
+) -> list[tuple[float, list[int]]]:
+    """As `plain`, for a network that generates from any `given` inputs, each [1, ...]."""
 
     def log_probs(hypothesis: list[int]) -> np.ndarray:
         inputs = {
-            "source_ids": source[np.newaxis],
-            "source_padding_mask": np.ones((1, len(source)), "int32"),
+            **given,
             "target_ids": np.array([hypothesis], "int32"),
             "target_padding_mask": np.ones((1, len(hypothesis)), "int32"),
         }

@@ -24,6 +24,7 @@ from pipelines.image.config import Augmentation
 from pipelines.recipe import Optimizer, Recipe
 from pipelines.task import Task, Teacher
 from pipelines.tasks.forecasting.task import Forecasting
+from pipelines.tasks.image_captioning.task import ImageCaptioning
 from pipelines.tasks.image_classification.task import ImageClassification
 from pipelines.tasks.image_segmentation.task import ImageSegmentation
 from pipelines.tasks.language_modeling.task import LanguageModeling
@@ -38,6 +39,7 @@ from pipelines.training import multi_worker, strategies, trainer
 from pipelines.training.batching import steps_per_epoch, training_batches
 from tests.pipelines import samples, written
 from tests.pipelines.tasks.forecasting import examples as forecasting
+from tests.pipelines.tasks.image_captioning import examples as captioning
 from tests.pipelines.tasks.image_segmentation import examples as segmentation
 from tests.pipelines.tasks.language_modeling import examples as language_modeling
 from tests.pipelines.tasks.pretraining import examples as pretraining
@@ -66,6 +68,10 @@ def cases(folder: Path) -> dict[str, Callable[[], Case]]:
     def masks() -> Case:
         chosen = replace(segmentation.config(), loss="cross_entropy+dice")
         return ImageSegmentation(chosen), segmentation.squares(sizes=SIZES)
+
+    def pictures() -> Case:
+        chosen = captioning.config("cnn_transformer_captioner")
+        return ImageCaptioning(chosen), captioning.loaded(chosen, SIZES)
 
     def topics() -> Case:
         features = {"text": written.TEXT, "label": written.label(*written.TOPICS)}
@@ -105,6 +111,7 @@ def cases(folder: Path) -> dict[str, Callable[[], Case]]:
     return {
         "image_classification": images,
         "image_segmentation": masks,
+        "image_captioning": pictures,
         "text_classification": topics,
         "token_classification": tags,
         "question_answering": answers,

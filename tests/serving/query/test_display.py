@@ -92,9 +92,40 @@ def test_classes_of_pixels_are_no_class():
     assert printed(Answer("a", outputs))[0] == ["text", "classes", "probabilities"]
 
 
+def caption(file: Path) -> Answer:
+    outputs = {
+        "caption": np.array(b"a 7 above two 3s, $5 each", object),
+        "captions": np.array([b"a 7 above two 3s", b"two 3s below a 7"], object),
+        "score": np.asarray(np.float32(-0.5)),
+        "scores": np.array([-0.5, -0.75], np.float32),
+    }
+    return Answer(str(file), outputs)
+
+
+def test_a_caption_is_shown_with_its_score_alone():
+    assert printed(caption(Path("a"))) == [
+        ["text", "caption", "score"],
+        ["a", "a 7 above two 3s, $5 each", "-0.5"],
+    ]
+    several = {"caption": np.array([b"a", b"b"], object), "score": np.zeros(2)}
+    assert not Answer("a", several).captions
+
+
+def test_the_figure_shows_captions_too(tmp_path):
+    file = draw(tmp_path / "1.png", "lime")
+    figure([caption(file)] * 5, "a title", tmp_path / "answers.png")
+    with Image.open(tmp_path / "answers.png") as drawn:
+        width, height = drawn.size
+        colors = {color for _, color in drawn.convert("RGB").getcolors(1 << 20) or []}
+    assert width > height > 700  # Four in a row.
+    assert (0, 255, 0) in colors
+
+
 def test_a_figure_of_other_outputs_is_refused(tmp_path):
     other = Answer("a.png", {"mask": np.zeros((4, 4)), "classes": np.array(b"cat", object)})
-    sentence = "a figure shows classes and probabilities; the model answers classes, mask"
+    sentence = (
+        "a figure shows classes and probabilities, or captions; the model answers classes, mask"
+    )
     with pytest.raises(UserError, match=sentence):
         figure([other], "", tmp_path / "answers.png")
 
