@@ -125,8 +125,9 @@ def figure(answers: Sequence[Answer], title: str, target: Path) -> None:
         )
     # A caption takes the room of two classes.
     columns = min(len(answers), 4 if with_captions else 8)
-    rows, scale = -(-len(answers) // columns), 2.0 if with_captions else 1.0
-    size = (max(1.6 * scale * columns, 4), 1.95 * scale * rows + 0.4)
+    width, height = (3.2, 3.6) if with_captions else (1.6, 1.95)
+    rows = -(-len(answers) // columns)
+    size = (max(width * columns, 4), height * rows + 0.4)
     drawing = Figure(figsize=size, layout="constrained")
     drawing.suptitle(title)
     panels = list(drawing.subplots(rows, columns, squeeze=False).flat)
@@ -136,7 +137,7 @@ def figure(answers: Sequence[Answer], title: str, target: Path) -> None:
         axes.imshow(pictures.shown(Path(answer.source)), interpolation="nearest")
         if with_captions:
             said = readable(answer.outputs["caption"]).replace("$", r"\$")
-            axes.set_title(textwrap.fill(said, 34), fontsize=10)
+            axes.set_title(textwrap.fill(said, 40), fontsize=10)
             continue
         caption = f"{answer.predicted}  {answer.probability:.2f}"
         wrong = answer.truth not in ("", answer.predicted)
