@@ -162,6 +162,12 @@ ARCHITECTURES: dict[str, Architecture] = {
         "bag of words and n-grams",
         "Joulin et al. 2017",
     ),
+    "bidaf": Architecture(
+        "architectures.bidaf:bidaf",
+        "reader",
+        "LSTMs, and attention between question and passage",
+        "Seo et al. 2017",
+    ),
     "qanet": Architecture(
         "architectures.qanet:qanet",
         "reader",

@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 
 from architectures import plugins
 from architectures.plugins import Plugins
+from pipelines.datasets.builders.address_questions import AddressQuestions
 from pipelines.datasets.builders.bible_en_es import BibleEnEs
 from pipelines.datasets.builders.brain_slices import BrainSlices
 from pipelines.datasets.builders.cmudict import Cmudict
@@ -29,7 +30,6 @@ from pipelines.datasets.builders.sotu_cloze import SotuCloze
 from pipelines.datasets.builders.sotu_era import SotuEra
 from pipelines.datasets.builders.sotu_sentences import SotuSentences
 from pipelines.datasets.builders.sotu_text import SotuText
-from pipelines.datasets.builders.us_address_questions import UsAddressQuestions
 from pipelines.datasets.builders.us_addresses import UsAddresses
 from pipelines.datasets.builders.wordnet_glosses import WordnetGlosses
 from pipelines.errors import UserError
@@ -50,7 +50,7 @@ BUNDLED: dict[str, type[tfds.core.DatasetBuilder]] = {
         SotuSentences,
         SotuText,
         UsAddresses,
-        UsAddressQuestions,
+        AddressQuestions,
         Hironsan,
         BibleEnEs,
         Cmudict,

@@ -199,6 +199,22 @@ TINY: tuple[SmallModel, ...] = (
         output_shape=(3,),
     ),
     SmallModel(
+        "bidaf",
+        {"vocabulary": 9, "embedding": 3, "units": 2, "modeling": 2, "dropout": 0.0},
+        parameters=sum(
+            (
+                9 * 3,  # Tokens.
+                # Two directions of four gates each: of tokens with the flag, of the attention, of
+                # the modeling layer, of that again.
+                *(2 * 4 * (2 * (read + 2) + 2) for read in (3 + 1, 4 * 4, 4, 4)),
+                3 * 4,  # Similarity.
+                2 * (4 * 4 + 4 + 1),  # Logits of start and end.
+            )
+        ),
+        inputs=_tokens(9, segments=True),
+        output_shape=(7, 2),
+    ),
+    SmallModel(
         "qanet",
         {
             "vocabulary": 9,

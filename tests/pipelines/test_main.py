@@ -109,7 +109,7 @@ MISTAKES = [
     ),
     (
         "question_answering --architecture bilstm",
-        "bilstm does not find answers; qanet and those of BERT's family do",
+        "bilstm does not find answers; bidaf, qanet and those of BERT's family do",
     ),
     (
         "bert_pretraining --architecture lstm",

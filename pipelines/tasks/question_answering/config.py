@@ -20,7 +20,8 @@ class QuestionAnsweringConfig(TextConfig):
         """Raises `UserError` for a network that is neither a reader nor an encoder."""
         if not is_reader(self.architecture) and not is_encoder(self.architecture):
             raise UserError(
-                f"{self.architecture} does not find answers; qanet and those of BERT's family do"
+                f"{self.architecture} does not find answers; bidaf, qanet and those of BERT's "
+                "family do"
             )
         super().check()
 
@@ -29,13 +30,17 @@ PIPELINE = Pipeline(
     summary="Extractive question answering",
     task="pipelines.tasks.question_answering.task:QuestionAnswering",
     defaults=QuestionAnsweringConfig(
-        dataset="sotu_cloze",
-        architecture="bert_tiny",
-        max_length=320,
+        dataset="address_questions",
+        architecture="bidaf",
+        vocabulary=1000,
+        max_length=256,
+        # Validation and test have words that training has not.
+        word_dropout=0.02,
+        model={"embedding": 64, "units": 48, "modeling": 1},
         recipe=Recipe(
-            epochs=3,
-            batch_size=32,
-            optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
+            epochs=5,
+            batch_size=64,
+            optimizer=Optimizer(learning_rate=6e-3, clip_norm=1.0),
         ),
     ),
     recipes={"bert_squad": "pipelines.recipes.bert_squad"},

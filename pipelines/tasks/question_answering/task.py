@@ -26,7 +26,7 @@ Another data set asks for the parts of addresses, in validation and test half in
 the log-linear reader, fitted by coordinate descent, has a validation F1 of .89; whether the reader
 `qanet` beats it was not measured:
 
-    python -m pipelines question_answering --dataset us_address_questions --architecture qanet \\
+    python -m pipelines question_answering --dataset address_questions --architecture qanet \\
         --model.width 64 --model.heads 4 --model.blocks 1 --vocabulary 1000 --max_length 160
 
     python -m pipelines question_answering --dataset squad --architecture bert_base \\

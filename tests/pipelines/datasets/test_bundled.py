@@ -26,7 +26,7 @@ SETS = {
     "sotu_text": ((84, 17, 17), "5c24c22b2b44"),
     "wordnet_glosses": ((5603, 1200, 1197), "ca49e6d1d05e"),
     "us_addresses": ((1042, 223, 223), "28667e5884ec"),
-    "us_address_questions": ((8355, 848, 926), "56cff8547f74"),
+    "address_questions": ((8355, 848, 926), "56cff8547f74"),
     "bible_en_es": ((9098, 833, 836), "e88b46a7ef05"),
     "cmudict": ((16000, 1948, 1948), "1d012f79e30a"),
     "elnino": ((512, 110, 110), "0d0b207c229f"),

@@ -29,6 +29,10 @@ def test_answers_lie_within_the_passage(architecture):
     check_within_passage(span_finder(encoder, separator=3))
 
 
-def test_answers_of_a_reader_lie_within_the_passage():
-    reader = architectures.build("qanet", vocabulary=20, width=8, heads=2, blocks=1)
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [("qanet", {"width": 8, "heads": 2, "blocks": 1}), ("bidaf", {"units": 4, "modeling": 1})],
+)
+def test_answers_of_a_reader_lie_within_the_passage(architecture, options):
+    reader = architectures.build(architecture, vocabulary=20, **options)
     check_within_passage(of_reader(reader, separator=3))

@@ -260,7 +260,7 @@ def _occurs(text: str, others: Sequence[str]) -> bool:
     return any(words <= set(re.findall(r"\w+", other.lower())) for other in others)
 
 
-class UsAddressQuestions(tfds.core.GeneratorBasedBuilder):
+class AddressQuestions(tfds.core.GeneratorBasedBuilder):
     """Addresses, questions about their parts, and answers with their offsets."""
 
     VERSION = tfds.core.Version("1.0.0")

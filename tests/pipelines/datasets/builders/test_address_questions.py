@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from pipelines.datasets.builders import us_address_questions, us_addresses
-from pipelines.datasets.builders.us_address_questions import KINDS, SEPARATOR, Question, parts
+from pipelines.datasets.builders import address_questions, us_addresses
+from pipelines.datasets.builders.address_questions import KINDS, SEPARATOR, Question, parts
 
 ADDRESS = (
     ("17", "AddressNumber"),
@@ -29,7 +29,7 @@ def words(text: str) -> set[str]:
 @pytest.fixture(scope="module")
 def splits() -> dict[str, list[Question]]:
     addresses = us_addresses.addresses()
-    return {split: us_address_questions.questions(x, split) for split, x in addresses.items()}
+    return {split: address_questions.questions(x, split) for split, x in addresses.items()}
 
 
 def test_parts_are_runs_of_labels_without_punctuation_around_them():
@@ -85,7 +85,7 @@ def test_no_passage_is_in_two_splits_and_no_question_is_twice(splits):
 
 
 def test_the_builder_has_them_all(splits, examples):
-    for split, rows in examples("us_address_questions").items():
+    for split, rows in examples("address_questions").items():
         found = {(row["question"].decode(), row["context"].decode()) for row in rows}
         assert found == {(one.question, one.context) for one in splits[split]}
         assert len(rows) == len(splits[split])
