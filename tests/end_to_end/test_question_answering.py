@@ -1,4 +1,4 @@
-"""From questions about speeches to a server that answers them in words."""
+"""From questions about addresses to a server that answers them in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.__main__ import main
-from pipelines.datasets.builders import sotu_cloze
+from pipelines.datasets.builders import address_questions
 from pipelines.tasks.question_answering import decoding
 from pipelines.tasks.question_answering import task as module
 from pipelines.tasks.question_answering.data import Questions, encode_columns, load
@@ -18,10 +18,9 @@ from tests.end_to_end.deploying import deploy
 from tests.serving.in_process import serving
 
 SMALL = (
-    *("--dataset", "sotu_cloze", "--architecture", "bert_tiny", "--name", "asked"),
-    *("--epochs", "1", "--max_length", "128", "--vocabulary", "500"),
-    *("--model.layers", "1", "--model.heads", "2", "--model.width", "16"),
-    *("--model.feed_forward", "16", "--optimizer.learning_rate", "0.01", "--figures", "false"),
+    *("--architecture", "bidaf", "--model.embedding", "16", "--model.units", "8"),
+    *("--model.modeling", "1", "--name", "asked", "--epochs", "1", "--vocabulary", "200"),
+    *("--batch_size", "16", "--figures", "false"),
 )
 
 
@@ -35,8 +34,8 @@ def test_a_server_answers_questions_as_the_trained_model_would(
         return loaded[-1]
 
     monkeypatch.setattr(module, "load", kept_data)
-    monkeypatch.setattr(sotu_cloze, "SIZES", {"train": 200, "validation": 40, "test": 40})
-    monkeypatch.setattr(sotu_cloze, "MAX_PER_ANSWER", 0.1)
+    monkeypatch.setattr(address_questions, "ROUNDS", {"train": 1, "validation": 1, "test": 1})
+    monkeypatch.setattr(address_questions, "PARTS", {"train": 1, "validation": 1, "test": 1})
     assert main(["question_answering", "--data_dir", str(workplace / "data"), *SMALL]) == 0
     deployed = deploy("asked", workplace / "models", version=1)
     lines = (deployed.path / "assets.extra/examples/questions.jsonl").read_text().splitlines()

@@ -2,35 +2,44 @@
 
     python -m pipelines question_answering
 
-trains `bert_tiny` (two layers, 128 wide) from scratch on 8,000 cloze questions about State of the
-Union addresses: a sentence of the passage with a number or a name blanked, which is the answer.
-It reports F1 and exact match, as SQuAD 1.1 does, on 1,000 questions about other speeches. Measured
-on two busy CPU cores, 7 minutes of training:
+trains the reader `bidaf` (48 units each way, 329,186 parameters) from scratch on 8,355 questions
+about addresses of the United States: which city, whose letters, what ZIP code, in passages of one
+or two addresses, where a part of the one that is meant tells it from the other. Half of the
+questions of validation and test are in wordings that training has not. It reports F1 and exact
+match, as SQuAD 1.1 does. Measured on a busy machine, six minutes of processor time in all, 25 s of
+them the log-linear reader (see `log_linear.py`):
 
 | | validation F1 | test F1 | test exact match |
 |---|---|---|---|
+| log-linear reader, the strongest baseline | .898 | .899 | .822 |
+| `bidaf`, seed 0 | .934 | .944 | .880 |
+
+On test, the 95 % interval of the difference is .026 to .065. Questions in new wordings are answered
+as well as others. It is least sure of names of buildings and recipients, which are rare.
+
+A harder set is `sotu_cloze`: 8,000 questions about State of the Union addresses, a sentence of the
+passage with a number or a name blanked, which is the answer. Question and passage have to be
+aligned word by word there (a rule that does so would be right by construction). An encoder from
+scratch, `bert_tiny`, knows what kind of word is asked for, numbers and names, and no more than
+that; two or three layers, 64 or 128 wide, three learning rates and up to nine epochs, each tried
+once and stopped early, stayed on one plateau. The log-linear reader and `bidaf` were not measured
+on it:
+
+    python -m pipelines question_answering --dataset sotu_cloze --architecture bert_tiny \\
+        --vocabulary 8000 --max_length 320 --word_dropout 0 --epochs 3 --batch_size 32 \\
+        --optimizer.learning_rate 1e-3
+
+| `sotu_cloze` | validation F1 | test F1 | test exact match |
+|---|---|---|---|
 | the sentence most like the question | .087 | .090 | .000 |
 | a number or name of the passage at random | .217 | .216 | .210 |
-| `bert_tiny`, seeds 0 and 1 | .224 .221 | .198 .211 | .152 .160 |
+| `bert_tiny`, seeds 0 and 1, 7 minutes of training | .224 .221 | .198 .211 | .152 .160 |
 | the same with 6 epochs, 16 minutes | .227 | .230 | .190 |
 
-It knows what kind of word is asked for, numbers and names, and no more than that. The other
-baselines, a random span and a log-linear reader (see `log_linear.py`), were not measured here. To
-find the very one, question and passage have to be aligned word by word (a rule that does so would
-be right by construction). Small encoders from scratch did not get to that in the time: two or three
-layers, 64 or 128 wide, three learning rates and up to nine epochs, each tried once and stopped
-early, stayed on one plateau. What BERT has besides is pre-training, not measured here; BERT base
-reaches F1 88.4 on SQuAD 1.1 (Devlin et al. 2019).
+What BERT has besides is pre-training, not measured here; BERT base reaches F1 88.4 on SQuAD 1.1
+(Devlin et al. 2019):
 
-Another data set asks for the parts of addresses, in validation and test half in new wordings. There
-the log-linear reader, fitted by coordinate descent, has a validation F1 of .89; whether the reader
-`qanet` beats it was not measured:
-
-    python -m pipelines question_answering --dataset address_questions --architecture qanet \\
-        --model.width 64 --model.heads 4 --model.blocks 1 --vocabulary 1000 --max_length 160
-
-    python -m pipelines question_answering --dataset squad --architecture bert_base \\
-        --max_length 384 --encoder DIRECTORY
+    python -m pipelines question_answering --recipe bert_squad --encoder DIRECTORY
 
 Own questions come in SQuAD's JSON, a table or JSON lines, `--dataset ./my_questions.json`, see
 `squad.py`; their offsets are checked against the passages. Passages longer than `--max_length`

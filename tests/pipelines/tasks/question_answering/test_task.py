@@ -75,9 +75,18 @@ def test_the_baselines_are_a_random_span_the_most_similar_sentence_and_a_linear_
     assert linear.test["exact_match"] > 0.6  # What stands three words after the name.
 
 
-def test_a_reader_is_exported(tmp_path, at_once):
-    model = {"width": 8, "heads": 1, "convolutions": 1, "blocks": 1, "block_convolutions": 1}
-    task = QuestionAnswering(examples.config("qanet", model=model))
+@pytest.mark.parametrize(
+    ("architecture", "model"),
+    [
+        (
+            "qanet",
+            {"width": 8, "heads": 1, "convolutions": 1, "blocks": 1, "block_convolutions": 1},
+        ),
+        ("bidaf", {"embedding": 8, "units": 4, "modeling": 1}),
+    ],
+)
+def test_a_reader_is_exported(architecture, model, tmp_path, at_once):
+    task = QuestionAnswering(examples.config(architecture, model=model))
     data = examples.loaded(task, {"train": 9, "validation": 1, "test": 2})
     network = task.network(data)
     signatures = task.signatures(network, data)
