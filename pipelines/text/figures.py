@@ -19,13 +19,16 @@ _MAX_POINTS = 500
 _MAX_TOKENS = 32
 
 
-def texts(shown: Iterable[str], captions: Sequence[str], *, title: str) -> Figure:
+def texts(
+    shown: Iterable[str], captions: Sequence[str], *, title: str, right: Sequence[bool] = ()
+) -> Figure:
     """Plots texts below each other, each under its caption.
 
     Args:
         shown: The texts; long ones are truncated to three lines.
         captions: One for each.
         title: Title of the figure.
+        right: Whether each caption is right, and green; without, all are red.
     """
     blocks = [textwrap.wrap(text, 110, max_lines=3, placeholder=" …") for text in shown]
     height = 0.6 + 0.21 * sum(len(block) + 1.8 for block in blocks)
@@ -35,8 +38,9 @@ def texts(shown: Iterable[str], captions: Sequence[str], *, title: str) -> Figur
     axes.set_axis_off()
     axes.text(0.02, 0.3, title if blocks else "No mistakes on test", fontsize=13)
     y = 0.75
-    for block, caption in zip(blocks, captions, strict=True):
-        axes.text(0.02, y, caption, fontsize=9, color="tab:red")
+    colors = ["tab:green" if each else "tab:red" for each in right or [False] * len(blocks)]
+    for block, caption, color in zip(blocks, captions, colors, strict=True):
+        axes.text(0.02, y, caption, fontsize=9, color=color)
         for line in block:
             y += 0.21
             axes.text(0.04, y, line.replace("$", r"\$"), fontsize=9, family="DejaVu Sans")

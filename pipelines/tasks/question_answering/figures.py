@@ -53,5 +53,10 @@ def _answers(test: Predictions, title: str) -> Figure:
             answer_texts(test), test.predicted["score"], truths, strict=True
         )
     ]
-    questions = [question.decode() for question in test.examples["question"]]
-    return text_figures.texts(questions, captions, title=title)
+    columns = (test.examples[name] for name in ("question", "context"))
+    asked = [
+        f"{question.decode()} | {context.decode()}"
+        for question, context in zip(*columns, strict=True)
+    ]
+    right = [exact > 0 for _, exact in per_question(test)]
+    return text_figures.texts(asked, captions, title=title, right=right)

@@ -82,6 +82,13 @@ def test_texts_stand_under_their_captions_and_long_ones_are_cut():
     assert heights[-1] < figure.axes[0].get_ylim()[0]
 
 
+def test_captions_that_are_right_are_green():
+    for right, colors in ((), ["tab:red"] * 2), ([True, False], ["tab:green", "tab:red"]):
+        figure = text_figures.texts(["one", "two"], ["1", "2"], title="Answers", right=right)
+        captions = [text for text in figure.axes[0].texts if text.get_text() in ("1", "2")]
+        assert [caption.get_color() for caption in captions] == colors
+
+
 def test_where_there_is_no_text_it_is_said():
     figure = text_figures.texts([], [], title="Worst mistakes")
     assert [text.get_text() for text in figure.axes[0].texts] == ["No mistakes on test"]

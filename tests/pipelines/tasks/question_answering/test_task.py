@@ -156,7 +156,8 @@ def test_the_figures_show_answers_and_attention(task, data, network):
     assert all(isinstance(figure, Figure) for figure in plotted.values())
     shown = [text.get_text() for text in plotted["answers"].axes[0].texts]
     assert shown[0] == "Answers to the first test questions"
-    assert data.raw("test")["question"][0].decode() in shown
+    question, context = (data.raw("test")[name][0].decode() for name in ("question", "context"))
+    assert f"{question} | {context}" in " ".join(shown)
 
 
 def test_examples_are_eight_questions_with_their_answers(task, data):
