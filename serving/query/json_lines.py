@@ -23,7 +23,8 @@ def inputs(line: str, signature: Signature, where: str) -> tuple[dict[str, np.nd
     """Reads the inputs of a request.
 
     Args:
-        line: JSON: values by input, or the value itself where the signature has one input.
+        line: JSON: values by input, or the value itself where the signature has one input. Beside
+            all inputs there may be others, as the truth in a model's examples; they are not read.
         signature: Gives the inputs their types and shapes.
         where: Name of the line in error messages.
 
@@ -40,12 +41,15 @@ def inputs(line: str, signature: Signature, where: str) -> tuple[dict[str, np.nd
         raise UserError(f"{where} is not JSON: {error}") from error
     if len(signature.inputs) == 1 and (not isinstance(content, dict) or set(content) == {"b64"}):
         content = {next(iter(signature.inputs)): content}
-    if not isinstance(content, dict) or not content.keys() <= signature.inputs.keys():
+    read = signature.inputs.keys()
+    if not isinstance(content, dict) or not (content.keys() <= read or content.keys() >= read):
         names = ", ".join(signature.inputs)
         raise UserError(f"{where} must be an object with the inputs {names}, not {line.strip()}")
     arrays: dict[str, np.ndarray] = {}
     one = False
     for name, value in content.items():
+        if name not in read:
+            continue
         info = signature.inputs[name]
         array = _array(value, info, f"{where}, input {name},")
         if info.shape is not None and array.ndim == len(info.shape) - 1:

@@ -59,6 +59,15 @@ def test_inputs_may_be_left_out_or_have_their_batch_dimension_or_not():
     assert read('{"x": [2]}', signature) == ({"x": ("float32", [2])}, False)
 
 
+def test_what_is_beside_all_inputs_is_not_read():
+    signature = takes(x=("float32", (None,)), factor=("float32", ()))
+    expected = read('{"x": 2, "factor": 3}', signature)
+    assert read('{"x": 2, "truth": 7, "factor": 3}', signature) == expected
+    # Without one of them it may be a misspelled one.
+    with pytest.raises(UserError, match="must be an object with the inputs x, factor"):
+        read('{"x": 2, "facter": 3}', signature)
+
+
 @pytest.mark.parametrize(
     ("line", "info", "sentence"),
     [
