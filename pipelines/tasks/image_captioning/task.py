@@ -2,17 +2,28 @@
 
     python -m pipelines image_captioning
 
-trains a small convolutional encoder with a Transformer decoder of two layers (133,136 parameters)
+trains a small convolutional encoder with a Transformer decoder of two layers (133,200 parameters)
 on 4,000 canvases of handwritten digits, and says of 400 others, by other writers, what stands
-where. Measured on one busy core, 224 s of it for the whole run; seed 0:
+where. Measured on a busy machine of two cores, 224 to 262 s of processor time for the whole run:
 
 | | validation CIDEr | test CIDEr | test captions right |
 |---|---|---|---|
 | the consensus of the nearest images, the strongest baseline | 1.47 | 1.49 | .015 |
-| `cnn_transformer_captioner` | 5.19 | 5.17 | .863 |
+| `cnn_transformer_captioner`, five seeds | 5.21 ± .05 | 5.15 ± .05 | .850 ± .020 |
+| `cnn_lstm_captioner`, seed 0 | 4.66 | 4.58 | .665 |
 
-An image has three captions, and CIDEr is the mean over them, so that even a caption that equals one
-of them gets no more than 5 to 6 of 10 points.
+On test each seed is at least 3.45 above the baseline (95 % interval of the paired difference). An
+image has three captions, and CIDEr is the mean over them, so a caption that equals one of them gets
+5.3 to 5.6 of 10 on average. With the image of another scene the perplexity of captions is 105
+instead of 1.2 (seed 0), so the network does look.
+
+The LSTM with soft attention, 220,664 parameters and 292 s, is
+
+    python -m pipelines image_captioning --architecture cnn_lstm_captioner --epochs 16 \\
+        --model.filters [16,32,64] --model.width 64 --model.embedding 64 --model.units 128 \\
+        --model.dropout 0 --optimizer.learning_rate 0.004
+
+It knows the form of captions after one epoch, and reads digits only from the eighth on.
 """
 
 from __future__ import annotations
