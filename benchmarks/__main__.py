@@ -45,8 +45,9 @@ takes about fifteen minutes of a CPU. Results are printed, and logged in MLflow'
     "defaults": """
 Runs every pipeline with its defaults and several seeds, each as a user would, and writes a table:
 processor time, scores, the strongest baseline's, and the interval of the paired difference on test.
-Runs go to a store of their own; one of the same commit that is there already is not repeated. All
-of them take hours of processor time. The table is logged in MLflow's experiment "benchmarks".
+Runs go to a store of their own; one that is there already is not repeated if its config and its
+data are those of today and its code had no uncommitted changes. All of them take hours of processor
+time. The table is logged in MLflow's experiment "benchmarks".
 """,
     "augmentation": """
 Measures how many images per second each kind of augmentation changes on this machine's CPUs, in

@@ -2,7 +2,8 @@
 
 Each run is the command that a user types, `python -m pipelines PIPELINE --seed N`, in a process of
 its own whose processor time is measured. Runs go to a store of their own, so that no model of the
-user's is replaced; one that is there already, of the same commit, is not trained again.
+user's is replaced. One that is there already is not trained again if its config and its data are
+those of today and its code had no uncommitted changes; the page names its commit.
 
 A run wins if it beats the strongest baseline on validation, so that it gets an alias, and the 95 %
 interval of the paired difference on test lies beyond zero.
@@ -11,77 +12,38 @@ interval of the paired difference on test lies beyond zero.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 import os
-import statistics
+import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.default_rows import Row, page, table
 from benchmarks.processes import ROOT, ProcessFailedError
 from pipelines import environment
 from pipelines.catalog import PIPELINES
+from pipelines.cli import parse
+from pipelines.tasks.distillation.config import DistillationConfig
 from serving.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+    from pipelines.config import Config
+
 _TAG = "benchmark"
 _CPU_SECONDS = "benchmark/cpu_seconds"
 
 console = Console(highlight=False)
-
-
-@dataclass(frozen=True)
-class Row:
-    """The default run of one pipeline over seeds.
-
-    Attributes:
-        pipeline: Its name.
-        data: Data set and examples of its training split.
-        architecture: The network.
-        parameters: Their number.
-        seconds: Processor time of the whole command, by seed.
-        metric: The score that is compared.
-        greater_is_better: Whether it is better when greater.
-        baseline: Names of the baselines that were the strongest on validation.
-        validation: The network's score less that of the baseline on validation, by seed.
-        test: The network's score on test, by seed.
-        baseline_test: The baseline's score on test, by seed.
-        margins: 95 % interval of the paired difference on test, by seed.
-    """
-
-    pipeline: str
-    data: str
-    architecture: str
-    parameters: int
-    seconds: tuple[float, ...]
-    metric: str
-    greater_is_better: bool
-    baseline: str
-    validation: tuple[float, ...]
-    test: tuple[float, ...]
-    baseline_test: tuple[float, ...]
-    margins: tuple[tuple[float, float], ...]
-
-    @property
-    def wins(self) -> int:
-        """Number of seeds that win on validation, and on test beyond the interval."""
-        sign = 1 if self.greater_is_better else -1
-        return sum(
-            sign * difference > 0 and min(sign * low, sign * high) > 0
-            for difference, (low, high) in zip(self.validation, self.margins, strict=True)
-        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folder", default="mlruns/defaults", help="of the runs' store (default: mlruns/defaults)"
     )
     parser.add_argument("--page", default="", help="Markdown file to write, as docs/results.md")
+    parser.add_argument(
+        "--recorded", action="store_true", help="take the runs that are there, and train none"
+    )
+    parser.add_argument(
+        "--note", default="", help="sentence for the page on how it was measured, as the load"
+    )
     parser.add_argument(
         "--options", default="", help="more options of every run, as --options='--epochs 1'"
     )
@@ -110,40 +78,70 @@ def run(options: argparse.Namespace) -> None:
         raise UserError(f"--page {options.page}: its folder does not exist")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    rows = [row(name, options) for name in options.only]
+    found = [row(name, options) for name in options.only]
+    rows = [each for each in found if each]
+    if not rows:
+        raise UserError(f"--recorded: {options.folder} has no run of today's defaults")
     console.print(table(rows))
     from benchmarks import report
 
     chosen = {name: str(value) for name, value in vars(options).items()}
-    found, store = report.log_tables("defaults", chosen, [_record(each) for each in rows], {})
+    logged, store = report.log_tables("defaults", chosen, [each.record() for each in rows], {})
     if options.page:
-        text = page(rows, options, report.machine())
+        text = page(rows, _command(options), report.machine(), options.note)
         partial = Path(f"{options.page}.partial")
         partial.write_text(text)
         partial.replace(options.page)
-    console.print(f"run        {found} in {store}", soft_wrap=True)
+    console.print(f"run        {logged} in {store}", soft_wrap=True)
 
 
-def row(pipeline: str, options: argparse.Namespace) -> Row:
-    """Returns the results of one pipeline, trained where they are missing.
+def _command(options: argparse.Namespace) -> str:
+    """Returns the command without what does not change its results."""
+    command = f"python -m benchmarks defaults --seeds {options.seeds}"
+    if set(options.only) != set(PIPELINES):
+        command += f" --only {' '.join(options.only)}"
+    if options.options:
+        command += f" --options={shlex.quote(options.options)}"
+    return f"{command} --page {options.page}"
+
+
+def row(pipeline: str, options: argparse.Namespace) -> Row | None:
+    """Returns the results of one pipeline, trained where they are missing; None without any.
 
     Raises:
         ProcessFailedError: A run failed.
+        UserError: An option of the runs cannot be used.
     """
     from mlflow import MlflowClient
 
     folder = Path(options.folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    # Of the default run with these options, which has the data of all seeds.
+    today = functools.cache(lambda: _data_digest(*_parsed(pipeline, 0, options.options)))
     runs = []
     for seed in range(options.seeds):
-        done = _found(client, pipeline, seed, options.options) or _train(
-            client, pipeline, seed, options.options, folder
-        )
+        done = _found(client, pipeline, seed, options.options, today)
+        if not done and options.recorded:
+            break
+        done = done or _train(client, pipeline, seed, options.options, folder)
         seconds = done.data.metrics[_CPU_SECONDS]
         console.print(f"{pipeline}, seed {seed}: {seconds:.0f} s of processor time")
         runs.append(done)
-    return _row(client, pipeline, runs)
+    return _row(client, pipeline, runs) if runs else None
+
+
+def _parsed(pipeline: str, seed: int, options: str) -> tuple[str, Config]:
+    return parse([pipeline, f"--seed={seed}", *options.split()])
+
+
+def _data_digest(pipeline: str, config: Config) -> str:
+    """Returns the digest of a config's data set; a student's is that of its teacher's."""
+    from pipelines.run import load
+
+    if isinstance(config, DistillationConfig):
+        pipeline, config = config.teacher, PIPELINES[config.teacher].defaults
+    return load(pipeline, config)[1].digest
 
 
 def _train(client: MlflowClient, pipeline: str, seed: int, options: str, folder: Path) -> Run:
@@ -174,17 +172,43 @@ def _train(client: MlflowClient, pipeline: str, seed: int, options: str, folder:
     return client.get_run(run.info.run_id)
 
 
-def _found(client: MlflowClient, pipeline: str, seed: int, options: str) -> Run | None:
-    """Returns a finished run of the same code."""
+def _found(
+    client: MlflowClient, pipeline: str, seed: int, options: str, today: Callable[[], str]
+) -> Run | None:
+    """Returns the newest finished run that counts today.
+
+    Args:
+        client: Of the benchmark's store.
+        pipeline: Its name.
+        seed: Its seed.
+        options: More of its options.
+        today: Returns the digest of the data set as it is today.
+    """
     if not Path(client.tracking_uri.removeprefix("sqlite:///")).exists():
         return None
     commit, changes = environment.code_version()
+    _, config = _parsed(pipeline, seed, options)
     for run in _runs(client, pipeline, seed, options):
         tags = run.data.tags
-        same = (tags.get("code.commit"), tags.get("code.changed")) == (commit, str(bool(changes)))
-        if same and not changes and _CPU_SECONDS in run.data.metrics:
+        if tags.get("code.changed") != "False" or _CPU_SECONDS not in run.data.metrics:
+            continue
+        if tags["code.commit"] == commit and not changes:
+            return run
+        if _same_config(run, config) and run.data.params["data.digest"] == today():
             return run
     return None
+
+
+def _same_config(run: Run, config: Config) -> bool:
+    """Returns whether a run has the hyperparameters of a config.
+
+    An option that is newer than the run has to be at the default of all pipelines.
+    """
+    general = type(config)().hyperparameters()
+    return all(
+        run.data.params.get(name, str(general.get(name))) == str(value)
+        for name, value in config.hyperparameters().items()
+    )
 
 
 def _runs(client: MlflowClient, pipeline: str, seed: int, options: str) -> list[Run]:
@@ -208,6 +232,8 @@ def _row(client: MlflowClient, pipeline: str, runs: Sequence[Run]) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         file = client.download_artifacts(first.info.run_id, COMPARABLE, folder)
         compared = json.loads(Path(file).read_text())
+        file = client.download_artifacts(first.info.run_id, "baselines.json", folder)
+        baselines = json.loads(Path(file).read_text())
     metric, params = compared["metric"], first.data.params
 
     def each(name: str) -> tuple[float, ...]:
@@ -216,13 +242,18 @@ def _row(client: MlflowClient, pipeline: str, runs: Sequence[Run]) -> Row:
     ends = (each(f"margin_test_{metric}_{end}") for end in ("low", "high"))
     return Row(
         pipeline=pipeline,
-        data=f"{params['dataset']}, {int(params['data.train']):,} training examples",
+        commits=tuple(dict.fromkeys(run.data.tags["code.commit"] for run in runs)),
+        data=_data(params),
         architecture=params["architecture"],
         parameters=int(params["model_parameters"]),
         seconds=each(_CPU_SECONDS),
         metric=metric,
         greater_is_better=compared["greater_is_better"],
         baseline=" or ".join(dict.fromkeys(run.data.tags["baseline"] for run in runs)),
+        baselines={
+            name: (scores["validation"][metric], scores["test"][metric])
+            for name, scores in baselines.items()
+        },
         validation=each(f"margin_validation_{metric}"),
         test=each(f"test_{metric}"),
         baseline_test=each(f"baseline_test_{metric}"),
@@ -230,91 +261,7 @@ def _row(client: MlflowClient, pipeline: str, runs: Sequence[Run]) -> Row:
     )
 
 
-def table(rows: Sequence[Row]) -> Table:
-    """Returns the results for the console."""
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("pipeline", "score", "network", "baseline", "margin", "95 % interval", "wins"):
-        shown.add_column(header, overflow="fold")
-    for each in rows:
-        shown.add_row(each.pipeline, *_scores(each))
-    return shown
-
-
-def page(rows: Sequence[Row], options: argparse.Namespace, machine: Mapping[str, Any]) -> str:
-    """Returns the results as a page in Markdown."""
-    command = f"python -m benchmarks defaults --seeds {options.seeds} --page {options.page}"
-    if options.options:
-        command += f" --options='{options.options}'"
-    lines = [
-        "# Results of the default runs",
-        "",
-        f"Written by `{command}` on {date.today()}, commit {environment.code_version()[0][:12]}: "
-        f"each command ran with {_seeds(options.seeds)}, in a process of its own, on "
-        f"{machine['cpus']} × {machine['processor']} with TensorFlow {machine['tensorflow']}. "
-        "Data sets, networks and recipes were chosen by validation alone; this page is what looks "
-        "at test.",
-        "",
-        "Scores are on test, mean ± standard deviation over seeds, as is the processor time of the "
-        "whole command (data, baselines, training, evaluation, export, validation). The baseline "
-        "is the strongest on validation. The margin is the network's score less the baseline's, "
-        "and its interval is that of the paired difference on 200 resamples of test; the lowest "
-        "and the highest end over seeds are shown. A seed wins if the network beats the baseline "
-        "on validation, which is what gives it an alias, and its interval lies beyond zero.",
-        "",
-        "| command | data | network | processor time | score | network | strongest baseline | "
-        "margin | 95 % interval | wins |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for each in rows:
-        score, own, baseline, margin, interval, wins = _scores(each)
-        cells = (
-            f"`python -m pipelines {each.pipeline}`",
-            each.data,
-            f"`{each.architecture}`, {each.parameters:,} parameters",
-            f"{spread(each.seconds, 0)} s",
-            score,
-            own,
-            f"{each.baseline}: {baseline}",
-            margin,
-            interval,
-            wins,
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def spread(values: Sequence[float], digits: int = 4) -> str:
-    """Returns mean ± standard deviation; the value itself if there is one."""
-    mean = f"{statistics.fmean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
-
-
-def _scores(each: Row) -> tuple[str, str, str, str, str, str]:
-    """Returns the score's name, both scores, the margin, its interval, and how many seeds win."""
-    margin = statistics.fmean(each.test) - statistics.fmean(each.baseline_test)
-    low, high = min(low for low, _ in each.margins), max(high for _, high in each.margins)
-    return (
-        f"{each.metric.replace('_', ' ')} {'↑' if each.greater_is_better else '↓'}",
-        spread(each.test),
-        spread(each.baseline_test),
-        f"{margin:+.4f}",
-        f"{low:+.4f} … {high:+.4f}",
-        f"{each.wins} of {len(each.margins)}",
-    )
-
-
-def _seeds(count: int) -> str:
-    return "seed 0" if count == 1 else f"the seeds 0 to {count - 1}"
-
-
-def _record(each: Row) -> dict[str, Any]:
-    """Returns a line of `results.csv`."""
-    return {
-        **{name: value for name, value in vars(each).items() if not isinstance(value, tuple)},
-        "cpu_seconds": statistics.fmean(each.seconds),
-        "test": statistics.fmean(each.test),
-        "baseline_test": statistics.fmean(each.baseline_test),
-        "lowest": min(low for low, _ in each.margins),
-        "highest": max(high for _, high in each.margins),
-        "wins": each.wins,
-    }
+def _data(params: Mapping[str, str]) -> str:
+    """Returns the name of a data set and the sizes of its splits."""
+    sizes = [f"{int(params[f'data.{split}']):,}" for split in ("train", "validation", "test")]
+    return f"`{params.get('dataset') or 'that of the teacher'}`, {' / '.join(sizes)}"
