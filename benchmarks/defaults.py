@@ -112,23 +112,20 @@ def row(pipeline: str, options: argparse.Namespace) -> Row | None:
         ProcessFailedError: A run failed.
         UserError: An option of the runs cannot be used.
     """
-    from mlflow import MlflowClient
-
     folder = Path(options.folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
     # Of the default run with these options, which has the data of all seeds.
     today = functools.cache(lambda: _data_digest(*_parsed(pipeline, 0, options.options)))
     runs = []
     for seed in range(options.seeds):
-        done = _found(client, pipeline, seed, options.options, today)
+        done = _found(folder, pipeline, seed, options.options, today)
         if not done and options.recorded:
             break
-        done = done or _train(client, pipeline, seed, options.options, folder)
+        done = done or _train(folder, pipeline, seed, options.options)
         seconds = done.data.metrics[_CPU_SECONDS]
         console.print(f"{pipeline}, seed {seed}: {seconds:.0f} s of processor time")
         runs.append(done)
-    return _row(client, pipeline, runs) if runs else None
+    return _row(_client(folder), pipeline, runs) if runs else None
 
 
 def _parsed(pipeline: str, seed: int, options: str) -> tuple[str, Config]:
@@ -144,11 +141,10 @@ def _data_digest(pipeline: str, config: Config) -> str:
     return load(pipeline, config)[1].digest
 
 
-def _train(client: MlflowClient, pipeline: str, seed: int, options: str, folder: Path) -> Run:
+def _train(folder: Path, pipeline: str, seed: int, options: str) -> Run:
     """Runs the command, and adds its processor time to its run."""
     tags = ["--tag", f"{_TAG}={_tag(seed, options)}"]
     command = [sys.executable, "-m", "pipelines", pipeline, f"--seed={seed}", *options.split()]
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
     log = folder / f"{pipeline}_{seed}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -156,7 +152,7 @@ def _train(client: MlflowClient, pipeline: str, seed: int, options: str, folder:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": uri},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": _uri(folder)},
         )
         try:
             _, status, used = os.wait4(process.pid, 0)
@@ -167,28 +163,26 @@ def _train(client: MlflowClient, pipeline: str, seed: int, options: str, folder:
     if status:
         end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
         raise ProcessFailedError(f"{' '.join(command)} failed; the end of {log}:\n{end}")
-    run = _runs(client, pipeline, seed, options)[0]
+    run, client = _runs(folder, pipeline, seed, options)[0], _client(folder)
     client.log_metric(run.info.run_id, _CPU_SECONDS, used.ru_utime + used.ru_stime)
     return client.get_run(run.info.run_id)
 
 
 def _found(
-    client: MlflowClient, pipeline: str, seed: int, options: str, today: Callable[[], str]
+    folder: Path, pipeline: str, seed: int, options: str, today: Callable[[], str]
 ) -> Run | None:
     """Returns the newest finished run that counts today.
 
     Args:
-        client: Of the benchmark's store.
+        folder: That of the benchmark's store.
         pipeline: Its name.
         seed: Its seed.
         options: More of its options.
         today: Returns the digest of the data set as it is today.
     """
-    if not Path(client.tracking_uri.removeprefix("sqlite:///")).exists():
-        return None
     commit, changes = environment.code_version()
     _, config = _parsed(pipeline, seed, options)
-    for run in _runs(client, pipeline, seed, options):
+    for run in _runs(folder, pipeline, seed, options):
         tags = run.data.tags
         if tags.get("code.changed") != "False" or _CPU_SECONDS not in run.data.metrics:
             continue
@@ -211,14 +205,27 @@ def _same_config(run: Run, config: Config) -> bool:
     )
 
 
-def _runs(client: MlflowClient, pipeline: str, seed: int, options: str) -> list[Run]:
+def _runs(folder: Path, pipeline: str, seed: int, options: str) -> list[Run]:
     """Returns the finished runs of this benchmark, the newest first."""
+    if not (folder / "mlflow.db").exists():
+        return []  # The first run creates the store, with its artifacts beside it.
+    client = _client(folder)
     experiment = client.get_experiment_by_name(pipeline)
     if experiment is None:
         return []
     chosen = f"tags.{_TAG} = '{_tag(seed, options)}' and attributes.status = 'FINISHED'"
     runs = client.search_runs([experiment.experiment_id], chosen, order_by=["start_time DESC"])
     return [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+
+
+def _client(folder: Path) -> MlflowClient:
+    from mlflow import MlflowClient
+
+    return MlflowClient(_uri(folder))
+
+
+def _uri(folder: Path) -> str:
+    return f"sqlite:///{folder / 'mlflow.db'}"
 
 
 def _tag(seed: int, options: str) -> str:

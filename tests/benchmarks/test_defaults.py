@@ -151,6 +151,13 @@ def test_what_does_not_count_is_run_again(folder, monkeypatch):
         defaults.row("forecasting", options(folder))
 
 
+def test_the_first_run_creates_the_store(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(ProcessFailedError, match="pipelines forecasting --seed=0 failed"):
+        defaults.row("forecasting", options(tmp_path))
+    assert [file.name for file in tmp_path.iterdir()] == ["forecasting_0.log"]
+
+
 def test_a_run_of_this_commit_does_not_count_where_the_code_has_changed_its_data(
     folder, monkeypatch
 ):

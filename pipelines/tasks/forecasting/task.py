@@ -174,4 +174,4 @@ class Forecasting(Task[ForecastingConfig, SeriesData]):
 
     def examples(self, data: SeriesData) -> Mapping[str, bytes]:
         """Returns the last window of test: a history to send, and the future that followed."""
-        return {"window.json": json.dumps(last_window(data), indent=1).encode()}
+        return {"window.json": json.dumps(last_window(data)).encode()}

@@ -197,6 +197,7 @@ def test_figures_show_forecasts_beside_the_strongest_baseline(network, data, bas
 def test_the_example_is_the_last_window(data):
     ((name, content),) = TASK.examples(data).items()
     assert name == "window.json"
+    assert b"\n" not in content  # A line is a request of `query --json`.
     window = json.loads(content)
     np.testing.assert_allclose(window["history"], data.series[0].values[-11:-3], rtol=1e-6)
     np.testing.assert_allclose(window["future"], data.series[0].values[-3:], rtol=1e-6)
