@@ -20,6 +20,7 @@ from pipelines.datasets.builders.address_questions import AddressQuestions
 from pipelines.datasets.builders.bible_en_es import BibleEnEs
 from pipelines.datasets.builders.brain_slices import BrainSlices
 from pipelines.datasets.builders.cmudict import Cmudict
+from pipelines.datasets.builders.cmudict_stress import CmudictStress
 from pipelines.datasets.builders.cmudict_syllables import CmudictSyllables
 from pipelines.datasets.builders.digit_scenes import DigitScenes
 from pipelines.datasets.builders.digits import Digits
@@ -49,6 +50,7 @@ BUNDLED: dict[str, type[tfds.core.DatasetBuilder]] = {
         SotuCloze,
         SotuSentences,
         SotuText,
+        CmudictStress,
         UsAddresses,
         AddressQuestions,
         Hironsan,

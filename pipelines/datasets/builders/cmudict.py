@@ -22,6 +22,7 @@ the splits. Published results are for the whole dictionary, split at random.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, NamedTuple
 
 import tensorflow_datasets as tfds
@@ -67,6 +68,11 @@ class Cmudict(tfds.core.GeneratorBasedBuilder):
 
 def by_prefix() -> dict[str, list[Entry]]:
     """Returns the words of each split."""
-    entries = [Entry(*row) for row in extracts.read_rows("cmudict.txt")]
+    entries = [Entry(word, re.sub(r"\d", "", phones)) for word, phones in with_stress().items()]
     splits = splitting.by_group(entries, lambda entry: entry.letters[:PREFIX], FRACTIONS)
     return splitting.deduplicate(splits, lambda entry: [entry.phones])
+
+
+def with_stress() -> dict[str, str]:
+    """Returns the phones of each word, with its stress behind each vowel: "G R EY1 D IY0"."""
+    return dict(extracts.read_rows("cmudict.txt"))

