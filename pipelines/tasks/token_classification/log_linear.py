@@ -43,8 +43,8 @@ def log_linear_tagger(words: np.ndarray, tags: np.ndarray) -> Tagger:
     targets: list[str] = []
     for text, answer in zip(words, tags, strict=True):
         before = (_BEYOND, *answer[:-1])
-        for own, context, tag in zip(_features(text), _contexts(text), before, strict=True):
-            rows.append([*own, *_after(tag, context)])
+        for own, context, last in zip(_features(text), _contexts(text), before, strict=True):
+            rows.append([*own, *_after(last, context)])
         targets.extend(answer)
         if len(targets) > _MAX_WORDS:
             break

@@ -1,25 +1,32 @@
-"""Token classification: words of a text to tags, and tags to spans, as named entities.
+r"""Token classification: words of a text to tags, and tags to spans, as named entities.
 
     python -m pipelines token_classification
 
-trains `bilstm` (96 units each way, 155,123 parameters) on 1,042 addresses of the United States and
-reports F1 of entities, of 29 types, on 223 others. Measured on a busy machine, two minutes of
-processor time in all:
+trains `bilstm` (two layers of 128 units each way, 597,764 parameters) on the phones of 13,767
+English words and reports F1 of the stress of vowels, primary, secondary or none, in 1,802 words
+with other beginnings. Measured with one seed, without figures and on a busy machine, in at most
+seven minutes of processor time:
 
 | | validation F1 | test F1 |
 |---|---|---|
-| most frequent tag of a word | .648 | .655 |
-| hidden Markov model, the strongest baseline | .837 | .871 |
-| `bilstm`, seed 0 | .875 | .884 |
-| the same in an earlier version, seeds 0 to 2 | .867 .894 .887 | .893 .901 .891 |
+| most frequent tag of a word | .730 | |
+| maximum-entropy Markov model, the strongest baseline | .869 | .858 |
+| `bilstm`, seed 0 | .892 | .881 |
 
-On test, the 95 % interval of the difference is -.011 to .034 for seed 0: on so few addresses the
-network is better than the baseline on validation, but not beyond doubt on test. Features of words
-made by hand do better than either: a maximum-entropy Markov model (McCallum et al. 2000), with the
-words around a word, their shapes, beginnings and endings, and the tag before, had .915 on
-validation, fitted in 15 s; it is not among the baselines. The network with a conditional random
-field on top had .880 there, with a vocabulary of 300 .876, with capital letters .873, one seed
-each.
+On test, the 95 % interval of the difference is .015 to .033: the stress depends on the whole word,
+and the baseline sees three phones on either side, the place from the start and from the end, and
+the tag before.
+
+A harder example for networks are the 1,042 addresses of `us_addresses`, with entities of 29 types:
+
+    python -m pipelines token_classification --dataset us_addresses --vocabulary 1000 \
+        --model.units [96] --model.dropout 0.3 --epochs 20 --batch_size 16
+
+had .875 on validation (hidden Markov model .837), .884 on test (.871, 95 % interval of the
+difference -.011 to .034). The maximum-entropy Markov model has .878 on validation as it is here;
+with fewer features, of two words on either side and no pairs, and weaker regularization (C = 3) it
+had .915. The network with a conditional random field on top had .880 there, with a vocabulary of
+300 .876, with capital letters .873, one seed each.
 
 Words are tokenized to WordPieces, and the tag of a word is predicted at its first piece. Words
 beyond `--max_length` tokens are truncated and count as outside every entity.
