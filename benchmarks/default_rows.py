@@ -102,7 +102,8 @@ def page(rows: Sequence[Row], command: str, machine: Mapping[str, Any], note: st
         f"Written by `{command}` on {date.today()}: each command ran with seeds from 0 on, in a "
         f"process of its own, on a machine of {machine['cpus']} cores ({machine['processor']}) "
         f"with TensorFlow {machine['tensorflow']}.{f' {note}' if note else ''} Data sets, networks "
-        "and recipes were chosen by validation alone; this page is what looks at test.",
+        "and recipes were chosen by validation alone. A pipeline whose default was not run yet is "
+        "missing.",
         "",
         "Scores are on test, mean ± standard deviation over seeds, as is the processor time of the "
         "whole command (data, baselines, training, evaluation, export, validation; user and system "

@@ -102,6 +102,8 @@ def _command(options: argparse.Namespace) -> str:
         command += f" --only {' '.join(options.only)}"
     if options.options:
         command += f" --options={shlex.quote(options.options)}"
+    if options.recorded:
+        command += " --recorded"
     return f"{command} --page {options.page}"
 
 

@@ -190,7 +190,8 @@ def test_the_command_logs_the_table_and_writes_the_page(store, folder, tmp_path,
     assert "`gru`, 5,000 parameters" in text
     assert "translation`" not in text
     command = (
-        "python -m benchmarks defaults --seeds 5 --only forecasting translation --page page.md"
+        "python -m benchmarks defaults --seeds 5 --only forecasting translation --recorded "
+        "--page page.md"
     )
     assert f"`{command}`" in text
     experiment = mlflow.get_experiment_by_name("benchmarks")
