@@ -182,7 +182,7 @@ def embed(encoder: keras.Model, inputs: Mapping[str, Any]) -> Any:
         Symbolic [batch, time, embedding].
     """
     named = {layer.name: layer for layer in encoder.layers}
-    tokens, positions = _embeddings(named)
+    tokens, positions = embedding_layers(named)
     embedded = tokens(inputs["token_ids"])
     parts = [embedded, positions(embedded)]
     if "segment_embedding" in named:
@@ -239,7 +239,7 @@ def inherit(student: keras.Model, teacher: keras.Model) -> None:
         )
     targets, sources = ({x.name: x for x in model.layers} for model in (student, teacher))
     pairs = [(layer, others[i * len(others) // len(own)]) for i, layer in enumerate(own)]
-    pairs += zip(_embeddings(targets), _embeddings(sources), strict=True)
+    pairs += zip(embedding_layers(targets), embedding_layers(sources), strict=True)
     done = {id(layer) for layer, _ in pairs} | {id(layer) for layer in own}
     both = {"embeddings", "token_and_position_embedding", "token_embedding", "position_embedding"}
     pairs += [
@@ -258,7 +258,7 @@ def inherit(student: keras.Model, teacher: keras.Model) -> None:
         layer.set_weights(source.get_weights())
 
 
-def _embeddings(named: Mapping[str, layers.Layer]) -> tuple[layers.Layer, layers.Layer]:
+def embedding_layers(named: Mapping[str, layers.Layer]) -> tuple[layers.Layer, layers.Layer]:
     """Returns the token and position embedding among an encoder's layers by name."""
     # RoBERTa and DistilBERT hold both in one layer.
     both = named.get("embeddings") or named.get("token_and_position_embedding")

@@ -72,6 +72,26 @@ def electra_generator(
     return keras.Model(inputs, x, name="electra_generator")
 
 
+def electra_of(encoder: keras_hub.models.BertBackbone) -> keras_hub.models.ElectraBackbone:
+    """Returns an ELECTRA encoder with the weights of a BERT encoder, whose layers are the same.
+
+    The paper's discriminators begin from scratch; one that begins so needs fewer updates.
+    """
+    electra = keras_hub.models.ElectraBackbone(
+        vocab_size=encoder.vocabulary_size,
+        num_layers=encoder.num_layers,
+        num_heads=encoder.num_heads,
+        hidden_dim=encoder.hidden_dim,
+        embedding_dim=encoder.hidden_dim,
+        intermediate_dim=encoder.intermediate_dim,
+        dropout=encoder.dropout,
+        max_sequence_length=encoder.max_sequence_length,
+        name="electra",
+    )
+    electra.set_weights(encoder.get_weights())
+    return electra
+
+
 def electra_pretraining(
     generator: keras.Model, detector: keras.Model, *, seed: int | None = None
 ) -> keras.Model:

@@ -21,6 +21,8 @@ from pipelines.config import Config
 from pipelines.errors import UserError
 from pipelines.recipe import Recipe
 
+# What the default hyperparameters, and weights to begin with, become with another architecture.
+_OWN = {"model": {}, "encoder": "", "inherit": False}
 _TYPES = {
     "int": "an integer",
     "float": "a number",
@@ -52,8 +54,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
             parser.set_defaults(defaults.options())
             chosen = parser.parse_args(options)
         if chosen.architecture != defaults.architecture:
-            # The default hyperparameters are the default architecture's.
-            parser.set_defaults({"model": {}})
+            parser.set_defaults({k: v for k, v in _OWN.items() if k in defaults.options()})
             chosen = parser.parse_args(options)
     except jsonargparse.ArgumentError as error:
         raise UserError(one_sentence(str(error), [*defaults.parameters(), "config"])) from error

@@ -12,7 +12,8 @@ from keras import ops
 from matplotlib.figure import Figure
 
 from architectures.bert import inherit
-from pipelines import figures
+from pipelines import figures, latency
+from pipelines.datasets.dataset import Dataset
 from pipelines.errors import UserError
 from pipelines.predictions import Scores
 from pipelines.task import Network, Task, Teacher
@@ -169,6 +170,25 @@ def limited(teacher: keras.Model, student: keras.Model) -> keras.Model:
     return keras.Model(teacher.input, output, name=teacher.name)
 
 
+def latencies(task: Task, network: Network, data: Dataset) -> Scores:
+    """Returns how long teacher and student take for one request, in ms, by the metrics' names.
+
+    Args:
+        task: The student's task, with its teacher.
+        network: The student.
+        data: Requests are from its test split.
+    """
+    teacher = task.teacher
+    assert teacher is not None
+    # Parts are what other signatures need than the one that is measured.
+    networks = {"teacher": (teacher.task, Network(teacher.model, network.parts))}
+    networks["student"] = (task, network)
+    return {
+        f"{name}_milliseconds": latency.milliseconds(own.signatures(each, data)[0])
+        for name, (own, each) in networks.items()
+    }
+
+
 def comparison(
     task: Task,
     *,
@@ -176,8 +196,11 @@ def comparison(
     student_scores: Scores,
     alone_scores: Scores,
     student: keras.Model,
+    milliseconds: Mapping[str, float],
 ) -> Figure:
     """Plots the test scores of teacher, student, and student without a teacher, as bars.
+
+    Their names say how large the networks are and how fast.
 
     Args:
         task: The student's task, with its teacher.
@@ -185,20 +208,25 @@ def comparison(
         student_scores: Scores of the trained student.
         alone_scores: Scores of the same network trained without a teacher.
         student: The student's network.
+        milliseconds: What `latencies` returned.
     """
     teacher = task.teacher
     assert teacher is not None
-    size = student.count_params()
+    size, time = student.count_params(), milliseconds["student_milliseconds"]
     rows = (
         (
             f"teacher, {teacher.task.config.architecture}",
             teacher_scores,
             teacher.model.count_params(),
+            milliseconds["teacher_milliseconds"],
         ),
-        (f"student, {task.config.architecture}", student_scores, size),
-        (WITHOUT_TEACHER, alone_scores, size),
+        (f"student, {task.config.architecture}", student_scores, size, time),
+        (WITHOUT_TEACHER, alone_scores, size, time),
     )
-    bars = {f"{name}\n{count:,} parameters": score[task.metric] for name, score, count in rows}
+    bars = {
+        f"{name}\n{count:,} parameters, {each:.2g} ms a request": score[task.metric]
+        for name, score, count, each in rows
+    }
     largest = max(1.0, *bars.values())
     title = f"{task.metric} on the test split"
     return figures.bars(bars, x_label=task.metric, title=title, largest=largest)

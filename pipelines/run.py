@@ -154,9 +154,11 @@ def _keep(
 ) -> None:
     """Logs the task's figures and artifacts, the network among them."""
     figures = task.config.figures
+    milliseconds = distiller.latencies(task, network, data) if task.teacher else {}
+    tracked.timings(milliseconds)
     with stage("figures" if figures else "network"), tempfile.TemporaryDirectory() as scratch:
         if figures:
-            for name, figure in _figures(task, network, data, test, baselines):
+            for name, figure in _figures(task, network, data, test, baselines, milliseconds):
                 tracked.figure(name, figure)
         own = {
             "network": lambda folder: write_network(network.model, folder),
@@ -250,7 +252,12 @@ def _baselines(task: Task, data: Dataset, parent: tracking.TrackedRun) -> list[B
 
 
 def _figures(
-    task: Task, network: Network, data: Dataset, test: Predictions, baselines: list[Baseline]
+    task: Task,
+    network: Network,
+    data: Dataset,
+    test: Predictions,
+    baselines: list[Baseline],
+    milliseconds: Scores,
 ) -> Iterator[tuple[str, Figure]]:
     """Yields the task's figures; before them, a student compared with its teacher."""
     if teacher := task.teacher:
@@ -263,6 +270,7 @@ def _figures(
                 student_scores=task.scores(test, data),
                 alone_scores=baselines[0].test,
                 student=network.model,
+                milliseconds=milliseconds,
             ),
         )
     yield from task.figures(network, data, test, baselines)

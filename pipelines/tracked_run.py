@@ -218,6 +218,10 @@ class TrackedRun:
         """Logs scores as `validation_NAME` and `test_NAME`, where nothing is compared with them."""
         self._log_metrics(scores)
 
+    def timings(self, values: Mapping[str, float]) -> None:
+        """Logs how long something takes, under names that say of what and the unit."""
+        self._log_metrics(values)
+
     def comparable(self, record: Mapping[str, Any]) -> None:
         """Logs what a comparison with other runs takes from this one."""
         self._text(json.dumps(record, indent=2, default=float), store.COMPARABLE)

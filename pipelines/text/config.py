@@ -10,6 +10,7 @@ import architectures
 from pipelines.bounds import Between
 from pipelines.config import Config
 from pipelines.errors import UserError
+from pipelines.text import encoders
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class TextConfig(Config):
     token_cutoff: Annotated[float, Between(0.0, 0.9)] = 0.0
     """Fraction of training tokens that the encoder does not read at all (Shen et al. 2020)."""
     encoder: str = ""
-    """Pre-trained encoder: a Hugging Face directory, or runs:/… or models:/… of your own run."""
+    """Pre-trained encoder: a Hugging Face directory, builtin:NAME, runs:/… or models:/…."""
     freeze_layers: Annotated[int, Between(0, 1000)] = 0
     """Freeze the encoder's embeddings and its first N layers; 0 trains all."""
     text_signature: bool = True
@@ -39,8 +40,10 @@ class TextConfig(Config):
         check_options(self)
 
     def check_paths(self) -> None:
-        """Raises `UserError` if the encoder is to be in a directory where there is none."""
-        if self.encoder and not self.encoder.startswith(("runs:/", "models:/")):
+        """Raises `UserError` if the encoder is to be in a directory, or built in, and is not."""
+        if self.encoder.startswith(encoders.PREFIX):
+            encoders.find(self.encoder)
+        elif self.encoder and not self.encoder.startswith(("runs:/", "models:/")):
             checked_folder(self.encoder)
 
 

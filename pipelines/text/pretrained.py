@@ -12,8 +12,10 @@ import mlflow
 import architectures
 from architectures import checkpoints
 from architectures.bert import transformer_layers
+from architectures.electra import electra_of
 from pipelines.errors import UserError
 from pipelines.run_uri import run_id
+from pipelines.text import encoders
 from pipelines.text.config import checked_folder, is_encoder, is_reader
 
 FOLDER = "encoder"
@@ -37,14 +39,17 @@ def find(uri: str, option: str = "--encoder", artifact: str = FOLDER) -> Path:
     """Returns the directory of a pre-trained network.
 
     Args:
-        uri: A directory; `runs:/ID`, a run of a text pipeline with an encoder; or
-            `models:/NAME@ALIAS` or `models:/NAME/VERSION`, a model that such a run registered.
+        uri: A directory; `builtin:NAME`, an encoder of `encoders/`; `runs:/ID`, a run of a text
+            pipeline with an encoder; or `models:/NAME@ALIAS` or `models:/NAME/VERSION`, a model
+            that such a run registered.
         option: The option that chooses it, for errors.
         artifact: The run's artifact that holds it.
 
     Raises:
         UserError: There is none.
     """
+    if uri.startswith(encoders.PREFIX):
+        return encoders.find(uri, option)
     if not uri.startswith(("runs:/", "models:/")):
         return checked_folder(uri, option)
     try:
@@ -59,7 +64,7 @@ def read(folder: Path, wanted: str) -> keras_hub.models.Backbone:
     """Returns the encoder in a directory, of Hugging Face's format or written by `write`.
 
     Raises:
-        UserError: It is of another family than `wanted`.
+        UserError: It is of another family than `wanted`; BERT may become an ELECTRA.
         ValueError: A file is missing or damaged.
     """
     try:
@@ -70,14 +75,16 @@ def read(folder: Path, wanted: str) -> keras_hub.models.Backbone:
         found = config["model_type"]
     else:
         found = str(config.get("class_name", "")).removesuffix("Backbone").lower().replace("_", "")
-    if found != wanted:
+    if found != wanted and (found, wanted) != ("bert", "electra"):
         raise UserError(f"the encoder is a {found}; choose an architecture of its family")
     if "model_type" in config:
-        return checkpoints.load(folder)
+        encoder = checkpoints.load(folder)
+        return encoder if found == wanted else electra_of(encoder)
     try:
-        return keras_hub.models.Backbone.from_preset(str(folder))
+        encoder = keras_hub.models.Backbone.from_preset(str(folder))
     except OSError as error:
         raise ValueError(f"the weights in {folder} are missing or damaged") from error
+    return encoder if found == wanted else electra_of(encoder)
 
 
 def read_vocabulary(folder: Path) -> list[str]:

@@ -90,7 +90,10 @@ class TextTask(Task[TextConfigT, TextDataT]):
                 encoder = architectures.build(config.architecture, vocabulary=vocabulary, **others)
             elif others:
                 option = next(iter(others))
-                raise UserError(f"--model.{option} cannot be chosen: it follows from the encoder")
+                raise UserError(
+                    f"--model.{option} cannot be chosen: it follows from the encoder "
+                    f"{config.encoder}; without one, --encoder '', training starts from scratch"
+                )
             else:
                 folder = pretrained.find(config.encoder)
                 encoder = pretrained.read(folder, pretrained.family(config.architecture))

@@ -47,6 +47,7 @@ def test_a_served_student_answers_as_the_trained_one(teacher, workplace, trained
     (run,) = runs("distillation")
     alone, taught = runs("text_classification")
     assert run.data.params["teacher"] == teacher
+    assert {"teacher_milliseconds", "student_milliseconds"} <= run.data.metrics.keys()
     assert alone.data.tags["mlflow.parentRunId"] == run.info.run_id
     assert alone.data.params["architecture"] == "distilbert_base"
     baselines = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/baselines.json")

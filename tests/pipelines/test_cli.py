@@ -109,7 +109,12 @@ TEXTS = {
     "token_cutoff": NUMBER,
     "text_signature": st.booleans(),
 }
-PRETRAINING = {**TEXTS, "masked": NUMBER, "whole_words": st.booleans()}
+PRETRAINING = {
+    **TEXTS,
+    "masked": NUMBER,
+    "whole_words": st.booleans(),
+    "initialization": st.sampled_from(["local", "published"]),
+}
 IMAGES = {
     "image_size": SIZE,
     "weights": TEXT,
@@ -281,8 +286,11 @@ def test_default_hyperparameters_are_for_the_default_architecture_only(pipeline,
     defaults = PIPELINES[pipeline].defaults
     assert parse([pipeline, "--model.own", "3"])[1].model == {**defaults.model, "own": 3}
     assert parse([pipeline, "--architecture", defaults.architecture])[1] == defaults
+    own: dict[str, Any] = {"model": {}, "encoder": "", "inherit": False}
     assert parse([pipeline, "--architecture", "mlp"])[1] == replace(
-        defaults, architecture="mlp", model={}
+        defaults,
+        architecture="mlp",
+        **{name: value for name, value in own.items() if hasattr(defaults, name)},
     )
     options = [pipeline, "--architecture", "mlp", "--model.own", "3"]
     assert parse(options)[1].model == {"own": 3}

@@ -250,13 +250,14 @@ def test_bars_say_score_and_size():
         student_scores={"error": 120.0},
         alone_scores={"error": 130.0},
         student=linear(2),
+        milliseconds={"teacher_milliseconds": 12.0, "student_milliseconds": 0.345},
     )
     (axes,) = figure.axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels == [
-        "teacher, mlp\n24 parameters",
-        "student, perceptron\n18 parameters",
-        "student trained without a teacher\n18 parameters",
+        "teacher, mlp\n24 parameters, 12 ms a request",
+        "student, perceptron\n18 parameters, 0.34 ms a request",
+        "student trained without a teacher\n18 parameters, 0.34 ms a request",
     ]
     bars: Any = axes.patches
     assert [bar.get_width() for bar in bars] == [90, 120, 130]

@@ -21,6 +21,7 @@ import tensorflow_datasets as tfds
 from pipelines import catalog
 from pipelines.cli import parse
 from pipelines.config import check
+from pipelines.datasets import lookup
 from pipelines.testing import MemoryLog
 from pipelines.training import trainer
 
@@ -93,6 +94,11 @@ def translated(number: int) -> dict[str, Any]:
     return {"en": f"{text(6)} {number}", "de": f"{text(7)} {number}"}
 
 
+def speech(number: int) -> dict[str, Any]:
+    sentences = [text() for _ in range(12)]
+    return {"title": str(number), "year": 1800, "era": number % 3, "sentences": sentences}
+
+
 def play(number: int) -> dict[str, Any]:
     return {"text": "\n".join(text() for _ in range(40))}
 
@@ -127,6 +133,15 @@ SMALLER: dict[str, tuple[Example, dict[str, int], tuple[str, ...]]] = {
     ),
     "bert_glue": (sentence, {"train": 20, "validation": 6}, SMALL_BERT),
     "bert_squad": (question, {"train": 12, "validation": 6}, SMALL_BERT),
+    "bert_tiny_sotu": (
+        speech,
+        {"train": 12, "validation": 4, "test": 4},
+        (
+            *("--model.layers", "1", "--model.width", "16", "--model.heads", "2"),
+            *("--model.feed_forward", "16", "--vocabulary", "200", "--max_length", "24"),
+            *("--epochs", "2"),
+        ),
+    ),
     "transformer_wmt14": (
         translated,
         {"train": 20, "validation": 6, "test": 6},
@@ -151,7 +166,7 @@ RECIPES = [(name, recipe) for name, row in catalog.PIPELINES.items() for recipe 
 
 def prepare(name: str, example: Example, sizes: dict[str, int], folder: Path) -> None:
     """Prepares a data set of TFDS with examples that are made up."""
-    kind = tfds.builder_cls(name.partition("/")[0])
+    builder = lookup.builder(name, str(folder))
 
     def generators(self: Any, *_: Any, **__: Any) -> dict[str, Iterator[tuple[int, Any]]]:
         return {
@@ -159,8 +174,8 @@ def prepare(name: str, example: Example, sizes: dict[str, int], folder: Path) ->
             for split, size in sizes.items()
         }
 
-    with mock.patch.object(kind, "_split_generators", generators):
-        tfds.builder(name, data_dir=folder).download_and_prepare()
+    with mock.patch.object(type(builder), "_split_generators", generators):
+        builder.download_and_prepare()
 
 
 def test_every_recipe_is_tried():

@@ -44,19 +44,15 @@ PIPELINE = Pipeline(
     summary="Knowledge distillation",
     task="pipelines.tasks.distillation.task:make_student",
     defaults=DistillationConfig(
-        architecture="tapped_delay_line",
-        model={
-            "embedding": 8,
-            "units": [16],
-            "length": 3,
-            "output": "attention",
-        },
+        architecture="bert_tiny",
+        model={"layers": 1, "heads": 4, "dropout": 0.0},
         name="distilled",
-        teacher="text_classification",
+        teacher="bert_pretraining",
+        inherit=True,
         recipe=Recipe(
-            epochs=8,
-            batch_size=32,
-            optimizer=Optimizer(learning_rate=3e-3),
+            epochs=4,
+            batch_size=8,
+            optimizer=Optimizer(learning_rate=2e-3, clip_norm=1.0),
         ),
     ),
 )

@@ -68,18 +68,19 @@ def as_shown(data: Segments) -> Predict:
     return predict
 
 
-def neighbor_counts(data: Segments) -> Predict:
-    """Predicts each masked token from the two beside it, by n-gram counts."""
+def neighbor_counts(data: Segments, reach: int = 1) -> Predict:
+    """Predicts each masked token from those beside it, `reach` on each side, by n-gram counts."""
 
     def predict(split: str) -> dict[str, np.ndarray]:
         inputs, target = data.arrays(split)
-        original, ids = target["masked_lm"], inputs["token_ids"]
+        original = target["masked_lm"]
         row, slot = np.nonzero(original)
         position = inputs["mask_positions"][row, slot]
+        before, after = _neighbors(inputs["token_ids"], reach)
         token = np.zeros_like(original)
         log_probability = np.zeros(original.shape, np.float32)
         done = 0
-        for log_p in data.counts.log_probabilities(ids[row, position - 1], ids[row, position + 1]):
+        for log_p in data.counts.log_probabilities(before[row, position], after[row, position]):
             own = row[done : done + len(log_p)], slot[done : done + len(log_p)]
             token[own] = log_p.argmax(1)
             log_probability[own] = log_p[np.arange(len(log_p)), original[own]]
@@ -87,6 +88,20 @@ def neighbor_counts(data: Segments) -> Predict:
         return {"token": token, "log_probability": log_probability}
 
     return predict
+
+
+def _neighbors(ids: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the tokens before and after each of int [texts, tokens], the nearest first.
+
+    Both are int [texts, tokens, reach], padded with zeros.
+    """
+    length = ids.shape[1]
+    padded = np.pad(ids, [(0, 0), (reach, reach)])
+    before, after = (
+        np.stack([padded[:, reach + sign * step :][:, :length] for step in range(1, reach + 1)], -1)
+        for sign in (-1, 1)
+    )
+    return before, after
 
 
 def prior(data: Segments) -> Predict:
@@ -145,8 +160,10 @@ def overlap_classifier(
     return lambda ids, segments: regression.predict_proba(features(ids, segments))[:, 1]
 
 
-def surprisal(data: Segments) -> Detect:
+def surprisal(data: Segments, reach: int = 1) -> Detect:
     """Fits logistic regression to how probable tokens are by themselves and by their neighbors.
+
+    There are `reach` neighbors on each side.
 
     Most of the training documents are counted; in the others tokens are replaced as in validation
     and test, and the regression learns to detect them.
@@ -162,11 +179,10 @@ def surprisal(data: Segments) -> Detect:
     if (corrupted == held_out).all():
         return lambda ids: np.zeros(ids.shape)
     regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    regression.fit(_features(counts, corrupted[np.newaxis]), corrupted != held_out)
-    return lambda ids: regression.predict_proba(_features(counts, ids))[:, 1].reshape(ids.shape)
 
+    def features(ids: np.ndarray) -> np.ndarray:
+        before, after = (x.reshape(-1, reach) for x in _neighbors(ids, reach))
+        return counts.features(before, ids.ravel(), after)
 
-def _features(counts: NeighborCounts, ids: np.ndarray) -> np.ndarray:
-    """Returns features of int [texts, tokens], float64 [texts * tokens, features]."""
-    padded = np.pad(ids, [(0, 0), (1, 1)])
-    return counts.features(padded[:, :-2].ravel(), ids.ravel(), padded[:, 2:].ravel())
+    regression.fit(features(corrupted[np.newaxis]), corrupted != held_out)
+    return lambda ids: regression.predict_proba(features(ids))[:, 1].reshape(ids.shape)

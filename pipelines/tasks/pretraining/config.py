@@ -23,6 +23,8 @@ class PretrainingConfig(TextConfig):
     """Maximum number of tokens; longer texts are split into several examples."""
     whole_words: bool = False
     """Mask whole words, with all their WordPieces."""
+    initialization: Literal["local", "published"] = "local"
+    """Initial weights; local suits small encoders: heads begin at neighbors."""
 
     has_classes = False
 
@@ -35,6 +37,11 @@ class PretrainingConfig(TextConfig):
         for option in ("word_dropout", "token_cutoff"):
             if getattr(self, option):
                 raise UserError(f"--{option} is not for pre-training: choose --masked instead")
+        if self.encoder and self.vocabulary != TextConfig.vocabulary:
+            raise UserError(
+                f"--vocabulary cannot be chosen: it follows from the encoder {self.encoder}; "
+                "without one, --encoder '', training starts from scratch"
+            )
         super().check()
 
 
@@ -64,6 +71,8 @@ class ElectraPretrainingConfig(PretrainingConfig):
         super().check()
 
 
+_ENCODER = "builtin:bert_tiny_sotu"
+
 BERT = Pipeline(
     summary="Masked language modeling and sentence pairs",
     task="pipelines.tasks.pretraining.bert:BertPretraining",
@@ -71,14 +80,16 @@ BERT = Pipeline(
         dataset="sotu_sentences",
         architecture="bert_tiny",
         name="bert",
-        max_length=128,
+        encoder=_ENCODER,
+        sentence_task="none",
         recipe=Recipe(
-            epochs=5,
-            batch_size=16,
+            epochs=3,
+            batch_size=8,
             optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
         ),
     ),
     distillable=True,
+    recipes={"bert_tiny_sotu": "pipelines.recipes.bert_tiny_sotu"},
 )
 ELECTRA = Pipeline(
     summary="Replaced-token detection",
@@ -87,11 +98,10 @@ ELECTRA = Pipeline(
         dataset="sotu_sentences",
         architecture="electra_small",
         name="electra",
-        model={"layers": 2, "heads": 4, "width": 128, "feed_forward": 512},
-        max_length=128,
+        encoder=_ENCODER,
         recipe=Recipe(
-            epochs=4,
-            batch_size=16,
+            epochs=3,
+            batch_size=8,
             optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
         ),
     ),

@@ -7,6 +7,7 @@ others end with `IGNORE_ID`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,6 +22,9 @@ IGNORE_ID = 0
 # Tokens that signatures return for each [MASK].
 TOP_K = 5
 _SAMPLES = 5
+# Weights of the head, beside those of its encoder.
+_HEAD_FILE = "masked_lm.npz"
+_HEAD = ("masked_lm_dense", "masked_lm_norm", "masked_lm")
 
 
 def loss() -> keras.Loss:
@@ -41,6 +45,29 @@ class MaskedAccuracy(keras.metrics.Mean):
 def accuracy() -> keras.Metric:
     """Returns the accuracy over the masked tokens."""
     return MaskedAccuracy(name="accuracy")
+
+
+def write_head(model: keras.Model, folder: Path) -> None:
+    """Writes the weights of the head that predicts tokens into an encoder's directory."""
+    weights: Any = {k: w.numpy() for k, w in _head_weights(model).items()}
+    np.savez(folder / _HEAD_FILE, **weights)
+
+
+def read_head(model: keras.Model, folder: Path) -> None:
+    """Reads what `write_head` wrote, if the directory has it and the model's head is as large."""
+    file, weights = folder / _HEAD_FILE, _head_weights(model)
+    if not file.is_file():
+        return
+    with np.load(file) as found:
+        values = dict(found)
+    if {k: w.shape for k, w in weights.items()} == {k: x.shape for k, x in values.items()}:
+        for name, weight in weights.items():
+            weight.assign(values[name])
+
+
+def _head_weights(model: keras.Model) -> dict[str, keras.Variable]:
+    named = {layer.name: layer for layer in model.layers if layer.name in _HEAD}
+    return {f"{name}/{w.name}": w for name, layer in named.items() for w in layer.weights}
 
 
 def most_probable(logits: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -3,17 +3,21 @@
 A masked token is predicted from its two neighbors: P(w | left, right) is the relative frequency of
 w between them, smoothed towards P(w | left) P(w | right) / P(w), whose factors are smoothed towards
 P(w), each as by a Dirichlet prior (MacKay & Peto, "A Hierarchical Dirichlet Language Model", 1995).
+With four neighbors, two on each side, the factors are relative frequencies next to both of a side,
+which are smoothed towards those next to the nearer one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-# Weights of the priors, in counts, given one neighbor and both; chosen on validation.
-_PRIOR_ONE, _PRIOR_BOTH = 100.0, 10.0
+# Weights of the priors, in counts, given one neighbor, two of a side, and one of each side; chosen
+# on validation.
+_PRIOR_ONE, _PRIOR_TWO, _PRIOR_BOTH = 100.0, 20.0, 10.0
 # Counting more would take longer than training the network.
 _MAX_TOKENS = 5_000_000
 _BATCH = 256
@@ -33,59 +37,104 @@ class NeighborCounts:
         self.unigram = counts / counts.sum()
         self._after = _count(ids[:-1], ids[1:], size, size)
         self._before = self._after.T.tocsr()
-        self._pairs, rows = np.unique(ids[:-2] * size + ids[2:], return_inverse=True)
-        self._between = _count(rows, ids[1:-1], len(self._pairs) + 1, size)
+        self._between = _PairCounts(ids[:-2], ids[2:], ids[1:-1], size)
+        self._after_two = _PairCounts(ids[:-2], ids[1:-1], ids[2:], size)
+        self._before_two = _PairCounts(ids[1:-1], ids[2:], ids[:-2], size)
 
-    def log_probabilities(self, left: np.ndarray, right: np.ndarray) -> Iterator[np.ndarray]:
-        """Yields log P(w | left, right), float64 [positions, vocabulary], batch by batch.
+    def log_probabilities(self, before: np.ndarray, after: np.ndarray) -> Iterator[np.ndarray]:
+        """Yields log P(w | before, after), float64 [positions, vocabulary], batch by batch.
 
         Args:
-            left: int [positions], the token before each position.
-            right: int [positions], the token after it; one that was not counted, as [MASK], leaves
-                the probabilities as they are without it.
+            before: int [positions, 1 or 2], the tokens before each position, the nearest first.
+            after: int of the same shape, those after it, the nearest first. Tokens that were not
+                counted, as [MASK], leave the probabilities as they are without them.
         """
-        for start in range(0, len(left), _BATCH):
-            one, other = left[start : start + _BATCH], right[start : start + _BATCH]
-            product = self._smoothed(self._after[one]) * self._smoothed(self._before[other])
-            product /= self.unigram
+        for start in range(0, len(before), _BATCH):
+            left, right = (x[start : start + _BATCH].T for x in (before, after))
+            sides = [self._smoothed(self._after[left[0]]), self._smoothed(self._before[right[0]])]
+            if len(left) > 1:
+                sides[0] = _towards(self._after_two.of(left[1], left[0]), sides[0], _PRIOR_TWO)
+                sides[1] = _towards(self._before_two.of(right[0], right[1]), sides[1], _PRIOR_TWO)
+            product = sides[0] * sides[1] / self.unigram
             product /= product.sum(1, keepdims=True)
-            between = self._between[self._rows(one, other)].toarray()
-            total = between.sum(1, keepdims=True) + _PRIOR_BOTH
-            yield np.log((between + _PRIOR_BOTH * product) / total)
+            yield np.log(_towards(self._between.of(left[0], right[0]), product, _PRIOR_BOTH))
 
     def draw(self, left: np.ndarray, right: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Draws a token, int64 [positions], from P(w | left, right) of each position."""
         drawn = [
             (log_p + random.gumbel(size=log_p.shape)).argmax(1)
-            for log_p in self.log_probabilities(left, right)
+            for log_p in self.log_probabilities(left[:, np.newaxis], right[:, np.newaxis])
         ]
         return np.concatenate([np.zeros(0, np.int64), *drawn])
 
-    def features(self, left: np.ndarray, own: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Returns log P(w), log P(w | left) and log P(w | right) of tokens, float64 [positions, 3].
+    def features(self, before: np.ndarray, own: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Returns log P(w) of tokens and log P(w | neighbors) of each side.
 
         Args:
-            left: int [positions], the token before each position.
+            before: int [positions, 1 or 2], the tokens before each position, the nearest first.
             own: int [positions], the token at it.
-            right: int [positions], the token after it.
+            after: int of the same shape as `before`, those after it.
+
+        Returns:
+            float64 [positions, 3]; with two neighbors of a side [positions, 5]: given the nearer
+            one, and given both.
         """
         unigram = self.unigram[own]
-        columns = [np.log(unigram)]
-        for counts, neighbor in ((self._after, left), (self._before, right)):
-            seen = np.asarray(counts[neighbor, own]).ravel()
-            total = np.asarray(counts.sum(1)).ravel()[neighbor]
-            columns.append(np.log((seen + _PRIOR_ONE * unigram) / (total + _PRIOR_ONE)))
-        return np.stack(columns, axis=1)
+        left, right = before.T, after.T
+        one = [
+            _towards(counts[neighbor, own], unigram, _PRIOR_ONE, total=counts.sum(1)[neighbor])
+            for counts, neighbor in ((self._after, left[0]), (self._before, right[0]))
+        ]
+        columns = [unigram, *one]
+        if len(left) > 1:
+            for pairs, (first, second), nearer in (
+                (self._after_two, (left[1], left[0]), one[0]),
+                (self._before_two, (right[0], right[1]), one[1]),
+            ):
+                rows = pairs.rows(first, second)
+                seen, total = pairs.counts[rows, own], pairs.counts.sum(1)[rows]
+                columns.append(_towards(seen, nearer, _PRIOR_TWO, total=total))
+        return np.log(np.stack(columns, axis=1))
 
     def _smoothed(self, counts: sparse.csr_matrix) -> np.ndarray:
-        dense = counts.toarray()
-        return (dense + _PRIOR_ONE * self.unigram) / (dense.sum(1, keepdims=True) + _PRIOR_ONE)
+        return _towards(counts, self.unigram, _PRIOR_ONE)
 
-    def _rows(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Returns the row of each pair among the counted ones; an empty row for others."""
-        key = left.astype(np.int64) * len(self.unigram) + right
+
+class _PairCounts:
+    """Counts of tokens beside, or between, pairs of tokens.
+
+    Attributes:
+        counts: float64 [pairs + 1, vocabulary]; the last row, that of unknown pairs, is empty.
+    """
+
+    def __init__(self, first: np.ndarray, second: np.ndarray, own: np.ndarray, size: int) -> None:
+        self._size = size
+        self._pairs, rows = np.unique(first * size + second, return_inverse=True)
+        self.counts = _count(rows, own, len(self._pairs) + 1, size)
+
+    def rows(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Returns the row of each pair."""
+        key = first.astype(np.int64) * self._size + second
         row = np.minimum(np.searchsorted(self._pairs, key), len(self._pairs) - 1)
         return np.where(self._pairs[row] == key, row, len(self._pairs))
+
+    def of(self, first: np.ndarray, second: np.ndarray) -> sparse.csr_matrix:
+        """Returns the counts of each pair, [pairs, vocabulary]."""
+        return self.counts[self.rows(first, second)]
+
+
+def _towards(seen: Any, prior: np.ndarray, weight: float, total: Any = None) -> np.ndarray:
+    """Returns relative frequencies, smoothed towards a prior that weighs as so many counts.
+
+    Args:
+        seen: Counts, a matrix with all tokens in a row, or one count of each row.
+        prior: Probabilities of the same shape, or of a row.
+        weight: What the prior weighs.
+        total: All counts of each row, where `seen` has one alone.
+    """
+    dense = seen.toarray() if total is None else np.asarray(seen).ravel()
+    total = dense.sum(1, keepdims=True) if total is None else np.asarray(total).ravel()
+    return (dense + weight * prior) / (total + weight)
 
 
 def _count(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> sparse.csr_matrix:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pipelines.tasks.pretraining import baselines
 from pipelines.tasks.pretraining.chunks import Tokens
@@ -28,22 +29,33 @@ def test_a_shown_token_may_be_the_original_one(bert):
     assert (predicted["log_probability"][other] < np.log(unigram[original[other]])).all()
 
 
-def test_neighbor_counts_predict_each_mask_from_the_two_beside_it(bert):
+@pytest.mark.parametrize("reach", [1, 2])
+def test_neighbor_counts_predict_each_mask_from_those_beside_it(bert, reach):
     inputs, target = bert.data.arrays("test")
-    predicted = baselines.neighbor_counts(bert.data)("test")
+    predicted = baselines.neighbor_counts(bert.data, reach)("test")
     for row in (0, len(target["masked_lm"]) - 1):
+        text = np.pad(inputs["token_ids"][row], reach)
         for slot in np.flatnonzero(target["masked_lm"][row]):
-            position, original = inputs["mask_positions"][row, slot], target["masked_lm"][row, slot]
-            left, right = (inputs["token_ids"][row, [position + step]] for step in (-1, 1))
-            ((log_p,),) = bert.data.counts.log_probabilities(left, right)
+            original = target["masked_lm"][row, slot]
+            position = inputs["mask_positions"][row, slot] + reach
+            steps = np.arange(1, reach + 1)
+            ((log_p,),) = bert.data.counts.log_probabilities(
+                text[np.newaxis, position - steps], text[np.newaxis, position + steps]
+            )
             assert predicted["token"][row, slot] == log_p.argmax()
             np.testing.assert_allclose(
                 predicted["log_probability"][row, slot], log_p[original], rtol=1e-5
             )
+
+
+def test_more_neighbors_predict_and_detect_more(bert):
+    scores = [baseline.validation for baseline in bert.task.baselines(bert.data)]
+    perplexities = [score["masked_lm_perplexity"] for score in scores]
+    assert perplexities == sorted(perplexities, reverse=True)
     names = [baseline.name for baseline in bert.task.baselines(bert.data)]
     assert names == [
         *("most frequent token, prior", "token as shown, prior"),
-        "neighbor counts, word overlap",
+        *("neighbor counts, word overlap", "counts of four neighbors, word overlap"),
     ]
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.errors import UserError
@@ -13,6 +16,7 @@ from pipelines.export.ops import ops, text_ops
 from pipelines.export.saved_model import saved_model
 from pipelines.export.validation import validate
 from pipelines.tasks.pretraining.bert import BertPretraining
+from pipelines.tasks.pretraining.electra import ElectraPretraining
 from pipelines.text.tokenizers import SPECIAL
 from pipelines.training import batching
 from tests.pipelines.tasks.pretraining import examples
@@ -117,3 +121,53 @@ def test_the_sentence_task_can_be_chosen(folder, chosen):
     own = {"masked_lm", chosen} - {"none"}
     assert set(task.network(data).model.output) == own
     assert task.loss(data).keys() == task.metrics(data).keys() == own
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(bert, tmp_path_factory):
+    """The encoder of a run, with the weights of its head."""
+    folder = tmp_path_factory.mktemp("run") / "encoder"
+    (write,) = bert.task.artifacts(bert.network, bert.data).values()
+    write(folder)
+    return folder
+
+
+def test_a_run_goes_on_with_the_encoder_and_its_head(bert, encoder_folder):
+    for initialization in ("local", "published"):
+        config = replace(
+            bert.task.config,
+            encoder=str(encoder_folder),
+            model={},
+            initialization=initialization,
+        )
+        model = BertPretraining(config).network(bert.data).model
+        before = {weight.path: weight.numpy() for weight in bert.network.model.weights}
+        for weight in model.weights:
+            if "next_sentence" not in weight.path:
+                np.testing.assert_array_equal(weight, before[weight.path])
+
+
+def test_a_head_of_another_size_begins_anew(bert, encoder_folder, folder, tmp_path):
+    other = shutil.copytree(encoder_folder, tmp_path / "encoder")
+    weights: Any = {"masked_lm/bias": np.ones(3, np.float32)}
+    np.savez(other / "masked_lm.npz", **weights)
+    config = replace(bert.task.config, encoder=str(other), model={})
+    bias = BertPretraining(config).network(bert.data).model.get_layer("masked_lm").bias
+    np.testing.assert_allclose(bias, np.log(bert.data.counts.unigram), rtol=1e-6)
+
+
+@pytest.mark.parametrize("divisor", [1, 2])
+def test_a_discriminator_may_begin_as_a_bert(bert, encoder_folder, electra, divisor):
+    config = replace(
+        electra.task.config, encoder=str(encoder_folder), model={}, generator_divisor=divisor
+    )
+    network = ElectraPretraining(config).network(electra.data)
+    trained = {weight.path: weight.numpy() for weight in bert.network.parts["encoder"].weights}
+    for weight in network.parts["encoder"].weights:
+        np.testing.assert_array_equal(weight, trained[weight.path])
+    weights = {weight.path: weight.numpy() for weight in network.model.weights}
+    own = weights["generator_layer_0/self_attention_layer/query/kernel"]
+    theirs = trained["transformer_layer_0/self_attention_layer/query/kernel"]
+    assert np.array_equal(own, theirs) == (divisor == 1)
+    head = bert.network.model.get_layer("masked_lm_dense").kernel.numpy()
+    assert np.array_equal(weights["masked_lm_dense/kernel"], head) == (divisor == 1)

@@ -41,8 +41,10 @@ def test_all_chosen_tokens_are_masked(electra):
 
 
 def test_baselines_predict_what_is_known_before_training(electra):
-    prior, surprisal = electra.task.baselines(electra.data)
-    assert (prior.name, surprisal.name) == ("prior, most frequent token", "neighbor counts")
+    prior, surprisal, farther = electra.task.baselines(electra.data)
+    names = ("prior, most frequent token", "neighbor counts", "counts of four neighbors")
+    assert (prior.name, surprisal.name, farther.name) == names
+    assert farther.test["replaced_token_auc"] > 0.5
     assert prior.test["replaced_token_auc"] == 0.5
     assert prior.test["replaced_token_f1"] == 0.0
     assert surprisal.test["masked_lm_perplexity"] < prior.test["masked_lm_perplexity"]

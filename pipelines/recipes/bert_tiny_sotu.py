@@ -1,0 +1,32 @@
+"""The encoder `builtin:bert_tiny_sotu`: a tiny BERT pre-trained on State of the Union addresses.
+
+    python -m pipelines bert_pretraining --recipe bert_tiny_sotu
+
+`python -m pipelines.text.encoders.make bert_tiny_sotu runs:/ID COMMAND` then puts its encoder into
+the package. Expect a perplexity of 36.2 of masked tokens on test, where counts of four neighbors
+have 41.4, and an accuracy of .332 for both.
+
+Hardware: one core of a CPU, 25 minutes.
+"""
+
+from __future__ import annotations
+
+from pipelines.recipe import Optimizer, Recipe
+from pipelines.tasks.pretraining.config import BertPretrainingConfig
+
+CONFIG = BertPretrainingConfig(
+    dataset="sotu_sentences",
+    architecture="bert_tiny",
+    model={"heads": 4, "dropout": 0.0},
+    name="bert",
+    vocabulary=2000,
+    max_length=128,
+    masked=0.3,
+    sentence_task="none",
+    initialization="local",
+    recipe=Recipe(
+        epochs=16,
+        batch_size=8,
+        optimizer=Optimizer(learning_rate=3e-3, warmup=0.02, clip_norm=1.0),
+    ),
+)
