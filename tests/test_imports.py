@@ -40,8 +40,9 @@ BELOW = {
     "pipelines.image": (*("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),),
     "pipelines.text": (
         *("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),
-        "pipelines.training",
+        *("pipelines.text.encoders", "pipelines.training"),
     ),
+    "pipelines.text.encoders": ("pipelines",),
     "pipelines.recipes": ("pipelines", "pipelines.image", "pipelines.text"),
     "pipelines.datasets": ("architectures", "pipelines", "pipelines.datasets.builders"),
     "pipelines.datasets.builders": (

@@ -2,7 +2,7 @@
 
     python -m pipelines bert_pretraining --recipe bert_tiny_sotu
 
-`python -m pipelines.text.encoders.make bert_tiny_sotu runs:/ID COMMAND` then puts its encoder into
+`python -m pipelines.text.make_encoder bert_tiny_sotu runs:/ID COMMAND` then puts its encoder into
 the package. Expect a perplexity of 36.2 of masked tokens on test, where counts of four neighbors
 have 41.4, and an accuracy of .332 for both.
 

@@ -2,9 +2,9 @@
 
 Each is a folder here with what `pretrained.write` writes and README.md, its model card.
 `encoders.json` has what an encoder was trained on and by which command, and the SHA-256 of its
-files. `make.py` makes one from a run:
+files. `make_encoder.py` makes one from a run:
 
-    python -m pipelines.text.encoders.make NAME runs:/ID COMMAND
+    python -m pipelines.text.make_encoder NAME runs:/ID COMMAND
 """
 
 from __future__ import annotations

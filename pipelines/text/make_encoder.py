@@ -1,6 +1,6 @@
 """Makes a built-in encoder from a run of `bert_pretraining`.
 
-    python -m pipelines.text.encoders.make NAME runs:/ID COMMAND
+    python -m pipelines.text.make_encoder NAME runs:/ID COMMAND
 
 NAME is what follows `builtin:`, and COMMAND what started the run.
 """
