@@ -159,7 +159,7 @@ def attention(
         return
     columns = min(len(weights), 3)
     rows = -(-len(weights) // columns)
-    figure = Figure(figsize=(5 * columns, 5 * rows), layout="constrained")
+    figure = Figure(figsize=(5 * columns, 5.5 * rows), layout="constrained")
     for panel in (panels := list(figure.subplots(rows, columns, squeeze=False).flat)):
         panel.set_axis_off()
     for panel, (name, weight) in zip(panels, weights.items(), strict=False):
