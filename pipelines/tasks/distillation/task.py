@@ -19,8 +19,8 @@ A request takes it 8.0 ms, and its teacher 11.2 ms, without a server around them
 interval of the difference to the counts is -2.4 to .1: the gate, which looks at validation, makes
 it champion, but the lead over counts is not beyond doubt; that over the student alone is.
 
-Not every student gains. On syllables of words (`text_classification`), a `gru` of 24 units without a
-teacher has a validation accuracy of .901, and with one .896; a `simple_rnn` of 32 units .879 and
+Not every student gains. On syllables of words (`text_classification`), a `gru` of 24 units without
+a teacher has a validation accuracy of .901, and with one .896; a `simple_rnn` of 32 units .879 and
 .886. On digits, with a teacher of .962, a convnet of few filters reached .864, .788 and .804 with
 seeds 0 to 2, and without the teacher .844, .773 and .831.
 
