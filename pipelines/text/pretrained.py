@@ -79,11 +79,11 @@ def read(folder: Path, wanted: str) -> keras_hub.models.Backbone:
         raise UserError(f"the encoder is a {found}; choose an architecture of its family")
     if "model_type" in config:
         encoder = checkpoints.load(folder)
-        return encoder if found == wanted else electra_of(encoder)
-    try:
-        encoder = keras_hub.models.Backbone.from_preset(str(folder))
-    except OSError as error:
-        raise ValueError(f"the weights in {folder} are missing or damaged") from error
+    else:
+        try:
+            encoder = keras_hub.models.Backbone.from_preset(str(folder))
+        except OSError as error:
+            raise ValueError(f"the weights in {folder} are missing or damaged") from error
     return encoder if found == wanted else electra_of(encoder)
 
 

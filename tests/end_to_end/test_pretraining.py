@@ -142,8 +142,10 @@ def test_served_masks_and_pairs_are_those_of_the_trained_model(
 def test_a_classifier_continues_with_the_encoder_that_replaced_tokens_trained(
     store, data_dir, at_once
 ):
-    options = ("--generator_divisor", "2", "--model.embedding", "8")
-    options += ("--initialization", "published")
+    options = (
+        *("--generator_divisor", "2", "--model.embedding", "8"),
+        *("--initialization", "published"),
+    )
     run = train("electra_pretraining", data_dir, "--dataset", "shores", *SMALL, *options)
     model = mlflow.artifacts.download_artifacts("models:/electra_pretraining/1")
     (folder,) = (file.parent for file in Path(model).rglob("saved_model.pb"))

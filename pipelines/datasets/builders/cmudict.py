@@ -32,6 +32,12 @@ from pipelines.datasets.builders import Examples
 
 FRACTIONS = {"train": 0.80, "validation": 0.10, "test": 0.10}
 PREFIX = 4
+# Where all data sets that are made from the dictionary come from.
+SOURCE: dict[str, str] = {
+    "homepage": "https://github.com/cmusphinx/cmudict",
+    "citation": "The CMU Pronouncing Dictionary. Carnegie Mellon University, 1993-2015.",
+    "license": "BSD-2-Clause",
+}
 
 
 class Entry(NamedTuple):
@@ -52,9 +58,7 @@ class Cmudict(tfds.core.GeneratorBasedBuilder):
             description="English words and their phones.",
             features=tfds.features.Translation(languages=("letters", "phones")),
             supervised_keys=("letters", "phones"),
-            homepage="https://github.com/cmusphinx/cmudict",
-            citation="The CMU Pronouncing Dictionary. Carnegie Mellon University, 1993-2015.",
-            license="BSD-2-Clause",
+            **SOURCE,
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:

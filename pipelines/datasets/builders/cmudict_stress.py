@@ -47,9 +47,7 @@ class CmudictStress(tfds.core.GeneratorBasedBuilder):
                 }
             ),
             supervised_keys=("tokens", "tags"),
-            homepage="https://github.com/cmusphinx/cmudict",
-            citation="The CMU Pronouncing Dictionary. Carnegie Mellon University, 1993-2015.",
-            license="BSD-2-Clause",
+            **cmudict.SOURCE,
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Examples]:

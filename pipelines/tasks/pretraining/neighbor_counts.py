@@ -51,13 +51,16 @@ class NeighborCounts:
         """
         for start in range(0, len(before), _BATCH):
             left, right = (x[start : start + _BATCH].T for x in (before, after))
-            sides = [self._smoothed(self._after[left[0]]), self._smoothed(self._before[right[0]])]
+            sides = [
+                _smoothed(counts[neighbor], self.unigram, _PRIOR_ONE)
+                for counts, neighbor in ((self._after, left[0]), (self._before, right[0]))
+            ]
             if len(left) > 1:
-                sides[0] = _towards(self._after_two.of(left[1], left[0]), sides[0], _PRIOR_TWO)
-                sides[1] = _towards(self._before_two.of(right[0], right[1]), sides[1], _PRIOR_TWO)
+                sides[0] = _smoothed(self._after_two.of(left[1], left[0]), sides[0], _PRIOR_TWO)
+                sides[1] = _smoothed(self._before_two.of(right[0], right[1]), sides[1], _PRIOR_TWO)
             product = sides[0] * sides[1] / self.unigram
             product /= product.sum(1, keepdims=True)
-            yield np.log(_towards(self._between.of(left[0], right[0]), product, _PRIOR_BOTH))
+            yield np.log(_smoothed(self._between.of(left[0], right[0]), product, _PRIOR_BOTH))
 
     def draw(self, left: np.ndarray, right: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Draws a token, int64 [positions], from P(w | left, right) of each position."""
@@ -82,7 +85,9 @@ class NeighborCounts:
         unigram = self.unigram[own]
         left, right = before.T, after.T
         one = [
-            _towards(counts[neighbor, own], unigram, _PRIOR_ONE, total=counts.sum(1)[neighbor])
+            _towards(
+                _flat(counts[neighbor, own]), _flat(counts.sum(1))[neighbor], unigram, _PRIOR_ONE
+            )
             for counts, neighbor in ((self._after, left[0]), (self._before, right[0]))
         ]
         columns = [unigram, *one]
@@ -92,12 +97,9 @@ class NeighborCounts:
                 (self._before_two, (right[0], right[1]), one[1]),
             ):
                 rows = pairs.rows(first, second)
-                seen, total = pairs.counts[rows, own], pairs.counts.sum(1)[rows]
-                columns.append(_towards(seen, nearer, _PRIOR_TWO, total=total))
+                seen, total = _flat(pairs.counts[rows, own]), _flat(pairs.counts.sum(1))[rows]
+                columns.append(_towards(seen, total, nearer, _PRIOR_TWO))
         return np.log(np.stack(columns, axis=1))
-
-    def _smoothed(self, counts: sparse.csr_matrix) -> np.ndarray:
-        return _towards(counts, self.unigram, _PRIOR_ONE)
 
 
 class _PairCounts:
@@ -123,18 +125,20 @@ class _PairCounts:
         return self.counts[self.rows(first, second)]
 
 
-def _towards(seen: Any, prior: np.ndarray, weight: float, total: Any = None) -> np.ndarray:
-    """Returns relative frequencies, smoothed towards a prior that weighs as so many counts.
+def _smoothed(counts: sparse.csr_matrix, prior: np.ndarray, weight: float) -> np.ndarray:
+    """Returns the relative frequencies of rows of counts, [rows, vocabulary], see `_towards`."""
+    dense = counts.toarray()
+    return _towards(dense, dense.sum(1, keepdims=True), prior, weight)
 
-    Args:
-        seen: Counts, a matrix with all tokens in a row, or one count of each row.
-        prior: Probabilities of the same shape, or of a row.
-        weight: What the prior weighs.
-        total: All counts of each row, where `seen` has one alone.
-    """
-    dense = seen.toarray() if total is None else np.asarray(seen).ravel()
-    total = dense.sum(1, keepdims=True) if total is None else np.asarray(total).ravel()
-    return (dense + weight * prior) / (total + weight)
+
+def _towards(seen: np.ndarray, total: np.ndarray, prior: np.ndarray, weight: float) -> np.ndarray:
+    """Returns relative frequencies, smoothed towards a prior that weighs as so many counts."""
+    return (seen + weight * prior) / (total + weight)
+
+
+def _flat(matrix: Any) -> np.ndarray:
+    """Returns the only row or column of a matrix as an array."""
+    return np.asarray(matrix).ravel()
 
 
 def _count(rows: np.ndarray, columns: np.ndarray, height: int, width: int) -> sparse.csr_matrix:
