@@ -15,7 +15,7 @@ from rich.text import Text
 from serving.errors import UserError
 from serving.query import pictures
 
-_MAX_VALUES = 8
+_MAX_NUMBERS, _MAX_STRINGS, _MAX_ROWS = 8, 32, 3
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ class Answer:
         return {"caption", "score"} <= self.outputs.keys() and self.outputs[
             "caption"
         ].shape == self.outputs["score"].shape == ()
+
+    @property
+    def overlays(self) -> bool:
+        """Whether an output is the image with its mask on it, as an encoded picture."""
+        overlay = self.outputs.get("overlay_bytes")
+        return overlay is not None and overlay.shape == ()
 
     @property
     def predicted(self) -> str:
@@ -101,31 +107,40 @@ def conversions(answers: Sequence[Answer]) -> str:
 
 
 def readable(array: np.ndarray) -> str:
-    """Returns up to 8 values of a vector or a number as text; otherwise dtype and shape."""
-    if array.size > _MAX_VALUES or array.ndim > 1:
-        name = "string" if array.dtype == object else array.dtype.name
-        return f"{name} {list(array.shape)}"
-    return ", ".join(_readable(value) for value in array.ravel().tolist())
+    """Returns a few values as text; otherwise dtype and shape.
+
+    A few are a vector of 8 numbers or of 32 strings, or 3 such rows. Empty strings at the end of a
+    vector, which pad it, are left out.
+    """
+    strings = array.dtype == object
+    rows = array if array.ndim == 2 else array.reshape(1, -1)
+    longest = _MAX_STRINGS if strings else _MAX_NUMBERS
+    if array.ndim > 2 or len(rows) > _MAX_ROWS or rows.shape[1] > longest:
+        return f"{'string' if strings else array.dtype.name} {list(array.shape)}"
+    return "; ".join(_listed(row.tolist()) for row in rows)
 
 
 def figure(answers: Sequence[Answer], title: str, target: Path) -> None:
     """Plots the images with their answers, and the true class where it is known, as a PNG file.
 
     Raises:
-        UserError: The answers are neither classes with probabilities nor captions, or the file
-            cannot be written.
+        UserError: The answers are neither classes with probabilities, nor captions, nor masks with
+            an overlay, or the file cannot be written.
     """
     from matplotlib.figure import Figure
 
     with_captions = all(answer.captions for answer in answers)
-    if not with_captions and not all(answer.classifies for answer in answers):
+    with_overlays = all(answer.overlays for answer in answers)
+    if not (with_captions or with_overlays or all(answer.classifies for answer in answers)):
         names = ", ".join(sorted(answers[0].outputs))
         raise UserError(
-            f"a figure shows classes and probabilities, or captions; the model answers {names}"
+            "a figure shows classes and probabilities, captions, or the overlay_bytes of a mask; "
+            f"the model answers {names}"
         )
-    # A caption takes the room of two classes.
-    columns = min(len(answers), 4 if with_captions else 8)
-    width, height = (3.2, 3.6) if with_captions else (1.6, 1.95)
+    # A caption takes the room of two classes, and so does an image beside its overlay.
+    wide = with_captions or with_overlays
+    columns = min(len(answers), 4 if wide else 8)
+    width, height = (3.2, 3.6 if with_captions else 1.95) if wide else (1.6, 1.95)
     rows = -(-len(answers) // columns)
     size = (max(width * columns, 4), height * rows + 0.4)
     drawing = Figure(figsize=size, layout="constrained")
@@ -134,7 +149,13 @@ def figure(answers: Sequence[Answer], title: str, target: Path) -> None:
     for axes in panels:
         axes.set_axis_off()
     for axes, answer in zip(panels, answers, strict=False):
-        axes.imshow(pictures.shown(Path(answer.source)), interpolation="nearest")
+        shown = pictures.shown(Path(answer.source))
+        if with_overlays:
+            shown = pictures.beside(shown, answer.outputs["overlay_bytes"].item())
+        axes.imshow(shown, interpolation="nearest")
+        if with_overlays:
+            axes.set_title(Path(answer.source).name, fontsize=10)
+            continue
         if with_captions:
             said = readable(answer.outputs["caption"]).replace("$", r"\$")
             axes.set_title(textwrap.fill(said, 40), fontsize=10)
@@ -151,6 +172,12 @@ def figure(answers: Sequence[Answer], title: str, target: Path) -> None:
         partial.replace(target)
     except OSError as error:
         raise UserError(f"{target} cannot be written: {error}") from error
+
+
+def _listed(values: list[object]) -> str:
+    while len(values) > 1 and values[-1] == b"":
+        values.pop()
+    return ", ".join(_readable(value) for value in values)
 
 
 def _readable(value: object) -> str:

@@ -60,6 +60,19 @@ def shown(path: Path) -> Image:
     return Image.alpha_composite(Image.new("RGBA", colors.size, "white"), colors).convert("RGB")
 
 
+def beside(image: Image, content: bytes) -> Image:
+    """Returns an image, RGB, and a picture of any size, encoded, to its right, as high as it."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as opened:
+        other = opened.convert("RGB").resize(image.size, Image.Resampling.NEAREST)
+    gap = max(image.width // 32, 1)
+    both = Image.new("RGB", (2 * image.width + gap, image.height), "white")
+    both.paste(image, (0, 0))
+    both.paste(other, (image.width + gap, 0))
+    return both
+
+
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()

@@ -7,7 +7,7 @@ from pipelines.recipe import Optimizer, Recipe
 from pipelines.text.config import TextConfig
 
 PIPELINE = Pipeline(
-    summary="Token classification (NER)",
+    summary="Token classification",
     task="pipelines.tasks.token_classification.task:TokenClassification",
     defaults=TextConfig(
         dataset="cmudict_stress",

@@ -59,8 +59,13 @@ def test_a_narrow_terminal_cuts_no_name_of_a_file():
         (np.array([True, False]), "True, False"),
         (np.arange(8, dtype=np.int32), "0, 1, 2, 3, 4, 5, 6, 7"),
         (np.arange(9, dtype=np.int32), "int32 [9]"),
-        (np.zeros((2, 2), np.uint8), "uint8 [2, 2]"),
-        (np.full((3, 3), b"", object), "string [3, 3]"),
+        (np.zeros((4, 2), np.uint8), "uint8 [4, 2]"),
+        (np.zeros((1, 1, 1), np.uint8), "uint8 [1, 1, 1]"),
+        (np.array([[0.5, 0.25], [1.0, 0.0]], np.float32), "0.5, 0.25; 1, 0"),
+        (np.array([[b"treasury", b"navy"], [b"army", b""]], object), "treasury, navy; army"),
+        (np.array([b"word"] * 32, object), ", ".join(["word"] * 32)),
+        (np.array([b"word"] * 33, object), "string [33]"),
+        (np.full((3, 3), b"", object), "; ; "),
         (np.zeros(0, np.float32), ""),
     ],
     ids=str,
@@ -121,10 +126,21 @@ def test_the_figure_shows_captions_too(tmp_path):
     assert (0, 255, 0) in colors
 
 
+def test_the_figure_shows_an_image_beside_its_mask(tmp_path):
+    file = draw(tmp_path / "1.png", "lime")
+    overlay = np.array(draw(tmp_path / "overlay.png", "blue").read_bytes(), object)
+    one = Answer(str(file), {"mask": np.zeros((4, 6), np.uint8), "overlay_bytes": overlay})
+    figure([one] * 2, "a title", tmp_path / "answers.png")
+    with Image.open(tmp_path / "answers.png") as drawn:
+        colors = {color for _, color in drawn.convert("RGB").getcolors(1 << 20) or []}
+    assert {(0, 255, 0), (0, 0, 255)} <= colors
+
+
 def test_a_figure_of_other_outputs_is_refused(tmp_path):
     other = Answer("a.png", {"mask": np.zeros((4, 4)), "classes": np.array(b"cat", object)})
     sentence = (
-        "a figure shows classes and probabilities, or captions; the model answers classes, mask"
+        "a figure shows classes and probabilities, captions, or the overlay_bytes of a mask; "
+        "the model answers classes, mask"
     )
     with pytest.raises(UserError, match=sentence):
         figure([other], "", tmp_path / "answers.png")
