@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import grpc
 
-from serving.commands import compare, query, rollout, status, up
+from serving.commands import compare, query, rollout, score, status, up
 from serving.commands.exit_codes import exit_code
 from serving.errors import RolloutError, ServingError
 from serving.rollout.servers import DEFAULT_ADDRESS
@@ -90,6 +90,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     status.add_command(commands)
     compare.add_command(commands)
     query.add_command(commands)
+    score.add_command(commands)
     up.add_commands(commands)
     return parser, commands.choices
 

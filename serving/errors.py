@@ -18,6 +18,10 @@ class ServingError(Exception):
         self.code = code
         self.message = message
 
+    def __reduce__(self) -> tuple[type[ServingError], tuple[grpc.StatusCode, str]]:
+        """Lets it come out of another process."""
+        return type(self), (self.code, self.message)
+
 
 class UserError(Exception):
     """A user error, in one sentence. Exit code 2."""

@@ -56,8 +56,14 @@ BELOW = {
     "serving.rollout": (
         *("serving", "serving.client", "serving.engines", "serving.protocol", "serving.query"),
     ),
+    "serving.scoring.formats": ("serving", "serving.protocol", "serving.query"),
+    "serving.scoring": (
+        *("serving", "serving.client", "serving.protocol", "serving.query", "serving.rollout"),
+        *("serving.scoring.formats", "serving.server.servables"),
+    ),
     "serving.commands": (
         *("serving", "serving.client", "serving.engines", "serving.query", "serving.rollout"),
+        "serving.scoring",
     ),
 }
 

@@ -271,9 +271,14 @@ def _increases(response: Any) -> dict[str, int]:
 
 def _signatures(response: Any) -> dict[str, Signature]:
     wire = response.metadata["signature_def"].value
+    return signatures(messages.SignatureDefMap.FromString(wire).signature_def)
+
+
+def signatures(definitions: Mapping[str, Any]) -> dict[str, Signature]:
+    """Returns the signatures of a map of SignatureDef."""
     return {
         key: Signature(_infos(entry.inputs), _infos(entry.outputs), entry.method_name)
-        for key, entry in sorted(messages.SignatureDefMap.FromString(wire).signature_def.items())
+        for key, entry in sorted(definitions.items())
     }
 
 

@@ -40,6 +40,13 @@ message tensorflow.SignatureDef
   map tensorflow.TensorInfo inputs = 1
   map tensorflow.TensorInfo outputs = 2
   string method_name = 3
+message tensorflow.MetaInfoDef
+  repeated string tags = 4
+message tensorflow.MetaGraphDef
+  tensorflow.MetaInfoDef meta_info_def = 1
+  map tensorflow.SignatureDef signature_def = 5
+message tensorflow.SavedModel
+  repeated tensorflow.MetaGraphDef meta_graphs = 2
 message tensorflow.BytesList
   repeated bytes value = 1
 message tensorflow.FloatList
@@ -186,6 +193,7 @@ MultiInferenceResponse = CLASSES["MultiInferenceResponse"]
 GetModelMetadataRequest = CLASSES["GetModelMetadataRequest"]
 GetModelMetadataResponse = CLASSES["GetModelMetadataResponse"]
 SignatureDefMap = CLASSES["SignatureDefMap"]
+SavedModel = CLASSES["SavedModel"]
 GetModelStatusRequest = CLASSES["GetModelStatusRequest"]
 GetModelStatusResponse = CLASSES["GetModelStatusResponse"]
 ReloadConfigRequest = CLASSES["ReloadConfigRequest"]

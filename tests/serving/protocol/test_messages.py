@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -35,6 +35,9 @@ ORIGINALS = {
     "TensorProto": tensor_pb2.TensorProto,
     "TensorInfo": meta_graph_pb2.TensorInfo,
     "SignatureDef": meta_graph_pb2.SignatureDef,
+    "MetaInfoDef": meta_graph_pb2.MetaGraphDef.MetaInfoDef,
+    "MetaGraphDef": meta_graph_pb2.MetaGraphDef,
+    "SavedModel": saved_model_pb2.SavedModel,
     "Any": any_pb2.Any,
     "Int64Value": wrappers_pb2.Int64Value,
     "ModelSpec": model_pb2.ModelSpec,
@@ -126,6 +129,11 @@ def test_what_is_left_out_of_the_originals_is_known():
     }
     assert left_out == {
         "Dim.name",
+        *(f"MetaGraphDef.{each}" for each in ("asset_file_def", "collection_def", "graph_def")),
+        *("MetaGraphDef.object_graph_def", "MetaGraphDef.saver_def"),
+        *("MetaInfoDef.any_info", "MetaInfoDef.function_aliases", "MetaInfoDef.meta_graph_version"),
+        *("MetaInfoDef.stripped_default_attrs", "MetaInfoDef.stripped_op_list"),
+        *("MetaInfoDef.tensorflow_git_version", "MetaInfoDef.tensorflow_version"),
         "ModelConfig.logging_config",
         "ModelConfig.model_type",
         "ModelServerConfig.custom_model_config",
@@ -138,6 +146,7 @@ def test_what_is_left_out_of_the_originals_is_known():
         "PredictionLog.session_run_log",
         "PredictRequest.client_id",
         "PredictRequest.request_options",
+        "SavedModel.saved_model_schema_version",
         "SignatureDef.defaults",
         "TensorInfo.coo_sparse",
         "TensorInfo.composite_tensor",

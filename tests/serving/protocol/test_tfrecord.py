@@ -52,6 +52,22 @@ def test_every_cut_is_noticed_unless_it_is_between_records(path):
                 list(tfrecord.read(path))
 
 
+@given(st.lists(st.binary(max_size=700), max_size=8))
+def test_several_check_sums_are_those_of_each(contents):
+    expected = [tfrecord.masked_crc(content) for content in contents]
+    assert tfrecord.masked_crcs(contents).tolist() == expected
+
+
+def test_records_are_read_from_where_another_ends(path):
+    first, second, *_ = tfrecord.ends(path)
+    assert list(tfrecord.read_from(path, first, 2)) == [(each, True) for each in RECORDS[1:]]
+    content = bytearray(path.read_bytes())
+    content[second + 12] ^= 1
+    path.write_bytes(content)
+    found = [intact for _, intact in tfrecord.read_from(path, 0, 3)]
+    assert found == [True, True, False, True]
+
+
 @given(st.binary(max_size=100))
 def test_the_check_sum_tells_neighbours_apart(content):
     assert tfrecord.masked_crc(content) != tfrecord.masked_crc(content + b"\0")

@@ -1,0 +1,1 @@
+"""Score files of rows with a deployed SavedModel: offline, in parts, by several processes."""

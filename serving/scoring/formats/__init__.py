@@ -1,0 +1,1 @@
+"""The formats of input files. Each module finds columns, divides a file into shards, reads one."""
