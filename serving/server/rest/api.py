@@ -30,7 +30,7 @@ from tensorflow_serving.apis import (
 from serving.errors import ServingError
 from serving.server.core import Core
 from serving.server.monitoring import observation
-from serving.server.rest import documents, json_examples, json_tensor, json_writer
+from serving.server.rest import documents, json_examples, json_reader, json_tensor, json_writer
 
 log = logging.getLogger(__name__)
 
@@ -152,8 +152,8 @@ def answer(
 
 def error_response(error: ServingError) -> Response:
     """Returns {"error": text} with the HTTP status of the error's code."""
-    body = json_writer.object_of([("error", json_writer.quoted(error.message))], 0)
-    return Response(_HTTP_STATUS[error.code], json_writer.encoded(body))
+    text = error.message.encode(errors="replace").decode()
+    return Response(_HTTP_STATUS[error.code], json_writer.written({"error": text}))
 
 
 class _WordlessError(ServingError):
@@ -166,7 +166,7 @@ def _answer(core: Core, request: Request, timeout: float | None, convert: Conver
     api = _api(match) if match else None
     with core.observed(api or "", "REST", lambda: request.peer):
         if match is None or api is None:
-            raise json_tensor.invalid(f"Malformed request: {request.method} {request.path}")
+            raise json_reader.invalid(f"Malformed request: {request.method} {request.path}")
         spec = _spec(match)
         observation.record(model=spec.name, label=spec.version_label)
         match api:
@@ -177,7 +177,7 @@ def _answer(core: Core, request: Request, timeout: float | None, convert: Conver
             case "Regress":
                 return _regress(core, spec, request.body, timeout, convert)
         if not spec.name:
-            raise json_tensor.invalid("Missing model name in request.")
+            raise json_reader.invalid("Missing model name in request.")
         return _metadata(core, spec) if api == "GetModelMetadata" else _status(core, spec)
 
 

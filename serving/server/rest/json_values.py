@@ -1,7 +1,7 @@
 """JSON values to arrays.
 
-Nested lists are converted as a whole. Only if something does not fit, the values are checked one by
-one, which finds the first error, with TensorFlow Serving's text.
+Nested lists are converted as a whole. Only if something does not fit, the values are looked at one
+by one for the first that is wrong, which TensorFlow Serving's text names.
 
 Counterpart: tensorflow_serving/util/json_tensor.cc.
 """
@@ -9,9 +9,8 @@ Counterpart: tensorflow_serving/util/json_tensor.cc.
 from __future__ import annotations
 
 import base64
-import math
+import contextlib
 import re
-from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 from tensorflow.core.framework import types_pb2
 
 from serving.errors import ServingError
-from serving.server.rest import json_reader, json_writer
+from serving.server.rest.json_reader import invalid, kind, misshapen, shown
 
 # NumPy's type of each dtype that REST supports; strings are objects.
 TYPES: dict[int, type] = {
@@ -43,117 +42,93 @@ _MAX_RANK = 64
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*")
 
 
-class TooBigError(Exception):
-    """A number of the document is too large for a double."""
+def tensor(value: Any, dtype: int, alias: str) -> np.ndarray:
+    """Returns the array of a value, or raises what `check` does."""
+    array = dense(value, dtype)
+    if array is None:
+        check(value, dtype, alias)
+        raise AssertionError(f"the value of {alias} is refused, but nothing in it is wrong")
+    return array
 
 
 def dense(value: Any, dtype: int) -> np.ndarray | None:
-    """Returns the array of a nested list, or None if its values must be checked one by one."""
+    """Returns the array of a value, or None if something in it does not fit.
+
+    Args:
+        value: A value, a nested list, or an array of numbers.
+        dtype: Number of the dtype that the array is to have.
+    """
+    array = value if isinstance(value, np.ndarray) else _array(value)
+    numpy_type = TYPES.get(dtype)
+    if array is None or not array.size:
+        return None if array is None else np.empty(array.shape, numpy_type or np.float32)
+    if numpy_type is None:
+        return None
+    if issubclass(numpy_type, np.floating) and array.dtype.kind in "iuf":
+        with np.errstate(over="ignore"):  # What is beyond the type's range becomes infinite.
+            return array.astype(np.float64).astype(numpy_type)
+    if issubclass(numpy_type, np.integer) and array.dtype.kind in "iu":
+        limits = _limits(numpy_type)
+        fits = limits.min <= int(array.min()) and int(array.max()) <= limits.max
+        return array.astype(numpy_type) if fits else None
+    return array if array.dtype == numpy_type else None
+
+
+def check(value: Any, dtype: int, alias: str) -> tuple[int, ...]:
+    """Returns the shape of a value or a nested list, given by the first value at each level.
+
+    Args:
+        value: What came as JSON.
+        dtype: Number of the dtype that the signature declares.
+        alias: Name of the input.
+
+    Raises:
+        ServingError: What does not fit, with TensorFlow Serving's code and text. Of an array,
+            which does not tell floats from integers, only that it does not fit.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        raise invalid("The numbers do not fit")
+    shape, first = [], value
+    while isinstance(first, list):
+        shape.append(len(first))
+        first = first[0] if first else None
+    if len(shape) >= _MAX_RANK:
+        raise invalid(f"tensor parsing error: {alias}")
+    _check(value, 0, shape, dtype)
+    return tuple(shape)
+
+
+def _array(value: Any) -> np.ndarray | None:
+    """Returns numbers, booleans or bytes as an array, or None if they differ in type or length."""
     leaves, shape = [value], []
     while leaves and type(leaves[0]) is list:
         if set(map(type, leaves)) != {list} or len(set(map(len, leaves))) != 1:
             return None
         shape.append(len(leaves[0]))
         leaves = list(chain.from_iterable(leaves))
-    if len(shape) > _MAX_RANK:
-        return None
-    if TYPES.get(dtype) is np.object_ and dict in set(map(type, leaves)):
-        try:
-            leaves = [decode_base64(each) if type(each) is dict else each for each in leaves]
-        except ServingError:
-            return None
-    return packed(leaves, dtype).reshape(shape) if _regular(leaves, dtype) else None
+    array = _packed(leaves) if len(shape) <= _MAX_RANK else None
+    return None if array is None else array.reshape(shape)
 
 
-def leading(
-    items: Sequence[Any], convert: Callable[[Sequence[Any]], Mapping[str, np.ndarray] | None]
-) -> tuple[int, dict[str, list[np.ndarray]]]:
-    """Converts the first items that fit together, by halving what is left of them.
-
-    It takes the time of one conversion of all.
-
-    Args:
-        items: Items of which some do not fit.
-        convert: From some of them to arrays by name, with an entry for each item; None if they do
-            not fit together.
-
-    Returns:
-        The number of items before the first that does not fit, and their arrays in parts by name.
-    """
-    count, end = 0, len(items)
-    parts: dict[str, list[np.ndarray]] = {}
-    while end - count > 1:
-        middle = (count + end) // 2
-        arrays = convert(items[count:middle])
-        if arrays is None or any(
-            parts[name][0].shape[1:] != array.shape[1:]
-            for name, array in arrays.items()
-            if name in parts
-        ):
-            end = middle
-            continue
-        count = middle
-        for name, array in arrays.items():
-            parts.setdefault(name, []).append(array)
-    return count, parts
+def _packed(leaves: list[Any]) -> np.ndarray | None:
+    kinds = set(map(type, leaves))
+    if kinds <= {int, float}:
+        for numpy_type in (np.float64,) if float in kinds else (np.int64, np.uint64, np.float64):
+            with contextlib.suppress(OverflowError):
+                return np.array(leaves, numpy_type)
+    if kinds == {bool}:
+        return np.array(leaves)
+    if kinds <= {str, dict}:
+        array = np.empty(len(leaves), np.object_)
+        with contextlib.suppress(ServingError):
+            array[:] = [
+                each.encode() if type(each) is str else decode_base64(each) for each in leaves
+            ]
+            return array
+    return None
 
 
-def _regular(leaves: list[Any], dtype: int) -> bool:
-    """Whether every value certainly has the dtype."""
-    kinds, numpy_type = set(map(type, leaves)), TYPES.get(dtype)
-    if not leaves:
-        return True
-    if numpy_type is None:
-        return False
-    if numpy_type is np.object_:
-        return kinds <= {str, bytes}
-    if numpy_type is np.bool_:
-        return kinds == {bool}
-    if issubclass(numpy_type, np.integer):
-        whole_limits = _limits(numpy_type)
-        return (
-            kinds == {int} and whole_limits.min <= min(leaves) and max(leaves) <= whole_limits.max
-        )
-    if not kinds <= {int, float, json_reader.Constant}:
-        return False
-    try:
-        infinite = np.flatnonzero(np.isinf(np.array(leaves, np.float64)))
-    except OverflowError:
-        return False
-    # Any other infinity is a number beyond a double's range.
-    return all(type(leaves[index]) is json_reader.Constant for index in infinite.tolist())
-
-
-def packed(values: list[Any], dtype: int) -> np.ndarray:
-    """Returns values of one dtype as a one-dimensional array."""
-    numpy_type = TYPES.get(dtype, np.float32)  # Other dtypes have only empty arrays.
-    if numpy_type is np.object_:
-        array = np.empty(len(values), np.object_)
-        array[:] = [
-            each if isinstance(each, bytes) else json_writer.encoded(each) for each in values
-        ]
-        return array
-    if issubclass(numpy_type, np.floating):
-        with np.errstate(over="ignore"):  # What is beyond the type's range becomes infinite.
-            return np.array(values, np.float64).astype(numpy_type)
-    return np.array(values, np.int64 if numpy_type in _READ_AS_INT32 else numpy_type).astype(
-        numpy_type
-    )
-
-
-def shape_of(value: Any, alias: str) -> tuple[int, ...]:
-    """Returns the shape given by the first value at each level."""
-    shape = []
-    while isinstance(value, list):
-        shape.append(len(value))
-        value = value[0] if value else None
-    if len(shape) >= _MAX_RANK:
-        raise invalid(f"tensor parsing error: {alias}")
-    return tuple(shape)
-
-
-def collect(value: Any, level: int, shape: Sequence[int], dtype: int, values: list[Any]) -> None:
-    """Appends the values of a nested list, or raises at the first that does not fit."""
+def _check(value: Any, level: int, shape: list[int], dtype: int) -> None:
     rank = len(shape)
     if not isinstance(value, list):
         if level != rank:
@@ -161,7 +136,7 @@ def collect(value: Any, level: int, shape: Sequence[int], dtype: int, values: li
                 value,
                 f"found at incorrect level: {level + 1} in the JSON DOM. Expected at level: {rank}",
             )
-        values.append(_element(value, dtype))
+        _check_element(value, dtype)
         return
     if level >= rank:
         raise invalid(f"Encountered list at unexpected level: {level} expected < {rank}")
@@ -170,64 +145,29 @@ def collect(value: Any, level: int, shape: Sequence[int], dtype: int, values: li
             f"Encountered list at unexpected size: {len(value)} at level: {level} "
             f"expected size: {shape[level]}"
         )
-
-    def convert(items: Sequence[Any]) -> dict[str, np.ndarray] | None:
-        array = dense(items, dtype)
-        fits = array is not None and array.shape[1:] == tuple(shape[level + 1 :])
-        return {"": array} if array is not None and fits else None
-
-    count, parts = leading(value, convert)
-    for array in parts.get("", ()):
-        values += array.ravel().tolist()
-    for item in value[count:]:
-        collect(item, level + 1, shape, dtype, values)
+    array = dense(value, dtype)
+    if array is None or list(array.shape) != shape[level:]:
+        for item in value:
+            _check(item, level + 1, shape, dtype)
 
 
-def _element(value: Any, dtype: int) -> Any:
-    numpy_type = TYPES.get(dtype)
-    if numpy_type is np.object_:
-        if isinstance(value, str):
-            return json_writer.encoded(value)
-        if isinstance(value, dict):
-            return decode_base64(value)
-    elif numpy_type is np.bool_:
-        if isinstance(value, bool):
-            return value
-    elif numpy_type is None:
-        if not isinstance(value, dict):
-            raise ServingError(
-                grpc.StatusCode.UNIMPLEMENTED,
-                f"Conversion of JSON Value: {json_writer.shown(value)} "
-                f"to type: {dtype_name(dtype)}",
-            )
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        if issubclass(numpy_type, np.floating):
-            return to_float(value)
-        limits = _limits(numpy_type)
-        if type(value) is int and limits.min <= value <= limits.max:
-            return value
-    raise misshapen(
-        _checked(value),
-        f"Type: {json_writer.kind(value)} is not of expected type: {dtype_name(dtype)}",
-    )
-
-
-def _checked(value: Any) -> Any:
-    """Returns a value, or raises if it is a number beyond a double's range."""
-    try:
-        infinite = type(value) in (int, float) and math.isinf(value)
-    except OverflowError:
-        infinite = True
-    if infinite:
-        raise TooBigError
-    return value
+def _check_element(value: Any, dtype: int) -> None:
+    if dtype == types_pb2.DT_STRING and isinstance(value, dict):
+        decode_base64(value)
+    elif dtype not in TYPES and not isinstance(value, dict):
+        raise ServingError(
+            grpc.StatusCode.UNIMPLEMENTED,
+            f"Conversion of JSON Value: {shown(value)} to type: {dtype_name(dtype)}",
+        )
+    elif dense(value, dtype) is None:
+        raise misshapen(value, f"Type: {kind(value)} is not of expected type: {dtype_name(dtype)}")
 
 
 def _limits(numpy_type: type) -> np.iinfo:
     return np.iinfo(np.int32 if numpy_type in _READ_AS_INT32 else numpy_type)
 
 
-def decode_base64(value: dict[str, Any]) -> bytes:
+def decode_base64(value: Any) -> bytes:
     """Returns the bytes of {"b64": text}.
 
     As in Abseil, white space is allowed anywhere, and padding may be missing.
@@ -247,26 +187,7 @@ def decode_base64(value: dict[str, Any]) -> bytes:
 
 def is_base64(value: Any) -> bool:
     """Whether a value is an object with the only key "b64" and a string as its value."""
-    return (
-        isinstance(value, dict)
-        and len(json_reader.members(value)) == 1
-        and isinstance(value.get("b64"), str)
-    )
-
-
-def to_float(value: int | float) -> float:
-    """Returns a number as a double, as which it is cast to any type of floats."""
-    return float(_checked(value))
-
-
-def invalid(text: str) -> ServingError:
-    """Returns an INVALID_ARGUMENT."""
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, text)
-
-
-def misshapen(value: Any, text: str) -> ServingError:
-    """Returns an INVALID_ARGUMENT that quotes the JSON value."""
-    return invalid(f"JSON Value: {json_writer.shown(value)} {text}")
+    return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
 def dtype_name(dtype: int) -> str:

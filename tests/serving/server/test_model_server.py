@@ -124,7 +124,7 @@ def test_all_options_together(repository, tmp_path, authority):
         url = f"http://localhost:{rest_port}"
         assert get(f"{url}/v1/models/half:predict", {"instances": [1.0, 2.0]}) == (
             200,
-            '{\n    "predictions": [2.5, 3.0\n    ]\n}',
+            '{"predictions":[2.5,3.0]}',
         )
         assert get(f"{url}/v1/models/half/versions/9")[0] == 404
 

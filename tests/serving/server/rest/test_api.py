@@ -114,7 +114,7 @@ def test_a_prediction():
     response = answer(core, PREDICT, timeout_seconds=3.5)
     assert response.status == 200
     assert response.headers == {"Content-Type": "application/json"}
-    assert response.body == b'{\n    "predictions": [2.5\n    ]\n}'
+    assert response.body == b'{"predictions":[2.5]}'
     assert core.timeouts == [3.5]
 
 

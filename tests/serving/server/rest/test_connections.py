@@ -11,7 +11,7 @@ from serving.errors import UserError
 from serving.server.rest.connections import listening, peer_of
 from tests.serving.server.rest.test_app import BODY, PATH, raw, running
 
-ANSWER = b'"predictions": [2.5'
+ANSWER = b'{"predictions":[2.5]}'
 
 
 def test_both_families_of_addresses_are_listened_on():

@@ -104,6 +104,7 @@ def test_of_a_repeated_feature_the_last_counts(request_of):
             '{"examples": [{"x": [20, 18446744073709551603]}]}',
             "Feature: x has uint64_t element. Only int64_t is supported.",
         ),
+        ('{"examples": [{"x": -9223372036854775809}]}', "Feature: x has …int64_t is supported."),
         ('{"examples": [{"x": 1e999}]}', "JSON Parse error: Number too big …at offset: 20"),
         ('{"examples": [true]}', "Example must be JSON object but got JSON True"),
     ],
@@ -114,11 +115,6 @@ def test_what_is_no_example_is_refused(request_of, body, text):
     start, _, end = text.partition("…")
     assert str(raised.value).startswith(f"INVALID_ARGUMENT: {start}")
     assert str(raised.value).endswith(end)
-
-
-def test_an_integer_beyond_64_bits_is_a_float(request_of):
-    message = request_of(b'{"examples": [{"x": [1.5, 18446744073709551616]}]}')
-    assert features(message.input.example_list.examples[0])["x"] == ["float_list", 1.5, 2.0**64]
 
 
 def test_a_number_beyond_a_float_is_infinite(request_of):
@@ -137,8 +133,8 @@ def test_classes_are_printed_with_their_scores():
         classifications { }""",
         messages.ClassificationResult(),
     )
-    assert classification_response(result).decode("utf-8", "surrogateescape") == (
-        '{\n    "results": [[["car", 0.2], ["é\\"", 0.0]], [["\udcff", Infinity]], []\n    ]\n}'
+    assert classification_response(result) == (
+        b'{"results":[[["car",0.2],["\xc3\xa9\\"",0.0]],[["\xff",Infinity]],[]]}'
     )
     with pytest.raises(ServingError, match="Cannot convert empty ClassificationResults to JSON"):
         classification_response(messages.ClassificationResult())
@@ -148,6 +144,6 @@ def test_values_are_printed():
     result = regression_pb2.RegressionResult(
         regressions=[{"value": value} for value in (0.2, 1, -math.inf, math.nan)]
     )
-    assert regression_response(result) == b'{\n    "results": [0.2, 1.0, -Infinity, NaN]\n}'
+    assert regression_response(result) == b'{"results":[0.2,1.0,-Infinity,NaN]}'
     with pytest.raises(ServingError, match="Cannot convert empty RegressionResults to JSON"):
         regression_response(regression_pb2.RegressionResult())

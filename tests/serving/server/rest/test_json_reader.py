@@ -1,61 +1,58 @@
-"""JSON as RapidJSON reads it: what is accepted, what is refused, and where."""
+"""JSON documents: what is accepted, what is refused, and where."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.errors import ServingError
-from serving.server.rest import json_reader
-from serving.server.rest.json_reader import Repeated, members, number, read, read_exactly
+from serving.server.rest.json_reader import read, shown
 
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats(allow_nan=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    | st.integers()
+    | st.floats(width=64)
+    | st.sampled_from([2**63, 2**64, -(2**63) - 1, 5e-324, 1.7976931348623157e308])
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=20,
 )
 
 
-@given(value=VALUES.filter(lambda value: "\ud800" not in repr(value)), ascii_only=st.booleans())
-def test_both_readers_return_what_was_written(value, ascii_only):
-    try:
-        body = json.dumps(value, ensure_ascii=ascii_only, indent=1).encode()
-    except UnicodeEncodeError:
-        return
-    assert repr(read(body)) == repr(value)
-    assert repr(read_exactly(body)) == repr(value)
+@given(value=VALUES, ascii_only=st.booleans())
+def test_a_document_is_read_as_pythons_parser_reads_it(value, ascii_only):
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=1)
+    assert repr(read(text.encode())) == repr(json.loads(text))
 
 
 @given(
     body=st.binary(max_size=30) | st.text('{}[]",:0123456789.eE+-aNInfity\\ut rlse', max_size=30)
 )
-@example(body=b'"\xed\xa0\x80"')
-def test_both_readers_agree_on_any_bytes(body):
+def test_any_bytes_are_read_or_refused(body):
     body = body.encode() if isinstance(body, str) else body
+    try:
+        expected = repr(json.loads(body.decode(), parse_float=_double))
+    except (ValueError, OverflowError):
+        expected = ""
+    found = ""
+    with contextlib.suppress(ServingError):
+        found = repr(read(body))
+    # Text after the document and `Inf` are accepted as well, half a surrogate pair is not.
+    assert found == expected or not expected or (not found and b"\\ud" in body.lower())
 
-    def outcome(reader):
-        try:
-            return repr(reader(body))
-        except ServingError as error:
-            return str(error)
 
-    exact = outcome(read_exactly)
-    if body and "Number too big" not in exact:
-        assert outcome(read) == exact
-
-
-def test_read_and_exact_reading_differ_only_in_numbers_beyond_a_double():
-    assert read(b"[1e999]") == [math.inf]
-    with pytest.raises(ServingError, match=r"Number too big to be stored in double\. at offset: 4"):
-        read_exactly(b"[1, -1e999]")
+def _double(text: str) -> float:
+    if math.isinf(float(text)):
+        raise OverflowError
+    return float(text)
 
 
 @pytest.mark.parametrize(
@@ -67,155 +64,90 @@ def test_read_and_exact_reading_differ_only_in_numbers_beyond_a_double():
         ("-Inf", "-inf"),
         ("Infinity", "inf"),
         ("-Infinity", "-inf"),
-        ("-0", "0"),
         ("-0.0", "-0.0"),
         ("1E+2", "100.0"),
         ("18446744073709551615", "18446744073709551615"),
+        ("18446744073709551616", "18446744073709551616"),
+        ('"\\ud83d\\ude00\\\\ud800\\u00e9"', "'😀\\\\ud800é'"),
     ],
 )
-@pytest.mark.parametrize("reader", [read, read_exactly])
-def test_numbers_are_read(reader, text, value):
-    assert repr(reader(text.encode())) == value
-
-
-@pytest.mark.parametrize("reader", [read, read_exactly])
-def test_integers_beyond_64_bits_are_doubles(reader):
-    (found,) = reader(b"[-%s]" % (b"9" * 20))
-    assert number(found) == -1e20
-
-
-def test_an_empty_body_has_no_offset():
-    with pytest.raises(ServingError) as raised:
-        read(b"")
-    assert raised.value.message == "JSON Parse error: The document is empty"
-
-
-def test_integers_beyond_a_double_are_too_big():
-    assert math.isinf(number(10**400))
-    for body in (b"[" + b"9" * 400, b"[" + b"9" * 5000):
-        with pytest.raises(ServingError, match=r"Number too big to .* at offset: 1"):
-            read_exactly(body)
-    with pytest.raises(ServingError, match=r"Number too big to .* at offset: 1"):
-        read(b"[" + b"9" * 5000)
+def test_numbers_and_texts(text, value):
+    assert repr(read(text.encode())) == value
+    assert repr(read(f"[NaN, {text}]".encode())) == f"[nan, {value}]"
 
 
 def test_text_after_the_document_and_a_byte_order_mark_are_passed_over():
-    assert read(b"\xef\xbb\xbf [1] x") == read_exactly(b"\xef\xbb\xbf [1] x") == [1]
+    assert read(b"\xef\xbb\xbf [1] x") == [1]
+    assert read(b"\xef\xbb\xbf [Inf] [") == [math.inf]
 
 
-def test_of_a_repeated_key_look_ups_find_the_first():
-    for reader in (read, read_exactly):
-        found = reader(b'{"a": 1, "b": 2, "a": 3}')
-        assert isinstance(found, Repeated)
-        assert found["a"] == 1
-        assert members(found) == [("a", 1), ("b", 2), ("a", 3)]
-    assert members(read(b'{"a": 1}')) == [("a", 1)]
-
-
-def test_bytes_that_are_no_utf8_pass_through_strings():
-    assert read(b'"\xff\\u00e9"').encode("utf-8", "surrogateescape") == b"\xff\xc3\xa9"
+@pytest.mark.parametrize("rest", [b"", b', "b": NaN'])
+def test_of_a_repeated_key_the_last_counts(rest):
+    assert read(b'{"a": 1, "a": 3%s}' % rest)["a"] == 3
 
 
 @pytest.mark.parametrize(
     ("body", "text"),
     [
+        (b"", "The document is empty"),
         (b" \t\r\n", "The document is empty. at offset: 4"),
-        (b"\x00", "The document is empty. at offset: 0"),
         (b"x", "Invalid value. at offset: 0"),
-        *((end, "The document is empty. at offset: 0") for end in (b"]", b"}", b",", b":")),
-        (b"'a'", "Invalid value. at offset: 0"),
-        (b"trap", "Invalid value. at offset: 2"),
-        (b"[nul", "Invalid value. at offset: 4"),
-        (b"-", "Invalid value. at offset: 1"),
-        (b"+1", "Invalid value. at offset: 0"),
-        (b"INF", "Invalid value. at offset: 1"),
-        (b"Infi", "Invalid value. at offset: 4"),
-        (b"Na", "Invalid value. at offset: 2"),
+        (b"[nul", "Invalid value. at offset: …"),
         (b"[1,]", "Invalid value. at offset: 3"),
         (b"[1 2]", "Missing a comma or ']' after an array element. at offset: 3"),
-        (b"[01]", "Missing a comma or ']' after an array element. at offset: 2"),
         (b"[1", "Missing a comma or ']' after an array element. at offset: 2"),
         (b"{", "Missing a name for object member. at offset: 1"),
         (b'{"a":1,}', "Missing a name for object member. at offset: 7"),
-        (b"{a:1}", "Missing a name for object member. at offset: 1"),
         (b'{"a" 1}', "Missing a colon after a name of object member. at offset: 5"),
         (b'{"a":1 "b"}', "Missing a comma or '}' after an object member. at offset: 7"),
-        (b'{"a":}', "Invalid value. at offset: 5"),
         (b"1.", "Miss fraction part in number. at offset: 2"),
-        (b"1.e5", "Miss fraction part in number. at offset: 2"),
         (b"1e", "Miss exponent in number. at offset: 2"),
-        (b"1e+x", "Miss exponent in number. at offset: 3"),
         (b'"a', "Missing a closing quotation mark in string. at offset: 2"),
-        (b'"a\x00"', "Missing a closing quotation mark in string. at offset: 2"),
-        (b'"a\n"', "Invalid escape character in string. at offset: 2"),
-        (b'"\\x"', "Invalid escape character in string. at offset: 1"),
-        (b'"\\', "Invalid escape character in string. at offset: 1"),
-        (b'"\\u12"', "Incorrect hex digit after \\u escape in string. at offset: 1"),
-        (b'"\\ud800"', "The surrogate pair in string is invalid. at offset: 1"),
-        (b'"\\ud800\\u0041"', "The surrogate pair in string is invalid. at offset: 1"),
-        (b'"\\ud800\\x"', "The surrogate pair in string is invalid. at offset: 1"),
-        (b'"\xc3\xa9\\q"', "Invalid escape character in string. at offset: 3"),
+        (b'"\\x"', "Invalid escape character in string. at offset: …"),
+        (b'"\\u12"', "Incorrect hex digit after \\u escape in string. at offset: …"),
+        (b'"\\ud800"', "The surrogate pair in string is invalid. at offset: …"),
+        (b'"\\udc80"', "The surrogate pair in string is invalid. at offset: …"),
+        (b'["a\xff"]', "Invalid encoding in string. at offset: 3"),
+        (b"[1, -1e999]", "Number too big to be stored in double. at offset: 4"),
+        (b"[" + b"9" * 5000 + b"]", "Invalid integer value at offset: 1"),
+        *(
+            (opening * 200_000, "Maximum parse recursion depth exceeded… at offset: …")
+            for opening in (b"[", b'{"a":', b'[{"a":[')
+        ),
     ],
+    ids=lambda value: str(value[:12]),
 )
 def test_what_is_no_json_is_refused_with_its_place(body, text):
-    for reader in (read, read_exactly):
-        with pytest.raises(ServingError) as raised:
-            reader(body)
-        assert str(raised.value) == f"INVALID_ARGUMENT: JSON Parse error: {text}"
-
-
-@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":['])
-@pytest.mark.parametrize("reader", [json_reader.read, json_reader.read_exactly])
-def test_nesting_of_any_depth_is_read_up_to_the_end_of_the_body(reader, opening):
-    body = opening * 20_000
-    with pytest.raises(ServingError, match=rf"Invalid value\. at offset: {len(body)}$"):
-        reader(body)
-
-
-@pytest.mark.parametrize("reader", [json_reader.read, json_reader.read_exactly])
-def test_what_nobody_reads_may_be_nested_to_any_depth(reader):
-    found = reader(b'{"nested":' + b"[" * 100_000 + b"]" * 100_000 + b', "x": 1}')
-    assert found["x"] == 1
-    depth, value = 0, found["nested"]
-    while value:
-        depth, (value,) = depth + 1, value
-    assert depth == 100_000 - 1
-
-
-def test_half_a_surrogate_pair_at_the_end_of_two_is_kept_as_its_three_bytes():
-    for reader in (read, read_exactly):
-        found = reader(b'["\\udc00"]')[0]
-        assert found.encode("utf-8", "surrogateescape") == b"\xed\xb0\x80"
-
-
-ROW = [0.5, -1e-5, 3, "a\u00e9\n", None, True, math.inf]
+    with pytest.raises(ServingError) as raised:
+        read(body)
+    pattern = ".*".join(map(re.escape, f"JSON Parse error: {text}".split("…")))
+    assert re.fullmatch(pattern, raised.value.message)
 
 
 @pytest.mark.parametrize(
-    ("value", "steps"),
+    ("value", "text"),
     [
-        ([ROW] * 10_000, 100),
-        ([[[ROW] * 10] * 10] * 100, 100),
-        ([{"x": ROW, "y": [[1, 2]]}] * 5000, 100),
-        (["\u00e9\t" * 100_000], 100),
-        ([[[[[ROW] * 20] * 20] * 5] * 5], 1000),
+        (None, "null"),
+        (True, "true"),
+        (0.1, "0.1"),
+        (2.0, "2.0"),
+        (math.nan, "NaN"),
+        ("a\n", '"a\\n"'),
+        ([1, {"a": [0.5, None]}], '[1, {\n        "a": [0.5, null]\n    }]'),
+        ({"a": {}, "b": [[], "é"]}, '{\n    "a": {},\n    "b": [[], "é"]\n}'),
+        ([1] * 1000, "[" + "1, " * 85),
     ],
-    ids=["rows", "images", "objects", "a string", "deep"],
 )
-def test_a_large_body_that_ends_early_is_read_in_few_steps(value, steps, monkeypatch):
-    taken: list[None] = []
-    step = json_reader._Reader._peek
-
-    def counted(reader):
-        taken.append(None)
-        return step(reader)
-
-    monkeypatch.setattr(json_reader._Reader, "_peek", counted)
-    body = json.dumps({"instances": value}).encode()
-    with pytest.raises(ServingError, match=rf"Missing a comma or .* at offset: {len(body) - 1}$"):
-        read(body[:-1])
-    assert len(taken) < steps
+def test_values_are_shown_in_errors(value, text):
+    assert shown(value) == text
 
 
-def test_any_escape_that_is_a_pair_of_surrogates_is_one_character():
-    assert read(b'"\\ud83d\\ude00\\\\ud800"') == "😀\\ud800"
+def test_a_value_nested_as_deep_as_can_be_read_is_shown_somehow():
+    depth = 900
+    while True:
+        try:
+            value = read(b"[" * depth + b"]" * depth)
+        except ServingError:
+            break
+        assert shown(value).startswith("[[[") or shown(value) == "Array"
+        depth += 7

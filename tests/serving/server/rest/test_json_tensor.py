@@ -18,7 +18,7 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving.errors import ServingError
 from serving.protocol import tensors
-from serving.server.rest import json_reader, json_values
+from serving.server.rest import json_numbers, json_values
 from serving.server.rest.json_tensor import fill_predict_request, predict_response
 
 NAMES = "float32 float64 int8 int16 int32 int64 uint8 uint32 uint64 bool string".split()
@@ -141,20 +141,18 @@ def test_one_object_among_many_that_does_not_fit_is_found(odd):
 
 def test_many_values_with_an_odd_one_are_looked_at_together(monkeypatch):
     looked_at = []
-    element = json_values._element
+    element = json_values._check_element
 
     def counted(value, dtype):
         looked_at.append(value)
         return element(value, dtype)
 
-    monkeypatch.setattr(json_values, "_element", counted)
+    monkeypatch.setattr(json_values, "_check_element", counted)
     images = [[[[1.5, 2]] * 10] * 10] * 100
     for body in (
         {"instances": [*images, [[["x", 2]] * 10] * 10]},
         {"instances": [{"x": each} for each in [*images, "x"]]},
         {"inputs": [[1.5, math.inf]] * 5000 + [[1, "x"]]},
-        {"inputs": [1.5] * 5000 + ["x"]},
-        {"instances": [1.5] * 5000 + ["x"]},
     ):
         assert 'JSON Value: "x" Type: String' in refusal(body, x="float32")
     assert len(looked_at) < 20
@@ -174,16 +172,13 @@ LEAVES = (
 
 @pytest.mark.parametrize("name", [*NAMES, "float16"])
 @given(value=st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3), max_leaves=8))
-def test_the_fast_way_accepts_only_what_the_careful_way_does(name, value):
+def test_what_is_no_array_has_something_wrong(name, value):
     dtype = tf.as_dtype(name).as_datatype_enum
-    fast = json_values.dense(value, dtype)
-    if fast is None:
-        return
-    shape = json_values.shape_of(value, "x")
-    values: list[Any] = []
-    json_values.collect(value, 0, shape, dtype, values)
-    careful = json_values.packed(values, dtype).reshape(shape)
-    np.testing.assert_array_equal(fast, careful)
+    if json_values.dense(value, dtype) is None:
+        with pytest.raises(ServingError):
+            json_values.check(value, dtype, "x")
+    else:
+        json_values.check(value, dtype, "x")
 
 
 ROWS = st.lists(
@@ -195,30 +190,17 @@ ROWS = st.lists(
 
 @pytest.mark.parametrize("name", ["float32", "uint8", "bool", "string", "float16"])
 @given(rows=ROWS, key=st.sampled_from(["instances", "inputs"]))
-def test_both_ways_have_the_same_outcome(name, rows, key):
+def test_both_readers_have_the_same_outcome(name, rows, key):
     def outcome() -> str:
         try:
             return repr(filled({key: rows}, x=name))
         except ServingError as error:
             return str(error)
 
-    together = outcome()
+    by_numbers = outcome()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_values, "dense", lambda *_: None)
-        assert outcome() == together
-
-
-def test_regular_values_go_the_fast_way():
-    for value, dtype in (
-        ([[1, 2], [3, 4]], types_pb2.DT_INT32),
-        ([[1, 2.5], [3, 4]], types_pb2.DT_FLOAT),
-        (["a", "b"], types_pb2.DT_STRING),
-        (["a", {"b64": "YQ=="}], types_pb2.DT_STRING),
-        ([math.nan, json_reader.Constant("Infinity")], types_pb2.DT_FLOAT),
-        ([[True], [False]], types_pb2.DT_BOOL),
-        ([], types_pb2.DT_HALF),
-    ):
-        assert json_values.dense(value, dtype) is not None
+        patch.setattr(json_numbers, "read", lambda _: None)
+        assert outcome() == by_numbers
 
 
 @pytest.mark.parametrize(
@@ -260,7 +242,7 @@ def test_numbers_take_the_type_of_the_signature(name, values, expected):
         ("int8", "-2147483649", "JSON Value: -2147483649 Type: Number is not of …: int8"),
         ("int64", "9223372036854775808", "JSON Value: 9223372036854775808 Type: …: int64"),
         ("uint32", "-1", "JSON Value: -1 Type: Number is not of expected type: uint32"),
-        ("uint64", "18446744073709551616", "JSON Value: 18446744073709552000.0 Type: …: uint64"),
+        ("uint64", "18446744073709551616", "JSON Value: 18446744073709551616 Type: …: uint64"),
         ("int32", "false", "JSON Value: false Type: False is not of expected type: int32"),
         ("bool", "1", "JSON Value: 1 Type: Number is not of expected type: bool"),
         ("string", "1", "JSON Value: 1 Type: Number is not of expected type: string"),
@@ -269,7 +251,7 @@ def test_numbers_take_the_type_of_the_signature(name, values, expected):
         ("string", '{"b64": "YQ="}', "Unable to base64 decode"),
         ("string", '{"b64": "é"}', "Unable to base64 decode"),
         ("int32", "0.1234567890123", "JSON Value: 0.1234567890123 Type: Number is not …: int32"),
-        ("int32", "NaN", "JSON Value:  Type: Number is not of expected type: int32"),
+        ("int32", "NaN", "JSON Value: NaN Type: Number is not of expected type: int32"),
         ("string", "[[1.5]]", "JSON Value: 1.5 Type: Number is not of expected type: string"),
         ("float32", "1e999", "JSON Parse error: Number too big to be stored in double. at …: 14"),
         *(
@@ -324,12 +306,16 @@ def test_several_inputs_of_several_types():
         np.testing.assert_array_equal(again[alias], array)
 
 
-def test_of_a_repeated_input_the_first_counts():
+def test_of_a_repeated_key_the_last_counts():
     body = b'{"instances": [{"x": 1, "x": 2}, {"x": 3}]}'
-    assert filled(body, x="int32")[1]["x"].tolist() == [1, 3]
+    assert filled(body, x="int32")[1]["x"].tolist() == [2, 3]
     body = b'{"instances": [{"x": {"b64": "YQ=="}, "x": "b"}, {"x": "c"}]}'
-    assert filled(body, x="string")[1]["x"].tolist() == [b"a", b"c"]
-    assert filled(b'{"inputs": {"x": 1, "x": 2}}', x="int32")[1]["x"].tolist() == 1
+    assert filled(body, x="string")[1]["x"].tolist() == [b"b", b"c"]
+    for value in ("1", "[[1]]", "[4, 5]", "[NaN]"):
+        body = f'{{"inputs": {{"x": {value}, "x": [2, 3]}}}}'.encode()
+        assert filled(body, x="float32")[1]["x"].tolist() == [2, 3]
+    body = b'{"inputs": 1, "inputs": [2], "signature_name": "", "signature_name": ""}'
+    assert filled(body, x="float32")[1]["x"].tolist() == [2]
 
 
 def test_the_signature_is_the_one_that_the_request_names():
@@ -350,7 +336,7 @@ def test_the_signature_is_the_one_that_the_request_names():
     assert request.model_spec.signature_name == "a"
 
 
-@pytest.mark.parametrize("depth", [65, 70, 300, 900, 20_000])
+@pytest.mark.parametrize("depth", [65, 70, 300, 900])
 @pytest.mark.parametrize("start", ['{"inputs":', '{"instances":', '{"instances":[1,'])
 def test_lists_deeper_than_any_tensor_are_refused(start, depth):
     body = start + "[" * depth + "1" + "]" * depth + ("]}" if start[-1] == "," else "}")
@@ -400,25 +386,20 @@ def test_rows_need_a_batch_of_one_size():
     assert json.loads(empty) == {"predictions": []}
 
 
-def test_the_layout_is_tensorflow_servings():
+def test_several_outputs_stand_together():
     y = np.array([[2.5, 3], [4, 0.1]], np.float32)
-    assert printed(True, y=y[0]) == '{\n    "predictions": [2.5, 3.0\n    ]\n}'
-    assert printed(True, y=y) == '{\n    "predictions": [[2.5, 3.0], [4.0, 0.1]\n    ]\n}'
-    assert printed(True, y=y, z=np.array([1, 2])) == (
-        '{\n    "predictions": [\n'
-        '        {\n            "y": [2.5, 3.0],\n            "z": 1\n        },\n'
-        '        {\n            "y": [4.0, 0.1],\n            "z": 2\n        }\n    ]\n}'
-    )
-    assert printed(False, y=y[0]) == '{\n    "outputs": [\n        2.5,\n        3.0\n    ]\n}'
-    assert printed(False, y=y[0], z=np.array(True)) == (
-        '{\n    "outputs": {\n        "y": [\n            2.5,\n            3.0\n        ],\n'
-        '        "z": true\n    }\n}'
-    )
+    outputs = {"y": y, "z": np.array([1, 2]), "é": strings(b"a", b"b")}
+    assert json.loads(printed(True, **outputs)) == {
+        "predictions": [{"y": [2.5, 3.0], "z": 1, "é": "a"}, {"y": [4.0, 0.1], "z": 2, "é": "b"}]
+    }
+    assert json.loads(printed(False, **outputs)) == {
+        "outputs": {"y": [[2.5, 3.0], [4.0, 0.1]], "z": [1, 2], "é": ["a", "b"]}
+    }
 
 
 def test_bytes_are_printed_by_the_name_of_their_output():
     values = strings(b"a\xff", 'é"\n'.encode())
-    assert printed(True, text=values[1:]) == '{\n    "predictions": ["é\\"\\n"\n    ]\n}'
+    assert printed(True, text=values[1:]) == '{"predictions":["é\\"\\n"]}'
     assert printed(True, text=values[:1]).encode("utf-8", "surrogateescape").count(b"\xff") == 1
     for rows in (True, False):
         (answer,) = json.loads(printed(rows, my_bytes=values)).values()

@@ -1,0 +1,87 @@
+"""Requests of nothing but numbers, which simdjson reads several times faster than RapidJSON.
+
+Their lists become arrays at once, without a Python object for each number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import simdjson
+
+_KINDS = {"i": np.int64, "u": np.uint64, "d": np.float64}
+_OTHERS = bytes(set(range(256)) - set(b'[],"'))
+
+
+def read(body: bytes) -> dict[str, Any] | None:
+    """Parses an object whose members are texts, lists of numbers, or objects of such lists.
+
+    Returns:
+        The object, with int64, uint64 or float64 arrays for the lists. None for any other document,
+        among them some that only RapidJSON accepts, such as one with NaN.
+    """
+    arrays: list[np.ndarray] = []
+
+    def array(value: Any) -> np.ndarray:
+        arrays.append(_array(value))
+        return arrays[-1]
+
+    found: dict[str, Any] = {}
+    try:
+        for key, value in _members(simdjson.Parser().parse(body)).items():
+            if isinstance(value, simdjson.Object):
+                found[key] = {name: array(item) for name, item in _members(value).items()}
+            else:
+                found[key] = value if isinstance(value, str) else array(value)
+    except (ValueError, TypeError, IndexError, RuntimeError):
+        return None
+    # Between the quotes of names and texts, there are the brackets and commas of each list.
+    lists = (part.strip(b",") for part in body.translate(None, _OTHERS).split(b'"'))
+    return found if [*filter(None, lists)] == [_list_of(each.shape) for each in arrays] else None
+
+
+def _members(value: Any) -> dict[str, Any]:
+    """Returns the members of an object.
+
+    Raises:
+        TypeError: It is no object.
+        ValueError: It has a key twice.
+    """
+    if not isinstance(value, simdjson.Object):
+        raise TypeError(value)
+    found = {key: value[key] for key in value}
+    if len(found) < len(value):
+        raise ValueError(value)
+    return found
+
+
+def _array(value: Any) -> np.ndarray:
+    """Returns the numbers of a list in the shape of the first at each level.
+
+    Raises:
+        IndexError: It is empty.
+        TypeError: It is no list, or has anything but numbers.
+        ValueError: Its numbers do not fill the shape.
+    """
+    shape, first = [], value
+    while isinstance(first, simdjson.Array):
+        shape.append(len(first))
+        first = first[0]
+    if not shape:
+        raise TypeError(value)
+    for kind in "d" if isinstance(first, float) else "iud":
+        try:
+            content = value.as_buffer(of_type=kind)
+        except (TypeError, ValueError):  # Another kind of number, or too large for this one.
+            continue
+        return np.frombuffer(content, _KINDS[kind]).reshape(shape)
+    raise TypeError(value)
+
+
+def _list_of(shape: tuple[int, ...]) -> bytes:
+    """Returns the brackets and commas of a list in JSON."""
+    text = b""
+    for size in reversed(shape):
+        text = b"[" + b",".join([text] * size) + b"]"
+    return text
