@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pipelines.predictions import Predictions, Scores
+from pipelines.predictions import Predictions, Scores, collected
 
 
 @dataclass(frozen=True)
@@ -19,25 +19,39 @@ class Baseline:
         name: Its name in tables and figures.
         validation: Its scores on the validation split.
         test: Its scores on the test split.
-        predictions: Its predictions on the test split, for figures and intervals.
-        score: From such predictions, also a part of them, to scores.
+        predictions: A sample of its predictions on the test split, for figures; see
+            `predictions.collected`.
+        reduced: What scores need of all its predictions on the test split, for intervals.
+        score: From that, also of a part of the examples, to scores.
     """
 
     name: str
     validation: Scores
     test: Scores
     predictions: Predictions
+    reduced: Predictions
     score: Callable[[Predictions], Scores]
 
 
 def scored(
     name: str,
     scores: Callable[[Predictions], Scores],
-    predict: Callable[[str], Predictions],
+    predict: Callable[[str], Predictions | Iterable[Predictions]],
+    reduce: Callable[[Predictions], Predictions] = lambda predictions: predictions,
 ) -> Baseline:
-    """Returns a baseline with the scores of what `predict` returns for validation and for test."""
-    validation, test = predict("validation"), predict("test")
-    return Baseline(name, scores(validation), scores(test), test, scores)
+    """Returns a baseline with its scores on validation and on test.
+
+    Args:
+        name: Its name in tables and figures.
+        scores: From what `reduce` leaves of predictions to scores.
+        predict: From the name of a split to predictions of it, whole or in batches.
+        reduce: The task's `reduce`, where it has one.
+    """
+    (validation, _), (test, sample) = (
+        collected([found] if isinstance(found := predict(split), Predictions) else found, reduce)
+        for split in ("validation", "test")
+    )
+    return Baseline(name, scores(validation), scores(test), sample, test, scores)
 
 
 def strongest(baselines: Sequence[Baseline], metric: str, greater_is_better: bool) -> Baseline:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ import tensorflow as tf
 from pipelines.baselines import Baseline
 from pipelines.datasets.dataset import Dataset
 from pipelines.intervals import difference, interval
-from pipelines.predictions import Predictions, Scores
+from pipelines.predictions import Predictions, Scores, collected, joined
 from pipelines.progress import stage
 from pipelines.task import Task
 
@@ -23,6 +24,8 @@ _RESAMPLES = 200
 _MIN_RESAMPLES = 20
 # Beyond N resampled numbers, scoring would take longer than training.
 _MAX_NUMBERS = 200_000_000
+# Of as many resamples as these fit, it is counted at once how often each example is drawn.
+_MAX_COUNTS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Evaluation:
     Attributes:
         scores: Each score as `validation_NAME` and `test_NAME`.
         intervals: 95 % intervals of test's scores by NAME.
-        test: The predictions on test.
+        test: A sample of the predictions on test, see `predictions.collected`.
+        reduced: What scores need of all predictions on test, as `Task.reduce` returns it.
         resampled: The task's metric on resamples of validation. They are the same ones for all
             models of a data set, so that two models can be compared; see `difference`.
         resampled_test: All scores on resamples of test, from which the intervals follow; the same
@@ -43,6 +47,7 @@ class Evaluation:
     scores: Scores
     intervals: dict[str, tuple[float, float]]
     test: Predictions
+    reduced: Predictions
     resampled: list[float]
     resampled_test: list[Scores] = field(default_factory=list)
     deviations: Scores = field(default_factory=dict)
@@ -50,22 +55,32 @@ class Evaluation:
 
 def evaluate(task: Task, model: keras.Model, data: Dataset) -> Evaluation:
     """Scores a model on validation, and on test, which nothing else uses."""
-
-    def scores(sample: Predictions) -> Scores:
-        return task.scores(sample, data)
-
+    reduce, scores = _scoring(task, data)
     values: Scores = {}
     graph = _graph(task, model, data)
     with stage("evaluate", 2) as bar:
         for split in ("validation", "test"):
-            predictions = _predictions(graph, task, data, split)
-            own = scores(predictions)
+            reduced, sample = collected(_batches(graph, task, data, split), reduce)
+            own = scores(reduced)
             values |= {f"{split}_{name}": value for name, value in own.items()}
             if split == "validation":
-                resampled = [each[task.metric] for each in _resamples(scores, predictions)]
+                resampled = [each[task.metric] for each in _resamples(scores, reduced)]
             bar.advance(f"{split} {task.metric} {own[task.metric]:.4f}")
-        resampled_test = _resamples(scores, predictions)
-    return Evaluation(values, intervals_of(resampled_test), predictions, resampled, resampled_test)
+        resampled_test = _resamples(scores, reduced)
+    return Evaluation(
+        values, intervals_of(resampled_test), sample, reduced, resampled, resampled_test
+    )
+
+
+def score(task: Task, model: keras.Model, data: Dataset, split: str) -> Scores:
+    """Scores a model on `split`."""
+    reduce, scores = _scoring(task, data)
+    return scores(joined([reduce(batch) for batch in predicted(task, model, data, split)]))
+
+
+def scores_of(task: Task, predictions: Predictions, data: Dataset) -> Scores:
+    """Scores predictions of a whole split, or of some of its examples."""
+    return task.scores(task.reduce(predictions, data), data)
 
 
 def comparable(task: Task, data: Dataset, evaluated: Evaluation) -> dict[str, Any]:
@@ -81,7 +96,7 @@ def comparable(task: Task, data: Dataset, evaluated: Evaluation) -> dict[str, An
         "metric": task.metric,
         "greater_is_better": task.greater_is_better,
         "digest": data.digest,
-        "units": _units(evaluated.test),
+        "units": _units(evaluated.reduced),
         "scores": {name: [float(each[name]) for each in samples] for name in samples[0]},
     }
 
@@ -92,8 +107,7 @@ def margins(evaluated: Evaluation, baseline: Baseline) -> dict[str, tuple[float,
     Both are scored on the same resamples of the split (paired bootstrap).
     """
     own = evaluated.resampled_test
-    sample = _sampler(evaluated.test, np.random.default_rng(_SEED))
-    others = [baseline.score(baseline.predictions.take(sample())) for _ in own]
+    others = _resamples(baseline.score, baseline.reduced, count=len(own))
     found = {
         name: difference([each[name] for each in own], [each[name] for each in others])
         for name in baseline.test
@@ -103,7 +117,19 @@ def margins(evaluated: Evaluation, baseline: Baseline) -> dict[str, tuple[float,
 
 def predict(task: Task, model: keras.Model, data: Dataset, split: str) -> Predictions:
     """Returns a model's predictions for each example of `split`, in the split's order."""
-    return _predictions(_graph(task, model, data), task, data, split)
+    return joined(list(predicted(task, model, data, split)))
+
+
+def predicted(task: Task, model: keras.Model, data: Dataset, split: str) -> Iterator[Predictions]:
+    """Yields the same predictions batch by batch."""
+    return _batches(_graph(task, model, data), task, data, split)
+
+
+def _scoring(
+    task: Task, data: Dataset
+) -> tuple[Callable[[Predictions], Predictions], Callable[[Predictions], Scores]]:
+    """Returns a task's `reduce` and `scores` of a data set."""
+    return functools.partial(task.reduce, data=data), functools.partial(task.scores, data=data)
 
 
 def _graph(task: Task, model: keras.Model, data: Dataset) -> Any:
@@ -111,39 +137,29 @@ def _graph(task: Task, model: keras.Model, data: Dataset) -> Any:
     return tf.function(lambda inputs, target: task.predict_batch(model, inputs, target, data))
 
 
-def _predictions(graph: Any, task: Task, data: Dataset, split: str) -> Predictions:
+def _batches(graph: Any, task: Task, data: Dataset, split: str) -> Iterator[Predictions]:
     batches = data.split(split).padded_batch(task.config.recipe.batch_size)
     # By the specs, batches of all lengths, and splits, share one graph.
     predict_batch = graph.get_concrete_function(*batches.element_spec[:2])
-    examples: dict[str, list[np.ndarray]] = {}
-    predicted: dict[str, list[np.ndarray]] = {}
+    raw, done = data.raw(split), 0
     for inputs, target, *weight in batches:
         targets = target if isinstance(target, dict) else {"target": target}
         if weight:
             targets = {**targets, "weight": weight[0]}
-        for columns, batch in ((examples, targets), (predicted, predict_batch(inputs, target))):
-            for name, value in batch.items():
-                columns.setdefault(name, []).append(value.numpy())
-    return Predictions(
-        {name: joined(batches) for name, batches in examples.items()} | data.raw(split),
-        {name: joined(batches) for name, batches in predicted.items()},
-    )
-
-
-def joined(batches: Sequence[np.ndarray]) -> np.ndarray:
-    """Joins batches along the first axis; the others are padded with zeros to the longest."""
-    longest = np.max([batch.shape[1:] for batch in batches], axis=0).astype(int)
-    padded = [
-        np.pad(batch, [(0, 0), *((0, gap) for gap in longest - batch.shape[1:])])
-        for batch in batches
-    ]
-    return np.concatenate(padded)
+        examples = {name: value.numpy() for name, value in targets.items()}
+        stop = done + len(next(iter(examples.values())))
+        examples |= {name: column[done:stop] for name, column in raw.items()}
+        done = stop
+        found = predict_batch(inputs, target)
+        yield Predictions(examples, {name: value.numpy() for name, value in found.items()})
 
 
 def intervals(
     scores: Callable[[Predictions], Scores], predictions: Predictions, *, seed: int = _SEED
 ) -> dict[str, tuple[float, float]]:
     """Returns the 95 % interval of each score under resampling of examples, or of their blocks.
+
+    `predictions` are what scores need, as `Task.reduce` returns it, of each example.
 
     The percentile bootstrap (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993) shows
     how much the scores depend on the examples that the split happens to hold, not on the seed of
@@ -160,13 +176,42 @@ def intervals_of(resampled: Sequence[Scores]) -> dict[str, tuple[float, float]]:
 
 
 def _resamples(
-    scores: Callable[[Predictions], Scores], predictions: Predictions, *, seed: int = _SEED
+    scores: Callable[[Predictions], Scores],
+    predictions: Predictions,
+    *,
+    count: int = 0,
+    seed: int = _SEED,
 ) -> list[Scores]:
-    """Returns the scores of each resample; a seed chooses the same examples in any predictions."""
+    """Returns the scores of each resample; a seed chooses the same examples in any predictions.
+
+    Statistics are summed by a matrix product with how often each example is drawn. Other columns
+    are drawn example by example, so that the more numbers are in them, the fewer resamples there
+    are; `count` chooses their number.
+    """
     numbers = sum(column.size for column in predictions.predicted.values())
-    count = max(_MIN_RESAMPLES, min(_RESAMPLES, _MAX_NUMBERS // max(numbers, 1)))
+    count = count or max(_MIN_RESAMPLES, min(_RESAMPLES, _MAX_NUMBERS // max(numbers, 1)))
     sample = _sampler(predictions, np.random.default_rng(seed))
-    return [scores(predictions.take(sample())) for _ in range(count)]
+    size, drawn = len(predictions), replace(predictions, statistics={})
+    at_once = max(1, _MAX_COUNTS // size)
+    found: list[Scores] = []
+    while len(found) < count:
+        draws = [sample() for _ in range(min(at_once, count - len(found)))]
+        sums = _sums(predictions.statistics, draws, size)
+        found += [
+            scores(replace(drawn.take(draw), statistics={name: x[i, None] for name, x in sums}))
+            for i, draw in enumerate(draws)
+        ]
+    return found
+
+
+def _sums(
+    statistics: Mapping[str, np.ndarray], draws: Sequence[np.ndarray], size: int
+) -> list[tuple[str, np.ndarray]]:
+    """Returns by name the sums [draws, ...] of statistics [size, ...] over what each draw takes."""
+    if not statistics:
+        return []
+    counts = np.stack([np.bincount(draw, minlength=size) for draw in draws]).astype(np.float64)
+    return [(name, np.tensordot(counts, column, axes=1)) for name, column in statistics.items()]
 
 
 def _sampler(predictions: Predictions, random: np.random.Generator) -> Callable[[], np.ndarray]:

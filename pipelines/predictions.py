@@ -1,41 +1,82 @@
-"""Predictions of a split, and their scores."""
+"""Predictions of a split, what scores need of them, and a sample of them to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 Scores = dict[str, float]
 
-_MAX_BYTES = 64 << 20
+_MAX_WRITTEN_BYTES = 64 << 20
+_MAX_SAMPLE_BYTES = 128 << 20
+# Roughly, of a text or a tuple.
+_OBJECT_BYTES = 128
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """The examples of a split, in its order, with what a model or a baseline predicts for them.
+    """Examples of a split, in its order, with what a model or a baseline predicts for them.
 
     Attributes:
         examples: Arrays [examples, ...] by name: "target", or the targets' own names; "weight"
             where some positions are padding; and the raw columns of the data set. A raw column
             "block", int [examples], numbers the examples that belong together.
         predicted: Arrays [examples, ...] by name, as in a served model's response.
+        statistics: Arrays of numbers [examples, ...] by name, of which scores need the sum over
+            examples alone. Rows of these may stand for several examples, so that `len` counts the
+            rows of the other arrays, where there are some.
     """
 
     examples: Mapping[str, np.ndarray]
     predicted: Mapping[str, np.ndarray]
+    statistics: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(next(iter(self.examples.values())))
+        columns = (*self.examples.values(), *self.predicted.values(), *self.statistics.values())
+        return len(columns[0])
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Numbers of the examples in their split, int [examples]; in a sample some are left out."""
+        return self.examples.get("row", np.arange(len(self)))
 
     def take(self, indices: np.ndarray) -> Predictions:
         """Returns the predictions at `indices`, int [n], which may repeat."""
+        groups = (self.examples, self.predicted, self.statistics)
         return Predictions(
-            {name: column[indices] for name, column in self.examples.items()},
-            {name: column[indices] for name, column in self.predicted.items()},
+            *({name: column[indices] for name, column in group.items()} for group in groups)
         )
+
+    def reduced(
+        self,
+        statistics: Mapping[str, np.ndarray],
+        predicted: Mapping[str, np.ndarray] | None = None,
+    ) -> Predictions:
+        """Returns the same examples with nothing but their statistics, and the blocks they form.
+
+        Args:
+            statistics: Arrays of numbers [examples, ...] by name, see the class; one more,
+                "examples", is 1 for each example.
+            predicted: Arrays [examples, ...] by name which scores need of each example, if any.
+        """
+        counted = {"examples": np.ones(len(self)), **statistics}
+        blocks = {name: column for name, column in self.examples.items() if name == "block"}
+        return Predictions(
+            blocks,
+            predicted or {},
+            {name: np.asarray(column, np.float64) for name, column in counted.items()},
+        )
+
+    def total(self, name: str) -> np.ndarray:
+        """Returns the sum over examples of a statistic, float64 [...]."""
+        return self.statistics[name].sum(0)
+
+    def mean(self, name: str) -> float:
+        """Returns the mean over examples of a statistic that is one number for each."""
+        return float(self.total(name) / self.total("examples"))
 
     def write(self, folder: Path) -> None:
         """Writes the numbers of examples and predictions as `folder`/test.npz, where they fit.
@@ -54,8 +95,82 @@ class Predictions:
         kept: dict[str, np.ndarray] = {}
         for name, column in sorted(columns.items(), key=lambda each: each[1].nbytes):
             size = sum(each.nbytes for each in kept.values()) + column.nbytes
-            if column.dtype.kind in "biuf" and size <= _MAX_BYTES:
+            if column.dtype.kind in "biuf" and size <= _MAX_WRITTEN_BYTES:
                 kept[name] = column
         np.savez_compressed(folder / "test.npz", **kept)  # type: ignore[arg-type]
         if left_out := sorted(columns.keys() - kept.keys()):
             (folder / "left_out.txt").write_text("".join(f"{name}\n" for name in left_out))
+
+
+def collected(
+    batches: Iterable[Predictions],
+    reduce: Callable[[Predictions], Predictions],
+    most: int = _MAX_SAMPLE_BYTES,
+) -> tuple[Predictions, Predictions]:
+    """Reduces predictions batch by batch, so that those of a whole split are never in memory.
+
+    Args:
+        batches: Predictions of a split, in its order.
+        reduce: From a batch to what scores need of it, as `Task.reduce`.
+        most: Bytes that a sample may have, roughly.
+
+    Returns:
+        What `reduce` leaves of all examples; and a sample of the predictions as they are, for
+        figures: all of them if they fit, else every second, fourth … example of the split. It has
+        the numbers of its examples, from 0 on, as the column "row" of `examples`.
+    """
+    reduced: list[Predictions] = []
+    sample: list[Predictions] = []
+    done, step, size = 0, 1, 0
+    for batch in batches:
+        reduced.append(reduce(batch))
+        row = np.arange(done, done + len(batch))
+        done += len(batch)
+        own = _every(step, Predictions({**batch.examples, "row": row}, batch.predicted))
+        if len(own):
+            sample.append(own)
+            size += _bytes(own)
+        while size > most and step < done:
+            step *= 2
+            sample = [found for each in sample if len(found := _every(step, each))]
+            size = sum(map(_bytes, sample))
+    return joined(reduced), joined(sample)
+
+
+def _every(step: int, sample: Predictions) -> Predictions:
+    return sample.take(np.flatnonzero(sample.rows % step == 0)) if step > 1 else sample
+
+
+def _bytes(predictions: Predictions) -> int:
+    columns = (*predictions.examples.values(), *predictions.predicted.values())
+    return sum(x.size * _OBJECT_BYTES if x.dtype == object else x.nbytes for x in columns)
+
+
+def in_common(*samples: Predictions) -> list[Predictions]:
+    """Returns of each sample the examples that all of them have."""
+    finest = min(map(len, samples))
+    rows = next(sample.rows for sample in samples if len(sample) == finest)
+    return [sample.take(np.flatnonzero(np.isin(sample.rows, rows))) for sample in samples]
+
+
+def joined(batches: Sequence[Predictions]) -> Predictions:
+    """Returns batches as one, their columns joined by `joined_columns`."""
+    groups = [(batch.examples, batch.predicted, batch.statistics) for batch in batches]
+    return Predictions(
+        *(
+            {name: joined_columns([group[name] for group in same]) for name in same[0]}
+            for same in zip(*groups, strict=True)
+        )
+    )
+
+
+def joined_columns(batches: Sequence[np.ndarray]) -> np.ndarray:
+    """Joins batches along the first axis; the others are padded with zeros to the longest."""
+    longest = np.max([batch.shape[1:] for batch in batches], axis=0).astype(int)
+    padded = [
+        np.pad(batch, [(0, 0), *((0, gap) for gap in longest - batch.shape[1:])])
+        if batch.ndim > 1
+        else batch
+        for batch in batches
+    ]
+    return np.concatenate(padded)

@@ -17,7 +17,7 @@ from pipelines.config import Config, check_name
 from pipelines.datasets import checks
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.export import saved_model, validation
-from pipelines.predictions import Predictions, Scores
+from pipelines.predictions import Scores
 from pipelines.progress import show_table, stage
 from pipelines.task import Network, Task
 from pipelines.training import range_test, strategies, trainer
@@ -90,7 +90,7 @@ def run(pipeline: str, config: Config) -> Result:
         )
         tracked.margins(margins)
         tracked.comparable(evaluation.comparable(task, data, evaluated))
-        _keep(task, network, data, evaluated.test, baselines, tracked)
+        _keep(task, network, data, evaluated, baselines, tracked)
         tracked.sent()  # What follows needs the store itself.
         description = f"Data set `{data.name}`:\n\n{found.markdown()}"
         version = _export_and_register(
@@ -148,7 +148,7 @@ def _keep(
     task: Task,
     network: Network,
     data: Dataset,
-    test: Predictions,
+    evaluated: evaluation.Evaluation,
     baselines: list[Baseline],
     tracked: tracking.TrackedRun,
 ) -> None:
@@ -158,11 +158,11 @@ def _keep(
     tracked.timings(milliseconds)
     with stage("figures" if figures else "network"), tempfile.TemporaryDirectory() as scratch:
         if figures:
-            for name, figure in _figures(task, network, data, test, baselines, milliseconds):
+            for name, figure in _figures(task, network, data, evaluated, baselines, milliseconds):
                 tracked.figure(name, figure)
         own = {
             "network": lambda folder: write_network(network.model, folder),
-            "predictions": test.write,
+            "predictions": evaluated.test.write,
         }
         for name, write in {**own, **task.artifacts(network, data)}.items():
             write(Path(scratch, name))
@@ -245,7 +245,8 @@ def _baselines(task: Task, data: Dataset, parent: tracking.TrackedRun) -> list[B
         baseline = scored(
             distiller.WITHOUT_TEACHER,
             lambda predictions: alone.scores(predictions, data),
-            lambda split: evaluation.predict(alone, network.model, data, split),
+            lambda split: evaluation.predicted(alone, network.model, data, split),
+            lambda predictions: alone.reduce(predictions, data),
         )
         tracked.scores(baseline)
     return [baseline, *baselines]
@@ -255,22 +256,21 @@ def _figures(
     task: Task,
     network: Network,
     data: Dataset,
-    test: Predictions,
+    evaluated: evaluation.Evaluation,
     baselines: list[Baseline],
     milliseconds: Scores,
 ) -> Iterator[tuple[str, Figure]]:
     """Yields the task's figures; before them, a student compared with its teacher."""
     if teacher := task.teacher:
-        known = evaluation.predict(teacher.task, teacher.model, data, "test")
         yield (
             "teacher_and_student",
             distiller.comparison(
                 task,
-                teacher_scores=task.scores(known, data),
-                student_scores=task.scores(test, data),
+                teacher_scores=evaluation.score(teacher.task, teacher.model, data, "test"),
+                student_scores=task.scores(evaluated.reduced, data),
                 alone_scores=baselines[0].test,
                 student=network.model,
                 milliseconds=milliseconds,
             ),
         )
-    yield from task.figures(network, data, test, baselines)
+    yield from task.figures(network, data, evaluated.test, baselines)

@@ -152,6 +152,7 @@ def merged(evaluations: Sequence[Evaluation], chosen: Evaluation) -> Evaluation:
         scores={name: float(value.mean()) for name, value in values.items()},
         intervals=evaluation.intervals_of(resampled_test),
         test=chosen.test,
+        reduced=chosen.reduced,
         resampled=resampled,
         resampled_test=resampled_test,
         deviations={name: float(value.std(ddof=1)) for name, value in values.items()},

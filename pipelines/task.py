@@ -130,9 +130,21 @@ class Task(abc.ABC, Generic[ConfigT, DataT]):
         """
         return self.postprocess(model(self.preprocess(inputs), training=False), data)
 
+    def reduce(self, predictions: Predictions, data: DataT) -> Predictions:
+        """Returns what `scores` needs of predictions, of a batch or more; by default, all of them.
+
+        That is what an evaluation holds in memory of a whole split. Where scores are functions of
+        sums over examples, `predictions.reduced({name: numbers of each example})` leaves these
+        numbers alone, and intervals cost a matrix product.
+        """
+        return predictions
+
     @abc.abstractmethod
     def scores(self, predictions: Predictions, data: DataT) -> Scores:
-        """Returns the scores of predictions by name, `metric` among them."""
+        """Returns the scores by name, `metric` among them, of what `reduce` returned.
+
+        Of statistics it uses the sums alone, `predictions.total(name)`.
+        """
 
     @abc.abstractmethod
     def baselines(self, data: DataT) -> list[Baseline]:
@@ -147,7 +159,9 @@ class Task(abc.ABC, Generic[ConfigT, DataT]):
         Args:
             network: The trained network.
             data: The data set.
-            test: The network's predictions on the test split.
+            test: The network's predictions on the test split, as `predict_batch` returns them; of
+                a split that does not fit in 128 MiB, a sample, where `test.rows` are the numbers of
+                its examples.
             baselines: What `baselines` returned.
         """
 

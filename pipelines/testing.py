@@ -138,8 +138,8 @@ def scores_are_those_of_a_task_without_state(trained: Trained, folder: Path) -> 
     test = evaluation.predict(other, trained.network.model, trained.data, "test")
     for name, column in trained.test.predicted.items():
         np.testing.assert_array_equal(test.predicted[name], column)
-    scores = trained.task.scores(trained.test, trained.data)
-    np.testing.assert_equal(other.scores(test, trained.data), scores)
+    scores = evaluation.scores_of(trained.task, trained.test, trained.data)
+    np.testing.assert_equal(evaluation.scores_of(other, test, trained.data), scores)
     assert trained.task.metric in scores
     assert math.isfinite(scores[trained.task.metric])
 
@@ -152,7 +152,7 @@ def every_test_example_is_predicted(trained: Trained, folder: Path) -> None:
 
 def baselines_have_the_scores_of_the_network(trained: Trained, folder: Path) -> None:
     """There is a baseline, and each has finite values of scores that the network has too."""
-    names = trained.task.scores(trained.test, trained.data).keys()
+    names = evaluation.scores_of(trained.task, trained.test, trained.data).keys()
     assert trained.baselines, "the task has no baseline"
     for baseline in trained.baselines:
         for scores in (baseline.validation, baseline.test):

@@ -99,8 +99,7 @@ class Objective:
                 tracked.tags({STATE: "pruned"})
                 pruned = error
             else:
-                predictions = evaluation.predict(task, network.model, data, "validation")
-                scores = task.scores(predictions, data)
+                scores = evaluation.score(task, network.model, data, "validation")
                 tracked.evaluation({f"validation_{name}": each for name, each in scores.items()})
                 if not math.isfinite(scores[task.metric]):
                     raise TrainingError(f"the validation {task.metric} is {scores[task.metric]}")

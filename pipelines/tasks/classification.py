@@ -46,6 +46,8 @@ def probabilities(logits: tf.Tensor) -> dict[str, tf.Tensor]:
 def scores(predictions: Predictions) -> Scores:
     """Scores "probabilities" [examples, classes] against "target" [examples].
 
+    All of a split are kept for it: the area under a ROC curve is no function of sums.
+
     Returns:
         accuracy; macro_f1; auc, the mean over classes of the area under the ROC curve of each
         against all others (of classes that occur); log_loss; calibration_error.

@@ -35,7 +35,7 @@ class Built:
         return evaluation.predict(self.task, self.network.model, self.data, split)
 
     def scores(self, split: str) -> Scores:
-        return self.task.scores(self.predict(split), self.data)
+        return evaluation.score(self.task, self.network.model, self.data, split)
 
     @functools.cached_property
     def signatures(self) -> list[Signature]:

@@ -191,7 +191,8 @@ BIAS = np.array([0.125, -1], np.float32)
 
 def baseline(name: str, validation: Scores, test: Scores) -> Baseline:
     """A baseline with these scores, whose predictions nobody looks at."""
-    return Baseline(name, validation, test, Predictions({}, {}), lambda predictions: test)
+    nothing = Predictions({}, {})
+    return Baseline(name, validation, test, nothing, nothing, lambda predictions: test)
 
 
 def linear() -> keras.Model:

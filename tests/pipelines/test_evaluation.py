@@ -15,9 +15,9 @@ from hypothesis.extra import numpy as arrays
 
 from pipelines import evaluation
 from pipelines.baselines import scored
-from pipelines.evaluation import evaluate, intervals, joined, predict
+from pipelines.evaluation import evaluate, intervals, predict
 from pipelines.intervals import difference
-from pipelines.predictions import Predictions, Scores
+from pipelines.predictions import Predictions, Scores, joined_columns
 from pipelines.recipe import Recipe
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
@@ -160,7 +160,7 @@ COLUMNS = st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(1, 2)).fla
 
 @given(st.lists(COLUMNS, min_size=1, max_size=4))
 def test_joined_batches_hold_every_row_padded_with_zeros(batches):
-    whole = joined(batches)
+    whole = joined_columns(batches)
     assert whole.dtype == np.int32
     assert whole.shape[0] == sum(len(batch) for batch in batches)
     assert whole.shape[1:] == tuple(max(batch.shape[axis] for batch in batches) for axis in (1, 2))
@@ -172,8 +172,8 @@ def test_joined_batches_hold_every_row_padded_with_zeros(batches):
 
 
 def test_batches_of_single_values_are_concatenated():
-    np.testing.assert_array_equal(joined([np.array([1, 2]), np.array([3])]), [1, 2, 3])
-    names = joined([np.array([b"a", b"b"], object), np.array([b"c"], object)])
+    np.testing.assert_array_equal(joined_columns([np.array([1, 2]), np.array([3])]), [1, 2, 3])
+    names = joined_columns([np.array([b"a", b"b"], object), np.array([b"c"], object)])
     assert names.tolist() == [b"a", b"b", b"c"]
 
 

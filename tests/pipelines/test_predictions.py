@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
 
-from pipelines.predictions import Predictions
+import numpy as np
+import pytest
+
+from pipelines.predictions import Predictions, collected, in_common
 
 
 def test_taken_examples_keep_their_predictions_and_may_repeat():
@@ -30,9 +33,62 @@ def test_written_predictions_are_the_numbers_that_fit(tmp_path, monkeypatch):
         assert set(found) == {"examples.target", "predicted.logits", "predicted.maps"}
         np.testing.assert_array_equal(found["examples.target"], np.arange(4))
     assert (tmp_path / "all" / "left_out.txt").read_text() == "examples.text\n"
-    monkeypatch.setattr("pipelines.predictions._MAX_BYTES", 100)
+    monkeypatch.setattr("pipelines.predictions._MAX_WRITTEN_BYTES", 100)
     predictions.write(tmp_path / "few")
     with np.load(tmp_path / "few" / "test.npz") as found:
         assert set(found) == {"examples.target", "predicted.logits"}
     left_out = (tmp_path / "few" / "left_out.txt").read_text()
     assert left_out == "examples.text\npredicted.maps\n"
+
+
+def in_batches(size: int, batch: int = 4, texts: bool = False) -> Iterator[Predictions]:
+    """Predictions of 100 bytes for each example, or of one text."""
+    for start in range(0, size, batch):
+        row = np.arange(start, min(size, start + batch))
+        value = np.repeat(row[:, None], 100, 1).astype(np.uint8)
+        yield Predictions({}, {"text": row.astype(object)} if texts else {"value": value})
+
+
+def halved(predictions: Predictions) -> Predictions:
+    return predictions.reduced({"half": predictions.predicted["value"][:, 0] / 2})
+
+
+@pytest.mark.parametrize(
+    ("most", "step"), [(20 * 108, 1), (20 * 108 - 1, 2), (700, 4), (108, 32), (0, 32)]
+)
+def test_a_sample_is_evenly_spaced_and_fits(most, step):
+    reduced, sample = collected(in_batches(20), halved, most)
+    assert reduced.statistics["half"].tolist() == (np.arange(20) / 2).tolist()
+    assert reduced.mean("half") == 4.75
+    assert sample.rows.tolist() == list(range(0, 20, step))
+    np.testing.assert_array_equal(sample.predicted["value"][:, 99], sample.rows)
+    assert max(20 * 108 // step, 108) <= max(most, 108)
+
+
+def test_texts_take_room_too():
+    _, sample = collected(in_batches(20, texts=True), lambda batch: batch, 10 * (128 + 8))
+    assert sample.predicted["text"].tolist() == list(range(0, 20, 2))
+
+
+def test_samples_of_several_models_have_the_examples_in_common():
+    whole, half, quarter = (
+        collected(in_batches(20, batch), halved, 20 * 108 // step)[1]
+        for step, batch in ((1, 7), (2, 3), (4, 20))
+    )
+    for sample in in_common(whole, quarter, half):
+        assert sample.rows.tolist() == list(range(0, 20, 4))
+        assert sample.predicted["value"][:, 0].tolist() == list(range(0, 20, 4))
+
+
+def test_predictions_that_are_no_sample_are_numbered_through():
+    predictions = Predictions({"target": np.zeros(3)}, {})
+    assert predictions.rows.tolist() == [0, 1, 2]
+
+
+def test_reduced_predictions_keep_their_blocks_and_count_their_examples():
+    predictions = Predictions({"target": np.zeros(3), "block": np.array([4, 4, 5])}, {})
+    reduced = predictions.reduced({"right": np.array([True, False, True])})
+    assert reduced.examples.keys() == {"block"}
+    assert reduced.total("examples") == 3
+    assert reduced.mean("right") == pytest.approx(2 / 3)
+    assert reduced.statistics["right"].dtype == np.float64

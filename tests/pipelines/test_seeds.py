@@ -34,6 +34,7 @@ def evaluated(value: float, resampled: list[float] | None = None) -> Evaluation:
         {"validation_error": value, "test_error": value},
         {"error": (value, value)},
         Predictions({}, {}),
+        Predictions({}, {}),
         resampled,
         [{"error": each} for each in resampled],
     )

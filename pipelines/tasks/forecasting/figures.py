@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipelines.baselines import Baseline
-from pipelines.predictions import Predictions
+from pipelines.predictions import Predictions, in_common
 from pipelines.tasks.forecasting.data import SeriesData
 from pipelines.tasks.forecasting.metrics import LEVELS
 
@@ -32,11 +32,14 @@ def figures(
         baselines: What it is compared with.
         strongest: The one of them that is shown in the fans.
     """
-    quantiles = test.predicted["quantiles"]
+    names = [baseline.name for baseline in baselines]
+    test, *others = in_common(test, *(baseline.predictions for baseline in baselines))
+    compared = others[names.index(strongest.name)].predicted["forecast"]
+    quantiles, windows = test.predicted["quantiles"], test.rows
     split = f"the test split of {data.name}"
     panels = [
-        _fan(data, window, quantiles, strongest.predictions.predicted["forecast"])
-        for window in np.unique(np.linspace(0, len(quantiles) - 1, 6).astype(int))
+        _fan(data, windows[place], quantiles[place], compared[place])
+        for place in np.unique(np.linspace(0, len(windows) - 1, 6).astype(int))
     ]
     title = f"Forecasts from {len(panels)} origins in {split}"
     yield "fans", fans(panels, LEVELS, other=strongest.name, title=title)
@@ -44,18 +47,15 @@ def figures(
     origins = data.origins("test")
     firsts = np.cumsum([0, *map(len, origins)])
     several = len(data.series) > 1
-    lines = [
-        Line(
-            data.series[index].name if several else "",
-            data.series[index].times[origins[index]],
-            data.series[index].values[origins[index]],
-            quantiles[firsts[index] : firsts[index + 1], 0],
-        )
-        for index in np.unique(np.linspace(0, len(data.series) - 1, _MAX_LINES).astype(int))
-    ]
+    lines = []
+    for index in np.unique(np.linspace(0, len(data.series) - 1, _MAX_LINES).astype(int)):
+        own = (windows >= firsts[index]) & (windows < firsts[index + 1])
+        series, steps = data.series[index], origins[index][windows[own] - firsts[index]]
+        name = series.name if several else ""
+        lines.append(Line(name, series.times[steps], series.values[steps], quantiles[own, 0]))
     yield "one_step_ahead", forecast_lines(lines, LEVELS, title=title)
     predicted = {"network": test.predicted} | {
-        baseline.name: baseline.predictions.predicted for baseline in baselines
+        name: other.predicted for name, other in zip(names, others, strict=True)
     }
     target, scale = test.examples["target"], test.examples["scale"]
     errors = {
@@ -94,7 +94,7 @@ class Fan:
 
 
 def _fan(data: SeriesData, window: int, quantiles: np.ndarray, other: np.ndarray) -> Fan:
-    """Returns a window of the test split as a fan."""
+    """Returns a window of the test split as a fan, with the forecasts for its steps."""
     origins = data.origins("test")
     firsts = np.cumsum([0, *map(len, origins)])
     index = int(np.searchsorted(firsts, window, side="right")) - 1
@@ -106,8 +106,8 @@ def _fan(data: SeriesData, window: int, quantiles: np.ndarray, other: np.ndarray
         past=series.values[origin - past : origin],
         times=series.times[origin : origin + data.horizon],
         truth=series.values[origin : origin + data.horizon],
-        quantiles=quantiles[window],
-        other=other[window],
+        quantiles=quantiles,
+        other=other,
     )
 
 

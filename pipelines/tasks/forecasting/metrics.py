@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from keras import ops
-from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
 from pipelines.predictions import Predictions, Scores
 
@@ -29,8 +28,27 @@ def pinball(target: Any, quantiles: Any) -> Any:
     return ops.mean(ops.maximum(levels * error, (levels - 1) * error), axis=(1, 2))
 
 
+def reduce(predictions: Predictions) -> Predictions:
+    """Reduces forecasts to the means over the steps of each window whose means are the scores."""
+    target, forecast = predictions.examples["target"], predictions.predicted["forecast"]
+    quantiles, scale = predictions.predicted["quantiles"], predictions.examples["scale"]
+    error = np.abs(target - forecast)
+    size = np.abs(target) + np.abs(forecast)
+    inside = (target >= quantiles[..., 0]) & (target <= quantiles[..., -1])
+    levels, gap = np.array(LEVELS), target[..., None] - quantiles
+    return predictions.reduced(
+        {
+            "mase": (error / scale[:, None]).mean(1),
+            "mae": error.mean(1),
+            "smape": np.divide(2 * error, size, out=np.zeros_like(error), where=size > 0).mean(1),
+            "pinball": np.maximum(levels * gap, (levels - 1) * gap).mean((1, 2)),
+            "coverage": inside.mean(1),
+        }
+    )
+
+
 def scores(predictions: Predictions) -> Scores:
-    """Returns the scores of forecasts of all windows and steps together.
+    """Returns the scores of forecasts of all windows and steps together, which `reduce` returned.
 
     - mase: mean absolute error over that of the one-season-ahead naive forecast within train
       (Hyndman & Koehler, "Another look at measures of forecast accuracy", 2006). With a
@@ -40,19 +58,5 @@ def scores(predictions: Predictions) -> Scores:
     - pinball: mean over the levels, in the series' unit.
     - coverage: fraction of the truth between the outermost quantiles; 0.90 would be exact.
     """
-    target, forecast = predictions.examples["target"], predictions.predicted["forecast"]
-    quantiles, scale = predictions.predicted["quantiles"], predictions.examples["scale"]
-    error = np.abs(target - forecast)
-    size = np.abs(target) + np.abs(forecast)
-    inside = (target >= quantiles[..., 0]) & (target <= quantiles[..., -1])
-    losses = [
-        mean_pinball_loss(target, quantiles[..., index], alpha=level)
-        for index, level in enumerate(LEVELS)
-    ]
-    return {
-        "mase": float((error / scale[:, None]).mean()),
-        "mae": float(mean_absolute_error(target, forecast)),
-        "smape": float(np.divide(2 * error, size, out=np.zeros_like(error), where=size > 0).mean()),
-        "pinball": float(np.mean(losses)),
-        "coverage": float(inside.mean()),
-    }
+    names = ("mase", "mae", "smape", "pinball", "coverage")
+    return {name: predictions.mean(name) for name in names}

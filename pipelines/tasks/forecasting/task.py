@@ -74,7 +74,7 @@ from pipelines.tasks.forecasting.baselines import forecasters
 from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.forecasting.data import SeriesData, load
 from pipelines.tasks.forecasting.figures import figures
-from pipelines.tasks.forecasting.metrics import LEVELS, pinball, scores
+from pipelines.tasks.forecasting.metrics import LEVELS, pinball, reduce, scores
 from pipelines.tasks.forecasting.network import forecast_network, predictions
 from pipelines.tasks.forecasting.scaling import restored
 from pipelines.tasks.forecasting.signatures import last_window, signature
@@ -153,11 +153,16 @@ class Forecasting(Task[ForecastingConfig, SeriesData]):
         outputs = tf.cast(model(self.preprocess(inputs), training=False), tf.float64)
         return self.postprocess(restored(outputs, inputs["level"], inputs["deviation"]), data)
 
+    def reduce(self, predictions: Predictions, data: SeriesData) -> Predictions:
+        return reduce(predictions)
+
     def scores(self, predictions: Predictions, data: SeriesData) -> Scores:
         return scores(predictions)
 
     def baselines(self, data: SeriesData) -> list[Baseline]:
-        return [scored(name, scores, predict) for name, predict in forecasters(data).items()]
+        return [
+            scored(name, scores, predict, reduce) for name, predict in forecasters(data).items()
+        ]
 
     def figures(
         self,

@@ -18,7 +18,7 @@ from pipelines.datasets.dataset import SPLITS
 from pipelines.predictions import Predictions
 from pipelines.tasks.image_captioning.cider import words
 from pipelines.tasks.image_captioning.data import CaptionedImages
-from pipelines.tasks.image_captioning.metrics import scores
+from pipelines.tasks.image_captioning.metrics import reduce, scores
 
 # With more images, baselines would take longer than the network.
 _MAX_IMAGES = 10_000
@@ -57,8 +57,9 @@ def baselines(data: CaptionedImages) -> list[Baseline]:
     return [
         scored(
             name,
-            functools.partial(scores, frequencies=data.frequencies),
+            scores,
             functools.partial(predict, captioner),
+            functools.partial(reduce, frequencies=data.frequencies),
         )
         for name, captioner in captioners.items()
     ]

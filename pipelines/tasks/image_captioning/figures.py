@@ -57,9 +57,9 @@ def captions(
 
     Args:
         data: Has the images.
-        test: The network's captions of all test images.
-        rows: Numbers of the test images to plot.
-        quality: CIDEr of each test image's caption.
+        test: The network's captions of test images.
+        rows: Which of them to plot.
+        quality: CIDEr of each caption.
         title: Title of the figure.
     """
     lines = []
@@ -70,7 +70,7 @@ def captions(
         true = own[int(np.argmax(near))]
         lines.append((f"{quality[row]:.1f}: {caption}", f"true: {true}"))
     texts = ["\n".join(textwrap.fill(line, _CHARACTERS) for line in pair) for pair in lines]
-    return _pictures(images_at(data.alone("test"), rows), texts, title=title)
+    return _pictures(images_at(data.alone("test"), test.rows[rows]), texts, title=title)
 
 
 def augmented(images: np.ndarray, texts: Sequence[str]) -> Figure:
@@ -89,10 +89,10 @@ def attention(
     Args:
         model: The captioner.
         data: Has the images and the tokens.
-        test: The network's captions of all test images.
-        rows: Numbers of the test images to plot, a row of the figure each.
+        test: The network's captions of test images.
+        rows: Which of them to plot, a row of the figure each.
     """
-    images = np.stack(images_at(data.alone("test"), rows))
+    images = np.stack(images_at(data.alone("test"), test.rows[rows]))
     texts = [test.predicted["caption"][row].decode() for row in rows]
     ids = data.tokenizer(texts).to_tensor(PAD).numpy()
     weights = places(model, images, np.pad(ids[:, :-1], [(0, 0), (1, 0)], constant_values=START))

@@ -58,7 +58,7 @@ from pipelines.tasks.image_captioning.decoding import (
     captioner,
     captions,
 )
-from pipelines.tasks.image_captioning.metrics import scores
+from pipelines.tasks.image_captioning.metrics import reduce, scores
 from pipelines.tasks.image_captioning.signatures import image_captioner, signatures
 from pipelines.text.beam_search import Beam
 from pipelines.text.beams import detokenize, log_likelihood
@@ -155,8 +155,11 @@ class ImageCaptioning(Task[CaptioningConfig, CaptionedImages]):
             "target_tokens": tf.reduce_sum(true["target_padding_mask"], 1),
         }
 
+    def reduce(self, predictions: Predictions, data: CaptionedImages) -> Predictions:
+        return reduce(predictions, data.frequencies)
+
     def scores(self, predictions: Predictions, data: CaptionedImages) -> Scores:
-        return scores(predictions, data.frequencies)
+        return scores(predictions)
 
     def baselines(self, data: CaptionedImages) -> list[Baseline]:
         return baselines(data)

@@ -127,7 +127,7 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
         yield (
             "worst_mistakes",
             figures.image_grid(
-                images_at(data.test, worst),
+                images_at(data.test, test.rows[worst]),
                 [
                     f"{names[row.argmax()]} {row.max():.2f}\ntrue {names[label]} {row[label]:.2f}"
                     for row, label in zip(probabilities[worst], truth[worst], strict=True)

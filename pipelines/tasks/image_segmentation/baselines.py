@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -18,15 +18,20 @@ from pipelines.tasks.image_segmentation.data import IGNORE_ID
 _PATCH = 5
 _MAX_IMAGES = 10_000
 _MAX_PIXELS = 50_000
+_BATCH = 32
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
-def predictions(examples: tf.data.Dataset, predict: Predict) -> Predictions:
-    """Returns the masks that `predict`, from an image to a mask, predicts for examples."""
-    pairs = [(mask, predict(image)) for image, mask in examples.as_numpy_iterator()]
-    truth, predicted = zip(*pairs, strict=True)
-    return Predictions({"target": np.stack(truth)}, {"mask": np.stack(predicted)})
+def predictions(examples: tf.data.Dataset, predict: Predict) -> Iterator[Predictions]:
+    """Yields the masks that `predict`, from an image to a mask, predicts for batches of examples.
+
+    Args:
+        examples: (uint8 [height, width, channels], uint8 [height, width]) examples.
+        predict: See `majority_class`.
+    """
+    for images, truth in examples.batch(_BATCH).as_numpy_iterator():
+        yield Predictions({"target": truth}, {"mask": np.stack([predict(x) for x in images])})
 
 
 def majority_class(train: tf.data.Dataset) -> Predict:

@@ -12,7 +12,13 @@ from pipelines import figures as plots
 from pipelines.image.examples import images_at
 from pipelines.predictions import Predictions
 from pipelines.tasks.image_segmentation.data import IGNORE_ID
-from pipelines.tasks.image_segmentation.metrics import confusion, iou, mean, total_confusion
+from pipelines.tasks.image_segmentation.metrics import (
+    by_class,
+    confusion,
+    iou,
+    mean,
+    total_confusion,
+)
 from pipelines.tasks.image_segmentation.overlay import overlay, palette
 
 _IMAGES = 8
@@ -34,17 +40,19 @@ def figures(
     accuracy = np.trace(counts) / max(counts.sum(), 1)
     title = f"Pixel accuracy {accuracy:.1%} on test"
     yield "confusion_matrix", plots.normalized_confusion_matrix(counts, class_names, title=title)
-    by_class = dict(zip(class_names, iou(counts), strict=True))
-    yield "iou_by_class", plots.bars(by_class, x_label="IoU on test", title="IoU by class")
+    of_classes = dict(zip(class_names, iou(by_class(counts)), strict=True))
+    yield "iou_by_class", plots.bars(of_classes, x_label="IoU on test", title="IoU by class")
 
-    by_image = [mean(iou(confusion(*pair, classes))) for pair in zip(truth, mask, strict=True)]
+    by_image = [
+        mean(iou(by_class(confusion(*pair, classes)))) for pair in zip(truth, mask, strict=True)
+    ]
     spaced = np.unique(np.linspace(0, len(test) - 1, _IMAGES).astype(int))
     for name, title, indices in (
         ("masks", "Test images", spaced),
         ("worst_masks", "Worst test images", np.argsort(by_image)[:_IMAGES]),
     ):
         captions = [f"mean IoU {by_image[index]:.3f}" for index in indices]
-        images = np.stack(images_at(examples, indices))
+        images = np.stack(images_at(examples, test.rows[indices]))
         figure = _masks(images, truth[indices], mask[indices], class_names, captions, title)
         yield name, figure
 

@@ -1,4 +1,4 @@
-"""Scores of semantic segmentation, from confusion matrices of pixels."""
+"""Scores of semantic segmentation, from counts of pixels by class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipelines.predictions import Scores
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.image_segmentation.data import IGNORE_ID
 
 # With more classes than these, the scores of single classes are left out.
@@ -41,28 +41,49 @@ def total_confusion(
     return counts
 
 
-def iou(counts: np.ndarray) -> np.ndarray:
-    """Returns each class's intersection over union; NaN if it is neither true nor predicted."""
-    return _ratio(np.diag(counts), counts.sum(0) + counts.sum(1) - np.diag(counts))
+def by_class(counts: np.ndarray) -> np.ndarray:
+    """Returns what scores need of a `confusion`, int64 [3, classes].
+
+    That is by class the pixels that are rightly predicted, truly, and at all of it.
+    """
+    return np.stack([np.diag(counts), counts.sum(1), counts.sum(0)])
 
 
-def scores(counts: np.ndarray, class_names: Sequence[str]) -> Scores:
-    """Scores a confusion matrix of pixels.
+def reduce(predictions: Predictions, classes: int) -> Predictions:
+    """Reduces "mask" and "target", uint8 [examples, height, width], to counts "pixels"."""
+    pairs = zip(predictions.examples["target"], predictions.predicted["mask"], strict=True)
+    pixels = np.stack([by_class(confusion(*pair, classes)) for pair in pairs])
+    return predictions.reduced({"pixels": pixels})
+
+
+def iou(pixels: np.ndarray) -> np.ndarray:
+    """Returns each class's intersection over union; NaN if it is neither true nor predicted.
 
     Args:
-        counts: int [classes, classes], as `confusion` returns it.
+        pixels: [3, classes], as `by_class` returns them.
+    """
+    right, true, predicted = pixels
+    return _ratio(right, true + predicted - right)
+
+
+def scores(pixels: np.ndarray, class_names: Sequence[str]) -> Scores:
+    """Scores the pixels of all images together.
+
+    Args:
+        pixels: [3, classes], as `by_class` returns them.
         class_names: In the order of the classes.
 
     Returns:
         mean_iou and dice, the means over the classes that are true or predicted for some pixel;
         pixel_accuracy; and iou_NAME of each class where there are at most 20.
     """
-    each = iou(counts)
-    dice = _ratio(2 * np.diag(counts), counts.sum(0) + counts.sum(1))
+    each = iou(pixels)
+    right, true, predicted = pixels
+    dice = _ratio(2 * right, true + predicted)
     values = {
         "mean_iou": mean(each),
         "dice": mean(dice),
-        "pixel_accuracy": float(_ratio(np.trace(counts), counts.sum())),
+        "pixel_accuracy": float(_ratio(right.sum(), true.sum())),
     }
     if len(class_names) <= _MAX_NAMED:
         # Characters that MLflow does not allow in a metric's name become "_".

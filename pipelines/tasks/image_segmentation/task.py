@@ -100,10 +100,11 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
     def postprocess(self, outputs: tf.Tensor, data: SegmentedImages) -> dict[str, tf.Tensor]:
         return {"mask": signatures.most_probable(outputs)}
 
+    def reduce(self, predictions: Predictions, data: SegmentedImages) -> Predictions:
+        return metrics.reduce(predictions, len(data.class_names))
+
     def scores(self, predictions: Predictions, data: SegmentedImages) -> Scores:
-        truth, mask = predictions.examples["target"], predictions.predicted["mask"]
-        counts = metrics.total_confusion(truth, mask, len(data.class_names))
-        return metrics.scores(counts, data.class_names)
+        return metrics.scores(predictions.total("pixels"), data.class_names)
 
     def baselines(self, data: SegmentedImages) -> list[Baseline]:
         classifiers = {
@@ -115,8 +116,9 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
         return [
             scored(
                 name,
-                lambda predictions: self.scores(predictions, data),
+                partial(self.scores, data=data),
                 partial(_predict, data, classifier),
+                partial(self.reduce, data=data),
             )
             for name, classifier in classifiers.items()
         ]
@@ -148,5 +150,7 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
         return record(self.config, network, data)
 
 
-def _predict(data: SegmentedImages, classifier: baselines.Predict, split: str) -> Predictions:
+def _predict(
+    data: SegmentedImages, classifier: baselines.Predict, split: str
+) -> Iterator[Predictions]:
     return baselines.predictions(data.split(split), classifier)

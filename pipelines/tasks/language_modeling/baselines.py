@@ -7,7 +7,7 @@ import numpy as np
 from pipelines.baselines import Baseline, scored
 from pipelines.predictions import Predictions
 from pipelines.tasks.language_modeling.data import RunningText
-from pipelines.tasks.language_modeling.metrics import scores
+from pipelines.tasks.language_modeling.metrics import reduce, scores
 from pipelines.tasks.language_modeling.ngrams import KneserNey
 
 # Beyond these, counting n-grams would take longer than training.
@@ -58,4 +58,4 @@ def _scored(name: str, model: KneserNey, data: RunningText) -> Baseline:
             {"log_probabilities": windows.cut(log_probs)[:, 1:]},
         )
 
-    return scored(name, scores, predict)
+    return scored(name, scores, predict, reduce)

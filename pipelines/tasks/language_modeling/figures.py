@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from pipelines.predictions import Predictions
+from pipelines.predictions import Predictions, in_common
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.text import figures as text_figures
 
@@ -40,17 +40,19 @@ def figures(
         ngram: Those of the n-gram model.
     """
     # Windows end with padding where the split does.
+    test, ngram = in_common(test, ngram)
     windows, tokens = data.windows["test"], data.streams["test"].tokens
-    real = windows.cut(np.ones(len(tokens), bool))[:, 1:]
+    real = windows.cut(np.ones(len(tokens), bool))[test.rows, 1:]
     yield "perplexity_by_position", by_position(test.predicted["log_probabilities"], real)
     counted = test.examples["weight"] > 0
     log_probs, others = (one.predicted["log_probabilities"][counted] for one in (test, ngram))
+    read = windows.cut(tokens)[test.rows, 1:][counted]
     yield "mixture", mixture(log_probs, others)
     count = min(_MAX_TEXT, len(log_probs))
     yield (
         "surprisal",
         surprisal(
-            data.tokenizer.token_texts(tokens[1 : count + 1]),
+            data.tokenizer.token_texts(read[:count]),
             -log_probs[:count] / np.log(2),
             title="The beginning of the test split: per-token surprisal",
         ),

@@ -59,7 +59,7 @@ from pipelines.tasks.language_modeling.baselines import baselines
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.language_modeling.data import RunningText, load
 from pipelines.tasks.language_modeling.figures import figures
-from pipelines.tasks.language_modeling.metrics import scores
+from pipelines.tasks.language_modeling.metrics import reduce, scores
 from pipelines.tasks.language_modeling.signatures import as_text, prompts_of, signatures
 from pipelines.text import generation
 from pipelines.text.byte_pairs import BytePairTokenizer
@@ -117,6 +117,9 @@ class LanguageModeling(Task[LanguageModelingConfig, RunningText]):
     ) -> dict[str, tf.Tensor]:
         """Returns the log-probabilities of the targets; whole distributions would be too large."""
         return {"log_probabilities": generation.log_probabilities(model, inputs["token_ids"])}
+
+    def reduce(self, predictions: Predictions, data: RunningText) -> Predictions:
+        return reduce(predictions)
 
     def scores(self, predictions: Predictions, data: RunningText) -> Scores:
         return scores(predictions)

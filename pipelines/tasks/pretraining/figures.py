@@ -75,7 +75,8 @@ def worst_masked_tokens(data: Segments, test: Predictions) -> Figure:
     order = np.argsort(-predicted["score"][row, slot], kind="stable")[:_MAX_MISTAKES]
     shown, captions = [], []
     for at in zip(row[order], slot[order], strict=True):
-        position, tokens = inputs["mask_positions"][at], test.examples["original"][at[0]]
+        position = inputs["mask_positions"][test.rows[at[0]], at[1]]
+        tokens = test.examples["original"][at[0]]
         stop = min(len(tokens) - 1, position + _CONTEXT + 1)
         context = range(max(1, position - _CONTEXT), stop)
         shown.append(detokenize(data.vocabulary, tokens, context, {position: "____"}))

@@ -38,7 +38,7 @@ def figures(model: keras.Model, data: Questions, test: Predictions) -> Iterator[
     yield "lengths", text_figures.lengths(data.train)
     # The shortest question, which is plotted whole, and the passage around its answer.
     number = int(np.argmin([len(question) for question in test.examples["question"]]))
-    ((inputs, target),) = data.test.skip(number).take(1).as_numpy_iterator()
+    ((inputs, target),) = data.test.skip(test.rows[number]).take(1).as_numpy_iterator()
     places = [*range(16), *range(max(16, target["start"] - 8), max(32, target["start"] + 8))]
     tokens = [data.tokenizer.vocabulary[index] for index in inputs["token_ids"]]
     inputs = {name: x[np.newaxis] for name, x in inputs.items()}

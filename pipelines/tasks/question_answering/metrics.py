@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import string
 from collections import Counter
@@ -12,15 +11,21 @@ import numpy as np
 from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.question_answering.decoding import answer_texts
 
+_SCORES = ("f1", "exact_match")
+
+
+def reduce(predictions: Predictions) -> Predictions:
+    """Reduces predicted spans and the "answers" of each question to "f1" and "exact_match"."""
+    return predictions.reduced(dict(zip(_SCORES, per_question(predictions).T, strict=True)))
+
 
 def scores(predictions: Predictions) -> Scores:
-    """Scores predicted spans against the "answers" of each question.
+    """Scores what `reduce` returned.
 
     Returns:
         The means of f1 and exact_match, each that of the question's best answer.
     """
-    both = per_question(predictions)
-    return {"f1": float(both[:, 0].mean()), "exact_match": float(both[:, 1].mean())}
+    return {name: predictions.mean(name) for name in _SCORES}
 
 
 def per_question(predictions: Predictions) -> np.ndarray:
@@ -53,8 +58,6 @@ def f1_by_kind(predictions: Predictions) -> dict[str, float]:
     }
 
 
-# The bootstrap scores the same answers many times.
-@functools.lru_cache(maxsize=1 << 17)
 def _of_answer(answer: str, truths: tuple[bytes, ...]) -> tuple[float, float]:
     predicted = normalize(answer)
     right = [normalize(truth.decode()) for truth in truths]

@@ -122,6 +122,9 @@ class QuestionAnswering(TextTask[QuestionAnsweringConfig, Questions]):
     def postprocess(self, outputs: dict[str, tf.Tensor], data: Questions) -> dict[str, tf.Tensor]:
         return decoding.most_probable_span(outputs)
 
+    def reduce(self, predictions: Predictions, data: Questions) -> Predictions:
+        return metrics.reduce(predictions)
+
     def scores(self, predictions: Predictions, data: Questions) -> Scores:
         return metrics.scores(predictions)
 
@@ -136,7 +139,7 @@ class QuestionAnswering(TextTask[QuestionAnsweringConfig, Questions]):
             return reader(data.raw(split))
 
         return [
-            scored(name, metrics.scores, partial(predict, reader))
+            scored(name, metrics.scores, partial(predict, reader), metrics.reduce)
             for name, reader in readers.items()
         ]
 

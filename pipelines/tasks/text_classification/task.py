@@ -164,7 +164,7 @@ class TextClassification(TextTask[TextClassificationConfig, LabeledTexts]):
         yield (
             "worst_mistakes",
             text_figures.texts(
-                _joined(data, "test")[worst],
+                _joined(data, "test")[test.rows[worst]],
                 [
                     f"{names[row.argmax()]} {row.max():.2f}, true {names[label]} {row[label]:.2f}"
                     for row, label in zip(probabilities[worst], truth[worst], strict=True)

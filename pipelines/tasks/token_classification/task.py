@@ -107,8 +107,11 @@ class TokenClassification(TextTask[TextConfig, TaggedTexts]):
         """Returns the most probable tag's id and probability for each token, [batch, tokens]."""
         return decoding.most_probable(outputs)
 
+    def reduce(self, predictions: Predictions, data: TaggedTexts) -> Predictions:
+        return metrics.reduce(decoding.tags_of_words(predictions, data.labels))
+
     def scores(self, predictions: Predictions, data: TaggedTexts) -> Scores:
-        return metrics.scores(decoding.tags_of_words(predictions, data.labels))
+        return metrics.scores(predictions)
 
     def baselines(self, data: TaggedTexts) -> list[Baseline]:
         train = data.columns["train"]
@@ -124,7 +127,7 @@ class TokenClassification(TextTask[TextConfig, TaggedTexts]):
             return Predictions(columns, {"tags": tags})
 
         return [
-            scored(name, metrics.scores, partial(predict, tagger))
+            scored(name, metrics.scores, partial(predict, tagger), metrics.reduce)
             for name, tagger in taggers.items()
         ]
 

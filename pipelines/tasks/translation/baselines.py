@@ -16,7 +16,7 @@ from pipelines.baselines import Baseline, scored
 from pipelines.predictions import Predictions
 from pipelines.tasks.translation.data import TEXTS, ParallelTexts
 from pipelines.tasks.translation.letter_to_sound import letter_to_sound
-from pipelines.tasks.translation.metrics import scores
+from pipelines.tasks.translation.metrics import reduce, scores
 
 # With more pairs, baselines would take longer than the network.
 _MAX_PAIRS = 20_000
@@ -50,9 +50,9 @@ def baselines(data: ParallelTexts, *, characters: bool, symbols: bool) -> list[B
         found = [text.encode() for text in translate(columns["source"].tolist())]
         return Predictions(columns, {"translation": np.array(found, object)})
 
-    score = functools.partial(scores, symbols=symbols)
+    counts = functools.partial(reduce, symbols=symbols)
     return [
-        scored(name, score, functools.partial(predict, translate))
+        scored(name, scores, functools.partial(predict, translate), counts)
         for name, translate in translators.items()
     ]
 

@@ -66,7 +66,7 @@ from pipelines.tasks.translation.decoding import (
     translator,
 )
 from pipelines.tasks.translation.figures import figures
-from pipelines.tasks.translation.metrics import scores
+from pipelines.tasks.translation.metrics import reduce, scores
 from pipelines.tasks.translation.signatures import signatures, text_translator
 from pipelines.text.beams import detokenize, log_likelihood
 from pipelines.text.examples import json_lines
@@ -152,8 +152,11 @@ class Translation(Task[TranslationConfig, ParallelTexts]):
             "target_tokens": tf.reduce_sum(mask, 1),
         }
 
+    def reduce(self, predictions: Predictions, data: ParallelTexts) -> Predictions:
+        return reduce(predictions, symbols=self.symbols)
+
     def scores(self, predictions: Predictions, data: ParallelTexts) -> Scores:
-        return scores(predictions, symbols=self.symbols)
+        return scores(predictions)
 
     def baselines(self, data: ParallelTexts) -> list[Baseline]:
         return baselines(data, characters=self.characters, symbols=self.symbols)

@@ -45,7 +45,7 @@ def fit(task: Task, data: Dataset | None = None) -> tuple[keras.Model, MemoryLog
 
 
 def score(task: Task, model: keras.Model, data: Dataset, split: str = "validation") -> dict:
-    return task.scores(evaluation.predict(task, model, data, split), data)
+    return evaluation.score(task, model, data, split)
 
 
 AUGMENTED = ImageClassification(samples.config(RECIPE, AUGMENTATION))

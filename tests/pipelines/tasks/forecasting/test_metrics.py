@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.predictions import Predictions
-from pipelines.tasks.forecasting.metrics import LEVELS, pinball, scores
+from pipelines.tasks.forecasting.metrics import LEVELS, pinball, reduce, scores
 
 
 def test_the_loss_weighs_errors_by_the_level():
@@ -42,7 +42,9 @@ def predicted(target, forecast, quantiles, scale: float) -> Predictions:
 
 def test_scores_worked_out_by_hand():
     quantiles = [[[1, 2, 3, 4, 5]] * 2] * 2
-    got = scores(predicted([[3.0, 6.0], [1.0, 0.0]], [[3.0, 3.0], [3.0, 3.0]], quantiles, 4.0))
+    got = scores(
+        reduce(predicted([[3.0, 6.0], [1.0, 0.0]], [[3.0, 3.0], [3.0, 3.0]], quantiles, 4.0))
+    )
     assert got["mae"] == pytest.approx((0 + 3 + 2 + 3) / 4)
     assert got["mase"] == pytest.approx(got["mae"] / 4)
     assert got["smape"] == pytest.approx((0 + 6 / 9 + 4 / 4 + 6 / 3) / 4)
@@ -57,5 +59,5 @@ def test_scores_worked_out_by_hand():
 
 def test_nothing_said_of_nothing_is_no_error():
     zeros = np.zeros((2, 3))
-    got = scores(predicted(zeros, zeros, np.zeros((2, 3, 5)), 1.0))
+    got = scores(reduce(predicted(zeros, zeros, np.zeros((2, 3, 5)), 1.0)))
     assert got == {"mase": 0, "mae": 0, "smape": 0, "pinball": 0, "coverage": 1}

@@ -11,7 +11,7 @@ import sacrebleu
 from pipelines import evaluation
 from pipelines.predictions import Predictions
 from pipelines.tasks.image_captioning.cider import cider, document_frequencies
-from pipelines.tasks.image_captioning.metrics import each_cider, scores
+from pipelines.tasks.image_captioning.metrics import each_cider, reduce, scores
 
 REFERENCES = [
     ("a 7 above two 3s", "two 3s below a 7"),
@@ -30,7 +30,7 @@ def predictions(found=FOUND, **columns) -> Predictions:
 
 
 def test_bleu_takes_all_references_and_is_that_of_sacrebleu():
-    found = scores(predictions(), FREQUENCIES)
+    found = scores(reduce(predictions(), FREQUENCIES))
     plain = ["two 3s below a 7", *FOUND[1:]]
     streams: Any = [[own[i] if i < len(own) else None for own in REFERENCES] for i in range(3)]
     expected = sacrebleu.corpus_bleu(plain, streams, tokenize="none", force=True)
@@ -48,13 +48,13 @@ def test_perplexity_is_that_of_all_tokens_together():
         "shuffled": np.array([-4.0, -2.0, -6.0]),
         "target_tokens": np.array([1, 2, 3]),
     }
-    found = scores(predictions(**columns), FREQUENCIES)
+    found = scores(reduce(predictions(**columns), FREQUENCIES))
     assert found["perplexity"] == pytest.approx(np.exp(1))
     assert found["shuffled_perplexity"] == pytest.approx(np.exp(2))
 
 
 def test_every_score_has_an_interval():
-    found = evaluation.intervals(lambda sample: scores(sample, FREQUENCIES), predictions())
+    found = evaluation.intervals(scores, reduce(predictions(), FREQUENCIES))
     assert found.keys() == {"cider", "bleu", "exact_match"}
     low, high = found["exact_match"]
     assert 0 <= low < high <= 1

@@ -59,7 +59,7 @@ def test_a_saved_transformer_answers_like_the_network(transformer, tmp_path, at_
 
 
 def test_the_network_learns_to_look(lstm):
-    scores = lstm.task.scores(lstm.test, lstm.data)
+    scores = evaluation.scores_of(lstm.task, lstm.test, lstm.data)
     assert scores["exact_match"] > 0.9
     assert scores["cider"] > max(baseline.test["cider"] for baseline in lstm.baselines[:1])
     assert scores["shuffled_perplexity"] > 1.5 * scores["perplexity"]

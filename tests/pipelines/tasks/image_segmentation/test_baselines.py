@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from pipelines.predictions import joined
 from pipelines.tasks.image_segmentation import baselines, metrics
 from pipelines.tasks.image_segmentation.data import IGNORE_ID
 from tests.pipelines.tasks.image_segmentation.examples import squares
@@ -21,11 +22,12 @@ def test_the_majority_class_is_counted_over_pixels_with_a_class():
 def test_logistic_regression_learns_from_the_patch():
     data = squares()
     predict = baselines.logistic_regression(data.train, data.sizes["train"])
-    predictions = baselines.predictions(data.test, predict)
+    predictions = joined(list(baselines.predictions(data.test, predict)))
     truth, predicted = predictions.examples["target"], predictions.predicted["mask"]
     assert predicted.dtype == np.uint8
     assert predicted.shape == truth.shape == (10, 16, 16)
-    scores = metrics.scores(metrics.total_confusion(truth, predicted, 3), data.class_names)
+    pixels = metrics.reduce(predictions, 3).total("pixels")
+    scores = metrics.scores(pixels, data.class_names)
     assert scores["mean_iou"] > 0.9
     # It is not fitted on pixels without a class.
     assert set(np.unique(predicted)) == {0, 1, 2}

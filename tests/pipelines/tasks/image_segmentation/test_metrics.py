@@ -26,7 +26,9 @@ def test_a_confusion_counts_pixels_by_true_and_predicted_class():
 
 
 def test_scores_match_those_computed_by_hand():
-    scores = metrics.scores(np.array(COUNTS), ("back ground", "tumour/core", "ε-2"))
+    scores = metrics.scores(
+        metrics.by_class(np.array(COUNTS)), ("back ground", "tumour/core", "ε-2")
+    )
     assert scores == {
         "mean_iou": pytest.approx((3 / 4 + 1 / 3 + 1 / 2) / 3),
         "dice": pytest.approx((6 / 7 + 2 / 4 + 2 / 3) / 3),
@@ -38,7 +40,9 @@ def test_scores_match_those_computed_by_hand():
 
 
 def test_a_class_neither_true_nor_predicted_does_not_count():
-    scores = metrics.scores(np.array([[3, 1, 0], [0, 0, 0], [0, 0, 0]]), ("a", "b", "c"))
+    scores = metrics.scores(
+        metrics.by_class(np.array([[3, 1, 0], [0, 0, 0], [0, 0, 0]])), ("a", "b", "c")
+    )
     assert scores["iou_a"] == pytest.approx(3 / 4)
     assert scores["iou_b"] == 0  # Predicted, but never true.
     assert np.isnan(scores["iou_c"])
@@ -47,13 +51,13 @@ def test_a_class_neither_true_nor_predicted_does_not_count():
 
 
 def test_without_pixels_scores_are_nan():
-    scores = metrics.scores(np.zeros((2, 2), int), ("a", "b"))
+    scores = metrics.scores(metrics.by_class(np.zeros((2, 2), int)), ("a", "b"))
     assert all(np.isnan(value) for value in scores.values())
 
 
 def test_with_many_classes_only_means_are_scored():
     counts = np.diag(np.arange(1, 22))
-    assert metrics.scores(counts, [f"class {i}" for i in range(21)]) == {
+    assert metrics.scores(metrics.by_class(counts), [f"class {i}" for i in range(21)]) == {
         "mean_iou": 1.0,
         "dice": 1.0,
         "pixel_accuracy": 1.0,
@@ -71,5 +75,5 @@ def test_the_mean_iou_matches_keras(truth, predicted):
     metric.update_state(truth.astype(int), predicted)
     counts = metrics.total_confusion(truth, predicted, 3)
     expected = np.nan if (truth == IGNORE_ID).all() else float(metric.result())
-    mean = metrics.scores(counts, ("a", "b", "c"))["mean_iou"]
+    mean = metrics.scores(metrics.by_class(counts), ("a", "b", "c"))["mean_iou"]
     np.testing.assert_allclose(mean, expected, rtol=1e-6)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import tracemalloc
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +17,7 @@ from pipelines.config import check
 from pipelines.errors import UserError
 from pipelines.image.config import Augmentation
 from pipelines.image.examples import augmented, first_images
-from pipelines.predictions import Predictions
+from pipelines.predictions import Predictions, collected
 from pipelines.tasks.image_segmentation.data import IGNORE_ID, SegmentedImages
 from pipelines.tasks.image_segmentation.figures import augmented_masks
 from pipelines.tasks.image_segmentation.task import ImageSegmentation
@@ -55,7 +58,7 @@ def test_scores_count_every_pixel_of_every_example_once(data):
     truth[1, 0] = 1
     mask = np.zeros((2, 4, 4), np.uint8)
     mask[1, :2] = 1
-    scores = TASK.scores(Predictions({"target": truth}, {"mask": mask}), data)
+    scores = evaluation.scores_of(TASK, Predictions({"target": truth}, {"mask": mask}), data)
     assert scores["iou_background"] == pytest.approx(20 / 24)
     assert scores["iou_gray"] == pytest.approx(4 / 8)
     assert np.isnan(scores["iou_white"])
@@ -156,3 +159,28 @@ def test_the_figures_are_those_of_the_test_split(data):
     figures = dict(TASK.figures(TASK.network(data), data, test, []))
     assert figures["confusion_matrix"].axes[0].get_title() == "Pixel accuracy 100.0% on test"
     assert "worst_masks" in figures
+
+
+def test_an_evaluation_holds_statistics_and_not_the_masks(monkeypatch):
+    """With seven times the examples, memory grows by a tenth of their masks at most."""
+    side, most = 64, 1 << 16
+    monkeypatch.setattr(evaluation, "collected", functools.partial(collected, most=most))
+    monkeypatch.setattr(evaluation, "_MAX_COUNTS", 1 << 12)
+
+    def example(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        mask = tf.random.stateless_uniform((side, side), [0, number], 0, 3, tf.int32)
+        return tf.ones((side, side, 1), tf.uint8), tf.cast(mask, tf.uint8)
+
+    inputs = keras.Input((side, side, 1))
+    model = keras.Model(inputs, keras.layers.Conv2D(3, 1)(inputs))
+    peaks = {}
+    for count in (8, 50, 350):  # The first one is for what is imported and cached.
+        examples = tf.data.Dataset.range(count).map(example)
+        data = replace(squares(), validation=examples.take(8), test=examples)
+        tracemalloc.start()
+        found = evaluation.evaluate(TASK, model, data)
+        peaks[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(found.reduced) == count
+        assert found.test.predicted["mask"].nbytes < most
+    assert peaks[350] - peaks[50] < 300 * 2 * side**2 / 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.predictions import Predictions
-from pipelines.tasks.language_modeling.metrics import scores
+from pipelines.tasks.language_modeling.metrics import reduce, scores
 from tests.pipelines.tasks.language_modeling import examples
 
 
@@ -18,6 +18,6 @@ def test_a_uniform_guess_scores_the_same_bits_whatever_is_unknown():
         shape = one.windows["test"].weights.shape
         columns = {"weight": one.windows["test"].weights, **one.raw("test")}
         answers = {"log_probabilities": np.full(shape, log_probs)}
-        found[size] = scores(Predictions(columns, answers))
+        found[size] = scores(reduce(Predictions(columns, answers)))
     assert found[10]["perplexity"] < found[100]["perplexity"]
     assert found[10]["bits_per_character"] > found[100]["bits_per_character"]

@@ -10,7 +10,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from pipelines.errors import UserError
-from pipelines.evaluation import evaluate, predict
+from pipelines.evaluation import evaluate, predict, scores_of
 from pipelines.recipe import Optimizer, Recipe
 from pipelines.task import Network
 from pipelines.tasks.language_modeling.data import RunningText
@@ -71,7 +71,7 @@ def test_scores_are_those_of_all_tokens(task, data, network):
         assert np.isnan(log_probs[places]).all()
         log_probs[places] = values[weight]
     assert not np.isnan(log_probs[1:]).any()
-    found = task.scores(predictions, data)
+    found = scores_of(task, predictions, data)
     assert found["perplexity"] == pytest.approx(np.exp(-log_probs[1:].mean()), rel=1e-5)
     characters = sum(map(len, examples.speeches()["test"]))
     bits = -log_probs[1:].sum() / np.log(2) / characters
@@ -103,7 +103,7 @@ def test_figures_show_positions_mixture_surprisal_attention_and_tokens(architect
     figures = dict(task.figures(network, data, test, baselines))
     (line, _) = figures["mixture"].axes[0].lines
     ends = np.asarray(line.get_ydata())[[0, -1]]
-    expected = [task.scores(test, data)["perplexity"], baselines[-1].test["perplexity"]]
+    expected = [scores_of(task, test, data)["perplexity"], baselines[-1].test["perplexity"]]
     np.testing.assert_allclose(ends, expected, rtol=1e-5)
     attention = {"attention_layers", "attention_heads"} if architecture != "lstm" else set()
     assert figures.keys() == {

@@ -157,6 +157,6 @@ def test_truncated_words_are_outside():
     predicted = {"tag_ids": np.array([[2, 1, 2, 0, 2], [0, 1, 2, 2, 2]])}
     found = decoding.tags_of_words(Predictions(examples, predicted), ("O", "B-X", "I-X"))
     assert found.predicted["tags"].tolist() == [("B-X", "O"), ("B-X", "O", "O")]
-    scores = metrics.scores(found)
+    scores = metrics.scores(metrics.reduce(found))
     assert scores["f1"] == pytest.approx(1 / 2)
     assert scores["word_accuracy"] == pytest.approx(3 / 5)

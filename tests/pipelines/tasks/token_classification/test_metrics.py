@@ -18,14 +18,13 @@ def predictions(*rows: tuple[str, str]) -> Predictions:
 
 
 def test_scores_count_whole_entities_over_all_texts():
-    scores = metrics.scores(
-        predictions(
-            ("B-A I-A O B-B", "B-A I-A O B-A"),  # One right, one of another type.
-            ("B-A O", "O O"),  # One missed.
-            ("O B-A I-A O", "O B-A O O"),  # One too short.
-            ("O", "B-B"),  # One too many.
-        )
+    found = predictions(
+        ("B-A I-A O B-B", "B-A I-A O B-A"),  # One right, one of another type.
+        ("B-A O", "O O"),  # One missed.
+        ("O B-A I-A O", "O B-A O O"),  # One too short.
+        ("O", "B-B"),  # One too many.
     )
+    scores = metrics.scores(metrics.reduce(found))
     # One of four found ones, one of four true ones.
     assert scores["precision"] == pytest.approx(1 / 4)
     assert scores["recall"] == pytest.approx(1 / 4)
@@ -34,13 +33,13 @@ def test_scores_count_whole_entities_over_all_texts():
 
 
 def test_precision_and_recall_are_told_apart():
-    scores = metrics.scores(predictions(("B-A O B-A B-B O", "B-A O O O O")))
+    scores = metrics.scores(metrics.reduce(predictions(("B-A O B-A B-B O", "B-A O O O O"))))
     assert (scores["precision"], scores["recall"]) == (1, pytest.approx(1 / 3))
     assert scores["f1"] == pytest.approx(1 / 2)
 
 
 def test_without_any_entity_scores_are_zero_and_accuracy_is_not():
-    assert metrics.scores(predictions(("O O", "O O"))) == {
+    assert metrics.scores(metrics.reduce(predictions(("O O", "O O")))) == {
         "f1": 0.0,
         "precision": 0.0,
         "recall": 0.0,

@@ -185,11 +185,14 @@ def test_a_signature_that_reads_text_needs_them(words):
 
 def test_a_network_learns_to_tag(words):
     predictions = words.predict("validation")
-    scores = words.task.scores(predictions, words.data)
+    scores = evaluation.scores_of(words.task, predictions, words.data)
     assert scores.keys() == {"f1", "precision", "recall", "word_accuracy"}
     assert scores["f1"] > 0.8
     # Scored predictions can be resampled.
-    drawn = evaluation.intervals(lambda drawn: words.task.scores(drawn, words.data), predictions)
+    drawn = evaluation.intervals(
+        lambda drawn: words.task.scores(drawn, words.data),
+        words.task.reduce(predictions, words.data),
+    )
     low, high = drawn["f1"]
     assert low <= scores["f1"] <= high
 
