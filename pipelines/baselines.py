@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.predictions import Predictions, Scores, collected
+from pipelines.predictions import Predictions, Scores, collected, joined
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,13 @@ def scored(
         predict: From the name of a split to predictions of it, whole or in batches.
         reduce: The task's `reduce`, where it has one.
     """
-    (validation, _), (test, sample) = (
-        collected([found] if isinstance(found := predict(split), Predictions) else found, reduce)
-        for split in ("validation", "test")
-    )
+
+    def batches(split: str) -> Iterable[Predictions]:
+        found = predict(split)
+        return [found] if isinstance(found, Predictions) else found
+
+    validation = joined([reduce(batch) for batch in batches("validation")])
+    test, sample = collected(batches("test"), reduce)
     return Baseline(name, scores(validation), scores(test), sample, test, scores)
 
 

@@ -60,11 +60,14 @@ def evaluate(task: Task, model: keras.Model, data: Dataset) -> Evaluation:
     graph = _graph(task, model, data)
     with stage("evaluate", 2) as bar:
         for split in ("validation", "test"):
-            reduced, sample = collected(_batches(graph, task, data, split), reduce)
+            batches = _batches(graph, task, data, split)
+            if split == "validation":
+                reduced = joined([reduce(batch) for batch in batches])
+                resampled = [each[task.metric] for each in _resamples(scores, reduced)]
+            else:
+                reduced, sample = collected(batches, reduce)
             own = scores(reduced)
             values |= {f"{split}_{name}": value for name, value in own.items()}
-            if split == "validation":
-                resampled = [each[task.metric] for each in _resamples(scores, reduced)]
             bar.advance(f"{split} {task.metric} {own[task.metric]:.4f}")
         resampled_test = _resamples(scores, reduced)
     return Evaluation(

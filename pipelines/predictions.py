@@ -10,8 +10,7 @@ import numpy as np
 
 Scores = dict[str, float]
 
-_MAX_WRITTEN_BYTES = 64 << 20
-_MAX_SAMPLE_BYTES = 128 << 20
+_MAX_BYTES = 64 << 20
 # Roughly, of a text or a tuple.
 _OBJECT_BYTES = 128
 
@@ -95,7 +94,7 @@ class Predictions:
         kept: dict[str, np.ndarray] = {}
         for name, column in sorted(columns.items(), key=lambda each: each[1].nbytes):
             size = sum(each.nbytes for each in kept.values()) + column.nbytes
-            if column.dtype.kind in "biuf" and size <= _MAX_WRITTEN_BYTES:
+            if column.dtype.kind in "biuf" and size <= _MAX_BYTES:
                 kept[name] = column
         np.savez_compressed(folder / "test.npz", **kept)  # type: ignore[arg-type]
         if left_out := sorted(columns.keys() - kept.keys()):
@@ -105,7 +104,7 @@ class Predictions:
 def collected(
     batches: Iterable[Predictions],
     reduce: Callable[[Predictions], Predictions],
-    most: int = _MAX_SAMPLE_BYTES,
+    most: int = _MAX_BYTES,
 ) -> tuple[Predictions, Predictions]:
     """Reduces predictions batch by batch, so that those of a whole split are never in memory.
 
@@ -155,6 +154,8 @@ def in_common(*samples: Predictions) -> list[Predictions]:
 
 def joined(batches: Sequence[Predictions]) -> Predictions:
     """Returns batches as one, their columns joined by `joined_columns`."""
+    if len(batches) == 1:
+        return batches[0]
     groups = [(batch.examples, batch.predicted, batch.statistics) for batch in batches]
     return Predictions(
         *(

@@ -160,7 +160,7 @@ class Task(abc.ABC, Generic[ConfigT, DataT]):
             network: The trained network.
             data: The data set.
             test: The network's predictions on the test split, as `predict_batch` returns them; of
-                a split that does not fit in 128 MiB, a sample, where `test.rows` are the numbers of
+                a split that does not fit in 64 MiB, a sample, where `test.rows` are the numbers of
                 its examples.
             baselines: What `baselines` returned.
         """

@@ -31,7 +31,7 @@ from pipelines import evaluation
 from pipelines.baselines import Baseline
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.export import saved_model, validation
-from pipelines.predictions import Predictions
+from pipelines.predictions import Predictions, joined
 from pipelines.run import write_network
 from pipelines.task import Network, Task
 from pipelines.training import trainer
@@ -144,6 +144,16 @@ def scores_are_those_of_a_task_without_state(trained: Trained, folder: Path) -> 
     assert math.isfinite(scores[trained.task.metric])
 
 
+def scores_do_not_depend_on_batches(trained: Trained, folder: Path) -> None:
+    """What `reduce` leaves of an example does not depend on those beside it."""
+    task, data, test = trained.task, trained.data, trained.test
+    parts = np.split(np.arange(len(test)), [1])
+    reduced = joined([task.reduce(test.take(part), data) for part in parts if len(part)])
+    scores = evaluation.scores_of(task, test, data)
+    for name, score in task.scores(reduced, data).items():
+        np.testing.assert_allclose(score, scores[name], rtol=1e-5, atol=1e-8, err_msg=name)
+
+
 def every_test_example_is_predicted(trained: Trained, folder: Path) -> None:
     assert len(trained.test) == trained.data.sizes["test"]
     for name, column in trained.test.predicted.items():
@@ -208,6 +218,7 @@ CHECKS: tuple[Callable[[Trained, Path], None], ...] = (
     training_logs_finite_metrics,
     every_test_example_is_predicted,
     scores_are_those_of_a_task_without_state,
+    scores_do_not_depend_on_batches,
     baselines_have_the_scores_of_the_network,
     figures_have_names_of_their_own,
     the_network_comes_back_from_a_file,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
@@ -250,8 +252,20 @@ def digest(files: Iterable[Path]) -> str:
     """Returns 12 hexadecimal digits that change with the content of files."""
     sha = hashlib.sha256()
     for file in files:
-        sha.update(hashlib.sha256(file.read_bytes()).digest())
+        with file.open("rb") as opened:
+            sha.update(hashlib.file_digest(opened, "sha256").digest())
     return sha.hexdigest()[:12]
+
+
+def json_hash(content: Any) -> hashlib._Hash:
+    """Returns the SHA-256 of a value's JSON, which is never in memory as a whole.
+
+    What JSON cannot hold is written as its `repr`.
+    """
+    sha = hashlib.sha256()
+    for part in json.JSONEncoder(default=repr).iterencode(content):
+        sha.update(part.encode())
+    return sha
 
 
 def one_of(names: Sequence[str]) -> str:

@@ -236,5 +236,6 @@ def digest(builder: tfds.core.DatasetBuilder) -> str:
             continue
         sha.update(f"{path.relative_to(builder.data_path)} {size}".encode())
         if small:
-            sha.update(path.read_bytes())
+            with path.open("rb") as file:
+                hashlib.file_digest(file, lambda: sha)  # A piece at a time.
     return sha.hexdigest()[:12]

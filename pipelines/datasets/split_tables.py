@@ -181,8 +181,7 @@ def digest(tables: Mapping[str, Table]) -> str:
     """Returns 12 hexadecimal digits that change with the rows of any split."""
     sha = hashlib.sha256()
     for split, table in tables.items():
-        rows = json.dumps([split, *table.columns.items()], default=repr)
-        sha.update(hashlib.sha256(rows.encode()).digest())
+        sha.update(files.json_hash([split, *table.columns.items()]).digest())
     return sha.hexdigest()[:12]
 
 

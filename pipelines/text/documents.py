@@ -14,8 +14,6 @@ Documents without text are left out and counted.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -59,8 +57,7 @@ class OwnDocuments:
 
     def digest(self) -> str:
         """Returns 12 hexadecimal digits that change with the texts of any split."""
-        content = json.dumps(list(self.texts.items()))
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        return files.json_hash(list(self.texts.items())).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def test_written_predictions_are_the_numbers_that_fit(tmp_path, monkeypatch):
         assert set(found) == {"examples.target", "predicted.logits", "predicted.maps"}
         np.testing.assert_array_equal(found["examples.target"], np.arange(4))
     assert (tmp_path / "all" / "left_out.txt").read_text() == "examples.text\n"
-    monkeypatch.setattr("pipelines.predictions._MAX_WRITTEN_BYTES", 100)
+    monkeypatch.setattr("pipelines.predictions._MAX_BYTES", 100)
     predictions.write(tmp_path / "few")
     with np.load(tmp_path / "few" / "test.npz") as found:
         assert set(found) == {"examples.target", "predicted.logits"}

@@ -52,6 +52,14 @@ class Counting(samples.Doubles):
         return {**super().scores(predictions, data), "largest": float(self.calls)}
 
 
+class Relative(samples.Doubles):
+    """Compares an example with those that are scored beside it."""
+
+    def reduce(self, predictions: Predictions, data: samples.Sequences) -> Predictions:
+        doubles = predictions.predicted["doubles"]
+        return replace(predictions, predicted={"doubles": doubles / doubles.max()})
+
+
 class Restless(samples.Doubles):
     """Builds another network every time, whatever the seed."""
 
@@ -118,6 +126,7 @@ def with_a_random_layer(trained: Trained) -> Trained:
         (testing.training_logs_finite_metrics, diverged),
         (testing.every_test_example_is_predicted, with_a_lost_prediction),
         (testing.scores_are_those_of_a_task_without_state, of(Counting)),
+        (testing.scores_do_not_depend_on_batches, of(Relative)),
         (testing.baselines_have_the_scores_of_the_network, without_a_baseline),
         (testing.figures_have_names_of_their_own, of(Repeating)),
         (testing.the_network_comes_back_from_a_file, with_a_random_layer),

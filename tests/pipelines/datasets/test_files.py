@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,12 @@ def test_the_digest_is_that_of_the_bytes_in_their_order(tmp_path):
     second.write_text("b")
     assert len(files.digest([first, second])) == 12
     assert files.digest([first, second]) != files.digest([second, first])
+
+
+def test_the_hash_of_a_value_is_that_of_its_json():
+    content = ["train", ("text", ["a", "ü", None, 1.5]), {"path": Path("b"), "c": b"d"}]
+    whole = json.dumps(content, default=repr).encode()
+    assert files.json_hash(content).digest() == hashlib.sha256(whole).digest()
 
 
 def test_numbers_and_choices_are_words():
