@@ -7,15 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from serving.commands import signals
-from serving.commands.options import add_repository, positive_integer
+from serving.commands.options import add_repository, positive_integer, positive_number
 from serving.commands.output import print_line
 from serving.errors import UserError
+
+if TYPE_CHECKING:
+    from serving.scoring.run import Plan
 
 # Seconds between lines where the standard error is no terminal.
 _SILENCE = 10.0
@@ -81,7 +84,18 @@ def add_command(commands: Any) -> None:
     score.add_argument(
         "--processes",
         type=positive_integer,
-        help="processes that load the model each (default: one for two processors)",
+        help="processes that load the model each (default: one for two processors; on a cluster, "
+        "one on each processor or GPU)",
+    )
+    score.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="processes of this machine, or actors of a Ray cluster: that of $RAY_ADDRESS "
+        "(default: local)",
+    )
+    score.add_argument(
+        "--gpus", type=positive_number, help="GPUs of each process on a Ray cluster, as 1 or 0.5"
     )
     add_repository(score)
 
@@ -98,6 +112,8 @@ def _score(options: argparse.Namespace) -> int:
         options.batch_size,
         options.rows_per_part,
     )
+    if options.gpus and options.engine == "local":
+        raise UserError("--gpus is for --engine ray; here CUDA_VISIBLE_DEVICES chooses GPUs")
     given = sources.find(options.input)
     output = Output(options.output)
     with signals.as_ctrl_c(), output.locked():
@@ -119,7 +135,8 @@ def _score(options: argparse.Namespace) -> int:
         print_line(f"takes    {taken} ({mapped.signature})")
         files = sum(len(source.images) or 1 for source in given)
         so_far = f", {plan.done:,} of them done already" if plan.done else ""
-        print_line(f"input    {plan.rows:,} rows of {files:,} files{so_far}")
+        of = "1 file" if files == 1 else f"{files:,} files"
+        print_line(f"input    {plan.rows:,} rows of {of}{so_far}")
         began = time.monotonic()
         try:
             _run(plan, options)
@@ -141,15 +158,20 @@ def _score(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run(plan: Any, options: argparse.Namespace) -> None:
-    from serving.scoring import local
+def _run(plan: Plan, options: argparse.Namespace) -> None:
+    from serving.scoring import cluster, local
 
     if not plan.shards:
         return
     with _progress(plan.rows, plan.done) as progress:
+        work = (plan.job, plan.shards, options.processes)
+        found = (
+            cluster.run(*work, options.gpus or 0.0, progress.advance)
+            if options.engine == "ray"
+            else local.run(*work, progress.advance)
+        )
         rejected = 0
-        processes = options.processes or local.default_processes()
-        for done in local.run(plan.job, plan.shards, processes, progress.advance):
+        for done in found:
             rejected += done.rejected
             progress.rejected(rejected)
 

@@ -109,7 +109,12 @@ def _by_name(
         return None
     names = {name: given.get(name, name) for name in signature.inputs}
     if not all(
-        names[name] in known and (name in given or _fits(known[names[name]], name, info, signature))
+        names[name] in known
+        and (
+            name in given
+            or known[names[name]].parsed
+            or _fits(known[names[name]], name, info, signature)
+        )
         for name, info in signature.inputs.items()
     ):
         return None
@@ -147,7 +152,7 @@ def _fits(column: Column, name: str, info: TensorInfo, signature: Signature) -> 
         kinds = {"boolean"}
     else:
         kinds = {"integer"} if "int" in info.dtype else {"integer", "float"}
-    if column.kind not in kinds and not (column.parsed and info.dtype != "string"):
+    if column.kind not in kinds:
         return False
     shape = info.shape and info.shape[1:]
     if shape is None or column.depth == len(shape):
@@ -172,7 +177,7 @@ def _check(
             )
         if name in given and not _fits(found[name], name, info, signature):
             loose = info.dtype == "string" and found[name].kind in ("text", "bytes", "record")
-            if not loose:
+            if not loose and not found[name].parsed:
                 raise UserError(
                     f"column {found[name]} does not fit the input {_input(name, info)} of {key}"
                 )

@@ -19,20 +19,16 @@ _PAUSE = 0.2
 _AHEAD = 2
 
 
-def default_processes() -> int:
-    """Returns one process for each two processors."""
-    return max(1, (os.cpu_count() or 1) // 2)
-
-
 def run(
-    job: Job, shards: Sequence[Shard], processes: int, advance: Callable[[int], object]
+    job: Job, shards: Sequence[Shard], processes: int | None, advance: Callable[[int], object]
 ) -> Iterator[Done]:
     """Yields shards as they are done.
 
     Args:
         job: What to do.
         shards: The shards.
-        processes: Number of processes; each loads the model.
+        processes: Number of processes, each of which loads the model; None for one for two
+            processors.
         advance: Called with the number of rows that are done since the last call.
 
     Raises:
@@ -40,10 +36,11 @@ def run(
         ServingError: The model cannot be loaded or run.
         UserError: A file cannot be read.
     """
-    processes = min(processes, len(shards))
+    processors = os.cpu_count() or 1
+    processes = min(processes or max(1, processors // 2), len(shards))
     context = multiprocessing.get_context("spawn")
     counter = context.Value("q", 0)
-    threads = max(1, (os.cpu_count() or 1) // processes)
+    threads = max(1, processors // processes)
     arguments = (counter, threads, job.output.log)
     pool = ProcessPoolExecutor(processes, context, worker.set_up, arguments)
     done = 0

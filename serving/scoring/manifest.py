@@ -112,7 +112,6 @@ class Output:
     def begin(self, what: Mapping[str, Any], shards: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Writes the manifest of a new run and returns it."""
         found = {"format": _FORMAT, **what, "shards": shards, "finished": False}
-        (self.path / _REJECTED_PARTS).mkdir(exist_ok=True)
         write(self.path / MANIFEST, json.dumps(found, indent=1) + "\n")
         return found
 
@@ -136,7 +135,10 @@ class Output:
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Returns in what two manifests differ, as a part of a sentence; empty if they do not."""
+    """Returns in what two manifests differ, as a part of a sentence; empty if they do not.
+
+    What `now` does not have is not compared.
+    """
     for key, what in (
         ("model", "the model"),
         ("signature", "the signature"),
@@ -145,7 +147,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         ("kept", "the kept columns"),
         ("rows_per_part", "--rows_per_part"),
     ):
-        if before.get(key) != now[key]:
+        if key in now and before.get(key) != now[key]:
             return f"{what} {_said(before.get(key))}, not {_said(now[key])}"
     return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,6 +123,7 @@ def part(path: Path, rejected: Path, schema: pa.Schema) -> Iterator[Part]:
 
     A part that is there is therefore complete, with its rejected rows.
     """
+    rejected.parent.mkdir(exist_ok=True)
     partial, partial_rejected = (_partial(each) for each in (path, rejected))
     try:
         with (
@@ -142,7 +144,7 @@ def part(path: Path, rejected: Path, schema: pa.Schema) -> Iterator[Part]:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
 def kept(

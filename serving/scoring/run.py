@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,8 @@ from serving.scoring import columns, model
 from serving.scoring.formats.rows import Shard
 from serving.scoring.manifest import Output, difference
 from serving.scoring.model import Model
-from serving.scoring.shard import Done, Job
+from serving.scoring.shard import Job
 from serving.scoring.sources import Source
-
-Engine = Callable[[Job, Sequence[Shard]], Iterator[Done]]
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,17 @@ def plan(found: Model, given: Sequence[Source], output: Output, options: Options
     Raises:
         UserError: Columns do not fit, a file cannot be read, or the folder is of another run.
     """
+    described = {"model": found.name, "version": found.version, "source": found.source}
+    what: dict[str, Any] = {
+        "model": described | {"digest": found.digest},
+        "inputs": [
+            {"path": each.path, "format": each.format, "bytes": each.size}
+            | {"sha256": each.fingerprint()}
+            for each in given
+        ],
+    }
+    manifest = output.manifest()
+    _check(output, manifest, what)
     signatures = model.signatures(found.folder)
     mapped = columns.mapped(
         found.name,
@@ -79,20 +88,13 @@ def plan(found: Model, given: Sequence[Source], output: Output, options: Options
         keep=options.keep,
     )
     signature = signatures[mapped.signature]
-    described = {"model": found.name, "version": found.version, "source": found.source}
-    what = {
-        "model": described | {"digest": found.digest},
+    what |= {
         "signature": mapped.signature,
         "columns": {name: column.name for name, column in mapped.inputs.items()},
         "kept": {name: str(column.type) for name, column in mapped.kept.items()},
         "rows_per_part": options.rows_per_part,
-        "inputs": [
-            {"path": each.path, "format": each.format, "bytes": each.size}
-            | {"sha256": each.fingerprint()}
-            for each in given
-        ],
     }
-    manifest = output.manifest()
+    _check(output, manifest, what)
     if manifest is None:
         ranges = [
             (index, *each)
@@ -100,8 +102,6 @@ def plan(found: Model, given: Sequence[Source], output: Output, options: Options
             for each in source.ranges(options.rows_per_part)
         ]
         manifest = output.begin(what, ranges)
-    elif said := difference(manifest, what):
-        raise UserError(f"{output.path} holds scores of {said}; give another folder")
     metadata = {**described, "signature": mapped.signature, "digest": found.digest}
     job = Job(
         found.folder,
@@ -129,6 +129,12 @@ def finish(plan: Plan) -> tuple[int, int]:
     scored = sum(pq.read_metadata(output.part(number)).num_rows for number in numbers)
     output.finish(plan.manifest, {"rows": scored, "rejected": plan.rows - scored})
     return scored, plan.rows - scored
+
+
+def _check(output: Output, manifest: Mapping[str, Any] | None, what: Mapping[str, Any]) -> None:
+    """Raises `UserError` if the manifest is of something else."""
+    if manifest and (said := difference(manifest, what)):
+        raise UserError(f"{output.path} holds scores of {said}; give another folder")
 
 
 def _columns(given: Sequence[Source]) -> list[columns.Column]:

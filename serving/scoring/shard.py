@@ -156,7 +156,7 @@ def _answers(
         if error.code not in _OF_ROWS:
             raise
         if len(rows) == 1:
-            faults[rows[0]] = error.message
+            faults[rows[0]] = error.message.partition("\n")[0]
             return
         half = len(rows) // 2
         for part in (rows[:half], rows[half:]):

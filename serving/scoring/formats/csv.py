@@ -5,6 +5,7 @@ Cells are texts: beside the outputs they stand as they are, and an empty one is 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -28,9 +29,10 @@ def columns(path: str) -> list[Column]:
     with _opened(path) as file:
         table = _Table(path, file)
         rows = [row for row, _ in islice(table.rows(), SAMPLE) if len(row) == len(table.header)]
+    cells = [[row[place] for row in rows] for place in range(len(table.header))]
     return [
-        Column(name, "text", 0, pa.string(), small_texts(row[place] for row in rows), parsed=True)
-        for place, name in enumerate(table.header)
+        Column(name, _kind(each), 0, pa.string(), small_texts(each), parsed=True)
+        for name, each in zip(table.header, cells, strict=True)
     ]
 
 
@@ -98,6 +100,19 @@ class _Table:
         for line in self._file:
             self.position += len(line)
             yield line.decode("utf-8", "surrogateescape")
+
+
+def _kind(cells: Sequence[str]) -> str:
+    """Returns what the cells of a column that are not empty look like."""
+    there = [cell for cell in cells if cell]
+    if not there:
+        return "text"
+    for kind, number in (("integer", int), ("float", float)):
+        with contextlib.suppress(ValueError):
+            for cell in there:
+                number(cell)
+            return kind
+    return "text"
 
 
 def _row(header: Sequence[str], cells: Sequence[str]) -> dict[str, Any] | str:

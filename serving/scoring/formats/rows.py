@@ -30,7 +30,7 @@ class Column:
         depth: How deep its values are nested in lists.
         type: Arrow's type of its values beside the outputs; None if they cannot stand there.
         small: Whether they stand there by default.
-        parsed: Whether its texts may be numbers, as those of CSV.
+        parsed: Whether its values are texts, whatever they look like, as those of CSV.
     """
 
     name: str

@@ -66,7 +66,7 @@ def test_a_command_that_is_killed_goes_on(run, model, tmp_path):
     lines = printed.splitlines()
     assert lines[0] == f"model    half_plus_two, {model}"
     assert lines[1] == "takes    x (serving_default)"
-    assert lines[2].startswith("input    4,000 rows of 1 files, ")
+    assert lines[2].startswith("input    4,000 rows of 1 file, ")
     assert lines[2].endswith(" of them done already")
     assert lines[3].startswith(f"output   {tmp_path / 'out'}: 3,999 rows scored, 1 rejected; ")
     assert lines[4] == f"reasons  {tmp_path / 'out' / '_rejected.jsonl'}"

@@ -14,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from serving.client.calls import Signature, TensorInfo
 from serving.errors import UserError
 from serving.protocol import tfrecord
 from serving.protocol.examples import example
 from serving.scoring import sources
+from serving.scoring.columns import mapped
 from serving.scoring.sources import Source
 from tests.serving.scoring.runs import scored, table
 from tests.serving.scoring.test_shard import HALF, rejected
@@ -104,6 +106,18 @@ def test_a_large_row_group_becomes_several_shards(tmp_path):
     assert ranges == [(start, stop, 0) for start, stop in
                       [(0, 150), (150, 300), (300, 400), (400, 550), (550, 700), (700, 800),
                        (800, 950), (950, 1000)]]  # fmt: skip
+
+
+def test_columns_of_csv_are_what_their_cells_look_like(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text("id,price,word,none,text\n1,2.5,x,,7\n2,,3,,8\n")
+    columns = Source(str(path), "csv").columns()
+    assert [column.kind for column in columns] == ["integer", "float", "text", "text", "integer"]
+    # A column with the name of an input is read as it needs, whatever it looks like.
+    text = {"serving_default": Signature({"text": TensorInfo("t:0", "string", (None,))}, {}, "")}
+    assert mapped("m", text, columns).inputs["text"].name == "text"
+    assert mapped("m", text, columns[:3]).inputs["text"].name == "word"
+    assert {column.type for column in columns} == {pa.string()}
 
 
 def test_malformed_rows_of_csv_are_rejected(saved, tmp_path):

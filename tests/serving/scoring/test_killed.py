@@ -92,6 +92,8 @@ def test_a_finished_run_has_nothing_to_do(saved, tmp_path, lines):
     assert scored(*arguments, HALF) == (45, 0)
     before = table(tmp_path / "out")
     assert scored(*arguments, None) == (45, 0)
+    (tmp_path / "out" / "part-00000.parquet").unlink()
+    assert scored(*arguments, HALF) == (45, 0)
     assert table(tmp_path / "out") == before
 
 
