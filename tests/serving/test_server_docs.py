@@ -57,7 +57,7 @@ def test_the_configuration_files_can_be_read():
     assert digits.policy.versions == {6, 7}
     assert flowers.policy.count == 2
     parameters = text_format.Parse(batching, config_files.BatchingParameters())
-    assert batching_parameters.options(parameters).attributes["allowed_batch_sizes"] == [8, 16, 32]
+    assert batching_parameters.options(parameters).allowed_sizes == (8, 16, 32)
     assert text_format.Parse(monitoring, config_files.MonitoringConfig()).prometheus_config.enable
 
 

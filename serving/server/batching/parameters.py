@@ -1,4 +1,4 @@
-"""BatchingParameters: reads them, checks them, and translates them to TensorFlow's batch op.
+"""BatchingParameters: reads them and checks them.
 
 Counterparts: tensorflow_serving/servables/tensorflow/bundle_factory_util.cc and .h, and
 tensorflow/core/kernels/batching_util/shared_batch_scheduler.h.
@@ -20,8 +20,8 @@ from serving.server.flags import Flags
 PARAMETERS_FILE = "batching_params.pbtxt"
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
-# The op's attributes are 32-bit integers.
-_MAX_INT32 = 2**31 - 1
+# What a thread can wait for is not much longer.
+_MAX_SECONDS = 1e9
 
 
 def common(flags: Flags) -> Any | None:
@@ -70,22 +70,27 @@ def parameters_of(path: Path, common: Any, *, per_model: bool = False) -> Any | 
 
 @dataclass(frozen=True)
 class Options:
-    """BatchingParameters, translated.
+    """BatchingParameters, checked.
 
     Attributes:
-        attributes: Those of BatchFunction. It splits no requests: it would end the process if a
-            part of one failed and another did not.
+        threads: Number of batches that run at the same time.
+        timeout_seconds: Time after which a batch runs that is not full.
+        max_batches: Batches of a queue that may wait.
+        allowed_sizes: Sizes to which batches are padded, ascending; empty for no padding.
         largest_batch: Rows of a batch.
         largest_request: Rows of a request, which is split if they are more than those of a batch.
     """
 
-    attributes: dict[str, Any]
+    threads: int
+    timeout_seconds: float
+    max_batches: int
+    allowed_sizes: tuple[int, ...]
     largest_batch: int
     largest_request: int
 
 
 def options(parameters: Any) -> Options:
-    """Returns a BatchingParameters message, checked and translated.
+    """Returns a BatchingParameters message, checked.
 
     Raises:
         ServingError: INVALID_ARGUMENT with TensorFlow Serving's text: they are invalid.
@@ -126,11 +131,6 @@ def options(parameters: Any) -> Options:
             raise ServingError(_INVALID, text)
     if allowed and execution < size:
         allowed = [*(number for number in allowed if number < execution), execution]
-    attributes = {
-        "num_batch_threads": min(threads, _MAX_INT32),
-        "max_batch_size": min(execution, _MAX_INT32),
-        "batch_timeout_micros": min(timeout, _MAX_INT32),
-        "max_enqueued_batches": min(enqueued, _MAX_INT32),
-        "allowed_batch_sizes": allowed,
-    }
-    return Options(attributes, execution, size)
+    return Options(
+        threads, min(timeout / 1e6, _MAX_SECONDS), enqueued, tuple(allowed), execution, size
+    )

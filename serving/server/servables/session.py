@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -145,27 +145,6 @@ class Session(Servable):
             np.array(result, object) if type(result) is bytes else np.asarray(result)
             for result in results
         ]
-
-    @property
-    def graph(self) -> tf.Graph:
-        """The graph; operations added to it must be announced with `extend`."""
-        return self._session.graph
-
-    def tensor(self, name: str) -> tf.Tensor | None:
-        """Returns a tensor of the graph by name; None if there is none."""
-        operation, _, index = name.partition(":")
-        try:
-            return self.graph.get_tensor_by_name(f"{operation}:{index or 0}")
-        except (KeyError, ValueError):
-            return None
-
-    def extend(self, tensors: Iterable[tf.Tensor]) -> None:
-        """Announces operations that were added to the graph, so that their tensors can be run.
-
-        Runs in other threads go on. Calls must not overlap each other or changes of the graph.
-        """
-        self._session._extend_graph()
-        self._outputs |= {tensor.name: tensor._as_tf_output() for tensor in tensors}
 
     def close(self) -> None:
         self._session.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import grpc
 import pytest
 from google.protobuf import text_format
@@ -60,19 +62,17 @@ def test_parameters_that_cannot_be_are_refused(text, problem):
     assert raised.value.message == problem
 
 
-def test_numbers_beyond_the_op_s_are_its_largest():
-    found = options(parameters(f"batch_timeout_micros {{ value: {2**40} }}"))
-    assert found.attributes["batch_timeout_micros"] == 2**31 - 1
+def test_a_timeout_is_no_longer_than_a_thread_can_wait():
+    found = options(parameters(f"batch_timeout_micros {{ value: {2**62} }}"))
+    assert found.timeout_seconds < threading.TIMEOUT_MAX
+    assert options(parameters("batch_timeout_micros { value: 1500 }")).timeout_seconds == 0.0015
 
 
 def test_what_parameters_leave_out_has_tensorflow_serving_s_defaults():
     found = options(BatchingParameters())
     assert (found.largest_batch, found.largest_request) == (1000, 1000)
-    attributes = found.attributes
-    assert (attributes["max_batch_size"], attributes["batch_timeout_micros"]) == (1000, 0)
-    assert attributes["max_enqueued_batches"] == 10
-    assert attributes["num_batch_threads"] >= 1
-    assert attributes["allowed_batch_sizes"] == []
+    assert (found.timeout_seconds, found.max_batches, found.allowed_sizes) == (0, 10, ())
+    assert found.threads >= 1
 
 
 def test_requests_that_are_split_may_be_larger_than_batches():
@@ -82,9 +82,9 @@ def test_requests_that_are_split_may_be_larger_than_batches():
     )
     found = options(parameters(text))
     assert (found.largest_batch, found.largest_request) == (5, 8)
-    assert found.attributes["allowed_batch_sizes"] == []
+    assert found.allowed_sizes == ()
     found = options(parameters(f"{text} allowed_batch_sizes: [3, 6, 8]"))
-    assert found.attributes["allowed_batch_sizes"] == [3, 5]
+    assert found.allowed_sizes == (3, 5)
 
 
 def test_a_model_brings_its_own_parameters(tmp_path):

@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.errors import ServingError
-from serving.server.batching import session as batching
 from serving.server.batching.session import BatchingSession
 from serving.server.config_files import BatchingParameters
 from serving.server.lifecycle.manager import Manager
@@ -328,7 +327,6 @@ def test_large_requests_are_split(opened, text, largest):
 
 
 def test_a_split_request_that_fails_in_a_part_answers_with_its_error(opened):
-    """The batch op, if it splits, ends the process where one part fails and another does not."""
     session = opened(
         "odd",
         f"{SHORT} enable_large_batch_splitting {{ value: true }} "
@@ -378,13 +376,9 @@ def test_rows_of_several_shapes_wait_in_queues_of_their_own(opened):
 def test_however_many_shapes_there_are_each_answers(opened):
     session = opened("half_plus_two", SHORT, 8)
     requests = [{"x": np.ones((1, width), np.float32)} for width in range(1, 31)]
-    operations = set()
-    for _ in range(2):
-        for answer, inputs in zip(session.together(*requests), requests, strict=True):
-            same(answer, session.expected(**inputs))
-        operations.add(len(session.session._session.graph.get_operations()))
-    assert len(operations) == 1
-    assert len(session.session._queues) == batching._MAX_SHAPES
+    for answer, inputs in zip(session.together(*requests), requests, strict=True):
+        same(answer, session.expected(**inputs))
+    assert session.session._scheduler._queues == {}
 
 
 def texts(array: np.ndarray) -> np.ndarray:
@@ -506,17 +500,6 @@ def test_what_cannot_be_run_is_refused_as_without_batching(opened, signature):
     with pytest.raises(ServingError) as alone:
         session.expected(signature, x=floats(1))
     refused(alone.value.code, alone.value.message, lambda: session.ask(signature, x=floats(1)))
-
-
-def test_what_cannot_become_a_function_runs_alone(opened, caplog):
-    """TensorFlow Serving batches it."""
-    session = opened("tensorflow_1", SHORT, 4)
-    for _ in range(2):
-        same(session.ask("changes_a_variable", x=floats(1, 2)), [floats(1, 2)])
-    assert session.statistics == []
-    assert caplog.text.count("are not batched: AssignAdd changes a variable in place") == 1
-    same(session.ask(x=floats(1)), session.expected(x=floats(1)))
-    assert len(session.statistics) == 1
 
 
 def test_outputs_come_in_the_order_that_is_asked_for(opened):
