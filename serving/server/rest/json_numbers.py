@@ -34,7 +34,7 @@ def read(body: bytes) -> dict[str, Any] | None:
                 found[key] = {name: array(item) for name, item in _members(value).items()}
             else:
                 found[key] = value if isinstance(value, str) else array(value)
-    except (ValueError, TypeError, IndexError, RuntimeError):
+    except (ValueError, TypeError, LookupError, RuntimeError):
         return None
     # Between the quotes of names and texts, there are the brackets and commas of each list.
     lists = (part.strip(b",") for part in body.translate(None, _OTHERS).split(b'"'))
@@ -46,14 +46,14 @@ def _members(value: Any) -> dict[str, Any]:
 
     Raises:
         TypeError: It is no object.
-        ValueError: It has a key twice.
+        ValueError: It has a key twice, or one with a zero, at which simdjson's look-up ends.
     """
     if not isinstance(value, simdjson.Object):
         raise TypeError(value)
-    found = {key: value[key] for key in value}
-    if len(found) < len(value):
+    keys = dict.fromkeys(value)
+    if len(keys) < len(value) or any("\0" in key for key in keys):
         raise ValueError(value)
-    return found
+    return {key: value[key] for key in value}
 
 
 def _array(value: Any) -> np.ndarray:

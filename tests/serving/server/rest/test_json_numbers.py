@@ -22,7 +22,7 @@ ARRAYS = st.sampled_from([np.int64, np.uint64, np.float64]).flatmap(
 )
 REQUESTS = st.fixed_dictionaries(
     {}, optional={"instances": ARRAYS, "signature_name": st.text("a\"[],'é\\"), "[]": ARRAYS}
-) | st.fixed_dictionaries({"inputs": st.dictionaries(st.text('a"[],{}'), ARRAYS, max_size=3)})
+) | st.fixed_dictionaries({"inputs": st.dictionaries(st.text('a"[],{}\0'), ARRAYS, max_size=3)})
 # Lists of any form, most of which are not those of an array.
 LISTS: Any = st.recursive(
     st.integers(-1, 1) | st.sampled_from([0.5, 2**63, "[]", None, True]),
@@ -90,6 +90,8 @@ def test_arrays_are_read(shape, scale):
         '{"inputs": {"b64": "YQ=="}}',
         '{"inputs": {"a": [1], "a": [2]}}',
         '{"inputs": [1], "inputs": [2]}',
+        '{"inputs": {"a": [1], "a\\u0000b": [2]}}',
+        '{"inputs\\u0000": [1]}',
         '{"instances": [1]} x',
         '{"instances": [01]}',
         '{"instances": [1.]}',
