@@ -26,7 +26,7 @@ import tensorflow as tf
 
 from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
-from pipelines.evaluation import joined
+from pipelines.predictions import joined_columns
 from pipelines.tasks.pretraining import chunks, documents
 from pipelines.tasks.pretraining.chunks import Chunk, Example, Tokens
 from pipelines.tasks.pretraining.config import PretrainingConfig
@@ -254,7 +254,7 @@ def _columns(examples: Sequence[Example], found: Sequence[Chunk]) -> dict[str, n
 def _masked(examples: Sequence[Example], mask: Mask) -> tf.data.Dataset:
     """Returns examples that are masked once, padded to the longest."""
     inputs, targets = (
-        {name: joined([part[name][np.newaxis] for part in parts]) for name in parts[0]}
+        {name: joined_columns([part[name][np.newaxis] for part in parts]) for name in parts[0]}
         for parts in zip(*examples, strict=True)
     )
     masked = mask(inputs, targets, tf.constant([_EVALUATION_SEED, len(examples)]))
