@@ -115,29 +115,38 @@ def collected(
 
     Returns:
         What `reduce` leaves of all examples; and a sample of the predictions as they are, for
-        figures: all of them if they fit, else every second, fourth … example of the split. It has
-        the numbers of its examples, from 0 on, as the column "row" of `examples`.
+        figures: all of them if they fit, else about a half, a quarter … of them. It has the numbers
+        of its examples, from 0 on, as the column "row" of `examples`.
     """
     reduced: list[Predictions] = []
     sample: list[Predictions] = []
-    done, step, size = 0, 1, 0
+    done, halvings, size = 0, 0, 0
     for batch in batches:
         reduced.append(reduce(batch))
         row = np.arange(done, done + len(batch))
         done += len(batch)
-        own = _every(step, Predictions({**batch.examples, "row": row}, batch.predicted))
+        own = _halved(Predictions({**batch.examples, "row": row}, batch.predicted), halvings)
         if len(own):
             sample.append(own)
             size += _bytes(own)
-        while size > most and step < done:
-            step *= 2
-            sample = [found for each in sample if len(found := _every(step, each))]
+        while size > most and halvings < 32:
+            halvings += 1
+            sample = [found for each in sample if len(found := _halved(each, halvings))]
             size = sum(map(_bytes, sample))
     return joined(reduced), joined(sample)
 
 
-def _every(step: int, sample: Predictions) -> Predictions:
-    return sample.take(np.flatnonzero(sample.rows % step == 0)) if step > 1 else sample
+def _halved(sample: Predictions, times: int) -> Predictions:
+    """Returns about a half of the examples, of these a half, and so on; always the first one.
+
+    Multiples of the golden ratio, less their whole part, are spread evenly (Knuth, "The Art of
+    Computer Programming", volume 3, section 6.4), so that no order of the split matters: every
+    second example might be of a kind of its own. The same rows are chosen whatever the predictions.
+    """
+    if not times:
+        return sample
+    spread = sample.rows.astype(np.uint32) * np.uint32(2654435769)
+    return sample.take(np.flatnonzero(spread >> np.uint32(32 - times) == 0))
 
 
 def _bytes(predictions: Predictions) -> int:
