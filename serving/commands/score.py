@@ -115,6 +115,9 @@ def _score(options: argparse.Namespace) -> int:
     if options.gpus and options.engine == "local":
         raise UserError("--gpus is for --engine ray; here CUDA_VISIBLE_DEVICES chooses GPUs")
     given = sources.find(options.input)
+    for folder in filter(Path.is_dir, map(Path, options.input)):
+        if options.output.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{options.output} lies within the input {folder}; give another folder")
     output = Output(options.output)
     with signals.as_ctrl_c(), output.locked():
         repository = Repository(options.repository)

@@ -7,7 +7,10 @@ goes to another one, which writes the same part again.
 
 from __future__ import annotations
 
+import logging
 import os
+import pickle
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +18,8 @@ from serving.errors import RolloutError, ServingError, UserError
 from serving.scoring import worker
 from serving.scoring.formats.rows import Shard
 from serving.scoring.shard import Done, Job, score
+
+_ERROR = re.compile(r"[\w.]*(Error|Exception|Died)\w*\b")
 
 
 def run(
@@ -57,11 +62,12 @@ def run(
             )
         size = min(actors or int(room), len(shards))
         ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         answers = ray.data.from_items(
-            [{"place": place} for place in range(len(shards))], override_num_blocks=len(shards)
+            [{"shard": pickle.dumps(shard)} for shard in shards], override_num_blocks=len(shards)
         ).map_batches(
             _Scorer,
-            fn_constructor_args=(job, shards, os.getcwd()),
+            fn_constructor_args=(job, os.getcwd()),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=size),
             num_cpus=0 if gpus else 1,
@@ -74,28 +80,34 @@ def run(
             advance(done.rows + done.rejected)
             yield done
     except (ray.exceptions.RayError, ConnectionError) as error:
-        said = str(error).strip().rpartition("\n")[2]
-        raise RolloutError(f"the cluster failed: {said}; the same command goes on") from error
+        raise RolloutError(
+            f"the cluster failed: {_said(error)}; the same command goes on"
+        ) from error
     finally:
         if not running:
             ray.shutdown()
 
 
+def _said(error: Exception) -> str:
+    """Returns the line of an error that says what went wrong, out of Ray's traces and advice."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line for line in lines if _ERROR.match(line)), lines[0])
+
+
 class _Scorer:
     """An actor."""
 
-    def __init__(self, job: Job, shards: Sequence[Shard], folder: str) -> None:
-        self._job, self._shards, self._folder = job, shards, folder
+    def __init__(self, job: Job, folder: str) -> None:
+        self._job, self._folder = job, folder
         worker.set_environment(1)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Scores the shard whose place a batch holds."""
+        """Scores the shard that a batch holds."""
         answer = {"number": 0, "rows": 0, "rejected": 0, "error": "", "of_user": False}
         try:
             os.chdir(self._folder)  # Paths may be relative to it.
-            done = score(
-                self._job, self._shards[int(batch["place"][0])], worker.load(self._job.model)
-            )
+            shard = pickle.loads(batch["shard"][0])
+            done = score(self._job, shard, worker.load(self._job.model))
             answer |= {"number": done.number, "rows": done.rows, "rejected": done.rejected}
         except UserError as error:
             answer |= {"error": str(error), "of_user": True}

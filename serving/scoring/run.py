@@ -70,11 +70,7 @@ def plan(found: Model, given: Sequence[Source], output: Output, options: Options
     described = {"model": found.name, "version": found.version, "source": found.source}
     what: dict[str, Any] = {
         "model": described | {"digest": found.digest},
-        "inputs": [
-            {"path": each.path, "format": each.format, "bytes": each.size}
-            | {"sha256": each.fingerprint()}
-            for each in given
-        ],
+        "inputs": [each.described() for each in given],
     }
     manifest = output.manifest()
     _check(output, manifest, what)

@@ -88,8 +88,19 @@ def score(
 
     Raises:
         ServingError: The model cannot run.
-        UserError: The file cannot be read, or the answers have no value for each row.
+        UserError: The file cannot be read or the part not be written, or the answers have no value
+            for each row.
     """
+    try:
+        return _score(job, shard, runner, advance)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(
+            f"rows {shard.start}-{shard.stop - 1} of {shard.path} cannot be read, or their part "
+            f"not be written to {job.output.path}: {error}"
+        ) from error
+
+
+def _score(job: Job, shard: Shard, runner: Runner, advance: Callable[[int], object]) -> Done:
     output, rows = job.output, 0
     target, rejected = output.part(shard.number), output.rejected_part(shard.number)
     with outputs.part(target, rejected, job.schema) as part:

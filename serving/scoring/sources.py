@@ -40,10 +40,18 @@ class Source:
     format: str
     images: tuple[str, ...] = ()
 
-    @property
-    def size(self) -> int:
-        """Size in bytes."""
-        return sum(Path(each).stat().st_size for each in self.images or (self.path,))
+    def described(self) -> dict[str, str | int]:
+        """Returns what a manifest says of it.
+
+        Raises:
+            UserError: It cannot be read.
+        """
+        try:
+            size = sum(Path(each).stat().st_size for each in self.images or (self.path,))
+            found = {"path": self.path, "format": self.format, "bytes": size}
+            return found | {"sha256": self.fingerprint()}
+        except OSError as error:
+            raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
 
     def fingerprint(self) -> str:
         """Returns a SHA-256 of the content; of images, the names and sizes count.

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from serving.errors import UserError
 from serving.protocol import messages, tfrecord
-from serving.scoring.formats.rows import SAMPLE, Chunk, Column, Shard, beginning, chunk_of, sampled
+from serving.scoring.formats.rows import Chunk, Column, Shard, beginning, chunk_of, sampled
 
 RECORD = "record"
 _DAMAGED = "the record's checksum does not match"
@@ -63,7 +63,7 @@ def read(shard: Shard, wanted: Sequence[Column], size: int) -> Iterator[Chunk]:
         place += len(found)
 
 
-def _records(path: str, offset: int, size: int = SAMPLE) -> Iterator[tuple[bytes, bool]]:
+def _records(path: str, offset: int, size: int = 16) -> Iterator[tuple[bytes, bool]]:
     try:
         yield from tfrecord.read_from(Path(path), offset, size)
     except (OSError, ValueError) as error:

@@ -107,6 +107,17 @@ def test_answers_without_a_value_for_each_row_are_refused(saved, tmp_path):
         )
 
 
+def test_a_part_that_cannot_be_written_is_said(saved, tmp_path, monkeypatch):
+    def full(self, table):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    (tmp_path / "in.csv").write_text("x\n1\n2\n")
+    with pytest.raises(UserError, match=r"rows 0-1 of .*in.csv .* No space left on device"):
+        scored(saved / "half_plus_two", [tmp_path / "in.csv"], tmp_path / "out", HALF)
+    assert not list((tmp_path / "out").glob("*part*"))
+
+
 def test_a_file_that_changes_while_it_is_read_is_noticed(saved, tmp_path):
     lines = tmp_path / "in.jsonl"
     lines.write_text('{"x": 1}\n' * 20)
