@@ -23,7 +23,7 @@ from serving.errors import ServingError
 from serving.server.core import Core
 from serving.server.rest import api
 from serving.server.rest.api import Convert, Request, Response
-from serving.server.rest.connections import Protocol, listening, peer_of
+from serving.server.rest.connections import listening, peer_of
 from serving.server.thread_pool import GrowingPool
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class RestServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=Protocol,
+                http="httptools",
                 ws="none",
                 loop="asyncio",
                 lifespan="off",

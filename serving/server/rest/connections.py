@@ -1,4 +1,4 @@
-"""The connections of the REST API: where they are accepted, how their bytes become requests.
+"""The connections of the REST API: where they are accepted, and whose they are.
 
 Counterpart: tensorflow_serving/util/net_http/server/internal/evhttp_server.cc.
 """
@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Any
-
-from h11._receivebuffer import ReceiveBuffer
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from serving.errors import UserError
 
@@ -55,29 +51,6 @@ def _listener(
         listener.close()
         raise
     return listener
-
-
-class _Buffer(ReceiveBuffer):
-    """The bytes of a connection; a request without Host, which h11 refuses, gets an empty one."""
-
-    def maybe_extract_lines(self) -> list[bytearray] | None:
-        """See `ReceiveBuffer`: the lines up to the next empty one, if it has come."""
-        lines = super().maybe_extract_lines()
-        if (
-            lines
-            and lines[0].endswith(b" HTTP/1.1")
-            and not any(line[:5].lower() == b"host:" for line in lines)
-        ):
-            lines.append(bytearray(b"Host:"))
-        return lines
-
-
-class Protocol(H11Protocol):
-    """HTTP as TensorFlow Serving's library reads it."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.conn._receive_buffer = _Buffer()
 
 
 def peer_of(client: tuple[str, int] | None) -> str:
