@@ -5,40 +5,47 @@ Their lists become arrays at once, without a Python object for each number.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import simdjson
 
 _KINDS = {"i": np.int64, "u": np.uint64, "d": np.float64}
-_OTHERS = bytes(set(range(256)) - set(b'[],"'))
+_OTHERS = bytes(set(range(256)) - set(b'[],"{}'))
 
 
 def read(body: bytes) -> dict[str, Any] | None:
-    """Parses an object whose members are texts, lists of numbers, or objects of such lists.
+    """Parses an object of texts, lists of numbers, and objects or lists of objects of such lists.
 
     Returns:
-        The object, with int64, uint64 or float64 arrays for the lists. None for any other document,
-        among them some that only RapidJSON accepts, such as one with NaN.
+        The object, with int64, uint64 or float64 arrays for lists of numbers. None for any other
+        document, among them some that only RapidJSON accepts, such as one with NaN.
     """
-    arrays: list[np.ndarray] = []
+    lists: list[bytes] = []
 
-    def array(value: Any) -> np.ndarray:
-        arrays.append(_array(value))
-        return arrays[-1]
+    def converted(value: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, simdjson.Object):
+            return {key: converted(item) for key, item in _members(value).items()}
+        if isinstance(value, simdjson.Array) and isinstance(value[0], simdjson.Object):
+            lists.append(b"[")
+            objects = [converted(item) for item in value]
+            lists.append(b"]")
+            return objects
+        array = _array(value)
+        lists.append(_list_of(array.shape))
+        return array
 
-    found: dict[str, Any] = {}
     try:
-        for key, value in _members(simdjson.Parser().parse(body)).items():
-            if isinstance(value, simdjson.Object):
-                found[key] = {name: array(item) for name, item in _members(value).items()}
-            else:
-                found[key] = value if isinstance(value, str) else array(value)
+        document = simdjson.Parser().parse(body)
+        found = {key: converted(value) for key, value in _members(document).items()}
     except (ValueError, TypeError, LookupError, RuntimeError):
         return None
-    # Between the quotes of names and texts, there are the brackets and commas of each list.
-    lists = (part.strip(b",") for part in body.translate(None, _OTHERS).split(b'"'))
-    return found if [*filter(None, lists)] == [_list_of(each.shape) for each in arrays] else None
+    # Between quotes and braces, there are the brackets and commas of each list.
+    parts = re.split(b'["{}]', body.translate(None, _OTHERS))
+    return found if [*filter(None, (part.strip(b",") for part in parts))] == lists else None
 
 
 def _members(value: Any) -> dict[str, Any]:

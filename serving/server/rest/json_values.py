@@ -55,7 +55,7 @@ def dense(value: Any, dtype: int) -> np.ndarray | None:
     """Returns the array of a value, or None if something in it does not fit.
 
     Args:
-        value: A value, a nested list, or an array of numbers.
+        value: A value, a nested list, an array of numbers, or a list of such arrays.
         dtype: Number of the dtype that the array is to have.
     """
     array = value if isinstance(value, np.ndarray) else _array(value)
@@ -100,6 +100,8 @@ def check(value: Any, dtype: int, alias: str) -> tuple[int, ...]:
 
 def _array(value: Any) -> np.ndarray | None:
     """Returns numbers, booleans or bytes as an array, or None if they differ in type or length."""
+    if isinstance(value, list) and value and all(type(each) is np.ndarray for each in value):
+        return np.stack(value) if len({each.shape for each in value}) == 1 else None
     leaves, shape = [value], []
     while leaves and type(leaves[0]) is list:
         if set(map(type, leaves)) != {list} or len(set(map(len, leaves))) != 1:

@@ -183,7 +183,8 @@ def test_what_is_no_array_has_something_wrong(name, value):
 
 ROWS = st.lists(
     st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3), max_leaves=4)
-    | st.sampled_from([1, 2, [1, 2], [3, 4], "a", {"x": 1}, {"x": [1, 2]}, {"x": 1, "y": 2}]),
+    | st.sampled_from([1, 2, [1, 2], [3, 4], "a", {"x": 1}, {"x": [1, 2]}, {"x": 1, "y": 2}])
+    | st.fixed_dictionaries({"x": st.lists(st.integers(0, 2) | st.just(0.5), max_size=2)}),
     max_size=12,
 )
 
@@ -299,6 +300,11 @@ def test_several_inputs_of_several_types():
     assert inputs["ints"].tolist() == [[[1, 2]], [[3, 4]]]
     assert inputs["text"].tolist() == [b"a", b"b"]
     np.testing.assert_array_equal(inputs["floats"], np.array([[1, np.nan], [2, np.inf]]))
+    numbers = [{key: row[key] for key in ("ints", "floats")} for row in instances]
+    numbers[0]["floats"], numbers[1]["floats"] = [1, 2], [2.5, 2**63]
+    rows, found = filled({"instances": numbers}, ints="int32", floats="float32")
+    assert found["ints"].tolist() == inputs["ints"].tolist()
+    assert found["floats"].tolist() == [[1, 2], [2.5, 2.0**63]]
     columns = {key: [row[key] for row in instances] for key in dtypes}
     rows, again = filled({"inputs": columns}, **dtypes)
     assert not rows
