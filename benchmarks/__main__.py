@@ -30,6 +30,11 @@ experiments:
 TensorFlow Serving's program is included if tensorflow_model_server is on the PATH, or
 $TENSORFLOW_MODEL_SERVER names it. Run it on an otherwise idle machine.
 """,
+    "score": """
+Scores the same random rows with python -m serving score, with requests one by one to the embedded
+server over gRPC, and with mlflow models predict. Each is measured in turns with the first. Results
+are printed, and logged in MLflow's experiment "benchmarks".
+""",
     "diagnosis": """
 Trains small networks in pairs of rounds, one with a diagnosis at the default interval and one
 without, and compares their times. Results are printed, and logged in MLflow's experiment

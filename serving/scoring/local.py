@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 
 from serving.errors import RolloutError
 from serving.scoring import worker
@@ -48,10 +49,8 @@ def run(
     pending: dict[Future[Done], Shard] = {}
     try:
         while True:
-            for shard in waiting:
+            for shard in islice(waiting, processes * _AHEAD - len(pending)):
                 pending[pool.submit(worker.run, job, shard)] = shard
-                if len(pending) >= processes * _AHEAD:
-                    break
             if not pending:
                 break
             ended, _ = wait(pending, timeout=_PAUSE, return_when=FIRST_COMPLETED)

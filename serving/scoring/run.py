@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from serving.errors import UserError
 from serving.scoring import columns, model
-from serving.scoring.formats.rows import Shard
+from serving.scoring.formats.rows import Column, Shard
 from serving.scoring.manifest import Output, difference
 from serving.scoring.model import Model
 from serving.scoring.shard import Job
@@ -78,11 +78,12 @@ def plan(found: Model, given: Sequence[Source], output: Output, options: Options
     mapped = columns.mapped(
         found.name,
         signatures,
-        _columns(given),
+        given[0].columns(),
         signature=options.signature,
         given=options.columns,
         keep=options.keep,
     )
+    _check_columns(given, mapped.read)
     signature = signatures[mapped.signature]
     what |= {
         "signature": mapped.signature,
@@ -133,21 +134,17 @@ def _check(output: Output, manifest: Mapping[str, Any] | None, what: Mapping[str
         raise UserError(f"{output.path} holds scores of {said}; give another folder")
 
 
-def _columns(given: Sequence[Source]) -> list[columns.Column]:
-    """Returns the columns that all files have, as the first one has them.
-
-    Raises:
-        UserError: A file cannot be read, or there are no rows.
-    """
-    found = given[0].columns()
-    if given[0].format in ("parquet", "csv"):  # Elsewhere each row may have others.
-        for source in given[1:]:
-            there = {column.name: column for column in source.columns()}
-            for column in found:
-                other = there.get(column.name)
-                if other is None or (other.kind, other.depth) != (column.kind, column.depth):
-                    instead = f"it as {other}" if other else "no such column"
-                    raise UserError(
-                        f"{given[0].path} has the column {column}, and {source.path} {instead}"
-                    )
-    return found
+def _check_columns(given: Sequence[Source], needed: Sequence[Column]) -> None:
+    """Raises `UserError` if a later file does not have a column as the first one has it."""
+    if given[0].format not in ("parquet", "csv"):  # Elsewhere each row may have others.
+        return
+    for source in given[1:]:
+        there = {column.name: column for column in source.columns()}
+        for column in needed:
+            other = there.get(column.name)
+            if other is None or (other.kind != column.kind and not column.parsed):
+                instead = f"it as {other}" if other else "no such column"
+                raise UserError(
+                    f"{given[0].path} has the column {column}, and {source.path} has {instead}; "
+                    "score them apart, or choose the columns to --keep"
+                )

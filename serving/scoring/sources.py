@@ -40,7 +40,7 @@ class Source:
     format: str
     images: tuple[str, ...] = ()
 
-    def described(self) -> dict[str, str | int]:
+    def described(self) -> dict[str, object]:
         """Returns what a manifest says of it.
 
         Raises:

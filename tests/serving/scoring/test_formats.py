@@ -120,6 +120,27 @@ def test_columns_of_csv_are_what_their_cells_look_like(tmp_path):
     assert {column.type for column in columns} == {pa.string()}
 
 
+def test_several_files_have_the_columns_that_are_needed(saved, tmp_path):
+    for number, text in enumerate(("x,n\n1,a\n2,b\n", "n,x,more\nc,0.5,d\n", "x\n1\n"), 1):
+        (tmp_path / f"{number}.csv").write_text(text)
+    first, second, third = (tmp_path / f"{number}.csv" for number in (1, 2, 3))
+    assert scored(saved / "half_plus_two", [first, second], tmp_path / "out", HALF) == (3, 0)
+    assert table(tmp_path / "out").select(["row", "n", "y"]).to_pylist() == [
+        {"row": 0, "n": "a", "y": 2.5},
+        {"row": 1, "n": "b", "y": 3.0},
+        {"row": 0, "n": "c", "y": 2.25},
+    ]
+    with pytest.raises(
+        UserError, match=r"1.csv has the column n \(text\), and .*3.csv has no such"
+    ):
+        scored(saved / "half_plus_two", [first, third], tmp_path / "other", HALF)
+    options = {"keep": ["x"]}
+    assert scored(saved / "half_plus_two", [first, third], tmp_path / "new", HALF, **options) == (
+        3,
+        0,
+    )
+
+
 def test_malformed_rows_of_csv_are_rejected(saved, tmp_path):
     path = tmp_path / "in.csv"
     path.write_bytes(b"\xef\xbb\xbfid;x\r\na;1\r\nb;two\r\n\r\nc\r\n\xff;3\r\ne;\r\nf;4\r\n")
