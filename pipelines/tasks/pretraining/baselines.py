@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.tasks.pretraining.masking import MASK
-from pipelines.tasks.pretraining.neighbor_counts import NeighborCounts
+from pipelines.tasks.pretraining.neighbor_counts import NeighborCounts, neighbors
 
 # Pairs that word overlap is fitted to.
 _MAX_PAIRS = 10_000
@@ -76,7 +76,7 @@ def neighbor_counts(data: Segments, reach: int = 1) -> Predict:
         original = target["masked_lm"]
         row, slot = np.nonzero(original)
         position = inputs["mask_positions"][row, slot]
-        before, after = _neighbors(inputs["token_ids"], reach)
+        before, after = neighbors(inputs["token_ids"], reach)
         token = np.zeros_like(original)
         log_probability = np.zeros(original.shape, np.float32)
         done = 0
@@ -88,20 +88,6 @@ def neighbor_counts(data: Segments, reach: int = 1) -> Predict:
         return {"token": token, "log_probability": log_probability}
 
     return predict
-
-
-def _neighbors(ids: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the tokens before and after each of int [texts, tokens], the nearest first.
-
-    Both are int [texts, tokens, reach], padded with zeros.
-    """
-    length = ids.shape[1]
-    padded = np.pad(ids, [(0, 0), (reach, reach)])
-    before, after = (
-        np.stack([padded[:, reach + sign * step :][:, :length] for step in range(1, reach + 1)], -1)
-        for sign in (-1, 1)
-    )
-    return before, after
 
 
 def prior(data: Segments) -> Predict:
@@ -175,13 +161,14 @@ def surprisal(data: Segments, reach: int = 1) -> Detect:
     held_out = np.concatenate(documents[::_HELD_OUT])[:_MAX_TOKENS]
     position = np.flatnonzero(random.random(len(held_out) - 2) < _REPLACED_RATE) + 1
     corrupted = held_out.copy()
-    corrupted[position] = data.counts.draw(held_out[position - 1], held_out[position + 1], random)
+    before, after = (x[0, position] for x in neighbors(held_out[np.newaxis], reach=2))
+    corrupted[position] = data.counts.draw(before, after, random)
     if (corrupted == held_out).all():
         return lambda ids: np.zeros(ids.shape)
     regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
     def features(ids: np.ndarray) -> np.ndarray:
-        before, after = (x.reshape(-1, reach) for x in _neighbors(ids, reach))
+        before, after = (x.reshape(-1, reach) for x in neighbors(ids, reach))
         return counts.features(before, ids.ravel(), after)
 
     regression.fit(features(corrupted[np.newaxis]), corrupted != held_out)

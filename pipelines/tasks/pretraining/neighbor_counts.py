@@ -62,11 +62,13 @@ class NeighborCounts:
             product /= product.sum(1, keepdims=True)
             yield np.log(_smoothed(self._between.of(left[0], right[0]), product, _PRIOR_BOTH))
 
-    def draw(self, left: np.ndarray, right: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Draws a token, int64 [positions], from P(w | left, right) of each position."""
+    def draw(
+        self, before: np.ndarray, after: np.ndarray, random: np.random.Generator
+    ) -> np.ndarray:
+        """Draws a token, int64 [positions], from P(w | before, after) of each position."""
         drawn = [
             (log_p + random.gumbel(size=log_p.shape)).argmax(1)
-            for log_p in self.log_probabilities(left[:, np.newaxis], right[:, np.newaxis])
+            for log_p in self.log_probabilities(before, after)
         ]
         return np.concatenate([np.zeros(0, np.int64), *drawn])
 
@@ -100,6 +102,20 @@ class NeighborCounts:
                 seen, total = _flat(pairs.counts[rows, own]), _flat(pairs.counts.sum(1))[rows]
                 columns.append(_towards(seen, total, nearer, _PRIOR_TWO))
         return np.log(np.stack(columns, axis=1))
+
+
+def neighbors(ids: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the tokens before and after each of int [texts, tokens], the nearest first.
+
+    Both are int [texts, tokens, reach], padded with zeros.
+    """
+    length = ids.shape[1]
+    padded = np.pad(ids, [(0, 0), (reach, reach)])
+    before, after = (
+        np.stack([padded[:, reach + sign * step :][:, :length] for step in range(1, reach + 1)], -1)
+        for sign in (-1, 1)
+    )
+    return before, after
 
 
 class _PairCounts:

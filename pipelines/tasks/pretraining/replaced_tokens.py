@@ -20,6 +20,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.pretraining.data import Segments, fingerprint
 from pipelines.tasks.pretraining.masked_lm import IGNORE_ID
+from pipelines.tasks.pretraining.neighbor_counts import neighbors
 from pipelines.text.tokenizers import Inputs, WordPieces, truncate
 
 
@@ -73,9 +74,11 @@ def with_fixed_corruption(data: Segments) -> Segments:
         inputs, target = data.arrays(split)
         row, slot = np.nonzero(target["masked_lm"])
         position = inputs["mask_positions"][row, slot]
-        left, right = (inputs["token_ids"][row, position + step] for step in (-1, 1))
+        before, after = neighbors(inputs["token_ids"], reach=2)
         corrupted = target["replaced_token"].copy()
-        corrupted[row, position] = data.counts.draw(left, right, np.random.default_rng(number))
+        corrupted[row, position] = data.counts.draw(
+            before[row, position], after[row, position], np.random.default_rng(number)
+        )
         none = np.zeros_like(target["masked_lm"])
         changed = {**inputs, "token_ids": corrupted, "mask_positions": none}
         fixed[split] = tf.data.Dataset.from_tensor_slices(
