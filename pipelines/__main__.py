@@ -19,7 +19,7 @@ from rich.table import Table
 
 from architectures import pipes
 from architectures.quiet import quiet
-from pipelines import catalog, mlproject
+from pipelines import allocation, catalog, mlproject
 from pipelines.cli import parse
 from pipelines.config import Config, check
 from pipelines.errors import (
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # MLflow's own progress bars for downloads would break into ours.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    allocation.keep_freed_memory()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             _list_pipelines()

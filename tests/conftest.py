@@ -13,6 +13,9 @@ import sys
 import pytest
 from hypothesis import settings
 
+from pipelines.allocation import keep_freed_memory
+
+keep_freed_memory()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # `make test` and users set it; what a test runs uses a store of its own.
 os.environ.pop("MLFLOW_TRACKING_URI", None)
