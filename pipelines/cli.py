@@ -22,7 +22,7 @@ from pipelines.errors import UserError
 from pipelines.recipe import Recipe
 
 # What the default hyperparameters, and weights to begin with, become with another architecture.
-_OWN = {"model": {}, "encoder": "", "inherit": False}
+_OWN = {"model": {}, "encoder": "", "inherit": False, "generator_divisor": 4}
 _TYPES = {
     "int": "an integer",
     "float": "a number",

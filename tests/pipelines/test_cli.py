@@ -286,7 +286,7 @@ def test_default_hyperparameters_are_for_the_default_architecture_only(pipeline,
     defaults = PIPELINES[pipeline].defaults
     assert parse([pipeline, "--model.own", "3"])[1].model == {**defaults.model, "own": 3}
     assert parse([pipeline, "--architecture", defaults.architecture])[1] == defaults
-    own: dict[str, Any] = {"model": {}, "encoder": "", "inherit": False}
+    own: dict[str, Any] = {"model": {}, "encoder": "", "inherit": False, "generator_divisor": 4}
     assert parse([pipeline, "--architecture", "mlp"])[1] == replace(
         defaults,
         architecture="mlp",

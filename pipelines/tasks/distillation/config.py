@@ -50,7 +50,7 @@ PIPELINE = Pipeline(
         teacher="bert_pretraining",
         inherit=True,
         recipe=Recipe(
-            epochs=4,
+            epochs=3,
             batch_size=8,
             optimizer=Optimizer(learning_rate=2e-3, clip_norm=1.0),
         ),

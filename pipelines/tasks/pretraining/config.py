@@ -83,7 +83,7 @@ BERT = Pipeline(
         encoder=_ENCODER,
         sentence_task="none",
         recipe=Recipe(
-            epochs=3,
+            epochs=1,
             batch_size=8,
             optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
         ),
@@ -99,8 +99,10 @@ ELECTRA = Pipeline(
         architecture="electra_small",
         name="electra",
         encoder=_ENCODER,
+        # The generator begins as the encoder too, whose size is small already.
+        generator_divisor=1,
         recipe=Recipe(
-            epochs=3,
+            epochs=2,
             batch_size=8,
             optimizer=Optimizer(learning_rate=1e-3, clip_norm=1.0),
         ),
