@@ -112,6 +112,12 @@ class BertPretraining(PretrainingTask[BertPretrainingConfig]):
         predicted = masked_lm.predict(outputs["masked_lm"], target["masked_lm"])
         return predicted | _sentence_pairs(outputs, data)
 
+    def reduce(self, predictions: Predictions, data: Segments) -> Predictions:
+        statistics = masked_lm.statistics(predictions)
+        if data.sentence_task:
+            statistics |= sentence_pairs.statistics(predictions, data.sentence_task)
+        return predictions.reduced(statistics)
+
     def scores(self, predictions: Predictions, data: Segments) -> Scores:
         scores = masked_lm.scores(predictions)
         if data.sentence_task:
@@ -140,6 +146,7 @@ class BertPretraining(PretrainingTask[BertPretrainingConfig]):
                 token_name + pair_name,
                 partial(self.scores, data=data),
                 partial(predictions, tokens, pairs),
+                partial(self.reduce, data=data),
             )
             for (token_name, tokens), (pair_name, pairs) in zip(
                 of_tokens.items(), of_pairs, strict=True

@@ -135,9 +135,14 @@ class ElectraPretraining(PretrainingTask[ElectraPretrainingConfig]):
         tokens = masked_lm.predict(outputs["masked_lm"], target["masked_lm"])
         return self.postprocess(outputs, data) | tokens
 
+    def reduce(self, predictions: Predictions, data: Segments) -> Predictions:
+        return predictions.reduced(
+            masked_lm.statistics(predictions),
+            replaced_tokens.detections(predictions, data.ordinary),
+        )
+
     def scores(self, predictions: Predictions, data: Segments) -> Scores:
-        detection = replaced_tokens.scores(predictions, data.ordinary)
-        return detection | masked_lm.scores(predictions)
+        return replaced_tokens.scores(predictions) | masked_lm.scores(predictions)
 
     def baselines(self, data: Segments) -> list[Baseline]:
         methods: dict[str, tuple[Detect, Predict]] = {
@@ -159,7 +164,12 @@ class ElectraPretraining(PretrainingTask[ElectraPretrainingConfig]):
             return Predictions(examples, tokens(split) | predicted)
 
         return [
-            scored(name, partial(self.scores, data=data), partial(predictions, detect, tokens))
+            scored(
+                name,
+                partial(self.scores, data=data),
+                partial(predictions, detect, tokens),
+                partial(self.reduce, data=data),
+            )
             for name, (detect, tokens) in methods.items()
         ]
 

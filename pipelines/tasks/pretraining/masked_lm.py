@@ -94,20 +94,32 @@ def predict(logits: tf.Tensor, original: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
+def statistics(predictions: Predictions) -> dict[str, np.ndarray]:
+    """Returns what `scores` sums up of "token", "log_probability" and "masked_lm".
+
+    These are [examples, masks], statistics [examples].
+    """
+    original, predicted = predictions.examples["masked_lm"], predictions.predicted
+    real = original != IGNORE_ID
+    surprisal = np.where(real, -predicted["log_probability"].astype(np.float64), 0)
+    return {
+        "masked_tokens": real.sum(-1),
+        "right_tokens": (real & (predicted["token"] == original)).sum(-1),
+        "surprisal": surprisal.sum(-1),
+    }
+
+
 def scores(predictions: Predictions) -> Scores:
-    """Scores "token" and "log_probability" against "masked_lm", all [examples, masks].
+    """Scores predictions with the `statistics` of their examples.
 
     Returns:
         masked_lm_accuracy; masked_lm_perplexity: exp of the mean of -log p over the masked tokens,
         all those of an example being masked at once.
     """
-    original = predictions.examples["masked_lm"]
-    real = original != IGNORE_ID
-    correct = predictions.predicted["token"][real] == original[real]
-    surprisal = -predictions.predicted["log_probability"][real].mean(dtype=np.float64)
+    tokens = predictions.total("masked_tokens")
     return {
-        "masked_lm_accuracy": float(correct.mean()),
-        "masked_lm_perplexity": float(np.exp(surprisal)),
+        "masked_lm_accuracy": float(predictions.total("right_tokens") / tokens),
+        "masked_lm_perplexity": float(np.exp(predictions.total("surprisal") / tokens)),
     }
 
 

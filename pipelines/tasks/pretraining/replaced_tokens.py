@@ -97,8 +97,8 @@ def _interleaved(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.stack([one, other], axis=1).reshape(2 * len(one), *one.shape[1:])
 
 
-def scores(predictions: Predictions, ordinary: np.ndarray) -> Scores:
-    """Scores the detection of replaced tokens.
+def detections(predictions: Predictions, ordinary: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns what `scores` needs of each token, for the area under a ROC curve is no sum.
 
     Args:
         predictions: Examples "replaced_token", the original tokens, and "fixed_corruption";
@@ -107,17 +107,36 @@ def scores(predictions: Predictions, ordinary: np.ndarray) -> Scores:
         ordinary: bool [vocabulary], the tokens that count: special ones do not.
 
     Returns:
+        "replaced", the probability, and "label", int8, 1 for tokens that are replaced, 0 for
+        others, and -1 for those that do not count, both [examples, tokens]; and
+        "fixed_corruption", bool [examples].
+    """
+    original = predictions.examples["replaced_token"]
+    replaced = predictions.predicted["corrupted_ids"] != original
+    return {
+        "replaced": predictions.predicted["replaced"],
+        "label": np.where(ordinary[original], replaced, -1).astype(np.int8),
+        "fixed_corruption": predictions.examples["fixed_corruption"],
+    }
+
+
+def scores(predictions: Predictions) -> Scores:
+    """Scores the detection of replaced tokens.
+
+    Args:
+        predictions: Predicted are `detections`.
+
+    Returns:
         replaced_token_auc, _f1 and _accuracy on the fixed corruption, which is the same for all
         runs; own_auc on what the run's own generator put in, and own_rate, the fraction of tokens
         that it replaced.
     """
-    original = predictions.examples["replaced_token"]
-    replaced = predictions.predicted["corrupted_ids"] != original
+    columns = predictions.predicted
     found: Scores = {}
     for own in (False, True):
-        rows = predictions.examples["fixed_corruption"] != own
-        counted = ordinary[original] & rows[:, np.newaxis]
-        truth, probability = replaced[counted], predictions.predicted["replaced"][counted]
+        rows = columns["fixed_corruption"] != own
+        label = columns["label"][rows]
+        truth, probability = label[label >= 0] > 0, columns["replaced"][rows][label >= 0]
         if not truth.any() or truth.all():  # Baselines do not predict those of a generator.
             continue
         auc = float(roc_auc_score(truth, probability))

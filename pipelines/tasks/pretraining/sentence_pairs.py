@@ -46,7 +46,11 @@ def labels(predictions: Predictions) -> np.ndarray:
     return (predictions.predicted["probability"] < 0.5).astype(np.int64)
 
 
+def statistics(predictions: Predictions, sentence_task: str) -> dict[str, np.ndarray]:
+    """Returns what `scores` sums up: whether pairs are right, [examples]."""
+    return {"right_pairs": predictions.examples[sentence_task] == labels(predictions)}
+
+
 def scores(predictions: Predictions, sentence_task: str) -> Scores:
-    """Returns the accuracy, as "next_sentence_accuracy"."""
-    correct = predictions.examples[sentence_task] == labels(predictions)
-    return {f"{sentence_task}_accuracy": float(correct.mean())}
+    """Returns the accuracy by the `statistics` of examples, as "next_sentence_accuracy"."""
+    return {f"{sentence_task}_accuracy": predictions.mean("right_pairs")}

@@ -17,6 +17,7 @@ from pipelines.tasks.image_captioning.cider import document_frequencies
 from pipelines.tasks.image_segmentation import metrics as image_segmentation
 from pipelines.tasks.image_segmentation.data import IGNORE_ID
 from pipelines.tasks.language_modeling import metrics as language_modeling
+from pipelines.tasks.pretraining import masked_lm, sentence_pairs
 from pipelines.tasks.question_answering import metrics as question_answering
 from pipelines.tasks.token_classification import metrics as token_classification
 from pipelines.tasks.token_classification.data import as_column
@@ -143,9 +144,29 @@ def of_forecasting(random: np.random.Generator) -> Case:
     return Case(forecasting.reduce, forecasting.scores, Predictions(columns, predicted))
 
 
+def of_masked_lm(random: np.random.Generator) -> Case:
+    original, token = random.integers(0, 3, (2, EXAMPLES, 5))
+    log_p = -random.exponential(size=(EXAMPLES, 5)).astype(np.float32)
+
+    def reduce(predictions: Predictions) -> Predictions:
+        return predictions.reduced(
+            masked_lm.statistics(predictions)
+            | sentence_pairs.statistics(predictions, "next_sentence")
+        )
+
+    return Case(
+        reduce,
+        lambda found: masked_lm.scores(found) | sentence_pairs.scores(found, "next_sentence"),
+        Predictions(
+            {"masked_lm": original, "next_sentence": random.integers(0, 2, EXAMPLES)},
+            {"token": token, "log_probability": log_p, "probability": random.random(EXAMPLES)},
+        ),
+    )
+
+
 CASES = (
     *(of_segmentation, of_language_modeling, of_translation, of_captioning),
-    *(of_question_answering, of_token_classification, of_forecasting),
+    *(of_question_answering, of_token_classification, of_forecasting, of_masked_lm),
 )
 
 

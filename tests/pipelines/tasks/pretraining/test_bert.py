@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.evaluation import predict
+from pipelines.evaluation import predict, score, scores_of
 from pipelines.export.ops import ops, text_ops
 from pipelines.export.saved_model import saved_model
 from pipelines.export.validation import validate
@@ -40,7 +40,7 @@ def check_family(built: examples.Built, sentence_task: str) -> list:
     keys += [name, f"{name}_token_ids"] if name else []
     signatures = task.signatures(built.network, data)
     assert [signature.name for signature in signatures] == keys
-    scores = task.scores(predict(task, built.network.model, data, "test"), data)
+    scores = score(task, built.network.model, data, "test")
     expected = {"masked_lm_accuracy", "masked_lm_perplexity"}
     assert scores.keys() == expected | ({f"{name}_accuracy"} if name else set())
     for baseline in task.baselines(data):
@@ -86,8 +86,8 @@ def test_tokens_that_are_not_masked_do_not_count(bert):
     assert empty.any()
     changed["token"][empty] = 0
     changed["log_probability"][empty] = -99
-    scores = bert.task.scores(replace(predictions, predicted=changed), bert.data)
-    assert scores == bert.task.scores(predictions, bert.data)
+    scores = scores_of(bert.task, replace(predictions, predicted=changed), bert.data)
+    assert scores == scores_of(bert.task, predictions, bert.data)
 
 
 def test_token_ids_alone_need_no_text_ops(bert, tmp_path):

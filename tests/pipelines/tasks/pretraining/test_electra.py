@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UserError
-from pipelines.evaluation import predict
+from pipelines.evaluation import predict, scores_of
 from pipelines.export.ops import ops, text_ops
 from pipelines.export.saved_model import saved_model
 from pipelines.tasks.pretraining.electra import ElectraPretraining
@@ -25,7 +25,7 @@ def test_the_generator_s_tokens_are_scored_apart_from_the_fixed_corruption(elect
     )
     mask = electra.data.vocabulary.index("[MASK]")
     assert not (test.predicted["corrupted_ids"] == mask).any()
-    assert electra.task.scores(test, electra.data).keys() == {
+    assert scores_of(electra.task, test, electra.data).keys() == {
         *("replaced_token_auc", "replaced_token_f1", "replaced_token_accuracy"),
         *("own_auc", "own_rate", "masked_lm_accuracy", "masked_lm_perplexity"),
     }

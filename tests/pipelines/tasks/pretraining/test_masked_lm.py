@@ -45,6 +45,7 @@ def test_scores_are_those_of_the_masked_tokens():
     np.testing.assert_array_equal(predicted["token"], values.argmax(-1))
     np.testing.assert_allclose(predicted["score"], np.exp(log_p.max(-1)), rtol=1e-5)
     predictions = Predictions({"masked_lm": ORIGINAL}, predicted)
+    predictions = predictions.reduced(masked_lm.statistics(predictions))
     scores = masked_lm.scores(predictions)
     surprisal = -np.mean([log_p[0, 0, 7], log_p[0, 1, 5], log_p[1, 0, 6]])
     correct = (values.argmax(-1) == ORIGINAL)[ORIGINAL > 0].mean()

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
-from pipelines.predictions import Predictions
+from pipelines.predictions import Predictions, Scores
 from pipelines.tasks.pretraining import replaced_tokens
 from pipelines.text.tokenizers import SPECIAL, WordPieces
 
@@ -50,13 +50,18 @@ def test_the_area_is_that_of_all_real_tokens():
     )
 
 
+def scores_of(predictions: Predictions) -> Scores:
+    kept = replaced_tokens.detections(predictions, ORDINARY)
+    return replaced_tokens.scores(predictions.reduced({}, kept))
+
+
 def test_the_fixed_corruption_and_the_generator_s_have_scores_of_their_own():
     rows = {"replaced_token": np.tile(ORIGINAL, (2, 1)), "fixed_corruption": np.arange(4) > 1}
     corrupted = np.tile(CORRUPTED, (2, 1))
     corrupted[1, 1] = 9
     told = np.concatenate([probabilities()[::-1], probabilities()])
     predictions = Predictions(rows, {"replaced": told, "corrupted_ids": corrupted})
-    scores = replaced_tokens.scores(predictions, ORDINARY)
+    scores = scores_of(predictions)
     plain = ORDINARY[ORIGINAL]
     truth, found = (CORRUPTED != ORIGINAL)[plain], probabilities()[plain]
     assert scores["replaced_token_auc"] == pytest.approx(roc_auc_score(truth, found))
@@ -66,7 +71,7 @@ def test_the_fixed_corruption_and_the_generator_s_have_scores_of_their_own():
     assert scores["own_rate"] == pytest.approx(own.mean()) == 0.75
     assert scores["own_auc"] == pytest.approx(roc_auc_score(own, told[:2][plain]))
     nothing = Predictions(rows, {"replaced": told, "corrupted_ids": rows["replaced_token"]})
-    assert replaced_tokens.scores(nothing, ORDINARY) == {}
+    assert scores_of(nothing) == {}
 
 
 def test_every_example_comes_masked_and_with_a_fixed_corruption(electra):

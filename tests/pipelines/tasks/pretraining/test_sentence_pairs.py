@@ -15,7 +15,8 @@ def test_a_pair_that_is_as_probable_as_not_follows():
         {"next_sentence": np.array([0, 0, 1])}, {"probability": np.array([0.5, 0.49, 0.9])}
     )
     assert sentence_pairs.labels(predictions).tolist() == [0, 1, 0]
-    scores = sentence_pairs.scores(predictions, "next_sentence")
+    reduced = predictions.reduced(sentence_pairs.statistics(predictions, "next_sentence"))
+    scores = sentence_pairs.scores(reduced, "next_sentence")
     assert scores == {"next_sentence_accuracy": pytest.approx(1 / 3)}
 
 
