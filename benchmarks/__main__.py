@@ -35,6 +35,17 @@ Scores the same random rows with python -m serving score, with requests one by o
 server over gRPC, and with mlflow models predict. Each is measured in turns with the first. Results
 are printed, and logged in MLflow's experiment "benchmarks".
 """,
+    "training": """
+Trains networks by their pipelines and by a bare `model.fit` on the same batches in memory, in
+turns, and networks of the builders beside the same ones of Keras and KerasHub. Ratios are the
+reference's processor time over ours. Results are printed, and logged in MLflow's experiment
+"benchmarks".
+""",
+    "input": """
+Measures what a batch costs the processor, beside decoding alone, and how long a step of a
+millisecond waits for it, for records, JPEG files, texts and sequences of tokens. Results are
+printed, and logged in MLflow's experiment "benchmarks".
+""",
     "diagnosis": """
 Trains small networks in pairs of rounds, one with a diagnosis at the default interval and one
 without, and compares their times. Results are printed, and logged in MLflow's experiment

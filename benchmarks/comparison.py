@@ -61,12 +61,17 @@ class Comparison:
 
 
 def in_turns(
-    own: Callable[[], float], other: Callable[[], float], rounds: int
+    rounds: int, own: Callable[[], float], other: Callable[[], float]
 ) -> tuple[list[float], list[float]]:
     """Measures costs in turns, after one round that does not count.
 
     Which of the two begins changes from round to round, so that what one leaves behind, as a warm
     cache, serves both alike.
+
+    Args:
+        rounds: That count.
+        own: Returns what our code costs.
+        other: Returns what the reference costs.
 
     Returns:
         The costs of each, by round.

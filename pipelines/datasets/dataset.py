@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,12 @@ class Content:
     size: tuple[int, ...] = ()
     unit: str = ""
     image: np.ndarray | None = None
+
+
+def length(*example: Any) -> tf.Tensor:
+    """Returns the longest first dimension among the parts of an example, int32."""
+    parts = [part for part in tf.nest.flatten(example) if part.shape.rank]
+    return tf.reduce_max(tf.stack([tf.shape(part)[0] for part in parts]))
 
 
 def contents_of_texts(
@@ -97,6 +104,14 @@ class Dataset:
         if name not in SPLITS:
             raise ValueError(f"a split is one of {', '.join(SPLITS)}, not {name!r}")
         return getattr(self, name)
+
+    @cached_property
+    def lengths(self) -> np.ndarray | None:
+        """The longest first dimension of each training example, int64; None if no length varies."""
+        if all(None not in spec.shape for spec in tf.nest.flatten(self.train.element_spec)):
+            return None
+        found = self.train.map(length, num_parallel_calls=tf.data.AUTOTUNE)
+        return np.fromiter(found.as_numpy_iterator(), np.int64)
 
     def epoch(self, number: Any) -> tf.data.Dataset:
         """Returns the training examples of an epoch, int64 [] from 0 on; by default, `train`.

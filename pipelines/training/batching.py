@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from pipelines.datasets.dataset import Dataset
+from pipelines.datasets.dataset import Dataset, length
+from pipelines.recipe import Recipe
 from pipelines.stateless import epoch_seeds
 from pipelines.task import Task
-from pipelines.training import data_service
+from pipelines.training import data_service, in_memory
 
+# A training split up to this size is read before training, larger ones while it begins.
+_ARRAY_BYTES = 1 << 27
 # Decoded examples up to this size are kept in memory after the first epoch.
 _CACHE_BYTES = 1 << 30
 _SHUFFLE_BUFFER = 10_000
@@ -36,36 +41,22 @@ def training_batches(
         step: Number of its batches to leave out.
     """
     recipe, steps = task.config.recipe, steps_per_epoch(data, task.config.recipe.batch_size)
-    size, kept = data.example_bytes, None
-    if size is not None and data.sizes["train"] * size <= _CACHE_BYTES:
-        kept = data.train.cache()
+    servers = data_service.addresses(task.config.data_service)
+    one_epoch, read = (_gathered if _small(data) else _streamed)(recipe, data)
     augment = task.augment(data)
 
-    def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
-        """Returns batches of (seeds, example) in the order of an epoch."""
-        # Of this function alone: without it, the order would depend on TensorFlow's global seed. A
-        # seed of 0 would have TensorFlow compare the number, which is no Python number, with 0.
-        tf.random.set_seed(recipe.seed + 1)
-        examples = data.epoch(number) if kept is None else kept
-        examples = examples.enumerate().shuffle(
-            min(data.sizes["train"], _SHUFFLE_BUFFER), seed=number, reshuffle_each_iteration=False
-        )
-        return _batched(examples, recipe.batch_size, is_sequence(data.train)).map(
-            lambda index, example: (epoch_seeds(recipe.seed, number, index), example)
-        )
-
-    def prepare(seeds: tf.Tensor, example: tuple) -> tuple:
-        inputs, target, *weight = example
+    def prepare(number: tf.Tensor, index: tf.Tensor, *found: Any) -> tuple:
+        inputs, target, *weight = read(index, *found)
         inputs = task.preprocess(inputs)
         if augment:
-            inputs, target = augment(inputs, target, seeds)
+            inputs, target = augment(inputs, target, epoch_seeds(recipe.seed, number, index))
         return inputs, target, *weight
 
     def every(count: int, first: int) -> tf.data.Dataset:
         """Returns each count-th of the batches from the first on."""
         return (
             tf.data.Dataset.range(epoch, recipe.epochs)
-            .flat_map(one_epoch)
+            .flat_map(lambda number: one_epoch(number).map(partial(_numbered, number)))
             .skip(step)
             .shard(count, first)
             .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -73,19 +64,63 @@ def training_batches(
 
     left = max(steps * (recipe.epochs - epoch) - step, 0)
     return (
-        data_service.served(every, data_service.addresses(task.config.data_service))
+        data_service.served(every, servers)
         .apply(tf.data.experimental.assert_cardinality(left))
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def _batched(examples: tf.data.Dataset, batch_size: int, sequences: bool) -> tf.data.Dataset:
-    """Returns batches of (index, example), sequences with those of about their length."""
-    if not sequences:
-        return examples.batch(batch_size)
-    return examples.bucket_by_sequence_length(
-        lambda index, example: _length(*example), _BUCKETS, [batch_size] * (len(_BUCKETS) + 1)
-    )
+# From the number of an epoch, int64 [], to its batches, and from one of these to its examples.
+_Source = tuple[Callable[[tf.Tensor], tf.data.Dataset], Callable[..., tuple]]
+
+
+def _small(data: Dataset) -> bool:
+    """Returns whether the training split can be gathered from arrays in memory."""
+    if data.example_bytes is None or not in_memory.fits(data.train):
+        return False
+    return data.sizes["train"] * data.example_bytes <= _ARRAY_BYTES
+
+
+def _gathered(recipe: Recipe, data: Dataset) -> _Source:
+    """Returns batches of numbers, and what gathers their examples from memory."""
+    examples, lengths = in_memory.read(data.train), data.lengths
+    none = np.zeros(data.sizes["train"], np.int64)
+    bucket = none if lengths is None else np.searchsorted(_BUCKETS, lengths, side="right")
+
+    def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
+        seed = tf.stack([tf.constant(recipe.seed, tf.int64), number])
+        return in_memory.shuffled(bucket, recipe.batch_size, seed)
+
+    return one_epoch, examples.batch
+
+
+def _streamed(recipe: Recipe, data: Dataset) -> _Source:
+    """Returns batches of numbers and examples, shuffled in a buffer."""
+    size = data.example_bytes
+    cached = size is not None and data.sizes["train"] * size <= _CACHE_BYTES
+    kept = data.train.cache() if cached else None
+
+    def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
+        # Of this function alone: without it, the order would depend on TensorFlow's global seed. A
+        # seed of 0 would have TensorFlow compare the number, which is no Python number, with 0.
+        tf.random.set_seed(recipe.seed + 1)
+        examples = data.epoch(number) if kept is None else kept
+        examples = examples.enumerate().shuffle(
+            min(data.sizes["train"], _SHUFFLE_BUFFER), seed=number, reshuffle_each_iteration=False
+        )
+        if not is_sequence(data.train):
+            return examples.batch(recipe.batch_size)
+        limits = [recipe.batch_size] * (len(_BUCKETS) + 1)
+        return examples.bucket_by_sequence_length(
+            lambda index, example: length(*example), _BUCKETS, limits
+        )
+
+    return one_epoch, lambda index, example: example
+
+
+def _numbered(number: tf.Tensor, *batch: Any) -> tuple:
+    """Returns a batch with the number of its epoch before it."""
+    return number, *batch
 
 
 def buckets(lengths: np.ndarray) -> list[np.ndarray]:
@@ -96,10 +131,9 @@ def buckets(lengths: np.ndarray) -> list[np.ndarray]:
 
 def steps_per_epoch(data: Dataset, batch_size: int) -> int:
     """Returns the number of batches of an epoch; each bucket of sequences ends with a short one."""
-    if not is_sequence(data.train):
+    if data.lengths is None:
         return -(-data.sizes["train"] // batch_size)
-    lengths = np.fromiter(data.train.map(_length).as_numpy_iterator(), int)
-    return sum(-(-len(bucket) // batch_size) for bucket in buckets(lengths))
+    return sum(-(-len(bucket) // batch_size) for bucket in buckets(data.lengths))
 
 
 def evaluation_batches(task: Task, examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
@@ -114,9 +148,3 @@ def evaluation_batches(task: Task, examples: tf.data.Dataset, batch_size: int) -
 def is_sequence(examples: tf.data.Dataset) -> bool:
     """Returns whether examples have a dimension of varying length."""
     return any(None in spec.shape for spec in tf.nest.flatten(examples.element_spec))
-
-
-def _length(*example: Any) -> tf.Tensor:
-    """Returns the longest first dimension among the parts of an example."""
-    parts = [part for part in tf.nest.flatten(example) if part.shape.rank]
-    return tf.reduce_max(tf.stack([tf.shape(part)[0] for part in parts]))

@@ -176,11 +176,12 @@ LENGTHS = (3, 7, 8, 11, 12, 1, 600, 5, 513, 40, 47, 2, 7, 30, 9, 45, 4, 6)
 
 
 def sequence_batches(
-    batch_size: int, lengths: Sequence[int] = LENGTHS, seed: int = 0
+    batch_size: int, lengths: Sequence[int] = LENGTHS, seed: int = 0, streamed: bool = False
 ) -> tf.data.Dataset:
     recipe = Recipe(epochs=2, batch_size=batch_size, seed=seed)
     task = samples.Doubles(samples.sequence_config(recipe))
-    return batching.training_batches(task, samples.sequences(train=lengths))
+    data = samples.sequences(train=lengths)
+    return batching.training_batches(task, replace(data, example_bytes=None if streamed else 0))
 
 
 def members(inputs: tf.Tensor) -> list[int]:
@@ -188,11 +189,13 @@ def members(inputs: tf.Tensor) -> list[int]:
     return [round(float(row[0, 0])) - 1 for row in inputs]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_sequences_are_padded_only_to_the_longest_of_a_batch(batch_size):
+@pytest.mark.parametrize(
+    ("batch_size", "streamed"), [(1, False), (3, False), (100, False), (3, True)]
+)
+def test_sequences_are_padded_only_to_the_longest_of_a_batch(batch_size, streamed):
     edges = [0, *batching._BUCKETS, 1000]
     seen = []
-    for inputs, target, weight in sequence_batches(batch_size):
+    for inputs, target, weight in sequence_batches(batch_size, streamed=streamed):
         lengths = [LENGTHS[member] for member in members(inputs)]
         assert len(lengths) <= batch_size
         assert inputs.shape == target.shape == (*weight.shape, 1) == (len(lengths), max(lengths), 1)
@@ -254,12 +257,21 @@ def test_buckets_are_those_of_the_batches(lengths, batch_size):
 
 
 @pytest.mark.parametrize(
-    ("example_bytes", "limit", "passes"),
-    [(64, 50 * 64, 1), (64, 50 * 64 - 1, 2), (0, 0, 1), (None, 50 * 64, 2)],
-    ids=["small", "large", "in memory already", "other examples in every epoch"],
+    ("example_bytes", "arrays", "cache", "passes"),
+    [
+        (64, 3200, 0, 1),
+        (64, 3199, 3200, 1),
+        (64, 0, 3199, 2),
+        (0, 0, 0, 1),
+        (None, 3200, 3200, 2),
+    ],
+    ids=["small", "cached", "large", "in memory already", "other examples in every epoch"],
 )
-def test_only_small_training_splits_are_kept_in_memory(example_bytes, limit, passes, monkeypatch):
-    monkeypatch.setattr(batching, "_CACHE_BYTES", limit)
+def test_only_small_training_splits_are_kept_in_memory(
+    example_bytes, arrays, cache, passes, monkeypatch
+):
+    monkeypatch.setattr(batching, "_ARRAY_BYTES", arrays)
+    monkeypatch.setattr(batching, "_CACHE_BYTES", cache)
     read = tf.Variable(0)
 
     def counted(image, label):
