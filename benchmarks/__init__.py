@@ -5,6 +5,7 @@ BENCHMARKS = {
     "score": "scoring files offline, compared with requests one by one and MLflow's command",
     "training": "pipelines, compared with a bare Keras loop; builders, with those of libraries",
     "input": "input of training, compared with decoding alone and with a batch from memory",
+    "text": "texts in buckets by length, compared with other ways of padding",
     "diagnosis": "training with --diagnose, compared with training without",
     "memory": "recurrent cells on the adding and the copy problem, compared with no memory",
     "defaults": "the default run of every pipeline, compared with its strongest baseline",

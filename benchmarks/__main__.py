@@ -46,6 +46,11 @@ Measures what a batch costs the processor, beside decoding alone, and how long a
 millisecond waits for it, for records, JPEG files, texts and sequences of tokens. Results are
 printed, and logged in MLflow's experiment "benchmarks".
 """,
+    "text": """
+Trains a BERT of two layers on texts of 8 to 480 words in buckets by length, in batches padded to
+their longest text, and padded to 512 tokens. Ratios are processor time for tokens that are no
+padding. Results are printed, and logged in MLflow's experiment "benchmarks".
+""",
     "diagnosis": """
 Trains small networks in pairs of rounds, one with a diagnosis at the default interval and one
 without, and compares their times. Results are printed, and logged in MLflow's experiment

@@ -106,7 +106,7 @@ def after_renaming() -> None:
 
 
 def in_evaluation() -> None:
-    before(evaluation, "_predictions", lambda graph, task, data, split: split == "test")
+    before(evaluation, "_batches", lambda graph, task, data, split: split == "test")
 
 
 def in_export() -> None:

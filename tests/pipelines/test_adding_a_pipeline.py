@@ -74,7 +74,7 @@ def test_its_own_tests_pass_and_its_command_registers_a_model_that_answers(
     )
     shown = run([str(script)], environment, tmp_path)
     assert "linear regression" in shown
-    assert "9 passed" in shown
+    assert "10 passed" in shown
     store = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     client = mlflow.MlflowClient(store, store)
     version = client.get_model_version("diabetes", "1")

@@ -3,7 +3,8 @@
 A detector that is tested on what its own generator puts in has an easier test the worse the
 generator is, so that two runs cannot be compared. Validation and test therefore have every example
 twice: masked, for the generator to fill, and with a fixed corruption, whose tokens are drawn from
-neighbor counts (`neighbor_counts.py`). It is the same for every run, and runs are compared by it.
+counts of four neighbors (`neighbor_counts.py`). It is the same for every run, and runs are compared
+by it.
 """
 
 from __future__ import annotations
