@@ -16,10 +16,9 @@ minute of processor time in all. Mean absolute scaled error (MASE, less is bette
 | linear autoregression with the same covariates | .802 | .922 | .113 (.048 to .170) |
 | `gru`, seeds 0 to 4, mean ± deviation | .678 ± .007 | .822 ± .009 | |
 
-The margins are those of seed 0; over the linear model, all five begin
-at .016 or above. The 90 %
-interval covers 91 % of test. What a holiday does depends on the weekday that it falls on,
-which a sum of both, as the linear model has, does not say.
+The margins are those of seed 0; over the linear model, all five begin at .016 or above. The 90 %
+interval covers 91 % of test. What a holiday does depends on the weekday that it falls on, which a
+sum of both, as the linear model has, does not say.
 
     python -m pipelines forecasting --dataset elnino --scaling series --history 60 --horizon 12 \\
         --model.dropout 0.2 --epochs 100 --patience 25
