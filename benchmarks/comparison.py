@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +13,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+
+from serving.errors import UserError
+
+_QUICK_ROUNDS = 3
 
 console = Console(highlight=False)
 
@@ -58,6 +65,30 @@ class Comparison:
             "rounds": len(self.ratios),
             "goal": self.goal or None,
         }
+
+
+def add_rounds(parser: argparse.ArgumentParser, quick: str) -> None:
+    """Adds --rounds, and --quick, which has fewer of them; `quick` says what else it does."""
+    parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
+    parser.add_argument("--quick", action="store_true", help=quick)
+
+
+def rounds_of(options: argparse.Namespace) -> int:
+    """Returns the number of rounds.
+
+    Raises:
+        UserError: It is not positive.
+    """
+    if options.rounds < 1:
+        raise UserError(f"--rounds must be at least 1, not {options.rounds}")
+    return min(options.rounds, _QUICK_ROUNDS) if options.quick else options.rounds
+
+
+def quiet() -> None:
+    """Leaves the terminal to the measurements; called before TensorFlow is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name in ("tensorflow", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def in_turns(

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import logging
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,8 +21,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.comparison import Comparison, console, cpu_seconds, in_turns, show_and_log
-from serving.errors import UserError
+from benchmarks.comparison import (
+    Comparison,
+    add_rounds,
+    console,
+    cpu_seconds,
+    in_turns,
+    quiet,
+    rounds_of,
+    show_and_log,
+)
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -52,8 +58,7 @@ class Input:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the benchmark."""
     parser.add_argument("--only", nargs="+", choices=list(INPUTS), default=list(INPUTS))
-    parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
-    parser.add_argument("--quick", action="store_true", help="three rounds")
+    add_rounds(parser, "three rounds")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -62,17 +67,13 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         UserError: An option is out of its range, or the tracking store cannot be used.
     """
-    if options.rounds < 1:
-        raise UserError(f"--rounds must be at least 1, not {options.rounds}")
     show_and_log("input", "Input of training", vars(options), comparisons(options))
 
 
 def comparisons(options: argparse.Namespace) -> list[Comparison]:
     """Returns what was measured."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    rounds = min(options.rounds, 3) if options.quick else options.rounds
+    rounds = rounds_of(options)
+    quiet()
     found = []
     for name in options.only:
         with tempfile.TemporaryDirectory() as folder:

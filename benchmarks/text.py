@@ -9,8 +9,6 @@ three, as padding is masked. Costs are processor time of training steps.
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +17,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.comparison import Comparison, console, cpu_seconds, in_turns, show_and_log
+from benchmarks.comparison import (
+    Comparison,
+    add_rounds,
+    console,
+    cpu_seconds,
+    in_turns,
+    quiet,
+    rounds_of,
+    show_and_log,
+)
 from serving.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,8 +40,7 @@ _WORDS = 2000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the benchmark."""
     parser.add_argument("--texts", type=int, default=400, help="(default: 400)")
-    parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
-    parser.add_argument("--quick", action="store_true", help="100 texts, three rounds")
+    add_rounds(parser, "100 texts, three rounds")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -43,8 +49,6 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         UserError: An option is out of its range, or the tracking store cannot be used.
     """
-    if options.rounds < 1:
-        raise UserError(f"--rounds must be at least 1, not {options.rounds}")
     if options.texts < _BATCH:
         raise UserError(f"--texts must be at least {_BATCH}, not {options.texts}")
     show_and_log("text", "Padding of texts", vars(options), comparisons(options))
@@ -52,15 +56,13 @@ def run(options: argparse.Namespace) -> None:
 
 def comparisons(options: argparse.Namespace) -> list[Comparison]:
     """Returns what was measured."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    rounds = rounds_of(options)
+    quiet()
     from pipelines.cli import parse
     from pipelines.run import load
     from pipelines.training import batching, trainer
 
     texts = min(options.texts, 100) if options.quick else options.texts
-    rounds = min(options.rounds, 3) if options.quick else options.rounds
     with TemporaryDirectory() as folder:
         command = f"text_classification --dataset {_table(Path(folder), texts)} --epochs 1"
         command += f" --architecture bert_tiny --encoder= --max_length {_LONGEST}"

@@ -10,7 +10,6 @@ threads.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
@@ -19,8 +18,16 @@ from functools import partial
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.comparison import Comparison, console, cpu_seconds, in_turns, show_and_log
-from serving.errors import UserError
+from benchmarks.comparison import (
+    Comparison,
+    add_rounds,
+    console,
+    cpu_seconds,
+    in_turns,
+    quiet,
+    rounds_of,
+    show_and_log,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -45,8 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the benchmark."""
     names = [*PIPELINES, *BUILDERS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
-    parser.add_argument("--quick", action="store_true", help="two networks, three rounds")
+    add_rounds(parser, "two networks, three rounds")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -55,17 +61,13 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         UserError: An option is out of its range, or the tracking store cannot be used.
     """
-    if options.rounds < 1:
-        raise UserError(f"--rounds must be at least 1, not {options.rounds}")
     show_and_log("training", "Training", vars(options), comparisons(options))
 
 
 def comparisons(options: argparse.Namespace) -> list[Comparison]:
     """Returns what was measured."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    rounds = min(options.rounds, 3) if options.quick else options.rounds
+    rounds = rounds_of(options)
+    quiet()
     every = _QUICK if options.quick else (*PIPELINES, *BUILDERS)
     found = []
     for name in options.only or every:
