@@ -94,6 +94,15 @@ def _kinds(dtype: np.dtype) -> str:
 def _strings(value: Any) -> Any:
     if isinstance(value, list):
         return [_strings(item) for item in value]
+    return decoded(value)
+
+
+def decoded(value: Any) -> Any:
+    """Returns a value; bytes stand as {"b64": "…"}, as in TensorFlow Serving's REST API.
+
+    Raises:
+        ValueError: What stands there is no base64.
+    """
     if isinstance(value, dict) and set(value) == {"b64"}:
         try:
             return base64.b64decode(value["b64"], validate=True)

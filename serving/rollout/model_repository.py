@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from serving.errors import UserError
 from serving.rollout import models_config
@@ -50,16 +50,7 @@ class Repository:
                 file = stack.enter_context(open(self.path / ".lock", "a+"))
             except OSError as error:
                 raise UserError(f"{self.path} cannot be written: {error}") from error
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                raise UserError(
-                    f"another rollout is running in {self.path} (process {file.read()})"
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            lock(file, f"another rollout is running in {self.path}")
             self._sweep()
             yield
 
@@ -213,6 +204,22 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     path = folder / RECORD
     path.parent.mkdir(exist_ok=True)
     write(path, json.dumps(record, indent=2) + "\n")
+
+
+def lock(file: TextIO, taken: str) -> None:
+    """Locks an open file for this process, whose number is written to it, until it is closed.
+
+    Raises:
+        UserError: Another process has it; the sentence is `taken` and the other's number.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        raise UserError(f"{taken} (process {file.read()})") from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
 
 
 def write(path: Path, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.errors import UserError
-from serving.rollout.model_repository import write
+from serving.rollout.model_repository import lock, write
 
 # Readers of a folder of Parquet files leave out names that begin so.
 MANIFEST, REJECTED = "_manifest.json", "_rejected.jsonl"
@@ -66,16 +65,7 @@ class Output:
         except OSError as error:
             raise UserError(f"{self.path} cannot be written: {error.strerror}") from error
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.seek(0)
-                raise UserError(
-                    f"another run is writing to {self.path} (process {file.read()})"
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            lock(file, f"another run is writing to {self.path}")
             for pattern in (
                 ".part-*",
                 f"{_REJECTED_PARTS}/.part-*",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO
 
 from serving.errors import UserError
+from serving.query.json_lines import decoded
 from serving.scoring.formats.rows import Chunk, Column, Shard, beginning, chunk_of, sampled
 
 
@@ -67,15 +66,10 @@ def _row(line: bytes) -> dict[str, Any] | str:
 
 
 def _decoded(value: Any) -> Any:
-    """Returns a value; bytes stand as {"b64": "…"}, as in TensorFlow Serving's REST API."""
+    """Returns a value with its bytes; lists of numbers, which may be long, are not searched."""
     if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
         return [_decoded(each) for each in value]
-    if isinstance(value, dict) and set(value) == {"b64"}:
-        try:
-            return base64.b64decode(value["b64"], validate=True)
-        except (binascii.Error, TypeError) as error:
-            raise ValueError(f"b64 is no base64: {error}") from error
-    return value
+    return decoded(value)
 
 
 def _opened(path: str) -> BinaryIO:
