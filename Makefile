@@ -24,8 +24,9 @@ demo: install ## Train, track, export, validate, register, deploy, serve, query.
 	@if $(BIN)/python -m serving status $(MODEL) $(AT) 2>/dev/null | grep -q AVAILABLE; then \
 		$(BIN)/python -m serving deploy $(MODEL) --engine embedded $(AT) || exit; \
 	else \
-		$(BIN)/python -m serving deploy $(MODEL) --engine embedded \
-			--repository $(REPOSITORY) || exit; \
+		said=$$($(BIN)/python -m serving deploy $(MODEL) --engine embedded \
+			--repository $(REPOSITORY)) || exit; \
+		echo "$$said" | grep -v '^no running server'; \
 		echo "starting a model server on port $(PORT)"; \
 		$(SERVER) >$(REPOSITORY)/server.log 2>&1 & \
 		trap "kill $$! 2>/dev/null; wait $$!" EXIT; \
@@ -37,7 +38,7 @@ demo: install ## Train, track, export, validate, register, deploy, serve, query.
 	|| { echo "the server's log:"; grep -v '^[WI]' $(REPOSITORY)/server.log; exit 1; }
 	@echo
 	@echo "next:"
-	@echo "  make ui      compare runs at http://localhost:$(UI_PORT)"
+	@echo "  make ui      compare runs in MLflow's UI"
 	@echo "  make test    run the test suite"
 	@echo "  make serve   serve the model, and from another terminal query it:"
 	@echo "               $(BIN)/python -m serving query $(MODEL) IMAGE.png"
@@ -56,11 +57,7 @@ check: install-dev ## Lint, format check, type check.
 	$(BIN)/mypy
 
 ui: install ## Open the MLflow UI on the project's store.
-	@case '$(MLFLOW_TRACKING_URI)' in \
-		http*) echo "the tracking server shows its own UI: $(MLFLOW_TRACKING_URI)";; \
-		*) $(OPEN_STORE) && \
-			$(BIN)/mlflow ui --backend-store-uri '$(MLFLOW_TRACKING_URI)' --port $(UI_PORT);; \
-	esac
+	@$(BIN)/python -m pipelines ui --port $(UI_PORT)
 
 serve: install ## Serve the model repository on the best engine there is.
 	$(BIN)/python -m serving up --repository $(REPOSITORY) --port $(PORT) --rest_port $(REST_PORT)

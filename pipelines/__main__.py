@@ -63,6 +63,8 @@ def main(arguments: Sequence[str]) -> int:
             return _write_mlproject(arguments[1:])
         if arguments[0] == "compare":
             return _compare(arguments[1:])
+        if arguments[0] == "ui":
+            return _ui(arguments[1:])
         if arguments[0] == "sweep":
             return _sweep(arguments[1:])
         if arguments[0] in ("data_service", "data-service"):
@@ -132,7 +134,8 @@ def _list_pipelines() -> None:
     wide = Console(width=max(console.width, _WIDTH), highlight=False)
     wide.print("usage: python -m pipelines PIPELINE [--help] [--option value …]")
     wide.print("       python -m pipelines compare RUN RUN … [--help]")
-    wide.print("       python -m pipelines sweep PIPELINE --space FILE [--option value …]\n")
+    wide.print("       python -m pipelines sweep PIPELINE --space FILE [--option value …]")
+    wide.print("       python -m pipelines ui [--port N]\n")
     wide.print(table)
     for problem in catalog.foreign().problems.values():
         print(f"warning: {problem}", file=sys.stderr)
@@ -158,6 +161,12 @@ def _compare(arguments: Sequence[str]) -> int:
     command = importlib.import_module("pipelines.comparison.command")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     command.main(arguments)
+    return 0
+
+
+def _ui(arguments: Sequence[str]) -> int:
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # MLflow reads it when it is imported.
+    importlib.import_module("pipelines.ui").main(arguments)
     return 0
 
 
