@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from datetime import date
 from typing import Any
 
 from rich.table import Table
+
+from pipelines.catalog import PIPELINES
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,13 @@ def table(rows: Sequence[Row]) -> Table:
     return shown
 
 
-def page(rows: Sequence[Row], command: str, machine: Mapping[str, Any], note: str = "") -> str:
+def page(
+    rows: Sequence[Row],
+    command: str,
+    machine: Mapping[str, Any],
+    note: str = "",
+    previous: str = "",
+) -> str:
     """Returns the results as a page in Markdown.
 
     Args:
@@ -95,60 +104,84 @@ def page(rows: Sequence[Row], command: str, machine: Mapping[str, Any], note: st
         command: The command that writes the page.
         machine: What `report.machine` returns.
         note: A sentence on how it was measured.
+        previous: An earlier page, which gives the lines of pipelines without results.
     """
-    lines = [
-        "# Results of the default runs",
-        "",
-        f"Written by `{command}` on {date.today()}: each command ran with seeds from 0 on, in a "
-        f"process of its own, on a machine of {machine['cpus']} cores ({machine['processor']}) "
-        f"with TensorFlow {machine['tensorflow']}.{f' {note}' if note else ''} Data sets, networks "
-        "and recipes were chosen by validation alone. A pipeline whose default was not run yet is "
-        "missing.",
-        "",
-        "Scores are on test, mean ± standard deviation over seeds, as is the processor time of the "
-        "whole command (data, baselines, training, evaluation, export, validation; user and system "
-        "time of all its processes). The baseline is the strongest on validation. The margin is "
-        "the network's score less the baseline's, and its interval is that of the paired "
-        "difference on 200 resamples of test; the lowest and the highest end over seeds are shown. "
-        "A seed wins if the network beats the baseline on validation, which is what gives it an "
-        "alias, and its interval lies beyond zero. The last column is the version of the code.",
-        "",
-        "| command | data (train / validation / test) | network | processor time | score | "
-        "network's | strongest baseline's | margin | 95 % interval | seeds that win | commit |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+    results = {
+        **_lines_by_pipeline(previous, r"`python -m pipelines (\w+)`"),
+        **{each.pipeline: [_result(each)] for each in rows},
+    }
+    baselines = {
+        **_lines_by_pipeline(previous, r"`(\w+)`"),
+        **{each.pipeline: _baselines(each) for each in rows},
+    }
+    pipelines = [name for name in PIPELINES if name in results]
+    return "\n".join(
+        [
+            "# Results of the default runs",
+            "",
+            f"Written by `{command}` on {date.today()}: each command ran with seeds from 0 on, in "
+            f"a process of its own, on a machine of {machine['cpus']} cores "
+            f"({machine['processor']}) with TensorFlow {machine['tensorflow']}."
+            f"{f' {note}' if note else ''} Data sets, networks and recipes were chosen by "
+            "validation alone. A line stays until its pipeline is run anew; the last column is "
+            "the version of its code.",
+            "",
+            "Scores are on test, mean ± standard deviation over seeds, as is the processor time of "
+            "the whole command (data, baselines, training, evaluation, export, validation; user "
+            "and system time of all its processes). The baseline is the strongest on validation. "
+            "The margin is the network's score less the baseline's, and its interval is that of "
+            "the paired difference on 200 resamples of test; the lowest and the highest end over "
+            "seeds are shown. A seed wins if the network beats the baseline on validation, which "
+            "is what gives it an alias, and its interval lies beyond zero.",
+            "",
+            "| command | data (train / validation / test) | network | processor time | score | "
+            "network's | strongest baseline's | margin | 95 % interval | seeds that win | commit |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
+            *(line for name in pipelines for line in results[name]),
+            "",
+            "## Baselines",
+            "",
+            "All that each network was compared with, of seed 0.",
+            "",
+            "| pipeline | baseline | score | validation | test |",
+            "|---|---|---|---|---|",
+            *(line for name in pipelines for line in baselines[name]),
+            "",
+        ]
+    )
+
+
+def _lines_by_pipeline(page: str, name: str) -> dict[str, list[str]]:
+    """Returns the lines of a table by pipeline, whose name the pattern of the first cell has."""
+    lines: dict[str, list[str]] = {}
+    for line in page.splitlines():
+        if found := re.match(rf"\| {name} \|", line):
+            lines.setdefault(found[1], []).append(line)
+    return lines
+
+
+def _result(row: Row) -> str:
+    own, baseline, margin, interval, wins = _scores(row)
+    return _line(
+        f"`python -m pipelines {row.pipeline}`",
+        row.data,
+        f"`{row.architecture}`, {row.parameters:,} parameters",
+        f"{spread(row.seconds, 0)} s",
+        row.score,
+        own,
+        f"{row.baseline}: {baseline}",
+        margin,
+        interval,
+        wins,
+        ", ".join(commit[:7] for commit in row.commits),
+    )
+
+
+def _baselines(row: Row) -> list[str]:
+    return [
+        _line(f"`{row.pipeline}`", name, row.score, f"{validation:.4f}", f"{test:.4f}")
+        for name, (validation, test) in row.baselines.items()
     ]
-    for each in rows:
-        own, baseline, margin, interval, wins = _scores(each)
-        lines.append(
-            _line(
-                f"`python -m pipelines {each.pipeline}`",
-                each.data,
-                f"`{each.architecture}`, {each.parameters:,} parameters",
-                f"{spread(each.seconds, 0)} s",
-                each.score,
-                own,
-                f"{each.baseline}: {baseline}",
-                margin,
-                interval,
-                wins,
-                ", ".join(commit[:7] for commit in each.commits),
-            )
-        )
-    lines += [
-        "",
-        "## Baselines",
-        "",
-        "All that each network was compared with, of seed 0.",
-        "",
-        "| pipeline | baseline | score | validation | test |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        _line(f"`{each.pipeline}`", name, each.score, f"{validation:.4f}", f"{test:.4f}")
-        for each in rows
-        for name, (validation, test) in each.baselines.items()
-    ]
-    return "\n".join(lines) + "\n"
 
 
 def spread(values: Sequence[float], digits: int = 4) -> str:

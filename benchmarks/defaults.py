@@ -53,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", default="mlruns/defaults", help="of the runs' store (default: mlruns/defaults)"
     )
-    parser.add_argument("--page", default="", help="Markdown file to write, as docs/results.md")
+    parser.add_argument(
+        "--page",
+        default="",
+        help="Markdown file to write, as docs/results.md; pipelines without runs keep their lines",
+    )
     parser.add_argument(
         "--recorded", action="store_true", help="take the runs that are there, and train none"
     )
@@ -88,10 +92,12 @@ def run(options: argparse.Namespace) -> None:
     chosen = {name: str(value) for name, value in vars(options).items()}
     logged, store = report.log_tables("defaults", chosen, [each.record() for each in rows], {})
     if options.page:
-        text = page(rows, _command(options), report.machine(), options.note)
+        written = Path(options.page)
+        previous = written.read_text() if written.exists() else ""
+        text = page(rows, _command(options), report.machine(), options.note, previous)
         partial = Path(f"{options.page}.partial")
         partial.write_text(text)
-        partial.replace(options.page)
+        partial.replace(written)
     console.print(f"run        {logged} in {store}", soft_wrap=True)
 
 

@@ -182,6 +182,21 @@ def test_the_page_has_a_line_for_each_pipeline_and_each_baseline():
     )
 
 
+def test_a_page_keeps_the_lines_of_pipelines_that_were_not_run():
+    machine = {"cpus": 2, "processor": "P", "tensorflow": "2"}
+    earlier = page([replace(ROW, pipeline="translation"), ROW], "earlier", machine)
+    newer = replace(ROW, test=(0.5, 0.5), baselines={"another": (0.3, 0.2)})
+    text = page([newer], "later", machine, previous=earlier)
+    first, second = (line for line in text.splitlines() if "`python -m pipelines " in line)
+    assert first.startswith("| `python -m pipelines image_classification`")
+    assert "0.5000" in first
+    assert second in earlier
+    assert "translation" in second
+    baselines = [line for line in text.splitlines() if line.startswith("| `")][2:]
+    assert baselines[0] == "| `image_classification` | another | accuracy ↑ | 0.3000 | 0.2000 |"
+    assert baselines[1:] == [line for line in earlier.splitlines() if "| `translation`" in line]
+
+
 def test_the_command_logs_the_table_and_writes_the_page(store, folder, tmp_path, capsys):
     chosen = ["--only", "forecasting", "translation", "--recorded", "--folder", str(folder)]
     assert main(["defaults", *chosen, "--page", "page.md"]) == 0
