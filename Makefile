@@ -91,6 +91,8 @@ $(INSTALLED): requirements-build.lock requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--no-deps -r requirements-build.lock
 	$(call INSTALL,requirements.lock)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --no-index --editable .
 	@$(OPEN_STORE)
 	@touch $@
 

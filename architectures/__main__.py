@@ -23,9 +23,12 @@ _WIDTH, _WIDEST = 80, 120
 HEADER = ("name", "family", "source", "parameters", "input")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs the command line and returns its exit code: 0, or 2 for a user error."""
-    parser = argparse.ArgumentParser(prog="python -m architectures", description=__doc__)
+PROGRAM = "python -m architectures"
+
+
+def parser_of(prog: str = PROGRAM) -> argparse.ArgumentParser:
+    """Returns the parser of a program called `prog`."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="list | show")
     listing = commands.add_parser("list", help="list all architectures (the default)")
     listing.add_argument("--markdown", action="store_true", help="print a Markdown table")
@@ -44,7 +47,16 @@ def main(arguments: Sequence[str]) -> int:
         metavar="FILE",
         help=f"picture to write, {', '.join(ENDINGS)} (default: NAME.svg)",
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str], prog: str = PROGRAM) -> int:
+    """Runs the command line, whose program help calls `prog`.
+
+    Returns:
+        The exit code: 0, or 2 for a user error.
+    """
+    options = parser_of(prog).parse_args(arguments)
     try:
         if options.command == "show":
             picture = options.picture or Path(f"{options.name}.svg")

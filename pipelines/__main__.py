@@ -19,8 +19,7 @@ from rich.table import Table
 
 from architectures import pipes
 from architectures.quiet import quiet
-from pipelines import allocation, catalog, mlproject
-from pipelines.cli import parse
+from pipelines import allocation, catalog, cli, mlproject
 from pipelines.config import Config, check
 from pipelines.errors import (
     TrainingError,
@@ -44,8 +43,8 @@ _WIDTH = 80
 _WIDE = 100
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs the command line and returns its exit code.
+def main(arguments: Sequence[str], prog: str = cli.PROGRAM) -> int:
+    """Runs the command line, whose program help and usage call `prog`; returns its exit code.
 
     0: done. 1: training or the validation of the SavedModel failed. 2: user error.
     130: interrupted.
@@ -57,19 +56,19 @@ def main(arguments: Sequence[str]) -> int:
     allocation.keep_freed_memory()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
-            _list_pipelines()
+            _list_pipelines(prog)
             return 0
         if arguments[0] == "mlproject":
             return _write_mlproject(arguments[1:])
         if arguments[0] == "compare":
-            return _compare(arguments[1:])
+            return _compare(arguments[1:], prog)
         if arguments[0] == "ui":
-            return _ui(arguments[1:])
+            return _ui(arguments[1:], prog)
         if arguments[0] == "sweep":
-            return _sweep(arguments[1:])
+            return _sweep(arguments[1:], prog)
         if arguments[0] in ("data_service", "data-service"):
             return _with_tensorflow("pipelines.training.data_service").main(arguments[1:])
-        pipeline, config = parse(arguments)
+        pipeline, config = cli.parse(arguments, prog)
         if config.resume and cluster.workers_of(config.strategy, config.devices).is_chief:
             resuming = importlib.import_module("pipelines.resuming")
             config = resuming.resumed(pipeline, config)
@@ -123,7 +122,7 @@ def _check(pipeline: str, config: Config) -> None:
         lookup.check(config.dataset, config.data_dir)
 
 
-def _list_pipelines() -> None:
+def _list_pipelines(prog: str) -> None:
     gap = 1 if console.width < _WIDE else 2  # The names take most of a narrow console.
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for header in ("pipeline", "task", "data set", "architecture"):
@@ -132,10 +131,12 @@ def _list_pipelines() -> None:
         defaults = pipeline.defaults
         table.add_row(name, pipeline.summary, defaults.dataset, defaults.architecture)
     wide = Console(width=max(console.width, _WIDTH), highlight=False)
-    wide.print("usage: python -m pipelines PIPELINE [--help] [--option value …]")
-    wide.print("       python -m pipelines compare RUN RUN … [--help]")
-    wide.print("       python -m pipelines sweep PIPELINE --space FILE [--option value …]")
-    wide.print("       python -m pipelines ui [--port N]\n")
+    wide.print(f"usage: {prog} PIPELINE [--help] [--option value …]")
+    if prog == cli.PROGRAM:
+        wide.print(f"       {prog} compare RUN RUN … [--help]")
+        wide.print(f"       {prog} sweep PIPELINE --space FILE [--option value …]")
+        wide.print(f"       {prog} ui [--port N]")
+    wide.print()
     wide.print(table)
     for problem in catalog.foreign().problems.values():
         print(f"warning: {problem}", file=sys.stderr)
@@ -146,7 +147,7 @@ def _write_mlproject(arguments: Sequence[str]) -> int:
         raise UserError(f"mlproject takes no arguments, but {arguments[0]!r} was given")
     files = {Path("MLproject"): mlproject.text()}
     if (folder := Path("pipelines/kubernetes")).is_dir():
-        files[folder / "MLproject"] = mlproject.text(container=True)
+        files[folder / "MLproject"] = mlproject.text(mlproject.CONTAINER)
     for file, text in files.items():
         partial = file.with_name(".MLproject.partial")
         partial.write_text(text, encoding="utf-8")
@@ -155,24 +156,24 @@ def _write_mlproject(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _compare(arguments: Sequence[str]) -> int:
+def _compare(arguments: Sequence[str], prog: str) -> int:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # MLflow, which takes a moment, is imported for what needs it alone.
     command = importlib.import_module("pipelines.comparison.command")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    command.main(arguments)
+    command.main(arguments, prog)
     return 0
 
 
-def _ui(arguments: Sequence[str]) -> int:
+def _ui(arguments: Sequence[str], prog: str) -> int:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # MLflow reads it when it is imported.
-    importlib.import_module("pipelines.ui").main(arguments)
+    importlib.import_module("pipelines.ui").main(arguments, prog)
     return 0
 
 
-def _sweep(arguments: Sequence[str]) -> int:
+def _sweep(arguments: Sequence[str], prog: str) -> int:
     # Optuna's space, and the database's URL, are for sweeps alone.
-    sweep = importlib.import_module("pipelines.sweep.options").parse(arguments)
+    sweep = importlib.import_module("pipelines.sweep.options").parse(arguments, prog)
     config = sweep.config({})
     several = config.strategy == "multi_worker"
     if several or len(cluster.workers_of(config.strategy, config.devices).workers) > 1:

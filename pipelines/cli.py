@@ -21,6 +21,7 @@ from pipelines.config import Config
 from pipelines.errors import UserError
 from pipelines.recipe import Recipe
 
+PROGRAM = "python -m pipelines"
 # What the default hyperparameters, and weights to begin with, become with another architecture.
 _OWN = {"model": {}, "encoder": "", "inherit": False, "generator_divisor": 4}
 _TYPES = {
@@ -33,11 +34,12 @@ _TYPES = {
 }
 
 
-def parse(arguments: Sequence[str]) -> tuple[str, Config]:
+def parse(arguments: Sequence[str], prog: str = PROGRAM) -> tuple[str, Config]:
     """Returns a pipeline's name and its config; prints the help and exits if asked to.
 
     Args:
         arguments: The pipeline's name, then its options.
+        prog: What its help calls the program.
 
     Raises:
         UserError: An unknown pipeline or option, or a value of the wrong type.
@@ -45,7 +47,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, Config]:
     name, *options = arguments
     name, options = re.sub(r"(?<=\w)-", "_", name), [*map(_option, options)]
     defaults = catalog.get(name).defaults
-    parser = _parser(name)
+    parser = parser_of(name, prog)
     parser.set_defaults(defaults.options())
     try:
         chosen = parser.parse_args(options)
@@ -95,7 +97,7 @@ def _option(argument: str) -> str:
 
 
 @functools.cache  # It takes a tenth of a second, and a sweep parses a dozen command lines.
-def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
+def parser_of(pipeline: str, prog: str = PROGRAM) -> jsonargparse.ArgumentParser:
     """Returns a parser whose options are the fields of the dataclasses, with their docstrings.
 
     Its defaults, and those in its help, are the pipeline's; parsing may replace them by others.
@@ -104,8 +106,8 @@ def _parser(pipeline: str) -> jsonargparse.ArgumentParser:
     kind = type(defaults)
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog=f"python -m pipelines {pipeline}",
-        usage=f"python -m pipelines {pipeline} [--option value …]",
+        prog=f"{prog} {pipeline}",
+        usage=f"{prog} {pipeline} [--option value …]",
         description=catalog.get(pipeline).summary,
         formatter_class=_HelpFormatter,
         exit_on_error=False,

@@ -23,9 +23,7 @@ _HEADER = """\
 # Written by `python -m pipelines mlproject`.
 name: keras-foundry
 
-{environment}
-
-entry_points:
+{environment}entry_points:
   main:
     command: "python -m pipelines image_classification"
 
@@ -39,13 +37,15 @@ entry_points:
 """
 
 
-# MLflow builds the image of a run on top of this one.
-_IMAGE = "docker_env:\n  image: keras-foundry:0.1.0"
+# Where entry points run: in the environment of a checkout; in containers, whose image MLflow builds
+# on top of this one; or in the environment that is there.
+PYTHON_ENV = "python_env: python_env.yaml\n\n"
+CONTAINER = "docker_env:\n  image: keras-foundry:0.1.0\n\n"
+INSTALLED = ""
 
 
-def text(*, container: bool = False) -> str:
-    """Returns the content of MLproject, or of that for containers, as Kubernetes runs them."""
-    environment = _IMAGE if container else "python_env: python_env.yaml"
+def text(environment: str = PYTHON_ENV) -> str:
+    """Returns the content of MLproject for entry points that run in `environment`."""
     header = _HEADER.replace("{environment}", environment)
     entries = (_entry_point(name, row.defaults) for name, row in PIPELINES.items())
     return "\n".join([header, *entries])

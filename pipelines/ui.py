@@ -18,6 +18,7 @@ import uvicorn  # Before MLflow's server, which looks whether it runs as one.
 from mlflow.server import constants
 
 from pipelines import store
+from pipelines.cli import PROGRAM
 from pipelines.errors import UserError
 from pipelines.progress import console
 
@@ -25,14 +26,14 @@ _APP = "mlflow.server.fastapi_app:app"
 _PORT = 5000
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], prog: str = PROGRAM) -> None:
     """Shows the store until it is interrupted.
 
     Raises:
         UserError: The store cannot be read, or the port is in use.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m pipelines ui", description="Shows the store in MLflow's UI."
+        prog=f"{prog} ui", description="Shows the store in MLflow's UI."
     )
     parser.add_argument("--port", type=int, default=_PORT, help=f"(default: {_PORT})")
     port = parser.parse_args(arguments).port

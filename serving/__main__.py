@@ -16,16 +16,18 @@ from serving.commands.exit_codes import exit_code
 from serving.errors import RolloutError, ServingError
 from serving.rollout.servers import DEFAULT_ADDRESS
 
+PROGRAM = "python -m serving"
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs the command line and returns its exit code.
+
+def main(arguments: Sequence[str], prog: str = PROGRAM) -> int:
+    """Runs the command line, whose program help and usage call `prog`; returns its exit code.
 
     0: done. 1: a server or a rollout failed, or a status found differences. 2: a user error.
     130: interrupted. 141: the reader of the output has ended.
     """
     try:
         try:
-            return _run(arguments)
+            return _run(arguments, prog)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # What is left in the buffer is discarded.
@@ -33,8 +35,8 @@ def main(arguments: Sequence[str]) -> int:
         return 128 + signal.SIGPIPE
 
 
-def _run(arguments: Sequence[str]) -> int:
-    options = parse(arguments)
+def _run(arguments: Sequence[str], prog: str) -> int:
+    options = parse(arguments, prog)
 
     def message(error: Exception) -> str:
         if not isinstance(error, ServingError):
@@ -49,15 +51,15 @@ def _run(arguments: Sequence[str]) -> int:
     )
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
+def parse(arguments: Sequence[str], prog: str = PROGRAM) -> argparse.Namespace:
     """Returns the chosen command with its options; shows help or usage and exits if asked to.
 
-    Options may stand before, between and after other arguments, and have hyphens or underscores in
-    their names.
+    Help and usage call the program `prog`. Options may stand before, between and after other
+    arguments, and have hyphens or underscores in their names.
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
     plain = [_underscored(argument) for argument in arguments[:end]] + [*arguments[end:]]
-    parser, commands = _parsers()
+    parser, commands = parsers(prog)
     if not plain:
         parser.print_help(sys.stderr)
         sys.exit(2)
@@ -80,10 +82,12 @@ def _underscored(argument: str) -> str:
     return f"--{name.replace('-', '_')}{equals}{value}"
 
 
-def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    """Returns the parser, and those of the commands by name."""
+def parsers(
+    prog: str = PROGRAM,
+) -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Returns the parser of a program called `prog`, and those of its commands by name."""
     parser = argparse.ArgumentParser(
-        prog="python -m serving", description="Deploy registered models, serve and query them."
+        prog=prog, description="Deploy registered models, serve and query them."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     rollout.add_commands(commands)

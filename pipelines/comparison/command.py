@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import mlflow
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines import store
+from pipelines.cli import PROGRAM
 from pipelines.comparison import console_tables, finding, report
 from pipelines.comparison.comparison import Comparison, compare, read
+from pipelines.comparison.options import EXPERIMENT, parser_of
 from pipelines.errors import UserError
 from pipelines.progress import console
 
-EXPERIMENT = "comparison"
 _REPORT = "comparison.html"
-_LAST = 10
 _MAX_NAME = 200
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; python -m pipelines compare --help lists the options")
-
-
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], prog: str = PROGRAM) -> None:
     """Compares runs, shows and writes what was found, and logs it as a run of its own.
 
     Raises:
         UserError: There are no such runs, or only one; or a file cannot be written.
     """
-    options = _parser().parse_args(arguments)
+    options = parser_of(prog).parse_args(arguments)
     if options.last < 1:
         raise UserError(f"--last must be at least 1, not {options.last}")
     chosen = bool(options.experiment or options.tag)
@@ -65,45 +59,6 @@ def main(arguments: Sequence[str]) -> None:
         console.print(f"\nreport     {where} in {uri}", soft_wrap=True)
     if options.output:
         console.print(f"written    {options.output}", soft_wrap=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m pipelines compare",
-        usage="python -m pipelines compare RUN RUN … [--option value …]",
-        description="Compares runs with the first of them.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "runs",
-        nargs="*",
-        metavar="RUN",
-        help="an ID or its beginning, a run's name, runs:/ID, models:/NAME@ALIAS or "
-        "models:/NAME/VERSION",
-    )
-    parser.add_argument("--experiment", default="", help="compare the runs of an experiment")
-    parser.add_argument(
-        "--tag",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="compare the runs with this tag; may be repeated",
-    )
-    parser.add_argument(
-        "--last",
-        type=int,
-        default=_LAST,
-        metavar="N",
-        help=f"of an experiment or with a tag, the newest N runs (default: {_LAST})",
-    )
-    parser.add_argument("--output", default="", metavar="FILE", help="write the HTML report here")
-    parser.add_argument(
-        "--no_log",
-        dest="log",
-        action="store_false",
-        help=f"log no run with the report in the experiment {EXPERIMENT}",
-    )
-    return parser
 
 
 def _tags(chosen: Sequence[str]) -> dict[str, str]:

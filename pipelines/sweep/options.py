@@ -107,16 +107,17 @@ def flags(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def parse(arguments: Sequence[str]) -> Sweep:
+def parse(arguments: Sequence[str], prog: str = cli.PROGRAM) -> Sweep:
     """Returns the sweep of a command line; prints the help and exits if asked to.
 
     Args:
         arguments: The pipeline's name, then options of the sweep and of the pipeline.
+        prog: What the help calls the program, without "sweep".
 
     Raises:
         UserError: An option, the space or one of its values cannot be used.
     """
-    parser = _parser()
+    parser = parser_of(prog)
     if not arguments or arguments[0] in ("-h", "--help"):
         parser.print_help()
         sys.exit(0)
@@ -153,11 +154,11 @@ def parse(arguments: Sequence[str]) -> Sweep:
 _NAMES = tuple(field.name for field in fields(SweepOptions))
 
 
-def _parser() -> jsonargparse.ArgumentParser:
+def parser_of(prog: str = cli.PROGRAM) -> jsonargparse.ArgumentParser:
     jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = jsonargparse.ArgumentParser(
-        prog="python -m pipelines sweep",
-        usage="python -m pipelines sweep PIPELINE --space FILE [--trials N] [--option value …]",
+        prog=f"{prog} sweep",
+        usage=f"{prog} sweep PIPELINE --space FILE [--trials N] [--option value …]",
         description="Trains a pipeline with many options, and fully with the best of them. All "
         "options of the pipeline are options of its trials.",
         exit_on_error=False,

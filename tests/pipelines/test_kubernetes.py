@@ -84,7 +84,7 @@ def test_the_command_is_one_of_a_pipeline():
 
 
 def test_the_project_for_containers_has_the_same_entry_points():
-    assert (FOLDER / "MLproject").read_text() == mlproject.text(container=True)
+    assert (FOLDER / "MLproject").read_text() == mlproject.text(mlproject.CONTAINER)
     project = _project_spec.load_project(str(FOLDER))
     assert project.docker_env["image"] == CONTAINER["image"]
     assert project.docker_env["image"].rpartition(":")[2] in (ROOT / "pyproject.toml").read_text()

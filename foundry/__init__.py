@@ -1,0 +1,1 @@
+"""One command, `foundry`, for all that this project does from the command line."""
