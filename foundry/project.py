@@ -1,6 +1,7 @@
 """`foundry project FOLDER`: an MLflow project of the installed pipelines.
 
     foundry project my_project
+    export MLFLOW_TRACKING_URI="sqlite:///$PWD/mlruns/mlflow.db"    # the store of `foundry train`
     mlflow run my_project -e image_classification --env-manager=local -P epochs=3
 
 The project has one file, MLproject, whose commands run in the environment that has `foundry`.
@@ -10,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines import mlproject
+from pipelines import mlproject, store
 
 
 def main(arguments: Sequence[str], prog: str) -> int:
@@ -40,5 +42,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
         print(f"error: {file} cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     print(f"wrote {file.resolve()}")
-    print(f"next  mlflow run '{options.folder}' -e image_classification --env-manager=local")
+    print(f"next  export MLFLOW_TRACKING_URI={shlex.quote(store.tracking_uri())}")
+    project = shlex.quote(str(options.folder))
+    print(f"      mlflow run {project} -e image_classification --env-manager=local -P epochs=3")
     return 0
