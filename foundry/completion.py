@@ -97,7 +97,7 @@ def _complete_values(parser: jsonargparse.ArgumentParser) -> None:
             choices = map(str, get_args(hint))
         else:
             choices = ("true", "false") if hint is bool else ()
-        completer = ChoicesCompleter([*choices]) if choices else FilesCompleter()
+        completer = ChoicesCompleter(dict.fromkeys(choices, "")) if choices else FilesCompleter()
         vars(action)["completer"] = completer
 
 

@@ -13,7 +13,7 @@ import pytest
 from pipelines.catalog import PIPELINES
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("architectures", "benchmarks", "pipelines", "serving")
+PACKAGES = ("architectures", "benchmarks", "foundry", "pipelines", "serving")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -28,6 +28,9 @@ MODULES = {name_of(path): path for path in FILES}
 # always those below. A name stands for the modules of that folder, not of folders within.
 BELOW = {
     "architectures": (),
+    "foundry": (
+        *("architectures", "pipelines", "pipelines.comparison", "pipelines.sweep", "serving"),
+    ),
     "pipelines.comparison": ("architectures", "pipelines"),
     "pipelines": (
         *("architectures", "pipelines.datasets", "pipelines.export", "pipelines.training"),
@@ -116,10 +119,12 @@ def test_each_module_imports_only_what_its_package_may(path):
     elif package == "benchmarks":
         # Servers are processes there, as they are for anybody who uses them.
         assert not any(name.startswith("serving.server") for name in imported(path))
+    elif package == "foundry":
+        assert "benchmarks" not in used
     elif package == "pipelines":
-        assert not used & {"benchmarks", "serving"}
+        assert not used & {"benchmarks", "foundry", "serving"}
     else:
-        assert not used & {"architectures", "benchmarks", "pipelines"}
+        assert not used & {"architectures", "benchmarks", "foundry", "pipelines"}
         if "server" not in path.parts:
             assert not used & {"tensorflow", "tensorflow_serving", "keras"}
         if path.name != "model_registry.py":

@@ -23,9 +23,10 @@ COMPARE_LABELS = "compare-labels"
 
 @pytest.mark.parametrize("name", commands())
 def test_each_command_shows_its_own_help(name, capsys):
+    code: object
     try:
         code = main([name, "--help"])
-    except SystemExit as ended:
+    except SystemExit as ended:  # argparse's.
         code = ended.code
     program = "python -m serving compare" if name == COMPARE_LABELS else f"foundry {name}"
     assert code == 0
