@@ -6,8 +6,10 @@ BENCHMARKS = {
     "training": "pipelines, compared with a bare Keras loop; builders, with those of libraries",
     "input": "input of training, compared with decoding alone and with a batch from memory",
     "text": "texts in buckets by length, compared with other ways of padding",
+    "setup": "imports, help and MLflow's pages, compared with TensorFlow's import and `mlflow ui`",
     "diagnosis": "training with --diagnose, compared with training without",
     "memory": "recurrent cells on the adding and the copy problem, compared with no memory",
     "defaults": "the default run of every pipeline, compared with its strongest baseline",
     "augmentation": "each kind of augmentation of images, compared with none",
+    "all": "all of these but defaults; writes docs/performance.md",
 }

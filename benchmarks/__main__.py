@@ -51,6 +51,11 @@ Trains a BERT of two layers on texts of 8 to 480 words in buckets by length, in 
 their longest text, and padded to 512 tokens. Ratios are processor time for tokens that are no
 padding. Results are printed, and logged in MLflow's experiment "benchmarks".
 """,
+    "setup": """
+Measures imports and the commands' help, how long MLflow's UI takes to its first page and what
+memory it holds, and with --only demo the time of make demo in a fresh clone, which downloads 3 GB.
+Results are printed, and logged in MLflow's experiment "benchmarks".
+""",
     "diagnosis": """
 Trains small networks in pairs of rounds, one with a diagnosis at the default interval and one
 without, and compares their times. Results are printed, and logged in MLflow's experiment
@@ -73,6 +78,11 @@ time. The table is logged in MLflow's experiment "benchmarks".
     "augmentation": """
 Measures how many images per second each kind of augmentation changes on this machine's CPUs, in
 batches as in training. Results are printed, and logged in MLflow's experiment "benchmarks".
+""",
+    "all": """
+Runs the benchmarks one after the other, each in a process of its own, and writes
+docs/performance.md with the newest table of each that is in MLflow's experiment "benchmarks". Run
+it on an otherwise idle machine.
 """,
 }
 

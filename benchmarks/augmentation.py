@@ -42,6 +42,8 @@ KINDS = {
     "mix_up": Augmentation(mix_up=0.2),
 }
 
+_QUICK_SIZE, _QUICK_BATCHES = 96, 5
+
 console = Console(highlight=False)
 
 
@@ -52,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_size", type=int, default=64, help="(default: 64)")
     parser.add_argument("--batches", type=int, default=10, help="of each round (default: 10)")
     parser.add_argument("--rounds", type=int, default=3, help="(default: 3)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"images of at most {_QUICK_SIZE} pixels, one round of {_QUICK_BATCHES} batches",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -64,6 +71,9 @@ def run(options: argparse.Namespace) -> None:
         if getattr(options, name) < 1:
             raise UserError(f"--{name} must be at least 1, not {getattr(options, name)}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if options.quick:
+        options.image_size = min(options.image_size, _QUICK_SIZE)
+        options.batches, options.rounds = _QUICK_BATCHES, 1
     kinds = list(dict.fromkeys(["none", *options.kinds]))
     speeds = measure(kinds, options)
     console.print(table(speeds))

@@ -136,23 +136,6 @@ def table(comparisons: Sequence[Comparison]) -> Table:
     return shown
 
 
-def markdown(comparisons: Sequence[Comparison]) -> str:
-    """Returns the same table in Markdown."""
-    lines = [
-        "| | compared with | unit | own | other | ratio | from … to | goal |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for each in comparisons:
-        own, other = np.median(each.own), np.median(each.other)
-        spread = f"{each.ratios.min():.2f} … {each.ratios.max():.2f}"
-        goal = f"{each.goal:g}" if each.goal else ""
-        lines.append(
-            f"| {each.name} | {each.reference} | {each.unit} | {own:,.4g} | {other:,.4g} "
-            f"| {each.ratio:.2f} | {spread} | {goal} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
 def figure(comparisons: Sequence[Comparison], title: str) -> Figure:
     """Plots the ratio of each round, its median and the goal, best read from the right."""
     names = [f"{each.name}\nto {each.reference}" for each in comparisons]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 GOAL = 0.05
 # Epochs of the shortest interval that are trained until the interval is chosen.
 _CHOOSING = 5
+_QUICK_NETWORKS, _QUICK_PAIRS = 2, 3
 
 console = Console(highlight=False)
 
@@ -71,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pairs", type=int, default=7, help="pairs of rounds (default: 7)")
     parser.add_argument("--probes", type=int, default=2, help="probes of a round (default: 2)")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{_QUICK_NETWORKS} networks, {_QUICK_PAIRS} pairs"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -82,6 +86,8 @@ def run(options: argparse.Namespace) -> None:
     for name in ("pairs", "probes"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name} must be at least 1, not {getattr(options, name)}")
+    if options.quick:
+        options.only, options.pairs = options.only[:_QUICK_NETWORKS], _QUICK_PAIRS
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from benchmarks import report

@@ -26,7 +26,6 @@ RESNET_EIGHT = "ResNet-50, eight images 224x224x3"
 
 CONCURRENCY = (1, 8, 32, 64)
 FRACTIONS = (0.25, 0.5, 0.75, 0.9)
-"""Loads of open loops, as fractions of the system's rate in a closed loop."""
 _OPEN_CALLERS = 64
 _MIN_ANSWERS = 5
 _WARMUP_SECONDS = 0.3
@@ -54,6 +53,7 @@ class Bench:
         mlflow: Whether `mlflow models serve` is included.
         real: Command of TensorFlow Serving's program; empty if there is none.
         report: Called with each result.
+        fractions: Loads of open loops, as fractions of the system's rate in a closed loop.
     """
 
     base: Path
@@ -65,6 +65,7 @@ class Bench:
     mlflow: bool
     real: Sequence[str]
     report: Callable[[Row], None]
+    fractions: Sequence[float] = FRACTIONS
 
     def compare(
         self,
@@ -112,7 +113,7 @@ class Bench:
             for system in under_test
         }
         rows: list[Row] = []
-        for fraction in FRACTIONS:
+        for fraction in self.fractions:
             able = [system for system in under_test if capacity[system.name]]
             rows += self.compare(
                 experiment,

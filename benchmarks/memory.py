@@ -37,6 +37,7 @@ PROBLEMS, CELLS = ("adding", "copy"), ("simple_rnn", "lstm", "gru")
 LETTERS, COPIED = 8, 10
 _DELIMITER = LETTERS + 1
 _TEST_EXAMPLES = 500
+_QUICK_UPDATES = 200
 
 console = Console(highlight=False)
 
@@ -95,6 +96,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_size", type=int, default=32, help="(default: 32)")
     parser.add_argument("--units", type=int, default=64, help="(default: 64)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"one problem, the shortest T, at most {_QUICK_UPDATES} updates",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -104,6 +110,9 @@ def run(options: argparse.Namespace) -> None:
         UserError: An option is out of its range, or the tracking store cannot be used.
     """
     _check(options)
+    if options.quick:
+        options.problems, options.steps = options.problems[:1], [min(options.steps)]
+        options.updates = min(options.updates, _QUICK_UPDATES)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     rows = []

@@ -6,6 +6,8 @@ import math
 import os
 import platform
 import re
+import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import psutil
 from matplotlib.figure import Figure
@@ -24,6 +27,9 @@ from benchmarks.goals import Goal
 from benchmarks.samples import Row, bars
 from pipelines import environment, store
 from serving.errors import UserError
+
+TABLE, COMMAND = "table.md", "command"
+"""The artifact with the table of a run, and the tag with its command."""
 
 _PACKAGES = ("grpcio", "mlflow", "numpy", "tensorflow", "uvicorn")
 
@@ -112,8 +118,34 @@ def log_tables(
     """
     with _run(name, options) as where:
         mlflow.log_text(pd.DataFrame(records).to_csv(index=False), "results.csv")
+        mlflow.log_text(markdown(records), TABLE)
         _log_figures(figures)
     return where
+
+
+def markdown(records: Sequence[Mapping[str, Any]]) -> str:
+    """Returns records as a table in Markdown, without the columns that are empty in all."""
+    keys = dict.fromkeys(key for record in records for key in record)
+    shown = [key for key in keys if any(_cell(record.get(key)) for record in records)]
+    lines = [[key.replace("_", " ") for key in shown], ["---"] * len(shown)]
+    lines += [[_cell(record.get(key)) for key in shown] for record in records]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """Formats a value; several numbers as their least and greatest."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        return _short(float(value))
+    if isinstance(value, str):
+        return value.replace("|", "\\|")
+    numbers = np.asarray(value, float)
+    return f"{_short(numbers.min())} … {_short(numbers.max())}" if numbers.size else ""
 
 
 @contextmanager
@@ -132,6 +164,7 @@ def _run(name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         experiment, tags = store.experiment("benchmarks", uri), store.process_tags()
         with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as run:
             mlflow.log_params({**options, **machine()})
+            mlflow.set_tag(COMMAND, f"python -m benchmarks {shlex.join(sys.argv[1:])}")
             yield f"runs:/{run.info.run_id}", uri
             commit, changes = environment.code_version()
             mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
@@ -154,6 +187,8 @@ def _log(rows: Sequence[Row], goals: Sequence[Goal], folder: Path) -> None:
     reached.to_csv(folder / "goals.csv", index=False)
     for name in ("results.csv", "results.json", "goals.csv"):
         mlflow.log_artifact(str(folder / name))
+    tables = [_goal_records(goals), [_closed_record(row) for row in rows if not row.load.rate]]
+    mlflow.log_text("\n".join(markdown(records) for records in tables if records), TABLE)
     _log_figures(dict(figures(rows)))
 
 
@@ -201,6 +236,31 @@ def _record(row: Row) -> dict[str, Any]:
         "mean_batch": batches.mean if batches and batches.count else None,
         "batches": " ".join(f"{size}:{count:g}" for size, count in sizes.items()),
         **{f"{name}_ms": split.get(name) for name in ("queue", "codec", "runtime", "transport")},
+    }
+
+
+def _goal_records(goals: Sequence[Goal]) -> list[dict[str, Any]]:
+    return [
+        {
+            "": goal.text,
+            "unit": goal.unit,
+            "measured": goal.measured,
+            "lowest": goal.lowest,
+            "highest": goal.highest,
+            "goal": goal.required,
+        }
+        for goal in goals
+    ]
+
+
+def _closed_record(row: Row) -> dict[str, Any]:
+    return {
+        "": row.experiment,
+        "system": row.system,
+        "clients": row.load.callers,
+        "requests/s": row.rate,
+        **{f"p{percentile} ms": row.milliseconds(percentile) for percentile in PERCENTILES},
+        "errors": row.errors or None,
     }
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import models, systems
-from benchmarks.experiments import EXPERIMENTS, Bench
+from benchmarks.experiments import EXPERIMENTS, FRACTIONS, Bench
 from benchmarks.processes import isolated
 from benchmarks.samples import Row
 from serving.errors import UserError
 
 _MIN_WIDTH = 150
+_QUICK_SECONDS, _SLOW = 0.5, ("resnet50",)
 
 console = Console(highlight=False, emoji=False)
 if console.width < _MIN_WIDTH:  # Long lines are better than wrapped cells.
@@ -51,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="skip the reference `mlflow models serve`, which is slow",
     )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"measurements of {_QUICK_SECONDS:g} s, closed loops alone, without "
+        f"{', '.join(_SLOW)}",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -61,6 +68,9 @@ def run(options: argparse.Namespace) -> None:
         ProcessFailedError: A server did not start.
     """
     _check(options)
+    if options.quick:
+        options.seconds = min(options.seconds, _QUICK_SECONDS)
+        options.only = [name for name in options.only if name not in _SLOW]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     real = systems.real_server()
     with tempfile.TemporaryDirectory(prefix="foundry-benchmark-") as folder:
@@ -101,6 +111,7 @@ def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> l
                 not options.skip_mlflow,
                 real,
                 report,
+                fractions=() if options.quick else FRACTIONS,
             )
             for name, (experiment, _) in chosen.items():
                 status.update(f"{name}: starting the servers")
@@ -133,6 +144,7 @@ def _report(
         "workers": options.workers,
         "only": ",".join(options.only),
         "tensorflow_model_server": bool(real),
+        "quick": options.quick,
     }
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     run, store = report.log(rows, reached, chosen, folder)

@@ -194,7 +194,7 @@ def mlflow_server(
     with started(
         command,
         base / f"{model.name}.mlflow.log",
-        lambda: _answers(address, "/ping"),
+        lambda: answers(address, "/ping"),
         environment={"PATH": path_of_programs},
     ):
         target = Target("http", address, "/invocations", _columns(model, batch))
@@ -255,7 +255,8 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _answers(address: str, path: str) -> bool:
+def answers(address: str, path: str) -> bool:
+    """Returns whether a page can be had."""
     try:
         _get(address, path)
     except (OSError, http.client.HTTPException):

@@ -1,7 +1,7 @@
 """The command `python -m pipelines ui`: MLflow's pages of the store, in one process.
 
 `mlflow ui` starts a process that starts four workers, and eight more that run jobs, which nobody
-asks for here: twelve times the memory, and six times as long until the first page.
+asks for here: six times the memory, and six times as long until the first page.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def test_the_command_trains_and_logs(store, capsys):
     (run,) = mlflow.search_runs([experiment.experiment_id], output_format="list")
     assert isinstance(run, mlflow.entities.Run)
     files = mlflow.MlflowClient().list_artifacts(run.info.run_id)
-    assert {file.path for file in files} == {"figures", "results.csv"}
+    assert {file.path for file in files} == {"figures", "results.csv", "table.md"}
 
 
 @pytest.mark.parametrize(
