@@ -29,6 +29,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
 from pipelines.baselines import Baseline
 from pipelines.export.ops import ops, text_ops
+from pipelines.export.saved_model import digest as saved_model_digest
 from pipelines.intervals import difference
 from pipelines.task import Task
 
@@ -128,6 +129,7 @@ def register(
             **_tags_of_seeds(metric, deviation, seeds),
             f"validation_{metric}": str(value),
             "data.digest": digest,
+            "saved_model.digest": saved_model_digest(saved_model),
             "gate": alias or REFUSED,
             "gate.reason": reason.partition(": ")[2],
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -20,6 +21,18 @@ WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 EXAMPLES_FOLDER = "assets.extra/examples"
 GOLDEN_FILE = "assets.extra/golden_requests"
 TOLERANCES_FILE = "assets.extra/golden_tolerances.json"
+
+
+def digest(folder: Path) -> str:
+    """Returns the SHA-256 of a SavedModel, hexadecimal: that of the lines `SHA-256  PATH` of its
+    files, sorted by path.
+    """
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{content}  {path.relative_to(folder).as_posix()}\n".encode())
+    return total.hexdigest()
 
 
 def saved_model(

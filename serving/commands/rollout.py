@@ -93,6 +93,13 @@ def _add_deploy(commands: Any) -> None:
         action="store_true",
         help="accept a version without golden requests; it is recorded as unverified",
     )
+    deploy.add_argument(
+        "--allow_ops",
+        type=lambda names: names.split(","),
+        default=[],
+        metavar="OP,OP",
+        help="accept ops that reach files, Python or the network, as ReadFile,PrintV2",
+    )
 
 
 def _target(options: argparse.Namespace) -> RolloutTarget:
@@ -128,6 +135,7 @@ def _deploy(options: argparse.Namespace) -> None:
             budget=options.latency_budget,
             unverified=options.unverified,
             force=options.force,
+            allowed_ops=options.allow_ops,
         )
     # A version that has its label already is not the registry's champion for that.
     moved = done.before.labels.get(done.label) != done.version

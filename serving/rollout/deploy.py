@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,14 @@ from serving.rollout.models_config import ALIASES, CANARY, Entry
 from serving.rollout.promote import Rollout
 from serving.rollout.target import RolloutTarget
 from serving.rollout.trial import Engine
+from serving.rollout.unsafe_ops import unsafe_ops
 
 if TYPE_CHECKING:
     from serving.rollout.model_registry import Registered, Registry
 
 LATENCY_BUDGET = 5000.0
+# The tag of a registered version with the digest of its files.
+DIGEST = "saved_model.digest"
 
 
 def deploy(
@@ -35,6 +38,7 @@ def deploy(
     budget: float = LATENCY_BUDGET,
     unverified: bool = False,
     force: bool = False,
+    allowed_ops: Collection[str] = (),
 ) -> Rollout:
     """Serves a registered version under a label.
 
@@ -51,10 +55,12 @@ def deploy(
         budget: Milliseconds that the median of a golden request may take.
         unverified: Whether a version without golden requests may be deployed.
         force: Whether a version may be deployed that the gate of its run refused.
+        allowed_ops: Unsafe ops that the version may have.
 
     Raises:
         UserError: There is no such version, or it may not be deployed with these options.
-        RolloutError: The candidate does not pass its golden requests.
+        RolloutError: Its files are not those that were registered, or the candidate does not pass
+            its golden requests.
         ServingError: A running server refuses it.
     """
     found = registry.find(name, alias=alias, version=version)
@@ -80,8 +86,9 @@ def deploy(
             if fresh:
                 try:
                     with files.candidate() as hidden:
+                        candidate = _download(registry, found, hidden, allowed_ops)
                         validation = _admit(
-                            files, registry, found, hidden, engine, budget, unverified, target.wait
+                            files, found, candidate, engine, budget, unverified, target.wait
                         )
                 except OSError as error:
                     raise RolloutError(
@@ -120,22 +127,45 @@ def _earned(found: Registered, before: Entry) -> str:
     return STABLE if stable == found.version else CANARY
 
 
-def _admit(
-    files: Repository,
-    registry: Registry,
-    found: Registered,
-    hidden: Path,
-    engine: Callable[[], Engine],
-    budget: float,
-    unverified: bool,
-    wait: float,
-) -> Validation:
-    """Downloads a version into a hidden folder, validates it, and publishes it."""
+def _download(
+    registry: Registry, found: Registered, hidden: Path, allowed_ops: Collection[str]
+) -> Path:
+    """Downloads a version into a hidden folder, and returns where it is in a repository there."""
     name, number = found.name, found.version
     candidate = hidden / "repository" / name / str(number)
     candidate.parent.mkdir(parents=True)
     (hidden / "download").mkdir()
     registry.download(found, hidden / "download").rename(candidate)
+    registered = found.tags.get(DIGEST)
+    if registered and model_repository.digest(candidate) != registered:
+        raise RolloutError(
+            f"the files of {name} version {number} are not those that were registered: they have "
+            f"changed since"
+        )
+    try:
+        unsafe = set(unsafe_ops(candidate)) - set(allowed_ops)
+    except ValueError as error:
+        raise RolloutError(f"{name} version {number} cannot be deployed: {error}") from error
+    if unsafe:
+        one = ",".join(sorted(unsafe))
+        raise UserError(
+            f"{name} version {number} can reach files, Python or the network of the server by the "
+            f"ops {one.replace(',', ', ')}; if you trust it: --allow_ops {one}"
+        )
+    return candidate
+
+
+def _admit(
+    files: Repository,
+    found: Registered,
+    candidate: Path,
+    engine: Callable[[], Engine],
+    budget: float,
+    unverified: bool,
+    wait: float,
+) -> Validation:
+    """Validates a version in a repository of its own, and publishes it."""
+    name, number = found.name, found.version
     goldens = golden.read(candidate)
     if not goldens and not unverified:
         raise UserError(
@@ -145,7 +175,7 @@ def _admit(
     chosen = engine()
     checksum = model_repository.digest(candidate)
     validation = trial.validate(
-        chosen, hidden / "repository", name, number, goldens, budget=budget, wait=wait
+        chosen, candidate.parent.parent, name, number, goldens, budget=budget, wait=wait
     )
     if model_repository.digest(candidate) != checksum:
         raise RolloutError(f"the files of {name} version {number} changed while it was tried")

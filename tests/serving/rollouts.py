@@ -18,6 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.rollout import golden
+from serving.rollout.deploy import DIGEST
 from serving.rollout.model_registry import Registered
 from serving.server import config_files
 from serving.server.lifecycle import model_configs
@@ -80,12 +81,15 @@ class FolderRegistry:
         self._saved_models = saved_models
         self.aliases: dict[int, str] = {}
         self.refused: set[int] = set()
+        self.digests: dict[int, str] = {}
         self.blessed: dict[int, dict[str, str]] = {}
 
     def find(self, name: str, *, alias: str = "champion", version: int | None = None) -> Registered:
         assert version is not None
         aliases = (self.aliases[version],) if version in self.aliases else ()
         tags = {"gate": "refused"} if version in self.refused else {}
+        if version in self.digests:
+            tags[DIGEST] = self.digests[version]
         return Registered(name, version, "run", "source", "commit", aliases, tags)
 
     def download(self, found: Registered, folder: Path) -> Path:

@@ -98,6 +98,37 @@ def test_a_candidate_that_fails_its_validation_leaves_nothing(site, version, sen
     assert "blessed" not in Registry().find(NAME, version=version).tags
 
 
+def test_files_that_changed_after_their_registration_are_not_deployed(folder_site, exports):
+    folder_site.registry.digests = {
+        1: model_repository.digest(exports[1]),
+        2: model_repository.digest(exports[1]),
+    }
+    folder_site.deploy(1)
+    before = snapshot(folder_site)
+    with pytest.raises(RolloutError) as raised:
+        folder_site.deploy(2)
+    assert str(raised.value) == (
+        "the files of digits version 2 are not those that were registered: they have changed since"
+    )
+    assert snapshot(folder_site) == before
+
+
+def test_a_model_that_reaches_files_is_deployed_only_if_its_ops_are_allowed(
+    folder_site, monkeypatch
+):
+    monkeypatch.setattr("serving.rollout.deploy.unsafe_ops", lambda _: ("PyFunc", "ReadFile"))
+    before = snapshot(folder_site)
+    for allowed in ((), ("ReadFile",)):
+        with pytest.raises(UserError, match="the server by the ops PyFunc") as raised:
+            folder_site.deploy(1, allowed_ops=allowed)
+    assert str(raised.value) == (
+        "digits version 1 can reach files, Python or the network of the server by the ops PyFunc; "
+        "if you trust it: --allow_ops PyFunc"
+    )
+    assert snapshot(folder_site) == before
+    assert folder_site.deploy(1, allowed_ops=("PyFunc", "ReadFile")).version == 1
+
+
 def test_the_latency_budget_is_kept(site):
     before = snapshot(site)
     with pytest.raises(RolloutError, match=r"^serving_default takes .* ms \(median of 5\)"):
@@ -160,8 +191,14 @@ def test_a_full_disk_while_downloading_leaves_nothing(site, monkeypatch):
     assert snapshot(site) == before
 
 
-@pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.data-00000-of-00001"])
-def test_a_corrupt_download_is_never_seen(site, monkeypatch, file):
+@pytest.mark.parametrize(
+    ("file", "fault"),
+    [
+        ("saved_model.pb", r"cannot be deployed: saved_model\.pb is not a SavedModel$"),
+        ("variables/variables.data-00000-of-00001", "does not load on in process: "),
+    ],
+)
+def test_a_corrupt_download_is_never_seen(site, monkeypatch, file, fault):
     download = Registry.download
 
     def cut(self, found, folder: Path) -> Path:
@@ -172,7 +209,7 @@ def test_a_corrupt_download_is_never_seen(site, monkeypatch, file):
     site.deploy(1)
     before = snapshot(site)
     monkeypatch.setattr(Registry, "download", cut)
-    with pytest.raises(RolloutError, match=r"^digits version 2 does not load on in process: "):
+    with pytest.raises(RolloutError, match=f"^digits version 2 {fault}"):
         site.deploy(2)
     assert snapshot(site) == before
 

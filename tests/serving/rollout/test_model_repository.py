@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.export import saved_model
 from serving.errors import UserError
 from serving.rollout import model_repository
 from serving.rollout.model_repository import Repository, since, upto
+from tests.serving import saved_models
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 numbers = st.lists(st.integers(1, 4), max_size=6)
@@ -160,3 +162,8 @@ def test_files_that_a_killed_rollout_had_not_renamed_go(files):
     with files.locked():
         assert not any(path.exists() for path in left)
     assert files.history("digits") == [1]
+
+
+def test_the_digest_is_that_which_a_registered_version_has(tmp_path):
+    model = saved_models.half_plus_two(tmp_path / "model")
+    assert model_repository.digest(model) == saved_model.digest(model)
