@@ -58,6 +58,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
         "train": _pipelines("run a training pipeline, tracked and compared with baselines"),
         "sweep": _pipelines("search hyperparameters of a pipeline", "sweep"),
         "compare": _pipelines("compare runs", "compare"),
+        "export": _pipelines("export smaller variants of what a run trained", "export"),
         "ui": _pipelines("open the MLflow UI on the store", "ui"),
         "architectures": Command("list the architectures, show one", "architectures.__main__"),
         "project": Command("write an MLflow project into a folder", "foundry.project"),

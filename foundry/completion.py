@@ -71,6 +71,10 @@ def _parser(words: Sequence[str]) -> tuple[argparse.ArgumentParser, int]:
         from pipelines.comparison.options import parser_of as comparison
 
         return comparison(), skipped
+    if command.words == ("export",):
+        from pipelines.variants.options import parser_of as export
+
+        return export(), skipped
     if words[0] in ("train", "sweep"):
         from pipelines import catalog, cli
 

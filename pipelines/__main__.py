@@ -66,6 +66,8 @@ def main(arguments: Sequence[str], prog: str = cli.PROGRAM) -> int:
             return _ui(arguments[1:], prog)
         if arguments[0] == "sweep":
             return _sweep(arguments[1:], prog)
+        if arguments[0] == "export":
+            return _export(arguments[1:], prog)
         if arguments[0] in ("data_service", "data-service"):
             return _with_tensorflow("pipelines.training.data_service").main(arguments[1:])
         pipeline, config = cli.parse(arguments, prog)
@@ -134,6 +136,7 @@ def _list_pipelines(prog: str) -> None:
     wide.print(f"usage: {prog} PIPELINE [--help] [--option value …]")
     if prog == cli.PROGRAM:
         wide.print(f"       {prog} compare RUN RUN … [--help]")
+        wide.print(f"       {prog} export RUN --variants NAME … [--help]")
         wide.print(f"       {prog} sweep PIPELINE --space FILE [--option value …]")
         wide.print(f"       {prog} ui [--port N]")
     wide.print()
@@ -186,6 +189,16 @@ def _sweep(arguments: Sequence[str], prog: str) -> int:
     if winner:
         _show(winner.config, winner.result)
     return 0
+
+
+def _export(arguments: Sequence[str], prog: str) -> int:
+    # MLflow, which takes a moment, is imported for what needs it alone.
+    command = importlib.import_module("pipelines.variants.command")
+    run, names, max_loss = command.parse(arguments, prog)
+    module = _loaded("pipelines.variants.export", run.data.tags.get("pipeline", ""))
+    outcomes = list(module.export(run, names, max_loss))
+    command.show(outcomes)
+    return int(any(each.refusal for each in outcomes))
 
 
 def _run(pipeline: str, config: Config) -> Result | None:

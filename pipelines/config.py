@@ -97,6 +97,14 @@ class Config:
         labels = {"run_name", "tag", "note", "resume"}
         return {name: value for name, value in self.parameters().items() if name not in labels}
 
+    def of_run(self, uri: str) -> Config:
+        """Returns the config that builds a run's network again, whatever the run started from.
+
+        Args:
+            uri: `runs:/ID` of a run with this config.
+        """
+        return self
+
     def check(self) -> None:
         """Raises `UserError` for choices of a kind of task that no run can use."""
 

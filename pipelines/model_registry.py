@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import mlflow
@@ -27,7 +28,6 @@ from mlflow.types import Schema, TensorSpec
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
-from pipelines.baselines import Baseline
 from pipelines.export.ops import ops, text_ops
 from pipelines.export.saved_model import digest as saved_model_digest
 from pipelines.intervals import difference
@@ -68,12 +68,13 @@ def register(
     name: str,
     task: Task,
     metrics: Mapping[str, float],
-    baseline: Baseline,
+    baseline: float,
     digest: str,
     *,
     resampled: Sequence[float] = (),
     deviation: float | None = None,
     seeds: int = 1,
+    tags: Mapping[str, str] = MappingProxyType({}),
     description: str = "",
 ) -> Version:
     """Logs the SavedModel with the active run, registers it, and sets the alias by `gate`.
@@ -86,11 +87,12 @@ def register(
         name: Name to register it under.
         task: Has the metric that `gate` compares on validation.
         metrics: The model's metrics, `validation_METRIC` among them.
-        baseline: The baseline to beat.
+        baseline: The metric of the baseline to beat, on validation.
         digest: Digest of the data; values on other data are not compared.
         resampled: The metric on resamples of validation, which decide about ties.
         deviation: The metric's standard deviation over seeds, where `metrics` are means.
         seeds: The number of seeds.
+        tags: More tags of the version.
         description: What the version's page shows, in Markdown.
     """
     client = mlflow.MlflowClient()
@@ -103,7 +105,7 @@ def register(
     alias, reason = gate(
         metric,
         value,
-        baseline.validation[metric],
+        baseline,
         champion_value=_float(champion.tags.get(f"validation_{metric}")) if champion else None,
         champion_version=int(champion.version) if champion else None,
         same_data=champion is not None and champion.tags.get("data.digest") == digest,
@@ -126,6 +128,7 @@ def register(
         run_id=logged.run_id,
         model_id=logged.model_id,
         tags={
+            **tags,
             **_tags_of_seeds(metric, deviation, seeds),
             f"validation_{metric}": str(value),
             "data.digest": digest,

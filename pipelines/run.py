@@ -203,7 +203,7 @@ def _export_and_register(
                 task.config.name or data.name,
                 task,
                 evaluated.scores,
-                baseline,
+                baseline.validation[task.metric],
                 data.digest,
                 resampled=evaluated.resampled,
                 deviation=evaluated.deviations.get(f"validation_{task.metric}"),

@@ -29,7 +29,8 @@ MODULES = {name_of(path): path for path in FILES}
 BELOW = {
     "architectures": (),
     "foundry": (
-        *("architectures", "pipelines", "pipelines.comparison", "pipelines.sweep", "serving"),
+        *("architectures", "pipelines", "pipelines.comparison", "pipelines.sweep"),
+        *("pipelines.variants", "serving"),
     ),
     "pipelines.comparison": ("architectures", "pipelines"),
     "pipelines": (
@@ -37,6 +38,10 @@ BELOW = {
     ),
     "pipelines.sweep": (
         *("architectures", "pipelines", "pipelines.datasets", "pipelines.training"),
+    ),
+    "pipelines.variants": (
+        *("pipelines", "pipelines.comparison", "pipelines.datasets", "pipelines.export"),
+        "pipelines.training",
     ),
     "pipelines.training": ("architectures", "pipelines", "pipelines.datasets"),
     "pipelines.export": ("pipelines",),

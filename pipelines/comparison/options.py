@@ -12,14 +12,16 @@ EXPERIMENT = "comparison"
 _LAST = 10
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A parser that raises `UserError` for wrong options."""
+
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; {self.prog} --help lists the options")
 
 
 def parser_of(prog: str = PROGRAM) -> argparse.ArgumentParser:
     """Returns the parser of a program called `prog`, which raises `UserError`."""
-    parser = _Parser(
+    parser = Parser(
         prog=f"{prog} compare",
         usage=f"{prog} compare RUN RUN … [--option value …]",
         description="Compares runs with the first of them.",

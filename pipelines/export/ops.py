@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 # Ops that split text into WordPieces.
@@ -29,11 +30,15 @@ _PYTHON_OPS = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
 
 def ops(folder: Path) -> list[str]:
     """Returns the names of all ops in a SavedModel's graph and functions, sorted."""
-    proto = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    graph = proto.meta_graphs[0].graph_def
+    graph = _graph(folder)
     nodes = [*graph.node, *(node for body in graph.library.function for node in body.node_def)]
     functions = {body.signature.name for body in graph.library.function}
     return sorted({node.op for node in nodes} - functions)
+
+
+def compiled(folder: Path) -> bool:
+    """Returns whether a SavedModel has functions that XLA is to compile."""
+    return any(body.attr["_XlaMustCompile"].b for body in _graph(folder).library.function)
 
 
 def text_ops(names: Collection[str]) -> list[str]:
@@ -49,3 +54,8 @@ def unservable(names: Collection[str], core: Collection[str]) -> list[str]:
         core: Ops of TensorFlow itself.
     """
     return sorted((set(names) - set(core) - TEXT_OPS) | (set(names) & _PYTHON_OPS))
+
+
+def _graph(folder: Path) -> graph_pb2.GraphDef:
+    proto = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    return proto.meta_graphs[0].graph_def

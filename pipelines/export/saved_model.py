@@ -36,7 +36,7 @@ def digest(folder: Path) -> str:
 
 
 def saved_model(
-    model: keras.Model,
+    model: keras.Model | None,
     signatures: Sequence[Signature],
     folder: Path,
     *,
@@ -45,7 +45,8 @@ def saved_model(
     """Writes a SavedModel with warmup records, whole or not at all.
 
     Args:
-        model: The trained model, in the dtype it is to compute in.
+        model: The trained model, in the dtype it is to compute in; None if signatures hold its
+            weights as constants.
         signatures: Its signatures.
         folder: Where the SavedModel will be; must not exist.
         examples: Files to carry along in `assets.extra/examples`, by relative path.
@@ -57,7 +58,8 @@ def saved_model(
     shutil.rmtree(partial, ignore_errors=True)
     try:
         archive = keras.export.ExportArchive()
-        archive.track(model)
+        if model:
+            archive.track(model)
         for resource in {id(r): r for s in signatures for r in s.resources}.values():
             archive.track(resource)
         _add_endpoints(archive, signatures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -75,6 +75,10 @@ class ImageConfig(Config):
     """Pre-trained weights: a file, a directory, or runs:/… or models:/… of your own run."""
 
     has_classes = True
+
+    def of_run(self, uri: str) -> ImageConfig:
+        """Returns the config with a run's own weights, which say how images are preprocessed."""
+        return replace(self, weights=uri) if self.weights else self
 
     def check(self) -> None:
         """Raises `UserError` if weights are chosen for a network that cannot have them."""

@@ -160,7 +160,7 @@ def register(
             "linear",
             task,
             {f"validation_{metric}": value, f"test_{metric}": 0.1},
-            samples.baseline("random", {metric: baseline}, {metric: 0.9}),
+            baseline,
             digest,
             resampled=resampled,
             deviation=deviation,

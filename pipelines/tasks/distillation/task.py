@@ -39,13 +39,10 @@ within the run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-import keras
 import mlflow
 
-import architectures
 from pipelines.catalog import (
     check_distillable,
     check_teacher,
@@ -53,8 +50,6 @@ from pipelines.catalog import (
     no_teacher,
     pipelines,
 )
-from pipelines.cli import parse
-from pipelines.config import Config
 from pipelines.errors import UserError
 from pipelines.image.config import ImageConfig
 from pipelines.run import run
@@ -65,21 +60,7 @@ from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.pretraining.config import BertPretrainingConfig
 from pipelines.tasks.pretraining.sentence_pairs import published_task
 from pipelines.text.config import TextConfig
-
-
-@dataclass(frozen=True)
-class TrainedNetwork:
-    """What a run of a pipeline trained.
-
-    Attributes:
-        pipeline: Name of the pipeline.
-        config: The run's choices.
-        model: From preprocessed inputs to logits, with the trained weights.
-    """
-
-    pipeline: str
-    config: Config
-    model: keras.Model
+from pipelines.trained import Trained, read
 
 
 def make_student(config: DistillationConfig) -> Task:
@@ -131,7 +112,7 @@ def make_student(config: DistillationConfig) -> Task:
     return type(task)(student_config, teacher)
 
 
-def find(config: DistillationConfig) -> TrainedNetwork:
+def find(config: DistillationConfig) -> Trained:
     """Returns the network of a run; where a pipeline is named, its default run is made first.
 
     Args:
@@ -150,18 +131,12 @@ def find(config: DistillationConfig) -> TrainedNetwork:
     try:
         number = run_id(teacher)
         pipeline = mlflow.get_run(number).data.tags.get("pipeline", "")
-        options = mlflow.artifacts.download_artifacts(f"runs:/{number}/config.yaml")
-        network = mlflow.artifacts.download_artifacts(f"runs:/{number}/network/model.keras")
     except UserError as error:
         raise UserError(f"--teacher {error}") from error
-    except (mlflow.MlflowException, OSError, ValueError) as error:
+    except (mlflow.MlflowException, ValueError) as error:
         raise no_teacher(teacher) from error
     check_distillable(pipeline)
-    _, chosen = parse([pipeline, "--config", options])
-    if isinstance(chosen, ImageConfig) and chosen.weights:
-        # The run knows how images are preprocessed; what it started from may be gone.
-        chosen = replace(chosen, weights=f"runs:/{number}")
     try:
-        return TrainedNetwork(pipeline, chosen, architectures.load(Path(network)))
-    except ValueError as error:
-        raise UserError(str(error)) from error
+        return read(number)
+    except (mlflow.MlflowException, OSError) as error:
+        raise no_teacher(teacher) from error

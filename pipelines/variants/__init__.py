@@ -1,0 +1,1 @@
+"""Variants of a trained network, exported for less memory or another compiler."""
