@@ -11,7 +11,7 @@ export MLFLOW_TRACKING_URI
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
-SERVER = $(BIN)/python -m serving.server --port=$(PORT) \
+SERVER = $(BIN)/python -m serving.server --host=127.0.0.1 --port=$(PORT) \
 	--model_config_file=$(REPOSITORY)/models.config --allow_version_labels_for_unavailable_models
 AT = --repository $(REPOSITORY) --address localhost:$(PORT)
 

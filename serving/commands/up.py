@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ipaddress
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +17,13 @@ from serving.commands import signals
 from serving.commands.options import DEFAULT_REPOSITORY, add_repository
 from serving.engines import record
 from serving.engines.engine import ENGINES, choose
-from serving.engines.process import ServerProcess
+from serving.engines.process import ALL_INTERFACES, LOOPBACK, ServerProcess
 from serving.errors import ServingError, UserError
 
 _PAUSE = 0.2
 # Flags of the server that `up` sets itself, and its options for them.
 _OWN = {
+    "--host": "--host",
     "--port": "--port",
     "--rest_api_port": "--rest_port",
     "--model_config_file": "--repository",
@@ -42,6 +44,12 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     up.add_argument("--gpu", action="store_true", help="refuse to serve without a GPU")
     add_repository(up)
+    up.add_argument(
+        "--host",
+        type=_address,
+        default=LOOPBACK,
+        help="IP address to listen on; 0.0.0.0 lets other machines in (default: 127.0.0.1)",
+    )
     up.add_argument("--port", type=int, default=8500, help="gRPC port (default: 8500)")
     up.add_argument(
         "--rest_port",
@@ -68,6 +76,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     logs.add_argument("--follow", action="store_true", help="continue until the server ends")
 
 
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"it must be an IP address, not {text!r}") from None
+
+
 def _up(options: argparse.Namespace) -> None:
     for flag in options.flags:
         if not flag.startswith("--"):
@@ -81,6 +96,7 @@ def _up(options: argparse.Namespace) -> None:
         running = record.start(
             engine,
             options.repository,
+            host=options.host,
             port=options.port,
             rest_port=options.rest_port,
             options=options.flags,
@@ -141,9 +157,21 @@ def _welcome(repository: Path, running: ServerProcess, *, detached: bool) -> str
     rest = f"\n  REST  http://{running.rest_address}/v1/models/MODEL" if running.rest_port else ""
     end = f"  python -m serving down{at}" if detached else "  Ctrl-C stops the server"
     return (
-        f"ready, serving {repository}\n  gRPC  {running.address}{rest}\nnext:\n"
+        f"ready, serving {repository}\n  gRPC  {running.address}{rest}\n"
+        f"  {_reach(running)}\nnext:\n"
         f"  python -m serving status{at}\n  python -m serving logs{at}\n{end}"
     )
+
+
+def _reach(running: ServerProcess) -> str:
+    """Returns who can reach the server, in one line."""
+    if running.engine == "binary":
+        return "all interfaces: TensorFlow Serving has no flag to listen on one, so mind firewalls"
+    if running.host == ALL_INTERFACES:
+        return "all interfaces: other machines reach it"
+    if ipaddress.ip_address(running.host).is_loopback:
+        return "this machine alone; --host 0.0.0.0 lets others in"
+    return f"the interface of {running.host}"
 
 
 @contextlib.contextmanager

@@ -45,6 +45,7 @@ def command(
     flags: Sequence[str],
     repository: Path,
     *,
+    host: str,
     ports: Sequence[int],
     gpu: bool,
 ) -> list[str]:
@@ -54,11 +55,13 @@ def command(
         image: `repository:tag`.
         flags: TensorFlow Serving's flags.
         repository: The model repository.
+        host: IP address of this machine on which ports are published.
         ports: TCP ports to publish; the first one names the container.
         gpu: Whether the container gets the GPUs.
     """
     # The base paths in models.config are absolute, and the same file is used by every engine. So
     # each folder is mounted under the same path that it has outside.
+    at = f"[{host}]" if ":" in host else host
     mounts = [argument for path in _mounted(repository, flags) for argument in _mount(path)]
     return [
         *("docker", "run", "--rm", "--name", name_of(repository, ports[0])),
@@ -67,7 +70,7 @@ def command(
         "--init",
         *("--user", f"{os.getuid()}:{os.getgid()}"),
         *(("--gpus", "all") if gpu else ()),
-        *(argument for port in ports for argument in ("--publish", f"{port}:{port}")),
+        *(argument for port in ports for argument in ("--publish", f"{at}:{port}:{port}")),
         *mounts,
         # The image's entry point is a shell script that configures a model by itself.
         *("--entrypoint", "tensorflow_model_server", image, *flags),

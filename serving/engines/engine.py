@@ -22,7 +22,7 @@ import psutil
 
 from serving.engines import docker, images
 from serving.engines.ports import check_free
-from serving.engines.process import ServerProcess
+from serving.engines.process import LOOPBACK, ServerProcess
 from serving.errors import UserError
 
 ENGINES = ("docker", "binary", "embedded")
@@ -60,6 +60,7 @@ class Engine:
         repository: Path,
         *,
         config: Path | None = None,
+        host: str = LOOPBACK,
         port: int,
         rest_port: int,
         log: Path,
@@ -72,6 +73,8 @@ class Engine:
         Args:
             repository: The model repository.
             config: File with a ModelServerConfig; the repository's `models.config` by default.
+            host: IP address to listen on, 0.0.0.0 for all interfaces; the binary listens on all of
+                them whatever it is, as TensorFlow Serving has no flag for that.
             port: TCP port for gRPC, which must be free.
             rest_port: TCP port for REST and the page for Prometheus; 0 for none.
             log: File for the server's output; it is overwritten.
@@ -95,15 +98,20 @@ class Engine:
         flags = _flags(config, port, rest_port, options)
         if self.image:
             docker.pull(self.image)
-            command = docker.command(self.image, flags, repository, ports=ports, gpu=self.gpu)
+            command = docker.command(
+                self.image, flags, repository, host=host, ports=ports, gpu=self.gpu
+            )
         else:
-            command = [*self.command, *flags]
+            own = [f"--host={host}"] if self.name == "embedded" else []
+            command = [*self.command, *own, *flags]
         process = _started(command, log.absolute())
         container = docker.name_of(repository, port) if self.image else ""
         pairs = [option.partition("=")[::2] for option in options]
         encrypted = any(name == "--ssl_config_file" and file for name, file in pairs)
         return ServerProcess(
-            self.name, process, port, rest_port, log.absolute(), container, encrypted=encrypted
+            *(self.name, process, port, rest_port, log.absolute(), container),
+            host=host,
+            encrypted=encrypted,
         )
 
 

@@ -17,6 +17,8 @@ import psutil
 from serving.engines import docker
 from serving.errors import ServingError, UserError
 
+LOOPBACK = "127.0.0.1"
+ALL_INTERFACES = "0.0.0.0"
 STOP_SECONDS = 30.0
 _PAUSE = 0.1
 _LINES = 20
@@ -35,6 +37,7 @@ class ServerProcess:
         rest_port: TCP port of the REST API; 0 for none.
         log: File with the server's output.
         container: Name of the container; empty without Docker.
+        host: IP address that it listens on.
         encrypted: Whether gRPC uses TLS.
     """
 
@@ -44,6 +47,7 @@ class ServerProcess:
     rest_port: int
     log: Path
     container: str = ""
+    host: str = LOOPBACK
     encrypted: bool = False
 
     def __enter__(self) -> ServerProcess:
@@ -55,12 +59,19 @@ class ServerProcess:
     @property
     def address(self) -> str:
         """HOST:PORT of gRPC."""
-        return f"localhost:{self.port}"
+        return f"{self._reached}:{self.port}"
 
     @property
     def rest_address(self) -> str:
         """HOST:PORT of the REST API; empty if there is none."""
-        return f"localhost:{self.rest_port}" if self.rest_port else ""
+        return f"{self._reached}:{self.rest_port}" if self.rest_port else ""
+
+    @property
+    def _reached(self) -> str:
+        """The name by which processes of this machine reach the server."""
+        if self.host in (LOOPBACK, ALL_INTERFACES):
+            return "localhost"
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def line(self) -> str:
@@ -198,6 +209,7 @@ def _answers_tls(address: str) -> bool:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
     host, _, port = address.rpartition(":")
+    host = host.strip("[]")
     try:
         with socket.create_connection((host, int(port)), timeout=1) as connection:
             context.wrap_socket(connection, server_hostname=host).close()

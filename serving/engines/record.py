@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from serving.engines.engine import Engine
-from serving.engines.process import ServerProcess
+from serving.engines.process import LOOPBACK, ServerProcess
 from serving.errors import UserError
 
 NAME = ".server.json"
@@ -28,7 +28,13 @@ _SAME_SECONDS = 2.0
 
 
 def start(
-    engine: Engine, repository: Path, *, port: int, rest_port: int, options: list[str]
+    engine: Engine,
+    repository: Path,
+    *,
+    host: str,
+    port: int,
+    rest_port: int,
+    options: list[str],
 ) -> ServerProcess:
     """Starts an engine, as `Engine.start` does, and records it.
 
@@ -47,7 +53,12 @@ def start(
                 f"{running.address}; stop it with: python -m serving down --repository {repository}"
             )
         running = engine.start(
-            repository, port=port, rest_port=rest_port, log=repository / LOG, options=options
+            repository,
+            host=host,
+            port=port,
+            rest_port=rest_port,
+            log=repository / LOG,
+            options=options,
         )
         try:
             _write(repository, running)
@@ -80,6 +91,7 @@ def read(repository: Path) -> ServerProcess | None:
         running = ServerProcess(
             *(record["engine"], process, record["port"], record["rest_port"]),
             *(Path(record["log"]), container),
+            host=record.get("host", LOOPBACK),
         )
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -113,6 +125,7 @@ def _write(repository: Path, running: ServerProcess) -> None:
         "process": running.process.pid,
         "created": running.process.create_time(),
         "container": running.container,
+        "host": running.host,
         "port": running.port,
         "rest_port": running.rest_port,
         "log": str(running.log),

@@ -9,6 +9,7 @@ Counterparts: tensorflow_serving/model_servers/main.cc and server.h.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import logging
 import os
 import re
@@ -113,6 +114,8 @@ class Flags:
     """Print the flags and exit."""
     version: bool = False
     """Print the versions and exit."""
+    host: str = "0.0.0.0"
+    """IP address to listen on; 0.0.0.0 for all interfaces. Not a flag of the original."""
     workers: int = 1
     """Number of processes that answer on the same ports. Not a flag of the original."""
     access_log: str = ""
@@ -202,6 +205,10 @@ def check(flags: Flags) -> None:
             "--tensorflow_inter_op_parallelism: give either the first or the other two"
         )
     channel_options(flags.grpc_channel_arguments)
+    try:
+        ipaddress.ip_address(flags.host)
+    except ValueError as error:
+        raise UserError(f"--host must be an IP address, not {flags.host!r}") from error
     if not flags.model_config_file and not flags.model_base_path:
         raise UserError(
             "--model_base_path is missing: the folder of the model's versions; or give "

@@ -66,16 +66,24 @@ class Listeners:
     """The addresses to listen on.
 
     Attributes:
-        port: TCP port on all interfaces; 0 for any free one, None for none.
+        port: TCP port; 0 for any free one, None for none.
         socket_path: UNIX socket; empty for none.
         private_socket_path: Another one, never encrypted, for the other processes of this server.
         reuse_port: Whether other processes may listen on the same port.
+        host: IP address of the interface of the port; 0.0.0.0 for all of them.
     """
 
     port: int | None = 0
     socket_path: str = ""
     private_socket_path: str = ""
     reuse_port: bool = False
+    host: str = "0.0.0.0"
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, with an address of IPv6 in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
 
 def serve(
@@ -121,7 +129,7 @@ def serve(
     server.add_generic_rpc_handlers(reflection.handlers(names))
     port = 0
     if listeners.port is not None:
-        port = _bind(server, f"0.0.0.0:{listeners.port}", credentials, f"port {listeners.port}")
+        port = _bind(server, listeners.address, credentials, f"port {listeners.port}")
     for path, secret in (
         (listeners.socket_path, credentials),
         (listeners.private_socket_path, None),

@@ -202,7 +202,9 @@ def _start_grpc(
     socket_path = flags.grpc_socket_path if peers.index == 0 else ""
     server, port = serve_grpc(
         core,
-        Listeners(flags.port or None, socket_path, peers.socket_path(), reuse_port=True),
+        Listeners(
+            flags.port or None, socket_path, peers.socket_path(), reuse_port=True, host=flags.host
+        ),
         threads=_grpc_threads(flags),
         credentials=tls,
         options=channel_options(flags.grpc_channel_arguments),
@@ -212,7 +214,7 @@ def _start_grpc(
     if socket_path:
         log.info("Running gRPC ModelServer at UNIX socket %s ...", socket_path)
     if port:
-        log.info("Running gRPC ModelServer at 0.0.0.0:%d ...", port)
+        log.info("Running gRPC ModelServer at %s:%d ...", flags.host, port)
     return server
 
 
@@ -236,6 +238,7 @@ def _start_rest(
             timeout_seconds=timeout / 1000 if timeout > 0 else None,
             cors=flags.rest_api_enable_cors_support,
             prometheus=page,
+            host=flags.host,
             reuse_port=True,
             convert=converter.call,
         )

@@ -25,7 +25,9 @@ GPU = yaml.safe_load((FOLDER / "compose.gpu.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 # What whoever starts it has to say.
 REQUIRED = {"REPOSITORY", "POSTGRES_PASSWORD"}
-VARIABLE = re.compile(r"\$\{(\w+)(:\?[^}]+)?\}")
+# What has a default.
+OPTIONAL = {"LISTEN_ADDRESS"}
+VARIABLE = re.compile(r"\$\{(\w+)(:[?-][^}]+)?\}")
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +95,16 @@ def test_bound_files_are_there_and_named_volumes_declared():
 def test_every_variable_is_pinned_or_must_be_given():
     texts = [(FOLDER / name).read_text() for name in ("compose.yaml", "compose.gpu.yaml")]
     found = [match for text in texts for match in VARIABLE.finditer(text)]
-    assert {match[1] for match in found} == REQUIRED | set(images.read())
-    # Every dollar is one of theirs, and each variable says somewhere that it is a must.
+    assert {match[1] for match in found} == REQUIRED | OPTIONAL | set(images.read())
+    # Every dollar is one of theirs, and each variable has a default or says that it is a must.
     assert sum(text.count("${") for text in texts) == len(found)
     assert {match[1] for match in found if match[2]} == {match[1] for match in found}
+
+
+def test_ports_are_published_on_this_machine_alone_unless_another_address_is_given():
+    ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert len(ports) >= 4
+    assert all(port.startswith(("127.0.0.1:", "${LISTEN_ADDRESS:-127.0.0.1}:")) for port in ports)
 
 
 def test_no_password_is_written_down():

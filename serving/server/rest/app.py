@@ -23,7 +23,7 @@ from serving.errors import ServingError
 from serving.server.core import Core
 from serving.server.rest import api
 from serving.server.rest.api import Convert, Request, Response
-from serving.server.rest.connections import listening, peer_of
+from serving.server.rest.connections import ALL_INTERFACES, listening, peer_of
 from serving.server.thread_pool import GrowingPool
 
 log = logging.getLogger(__name__)
@@ -104,6 +104,7 @@ def serve(
     timeout_seconds: float | None = 30.0,
     cors: bool = False,
     prometheus: tuple[str, Callable[[], str]] | None = None,
+    host: str = ALL_INTERFACES,
     reuse_port: bool = False,
     convert: Convert = api.here,
 ) -> RestServer:
@@ -111,18 +112,19 @@ def serve(
 
     Args:
         core: The server core.
-        port: TCP port on all interfaces, of IPv6 and IPv4 where both are there; 0 for any free one.
+        port: TCP port; 0 for any free one.
         threads: Number of requests processed at the same time.
         timeout_seconds: Maximum time that a model may take for a request; None for any.
         cors: Whether browsers may send requests from pages of other origins.
         prometheus: The path of the metrics page, and a function that returns its text.
+        host: IP address of the interface to listen on, by default all.
         reuse_port: Whether other processes may listen on the same port.
         convert: Calls a function that converts a large document.
 
     Raises:
         UserError: The port is in use or not allowed.
     """
-    listener = listening(port, reuse_port=reuse_port)
+    listener = listening(port, host=host, reuse_port=reuse_port)
 
     def answer(request: Request) -> Response:
         return api.answer(

@@ -10,18 +10,24 @@ import socket
 
 from serving.errors import UserError
 
+ALL_INTERFACES = "0.0.0.0"
 
-def listening(port: int, *, reuse_port: bool = False) -> socket.socket:
-    """Returns a socket that listens on all interfaces, of IPv6 and IPv4 where there are both.
+
+def listening(port: int, *, host: str = ALL_INTERFACES, reuse_port: bool = False) -> socket.socket:
+    """Returns a socket that listens on a port.
 
     Args:
         port: TCP port; 0 for any free one.
+        host: IP address of the interface; 0.0.0.0 for all, of IPv6 and IPv4 where there are both.
         reuse_port: Whether other processes may listen on the same port.
 
     Raises:
         UserError: The port is in use or not allowed.
     """
     try:
+        if host != ALL_INTERFACES:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            return _listener(family, host, port, reuse_port)
         try:
             return _listener(socket.AF_INET6, "::", port, reuse_port)
         except OSError:  # There is no IPv6, perhaps.

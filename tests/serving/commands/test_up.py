@@ -16,8 +16,10 @@ import pytest
 
 from serving.__main__ import main
 from serving.commands import output
+from serving.commands.up import _reach
 from serving.engines import docker, record
 from serving.engines.ports import free_port
+from serving.engines.process import ServerProcess
 from tests.serving import fake_programs
 from tests.serving.certificates import certified
 from tests.serving.server.processes import ENVIRONMENT, ROOT
@@ -98,6 +100,7 @@ def test_a_detached_server_is_known_to_the_other_commands_until_it_is_stopped(ru
         f"ready, serving {models}",
         f"  gRPC  localhost:{port}",
         f"  REST  http://localhost:{rest_port}/v1/models/MODEL",
+        "  all interfaces: TensorFlow Serving has no flag to listen on one, so mind firewalls",
         "next:",
         f"  python -m serving status --repository {models}",
         f"  python -m serving logs --repository {models}",
@@ -195,6 +198,28 @@ def test_a_server_that_is_not_ready_in_time_is_stopped(run, path, models):
         if f"--model_config_file={models}/models.config" in (process.info["cmdline"] or ())
         and process.status() != psutil.STATUS_ZOMBIE
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "reach", "address"),
+    [
+        ("127.0.0.1", "this machine alone; --host 0.0.0.0 lets others in", "localhost:8500"),
+        ("::1", "this machine alone; --host 0.0.0.0 lets others in", "[::1]:8500"),
+        ("0.0.0.0", "all interfaces: other machines reach it", "localhost:8500"),
+        ("10.0.0.7", "the interface of 10.0.0.7", "10.0.0.7:8500"),
+    ],
+)
+def test_who_reaches_a_server_is_said(host, reach, address):
+    running = ServerProcess("embedded", None, 8500, 0, Path("log"), host=host)
+    assert _reach(running) == reach
+    assert running.address == address
+
+
+def test_a_host_is_an_address(run, models, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("up", "--repository", models, "--host", "everywhere")
+    assert ended.value.code == 2
+    assert "argument --host: it must be an IP address, not 'everywhere'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from serving.engines.engine import choose
-from serving.engines.process import ServerProcess
+from serving.engines.process import LOOPBACK, ServerProcess
 from serving.engines.record import forget, read, start
 from serving.errors import UserError
 
@@ -87,7 +87,7 @@ def test_only_the_own_record_is_removed(tmp_path):
 def test_a_repository_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / ".server.lock").mkdir()
     with pytest.raises(UserError, match=f"^{tmp_path} cannot be written: "):
-        start(choose("embedded"), tmp_path, port=1, rest_port=0, options=[])
+        start(choose("embedded"), tmp_path, host=LOOPBACK, port=1, rest_port=0, options=[])
 
 
 def test_what_a_killed_command_left_goes_with_the_next(tmp_path):
@@ -95,7 +95,7 @@ def test_what_a_killed_command_left_goes_with_the_next(tmp_path):
     left.mkdir()
     (left / ".server.json").touch()
     with pytest.raises(UserError, match="deploy a model first"):
-        start(choose("embedded"), tmp_path, port=1, rest_port=0, options=[])
+        start(choose("embedded"), tmp_path, host=LOOPBACK, port=1, rest_port=0, options=[])
     assert not left.exists()
 
 

@@ -192,6 +192,7 @@ def models(tmp_path):
             ["--grpc_channel_arguments=grpc.a"],
             "--grpc_channel_arguments must be KEY=VALUE,KEY=VALUE, not 'grpc.a'",
         ),
+        (["--host=localhost"], "--host must be an IP address, not 'localhost'"),
         (
             ["--model_base_path="],
             "--model_base_path is missing: the folder of the model's versions; or give "

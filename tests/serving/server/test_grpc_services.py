@@ -146,6 +146,17 @@ def test_clients_cannot_be_verified_without_an_authority():
         grpc_services.credentials(config_files.SSLConfig(client_verify=True))
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_one_interface_is_listened_on_alone(host):
+    server, port = grpc_services.serve(SimpleNamespace(), Listeners(host=host), threads=1)  # type: ignore[arg-type]
+    try:
+        socket.create_connection((host, port), timeout=20).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=20)
+    finally:
+        server.stop(0).wait()
+
+
 def test_an_unforeseen_exception_ends_one_request_and_is_logged(caplog):
     def fail(*_):
         raise ZeroDivisionError("nobody thought of this")

@@ -36,6 +36,18 @@ def test_without_ipv6_there_is_ipv4(monkeypatch):
         socket.create_connection(listener.getsockname(), timeout=20).close()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_one_interface_is_listened_on_alone(host):
+    with contextlib.closing(listening(0, host=host)) as listener:
+        address = listener.getsockname()
+        assert address[0] == host
+        socket.create_connection(address[:2], timeout=20).close()
+        other = "::1" if host == "127.0.0.1" else "127.0.0.1"
+        for elsewhere in ("127.0.0.2", other):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((elsewhere, address[1]), timeout=20)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_a_port_of_either_family_is_in_use(host):
     with socket.create_server((host, 0)) as taken:
