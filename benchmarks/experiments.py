@@ -155,10 +155,11 @@ def trivial(bench: Bench) -> list[Row]:
         bench.serve(model) as one,
         bench.serve(model, workers=several) as many,
         systems.echo(model, batch, bench.base, bench.loader) as echo,
+        systems.echo(model, batch, bench.base, bench.loader, messages=True) as parsed,
         bench.real_servers(model) as real,
     ):
         servers = [one, many, *real]
-        over_grpc = [*(server.predict(model, batch) for server in servers), echo]
+        over_grpc = [*(server.predict(model, batch) for server in servers), echo, parsed]
         closed = bench.sweep(TRIVIAL, over_grpc, CONCURRENCY)
         alone = systems.in_process(model, batch, bench.base, bench.tensorflow)
         others = bench.sweep(TRIVIAL, [one.rest(model, batch), alone], CONCURRENCY[:2])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks import experiments
-from benchmarks.samples import Row, ratios
-from benchmarks.systems import ECHO, IN_PROCESS, MLFLOW, SERVER, server_name
+from benchmarks.samples import Row, ratios, speeds
+from benchmarks.systems import ECHO, IN_PROCESS, MLFLOW, PARSED_ECHO, SERVER, server_name
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,6 @@ def goals(rows: Sequence[Row], workers: int) -> list[Goal]:
             0.95,
             (experiments.RESNET_EIGHT, 1, SERVER, IN_PROCESS),
         ),
-        _ratio(
-            rows,
-            "trivial_to_echo",
-            "trivial model, 8 clients: of the bare gRPC echo",
-            0.7,
-            (experiments.TRIVIAL, 8, SERVER, ECHO),
-        ),
         _rate(
             rows,
             "trivial_by_workers",
@@ -78,18 +71,27 @@ def goals(rows: Sequence[Row], workers: int) -> list[Goal]:
             (experiments.BATCHING, 64, batching, SERVER),
         ),
     ]
+    for callers in (1, 8, 32):
+        text = f"trivial model, {_clients(callers)}: of the bare gRPC echo"
+        what = (experiments.TRIVIAL, callers, SERVER, ECHO)
+        found.append(_ratio(rows, f"trivial_to_echo_{callers}", text, 0.85, what))
+        found.append(
+            _ratio(rows, f"trivial_p99_to_echo_{callers}", f"{text}, by p99", 0.5, what, speeds)
+        )
+        what = (experiments.TRIVIAL, callers, SERVER, PARSED_ECHO)
+        text = f"trivial model, {_clients(callers)}: of an echo that reads and writes the messages"
+        found.append(_ratio(rows, f"trivial_to_parsed_echo_{callers}", text, 0.85, what))
     for network, experiment, callers in (
         ("convnet", experiments.IMAGES, 1),
         ("convnet", experiments.IMAGES, 8),
         ("resnet50", experiments.RESNET_ONE, 1),
     ):
         for protocol, own in (("grpc", SERVER), ("rest", server_name(rest=True))):
-            clients = "1 client" if callers == 1 else f"{callers} clients"
             found.append(
                 _ratio(
                     rows,
                     f"{network}_{protocol}_to_mlflow_{callers}",
-                    f"{experiment}, {clients}: {own} to {MLFLOW}",
+                    f"{experiment}, {_clients(callers)}: {own} to {MLFLOW}",
                     5,
                     (experiment, callers, own, MLFLOW),
                 )
@@ -97,14 +99,23 @@ def goals(rows: Sequence[Row], workers: int) -> list[Goal]:
     return [goal for goal in found if goal]
 
 
+def _clients(count: int) -> str:
+    return "1 client" if count == 1 else f"{count} clients"
+
+
 def _ratio(
-    rows: Sequence[Row], name: str, text: str, required: float, what: tuple[str, int, str, str]
+    rows: Sequence[Row],
+    name: str,
+    text: str,
+    required: float,
+    what: tuple[str, int, str, str],
+    compare: Callable[[Row, Row], np.ndarray] = ratios,
 ) -> Goal | None:
     experiment, callers, own, other = what
     row, reference = (_find(rows, experiment, callers, who) for who in (own, other))
     if not row or not reference:
         return None
-    values = ratios(row, reference)
+    values = compare(row, reference)
     return Goal(name, text, required, *_spread(values))
 
 

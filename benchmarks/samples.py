@@ -237,6 +237,16 @@ def ratios(row: Row, reference: Row) -> np.ndarray:
     return np.array([own.rate / other.rate if other.rate else np.nan for own, other in pairs])
 
 
+def speeds(row: Row, reference: Row) -> np.ndarray:
+    """Returns a reference's 99th percentile of latency over a row's, by round: float64 [rounds]."""
+    pairs = zip(row.rounds, reference.rounds, strict=True)
+    return np.array([_p99(other) / _p99(own) for own, other in pairs])
+
+
+def _p99(sample: Sample) -> float:
+    return float(np.percentile(sample.latencies, 99)) if len(sample.latencies) else np.nan
+
+
 def bars(counts: Sequence[float]) -> str:
     """Returns counts as a line of bars, one character each; a blank where there is none."""
     largest = max(counts, default=0)

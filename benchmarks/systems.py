@@ -29,7 +29,7 @@ from serving.engines.ports import free_port, free_ports
 from serving.errors import ServingError, UserError
 
 SERVER = "server"
-ECHO = "gRPC echo"
+ECHO, PARSED_ECHO = "gRPC echo", "gRPC echo of messages"
 IN_PROCESS = "TensorFlow in process"
 MLFLOW = "mlflow models serve"
 REAL = "tensorflow_model_server"
@@ -166,13 +166,27 @@ def real_server() -> list[str]:
 
 
 @contextlib.contextmanager
-def echo(model: Model, batch: int, folder: Path, loader: Executor) -> Iterator[System]:
-    """Runs a bare gRPC server, which gets the same requests as a model server."""
+def echo(
+    model: Model, batch: int, folder: Path, loader: Executor, *, messages: bool = False
+) -> Iterator[System]:
+    """Runs a bare gRPC server, which gets the same requests as a model server.
+
+    Args:
+        model: The model whose requests it gets.
+        batch: Rows of a request.
+        folder: For its log.
+        loader: The process that generates load.
+        messages: Whether it decodes and encodes the tensors.
+    """
     port = free_port()
-    address = f"127.0.0.1:{port}"
+    address, name = f"127.0.0.1:{port}", PARSED_ECHO if messages else ECHO
     command = [sys.executable, "-m", "benchmarks.echo", str(port), str(_THREADS)]
-    with started(command, folder / "echo.log", lambda: _listens(port)):
-        yield ModelServer(ECHO, address, "", loader, monitored=False).predict(model, batch)
+    with started(
+        [*command, *(["messages"] if messages else [])],
+        folder / f"echo{messages:d}.log",
+        lambda: _listens(port),
+    ):
+        yield ModelServer(name, address, "", loader, monitored=False).predict(model, batch)
 
 
 @contextlib.contextmanager

@@ -119,12 +119,12 @@ def decode(proto: Any) -> np.ndarray:
         content = proto.tensor_content
         strings = _unpacked_strings(content, size) if content else list(proto.string_val)
         return _filled(np.array(strings, object), size, b"").reshape(shape)
-    if proto.tensor_content:
-        if len(proto.tensor_content) != size * dtype.itemsize:
+    if content := proto.tensor_content:  # A copy, each time that it is asked for.
+        if len(content) != size * dtype.itemsize:
             raise ValueError(f"tensor_content does not hold {size} values of {dtype}")
-        if dtype.kind == "b" and max(proto.tensor_content) > 1:
+        if dtype.kind == "b" and max(content) > 1:
             raise ValueError("tensor_content holds booleans other than 0 and 1")
-        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+        return np.frombuffer(content, dtype).reshape(shape)
     values = getattr(proto, _FIELDS.get(dtype.name, "int_val"))
     if dtype.name in ("float16", "bfloat16"):
         array = np.array(values, np.uint16).view(dtype)

@@ -230,7 +230,9 @@ class _Thread(threading.Thread):
     def __init__(self, pool: GrowingPool, name: str) -> None:
         super().__init__(name=name, daemon=True)
         self._pool = pool
-        self._alarm = threading.Semaphore(0)
+        # Held while nobody wakes it: a lock is a quarter of the work of a semaphore.
+        self._alarm = threading.Lock()
+        self._alarm.acquire()
 
     def run(self) -> None:
         _of_thread.pool = self._pool
