@@ -63,7 +63,7 @@ PIPELINE = Pipeline(
         architecture="lstm",
         model={"embedding": 200, "units": [200], "tie_embeddings": True, "dropout": 0.15},
         recipe=Recipe(
-            epochs=4,
+            epochs=5,
             batch_size=16,
             optimizer=Optimizer(learning_rate=5e-3, warmup=0.05, clip_norm=1.0),
         ),
