@@ -7,6 +7,7 @@ BENCHMARKS = {
     "input": "input of training, compared with decoding alone and with a batch from memory",
     "text": "texts in buckets by length, compared with other ways of padding",
     "setup": "imports, help and MLflow's pages, compared with TensorFlow's import and `mlflow ui`",
+    "growth": "start-up, memory and time per example, compared with smaller data sets",
     "diagnosis": "training with --diagnose, compared with training without",
     "memory": "recurrent cells on the adding and the copy problem, compared with no memory",
     "defaults": "the default run of every pipeline, compared with its strongest baseline",

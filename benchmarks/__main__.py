@@ -56,6 +56,12 @@ Measures imports and the commands' help, how long MLflow's UI takes to its first
 memory it holds, and with --only demo the time of make demo in a fresh clone, which downloads 3 GB.
 Results are printed, and logged in MLflow's experiment "benchmarks".
 """,
+    "growth": """
+Reads images, texts, parallel texts, documents and series of 10^3 to 10^6 examples, each size in a
+process of its own, and measures the time to the first training step, the most memory, and what an
+example costs in batches and in evaluation. All sizes take about an hour. Results are printed, and
+logged in MLflow's experiment "benchmarks".
+""",
     "diagnosis": """
 Trains small networks in pairs of rounds, one with a diagnosis at the default interval and one
 without, and compares their times. Results are printed, and logged in MLflow's experiment

@@ -45,6 +45,8 @@ class Config:
     """Field separator of own CSV files, as ";" or tab; empty recognizes it."""
     encoding: str = ""
     """Encoding of own text files; empty recognizes UTF-8, UTF-16 and Latin-1."""
+    cache: str = ""
+    """Folder of decoded training examples and of what image files hold; empty keeps neither."""
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
     """One device, all GPUs (mirrored), or the workers of TF_CONFIG; auto takes what there is."""
     devices: Annotated[int, Between(0, 1024)] = 0

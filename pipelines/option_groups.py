@@ -25,7 +25,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "fine-tuning": ("freeze", "freeze_layers", "unfreeze_every", "layer_decay"),
     "devices and speed": (
         *("strategy", "devices", "precision", "jit_compile", "steps_per_execution"),
-        *("deterministic", "data_service"),
+        *("deterministic", "data_service", "cache"),
     ),
     "diagnosis": ("diagnose", "find_learning_rate"),
     "checkpoints and early stopping": ("keep", "monitor", "checkpoint_every", "on_nan"),

@@ -28,6 +28,7 @@ _FREE = (
     "strategy",
     "devices",
     "data_service",
+    "cache",
 )
 _PARENT = "mlflow.parentRunId"
 

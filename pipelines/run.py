@@ -20,7 +20,7 @@ from pipelines.export import saved_model, validation
 from pipelines.predictions import Scores
 from pipelines.progress import show_table, stage
 from pipelines.task import Network, Task
-from pipelines.training import range_test, strategies, trainer
+from pipelines.training import disk_cache, range_test, strategies, trainer
 from pipelines.training.range_test import RangeTest
 
 
@@ -141,7 +141,7 @@ def load(pipeline: str, config: Config) -> tuple[Task, Dataset]:
     task = make_task(pipeline, config)
     data = (task.teacher.task if task.teacher else task).load()
     check_name(config.name or data.name)
-    return task, data
+    return task, disk_cache.kept(data, config)
 
 
 def _keep(

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipelines.datasets.text_columns import TEXT
+
 _BATCH = 4096
 
 
@@ -19,8 +21,15 @@ def read_columns(rows: tf.data.Dataset, names: Sequence[str]) -> dict[str, np.nd
 
 
 def decode_strings(column: np.ndarray) -> np.ndarray:
-    """Decodes UTF-8 bytes [texts] to str [texts]."""
-    return np.array([text.decode() for text in column], object)
+    """Decodes UTF-8 bytes [texts] to str [texts], packed."""
+    chunks = (column[start : start + _BATCH] for start in range(0, len(column), _BATCH))
+    parts = [np.array([text.decode() for text in chunk], TEXT) for chunk in chunks]
+    return np.concatenate(parts) if parts else np.array([], TEXT)
+
+
+def strings(texts: np.ndarray) -> tf.Tensor:
+    """Returns str [texts] as a tensor, which has no type for packed ones."""
+    return tf.constant(np.asarray(texts, object), tf.string)
 
 
 def ragged_examples(inputs: Mapping[str, tf.RaggedTensor], *targets: Any) -> tf.data.Dataset:

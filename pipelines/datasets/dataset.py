@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pipelines.datasets.in_memory import Gathered
 from pipelines.datasets.splitting import SPLITS
 
 
@@ -83,6 +84,7 @@ class Dataset:
             does not.
         example_bytes: Size of one example in memory, roughly; 0 where examples are in memory
             already, None where every epoch draws others.
+        gathered: The training examples, where they are in memory already, or what they are made of.
         notes: What was found in the user's own files and is worth knowing, in sentences.
         left_out: By split, the number of files or rows that are left out.
     """
@@ -96,6 +98,7 @@ class Dataset:
     test: tf.data.Dataset
     columns: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     example_bytes: int | None = 0
+    gathered: Gathered | None = None
     notes: Sequence[str] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
 
@@ -110,6 +113,8 @@ class Dataset:
         """The longest first dimension of each training example, int64; None if no length varies."""
         if all(None not in spec.shape for spec in tf.nest.flatten(self.train.element_spec)):
             return None
+        if self.gathered:
+            return self.gathered.lengths
         found = self.train.map(length, num_parallel_calls=tf.data.AUTOTUNE)
         return np.fromiter(found.as_numpy_iterator(), np.int64)
 

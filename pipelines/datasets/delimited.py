@@ -5,16 +5,17 @@ A field with a separator, a line break or a quote is in quotes, in which a quote
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipelines.datasets import files
+from pipelines.datasets.text_columns import Column, Numbers, columns_of
 from pipelines.errors import UserError
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -27,6 +28,8 @@ _LONGEST = 1 << 28
 
 # The fields of a record, and the line at which it starts.
 Record = tuple[list[str], int]
+# Reads the records of a text from the first one on; they are never all in memory.
+Read = Callable[[], Iterator[Record]]
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,16 @@ class Records:
 
     Attributes:
         header: The names in the first record, without spaces around them.
-        rows: The others, each as long as the header.
-        lines: The line at which each row starts.
+        columns: The fields of the others, a column for each name.
+        lines: The line at which each row starts, int64 [rows].
         problems: By the number of a row, what is wrong with it.
         separator: What separates the fields; "" where there is one column.
         notes: What is worth knowing, in sentences.
     """
 
     header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    lines: Sequence[int]
+    columns: Sequence[Column]
+    lines: Numbers
     problems: Mapping[int, str]
     separator: str
     notes: Sequence[str]
@@ -72,35 +75,40 @@ def parse(path: Path, text: str, separator: str = "") -> Records:
     if line := re.match(r'"?sep=([^\r\n"])"?(\r\n|\r|\n)', text, re.IGNORECASE):
         separator, text = separator or line[1], line[2] + text[line.end() :]
     separator = separator or _separator(path, text)
-    records, notes = _cut(path, text, separator)
-    (header, _), *rows = records or [([], 0)]
-    header = [column.strip() for column in header]
-    if blank := _blank_at_the_end(rows):
-        rows = rows[:-blank]
+    read, notes = _cut(path, text, separator)
+    header = [column.strip() for column in next(read(), ([], 0))[0]]
+    count, blank = _counts(read)
+    if blank:
         notes.append(f"{path}: {files.number(blank, 'row')} at the end without any value")
-    header, rows = _without_ends(header, rows)
-    if several := [line for row, line in rows if any(re.search("[\r\n]", field) for field in row)]:
+    header, rows = _without_ends(header, lambda: itertools.islice(read(), 1, 1 + count))
+    # R leaves out the name of the rows' own names.
+    unnamed = {len(row) for row, _ in rows()} == {len(header) + 1}
+    problems, lines, several = dict[int, str](), Numbers("q"), list[int]()
+
+    def fields() -> Iterator[dict[int, str]]:
+        for number, (row, at) in enumerate(rows()):
+            if any("\n" in field or "\r" in field for field in row):
+                several.append(at)
+            # A field without a name may lack its separator: spreadsheets leave such out.
+            if len(row) > len(header) or any(header[len(row) :]):
+                problems[number] = (
+                    f"{files.number(len(row), 'field')}, but the header has {len(header)}"
+                )
+                if len(row) > len(header):
+                    problems[number] += f"; a text that contains {called(separator)} needs quotes"
+                    if unnamed:
+                        problems[number] += ", or the header lacks a name for the first column"
+            lines.append(at)
+            yield dict(enumerate((row + [""] * len(header))[: len(header)]))
+
+    found = columns_of(fields())
+    if several:
         notes.append(
             f"{path}: {files.number(len(several), 'row')} with line breaks in quotes, the first in "
             f"line {several[0]}"
         )
-    problems = dict[int, str]()
-    # R leaves out the name of the rows' own names.
-    unnamed = {len(row) for row, _ in rows} == {len(header) + 1}
-    kept, lines = list[list[str]](), list[int]()
-    for number, (row, at) in enumerate(rows):
-        # A field without a name may lack its separator: spreadsheets leave such out.
-        if len(row) > len(header) or any(header[len(row) :]):
-            problems[number] = (
-                f"{files.number(len(row), 'field')}, but the header has {len(header)}"
-            )
-            if len(row) > len(header):
-                problems[number] += f"; a text that contains {called(separator)} needs quotes"
-                if unnamed:
-                    problems[number] += ", or the header lacks a name for the first column"
-        kept.append((row + [""] * len(header))[: len(header)])
-        lines.append(at)
-    return Records(header, kept, lines, problems, separator.replace(_NONE, ""), notes)
+    columns = [found.get(place, []) for place in range(len(header))]
+    return Records(header, columns, lines, problems, separator.replace(_NONE, ""), notes)
 
 
 def called(separator: str) -> str:
@@ -108,39 +116,42 @@ def called(separator: str) -> str:
     return "tab" if separator == "\t" else f"{separator!r}"
 
 
-def _cut(path: Path, text: str, separator: str) -> tuple[list[Record], list[str]]:
-    """Returns the records of a text, and notes about their quotes.
+def _cut(path: Path, text: str, separator: str) -> tuple[Read, list[str]]:
+    """Returns what reads the records of a text, and notes about their quotes.
 
     Between tabs many programs write quotes as they are: these are parts of the texts where they do
     not come in pairs, or where a pair would swallow the ends of lines that are whole rows.
     """
-    bare = list(_without_quotes(text, separator)) if '"' in text else []
-    regular = len({len(row) for row, _ in bare}) == 1 and len(bare[0][0]) > 1
+    if '"' not in text:
+        return partial(_records, path, text, separator), []
+    bare = partial(_without_quotes, text, separator)
+    first_row, _ = next(bare(), ([], 0))
+    regular = len({len(row) for row, _ in bare()}) == 1 and len(first_row) > 1
     tabs = separator == "\t"
     try:
-        records = _with_quotes(path, text, separator)
+        read = _with_quotes(path, text, separator)
     except UserError:
         if not (regular and tabs):
             raise
         reason = "as they do not come in pairs"
     else:
-        long = [line for row, line in records if any("\n" in x or "\r" in x for x in row)]
+        long = [line for row, line in read() if any("\n" in x or "\r" in x for x in row)]
         # Of a header in quotes the texts are in quotes, too.
-        if not regular or not long or any(field.startswith('"') for field in bare[0][0]):
-            return records, _swallowing(path, records) if tabs else []
+        if not regular or not long or any(field.startswith('"') for field in first_row):
+            return read, _swallowing(path, read) if tabs else []
         if not tabs:
-            return records, [_loud(path, long)]
+            return read, [_loud(path, long)]
         reason = "as each line is a row"
-    first = next(line for row, line in bare if any('"' in field for field in row))
+    first = next(line for row, line in bare() if any('"' in field for field in row))
     note = f"{path}: quotes are read as parts of the texts, {reason}; the first is in line {first}"
     return bare, [note]
 
 
-def _swallowing(path: Path, records: Sequence[Record]) -> list[str]:
+def _swallowing(path: Path, read: Read) -> list[str]:
     """Returns a note if quotes between tabs hold lines that look like rows of their own."""
     if found := [
         line
-        for row, line in records
+        for row, line in read()
         for field in row
         if any(part.count("\t") == len(row) - 1 > 0 for part in re.split("[\r\n]+", field)[1:-1])
     ]:
@@ -156,29 +167,44 @@ def _loud(path: Path, lines: Sequence[int]) -> str:
     )
 
 
-def _with_quotes(path: Path, text: str, separator: str) -> list[Record]:
-    """Returns the records of a text; in `a, "b"`, too, the quotes are none of the field's."""
-    spaced = list[Record]()
-    if not separator.isspace() and f'{separator} "' in re.sub(" +", " ", text):
-        with contextlib.suppress(UserError):
-            spaced = list(_records(path, text, separator, skip=True))
-    try:
-        plain = list(_records(path, text, separator))
-    except UserError:
-        if spaced:
+def _with_quotes(path: Path, text: str, separator: str) -> Read:
+    """Returns what reads a text; in `a, "b"`, too, the quotes are none of the field's.
+
+    Raises:
+        UserError: A quote is not closed.
+    """
+    plain = partial(_records, path, text, separator)
+    spaced = partial(_records, path, text, separator, skip=True)
+    if not separator.isspace() and f'{separator} "' in re.sub(" +", " ", text) and _good(spaced):
+        # A text that csv.writer wrote differs in its spaces alone.
+        if not _good(plain) or any(
+            _without_spaces(one) != _without_spaces(other)
+            for one, other in itertools.zip_longest(plain(), spaced())
+        ):
             return spaced
-        raise
-    # A text that csv.writer wrote differs in its spaces alone.
-    same = [([field.lstrip(" ") for field in row], line) for row, line in plain]
-    other = [([field.lstrip(" ") for field in row], line) for row, line in spaced]
-    return spaced if spaced and same != other else plain
+        return plain
+    for _ in plain():
+        pass
+    return plain
+
+
+def _good(read: Read) -> bool:
+    """Returns whether there are records, and all can be read."""
+    try:
+        return sum(1 for _ in read()) > 0
+    except UserError:
+        return False
+
+
+def _without_spaces(record: Record | None) -> Record | None:
+    """Returns a record without the spaces before its fields."""
+    return record and ([field.lstrip(" ") for field in record[0]], record[1])
 
 
 def _records(path: Path, text: str, separator: str, skip: bool = False) -> Iterator[Record]:
     """Yields the records of a text, without blank lines, of which the first is not empty."""
     csv.field_size_limit(_LONGEST)
-    stream = io.StringIO(text, newline="")
-    reader = csv.reader(stream, delimiter=separator, strict=True, skipinitialspace=skip)
+    reader = csv.reader(_lines(text), delimiter=separator, strict=True, skipinitialspace=skip)
     line, columns = 1, 0
     while True:
         try:
@@ -201,36 +227,44 @@ def _records(path: Path, text: str, separator: str, skip: bool = False) -> Itera
         line = reader.line_num + 1
 
 
+def _lines(text: str) -> Iterator[str]:
+    """Yields the lines of a text, each with its end."""
+    return (line[0] for line in re.finditer(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text))
+
+
 def _without_quotes(text: str, separator: str) -> Iterator[Record]:
     """Yields the records of a text whose quotes are characters like others."""
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
+    for number, line in enumerate(_lines(text), 1):
         if line.strip():
-            yield line.split(separator), number
+            yield line.rstrip("\r\n").split(separator), number
 
 
-def _blank_at_the_end(rows: Sequence[Record]) -> int:
-    blank = itertools.takewhile(
-        lambda record: len(record[0]) > 1 and not any(map(str.strip, record[0])), reversed(rows)
-    )
-    return len(list(blank))
+def _counts(read: Read) -> tuple[int, int]:
+    """Returns the number of rows behind the header, and of blank ones that are behind these."""
+    count, blank = 0, 0
+    for row, _ in itertools.islice(read(), 1, None):
+        blank = blank + 1 if len(row) > 1 and not any(map(str.strip, row)) else 0
+        count += 1
+    return count - blank, blank
 
 
-def _without_ends(header: list[str], rows: list[Record]) -> tuple[list[str], list[Record]]:
+def _without_ends(header: list[str], rows: Read) -> tuple[list[str], Read]:
     """Removes empty fields at the end of all rows, or names at the end of the header."""
-    lengths = {len(row) for row, _ in rows}
-    if len(rows) < 2 or len(lengths) > 1:
+    lengths = Counter(len(row) for row, _ in rows())
+    if lengths.total() < 2 or len(lengths) > 1:
         return header, rows
-    length = lengths.pop()
+    (length,) = lengths
     if not any(header[length:]):
         header = header[:length]
-    if not any(field for row, _ in rows for field in row[len(header) :]):
-        rows = [(row[: len(header)], line) for row, line in rows]
-    return header, rows
+    width = len(header)
+    if length <= width or any(field for row, _ in rows() for field in row[width:]):
+        return header, rows
+    return header, lambda: ((row[:width], line) for row, line in rows())
 
 
 def _separator(path: Path, text: str) -> str:
     """Returns the separator: the one in the header; of several, the one that fits all rows."""
-    header = next((line for line in re.split(r"\r\n|\r|\n", text) if line.strip()), "")
+    header = next((line for line in _lines(text) if line.strip()), "")
     candidates = [one for one in SEPARATORS if one in header]
     if len(candidates) > 1:
         candidates = [one for one in candidates if _fits(path, text, one)] or candidates

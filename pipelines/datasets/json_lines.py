@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,22 +14,26 @@ from pipelines.datasets import encodings
 from pipelines.errors import UserError
 
 
-def read(path: Path, config: Config) -> tuple[list[dict[str, Any]], list[int], list[str]]:
+def read(path: Path, config: Config) -> tuple[Iterator[tuple[dict[str, Any], int]], list[str]]:
     """Reads a JSON object a line, or one array of objects.
 
     Numbers and booleans become the texts that stand in the file; NaN, which pandas writes for a
     missing value, becomes None, as null does.
 
     Returns:
-        The objects, the lines at which they start, and notes.
+        The objects, each with the line at which it starts, as they are read; and notes.
 
     Raises:
-        UserError: A line, or what is in the array, is no JSON object.
+        UserError: The file cannot be read; and, as the objects are read, a line, or what is in
+            the array, is no JSON object.
     """
     text, notes = encodings.read_text(path, config.encoding)
+    return _objects(path, text), notes
+
+
+def _objects(path: Path, text: str) -> Iterator[tuple[dict[str, Any], int]]:
     # Within JSON a "\r" is always one between values or lines.
     text = text.replace("\r", "\n")
-    rows, lines = [], []
     for value, line in _array(path, text) if text.lstrip()[:1] == "[" else _lines(path, text):
         if not isinstance(value, dict):
             shown = value if isinstance(value, str) else json.dumps(value)
@@ -41,9 +46,7 @@ def read(path: Path, config: Config) -> tuple[list[dict[str, Any]], list[int], l
                 f"{path}, line {line}: half of a character, "
                 f"\\u{ord(error.object[error.start]):04x}, stands alone"
             ) from error
-        rows.append(row)
-        lines.append(line)
-    return rows, lines, notes
+        yield row, line
 
 
 def as_texts(value: Any) -> Any:
@@ -77,7 +80,8 @@ _DECODER = json.JSONDecoder(
 
 def _lines(path: Path, text: str) -> Iterator[tuple[Any, int]]:
     """Yields the JSON value of each line that is not blank, and the line's number."""
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, match in enumerate(re.finditer(r"[^\n]*\n|[^\n]+", text), 1):
+        line = match[0].removesuffix("\n")
         if line.strip():
             try:
                 value = _DECODER.decode(line)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from pipelines.config import Config
-from pipelines.datasets import files, splitting, tables
+from pipelines.datasets import files, splitting, tables, text_columns
 from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.tables import Table
+from pipelines.datasets.text_columns import as_json
 from pipelines.errors import UserError
 
 
@@ -141,7 +144,7 @@ def with_all_splits(
         return {split: given[split] for split in SPLITS}
     contents = [group] if group else [name for name in whole.columns if name != label]
     labels = whole.columns[label] if label else None
-    keys = _keys(whole, contents)
+    keys, different = splitting.numbered(_keys(whole, contents))
     rows = splitting.stratified(keys, labels, config.split_seed, missing)
     note = (
         f"{whole.path} is split into {', '.join(rows)} by --split_seed {config.split_seed}; "
@@ -153,7 +156,7 @@ def with_all_splits(
         cut[split] = replace(cut[split], notes=(), left_out=0)
     if empty := [split for split, table in cut.items() if not len(table)]:
         each = f" of each {label}" if label else ""
-        by = f"{files.number(len(set(keys)), f'different {group}')}, " if group else ""
+        by = f"{files.number(different, f'different {group}')}, " if group else ""
         raise UserError(
             f"{whole.path} has too few different rows{each} for a {empty[0]} split of its own "
             f"({by}{files.number(len(whole), 'row')} in all)"
@@ -165,23 +168,33 @@ def with_all_splits(
 def at_most(tables: Mapping[str, Table], config: Config) -> dict[str, Table]:
     """Returns tables with no more than `config.max_examples` rows each, drawn at random."""
     most, seed = config.max_examples, config.split_seed
+    if not most:
+        return dict(tables)
     return {
         split: table.take(splitting.at_most(range(len(table)), most, seed))
         for split, table in tables.items()
     }
 
 
-def _keys(table: Table, columns: Sequence[str]) -> list[str]:
-    """Returns what each row holds in some columns."""
+def _keys(table: Table, columns: Sequence[str]) -> Iterator[bytes]:
+    """Yields a digest of what each row holds in some columns."""
     contents = [table.columns[name] for name in columns]
-    return [json.dumps(values, default=repr) for values in zip(*contents, strict=True)]
+    for values in zip(*contents, strict=True):
+        yield hashlib.sha256(json.dumps(values, default=repr).encode()).digest()
 
 
 def digest(tables: Mapping[str, Table]) -> str:
     """Returns 12 hexadecimal digits that change with the rows of any split."""
     sha = hashlib.sha256()
     for split, table in tables.items():
-        sha.update(files.json_hash([split, *table.columns.items()]).digest())
+        own = hashlib.sha256(f"[{json.dumps(split)}".encode())
+        for name, column in table.columns.items():
+            own.update(f", [{json.dumps(name)}, ".encode())
+            for part in as_json(column):
+                own.update(part.encode())
+            own.update(b"]")
+        own.update(b"]")
+        sha.update(own.digest())
     return sha.hexdigest()[:12]
 
 
@@ -194,10 +207,11 @@ def joined(path: Path, parts: Sequence[Table]) -> Table:
     """Returns several tables with the same columns as one of `path`, a folder; one as it is."""
     if len(parts) == 1:
         return parts[0]
+    names = list(parts[0].columns)
     return Table(
         path,
-        {name: [v for part in parts for v in part.columns[name]] for name in parts[0].columns},
-        [line for part in parts for line in part.lines],
+        {name: text_columns.joined([part.columns[name] for part in parts]) for name in names},
+        np.concatenate([np.asarray(part.lines, np.int64) for part in parts]),
         notes=(
             f"{len(parts)} files are read as one: {parts[0].path} to {parts[-1].path}",
             *(note for part in parts for note in part.notes),

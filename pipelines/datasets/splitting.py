@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import TypeVar
@@ -48,12 +47,23 @@ def by_group(
     return splits
 
 
+def numbered(keys: Iterable[Hashable]) -> tuple[np.ndarray, int]:
+    """Returns equal numbers for equal keys, int64 [keys], from 0 on in the order of the first ones.
+
+    Returns:
+        The numbers, and how many there are.
+    """
+    known: dict[Hashable, int] = {}
+    numbers = np.fromiter((known.setdefault(key, len(known)) for key in keys), np.int64)
+    return numbers, len(known)
+
+
 def stratified(
-    keys: Sequence[Hashable],
-    labels: Sequence[Hashable] | None,
+    keys: Iterable[Hashable],
+    labels: Iterable[Hashable] | None,
     seed: int,
     held_out: Sequence[str] = SPLITS[1:],
-) -> dict[str, list[int]]:
+) -> dict[str, np.ndarray]:
     """Splits examples at random, each class by itself: a tenth for each split that is held out.
 
     Examples with the same key are duplicates, and in one split. A class with a single key is in
@@ -66,28 +76,30 @@ def stratified(
         held_out: The splits beside train.
 
     Returns:
-        By split, train first, the indices of its examples in ascending order.
+        By split, train first, the indices of its examples in ascending order, int64.
     """
-    groups: dict[Hashable, list[int]] = {}
-    for index, key in enumerate(keys):
-        groups.setdefault(key, []).append(index)
-    strata: dict[Hashable, list[list[int]]] = {}
-    sizes = Counter(labels)
-    for group in groups.values():
-        # Duplicates with several labels count for the rarest, so that train does not lack it.
-        classes = [labels[index] for index in group] if labels is not None else [None]
-        strata.setdefault(min(classes, key=sizes.__getitem__), []).append(group)
+    group, groups = numbered(keys)
+    label, _ = numbered(labels) if labels is not None else (np.zeros_like(group), 1)
+    # Duplicates with several labels count for the rarest, so that train does not lack it; of
+    # labels that are as rare, for the first one's.
+    rarity = np.bincount(label)[label]
+    order = np.lexsort((rarity, group))
+    stratum = label[order[np.searchsorted(group[order], np.arange(groups))]]
     random = np.random.default_rng(seed)
-    split: dict[str, list[int]] = {name: [] for name in ("train", *held_out)}
-    for stratum in strata.values():
-        order = [stratum[index] for index in random.permutation(len(stratum))]
-        share = max(1, round(len(order) / 10))
-        for name in reversed(held_out):
-            if len(order) > 1:
-                split[name] += [index for group in order[:share] for index in group]
-                order = order[share:]
-        split["train"] += [index for group in order for index in group]
-    return {name: sorted(indices) for name, indices in split.items()}
+    split = np.zeros(groups, np.int8)  # The number of a group's split: 0 for train.
+    by_stratum = np.argsort(stratum, kind="stable")
+    ends = np.flatnonzero(np.diff(stratum[by_stratum])) + 1
+    for members in sorted(np.split(by_stratum, ends), key=lambda found: found[:1].tolist()):
+        left = members[random.permutation(len(members))]
+        share = max(1, round(len(left) / 10))
+        for number in range(len(held_out), 0, -1):
+            if len(left) > 1:
+                split[left[:share]] = number
+                left = left[share:]
+    of_each = split[group]
+    return {
+        name: np.flatnonzero(of_each == number) for number, name in enumerate(("train", *held_out))
+    }
 
 
 def at_most(items: Sequence[Item], most: int, seed: int) -> list[Item]:

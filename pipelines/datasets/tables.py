@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,20 @@ import pyarrow.parquet
 
 from pipelines.config import Config
 from pipelines.datasets import delimited, encodings, files, json_lines
+from pipelines.datasets.text_columns import (
+    Column,
+    Numbers,
+    columns_of,
+    is_text,
+    joined,
+    packed,
+    taken,
+)
 from pipelines.errors import UserError
 
 _DELIMITED = (".csv", ".tsv", ".tab")
+# Of Parquet, as many are texts of Python at once.
+_ROWS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -33,8 +44,8 @@ class Table:
 
     Attributes:
         path: The file.
-        columns: By name, the text of each row; of JSON lines and Parquet a value may also be a
-            list or a mapping, whose numbers are texts too.
+        columns: By name, the text of each row, see `text_columns`; of JSON lines and Parquet a
+            value may also be a list or a mapping, whose numbers are texts too.
         lines: The line of the file at which each row starts, or its number in Parquet.
         separator: What separates the fields of CSV; "" for one column and for other formats.
         notes: What was found and is worth knowing, in sentences.
@@ -44,8 +55,8 @@ class Table:
     """
 
     path: Path
-    columns: Mapping[str, Sequence[Any]]
-    lines: Sequence[int]
+    columns: Mapping[str, Column]
+    lines: Sequence[int] | np.ndarray
     separator: str = ""
     notes: tuple[str, ...] = ()
     left_out: int = 0
@@ -57,8 +68,8 @@ class Table:
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Table:
         """Returns the table with some of its rows."""
-        columns = {name: [column[i] for i in rows] for name, column in self.columns.items()}
-        return replace(self, columns=columns, lines=[self.lines[i] for i in rows])
+        columns = {name: taken(column, rows) for name, column in self.columns.items()}
+        return replace(self, columns=columns, lines=taken(np.asarray(self.lines), rows))
 
     def place(self, row: int) -> str:
         """Returns where a row is, as "FILE, line 7"."""
@@ -159,14 +170,19 @@ def with_texts(table: Table, config: Config) -> Table:
     Raises:
         UserError: A value is no text, and `skip_bad` is false; or this is so in all rows.
     """
-    columns = {name: list(map(_decoded, values)) for name, values in table.columns.items()}
+    columns = {
+        name: values if is_text(values) else packed(list(map(_decoded, values)))
+        for name, values in table.columns.items()
+    }
     problems = {
         row: f"{name!r} is not a text, but {str(value)[:40]}"
         for name, column in columns.items()
+        if not is_text(column)
         for row, value in enumerate(column)
         if not isinstance(value, str)
     }
-    return leave_out(replace(table, columns=columns), problems, config)
+    kept = leave_out(replace(table, columns=columns), problems, config)
+    return replace(kept, columns={name: packed(column) for name, column in kept.columns.items()})
 
 
 def _decoded(value: Any) -> Any:
@@ -210,8 +226,8 @@ def _csv(path: Path, config: Config) -> Table:
     found = delimited.parse(path, text, config.separator)
     repeated, header = _repeated(found.header), found.header
     columns = {
-        name: [row[i] for row in found.rows]
-        for i, name in enumerate(header)
+        name: column
+        for name, column in zip(header, found.columns, strict=True)
         if name not in repeated
     }
     table = Table(
@@ -224,11 +240,21 @@ def _repeated(names: Sequence[str]) -> frozenset[str]:
     return frozenset(name for name, number in Counter(names).items() if number > 1)
 
 
-def _json_lines(path: Path, config: Config) -> Table:
-    rows, lines, notes = json_lines.read(path, config)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    return Table(path, columns, lines, notes=tuple(notes))
+def of_objects(path: Path, config: Config) -> Table:
+    """Reads JSON objects as rows, which may be none.
+
+    Raises:
+        UserError: The file cannot be read, or has something else.
+    """
+    rows, notes = json_lines.read(path, config)
+    lines = Numbers("q")
+
+    def values() -> Iterator[dict[str, Any]]:
+        for row, line in rows:
+            lines.append(line)
+            yield row
+
+    return Table(path, columns_of(values()), lines, notes=tuple(notes))
 
 
 def _parquet(path: Path, config: Config) -> Table:
@@ -240,7 +266,7 @@ def _parquet(path: Path, config: Config) -> Table:
     # A column that pandas kept as its index is a column like any other.
     repeated = _repeated(table.column_names)
     columns = {
-        name: json_lines.as_texts(column.to_pylist())
+        name: joined([packed(json_lines.as_texts(chunk.to_pylist())) for chunk in _chunks(column)])
         for name, column in zip(table.column_names, table.columns, strict=True)
         if name not in repeated
     }
@@ -248,9 +274,13 @@ def _parquet(path: Path, config: Config) -> Table:
     return Table(path, columns, lines, repeated=repeated, unit="row")
 
 
+def _chunks(column: pyarrow.ChunkedArray) -> Iterator[pyarrow.ChunkedArray]:
+    return (column.slice(start, _ROWS) for start in range(0, len(column), _ROWS))
+
+
 READERS: Mapping[str, Callable[[Path, Config], Table]] = {
     **dict.fromkeys(_DELIMITED, _csv),
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
+    ".jsonl": of_objects,
+    ".ndjson": of_objects,
     ".parquet": _parquet,
 }

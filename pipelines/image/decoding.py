@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -54,6 +55,17 @@ def upright(encoded: tf.Tensor) -> tf.Tensor:
         return tf.cond(is_jpeg, jpeg, lambda: tf.cond(is_png, png, neither))
 
     return tf.cond(tf.strings.regex_full_match(encoded, _MORE_TO_READ), read_more, lambda: image)
+
+
+def decoded(content: bytes) -> np.ndarray:
+    """Returns what `upright` does, for one file at a time.
+
+    Most files need TensorFlow's decoder alone, whose call takes a fifth of the graph's time.
+    """
+    encoded = tf.constant(content)
+    if tf.strings.regex_full_match(encoded, _MORE_TO_READ):
+        return upright(encoded).numpy()
+    return tf.io.decode_image(encoded, channels=0, expand_animations=False).numpy()
 
 
 def on_white(image: tf.Tensor, channels: int) -> tf.Tensor:

@@ -23,7 +23,7 @@ from PIL import Image, ImageOps
 from architectures.pretrained import Preprocessing
 from pipelines.datasets import files
 from pipelines.errors import UserError
-from pipelines.image.decoding import upright
+from pipelines.image.decoding import decoded
 from pipelines.image.preprocessing import WHOLE, Part, decode_file
 
 Result = TypeVar("Result")
@@ -47,12 +47,12 @@ _HEADERS_OF_BMP = {12, 40, 52, 56, 64, 108, 124}
 _DARK = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """An image file that can be decoded.
 
     Attributes:
-        path: The file.
+        name: The path of the file; as text, it takes a fifth of the memory.
         digest: SHA-256 of its content, hexadecimal.
         height: Pixels from top to bottom as people see it, after EXIF orientation.
         width: Pixels from left to right.
@@ -62,7 +62,7 @@ class ImageFile:
         pages: Number of pages or frames; the first is read.
     """
 
-    path: Path
+    name: str
     digest: str
     height: int
     width: int
@@ -70,6 +70,11 @@ class ImageFile:
     kind: str
     largest: int
     pages: int
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.name)
 
     @property
     def by_graph(self) -> bool:
@@ -146,7 +151,7 @@ def read(
 
 def columns(images: Sequence[ImageFile]) -> tuple[list[bytes], list[bool]]:
     """Returns what `read` takes of each file."""
-    return [os.fsencode(image.path) for image in images], [image.by_graph for image in images]
+    return [os.fsencode(image.name) for image in images], [image.by_graph for image in images]
 
 
 def sizes(images: Sequence[ImageFile]) -> np.ndarray:
@@ -229,7 +234,7 @@ def _scanned(path: Path) -> ImageFile | str:
     try:
         if not content.startswith((_PNG, _JPEG)):
             encoded, kind, pages = _as_png(content)
-        image = upright(tf.constant(encoded)).numpy()
+        image = decoded(encoded)
     except tf.errors.OpError:
         return _damage(content)
     except ValueError as error:
@@ -237,7 +242,7 @@ def _scanned(path: Path) -> ImageFile | str:
     height, width, channels = image.shape
     deep = encoded.startswith(_PNG) and encoded[24] == 16
     return ImageFile(
-        path,
+        str(path),
         hashlib.sha256(content).hexdigest(),
         height,
         width,

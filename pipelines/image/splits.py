@@ -64,7 +64,7 @@ def with_all_splits(
     keys = [key(example) for example in whole]
     labels = [label(example) for example in whole] if label else None
     rows = splitting.stratified(keys, labels, config.split_seed, missing)
-    if empty := [split for split, chosen in rows.items() if not chosen]:
+    if empty := [split for split, chosen in rows.items() if not len(chosen)]:
         raise UserError(
             f"{path} has too few different images ({len(set(keys))}) for a {empty[0]} split of "
             "its own"

@@ -14,10 +14,13 @@ Documents without text are left out and counted.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,7 @@ import numpy as np
 from pipelines.config import Config
 from pipelines.datasets import encodings, files, split_tables, splitting, tables
 from pipelines.datasets.splitting import SPLITS
+from pipelines.datasets.text_columns import TEXT, as_json
 from pipelines.errors import UserError
 
 _TEXT = ".txt"
@@ -50,14 +54,21 @@ class OwnDocuments:
         left_out: By split, the number of files and rows that are left out.
     """
 
-    texts: Mapping[str, Sequence[str]]
+    texts: Mapping[str, np.ndarray]
     rows: bool
     notes: Sequence[str]
     left_out: Mapping[str, int]
 
     def digest(self) -> str:
         """Returns 12 hexadecimal digits that change with the texts of any split."""
-        return files.json_hash(list(self.texts.items())).hexdigest()[:12]
+        sha = hashlib.sha256(b"[")
+        for number, (split, texts) in enumerate(self.texts.items()):
+            sha.update(f"{', ' * (number > 0)}[{json.dumps(split)}, ".encode())
+            for part in as_json(texts):
+                sha.update(part.encode())
+            sha.update(b"]")
+        sha.update(b"]")
+        return sha.hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -65,17 +76,24 @@ class _Part:
     """What is read of a split, or of all that is not split yet.
 
     Attributes:
-        units: Lists of documents; those of one list are in one split.
+        texts: Documents, str [documents].
+        units: The number of each document's unit, as its file, int64 [documents], ascending from 0
+            on; the documents of one unit are in one split.
         notes: In sentences.
         left_out: Number of files and rows that are left out.
     """
 
-    units: Sequence[Sequence[str]]
+    texts: np.ndarray
+    units: np.ndarray
     notes: list[str] = field(default_factory=list)
     left_out: int = 0
 
-    def documents(self) -> list[str]:
-        return [text for unit in self.units for text in unit]
+    def keys(self) -> Iterator[bytes]:
+        """Yields a digest of the documents of each unit."""
+        of_units = groupby(zip(self.units.tolist(), self.texts, strict=True), itemgetter(0))
+        for _, documents in of_units:
+            texts = json.dumps([text for _, text in documents])
+            yield hashlib.sha256(texts.encode()).digest()
 
 
 def read(
@@ -117,18 +135,20 @@ def read(
         )
     parts = _with_all_splits(path, parts, config)
     for split, part in parts.items():
-        if not part.units:
+        if not len(part.texts):
             raise UserError(f"{path} has no text in its {split} split")
-    texts = {
-        split: splitting.at_most(parts[split].documents(), config.max_examples, config.split_seed)
-        for split in SPLITS
-    }
+    texts = {split: _at_most(parts[split].texts, config) for split in SPLITS}
     return OwnDocuments(
         texts,
         rows,
         [note for part in parts.values() for note in part.notes] + _copies(texts),
         {split: parts[split].left_out for split in SPLITS},
     )
+
+
+def _at_most(texts: np.ndarray, config: Config) -> np.ndarray:
+    chosen = splitting.at_most(range(len(texts)), config.max_examples, config.split_seed)
+    return texts[chosen] if len(chosen) < len(texts) else texts
 
 
 def _text_files(path: Path) -> dict[str, list[Path]]:
@@ -177,7 +197,9 @@ def _read_files(found: Sequence[Path], config: Config, divide: Divide) -> _Part:
         notes.append(f"left out: {files.number(len(bad), 'file')}; {bad[0]}")
     if empty:
         notes.append(f"left out: {files.number(len(empty), 'file')} without text, as {empty[0]}")
-    return _Part(units, notes, len(bad) + len(empty))
+    numbers = np.repeat(np.arange(len(units)), [len(unit) for unit in units])
+    texts = np.array([text for unit in units for text in unit], TEXT)
+    return _Part(texts, numbers, notes, len(bad) + len(empty))
 
 
 def _read_tables(path: Path, config: Config) -> dict[str, _Part]:
@@ -186,16 +208,17 @@ def _read_tables(path: Path, config: Config) -> dict[str, _Part]:
     )
     parts = {}
     for split, table in given.items():
-        texts = table.columns["text"]
-        empty = [row for row, text in enumerate(texts) if not tables.has_text(text)]
+        texts = np.asarray(table.columns["text"])
+        full = np.fromiter(map(tables.has_text, texts), bool, len(texts))
+        empty = np.flatnonzero(~full)
         notes = list(table.notes)
-        if empty:
+        if len(empty):
             notes.append(
                 f"left out: {files.number(len(empty), 'row')} without text, the first at "
                 f"{table.place(empty[0])}"
             )
-        units = [[text] for text in texts if tables.has_text(text)]
-        parts[split] = _Part(units, notes, table.left_out + len(empty))
+        texts = texts[full] if len(empty) else texts
+        parts[split] = _Part(texts, np.arange(len(texts)), notes, table.left_out + len(empty))
     return parts
 
 
@@ -207,27 +230,29 @@ def _with_all_splits(path: Path, parts: Mapping[str, _Part], config: Config) -> 
     missing = [split for split in SPLITS[1:] if split not in parts]
     if not missing:
         return {split: parts[split] for split in SPLITS}
-    units = whole.units
-    if len(set(map(tuple, units))) <= len(missing):
-        units = [[text] for unit in units for text in unit]
+    if splitting.numbered(whole.keys())[1] <= len(missing):
+        whole = replace(whole, units=np.arange(len(whole.texts)))
     names = ", ".join(["train", *missing])
-    if len(set(map(tuple, units))) > len(missing):
-        chosen = splitting.stratified(list(map(tuple, units)), None, config.split_seed, missing)
-        cut = {split: [units[index] for index in found] for split, found in chosen.items()}
-        kind = "document" if all(len(unit) == 1 for unit in units) else "file"
+    numbers, different = splitting.numbered(whole.keys())
+    if different > len(missing):
+        chosen = splitting.stratified(numbers, None, config.split_seed, missing)
+        rows = {name: np.isin(whole.units, found) for name, found in chosen.items()}
+        cut = {name: whole.texts[own] for name, own in rows.items()}
+        kind = "document" if len(numbers) == len(whole.texts) else "file"
         note = (
-            f"{files.number(len(units), kind)} of {path} split into {names} by --split_seed "
+            f"{files.number(len(numbers), kind)} of {path} split into {names} by --split_seed "
             f"{config.split_seed}; equal ones are in one split"
         )
     else:
-        cut = {split: [] for split in ("train", *missing)}
-        for (text,) in units:
-            for split, piece in zip(cut, _between_lines(path, text, len(missing)), strict=True):
-                cut[split].append([piece])
+        pieces = [_between_lines(path, text, len(missing)) for text in whole.texts]
+        cut = {
+            name: np.array([piece[place] for piece in pieces], TEXT)
+            for place, name in enumerate(("train", *missing))
+        }
         note = f"{path} is cut between lines into {names}, 10 % for each but train"
-    pieces = {split: _Part(found) for split, found in cut.items()}
-    pieces["train"] = replace(whole, units=cut["train"], notes=[*whole.notes, note])
-    return {split: {**parts, **pieces}[split] for split in SPLITS}
+    every = {name: _Part(texts, np.arange(len(texts))) for name, texts in cut.items()}
+    every["train"] = replace(every["train"], notes=[*whole.notes, note], left_out=whole.left_out)
+    return {split: {**parts, **every}[split] for split in SPLITS}
 
 
 def _between_lines(path: Path, text: str, held_out: int) -> list[str]:
@@ -244,14 +269,15 @@ def _between_lines(path: Path, text: str, held_out: int) -> list[str]:
     return ["".join(lines[a:b]) for a, b in pairwise([*cuts, len(lines)])]
 
 
-def _copies(texts: Mapping[str, Sequence[str]]) -> list[str]:
+def _copies(texts: Mapping[str, np.ndarray]) -> list[str]:
     """Returns a note for each split with documents that are in an earlier one, too."""
-    seen, notes = set[str](), list[str]()
+    seen, notes = set[bytes](), list[str]()
     for split, documents in texts.items():
-        if copies := [text for text in documents if text in seen]:
+        own = [hashlib.sha256(text.encode()).digest() for text in documents]
+        if copies := [row for row, digest in enumerate(own) if digest in seen]:
             notes.append(
                 f"{len(copies):,} of {files.number(len(documents), 'document')} of {split} are in "
-                f"an earlier split, too, the first is {copies[0].strip()[:40]!r}"
+                f"an earlier split, too, the first is {documents[copies[0]].strip()[:40]!r}"
             )
-        seen.update(documents)
+        seen.update(own)
     return notes

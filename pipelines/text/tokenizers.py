@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text
 
+from pipelines.datasets.columns import strings
 from pipelines.errors import UserError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -71,7 +72,7 @@ class _LookedUp:
         self._layer = keras.layers.TextVectorization(
             max_tokens=size, standardize=standardize, split=split, ragged=True
         )
-        self._layer.adapt(tf.constant(texts[:_MAX_TEXTS]), batch_size=_CHUNK)
+        self._layer.adapt(strings(texts[:_MAX_TEXTS]), batch_size=_CHUNK)
         self.vocabulary = [str(word) for word in self._layer.get_vocabulary()]
         self.resources = [self._layer]
         self._max_length = max_length
@@ -252,7 +253,9 @@ def truncate(segment: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
 def train_word_pieces(texts: np.ndarray, size: int, *, lowercase: bool = True) -> list[str]:
     """Trains a WordPiece vocabulary of about `size` tokens on `texts`, str [texts]."""
     return keras_hub.tokenizers.compute_word_piece_vocabulary(
-        tf.data.Dataset.from_tensor_slices(texts[:_MAX_TEXTS]).batch(_CHUNK).map(_with_plain_space),
+        tf.data.Dataset.from_tensor_slices(strings(texts[:_MAX_TEXTS]))
+        .batch(_CHUNK)
+        .map(_with_plain_space),
         vocabulary_size=size,
         lowercase=lowercase,
         strip_accents=lowercase,
@@ -273,7 +276,7 @@ def dense(inputs: Mapping[str, tf.RaggedTensor]) -> dict[str, tf.Tensor]:
 def tokenize(tokenizer: Tokenizer, *texts: np.ndarray) -> dict[str, tf.RaggedTensor]:
     """Returns the inputs for whole columns of texts, str [texts], chunk by chunk."""
     chunks = [
-        tokenizer(*(tf.constant(column[start : start + _CHUNK]) for column in texts))
+        tokenizer(*(strings(column[start : start + _CHUNK]) for column in texts))
         for start in range(0, len(texts[0]), _CHUNK)
     ]
     return {name: tf.concat([chunk[name] for chunk in chunks], axis=0) for name in chunks[0]}

@@ -42,7 +42,7 @@ def training_batches(
     """
     recipe, steps = task.config.recipe, steps_per_epoch(data, task.config.recipe.batch_size)
     servers = data_service.addresses(task.config.data_service)
-    one_epoch, read = (_gathered if _small(data) else _streamed)(recipe, data)
+    one_epoch, read = (_gathered if is_small(data) else _streamed)(recipe, data)
     augment = task.augment(data)
 
     def prepare(number: tf.Tensor, index: tf.Tensor, *found: Any) -> tuple:
@@ -74,8 +74,10 @@ def training_batches(
 _Source = tuple[Callable[[tf.Tensor], tf.data.Dataset], Callable[..., tuple]]
 
 
-def _small(data: Dataset) -> bool:
+def is_small(data: Dataset) -> bool:
     """Returns whether the training split can be gathered from arrays in memory."""
+    if data.gathered:
+        return True
     if data.example_bytes is None or not in_memory.fits(data.train):
         return False
     return data.sizes["train"] * data.example_bytes <= _ARRAY_BYTES
@@ -83,7 +85,7 @@ def _small(data: Dataset) -> bool:
 
 def _gathered(recipe: Recipe, data: Dataset) -> _Source:
     """Returns batches of numbers, and what gathers their examples from memory."""
-    examples, lengths = in_memory.read(data.train), data.lengths
+    examples, lengths = data.gathered or in_memory.read(data.train), data.lengths
     none = np.zeros(data.sizes["train"], np.int64)
     bucket = none if lengths is None else np.searchsorted(_BUCKETS, lengths, side="right")
 

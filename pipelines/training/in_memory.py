@@ -7,60 +7,12 @@ examples, in parallel with others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
+from pipelines.datasets.in_memory import InMemory, part
+
 _BATCH = 1024
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One part of all examples.
-
-    Attributes:
-        values: [examples, …], or [steps of all examples, …] where they vary in length.
-        starts: Of each example in `values`, int64 [examples]; None where all have one shape.
-        lengths: Of each example, int64 [examples]; None likewise.
-    """
-
-    values: tf.Tensor
-    starts: tf.Tensor | None = None
-    lengths: tf.Tensor | None = None
-
-    def gather(self, numbers: tf.Tensor) -> tf.Tensor:
-        """Returns a batch, padded with zeros to its longest example."""
-        if self.starts is None:
-            return tf.gather(self.values, numbers)
-        lengths = tf.gather(self.lengths, numbers)[:, tf.newaxis]
-        steps = tf.range(tf.reduce_max(lengths), dtype=lengths.dtype)
-        real = steps < lengths
-        places = tf.where(real, tf.gather(self.starts, numbers)[:, tf.newaxis] + steps, 0)
-        found = tf.gather(self.values, places)
-        for _ in range(found.shape.rank - 2):
-            real = real[..., tf.newaxis]
-        return tf.where(real, found, tf.zeros((), found.dtype))
-
-
-@dataclass(frozen=True)
-class InMemory:
-    """All examples of a data set.
-
-    Attributes:
-        parts: Tensors of the examples, one after the other.
-        structure: What they are parts of: inputs, target and maybe weight.
-    """
-
-    parts: Sequence[_Part]
-    structure: Any
-
-    def batch(self, numbers: tf.Tensor) -> Any:
-        """Returns the examples of some numbers, int64 [batch], as batches padded with zeros."""
-        batches = [part.gather(numbers) for part in self.parts]
-        return tf.nest.pack_sequence_as(self.structure, batches)
 
 
 def fits(examples: tf.data.Dataset) -> bool:
@@ -72,14 +24,8 @@ def read(examples: tf.data.Dataset) -> InMemory:
     """Reads all examples into memory."""
     structure = examples.element_spec
     batches = [tf.nest.flatten(batch) for batch in examples.ragged_batch(_BATCH)]
-    return InMemory([_part(column) for column in zip(*batches, strict=True)], structure)
-
-
-def _part(batches: Sequence[tf.Tensor | tf.RaggedTensor]) -> _Part:
-    joined = tf.concat(batches, axis=0)
-    if not isinstance(joined, tf.RaggedTensor):
-        return _Part(joined)
-    return _Part(joined.flat_values, joined.row_starts(), joined.row_lengths())
+    joined = (tf.concat(column, axis=0) for column in zip(*batches, strict=True))
+    return InMemory([part(column) for column in joined], structure)
 
 
 def shuffled(buckets: np.ndarray, batch_size: int, seed: tf.Tensor) -> tf.data.Dataset:

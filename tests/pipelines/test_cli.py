@@ -65,6 +65,7 @@ COMMON = {
     "strategy": st.sampled_from(["auto", "one", "mirrored", "multi_worker"]),
     "devices": st.integers(0, 8),
     "data_service": TEXT,
+    "cache": TEXT,
     "diagnose": st.sampled_from([False, True, 25]),
     "find_learning_rate": st.booleans(),
     "recipe": st.builds(

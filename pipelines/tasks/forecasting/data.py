@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from pipelines.datasets import loading, lookup
+from pipelines.datasets import in_memory, loading, lookup
 from pipelines.datasets.builders.series import CALENDARS, SEASONS
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.loading import Identity
@@ -27,8 +27,12 @@ from pipelines.errors import UserError
 from pipelines.tasks.forecasting import checks, covariates, reading
 from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.forecasting.covariates import Covariates
-from pipelines.tasks.forecasting.scaling import Scaling, by_series, by_window, standardized
+from pipelines.tasks.forecasting.scaling import Scaling, by_series, by_window
 from pipelines.tasks.forecasting.series import Series
+from pipelines.tasks.forecasting.windows import WindowExamples
+
+# Windows whose level and deviation are computed at once.
+_CHUNK = 4096
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,7 +161,7 @@ def cut(
     notes: Sequence[str] = (),
     left_out: dict[str, int] | None = None,
 ) -> SeriesData:
-    """Cuts series into windows.
+    """Cuts series into windows, of which only level and deviation are kept in memory.
 
     Neighboring windows share most of their steps, so the column "block" makes the bootstrap
     resample blocks of a horizon's windows of one series; the column "scale" is that of MASE.
@@ -175,35 +179,42 @@ def cut(
     """
     known = known or Covariates()
     scales = [one.scale(season) for one in series]
-    examples, columns = {}, {}
+    steps = tf.constant(np.concatenate([one.values for one in series]))
+    ahead = tf.constant(np.concatenate([known.of(one) for one in series])) if known.width else None
+    firsts = np.cumsum([0, *(len(one.values) for one in series)])
+    arrays, columns = {}, {}
     for split in SPLITS:
-        parts, ahead, blocks, first_block = [], [], [], 0
-        for one, scale in zip(series, scales, strict=True):
+        starts, levels, deviations, blocks, first_block = [], [], [], [], 0
+        for one, first in zip(series, firsts, strict=False):
             origins = one.origins(split, history, horizon)
-            histories = one.windows(origins - history, history)
-            futures = one.windows(origins, horizon)
-            parts.append(_standardized(histories, futures, scale, scaling))
-            if known.width:
-                ahead.append(known.windows(one, origins - history, history + horizon))
+            for part in np.array_split(origins, -(-len(origins) // _CHUNK) or 1):
+                level, deviation = scaling.of(one.windows(part - history, history), np)
+                levels.append(level)
+                deviations.append(deviation)
+            starts.append(first + origins - history)
             blocks.append(first_block + np.arange(len(origins)) // horizon)
             first_block = blocks[-1][-1] + 1 if len(origins) else first_block
-        standard, level, deviation, future, weight = map(np.concatenate, zip(*parts, strict=True))
-        inputs = {"history": standard, "level": level, "deviation": deviation}
-        if known.width:
-            inputs["covariates"] = np.concatenate(ahead)
-        examples[split] = tf.data.Dataset.from_tensor_slices((inputs, future, weight))
-        columns[split] = {
-            "scale": np.repeat(scales, [len(block) for block in blocks]),
-            "block": np.concatenate(blocks),
-        }
+        scale = np.repeat(scales, [len(block) for block in blocks])
+        deviation = np.concatenate(deviations)
+        arrays[split] = WindowExamples(
+            steps=steps,
+            ahead=ahead,
+            starts=tf.constant(np.concatenate(starts)),
+            levels=tf.constant(np.concatenate(levels)),
+            deviations=tf.constant(deviation),
+            # The pinball loss is as large as the unit: times the deviation, it is in the series'.
+            weights=tf.constant((deviation / scale).astype(np.float32)),
+            history=history,
+            horizon=horizon,
+        )
+        columns[split] = {"scale": scale, "block": np.concatenate(blocks)}
+    sizes = {split: len(columns[split]["block"]) for split in SPLITS}
     return SeriesData(
         **identity,
-        sizes={split: len(columns[split]["block"]) for split in SPLITS},
-        train=examples["train"],
-        validation=examples["validation"],
-        test=examples["test"],
+        sizes=sizes,
+        gathered=arrays["train"],
+        **{split: in_memory.examples(arrays[split], sizes[split]) for split in SPLITS},
         columns=columns,
-        example_bytes=4 * (history + horizon) * (1 + known.width),
         notes=notes,
         left_out=left_out or {},
         series=tuple(series),
@@ -212,21 +223,6 @@ def cut(
         horizon=horizon,
         scaling=scaling,
         covariates=known,
-    )
-
-
-def _standardized(
-    histories: np.ndarray, futures: np.ndarray, scale: float, scaling: Scaling
-) -> tuple[np.ndarray, ...]:
-    """Returns histories, levels, deviations, futures and weights, as in an example."""
-    level, deviation = scaling.of(histories, np)
-    return (
-        standardized(histories, level, deviation).astype(np.float32),
-        level,
-        deviation,
-        standardized(futures, level, deviation).astype(np.float32),
-        # The pinball loss is as large as the unit: times the deviation, it is in the series' own.
-        (deviation / scale).astype(np.float32),
     )
 
 

@@ -21,7 +21,8 @@ from pipelines.datasets import files, split_tables, splitting, tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
-from pipelines.image.files import IMAGE_FOLDERS, ImageFile, named, notes, scan
+from pipelines.image.files import IMAGE_FOLDERS, ImageFile, named, notes
+from pipelines.image.scan_cache import scanned
 from pipelines.image.splits import relative, table_path
 
 _NEEDS = (
@@ -143,7 +144,8 @@ def _checked(table: Table, images: dict[str, ImageFile], config: Config) -> Tabl
     table = tables.of_texts(table, config)
     names = list(dict.fromkeys(table.columns[_IMAGE]))
     paths = {name: _path(table.path.parent, name) for name in names}
-    found = dict(zip(names, scan([paths[name] for name in names]), strict=True))
+    results = scanned([paths[name] for name in names], config.cache)
+    found = dict(zip(names, results, strict=True))
     problems, digests = {}, []
     for row, name in enumerate(table.columns[_IMAGE]):
         result = found[name]

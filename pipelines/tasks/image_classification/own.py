@@ -22,7 +22,8 @@ from pipelines.datasets import files, split_tables, splitting, tables
 from pipelines.datasets.labels import alike
 from pipelines.datasets.splitting import SPLITS
 from pipelines.image.config import ImageConfig
-from pipelines.image.files import ImageFile, named, notes, scan
+from pipelines.image.files import ImageFile, named, notes
+from pipelines.image.scan_cache import scanned
 from pipelines.image.splits import leave_out, relative, table_path, with_all_splits
 from pipelines.tasks.image_classification import folders
 from pipelines.tasks.image_classification.folders import Listing
@@ -92,7 +93,7 @@ def _checked(
 ) -> tuple[dict[str, list[Example]], list[str], dict[str, int]]:
     """Returns the files that can be read, by split, with notes and the numbers of the others."""
     flat = [(split, *found) for split, all_found in listing.found.items() for found in all_found]
-    results = scan([file for _, file, _ in flat])
+    results = scanned([file for _, file, _ in flat], config.cache)
     good: dict[str, list[Example]] = {split: [] for split in listing.found}
     problems, left_out = list[tuple[Path, str]](), Counter[str]()
     for (split, file, label), result in zip(flat, results, strict=True):
@@ -112,7 +113,7 @@ def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
         """Replaces the path of each image by the digest of its content, by which rows are split."""
         rows = tables.of_texts(rows, config)
         paths = [table_path(rows.path.parent, name) for name in rows.columns["image"]]
-        results = scan(paths)
+        results = scanned(paths, config.cache)
         problems = {
             row: result if os.path.exists(paths[row]) else "is not there"
             for row, result in enumerate(results)

@@ -27,8 +27,8 @@ from pipelines.image.files import (
     named,
     notes,
     orientation,
-    scan,
 )
+from pipelines.image.scan_cache import scanned
 from pipelines.image.splits import leave_out, relative, table_path, with_all_splits
 from pipelines.tasks.image_segmentation import classes, masks
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
@@ -207,7 +207,7 @@ def _checked(
     for split, file, reason in listing.alone:
         bad.append((file, reason))
         left_out[split] += 1
-    read = _read([(image, mask) for _, image, mask in listing.pairs])
+    read = _read([(image, mask) for _, image, mask in listing.pairs], config.cache)
     for (split, *_), result in zip(listing.pairs, read, strict=True):
         if isinstance(result[0], Path):
             bad.append(result)
@@ -219,9 +219,10 @@ def _checked(
     return good, said, {split: left_out[split] for split in SPLITS}
 
 
-def _read(paths: Sequence[tuple[Path, Path]]) -> list[Pair | tuple[Path, str]]:
+def _read(paths: Sequence[tuple[Path, Path]], cache: str) -> list[Pair | tuple[Path, str]]:
     """Returns each image with its mask, or the one that cannot be used, with what is wrong."""
-    images, truth = scan([image for image, _ in paths]), masks.scan([mask for _, mask in paths])
+    images = scanned([image for image, _ in paths], cache)
+    truth = masks.scan([mask for _, mask in paths])
     read: list[Pair | tuple[Path, str]] = []
     for (image_path, mask_path), image, mask in zip(paths, images, truth, strict=True):
         if isinstance(image, str):
@@ -279,7 +280,7 @@ def _of_tables(
             [table_path(rows.path.parent, name) for name in rows.columns[column]]
             for column in ("image", "mask")
         )
-        results = _read(list(zip(images, truth, strict=True)))
+        results = _read(list(zip(images, truth, strict=True)), config.cache)
         problems = {
             row: f"{result[0]} {result[1]}"
             for row, result in enumerate(results)

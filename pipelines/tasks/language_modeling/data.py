@@ -20,17 +20,18 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import files, loading, lookup
+from pipelines.datasets import files, in_memory, loading, lookup
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.datasets.loading import Identity, Source
 from pipelines.errors import UserError
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.language_modeling.weights import read_tokenizer
+from pipelines.tasks.language_modeling.windows import TokenStream, Windows
+from pipelines.tasks.language_modeling.windows import windows as cut_windows
 from pipelines.text import byte_pairs, documents
 from pipelines.text.byte_pairs import BytePairTokenizer
 from pipelines.text.reversible import (
     RUNNING_TEXT,
-    RUNNING_TEXT_IDS,
     ReversibleTokenizer,
     chunks,
     train,
@@ -43,49 +44,6 @@ _MIN_DOCUMENTS = 10
 _PARTS = 50
 
 Tokenizer = ReversibleTokenizer | BytePairTokenizer
-
-
-@dataclass(frozen=True)
-class TokenStream:
-    """The documents of a split, one after the other.
-
-    Attributes:
-        tokens: int32 [tokens], [END] first, last, and between documents.
-        lengths: int32 [tokens], number of characters that each token stands for, 0 for [END].
-        empty: Number of documents without tokens, which are left out.
-        end: Id of [END].
-    """
-
-    tokens: np.ndarray
-    lengths: np.ndarray
-    empty: int = 0
-    end: int = RUNNING_TEXT_IDS.end
-
-    @property
-    def documents(self) -> np.ndarray:
-        """The index of each token's document, int64 [tokens]; [END] belongs to what it ends."""
-        ends = self.tokens == self.end
-        return np.cumsum(ends) - ends - 1
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Where the windows of a stream start, and which of their predictions count.
-
-    Attributes:
-        starts: int64 [windows].
-        weights: float32 [windows, context], 0 where a prediction is padding or was made in an
-            earlier window, else 1.
-    """
-
-    starts: np.ndarray
-    weights: np.ndarray
-
-    def cut(self, column: np.ndarray) -> np.ndarray:
-        """Cuts a column [tokens] into windows [windows, context + 1], padded with zeros."""
-        size = self.weights.shape[1] + 1
-        padded = np.pad(column, (0, int(self.starts[-1]) + size - len(column)))
-        return np.lib.stride_tricks.sliding_window_view(padded, size)[self.starts]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -187,16 +145,16 @@ def running_text(
         if stream.empty
     ]
     windows = {
-        split: _windows(len(stream.tokens) - 1, context, overlap=split != "train")
+        split: cut_windows(len(stream.tokens) - 1, context, overlap=split != "train")
         for split, stream in streams.items()
     }
-    examples = {split: _examples(streams[split], windows[split]) for split in SPLITS}
+    arrays = {split: windows[split].examples(streams[split]) for split in SPLITS}
+    sizes = {split: len(found.starts) for split, found in windows.items()}
     return RunningText(
         **identity,
-        sizes={split: len(found.starts) for split, found in windows.items()},
-        train=examples["train"],
-        validation=examples["validation"],
-        test=examples["test"],
+        sizes=sizes,
+        gathered=arrays["train"],
+        **{split: in_memory.examples(arrays[split], sizes[split]) for split in SPLITS},
         columns={split: _columns(streams[split], windows[split], tokenizer) for split in SPLITS},
         streams=streams,
         windows=windows,
@@ -223,31 +181,6 @@ def token_stream(tokenizer: Tokenizer, documents: Iterable[str]) -> TokenStream:
     return TokenStream(np.concatenate(tokens), np.concatenate(lengths), empty, last)
 
 
-def _windows(predicted: int, context: int, *, overlap: bool) -> Windows:
-    """Returns blocks, or windows that overlap by half.
-
-    Args:
-        predicted: Number of tokens to predict, which is one less than there are.
-        context: Number of tokens that a network reads at once.
-        overlap: Whether windows overlap.
-    """
-    if overlap:
-        stride = max(1, context // 2)
-        starts = np.arange(0, max(1, predicted - context + stride), stride)
-    else:
-        starts = np.arange(0, predicted, context)
-    places = starts[:, np.newaxis] + np.arange(context)
-    done = np.concatenate([[0], starts[:-1] + context])[:, np.newaxis]
-    return Windows(starts, ((places >= done) & (places < predicted)).astype(np.float32))
-
-
-def _examples(stream: TokenStream, windows: Windows) -> tf.data.Dataset:
-    tokens = windows.cut(stream.tokens)
-    mask = windows.cut(np.ones(len(stream.tokens), np.int32))
-    inputs = {"token_ids": tokens, "padding_mask": mask}
-    return tf.data.Dataset.from_tensor_slices((inputs, tokens[:, 1:], windows.weights))
-
-
 def _columns(stream: TokenStream, windows: Windows, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
     """Returns what scores need of each window.
 
@@ -257,16 +190,21 @@ def _columns(stream: TokenStream, windows: Windows, tokenizer: Tokenizer) -> dic
         distribution over the alphabet: log2(alphabet + 1) each; and "block", int64 [windows]: the
         document, or, where there are few, a fiftieth of the split.
     """
-    weights = windows.weights
-    lengths = windows.cut(stream.lengths)[:, 1:] * (weights > 0)
-    unknown = windows.cut(stream.tokens)[:, 1:] == tokenizer.ids.unknown
-    documents = stream.documents[windows.starts + weights.argmax(-1) + 1]
-    if documents[-1] + 1 < _MIN_DOCUMENTS:
-        documents = np.arange(len(weights)) * _PARTS // len(weights)
+    characters, spelling, documents = [], [], []
+    for part in windows.parts():
+        weights = part.weights
+        lengths = part.cut(stream.lengths)[:, 1:] * (weights > 0)
+        unknown = part.cut(stream.tokens)[:, 1:] == tokenizer.ids.unknown
+        characters.append(lengths.sum(-1))
+        spelling.append((lengths * unknown).sum(-1) * np.log2(tokenizer.alphabet + 1))
+        documents.append(stream.documents(part.starts + weights.argmax(-1) + 1))
+    count, blocks = len(windows.starts), np.concatenate(documents)
+    if blocks[-1] + 1 < _MIN_DOCUMENTS:
+        blocks = np.arange(count) * _PARTS // count
     return {
-        "characters": lengths.sum(-1),
-        "spelling_bits": (lengths * unknown).sum(-1) * np.log2(tokenizer.alphabet + 1),
-        "block": documents,
+        "characters": np.concatenate(characters),
+        "spelling_bits": np.concatenate(spelling),
+        "block": blocks,
     }
 
 

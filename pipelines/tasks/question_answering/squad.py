@@ -76,8 +76,10 @@ def _rows(path: Path, config: Config) -> tuple[list[dict[str, Any]], Table]:
         rows = list(_nested(path, value, {}))
         return rows, Table(path, {}, range(1, len(rows) + 1), notes=tuple(notes), unit="question")
     if suffix in (".json", ".jsonl", ".ndjson"):
-        rows, lines, notes = json_lines.read(path, config)
-        return rows, Table(path, {}, lines, notes=tuple(notes))
+        objects, notes = json_lines.read(path, config)
+        found = list(objects)
+        lines = [line for _, line in found]
+        return [row for row, _ in found], Table(path, {}, lines, notes=tuple(notes))
     table = tables.read(path, config)
     values = zip(*table.columns.values(), strict=True)
     return [dict(zip(table.columns, row, strict=True)) for row in values], table

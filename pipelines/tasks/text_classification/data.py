@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import loading, lookup, split_tables
+from pipelines.datasets import in_memory, loading, lookup, split_tables
 from pipelines.datasets.columns import decode_strings, ragged_examples, read_columns
 from pipelines.datasets.dataset import SPLITS, Content, contents_of_texts
 from pipelines.errors import UserError
@@ -55,9 +55,11 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) 
         number = {name: label for label, name in enumerate(found.class_names)}
         tables = split_tables.at_most(found.tables, config)
         for split, table in tables.items():
-            read = {name: np.array(values, object) for name, values in table.columns.items()}
-            target = np.array([number[label] for label in read.pop("label")], np.int64)
-            columns[split] = {**read, "target": target}
+            labels = (number[label] for label in table.columns["label"])
+            columns[split] = {
+                **{name: np.asarray(x) for name, x in table.columns.items() if name in TEXTS},
+                "target": np.fromiter(labels, np.int64, len(table)),
+            }
         return labeled_texts(
             columns,
             make_tokenizer,
@@ -106,8 +108,10 @@ def labeled_texts(
         split: {text: read[text] for text in TEXTS if text in read}
         for split, read in columns.items()
     }
-    tokenizer = make_tokenizer(np.concatenate(list(texts["train"].values())))
+    first, *others = texts["train"].values()
+    tokenizer = make_tokenizer(np.concatenate([first, *others]) if others else first)
     labels = {split: columns[split]["target"] for split in SPLITS}
+    tokens = {split: tokenize(tokenizer, *texts[split].values()) for split in SPLITS}
     return LabeledTexts(
         name=name,
         version=version,
@@ -119,10 +123,8 @@ def labeled_texts(
         labels=labels,
         notes=notes,
         left_out=left_out,
-        **{
-            split: ragged_examples(tokenize(tokenizer, *texts[split].values()), labels[split])
-            for split in SPLITS
-        },
+        gathered=in_memory.of(tokens["train"], labels["train"]),
+        **{split: ragged_examples(tokens[split], labels[split]) for split in SPLITS},
     )
 
 

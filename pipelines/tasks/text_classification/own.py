@@ -15,6 +15,7 @@ from pipelines.config import Config
 from pipelines.datasets import files, split_tables, tables
 from pipelines.datasets.labels import alike
 from pipelines.datasets.tables import Table
+from pipelines.datasets.text_columns import packed
 from pipelines.errors import UserError
 
 TEXTS = ("text", "text_pair")
@@ -57,7 +58,7 @@ def read(path: Path, config: Config) -> OwnTexts:
 
     def complete(table: Table) -> Table:
         table = tables.of_texts(table, config)
-        labels = [label.strip() for label in table.columns["label"]]
+        labels = packed([label.strip() for label in table.columns["label"]])
         return replace(table, columns={**table.columns, "label": labels})
 
     given = split_tables.read_given(path, config, ("text", "label"), ("text_pair",), complete)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
-from pipelines.datasets import encodings, files, json_lines, tables
+from pipelines.datasets import encodings, files, tables
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
 from pipelines.tasks.token_classification import schemes
@@ -56,10 +56,7 @@ def read(path: Path, config: Config) -> Table:
     """
     suffix = path.suffix.lower()
     if suffix in _JSON:
-        rows, lines, notes = json_lines.read(path, config)
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        columns = {name: [row.get(name) for row in rows] for name in names}
-        table = _fields(Table(path, columns, lines, notes=tuple(notes)), config)
+        table = _fields(tables.of_objects(path, config), config)
     elif suffix == ".parquet":
         table = _fields(tables.read(path, config), config)
     else:

@@ -83,8 +83,8 @@ def _load_own(
     tables = split_tables.at_most(whole, config)
     columns = {
         split: {
-            "words": as_column(table.columns["tokens"]),
-            "tags": as_column(table.columns["tags"]),
+            "words": as_column(list(table.columns["tokens"])),
+            "tags": as_column(list(table.columns["tags"])),
         }
         for split, table in tables.items()
     }

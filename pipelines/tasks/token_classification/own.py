@@ -79,7 +79,7 @@ def read_splits(
                 f"{whole.path} is one sentence of {len(whole.columns['tags'][0])} tokens, which "
                 "cannot be split; a blank line ends a sentence"
             )
-        columns = {**whole.columns, "stratum": strata(whole.columns["tags"])}
+        columns = {**whole.columns, "stratum": strata(list(whole.columns["tags"]))}
         joined["train" if "train" in joined else ""] = replace(whole, columns=columns)
     splits = split_tables.with_all_splits(joined, config, "stratum", group="tokens")
     for split, table in splits.items():

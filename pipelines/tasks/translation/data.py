@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import files, loading, lookup, split_tables
+from pipelines.datasets import files, in_memory, loading, lookup, split_tables
 from pipelines.datasets.columns import decode_strings, ragged_examples, read_columns
 from pipelines.datasets.dataset import SPLITS, Content, Dataset, contents_of_texts
 from pipelines.datasets.loading import Identity
@@ -78,7 +78,7 @@ def load(config: TranslationConfig) -> ParallelTexts:
         return parallel(
             loading.own_identity(path, split_tables.digest(found)),
             {
-                split: {name: np.array(table.columns[name], object) for name in TEXTS}
+                split: {name: np.asarray(table.columns[name]) for name in TEXTS}
                 for split, table in found.items()
             },
             make_tokenizers,
@@ -153,15 +153,18 @@ def parallel(
                 f"{max_length} tokens"
             )
     lost["train"] += int(np.sum(~short))
-    texts["train"] = {side: column[short] for side, column in texts["train"].items()}
-    ids["train"] = {side: tf.ragged.boolean_mask(x, short) for side, x in ids["train"].items()}
-    examples = {split: _examples(**tokens, max_length=max_length) for split, tokens in ids.items()}
+    if not short.all():
+        texts["train"] = {side: column[short] for side, column in texts["train"].items()}
+        ids["train"] = {side: tf.ragged.boolean_mask(x, short) for side, x in ids["train"].items()}
+    parts = {split: _parts(**tokens, max_length=max_length) for split, tokens in ids.items()}
+    examples = {split: ragged_examples(*own) for split, own in parts.items()}
     return ParallelTexts(
         **identity,
         sizes={split: len(read["source"]) for split, read in texts.items()},
         train=examples["train"],
         validation=examples["validation"],
         test=examples["test"],
+        gathered=in_memory.of(*parts["train"]),
         columns=texts,
         source_tokenizer=source_tokenizer,
         target_tokenizer=target_tokenizer,
@@ -223,7 +226,10 @@ def _source(ids: tf.RaggedTensor, max_length: int) -> dict[str, tf.RaggedTensor]
     return {"source_ids": ids, "source_padding_mask": tf.ones_like(ids)}
 
 
-def _examples(source: tf.RaggedTensor, target: tf.RaggedTensor, max_length: int) -> tf.data.Dataset:
+def _parts(
+    source: tf.RaggedTensor, target: tf.RaggedTensor, max_length: int
+) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor, tf.RaggedTensor]:
+    """Returns the parts of examples, see `ParallelTexts`, from the tokens of both sides."""
     following = tf.concat([target, _column(target, END)], 1)[:, :max_length]
     ids = tf.concat([_column(target, START), following], 1)
     inputs = {
@@ -231,7 +237,7 @@ def _examples(source: tf.RaggedTensor, target: tf.RaggedTensor, max_length: int)
         "target_ids": ids,
         "target_padding_mask": tf.ones_like(ids),
     }
-    return ragged_examples(inputs, following, tf.cast(tf.ones_like(following), tf.float32))
+    return inputs, following, tf.cast(tf.ones_like(following), tf.float32)
 
 
 def _column(ids: tf.RaggedTensor, token: int) -> tf.RaggedTensor:
@@ -243,8 +249,9 @@ def _tokens(tokenizer: ReversibleTokenizer, texts: np.ndarray) -> tf.RaggedTenso
 
 
 def _without_empty(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    some = np.array([bool(s.strip() and t.strip()) for s, t in zip(*columns.values(), strict=True)])
-    return {name: texts[some.astype(bool)] for name, texts in columns.items()}
+    pairs = zip(*columns.values(), strict=True)
+    some = np.fromiter((bool(source.strip() and target.strip()) for source, target in pairs), bool)
+    return {name: x if some.all() else x[some] for name, x in columns.items()}
 
 
 def _languages(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:

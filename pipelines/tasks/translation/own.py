@@ -14,6 +14,7 @@ from pipelines.config import Config
 from pipelines.datasets import encodings, files, split_tables, tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.tables import Table
+from pipelines.datasets.text_columns import packed
 from pipelines.errors import UserError
 
 TEXTS = ("source", "target")
@@ -135,7 +136,8 @@ def _lines(source: Path, target: Path, config: Config) -> Table:
         )
     if not numbers[0]:
         raise UserError(f"{source} and {target} have no lines")
-    table = Table(source, sides, range(1, numbers[0] + 1), notes=tuple(notes))
+    columns = {name: packed(lines) for name, lines in sides.items()}
+    table = Table(source, columns, range(1, numbers[0] + 1), notes=tuple(notes))
     problems = {
         row: f"the line is empty in {' and in '.join(empty)}"
         for row, pair in enumerate(zip(*sides.values(), strict=True))

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipelines.datasets.columns import strings
 from pipelines.export.signature import Signature
 from pipelines.tasks.translation.data import ParallelTexts, source_inputs
 from pipelines.tasks.translation.decoding import blank_where, translator
@@ -60,7 +61,7 @@ def signatures(
     """
     translate = translator(model, options)
     sources = data.raw("test")["source"][:_EXAMPLES]
-    ragged = source_inputs(data.source_tokenizer, tf.constant(sources), options.length)
+    ragged = source_inputs(data.source_tokenizer, strings(sources), options.length)
     inputs = [x.to_tensor() for x in ragged.values()]
     found = translate(*inputs)
     margin = found.pop("margin").numpy()

@@ -51,6 +51,7 @@ from matplotlib.figure import Figure
 
 import architectures
 from pipelines.baselines import Baseline
+from pipelines.datasets.columns import strings
 from pipelines.errors import UserError
 from pipelines.export.signature import Signature
 from pipelines.network import build
@@ -169,7 +170,7 @@ class Translation(Task[TranslationConfig, ParallelTexts]):
         columns = {name: texts[:_SAMPLES] for name, texts in data.raw("validation").items()}
 
         def sample() -> str:
-            found = translate(tf.constant(columns["source"]))["translation"].numpy()
+            found = translate(strings(columns["source"]))["translation"].numpy()
             rows = zip(columns["source"], found, columns["target"], strict=True)
             return "\n".join(
                 f"source  {source}\nmodel   {text.decode()}\ntarget  {target}\n"

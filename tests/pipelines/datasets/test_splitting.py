@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import chain
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,10 +80,43 @@ def test_each_example_is_in_one_split_and_its_copies_too(examples, seed, held_ou
     found = splitting.stratified(keys, labels, seed, held_out)
     assert list(found) == ["train", *held_out]
     assert sorted(index for own in found.values() for index in own) == list(range(len(keys)))
-    assert all(own == sorted(own) for own in found.values())
+    assert all(own.tolist() == sorted(own.tolist()) for own in found.values())
     of_keys = [{keys[index] for index in own} for own in found.values()]
     assert sum(map(len, of_keys)) == len(set(keys))
     assert {labels[index] for index in found["train"]} == set(labels)
+
+
+def as_lists(found: dict[str, np.ndarray]) -> dict[str, list[int]]:
+    return {split: own.tolist() for split, own in found.items()}
+
+
+def plainly(examples: list[tuple[int, str]], seed: int) -> dict[str, list[int]]:
+    """Splits as `stratified` does, in dicts and lists."""
+    groups: dict[int, list[int]] = {}
+    for index, (key, _) in enumerate(examples):
+        groups.setdefault(key, []).append(index)
+    sizes = Counter(label for _, label in examples)
+    strata: dict[str, list[list[int]]] = {}
+    for group in groups.values():
+        rarest = min((examples[index][1] for index in group), key=sizes.__getitem__)
+        strata.setdefault(rarest, []).append(group)
+    random = np.random.default_rng(seed)
+    split: dict[str, list[int]] = {name: [] for name in splitting.SPLITS}
+    for stratum in strata.values():
+        order = [stratum[index] for index in random.permutation(len(stratum))]
+        share = max(1, round(len(order) / 10))
+        for name in ("test", "validation"):
+            if len(order) > 1:
+                split[name] += chain.from_iterable(order[:share])
+                order = order[share:]
+        split["train"] += chain.from_iterable(order)
+    return {name: sorted(indices) for name, indices in split.items()}
+
+
+@given(EXAMPLES, st.integers(0, 5))
+def test_arrays_split_as_dicts_do(examples, seed):
+    keys, labels = [key for key, _ in examples], [label for _, label in examples]
+    assert as_lists(splitting.stratified(keys, labels, seed)) == plainly(examples, seed)
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=4))
@@ -95,8 +132,8 @@ def test_a_tenth_of_each_class_is_held_out(sizes):
 
 def test_the_seed_decides_and_the_same_seed_decides_the_same():
     first, again, other = (splitting.stratified(range(50), None, seed) for seed in (0, 0, 1))
-    assert first == again
-    assert first != other
+    assert as_lists(first) == as_lists(again)
+    assert as_lists(first) != as_lists(other)
     assert [len(own) for own in first.values()] == [40, 5, 5]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def test_a_folder_of_files_is_split_as_wholes_with_copies_together(tmp_path):
         "ones are in one split"
     ]
     assert read(tmp_path).digest() == found.digest()
+    whole = json.dumps([(split, texts.tolist()) for split, texts in found.texts.items()])
+    assert found.digest() == hashlib.sha256(whole.encode()).hexdigest()[:12]
     assert read(tmp_path, split_seed=1).digest() != found.digest()
 
 
@@ -104,7 +107,7 @@ def test_what_has_no_text_or_cannot_be_read_is_left_out_and_counted(tmp_path):
     with pytest.raises(UserError, match=r"8.txt is damaged: line 1 has the byte 0xff"):
         read(tmp_path)
     found = read(tmp_path, skip_bad=True)
-    assert found.texts["train"] == [f"text {n}" for n in range(5)]
+    assert found.texts["train"].tolist() == [f"text {n}" for n in range(5)]
     assert found.left_out == {"train": 2, "validation": 0, "test": 0}
     bad, empty, beside, copies = found.notes
     assert bad.startswith(f"left out: 1 file; {tmp_path}/train/8.txt is damaged: line 1")

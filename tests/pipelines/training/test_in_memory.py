@@ -10,6 +10,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.datasets.columns import ragged_examples
+from pipelines.datasets.in_memory import of
 from pipelines.training import in_memory
 
 LENGTHS = (3, 0, 5, 1)
@@ -41,6 +43,19 @@ def test_a_batch_is_padded_like_one_of_tf_data(examples, numbers):
     )
     for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_ragged_examples_are_gathered_as_they_are_read():
+    ids = tf.ragged.constant([[1, 2, 3], [], [4]], dtype=tf.int32)
+    parts = {"token_ids": ids, "padding_mask": tf.ones_like(ids)}, np.array([5, 6, 7])
+    arrays, read = of(*parts), in_memory.read(ragged_examples(*parts))
+    assert arrays.lengths is not None
+    assert arrays.lengths.tolist() == [3, 0, 1]
+    for numbers in ([0, 1, 2], [2], [2, 0]):
+        one, other = (each.batch(tf.constant(numbers, tf.int64)) for each in (arrays, read))
+        for found, expected in zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True):
+            assert found.dtype == expected.dtype
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_only_first_dimensions_may_vary(examples):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pipelines.errors import UserError
 from pipelines.tasks.forecasting import data as windows
 from pipelines.tasks.forecasting.config import ForecastingConfig
+from pipelines.tasks.forecasting.scaling import standardized
 from tests.pipelines.tasks.forecasting.examples import months as month_series
 from tests.pipelines.tasks.forecasting.examples import series
 from tests.pipelines.tasks.forecasting.examples import windows as series_windows
@@ -94,6 +95,9 @@ def test_windows_and_blocks_of_several_series_join_none(counts, history, horizon
     cut = series_windows(*parts, season=1, history=history, horizon=horizon)
     for split in ("train", "validation", "test"):
         whole = np.concatenate([cut.histories(split), cut.futures(split)], axis=1)
+        ((inputs, future, _),) = cut.split(split).batch(len(whole)).as_numpy_iterator()
+        expected = standardized(whole, *cut.scaling.of(whole[:, :history], np)).astype(np.float32)
+        np.testing.assert_array_equal(np.concatenate([inputs["history"], future], 1), expected)
         np.testing.assert_allclose(np.diff(whole), 1, atol=1e-5)
         raw = cut.raw(split)
         owner = whole[:, 0] // 1000

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+import tensorflow as tf
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.datasets.loading import Identity
@@ -37,6 +38,19 @@ def thirty_words() -> ReversibleTokenizer:
     return train(RUNNING_TEXT["words"], [words(30)], 100)
 
 
+def _check_windows(data: RunningText, split: str) -> None:
+    """Checks that examples are what their windows are by NumPy."""
+    windows, stream = data.windows[split], data.streams[split]
+    (inputs, _, weights) = windows.examples(stream).batch(
+        tf.range(data.sizes[split], dtype="int64")
+    )
+    np.testing.assert_array_equal(inputs["token_ids"], windows.cut(stream.tokens))
+    real = windows.cut(np.ones(len(stream.tokens), np.int32))
+    np.testing.assert_array_equal(inputs["padding_mask"], real)
+    np.testing.assert_array_equal(weights, windows.weights)
+
+
+@settings(max_examples=15)
 @given(
     st.lists(st.integers(1, 30), min_size=1, max_size=4),
     st.integers(2, 9),
@@ -47,6 +61,7 @@ def test_every_token_is_predicted_exactly_once_from_those_before(
 ):
     documents = {key: [words(n) for n in counts] for key in ("train", "validation", "test")}
     data = running_text.running_text(ABOUT, documents, lambda _: thirty_words, context)
+    _check_windows(data, split)
     row = data.streams[split].tokens
     assert row[0] == row[-1] == RUNNING_TEXT_IDS.end
     predicted: list[int] = []

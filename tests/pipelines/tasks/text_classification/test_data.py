@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import loading
+from pipelines.datasets.columns import strings
 from pipelines.datasets.dataset import SPLITS
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification import data as texts
@@ -58,7 +59,7 @@ def test_a_set_of_texts_is_read_whole_and_in_order(folder):
 def test_examples_are_the_tokens_of_each_text_with_its_label(name, folder):
     data = load(folder, name)
     for split in SPLITS:
-        texts_of_split = (tf.constant(column) for column in data.raw(split).values())
+        texts_of_split = (strings(column) for column in data.raw(split).values())
         expected = {key: x.to_list() for key, x in data.tokenizer(*texts_of_split).items()}
         examples = list(data.split(split))
         assert len(examples) == data.sizes[split]
