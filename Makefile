@@ -17,7 +17,7 @@ AT = --repository $(REPOSITORY) --address localhost:$(PORT)
 
 OPEN_STORE = $(BIN)/python -c "from pipelines.store import open_store; open_store()"
 
-.PHONY: demo test check ui serve install install-dev lock clean
+.PHONY: demo test check ui serve gpu install install-dev lock clean
 
 demo: install ## Train, track, export, validate, register, deploy, serve, query.
 	@$(BIN)/python -m pipelines image_classification --name $(MODEL)
@@ -61,6 +61,14 @@ ui: install ## Open the MLflow UI on the project's store.
 
 serve: install ## Serve the model repository on the best engine there is.
 	$(BIN)/python -m serving up --repository $(REPOSITORY) --port $(PORT) --rest_port $(REST_PORT)
+
+gpu: install ## Measure a GPU, with TensorFlow and, where it is installed, with JAX.
+	$(BIN)/python -m benchmarks gpu
+	@if $(BIN)/python -c 'import jax' 2>/dev/null; then \
+		KERAS_BACKEND=jax $(BIN)/python -m benchmarks gpu; \
+	else \
+		echo "JAX is not installed: pip install 'jax[cuda12]' for its half"; \
+	fi
 
 install: $(INSTALLED) ## Create .venv with the pinned and hashed requirements.
 

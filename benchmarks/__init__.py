@@ -12,5 +12,6 @@ BENCHMARKS = {
     "memory": "recurrent cells on the adding and the copy problem, compared with no memory",
     "defaults": "the default run of every pipeline, compared with its strongest baseline",
     "augmentation": "each kind of augmentation of images, compared with none",
-    "all": "all of these but defaults; writes docs/performance.md",
+    "gpu": "training, decoding and serving on a GPU, compared with its peak",
+    "all": "all of these but defaults and gpu; writes docs/performance.md",
 }

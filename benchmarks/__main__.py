@@ -85,6 +85,13 @@ time. The table is logged in MLflow's experiment "benchmarks".
 Measures how many images per second each kind of augmentation changes on this machine's CPUs, in
 batches as in training. Results are printed, and logged in MLflow's experiment "benchmarks".
 """,
+    "gpu": """
+Trains ResNet-50, BERT base and GPT-2 small in mixed bfloat16, decodes with GPT-2 small, and serves
+ResNet-50 and BERT with batching off and on. Reports floating-point operations a second, and their
+fraction of the device's peak. KERAS_BACKEND=jax runs training and decoding with JAX. Without a GPU
+it says so and measures nothing. Results are printed, and logged in MLflow's experiment
+"benchmarks".
+""",
     "all": """
 Runs the benchmarks one after the other, each in a process of its own, and writes
 docs/performance.md with the newest table of each that is in MLflow's experiment "benchmarks". Run

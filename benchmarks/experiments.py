@@ -31,7 +31,7 @@ _MIN_ANSWERS = 5
 _WARMUP_SECONDS = 0.3
 
 # One thread: TensorFlow distributes a batch over the processors while the next one fills.
-_BATCHING = """
+BATCHING_PARAMETERS = """
 max_batch_size { value: 64 }
 batch_timeout_micros { value: 8000 }
 num_batch_threads { value: 1 }
@@ -170,9 +170,9 @@ def batching(bench: Bench) -> list[Row]:
     """A network for which 64 rows take little longer than one."""
     with (
         bench.serve(DENSE) as off,
-        bench.serve(DENSE, batching=_BATCHING) as on,
+        bench.serve(DENSE, batching=BATCHING_PARAMETERS) as on,
         bench.real_servers(DENSE) as real_off,
-        bench.real_servers(DENSE, batching=_BATCHING) as real_on,
+        bench.real_servers(DENSE, batching=BATCHING_PARAMETERS) as real_on,
     ):
         both = [server.predict(DENSE, 1) for server in (off, on, *real_off, *real_on)]
         closed = bench.sweep(BATCHING, both, CONCURRENCY)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.echo import Echo
+from benchmarks.echo import Echo, same
 from benchmarks.load import Load, Target, arrivals, drive, generate
 from serving.engines.ports import free_port
 
@@ -142,7 +142,7 @@ def test_what_the_beginning_raises_is_raised():
 @pytest.fixture
 def echo() -> Iterator[str]:
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((Echo(),))
+    server.add_generic_rpc_handlers((Echo(same),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield f"127.0.0.1:{port}"
