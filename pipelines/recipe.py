@@ -135,7 +135,7 @@ class Recipe:
     layer_decay: Annotated[float, Between(0.1, 1.0)] = 1.0
     """Factor of the learning rate from each block to the one below it; 1: the same for all."""
     jit_compile: Literal["auto", "true", "false"] = "auto"
-    """Compile training steps with XLA; auto: as Keras decides, but never for sequences."""
+    """Compile training steps with XLA; auto: as Keras decides, for sequences on a GPU alone."""
     steps_per_execution: Annotated[int, Between(1, 100_000)] = 1
     """Batches in one call of the compiled training function."""
     deterministic: bool = False

@@ -13,6 +13,9 @@ import tensorflow as tf
 from pipelines.datasets.in_memory import Gathered
 from pipelines.datasets.splitting import SPLITS
 
+# Examples whose lengths are read at once.
+_ROWS = 4096
+
 
 @dataclass(frozen=True)
 class Content:
@@ -40,6 +43,13 @@ def length(*example: Any) -> tf.Tensor:
     """Returns the longest first dimension among the parts of an example, int32."""
     parts = [part for part in tf.nest.flatten(example) if part.shape.rank]
     return tf.reduce_max(tf.stack([tf.shape(part)[0] for part in parts]))
+
+
+def _lengths(*example: Any) -> tf.Tensor:
+    """Returns the first dimension of each part of an example, int64 [parts]; 0 for scalars."""
+    none = tf.constant(0, tf.int64)
+    parts = tf.nest.flatten(example)
+    return tf.stack([tf.shape(x, tf.int64)[0] if x.shape.rank else none for x in parts])
 
 
 def contents_of_texts(
@@ -117,6 +127,12 @@ class Dataset:
             return self.gathered.lengths
         found = self.train.map(length, num_parallel_calls=tf.data.AUTOTUNE)
         return np.fromiter(found.as_numpy_iterator(), np.int64)
+
+    @cached_property
+    def longest(self) -> Sequence[int]:
+        """The longest first dimension of each part of training examples; 0 for scalars."""
+        found = self.train.map(_lengths, num_parallel_calls=tf.data.AUTOTUNE).batch(_ROWS)
+        return np.max([rows.max(0) for rows in found.as_numpy_iterator()], axis=0).tolist()
 
     def epoch(self, number: Any) -> tf.data.Dataset:
         """Returns the training examples of an epoch, int64 [] from 0 on; by default, `train`.

@@ -13,7 +13,7 @@ from pipelines.datasets.dataset import Dataset, length
 from pipelines.recipe import Recipe
 from pipelines.stateless import epoch_seeds
 from pipelines.task import Task
-from pipelines.training import data_service, in_memory
+from pipelines.training import data_service, in_memory, strategies
 
 # A training split up to this size is read before training, larger ones while it begins.
 _ARRAY_BYTES = 1 << 27
@@ -32,7 +32,7 @@ def training_batches(
     Wherever they start, they are those of an uninterrupted run: the order of an epoch and the
     augmentation of each of its examples follow from the recipe's seed, the number of the epoch and
     the example's place in the training split. Sequences are batched with others of about their
-    length and padded to the longest of them.
+    length and padded to the longest of them; for XLA, to the longest of their bucket.
 
     Args:
         task: Preprocesses and augments.
@@ -43,10 +43,10 @@ def training_batches(
     recipe, steps = task.config.recipe, steps_per_epoch(data, task.config.recipe.batch_size)
     servers = data_service.addresses(task.config.data_service)
     one_epoch, read = (_gathered if is_small(data) else _streamed)(recipe, data)
-    augment = task.augment(data)
+    augment, pad = task.augment(data), padding(task, data)
 
     def prepare(number: tf.Tensor, index: tf.Tensor, *found: Any) -> tuple:
-        inputs, target, *weight = read(index, *found)
+        inputs, target, *weight = pad(read(index, *found))
         inputs = task.preprocess(inputs)
         if augment:
             inputs, target = augment(inputs, target, epoch_seeds(recipe.seed, number, index))
@@ -138,13 +138,49 @@ def steps_per_epoch(data: Dataset, batch_size: int) -> int:
     return sum(-(-len(bucket) // batch_size) for bucket in buckets(data.lengths))
 
 
-def evaluation_batches(task: Task, examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    """Returns preprocessed batches in the order of the examples."""
-    return (
-        examples.padded_batch(batch_size)
-        .map(lambda inputs, *rest: (task.preprocess(inputs), *rest))
-        .prefetch(tf.data.AUTOTUNE)
-    )
+def evaluation_batches(
+    task: Task,
+    examples: tf.data.Dataset,
+    batch_size: int,
+    pad: Callable[[tuple], tuple] = lambda batch: batch,
+) -> tf.data.Dataset:
+    """Returns preprocessed batches in the order of the examples, which `pad` may make longer."""
+
+    def prepare(*batch: Any) -> tuple:
+        inputs, *rest = pad(batch)
+        return task.preprocess(inputs), *rest
+
+    return examples.padded_batch(batch_size).map(prepare).prefetch(tf.data.AUTOTUNE)
+
+
+def padding(task: Task, data: Dataset) -> Callable[[tuple], tuple]:
+    """Returns what pads batches of sequences for XLA, which compiles a graph for each shape.
+
+    All parts of a batch that vary in length become as long as their bucket's upper boundary, or as
+    the longest in the training split where that is shorter, as networks have no room for more.
+    Without XLA, batches remain as they are.
+    """
+    if not (is_sequence(data.train) and strategies.compiles(task.config)):
+        return lambda batch: batch
+    longest = data.longest
+    ends = tf.constant([*_BUCKETS, max(longest)], tf.int32)
+    varying = [None in spec.shape for spec in tf.nest.flatten(data.train.element_spec)]
+
+    def pad(batch: tuple) -> tuple:
+        parts = tf.nest.flatten(batch)
+        sizes = [tf.shape(x)[1] for x, varies in zip(parts, varying, strict=True) if varies]
+        bucket = tf.searchsorted(ends[:-1], [tf.reduce_max(sizes)], side="right")[0]
+
+        def longer(x: tf.Tensor, most: int, varies: bool) -> tf.Tensor:
+            if not varies:
+                return x
+            gap = tf.maximum(tf.minimum(ends[bucket], most) - tf.shape(x)[1], 0)
+            return tf.pad(x, [[0, 0], [0, gap], *[[0, 0]] * (x.shape.rank - 2)])
+
+        padded = [longer(*each) for each in zip(parts, longest, varying, strict=True)]
+        return tf.nest.pack_sequence_as(batch, padded)
+
+    return pad
 
 
 def is_sequence(examples: tf.data.Dataset) -> bool:

@@ -37,6 +37,17 @@ def device(config: Config) -> str:
     return local if workers == 1 else f"{workers} workers, each {local}"
 
 
+def compiles(config: Config) -> bool:
+    """Returns whether XLA compiles the steps of a training on sequences.
+
+    It compiles again for every length, which on a CPU takes longer than it gains.
+    """
+    if config.recipe.jit_compile != "auto":
+        return config.recipe.jit_compile == "true"
+    gpus = tf.config.list_physical_devices("GPU")
+    return bool(gpus) and strategy(config).num_replicas_in_sync == 1
+
+
 @functools.cache
 def _multi_worker() -> tf.distribute.Strategy:
     try:

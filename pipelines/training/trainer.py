@@ -62,11 +62,11 @@ def _compile(
     losses.penalize(model, recipe.l1, recipe.l2)
     rates = freezing.rates(model, recipe.layer_decay)
     freezing.freeze(model, recipe.freeze)
-    # XLA would compile again for every length of sequences, and does not synchronize replicas.
+    # XLA does not synchronize replicas.
     several = strategy.num_replicas_in_sync > 1
     if several and recipe.jit_compile == "true":
         raise UserError("--jit_compile true does not go with several devices")
-    automatic = False if is_sequence or several else "auto"
+    skips = several or (is_sequence and not strategies.compiles(task.config))
     model.compile(
         optimizer=optimizer(
             recipe.optimizer,
@@ -81,7 +81,9 @@ def _compile(
         steps_per_execution=max(
             number for number in range(1, recipe.steps_per_execution + 1) if steps % number == 0
         ),
-        jit_compile={"auto": automatic, "true": True, "false": False}[recipe.jit_compile],
+        jit_compile={"auto": False if skips else "auto", "true": True, "false": False}[
+            recipe.jit_compile
+        ],
     )
     if recipe.unfreeze_every:
         freezing.build_for_all(model)
@@ -215,7 +217,8 @@ class Session:
         callbacks, stopping = self._callbacks(fitted, steps, start)
         self.bar.begin(state.epoch)
         strategy, batches = strategies.strategy(self.task.config), self._batches(steps, state)
-        validation = batching.evaluation_batches(self.task, data.validation, recipe.batch_size)
+        pad = batching.padding(self.task, data)
+        validation = batching.evaluation_batches(self.task, data.validation, recipe.batch_size, pad)
         last = recipe.on_nan == "stop" or state.restores == _MAX_RESTORES
         with (
             multi_worker.cured(fitted, batches.element_spec),

@@ -215,6 +215,35 @@ def test_sequences_are_padded_only_to_the_longest_of_a_batch(batch_size, streame
     assert sorted(seen[: len(whole)]) == sorted(seen[len(whole) :]) == whole
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_xla_sees_one_length_for_each_bucket(streamed):
+    """Boundaries are rounded down to the longest example, which networks have room for."""
+    recipe = Recipe(epochs=2, batch_size=2, jit_compile="true")
+    task = samples.Doubles(samples.sequence_config(recipe))
+    data = replace(samples.sequences(train=LENGTHS), example_bytes=None if streamed else 0)
+    seen = set()
+    for inputs, target, weight in batching.training_batches(task, data):
+        lengths = [LENGTHS[member] for member in members(inputs)]
+        assert inputs.shape[:2] == target.shape[:2] == weight.shape
+        assert weight.numpy().sum(1).tolist() == lengths
+        seen.add(inputs.shape[1])
+    assert len(seen) == len(batching.buckets(np.array(LENGTHS)))
+    assert seen <= {*batching._BUCKETS, max(LENGTHS)}
+    assert max(seen) == max(LENGTHS)
+    pad = batching.padding(task, data)
+    validation = batching.evaluation_batches(task, data.validation, 4, pad)
+    assert [weight.shape[1] for *_, weight in validation] == [8, 12]
+
+
+def test_each_part_is_padded_to_its_own_longest_at_most():
+    task = Unscaled(samples.sequence_config(Recipe(epochs=1, batch_size=3, jit_compile="true")))
+    data = samples.sequences(train=LENGTHS)
+    several = data.train.map(lambda x, y, weight: ({"short": x[:5], "long": x}, y[0, 0]))
+    for inputs, target in batching.training_batches(task, replace(data, train=several)):
+        assert inputs["short"].shape[1] == 5
+        assert target.shape.rank == 1
+
+
 def test_batches_of_sequences_repeat_for_the_same_seed():
     def order(batches: tf.data.Dataset) -> list[list[int]]:
         return [members(inputs) for inputs, *_ in batches]
