@@ -5,9 +5,10 @@ Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser & Polosukhin, "Attenti
 keys to the query: softmax(QK^T / sqrt(d_k)) V. Several heads do so in parallel, each with its own
 projections, and an output projection combines them.
 
-keras_hub's `CachedMultiHeadAttention` computes this, returns the weights and caches past keys and
-values. Added here: the published initializers, the keys and values of a memory without a query, and
-`attention_maps`, which returns the weights of a whole model.
+keras_hub's `CachedMultiHeadAttention` computes this and returns the weights. Added here: the
+published initializers; a cache of past keys and values, or of a memory, to which a new position is
+added in place, where keras_hub copies all of it (by an XLA op in a TensorFlow graph, which model
+servers lack); and `attention_maps`, which returns the weights of a whole model.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class MatrixInitializer(keras.initializers.Initializer):
 class Attention(keras_hub.layers.CachedMultiHeadAttention):
     """Multi-head attention of queries [batch, T, width] to a memory [batch, S, width].
 
-    The cache holds keys and values, float [batch, 2, S, heads, size]. `output_initializer` is the
-    initializer of the output projection, `kernel_initializer` of the others.
+    The cache is the keys and the values, each float [batch, heads, S, size]. `output_initializer`
+    is the initializer of the output projection, `kernel_initializer` of the others.
     """
 
     def __init__(
@@ -69,14 +70,15 @@ class Attention(keras_hub.layers.CachedMultiHeadAttention):
         super().__init__(num_heads, key_dim, **options)
         self.output_initializer = keras.initializers.get(output_initializer)
 
-    def keys_and_values(self, memory: Any) -> Any:
+    def keys_and_values(self, memory: Any) -> tuple[Any, Any]:
         """Returns the cache of a memory that does not change."""
-        return ops.stack((self.key_dense(memory), self.value_dense(memory)), axis=1)
+        keys, values = self.key_dense(memory), self.value_dense(memory)
+        return ops.swapaxes(keys, 1, 2), ops.swapaxes(values, 1, 2)
 
-    def empty_cache(self, batch: Any, length: Any) -> Any:
+    def empty_cache(self, batch: Any, length: Any) -> tuple[Any, Any]:
         """Returns a cache of zeros for `length` positions."""
-        shape = (batch, 2, length, self.num_heads, self.key_dim)
-        return ops.zeros(shape, dtype=self.compute_dtype)
+        shape = (batch, self.num_heads, length, self.key_dim)
+        return ops.zeros(shape, self.compute_dtype), ops.zeros(shape, self.compute_dtype)
 
     def attend(
         self,
@@ -88,25 +90,34 @@ class Attention(keras_hub.layers.CachedMultiHeadAttention):
         index: Any = None,
         scores: bool = False,
     ) -> tuple[Any, Any]:
-        """Returns the output and, with `scores`, the attention weights, otherwise the cache."""
-        if index is not None:
-            cache = self._updated(cache, memory, index)
-        output = self(
-            query, memory, attention_mask=mask, cache=cache, return_attention_scores=scores
-        )
-        return output if scores or cache is not None else (output, None)
+        """Returns the output and, with `scores`, the attention weights, otherwise the cache.
 
-    def _updated(self, cache: Any, memory: Any, index: Any) -> Any:
-        """Returns the cache with keys and values of the memory from position `index` on.
-
-        keras_hub's own update is an XLA op in a TensorFlow graph, which model servers lack.
+        With a cache alone, its keys and values stand for the memory; with an index, those of the
+        memory are written into it from that position on.
         """
-        new = self.keys_and_values(memory)
-        place = ops.arange(ops.shape(cache)[2], dtype="int32") - index
-        known = ops.logical_and(place >= 0, place < ops.shape(new)[2])
-        if new.shape[2] != 1:  # A single position is broadcast.
-            new = ops.take(new, ops.clip(place, 0, ops.shape(new)[2] - 1), axis=2)
-        return ops.where(known[:, None, None], ops.cast(new, cache.dtype), cache)
+        if cache is None:
+            output = self(query, memory, attention_mask=mask, return_attention_scores=scores)
+            return output if scores else (output, None)
+        if index is not None:
+            added = zip(cache, self.keys_and_values(memory), strict=True)
+            cache = tuple(_with_positions(past, new, index) for past, new in added)
+        keys, values = cache
+        weights = self._weights(self.query_dense(query), keys, mask)
+        output = self.output_dense(ops.einsum("bhts,bhsd->bthd", weights, values))
+        return output, weights if scores else cache
+
+    def _weights(self, query: Any, keys: Any, mask: Any) -> Any:
+        """Returns attention weights, float [batch, heads, T, S].
+
+        Heads come before positions in the cache, so that the products need no transposed copy of
+        it, which would cost more than the products.
+        """
+        query = query * ops.cast(self.key_dim**-0.5, query.dtype)
+        similarity = ops.einsum("bthd,bhsd->bhts", query, keys)
+        if mask is not None:
+            never = -3e4 if similarity.dtype == "float16" else -1e9
+            similarity = ops.where(mask[:, None], similarity, ops.cast(never, similarity.dtype))
+        return ops.softmax(similarity)
 
     def _make_output_dense(
         self, query_shape: Any, common_kwargs: Mapping[str, Any], name: str | None = None
@@ -117,6 +128,26 @@ class Attention(keras_hub.layers.CachedMultiHeadAttention):
     def get_config(self) -> dict[str, Any]:
         initializer = keras.initializers.serialize(self.output_initializer)
         return {**super().get_config(), "output_initializer": initializer}
+
+
+def _with_positions(past: Any, new: Any, index: Any) -> Any:
+    """Returns a part of a cache with other values from position `index` on.
+
+    Args:
+        past: [batch, heads, S, size].
+        new: [batch, heads, T, size].
+        index: int32 [], at most S - T.
+    """
+    new = ops.cast(new, past.dtype)
+    batch, heads, length, size = ops.shape(past)
+    if new.shape[2] == 1:  # TensorFlow writes it without copying the others.
+        row = ops.arange(batch * heads, dtype="int32")
+        place = ops.stack((row // heads, row % heads, ops.zeros_like(row) + index), axis=1)
+        return ops.scatter_update(past, place, ops.reshape(new, (-1, size)))
+    place = ops.arange(length, dtype="int32") - index
+    known = ops.logical_and(place >= 0, place < ops.shape(new)[2])
+    new = ops.take(new, ops.clip(place, 0, ops.shape(new)[2] - 1), axis=2)
+    return ops.where(known[:, None], new, past)
 
 
 @_register

@@ -194,7 +194,7 @@ class TransformerLayer(layers.Layer):
         if not self.causal:
             return mask
         queries = ops.shape(x)[1]
-        keys = queries if cache is None else ops.shape(cache)[2]
+        keys = queries if cache is None else ops.shape(cache[0])[2]
         positions = ops.arange(queries, dtype="int32") + index
         causal = positions[None, :, None] >= ops.arange(keys, dtype="int32")
         return causal if mask is None else ops.logical_and(mask, causal)

@@ -6,6 +6,8 @@ BENCHMARKS = {
     "training": "pipelines, compared with a bare Keras loop; builders, with those of libraries",
     "input": "input of training, compared with decoding alone and with a batch from memory",
     "text": "texts in buckets by length, compared with other ways of padding",
+    "inference": "signatures, compared with the network in Python; variants, with what was trained",
+    "decoding": "tokens from caches, compared with recomputation, a Python loop and KerasHub",
     "setup": "imports, help and MLflow's pages, compared with TensorFlow's import and `mlflow ui`",
     "growth": "start-up, memory and time per example, compared with smaller data sets",
     "diagnosis": "training with --diagnose, compared with training without",

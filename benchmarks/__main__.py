@@ -62,6 +62,16 @@ process of its own, and measures the time to the first training step, the most m
 example costs in batches and in evaluation. All sizes take about an hour. Results are printed, and
 logged in MLflow's experiment "benchmarks".
 """,
+    "inference": """
+Exports small networks and their variants, and compares their answers through a session with
+`model(x)` and a compiled function, and the variants' size, load and warmup with those of the
+trained network. Results are printed, and logged in MLflow's experiment "benchmarks".
+""",
+    "decoding": """
+Generates tokens after prompts of 16 to 1024 tokens with cached keys and values, and by recomputing
+all of them; with the graph that is served and with a loop in Python; greedily, by sampling and by
+beam search. Results are printed, and logged in MLflow's experiment "benchmarks".
+""",
     "diagnosis": """
 Trains small networks in pairs of rounds, one with a diagnosis at the default interval and one
 without, and compares their times. Results are printed, and logged in MLflow's experiment

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,6 +18,8 @@ from rich.table import Table
 from serving.errors import UserError
 
 _QUICK_ROUNDS = 3
+
+Cost = TypeVar("Cost")
 
 console = Console(highlight=False)
 
@@ -92,8 +95,8 @@ def quiet() -> None:
 
 
 def in_turns(
-    rounds: int, own: Callable[[], float], other: Callable[[], float]
-) -> tuple[list[float], list[float]]:
+    rounds: int, own: Callable[[], Cost], other: Callable[[], Cost]
+) -> tuple[list[Cost], list[Cost]]:
     """Measures costs in turns, after one round that does not count.
 
     Which of the two begins changes from round to round, so that what one leaves behind, as a warm
@@ -107,7 +110,7 @@ def in_turns(
     Returns:
         The costs of each, by round.
     """
-    costs: dict[Callable[[], float], list[float]] = {own: [], other: []}
+    costs: dict[Callable[[], Cost], list[Cost]] = {own: [], other: []}
     for number in range(rounds + 1):
         for each in (own, other) if number % 2 else (other, own):
             costs[each].append(each())

@@ -164,22 +164,35 @@ def sample(
         never = tf.reduce_any(tf.range(tf.shape(logits)[1]) == [[token] for token in banned], 0)
         logits = tf.where(never, _BANNED_LOGIT, logits)
     greedy = temperature <= 0
-    scaled = logits / tf.where(greedy, 1.0, temperature)[:, tf.newaxis]
-    probabilities = tf.nn.softmax(scaled)
-    ranked = tf.sort(probabilities, direction="DESCENDING")
-    vocabulary = tf.shape(ranked)[1]
-    count = tf.where((top_k <= 0) | (top_k > vocabulary), vocabulary, top_k)
-    ranked = tf.where(tf.range(vocabulary) < count[:, tf.newaxis], ranked, 0.0)
-    # The sum of the more probable ones, of all that top_k keeps.
-    before = tf.cumsum(ranked, axis=1, exclusive=True) / tf.reduce_sum(ranked, 1, keepdims=True)
-    enough = tf.where(top_p >= 1, 2.0, tf.maximum(top_p, 1e-9))[:, tf.newaxis]
-    kept = tf.where((before < enough) & (ranked > 0), ranked, 1.0)
-    probabilities = tf.where(
-        probabilities >= tf.reduce_min(kept, 1, keepdims=True), probabilities, 0.0
-    )
-    sums = tf.cumsum(probabilities, axis=1)
-    chosen = tf.argmax(tf.cast(sums > number[:, tf.newaxis] * sums[:, -1:], tf.int32), 1, tf.int32)
-    return tf.where(greedy, tf.argmax(logits, 1, tf.int32), chosen)
+    best = tf.argmax(logits, 1, tf.int32)
+
+    def sampled() -> tf.Tensor:
+        scaled = logits / tf.where(greedy, 1.0, temperature)[:, tf.newaxis]
+        kept = _kept(tf.nn.softmax(scaled), top_k, top_p)
+        sums = tf.cumsum(kept, axis=1)
+        above = tf.cast(sums > number[:, tf.newaxis] * sums[:, -1:], tf.int32)
+        return tf.where(greedy, best, tf.argmax(above, 1, tf.int32))
+
+    return tf.cond(tf.reduce_all(greedy), lambda: best, sampled)
+
+
+def _kept(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
+    """Returns probabilities [batch, vocabulary] with zeros for those that are not sampled."""
+    vocabulary = tf.shape(probabilities)[1]
+
+    def restricted() -> tf.Tensor:
+        ranked = tf.sort(probabilities, direction="DESCENDING")
+        count = tf.where((top_k <= 0) | (top_k > vocabulary), vocabulary, top_k)
+        ranked = tf.where(tf.range(vocabulary) < count[:, tf.newaxis], ranked, 0.0)
+        # The sum of the more probable ones, of all that top_k keeps.
+        before = tf.cumsum(ranked, axis=1, exclusive=True) / tf.reduce_sum(ranked, 1, keepdims=True)
+        enough = tf.where(top_p >= 1, 2.0, tf.maximum(top_p, 1e-9))[:, tf.newaxis]
+        kept = tf.where((before < enough) & (ranked > 0), ranked, 1.0)
+        least = tf.reduce_min(kept, 1, keepdims=True)
+        return tf.where(probabilities >= least, probabilities, 0.0)
+
+    every = tf.reduce_all((top_k <= 0) | (top_k >= vocabulary)) & tf.reduce_all(top_p >= 1)
+    return tf.cond(every, lambda: probabilities, restricted)
 
 
 def uniform(seed: tf.Tensor) -> tf.Tensor:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import comparison, text
+from benchmarks import comparison, decoding, inference, text
 from benchmarks.__main__ import main
 from benchmarks.comparison import Comparison, in_turns
 
+MLP = "image_classification --architecture mlp --model.units [4]"
 HALF = Comparison("thing", "reference", "ms", [2.0, 4.0, 8.0], [1.0, 2.0, 5.0], goal=0.6)
 
 
@@ -52,7 +53,7 @@ def test_a_figure_shows_every_round():
     assert [0.6] in shown
 
 
-@pytest.mark.parametrize("name", ["training", "input", "text"])
+@pytest.mark.parametrize("name", ["training", "input", "text", "inference", "decoding"])
 def test_rounds_must_be_positive(name, capsys):
     assert main([name, "--rounds", "0"]) == 2
     assert capsys.readouterr().err == "error: --rounds must be at least 1, not 0\n"
@@ -64,14 +65,36 @@ def test_rounds_must_be_positive(name, capsys):
         (["input", "--only", "records"], {"records", "records, waiting"}),
         (["text", "--texts", "8"], {"buckets"}),
         (["training", "--only", "convnet"], {"convnet"}),
+        (
+            ["inference"],
+            {"mlp, 1 example", "mlp, 2 examples", "mlp, frozen"},
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_a_benchmark_measures_prints_and_logs(options, measured, store, monkeypatch, capsys):
     monkeypatch.setattr(text, "_LONGEST", 64)
+    monkeypatch.setattr(inference, "NETWORKS", {"mlp": (MLP, ("frozen",))})
+    monkeypatch.setattr(inference, "_BATCHES", (1, 2))
+    monkeypatch.setattr(inference, "_SECONDS", 0.001)
     assert main([*options, "--rounds", "1"]) == 0
     assert "ratio" in capsys.readouterr().out
     (run,) = mlflow.search_runs(experiment_names=["benchmarks"], output_format="list")
     assert isinstance(run, mlflow.entities.Run)
     table = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/results.csv")
     assert {row["name"] for row in csv.DictReader(io.StringIO(table))} == measured
+
+
+def test_the_growth_of_a_token_s_cost_is_the_exponent_of_a_power_law(monkeypatch):
+    """Cached tokens cost the root of their prompt's length here; two rounds agree."""
+
+    def of(exponent: float):
+        return lambda size, length, *_: lambda: 3 + length * size**exponent
+
+    monkeypatch.setattr(decoding, "_served", lambda model: of(0.5))
+    monkeypatch.setattr(decoding, "_recomputing", lambda model: of(1.0))
+    monkeypatch.setattr(decoding, "cpu_seconds", lambda function: function())
+    *prompts, growth = decoding._by_prompt(None, rounds=2)
+    assert [each.ratio for each in prompts] == pytest.approx([4, 8, 16, 32])
+    assert "cost ~ length^0.50 (0.50 … 0.50)" in growth.name
+    assert growth.ratio == pytest.approx(1 / 8)
