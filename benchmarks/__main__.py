@@ -26,6 +26,7 @@ experiments:
   batching   a dense network: batching off and on
   images     a small convnet: gRPC and REST, and `mlflow models serve` on the same SavedModel
   resnet50   ResNet-50: compared with TensorFlow in process; the computation should dominate
+  repository the models of --repository on an example each, as those of the pipelines' default runs
 
 TensorFlow Serving's program is included if tensorflow_model_server is on the PATH, or
 $TENSORFLOW_MODEL_SERVER names it. Run it on an otherwise idle machine.

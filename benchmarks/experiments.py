@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import systems
+from benchmarks import recorded, systems
 from benchmarks.load import Load
-from benchmarks.models import CONVNET, DENSE, HALF_PLUS_TWO, RESNET50, Model
+from benchmarks.models import CONVNET, DENSE, HALF_PLUS_TWO, RESNET50, Model, ServedModel
 from benchmarks.samples import Row
 from benchmarks.systems import ModelServer, System
 
@@ -54,6 +54,7 @@ class Bench:
         real: Command of TensorFlow Serving's program; empty if there is none.
         report: Called with each result.
         fractions: Loads of open loops, as fractions of the system's rate in a closed loop.
+        repository: Folder of the model repository whose models are measured.
     """
 
     base: Path
@@ -66,6 +67,7 @@ class Bench:
     real: Sequence[str]
     report: Callable[[Row], None]
     fractions: Sequence[float] = FRACTIONS
+    repository: Path | None = None
 
     def compare(
         self,
@@ -124,7 +126,9 @@ class Bench:
             )
         return rows
 
-    def serve(self, model: Model, **options: Any) -> contextlib.AbstractContextManager[ModelServer]:
+    def serve(
+        self, model: ServedModel, **options: Any
+    ) -> contextlib.AbstractContextManager[ModelServer]:
         return systems.model_server(model, self.base, self.loader, **options)
 
     @contextlib.contextmanager
@@ -210,10 +214,23 @@ def resnet50(bench: Bench) -> list[Row]:
     return rows
 
 
-EXPERIMENTS: dict[str, tuple[Callable[[Bench], list[Row]], Model]] = {
+def repository(bench: Bench) -> list[Row]:
+    """The models of a repository on a recorded example: gRPC, REST and TensorFlow in process."""
+    rows: list[Row] = []
+    assert bench.repository
+    for model in recorded.models(bench.repository):
+        with bench.serve(model) as server:
+            alone = systems.in_process(model, 1, bench.base, bench.tensorflow)
+            under_test = [alone, server.predict(model, 1), server.rest(model, 1)]
+            rows += bench.sweep(f"{model.name}, one example", under_test, CONCURRENCY[:1])
+    return rows
+
+
+EXPERIMENTS: dict[str, tuple[Callable[[Bench], list[Row]], Model | None]] = {
     "trivial": (trivial, HALF_PLUS_TWO),
     "batching": (batching, DENSE),
     "images": (images, CONVNET),
     "resnet50": (resnet50, RESNET50),
+    "repository": (repository, None),
 }
 """The experiments by name, with their models."""

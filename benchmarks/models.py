@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+
+
+class ServedModel(Protocol):
+    """What is served in a benchmark: a SavedModel with a request."""
+
+    @property
+    def name(self) -> str:
+        """The served name."""
+
+    def path(self, base: Path) -> Path:
+        """Returns the SavedModel's folder, in a folder for all of them."""
+
+    def feeds(self, batch: int) -> dict[str, np.ndarray]:
+        """Returns a request's inputs by name, with so many examples."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,10 @@ class Model:
     def path(self, base: Path) -> Path:
         """Returns the SavedModel's folder."""
         return base / self.name / "1"
+
+    def feeds(self, batch: int) -> dict[str, np.ndarray]:
+        """Returns a request's inputs by name."""
+        return {self.input: self.inputs(batch)}
 
     def inputs(self, batch: int) -> np.ndarray:
         """Returns float32 [batch, *shape]: integers from 0 to 255, like the pixels of images."""

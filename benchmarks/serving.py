@@ -31,9 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only",
         nargs="+",
         choices=list(EXPERIMENTS),
-        default=list(EXPERIMENTS),
         metavar="NAME",
         help=f"experiments to run, of {', '.join(EXPERIMENTS)} (default: all)",
+    )
+    parser.add_argument(
+        "--repository",
+        type=Path,
+        metavar="FOLDER",
+        help="model repository whose models are measured, too, as those of default runs",
     )
     parser.add_argument(
         "--seconds", type=float, default=2.0, help="length of one measurement (default: 2)"
@@ -68,6 +73,8 @@ def run(options: argparse.Namespace) -> None:
         ProcessFailedError: A server did not start.
     """
     _check(options)
+    names = [name for name in EXPERIMENTS if name != "repository" or options.repository]
+    options.only = options.only or names
     if options.quick:
         options.seconds = min(options.seconds, _QUICK_SECONDS)
         options.only = [name for name in options.only if name not in _SLOW]
@@ -93,7 +100,7 @@ def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> l
         isolated(folder / "loader.log") as loader,
     ):
         with console.status("saving the models"):
-            needed = [model for _, model in chosen.values()]
+            needed = [model for _, model in chosen.values() if model]
             tensorflow.submit(models.save_all, needed, folder).result()
         with console.status("") as status:
 
@@ -112,6 +119,7 @@ def measure(options: argparse.Namespace, real: Sequence[str], folder: Path) -> l
                 real,
                 report,
                 fractions=() if options.quick else FRACTIONS,
+                repository=options.repository,
             )
             for name, (experiment, _) in chosen.items():
                 status.update(f"{name}: starting the servers")
@@ -158,6 +166,8 @@ def _line(row: Row) -> str:
 
 
 def _check(options: argparse.Namespace) -> None:
+    if "repository" in (options.only or ()) and not options.repository:
+        raise UserError("the experiment repository needs --repository FOLDER")
     for name, min_answers in (("seconds", 0.1), ("rounds", 1), ("workers", 2)):
         value = getattr(options, name)
         if not value >= min_answers:

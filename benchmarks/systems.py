@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import http.client
+import importlib
 import json
 import os
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ import numpy as np
 
 from benchmarks import load
 from benchmarks.load import Load, Sample, Target
-from benchmarks.models import Model
+from benchmarks.models import ServedModel
 from benchmarks.processes import started
 from benchmarks.samples import Served
 from serving.client import Client, calls
@@ -79,22 +81,22 @@ class ModelServer:
     loader: Executor
     monitored: bool = True
 
-    def predict(self, model: Model, batch: int) -> System:
+    def predict(self, model: ServedModel, batch: int) -> System:
         """Returns the system that is called over gRPC."""
-        call = calls.predict(
-            calls.model_spec(model.name, None, ""), {model.input: model.inputs(batch)}, []
-        )
+        call = calls.predict(calls.model_spec(model.name, None, ""), model.feeds(batch), [])
         body = call.request.SerializeToString()
         target = Target("grpc", self.address, call.method.path, body)
         return System(self.name, self._measured(target, model))
 
-    def rest(self, model: Model, batch: int) -> System:
+    def rest(self, model: ServedModel, batch: int) -> System:
         """Returns the system that is called over REST."""
         path = f"/v1/models/{model.name}:predict"
         target = Target("http", self.rest_address, path, _columns(model, batch))
         return System(f"{self.name}, REST", self._measured(target, model))
 
-    def _measured(self, target: Target, model: Model) -> Callable[[Load], tuple[Sample, Served]]:
+    def _measured(
+        self, target: Target, model: ServedModel
+    ) -> Callable[[Load], tuple[Sample, Served]]:
         rest_address = self.rest_address if self.monitored else ""
         return lambda chosen: self.loader.submit(
             _generate, target, chosen, rest_address, model.name
@@ -103,7 +105,7 @@ class ModelServer:
 
 @contextlib.contextmanager
 def model_server(
-    model: Model,
+    model: ServedModel,
     base: Path,
     loader: Executor,
     *,
@@ -167,7 +169,7 @@ def real_server() -> list[str]:
 
 @contextlib.contextmanager
 def echo(
-    model: Model, batch: int, folder: Path, loader: Executor, *, messages: bool = False
+    model: ServedModel, batch: int, folder: Path, loader: Executor, *, messages: bool = False
 ) -> Iterator[System]:
     """Runs a bare gRPC server, which gets the same requests as a model server.
 
@@ -191,7 +193,7 @@ def echo(
 
 @contextlib.contextmanager
 def mlflow_server(
-    model: Model, batch: int, base: Path, tensorflow: Executor, loader: Executor
+    model: ServedModel, batch: int, base: Path, tensorflow: Executor, loader: Executor
 ) -> Iterator[System]:
     """Logs the same SavedModel with MLflow and runs `mlflow models serve` on it."""
     path = base / f"{model.name}.mlflow"
@@ -215,12 +217,12 @@ def mlflow_server(
         yield System(MLFLOW, lambda chosen: loader.submit(_generate, target, chosen).result())
 
 
-def in_process(model: Model, batch: int, base: Path, tensorflow: Executor) -> System:
+def in_process(model: ServedModel, batch: int, base: Path, tensorflow: Executor) -> System:
     """Returns the system that calls TensorFlow's session, without a server or messages."""
 
     def measure(chosen: Load) -> tuple[Sample, Served]:
-        inputs = model.inputs(batch)
-        sample = tensorflow.submit(_run_in_process, model.path(base), inputs, chosen).result()
+        feeds = model.feeds(batch)
+        sample = tensorflow.submit(_run_in_process, model.path(base), feeds, chosen).result()
         return sample, Served()
 
     return System(IN_PROCESS, measure)
@@ -242,20 +244,25 @@ def _generate(
     return sample, served().since(before[0])
 
 
-def _columns(model: Model, batch: int) -> bytes:
+def _columns(model: ServedModel, batch: int) -> bytes:
     """Returns a JSON body that both TensorFlow Serving and MLflow accept."""
-    return json.dumps({"inputs": {model.input: model.inputs(batch).tolist()}}).encode()
+    inputs = {name: array.tolist() for name, array in model.feeds(batch).items()}
+    return json.dumps({"inputs": inputs}, default=_text).encode()
 
 
-def _model_config(model: Model, base: Path) -> str:
-    path = base / model.name
+def _text(content: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(content).decode()}
+
+
+def _model_config(model: ServedModel, base: Path) -> str:
+    path = model.path(base).parent
     return (
         f'model_config_list {{ config {{ name: "{model.name}" base_path: "{path}" '
         'model_platform: "tensorflow" } }\n'
     )
 
 
-def _available(client: Client, model: Model) -> bool:
+def _available(client: Client, model: ServedModel) -> bool:
     try:
         return any(version.state == "AVAILABLE" for version in client.status(model.name))
     except ServingError as error:
@@ -297,20 +304,24 @@ def _save_with_mlflow(saved_model: Path, path: Path) -> None:
     model_registry.save_model(str(path), mlflow.models.Model(), saved_model)
 
 
-def _run_in_process(path: Path, inputs: np.ndarray, chosen: Load) -> Sample:
-    run = _session(path)
-    return load.drive([lambda: run(inputs)] * chosen.callers, chosen)
+def _run_in_process(path: Path, feeds: Mapping[str, np.ndarray], chosen: Load) -> Sample:
+    run, names = _session(path)
+    inputs = [feeds[name] for name in names]
+    return load.drive([lambda: run(*inputs)] * chosen.callers, chosen)
 
 
 @functools.cache
-def _session(path: Path) -> Callable[[np.ndarray], object]:
-    """Returns the default signature as a function of its only input."""
+def _session(path: Path) -> tuple[Callable[..., object], list[str]]:
+    """Returns the default signature as a function of its inputs, and their names."""
     import tensorflow as tf
 
+    with contextlib.suppress(ImportError):
+        importlib.import_module("tensorflow_text")  # Registers ops that models on texts have.
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph)
     with graph.as_default():
         loaded = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(path))
     signature = loaded.signature_def["serving_default"]
-    (fed,), (fetched,) = signature.inputs.values(), signature.outputs.values()
-    return session.make_callable([fetched.name], feed_list=[fed.name])
+    fetched = [info.name for info in signature.outputs.values()]
+    fed = [info.name for info in signature.inputs.values()]
+    return session.make_callable(fetched, feed_list=fed), list(signature.inputs)
