@@ -50,6 +50,12 @@ class Part:
             real = real[..., tf.newaxis]
         return tf.where(real, found, tf.zeros((), found.dtype))
 
+    def one(self, number: tf.Tensor) -> tf.Tensor:
+        """Returns one example, not padded."""
+        if self.splits is None:
+            return self.values[number]
+        return self.values[self.splits[number] : self.splits[number + 1]]
+
 
 @dataclass(frozen=True)
 class InMemory:
@@ -73,6 +79,10 @@ class InMemory:
         """Returns the examples of some numbers, int64 [batch], as batches padded with zeros."""
         batches = [part.gather(numbers) for part in self.parts]
         return tf.nest.pack_sequence_as(self.structure, batches)
+
+    def one(self, number: tf.Tensor) -> Any:
+        """Returns the example of a number, int64 []."""
+        return tf.nest.pack_sequence_as(self.structure, [part.one(number) for part in self.parts])
 
 
 def of(inputs: Mapping[str, tf.RaggedTensor], *targets: Any) -> InMemory:

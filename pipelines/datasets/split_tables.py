@@ -176,11 +176,18 @@ def at_most(tables: Mapping[str, Table], config: Config) -> dict[str, Table]:
     }
 
 
-def _keys(table: Table, columns: Sequence[str]) -> Iterator[bytes]:
-    """Yields a digest of what each row holds in some columns."""
-    contents = [table.columns[name] for name in columns]
-    for values in zip(*contents, strict=True):
-        yield hashlib.sha256(json.dumps(values, default=repr).encode()).digest()
+def _keys(table: Table, columns: Sequence[str]) -> np.ndarray:
+    """Returns 64 bits of a digest of what each row holds in some columns, int64 [rows].
+
+    Two rows that share them by chance would be in one split, which does no harm.
+    """
+
+    def digests() -> Iterator[int]:
+        for values in zip(*(table.columns[name] for name in columns), strict=True):
+            sha = hashlib.sha256(json.dumps(values, default=repr).encode())
+            yield int.from_bytes(sha.digest()[:8], "little", signed=True)
+
+    return np.fromiter(digests(), np.int64, len(table))
 
 
 def digest(tables: Mapping[str, Table]) -> str:

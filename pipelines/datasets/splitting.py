@@ -53,6 +53,11 @@ def numbered(keys: Iterable[Hashable]) -> tuple[np.ndarray, int]:
     Returns:
         The numbers, and how many there are.
     """
+    if isinstance(keys, np.ndarray) and keys.dtype.kind == "i":
+        _, firsts, numbers = np.unique(keys, return_index=True, return_inverse=True)
+        rank = np.empty_like(firsts)
+        rank[np.argsort(firsts)] = np.arange(len(firsts))
+        return rank[numbers], len(firsts)
     known: dict[Hashable, int] = {}
     numbers = np.fromiter((known.setdefault(key, len(known)) for key in keys), np.int64)
     return numbers, len(known)
