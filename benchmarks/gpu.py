@@ -134,10 +134,13 @@ def run(options: argparse.Namespace) -> None:
     console.print(table(found))
     chosen = {key: str(value) for key, value in vars(options).items()}
     chosen |= {"device": name, "backend": devices.backend(), "peak": f"{peak / 1e12:g} TFLOP/s"}
-    records = [rate.record() for rate in found]
+    where = {"device": name, "backend": devices.backend()}
+    records = [{**rate.record(), **where} for rate in found]
     figures = {"gpu": figure(found, name)} if any(rate.flops for rate in found) else {}
-    where, store = report.log_tables("gpu", chosen, records, figures)
-    console.print(f"run        {where} in {store}", soft_wrap=True)
+    # Tiny networks say nothing of a GPU, so their run does not count as one of this benchmark.
+    run_name = "gpu, tiny" if options.tiny else "gpu"
+    logged, store = report.log_tables(run_name, chosen, records, figures)
+    console.print(f"run        {logged} in {store}", soft_wrap=True)
 
 
 def training(tiny: bool, rounds: int, peak: float) -> list[Rate]:

@@ -31,6 +31,7 @@ def write(file: Path) -> None:
     Raises:
         UserError: The tracking store cannot be used.
     """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with store.explained(store.tracking_uri()):
         store.open_store(create=False)
         text = page(newest())

@@ -31,6 +31,8 @@ from serving.errors import UserError
 TABLE, COMMAND = "table.md", "command"
 """The artifact with the table of a run, and the tag with its command."""
 
+# Smaller numbers are written with their exponent.
+_SMALL = 1e-3
 _PACKAGES = ("grpcio", "mlflow", "numpy", "tensorflow", "uvicorn")
 
 
@@ -141,7 +143,7 @@ def _cell(value: object) -> str:
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     if isinstance(value, float | np.floating):
-        return _short(float(value))
+        return f"{value:.2e}" if 0 < abs(value) < _SMALL else _short(float(value))
     if isinstance(value, str):
         return value.replace("|", "\\|")
     numbers = np.asarray(value, float)

@@ -88,6 +88,17 @@ def test_tables_say_what_was_measured():
     assert reached.count("not reached") == 2
 
 
+def test_records_become_a_table_without_empty_columns():
+    records = [
+        {"name": "a|b", "pairs": (2.0, 1.0), "count": 1200, "small": 2e-5, "none": None},
+        {"name": "c", "pairs": (1.0,), "count": 1, "small": 0.25, "none": None},
+    ]
+    assert report.markdown(records) == (
+        "| name | pairs | count | small |\n| --- | --- | --- | --- |\n"
+        "| a\\|b | 1.00 … 2.00 | 1,200 | 2.00e-05 |\n| c | 1.00 … 1.00 | 1 | 0.250 |\n"
+    )
+
+
 def test_metrics_have_names_that_stay():
     values = report.metrics(ROWS, goals(ROWS, workers=4))
     assert values["half_plus_two/server_4_workers/8/requests_per_second"] == 2200
