@@ -143,7 +143,8 @@ def _cell(value: object) -> str:
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     if isinstance(value, float | np.floating):
-        return f"{value:.2e}" if 0 < abs(value) < _SMALL else _short(float(value))
+        number = float(value)
+        return f"{number:.2e}" if 0 < abs(number) < _SMALL else _short(number)
     if isinstance(value, str):
         return value.replace("|", "\\|")
     numbers = np.asarray(value, float)
