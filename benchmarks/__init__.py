@@ -3,7 +3,8 @@
 BENCHMARKS = {
     "serving": "the model server, compared with TensorFlow in process, a gRPC echo and MLflow",
     "score": "scoring files offline, compared with requests one by one and MLflow's command",
-    "training": "pipelines, compared with a bare Keras loop; builders, with those of libraries",
+    "training": "pipelines, compared with a bare Keras loop",
+    "builders": "training steps of networks, compared with the same ones of Keras and KerasHub",
     "input": "input of training, compared with decoding alone and with a batch from memory",
     "text": "texts in buckets by length, compared with other ways of padding",
     "inference": "signatures, compared with the network in Python; variants, with what was trained",

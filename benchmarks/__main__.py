@@ -38,9 +38,13 @@ are printed, and logged in MLflow's experiment "benchmarks".
 """,
     "training": """
 Trains networks by their pipelines and by a bare `model.fit` on the same batches in memory, in
-turns, and networks of the builders beside the same ones of Keras and KerasHub. Ratios are the
-reference's processor time over ours. Results are printed, and logged in MLflow's experiment
-"benchmarks".
+turns. Ratios are the reference's processor time over ours. Results are printed, and logged in
+MLflow's experiment "benchmarks".
+""",
+    "builders": """
+Trains networks of the builders beside the same ones of Keras and KerasHub, steps in turns, and
+measures the most memory of each in a process of its own. Ratios are the reference's processor time,
+or memory, over ours. Results are printed, and logged in MLflow's experiment "benchmarks".
 """,
     "input": """
 Measures what a batch costs the processor, beside decoding alone, and how long a step of a

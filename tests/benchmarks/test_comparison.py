@@ -53,7 +53,7 @@ def test_a_figure_shows_every_round():
     assert [0.6] in shown
 
 
-@pytest.mark.parametrize("name", ["training", "input", "text", "inference", "decoding"])
+@pytest.mark.parametrize("name", ["training", "builders", "input", "text", "inference", "decoding"])
 def test_rounds_must_be_positive(name, capsys):
     assert main([name, "--rounds", "0"]) == 2
     assert capsys.readouterr().err == "error: --rounds must be at least 1, not 0\n"
