@@ -73,6 +73,12 @@ def pipelines() -> dict[str, Pipeline]:
     return {**PIPELINES, **foreign().objects}
 
 
+# What a run's title says anyway, or need not say.
+_IN_EVERY_TITLE = {"architecture", "dataset", "seed", "seeds", "recipe", "name", "figures"}
+_CHANGES = 4
+_MAX_TITLE = 200
+
+
 def get(name: str) -> Pipeline:
     """Returns the pipeline `name`.
 
@@ -173,3 +179,23 @@ def make_task(name: str, config: Config) -> Task:
             f"imported: {error}"
         ) from error
     return make(config)
+
+
+def title(pipeline: str, config: Config) -> str:
+    """Returns the name of a run for which none is chosen: what tells it from others.
+
+    That is architecture, data set, seed, and the first options that are not the default, as
+    "convnet on digits, seed 0, epochs 3".
+    """
+    chosen = config.recipe.recipe
+    known = pipelines().get(pipeline)
+    usual = recipe(pipeline, chosen).CONFIG if chosen else known.defaults if known else config
+    defaults = usual.hyperparameters()
+    changed = [
+        f"{name.rpartition('.')[2]} {value}"
+        for name, value in config.hyperparameters().items()
+        if name not in _IN_EVERY_TITLE and value != defaults.get(name)
+    ]
+    parts = [f"{config.architecture} on {config.dataset}", *([chosen] if chosen else [])]
+    parts += [f"seed {config.recipe.seed}", *changed[:_CHANGES]]
+    return ", ".join([*parts, *(["…"] if len(changed) > _CHANGES else [])])[:_MAX_TITLE]

@@ -60,7 +60,7 @@ class Config:
     find_learning_rate: bool = False
     """Try rising learning rates for a moment, suggest one, and train nothing."""
     run_name: str = ""
-    """Name of the run in MLflow; empty names architecture and data set."""
+    """Name of the run in MLflow; empty: architecture, data set, seed, and changed options."""
     tag: list[str] = field(default_factory=list)
     """Tag of the run in MLflow, as KEY=VALUE; may be repeated."""
     note: str = ""
@@ -74,11 +74,6 @@ class Config:
     head_hyperparameters: ClassVar[tuple[str, ...]] = ()
     # Whether targets are classes of the data set, which the loss may weight.
     has_classes: ClassVar[bool] = False
-
-    @property
-    def title(self) -> str:
-        """The run's name in MLflow where none is chosen."""
-        return f"{self.architecture} on {self.dataset}"
 
     @property
     def tags(self) -> dict[str, str]:

@@ -75,7 +75,9 @@ def register(
     deviation: float | None = None,
     seeds: int = 1,
     tags: Mapping[str, str] = MappingProxyType({}),
+    about: str = "",
     description: str = "",
+    documents: Mapping[str, str] = MappingProxyType({}),
 ) -> Version:
     """Logs the SavedModel with the active run, registers it, and sets the alias by `gate`.
 
@@ -93,7 +95,9 @@ def register(
         deviation: The metric's standard deviation over seeds, where `metrics` are means.
         seeds: The number of seeds.
         tags: More tags of the version.
+        about: What the page of a model that is new shows.
         description: What the version's page shows, in Markdown.
+        documents: Texts by the names of the files that hold them, beside the SavedModel.
     """
     client = mlflow.MlflowClient()
     if before := _registered_before(client, name):
@@ -115,12 +119,13 @@ def register(
         seeds=seeds,
     )
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=about)
     logged = mlflow.models.Model.log(
         artifact_path=None,
         name="model",
         flavor=sys.modules[__name__],
         saved_model=saved_model,
+        documents=documents,
     )
     version = client.create_model_version(
         name,
@@ -235,9 +240,16 @@ def _tags_of_seeds(metric: str, deviation: float | None, seeds: int) -> dict[str
     return {f"validation_{metric}_deviation": str(deviation), "seeds": str(seeds)}
 
 
-def save_model(path: str, mlflow_model: mlflow.models.Model, saved_model: Path) -> None:
+def save_model(
+    path: str,
+    mlflow_model: mlflow.models.Model,
+    saved_model: Path,
+    documents: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Writes the SavedModel as an MLflow model; MLflow calls this with a folder of its own."""
     shutil.copytree(saved_model, Path(path, _FOLDER))
+    for file, text in documents.items():
+        Path(path, file).write_text(text, encoding="utf-8")
     mlflow_model.signature = _signature(saved_model)
     requirements = Path(path, "requirements.txt")
     needed = [f"mlflow=={mlflow.__version__}", f"tensorflow=={tf.__version__}"]

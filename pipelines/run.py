@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 
 from pipelines import distiller, evaluation, model_registry, seeds, tracking, workers
 from pipelines.baselines import Baseline, scored, strongest
+from pipelines.cards import card, page
+from pipelines.cards.card import Facts
 from pipelines.catalog import make_task
 from pipelines.config import Config, check_name
 from pipelines.datasets import checks
 from pipelines.datasets.dataset import SPLITS, Dataset
-from pipelines.export import saved_model, validation
+from pipelines.export import measurement, saved_model, validation
 from pipelines.predictions import Scores
 from pipelines.progress import show_table, stage
 from pipelines.task import Network, Task
@@ -90,12 +92,13 @@ def run(pipeline: str, config: Config) -> Result:
         )
         tracked.margins(margins)
         tracked.comparable(evaluation.comparable(task, data, evaluated))
-        _keep(task, network, data, evaluated, baselines, tracked)
+        figures = _keep(task, network, data, evaluated, baselines, tracked)
         tracked.sent()  # What follows needs the store itself.
-        description = f"Data set `{data.name}`:\n\n{found.markdown()}"
-        version = _export_and_register(
-            task, network, data, evaluated, baseline, tracked, description=description
+        facts = Facts(
+            *(config.name or data.name, pipeline, tracked.id, task, data, found, network),
+            *(evaluated, baselines, baseline, margins),
         )
+        version = _export_and_register(facts, figures, tracked)
         workers.meet(config)
     return Result(
         tracked,
@@ -151,15 +154,15 @@ def _keep(
     evaluated: evaluation.Evaluation,
     baselines: list[Baseline],
     tracked: tracking.TrackedRun,
-) -> None:
-    """Logs the task's figures and artifacts, the network among them."""
-    figures = task.config.figures
+) -> dict[str, bytes]:
+    """Logs the task's figures and artifacts, the network among them; returns figures as PNG."""
+    figures, drawn = task.config.figures, dict[str, bytes]()
     milliseconds = distiller.latencies(task, network, data) if task.teacher else {}
     tracked.timings(milliseconds)
     with stage("figures" if figures else "network"), tempfile.TemporaryDirectory() as scratch:
         if figures:
             for name, figure in _figures(task, network, data, evaluated, baselines, milliseconds):
-                tracked.figure(name, figure)
+                drawn[name] = tracked.figure(name, figure)
         own = {
             "network": lambda folder: write_network(network.model, folder),
             "predictions": evaluated.test.write,
@@ -167,28 +170,25 @@ def _keep(
         for name, write in {**own, **task.artifacts(network, data)}.items():
             write(Path(scratch, name))
             tracked.folder(Path(scratch, name))
+    return drawn
 
 
 def _export_and_register(
-    task: Task,
-    network: Network,
-    data: Dataset,
-    evaluated: evaluation.Evaluation,
-    baseline: Baseline,
-    tracked: tracking.TrackedRun,
-    *,
-    description: str,
+    facts: Facts, figures: Mapping[str, bytes], tracked: tracking.TrackedRun
 ) -> model_registry.Version:
-    """Exports the network, validates the SavedModel, and registers it; the gate decides its alias.
+    """Exports the network, validates the SavedModel, and registers it with its model card.
+
+    The gate decides its alias.
 
     Raises:
         ValidationError: The SavedModel does not compute what the trained model does.
     """
-    signatures = task.signatures(network, data)
+    task, data, evaluated = facts.task, facts.data, facts.evaluated
+    signatures = task.signatures(facts.network, data)
     with tempfile.TemporaryDirectory() as scratch:
         with stage("export"):
             folder = saved_model.saved_model(
-                network.model,
+                facts.network.model,
                 signatures,
                 Path(scratch, "saved_model"),
                 examples=task.examples(data),
@@ -197,18 +197,33 @@ def _export_and_register(
             report = validation.validate(folder, signatures)
             tracked.validation(report)
             bar.advance(f"{len(signatures)} signatures agree with the trained model")
+        documents = page.documents(
+            facts,
+            signatures,
+            megabytes=measurement.megabytes(folder),
+            milliseconds=report["milliseconds"],
+            figures=figures,
+        )
+        tracked.card(card.summary(facts), documents)
         with stage("register") as bar:
             version = model_registry.register(
                 folder,
-                task.config.name or data.name,
+                facts.name,
                 task,
                 evaluated.scores,
-                baseline.validation[task.metric],
+                facts.strongest.validation[task.metric],
                 data.digest,
                 resampled=evaluated.resampled,
                 deviation=evaluated.deviations.get(f"validation_{task.metric}"),
                 seeds=task.config.recipe.seeds,
-                description=description,
+                tags={
+                    "pipeline": facts.pipeline,
+                    "dataset": data.name,
+                    "architecture": task.config.architecture,
+                },
+                about=card.about(facts),
+                description=f"{card.summary(facts)} Its card is card.md of its files.",
+                documents=documents,
             )
             bar.advance(f"{version.name} version {version.number}")
     return version

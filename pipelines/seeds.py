@@ -68,7 +68,7 @@ def train(
         for seed in range(recipe.seed, recipe.seed + recipe.seeds):
             own = replace(
                 config,
-                run_name=f"{config.run_name or config.title}, seed {seed}",
+                run_name=config.run_name and f"{config.run_name}, seed {seed}",
                 recipe=replace(recipe, seed=seed, seeds=1),
             )
             seeded = _of(task, own)

@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 
 import mlflow
 import psutil
+from mlflow.entities import ExperimentTag
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlLoggedModel, SqlRun
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -30,6 +31,8 @@ from pipelines.errors import UserError
 DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
 # The artifact of a run that a comparison with others reads.
 COMPARABLE = "test_resamples.json"
+# The tag that MLflow shows as the description of a run or an experiment.
+NOTE = "mlflow.note.content"
 _PID, _STARTED = "process.id", "process.started"
 _LOCK, _PARTIAL = ".{}.lock", ".{}.partial"
 
@@ -206,8 +209,9 @@ def _fill(database: Path, artifacts: Path) -> None:
     """
     artifacts.mkdir(exist_ok=True)
     store = SqlAlchemyStore(_sqlite(database), str(artifacts))
-    for name in catalog.pipelines():
-        store.create_experiment(name, str(artifacts / name))
+    for name, pipeline in catalog.pipelines().items():
+        about = [ExperimentTag(NOTE, f"{pipeline.summary}: its training runs.")]
+        store.create_experiment(name, str(artifacts / name), about)
     store.engine.dispose()
 
 

@@ -62,6 +62,25 @@ class Teacher:
     inherit: bool
 
 
+@dataclass(frozen=True)
+class ByClass:
+    """A score of each class.
+
+    Attributes:
+        score: Its name, as "recall".
+        counted: What is counted, as "images".
+        classes: By the name of a class, its score and how many there are of it; no class has 0.
+    """
+
+    score: str
+    counted: str
+    classes: Mapping[str, tuple[float, int]]
+
+    def lowest(self, most: int) -> dict[str, tuple[float, int]]:
+        """Returns at most that many classes, the one with the lowest score first."""
+        return dict(sorted(self.classes.items(), key=lambda entry: entry[1][0])[:most])
+
+
 class Task(abc.ABC, Generic[ConfigT, DataT]):
     """A task that a pipeline trains a network for.
 
@@ -164,6 +183,15 @@ class Task(abc.ABC, Generic[ConfigT, DataT]):
                 its examples.
             baselines: What `baselines` returned.
         """
+
+    def by_class(self, test: Predictions, data: DataT) -> ByClass | None:
+        """Returns a score of each class on test, for the model card; None where there are none.
+
+        Args:
+            test: As in `figures`.
+            data: The data set.
+        """
+        return None
 
     @abc.abstractmethod
     def signatures(self, network: Network, data: DataT) -> list[Signature]:

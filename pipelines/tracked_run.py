@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -76,7 +77,7 @@ class TrackedRun:
 
     def config(self, pipeline: str, config: Config) -> None:
         """Logs the config with its tags and note, the code version and the environment."""
-        labels = {"mlflow.note.content": config.note, "mlflow.runName": config.run_name}
+        labels = {store.NOTE: config.note, "mlflow.runName": config.run_name}
         tags: dict[str, Any] = config.tags | {key: text for key, text in labels.items() if text}
         commit, changes = code_version()
         if not self.resumed:
@@ -230,9 +231,13 @@ class TrackedRun:
         """Sets tags of the run."""
         self.outbox.log(tags=values)
 
-    def figure(self, name: str, figure: Figure) -> None:
-        """Logs a figure as `figures/NAME.png`."""
-        self.outbox.files(lambda folder: figure.savefig(folder / f"{name}.png", dpi=120), "figures")
+    def figure(self, name: str, figure: Figure) -> bytes:
+        """Logs a figure as `figures/NAME.png`, and returns the content of that file."""
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=120)
+        content = file.getvalue()
+        self.outbox.files(lambda folder: (folder / f"{name}.png").write_bytes(content), "figures")
+        return content
 
     def folder(self, folder: Path) -> None:
         """Logs a folder under its own name."""
@@ -241,6 +246,13 @@ class TrackedRun:
     def validation(self, report: Mapping[str, Any]) -> None:
         """Logs the validation report: ops used and largest differences."""
         self._text(json.dumps(report, indent=2), "validation.json")
+
+    def card(self, summary: str, documents: Mapping[str, str]) -> None:
+        """Logs the model card's files; its summary describes the run, unless a note does."""
+        for name, text in documents.items():
+            self._text(text, name)
+        if not mlflow.get_run(self.id).data.tags.get(store.NOTE):
+            self.outbox.log(tags={store.NOTE: summary})
 
     def sent(self) -> None:
         """Waits for what was logged to be sent to a server that is away.

@@ -11,7 +11,7 @@ import mlflow
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines import interruption, store
+from pipelines import catalog, interruption, store
 from pipelines.config import Config
 from pipelines.errors import DivergenceError, UserError, ValidationError
 from pipelines.progress import console
@@ -53,7 +53,7 @@ def run(pipeline: str, config: Config, *, parent: TrackedRun | None = None) -> I
         active = mlflow.start_run(
             run_id=earlier or None,
             experiment_id=None if earlier else store.experiment(pipeline, uri),
-            run_name=config.run_name or (None if earlier else config.title),
+            run_name=config.run_name or (None if earlier else catalog.title(pipeline, config)),
             nested=outer is not None,
             tags=store.process_tags(),
             log_system_metrics=True,
@@ -131,7 +131,7 @@ def _link_to(run_id: str) -> None:
     client, opened = mlflow.MlflowClient(), os.environ.pop("MLFLOW_RUN_ID")
     os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
     client.set_tag(opened, "resumes", run_id)
-    client.set_tag(opened, "mlflow.note.content", f"Goes on with run {run_id}.")
+    client.set_tag(opened, store.NOTE, f"Goes on with run {run_id}.")
     client.set_tag(run_id, "resumed_by", opened)
 
 

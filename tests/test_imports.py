@@ -34,8 +34,10 @@ BELOW = {
     ),
     "pipelines.comparison": ("architectures", "pipelines"),
     "pipelines": (
-        *("architectures", "pipelines.datasets", "pipelines.export", "pipelines.training"),
+        *("architectures", "pipelines.cards", "pipelines.datasets", "pipelines.export"),
+        "pipelines.training",
     ),
+    "pipelines.cards": (*("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),),
     "pipelines.sweep": (
         *("architectures", "pipelines", "pipelines.datasets", "pipelines.training"),
     ),

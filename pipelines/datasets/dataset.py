@@ -97,6 +97,8 @@ class Dataset:
         gathered: The training examples, where they are in memory already, or what they are made of.
         notes: What was found in the user's own files and is worth knowing, in sentences.
         left_out: By split, the number of files or rows that are left out.
+        license: Its license, as its builder states it; "" where it does not.
+        homepage: Where it comes from.
     """
 
     name: str
@@ -111,6 +113,8 @@ class Dataset:
     gathered: Gathered | None = None
     notes: Sequence[str] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    license: str = ""
+    homepage: str = ""
 
     def split(self, name: str) -> tf.data.Dataset:
         """Returns the examples of "train", "validation" or "test"."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import requests
 import tensorflow as tf
@@ -65,11 +65,13 @@ def prepared(name: str, *, data_dir: str = "", manual_dir: str = "") -> tfds.cor
 
 
 class Identity(TypedDict):
-    """The fields that tell which data set a `Dataset` is."""
+    """The fields that tell which data set a `Dataset` is, and whose."""
 
     name: str
     version: str
     digest: str
+    license: NotRequired[str]
+    homepage: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,14 @@ class Source:
     part: str = ""
 
     def identity(self) -> Identity:
-        """Returns the fields `name`, `version` and `digest` of a `Dataset`."""
+        """Returns the fields of a `Dataset` that say which one it is and whose."""
+        info = self.builder.info
         return {
             "name": self.builder.name,
-            "version": str(self.builder.info.version),
+            "version": str(info.version),
             "digest": part_digest(digest(self.builder), self.part),
+            "license": info.redistribution_info.license or "",
+            "homepage": info.homepage or "",
         }
 
     def sizes(self) -> dict[str, int]:

@@ -77,7 +77,7 @@ def measured(folder: Path) -> Measurement:
             call()
         warmup_seconds = time.perf_counter() - start
         return Measurement(
-            megabytes=_megabytes(folder),
+            megabytes=megabytes(folder),
             load_seconds=load_seconds,
             warmup_seconds=warmup_seconds,
             milliseconds=1000 * _seconds(calls[0]),
@@ -106,7 +106,7 @@ def _seconds(call: Callable[[], Any]) -> float:
     return float(np.median(times))
 
 
-def _megabytes(folder: Path) -> float:
+def megabytes(folder: Path) -> float:
     """Returns the size of what a server loads: neither warmup records nor examples."""
     files = [folder / "saved_model.pb", *(folder / "variables").rglob("*")]
     files += (folder / "assets").rglob("*")

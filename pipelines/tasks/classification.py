@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from pipelines import figures as plots
 from pipelines.export.signature import Signature
 from pipelines.predictions import Predictions, Scores
+from pipelines.task import ByClass
 
 
 def loss() -> keras.Loss:
@@ -109,6 +110,29 @@ def figures(test: Predictions, class_names: Sequence[str]) -> Iterator[tuple[str
     predicted = probabilities.argmax(-1)
     yield "confusion_matrix", plots.confusion_matrix(truth, predicted, class_names)
     yield "reliability", plots.reliability(probabilities.max(-1), predicted == truth)
+
+
+def by_class(test: Predictions, class_names: Sequence[str], counted: str) -> ByClass:
+    """Returns the recall of each class that occurs in test.
+
+    Args:
+        test: "target" [examples] and "probabilities" [examples, classes].
+        class_names: In the order of the classes.
+        counted: What examples are, as "images".
+    """
+    truth = test.examples["target"]
+    right = test.predicted["probabilities"].argmax(-1) == truth
+    counts = np.bincount(truth, minlength=len(class_names))
+    hits = np.bincount(truth[right], minlength=len(class_names))
+    return ByClass(
+        "recall",
+        counted,
+        {
+            name: (float(hits[index] / counts[index]), int(counts[index]))
+            for index, name in enumerate(class_names)
+            if counts[index]
+        },
+    )
 
 
 def named(probabilities: tf.Tensor, class_names: Sequence[str]) -> dict[str, tf.Tensor]:

@@ -13,7 +13,7 @@ from pipelines.__main__ import main
 from serving.client import Client
 from serving.errors import ServingError
 from serving.server.lifecycle.version_policy import Model
-from tests.end_to_end.deploying import deploy
+from tests.end_to_end.deploying import ask_as_the_card_says, deploy
 from tests.serving.in_process import serving
 
 SMALL = (
@@ -53,6 +53,7 @@ def test_a_served_model_forecasts_a_file_as_the_registered_one_does(
 
     model = Model("sales", workplace / "models" / "sales")
     with serving(model) as address, Client(address, timeout=300) as client:
+        ask_as_the_card_says("sales", address, workplace / "models")
         client.wait_until_ready("sales", timeout=300)
         answer = client.predict("sales", {"history": history})
         with pytest.raises(ServingError, match="INVALID_ARGUMENT"):

@@ -14,7 +14,7 @@ from pipelines.__main__ import main
 from serving.client import Client
 from serving.query import ask
 from serving.server.lifecycle.version_policy import Model
-from tests.end_to_end.deploying import deploy
+from tests.end_to_end.deploying import ask_as_the_card_says, deploy
 from tests.pipelines.tasks.image_captioning import examples
 from tests.pipelines.text.test_beam_search import searched_plainly
 from tests.serving.in_process import serving
@@ -53,6 +53,7 @@ def test_a_served_model_captions_files_as_the_trained_one_would(store, workplace
         serving(Model("corners", workplace / "models" / "corners")) as address,
         Client(address, timeout=300) as client,
     ):
+        ask_as_the_card_says("corners", address, workplace / "models")
         client.wait_until_ready("corners", timeout=300)
         tensors = client.predict("corners", {"images": images})
         by_ids = client.predict("corners", {"images": images}, signature="token_ids")

@@ -11,7 +11,7 @@ from PIL import Image
 from pipelines.__main__ import main
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
-from tests.end_to_end.deploying import deploy
+from tests.end_to_end.deploying import ask_as_the_card_says, deploy
 from tests.serving.in_process import serving
 
 SMALL = (
@@ -35,6 +35,7 @@ def test_a_served_model_returns_the_masks_and_overlays_of_the_trained_one(
     bytes_of = {"image_bytes": [file.read_bytes() for file in examples]}
     model_served = Model("brains", workplace / "models" / "brains")
     with serving(model_served) as address, Client(address, timeout=300) as client:
+        ask_as_the_card_says("brains", address, workplace / "models")
         client.wait_until_ready("brains", timeout=300)
         tensors = client.predict("brains", {"images": images})
         files = client.predict("brains", bytes_of, signature="image_bytes")

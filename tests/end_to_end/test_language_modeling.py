@@ -23,7 +23,7 @@ from pipelines.training import trainer
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.architectures import gpt2_files
-from tests.end_to_end.deploying import deploy
+from tests.end_to_end.deploying import ask_as_the_card_says, deploy
 from tests.pipelines.tasks.language_modeling import examples, gpt2
 from tests.serving.in_process import serving
 
@@ -86,6 +86,7 @@ def test_a_server_generates_and_scores_as_the_trained_model(
         serving(Model("speeches", workplace / "models" / "speeches")) as address,
         Client(address, timeout=300) as client,
     ):
+        ask_as_the_card_says("speeches", address, workplace / "models")
         client.wait_until_ready("speeches", timeout=300)
         together = client.predict("speeches", columns, signature="generate")
         again = client.predict("speeches", columns, signature="generate")

@@ -14,7 +14,7 @@ from pipelines.tasks.question_answering import task as module
 from pipelines.tasks.question_answering.data import Questions, encode_columns, load
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
-from tests.end_to_end.deploying import deploy
+from tests.end_to_end.deploying import ask_as_the_card_says, deploy
 from tests.serving.in_process import serving
 
 SMALL = (
@@ -55,6 +55,7 @@ def test_a_server_answers_questions_as_the_trained_model_would(
         serving(Model("asked", workplace / "models" / "asked")) as address,
         Client(address, timeout=300) as client,
     ):
+        ask_as_the_card_says("asked", address, workplace / "models")
         client.wait_until_ready("asked", timeout=300)
         answers = client.predict("asked", columns)
 

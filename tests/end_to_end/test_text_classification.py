@@ -17,7 +17,7 @@ from pipelines.text import pretrained
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from serving.server.lifecycle.warmup import WARMUP_FILE
-from tests.end_to_end.deploying import deploy
+from tests.end_to_end.deploying import ask_as_the_card_says, deploy
 from tests.pipelines import written
 from tests.serving.in_process import serving
 
@@ -59,6 +59,7 @@ def serve(name: str, workplace: Path, **texts: Any) -> dict[str, np.ndarray]:
         serving(Model(name, workplace / "models" / name)) as address,
         Client(address, timeout=300) as client,
     ):
+        ask_as_the_card_says(name, address, workplace / "models")
         client.wait_until_ready(name, timeout=300)
         records = tf.data.TFRecordDataset(str(deployed.path / WARMUP_FILE)).as_numpy_iterator()
         signatures = set()

@@ -20,7 +20,7 @@ from pipelines.tasks.translation.task import Translation
 from pipelines.training import trainer
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
-from tests.end_to_end.deploying import deploy
+from tests.end_to_end.deploying import ask_as_the_card_says, deploy
 from tests.pipelines.tasks.translation import examples
 from tests.pipelines.text.test_beam_search import plain
 from tests.serving.in_process import serving
@@ -80,6 +80,7 @@ def test_a_server_translates_as_the_trained_model_would(store, workplace, monkey
         serving(Model("sentences", workplace / "models" / "sentences")) as address,
         Client(address, timeout=300) as client,
     ):
+        ask_as_the_card_says("sentences", address, workplace / "models")
         client.wait_until_ready("sentences", timeout=300)
         asked = np.array([text.encode() for text in texts], object)
         answers = client.predict("sentences", {"text": asked})

@@ -10,6 +10,7 @@ import pytest
 from pipelines import catalog
 from pipelines.__main__ import main
 from pipelines.catalog import PIPELINES
+from pipelines.cli import parse
 from pipelines.config import Config
 from pipelines.errors import UserError
 
@@ -103,3 +104,27 @@ def test_a_fault_in_the_project_s_own_task_is_shown_as_it_is(monkeypatch):
     catalog.foreign.cache_clear()
     with pytest.raises(ModuleNotFoundError):
         catalog.make_task("forecasting", row.defaults)
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ("", "convnet on digits, seed 0"),
+        ("--seed 3 --epochs 2", "convnet on digits, seed 3, epochs 2"),
+        (
+            "--optimizer.learning_rate 0.1 --figures false",
+            "convnet on digits, seed 0, learning_rate 0.1",
+        ),
+        ("--architecture mlp --name mine", "mlp on digits, seed 0"),
+        (
+            "--epochs 2 --batch_size 7 --patience 1 --image_size 9 --model.units [5]",
+            "convnet on digits, seed 0, units [5], image_size 9, epochs 2, batch_size 7, …",
+        ),
+        (
+            "--recipe resnet20_cifar10 --epochs 3",
+            "resnet20 on cifar10, resnet20_cifar10, seed 0, epochs 3",
+        ),
+    ],
+)
+def test_a_title_says_what_tells_a_run_from_others(options, title):
+    assert catalog.title(*parse(["image_classification", *options.split()])) == title

@@ -39,7 +39,7 @@ from pipelines.image.examples import augmented, encode_png, first_images, images
 from pipelines.image.preprocessing import decode, scale
 from pipelines.image.weights import build, record
 from pipelines.predictions import Predictions, Scores
-from pipelines.task import Augment, Network, Task
+from pipelines.task import Augment, ByClass, Network, Task
 from pipelines.tasks import classification
 from pipelines.tasks.image_classification.baselines import (
     logistic_regression,
@@ -135,6 +135,9 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
                 title="Worst mistakes on the test split" if len(worst) else "No mistakes on test",
             ),
         )
+
+    def by_class(self, test: Predictions, data: LabeledImages) -> ByClass:
+        return classification.by_class(test, data.class_names, "images")
 
     def signatures(self, network: Network, data: LabeledImages) -> list[Signature]:
         names, shape, model = data.class_names, data.image_shape, network.model

@@ -45,7 +45,7 @@ from pipelines.image.examples import augmented, encode_png, first_images
 from pipelines.image.preprocessing import scale
 from pipelines.image.weights import build, record
 from pipelines.predictions import Predictions, Scores
-from pipelines.task import Augment, Network, Task
+from pipelines.task import Augment, ByClass, Network, Task
 from pipelines.tasks.image_segmentation import baselines, losses, metrics, signatures
 from pipelines.tasks.image_segmentation.config import SegmentationConfig
 from pipelines.tasks.image_segmentation.data import IGNORE_ID, SegmentedImages, load
@@ -134,6 +134,21 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
             examples = augmented(self, data, _AUGMENTED)
             yield "augmented_examples", augmented_masks(*examples, data.class_names)
         yield from figures(test, data.test, data.class_names)
+
+    def by_class(self, test: Predictions, data: SegmentedImages) -> ByClass:
+        counts = metrics.total_confusion(
+            test.examples["target"], test.predicted["mask"], len(data.class_names)
+        )
+        scores, pixels = metrics.iou(metrics.by_class(counts)), counts.sum(1)
+        return ByClass(
+            "IoU",
+            "pixels",
+            {
+                name: (float(scores[index]), int(pixels[index]))
+                for index, name in enumerate(data.class_names)
+                if pixels[index]
+            },
+        )
 
     def signatures(self, network: Network, data: SegmentedImages) -> list[Signature]:
         return signatures.signatures(network.model, data)

@@ -59,7 +59,7 @@ from pipelines.baselines import Baseline, scored
 from pipelines.export.signature import Signature
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
-from pipelines.task import Network
+from pipelines.task import ByClass, Network
 from pipelines.tasks import classification
 from pipelines.tasks.text_classification import probing
 from pipelines.tasks.text_classification.baselines import (
@@ -178,6 +178,9 @@ class TextClassification(TextTask[TextClassificationConfig, LabeledTexts]):
         yield from text_figures.attention_of_first(model, data.test, data.tokenizer.vocabulary)
         if encoder := network.parts.get("encoder"):
             yield "probing", probing.figure(encoder, data)
+
+    def by_class(self, test: Predictions, data: LabeledTexts) -> ByClass:
+        return classification.by_class(test, data.class_names, "texts")
 
     def signatures(self, network: Network, data: LabeledTexts) -> list[Signature]:
         names, model, tokenizer = data.class_names, network.model, data.tokenizer

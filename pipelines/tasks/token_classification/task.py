@@ -52,7 +52,7 @@ from pipelines.baselines import Baseline, scored
 from pipelines.export.signature import Signature
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
-from pipelines.task import Network
+from pipelines.task import ByClass, Network
 from pipelines.tasks.token_classification import decoding, metrics
 from pipelines.tasks.token_classification.baselines import (
     Tagger,
@@ -146,6 +146,10 @@ class TokenClassification(TextTask[TextConfig, TaggedTexts]):
         yield "lengths", text_figures.lengths(data.train)
         vocabulary = data.tokenizer.vocabulary
         yield from text_figures.attention_of_first(network.model, data.test, vocabulary)
+
+    def by_class(self, test: Predictions, data: TaggedTexts) -> ByClass:
+        words = decoding.tags_of_words(test, data.labels)
+        return ByClass("F1", "entities", metrics.f1_by_type(words))
 
     def signatures(self, network: Network, data: TaggedTexts) -> list[Signature]:
         model, tokenizer, names = network.model, data.tokenizer, tf.constant(data.labels)

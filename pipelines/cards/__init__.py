@@ -1,0 +1,1 @@
+"""Model cards: what a registered version is, from the facts of the run that trained it."""
