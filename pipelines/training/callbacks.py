@@ -36,7 +36,7 @@ class Log(Protocol):
     def diagnosis(self, patterns: Sequence[str], report: str, table: str) -> None:
         """Logs the names of recognized patterns, the report on them, and a table of all values."""
 
-    def figure(self, name: str, figure: Figure) -> None:
+    def figure(self, name: str, figure: Figure) -> object:
         """Logs a figure."""
 
 

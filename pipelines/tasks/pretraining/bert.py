@@ -16,12 +16,12 @@ to 93 seconds of processor time in all:
 | `bert_tiny`, seeds 0 to 4, mean ± deviation | 18.06 ± .05 | .433 ± .002 |
 
 On test, the 95 % intervals of the difference to the strongest baseline end at -6.2 to -5.9, those
-of the accuracy begin at .007 to .012. The encoder that it goes on with took an hour of one core (see `pipelines/recipes/bert_tiny_sotu.py`), with
-heads that begin at neighbors (`--initialization local`). Patience pays: half as many epochs led to
-an encoder with which the default run had a perplexity of 25.4 and an accuracy of .376. From scratch
-with the published initialization small encoders got no farther than `token as shown` in ten
-minutes: with 8,000 WordPieces, where counts of two neighbors have an accuracy of .296, five epochs
-led to .129.
+of the accuracy begin at .007 to .012. The encoder that it goes on with took an hour of one core
+(see `pipelines/recipes/bert_tiny_sotu.py`), with heads that begin at neighbors (`--initialization
+local`). Patience pays: half as many epochs led to an encoder with which the default run had a
+perplexity of 25.4 and an accuracy of .376. From scratch with the published initialization small
+encoders got no farther than `token as shown` in ten minutes: with 8,000 WordPieces, where counts of
+two neighbors have an accuracy of .296, five epochs led to .129.
 
 `--sentence_task auto` adds the sentence-pair objective of the architecture's paper: BERT's next
 sentences, ALBERT's order of sentences, none for RoBERTa and DistilBERT. `--encoder` continues from

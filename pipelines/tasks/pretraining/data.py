@@ -168,6 +168,8 @@ def draw_segments(
     return Segments(
         name=source.name,
         version=source.version,
+        license=source.license,
+        homepage=source.homepage,
         digest=fingerprint(source, fixed["validation"]),
         sizes={split: len(of_split) for split, of_split in found.items()},
         train=draw(0),

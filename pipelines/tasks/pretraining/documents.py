@@ -45,6 +45,8 @@ class Documents:
         class_names: In the order of the labels; empty where documents have none.
         notes: What is worth knowing, in sentences.
         left_out: By split, the number of files and documents that are left out.
+        license: Its license, "" where it is not stated.
+        homepage: Where it comes from.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Documents:
     class_names: tuple[str, ...]
     notes: Sequence[str] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    license: str = ""
+    homepage: str = ""
 
 
 def load(config: Config) -> Documents:

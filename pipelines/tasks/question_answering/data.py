@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import tensorflow as tf
@@ -86,11 +87,9 @@ def questions(
     columns: Mapping[str, Mapping[str, np.ndarray]],
     make_tokenizer: Callable[[np.ndarray], WordPieces],
     *,
-    name: str,
-    version: str,
-    digest: str,
     notes: Sequence[str] = (),
     left_out: Mapping[str, int] | None = None,
+    **identity: Unpack[loading.Identity],
 ) -> Questions:
     """Returns the data set of `columns`, tokenized.
 
@@ -98,11 +97,9 @@ def questions(
         columns: By split, "question", "context" and "answers" as in `Questions`, and
             "answer_start", int [questions], the byte at which the first answer starts.
         make_tokenizer: From the training texts, bytes [texts], to a tokenizer.
-        name: Name of the data set.
-        version: Its version.
-        digest: Its fingerprint.
         notes: What is worth knowing of it.
         left_out: By split, the number of its questions that are left out.
+        **identity: Name, version and digest of the data set, and whose it is.
 
     Raises:
         UserError: No answer is left in a split.
@@ -127,6 +124,7 @@ def questions(
                 f"--max_length tokens; they {outcome}"
             )
         if not found.any():
+            name = identity["name"]
             raise UserError(f"{name} has no answer within --max_length tokens in its {split} split")
         if split == "train":
             inputs = {key: tf.ragged.boolean_mask(x, found) for key, x in inputs.items()}
@@ -138,9 +136,7 @@ def questions(
             "block": np.unique(part["context"], return_inverse=True)[1],
         }
     return Questions(
-        name=name,
-        version=version,
-        digest=digest,
+        **identity,
         sizes={split: len(part["question"]) for split, part in kept.items()},
         columns=kept,
         tokenizer=tokenizer,

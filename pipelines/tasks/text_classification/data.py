@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Unpack
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -85,11 +86,9 @@ def labeled_texts(
     make_tokenizer: Callable[[np.ndarray], Tokenizer],
     *,
     class_names: tuple[str, ...],
-    name: str,
-    version: str,
-    digest: str,
     notes: Sequence[str] = (),
     left_out: Mapping[str, int] = MappingProxyType({}),
+    **identity: Unpack[loading.Identity],
 ) -> LabeledTexts:
     """Returns the data set of `columns`, tokenized.
 
@@ -98,11 +97,9 @@ def labeled_texts(
             [examples].
         make_tokenizer: From the training texts, str [texts], to a tokenizer.
         class_names: Names in the order of the labels.
-        name: Name of the data set.
-        version: Its version.
-        digest: Its fingerprint.
         notes: What is worth knowing of own files.
         left_out: By split, the number of rows that are left out.
+        **identity: Name, version and digest of the data set, and whose it is.
     """
     texts = {
         split: {text: read[text] for text in TEXTS if text in read}
@@ -113,9 +110,7 @@ def labeled_texts(
     labels = {split: columns[split]["target"] for split in SPLITS}
     tokens = {split: tokenize(tokenizer, *texts[split].values()) for split in SPLITS}
     return LabeledTexts(
-        name=name,
-        version=version,
-        digest=digest,
+        **identity,
         sizes={split: len(labels[split]) for split in SPLITS},
         columns=texts,
         tokenizer=tokenizer,

@@ -12,9 +12,9 @@ as a target language. Measured beside other jobs, 128 to 158 s of processor time
 | letter-to-sound rules, the strongest baseline | .165 | .174 | .320 |
 | `lstm_seq2seq`, seeds 0 to 4, mean ± deviation | .130 ± .003 | .137 ± .002 | .477 ± .005 |
 
-On test, the 95 % intervals of the difference begin at .027 to .031. With the whole dictionary, split at
-random, LSTMs reach .055 (Yao & Zweig 2015). PER, the phone error rate, is called `token_error_rate`
-here, since the tokens need not be phones.
+On test, the 95 % intervals of the difference begin at .027 to .031. With the whole dictionary,
+split at random, LSTMs reach .055 (Yao & Zweig 2015). PER, the phone error rate, is called
+`token_error_rate` here, since the tokens need not be phones.
 
     python -m pipelines translation --dataset bible_en_es --architecture transformer_base \\
         --model.layers 2 --model.heads 4 --model.width 128 --model.feed_forward 512 \\

@@ -116,8 +116,10 @@ def test_a_lead_that_is_not_shown_is_a_limit(ends, greater, said):
 
 
 def test_a_license_that_is_not_stated_is_said_so():
-    one = facts()
-    one.data.license = one.data.homepage = ""
+    data: Any = SimpleNamespace(
+        name="digits", version="1.0.0", digest="abc", license="", homepage=""
+    )
+    one = facts(data=data)
     assert "License: not stated by its source." in text(one)
     assert "Source:" not in text(one)
 
