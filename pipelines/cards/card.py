@@ -146,7 +146,8 @@ def _scores(facts: Facts) -> str:
                 f"{evaluated.scores[f'validation_{name}']:.4f}",
                 f"{evaluated.scores[f'test_{name}']:.4f}",
                 "" if low is None else f"{low:.4f} … {high:.4f}",
-                *(f"{each.test[name]:.4f}" for each in facts.baselines),
+                # Not every baseline has every score, as the perplexity of rules.
+                *(f"{x.test[name]:.4f}" if name in x.test else "" for x in facts.baselines),
             )
         )
     headers = ("score", "validation", "test", "95 % interval of test")

@@ -59,7 +59,8 @@ def facts(**changes: Any) -> Facts:
         checks=Checks([("examples", ("10", "5", "5"))], ["train has one example of `c`"]),
         network=network,
         evaluated=Evaluation(
-            {"validation_accuracy": 0.9, "test_accuracy": 0.88},
+            {"validation_accuracy": 0.9, "test_accuracy": 0.88}
+            | {"validation_perplexity": 2.5, "test_perplexity": 3.5},
             {"accuracy": (0.86, 0.9)},
             *(NOTHING, NOTHING, []),
         ),
@@ -86,6 +87,7 @@ def test_the_summary_says_what_it_is_and_how_well_it_does():
 def test_a_card_has_scores_beside_all_baselines_classes_limits_and_origin():
     whole = text(facts())
     assert "| accuracy | 0.9000 | 0.8800 | 0.8600 … 0.9000 | 0.2000 | 0.8500 |" in whole
+    assert "| perplexity | 2.5000 | 3.5000 |  |  |  |" in whole
     assert "| `images`: uint8 […, 8, 8, 1] | `classes`: string […]<br>" in whole
     assert whole.index("| `c` | 0.5000 | 8 |") < whole.index("| `a\\|b` | 0.9000 | 50 |")
     assert "- The classes with the lowest recall on test: `c` (0.50), `a|b` (0.90)" in whole
