@@ -12,7 +12,7 @@ from keras import ops
 from matplotlib.figure import Figure
 
 from architectures.bert import inherit
-from pipelines import figures, latency
+from pipelines import figures, latency, style
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import UserError
 from pipelines.predictions import Scores
@@ -20,6 +20,8 @@ from pipelines.task import Network, Task, Teacher
 from pipelines.training import multi_worker
 
 WITHOUT_TEACHER = "student trained without a teacher"
+# Of the teacher, the student, and the student alone.
+_COLORS = (style.OTHER, style.NETWORK, style.BASELINE)
 
 
 class Distiller(keras.Model):
@@ -228,5 +230,7 @@ def comparison(
         for name, score, count, each in rows
     }
     largest = max(1.0, *bars.values())
-    title = f"{task.metric} on the test split"
-    return figures.bars(bars, x_label=task.metric, title=title, largest=largest)
+    words = task.metric.replace("_", " ")
+    label = style.directed(words, task.greater_is_better, axis="x")
+    title = f"Teacher and student: {words} on test"
+    return figures.bars(bars, x_label=label, title=title, largest=largest, colors=_COLORS)

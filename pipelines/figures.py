@@ -3,51 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from sklearn.metrics import ConfusionMatrixDisplay
+from statsmodels.stats.proportion import proportion_confint
+
+from pipelines import style
+from pipelines.baselines import Baseline
+from pipelines.style import BASELINE, NETWORK, OTHER, styled
+
+# Epochs up to which each has a marker.
+_MARKED = 30
+# Values in the cells of a confusion matrix are readable up to this number of classes, and its
+# names at this distance, in inches.
+_MAX_VALUES, _NAME = 30, 0.16
+_LONGEST_NAME = 2.2
 
 
-def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
+@styled
+def learning_curves(
+    history: Mapping[str, Sequence[float]],
+    *,
+    kept: int | None = None,
+    better: Mapping[str, bool] | None = None,
+    baseline: Baseline | None = None,
+) -> Figure:
     """Plots each metric of training and validation over epochs, side by side.
 
     Args:
         history: Values per epoch by name, as `keras.callbacks.History.history`; a name that
             starts with `val_` shares the panel of the name without it.
+        kept: The epoch, from 1 on, whose weights are kept.
+        better: By metric, whether higher values are better.
+        baseline: The strongest one, whose scores on validation are marked.
     """
     panels = [name for name in history if f"val_{name}" in history]
-    figure = Figure(figsize=(5.5 * len(panels), 4), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        epochs = range(1, len(history[name]) + 1)
-        axes.plot(epochs, history[name], label="training", color="tab:gray")
-        axes.plot(epochs, history[f"val_{name}"], label="validation", color="tab:blue")
-        axes.set(title=name, xlabel="epoch")
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+    columns = min(max(len(panels), 1), 3)
+    rows = max(1, -(-len(panels) // columns))
+    figure = Figure(figsize=(max(4.4 * columns, 5.5), 3.2 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, name in zip(grid, panels, strict=False):
+        _curves(axes, history[name], history[f"val_{name}"], kept)
+        words = style.shortened(name.replace("_", " "), 1.6, 10)
+        known = name in (better or {})
+        axes.set_title(style.directed(words, (better or {})[name]) if known else words)
+        if baseline and name in baseline.validation:
+            label = f"baseline: {style.shortened(baseline.name, 3)}"
+            value = baseline.validation[name]
+            axes.axhline(value, color=BASELINE, linestyle="--", label=label)
+    for axes in figure.axes[len(panels) :]:
+        axes.set_axis_off()
+    shown = {label: line for axes in figure.axes for line, label in _labeled(axes)}
+    figure.legend(
+        shown.values(),
+        shown.keys(),
+        loc="outside lower left",
+        ncols=style.legend_columns(list(shown), figure.get_size_inches()[0]),
+    )
     return figure
 
 
+def _curves(
+    axes: Axes, training: Sequence[float], validation: Sequence[float], kept: int | None
+) -> None:
+    epochs = range(1, len(training) + 1)
+    marker = "o" if len(epochs) <= _MARKED else None
+    axes.plot(epochs, training, label="training", color=OTHER, marker=marker)
+    axes.plot(epochs, validation, label="validation", color=NETWORK, marker=marker)
+    if kept is not None and kept <= len(epochs):
+        axes.plot(
+            *(kept, validation[kept - 1], "o"),
+            color=NETWORK,
+            markersize=10,
+            fillstyle="none",
+            label=f"kept: epoch {kept}",
+        )
+    axes.set_xlabel("epoch")
+    if len(epochs) == 1:
+        axes.set_xlim(0.5, 1.5)
+    style.whole_numbers(axes.xaxis)
+    axes.grid()
+
+
+def _labeled(axes: Axes) -> list[tuple]:
+    return list(zip(*axes.get_legend_handles_labels(), strict=True))
+
+
 def confusion_matrix(
-    truth: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]
+    truth: np.ndarray, predicted: np.ndarray, class_names: Sequence[str], *, counted: str
 ) -> Figure:
     """Plots the number of examples of each true class (row) by predicted class (column).
+
+    Colors are fractions of rows.
 
     Args:
         truth: int [examples], true labels.
         predicted: int [examples], predicted labels.
         class_names: Names in the order of the labels.
+        counted: What an example is, as "images".
     """
     counts = np.zeros((len(class_names), len(class_names)), np.int64)
     np.add.at(counts, (truth, predicted), 1)
-    title = f"Accuracy {(truth == predicted).mean():.1%} on {len(truth)} test examples"
-    return _matrix(counts, class_names, title=title)
+    accuracy = np.trace(counts) / max(counts.sum(), 1)
+    title = f"Accuracy {accuracy:.1%} on {len(truth):,} test {counted}"
+    return _matrix(counts, class_names, title, f"number of {counted}")
 
 
 def normalized_confusion_matrix(
-    counts: np.ndarray, class_names: Sequence[str], *, title: str
+    counts: np.ndarray, class_names: Sequence[str], *, title: str, counted: str
 ) -> Figure:
     """Plots the fraction of each true class (row) that was predicted as each class (column).
 
@@ -55,78 +120,114 @@ def normalized_confusion_matrix(
         counts: int [classes, classes], a row for each true class; empty rows stay empty.
         class_names: Names in the order of the classes.
         title: Title of the figure.
+        counted: What is counted, as "pixels".
     """
     fractions = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    limits = {"vmin": 0, "vmax": 1}
-    return _matrix(fractions, class_names, title=title, values_format=".2f", im_kw=limits)
+    return _matrix(fractions, class_names, title, f"fraction of the true class's {counted}")
 
 
-def _matrix(
-    values: np.ndarray, class_names: Sequence[str], *, title: str, **options: Any
-) -> Figure:
-    side = min(max(4.5, 0.55 * len(class_names) + 1), 24.0)
-    figure = Figure(figsize=(side, side), layout="constrained")
+@styled
+def _matrix(values: np.ndarray, class_names: Sequence[str], title: str, counted: str) -> Figure:
+    count = len(class_names)
+    texts = [[_cell(value) for value in row] for row in values.tolist()]
+    longest = max((style.width_of(text, 9) for row in texts for text in row), default=0.0)
+    cell = float(np.clip(longest + 0.12, 0.45, 0.8)) if count <= _MAX_VALUES else _NAME
+    side = min(max(cell * count, 1.8), 14.0)
+    names = [style.shortened(name, _LONGEST_NAME) for name in class_names]
+    shown = style.thinned(count, int(side / _NAME))
+    wide = max(style.width_of(name, 9) for name in names)
+    upright = wide < 0.9 * side / count
+    size = (side + wide + 0.9, side + (0.3 if upright else wide) + 1.2)
+    figure = Figure(figsize=(max(size[0], 4.5), size[1]), layout="constrained")
+    style.title(figure, title)
     axes = figure.subplots()
-    ConfusionMatrixDisplay(values, display_labels=class_names).plot(
-        cmap="Blues",
-        colorbar=False,
-        include_values=len(class_names) <= 30,
-        xticks_rotation="vertical" if max(map(len, class_names)) > 2 else "horizontal",
-        ax=axes,
-        **options,
-    )
-    axes.set(title=title)
+    fractions = values / np.maximum(values.sum(1, keepdims=True), 1e-12)
+    axes.imshow(fractions, vmin=0, vmax=1)
+    if count <= _MAX_VALUES:
+        fits = min(9.0, 9.0 * 0.92 * side / count / max(longest, 1e-9))
+        for (row, column), fraction in np.ndenumerate(fractions):
+            if texts[row][column]:
+                color = "white" if fraction > 0.5 else "black"
+                text = texts[row][column]
+                axes.text(column, row, text, color=color, size=fits, ha="center", va="center")
+    shown_names = [names[index] for index in shown]
+    axes.set_xticks(shown, shown_names, rotation=0 if upright else 90)
+    axes.set_yticks(shown, shown_names)
+    axes.set_ylabel("true")
+    figure.supxlabel(f"predicted ({counted})", size=10)
     return figure
 
 
-def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> Figure:
-    """Plots accuracy over confidence in bins, and the number of examples in each bin.
+def _cell(value: float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}" if value else ""
+    return f"{value:.2f}" if value >= 0.005 else "<.01" if value else ""
+
+
+@styled
+def reliability(
+    confidence: np.ndarray, right: np.ndarray, error: float, *, counted: str, bins: int = 12
+) -> Figure:
+    """Plots accuracy over confidence in bins of equally many examples, and how these are spread.
+
+    Bars are 95 % intervals of the accuracy (Wilson, "Probable Inference", 1927).
 
     Args:
         confidence: float [examples], probability of the predicted class.
         right: bool [examples], whether the prediction was right.
-        bins: Number of bins of equal width.
+        error: The calibration error.
+        counted: What an example is, as "images".
+        bins: Number of bins at most.
     """
-    edges = np.linspace(0, 1, bins + 1)
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    counts = np.bincount(index, minlength=bins)
-    filled = counts > 0
-    accuracy = np.bincount(index, weights=right, minlength=bins)[filled] / counts[filled]
-    mean = np.bincount(index, weights=confidence, minlength=bins)[filled] / counts[filled]
-    figure = Figure(figsize=(5, 5.5), layout="constrained")
+    order = np.argsort(confidence, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    mean = np.array([confidence[part].mean() for part in parts])
+    accuracy = np.array([right[part].mean() for part in parts])
+    limits = [proportion_confint(right[part].sum(), len(part), method="wilson") for part in parts]
+    figure = Figure(figsize=(5, 5.8), layout="constrained")
+    style.title(figure, f"Calibration error {error:.3f} on {len(confidence):,} test {counted}")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    top.plot([0, 1], [0, 1], color="tab:gray", linestyle="--", label="perfectly calibrated")
-    top.plot(mean, accuracy, marker="o", color="tab:blue", label="model")
+    top.plot([0, 1], [0, 1], color=OTHER, linestyle="--", label="perfectly calibrated")
+    if parts:
+        around = np.abs(np.array(limits).T - accuracy)
+        top.errorbar(mean, accuracy, around, color=NETWORK, elinewidth=1, capsize=2)
+        label = f"network, {len(parts[0]):,} {counted} a point, 95 % intervals"
+        top.plot(mean, accuracy, "o", color=NETWORK, label=label)
     top.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
-    top.legend(frameon=False)
-    top.grid(alpha=0.3)
-    bottom.bar(edges[:-1], counts, width=1 / bins, align="edge", color="tab:blue", alpha=0.6)
-    bottom.set(xlabel="probability of the predicted class", ylabel="examples")
-    figure.suptitle(f"Reliability on {len(confidence)} test examples")
+    top.legend(loc="lower center", bbox_to_anchor=(0.5, 1), borderaxespad=0)
+    top.grid()
+    bottom.hist(confidence, bins=np.linspace(0, 1, 21).tolist(), color=NETWORK)
+    bottom.set(xlabel="probability of the predicted class", ylabel=counted)
+    style.whole_numbers(bottom.yaxis, 4)
     return figure
 
 
+@styled
 def image_grid(images: Sequence[np.ndarray], captions: Sequence[str], *, title: str) -> Figure:
     """Plots images in rows of eight, each under its caption.
 
     Args:
         images: uint8 [height, width, channels] each, one or three channels.
-        captions: One per image.
+        captions: One per image; each of its lines is cut where it is too long.
         title: Title of the figure.
     """
-    columns = 8
-    rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(1.5 * columns, 1.9 * rows + 0.4), layout="constrained")
-    figure.suptitle(title)
-    panels = figure.subplots(rows, columns, squeeze=False).flat
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, image, caption in zip(figure.axes, images, captions, strict=False):
-        axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.set_title(caption, fontsize=9)
+    columns, cell = 8, 1.5
+    lines = max((caption.count("\n") + 1 for caption in captions), default=0)
+    step = 0.17 * lines + cell + 0.05
+    rows = -(-len(images) // columns)
+    figure, axes = style.page(columns * cell + 0.1, 0.6 + step * rows)
+    style.heading(axes, title)
+    for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        left, top = 0.1 + number % columns * cell, 0.55 + number // columns * step
+        for line, text in enumerate(caption.split("\n")):
+            text = style.shortened(text, cell - 0.15)
+            axes.text(left, top + 0.17 * line, text, size=9, va="top")
+        place = (left, top + 0.17 * lines + 0.03)
+        style.picture(axes, image, place, (cell - 0.1, cell - 0.1))
     return figure
 
 
+@styled
 def image_rows(
     rows: Mapping[str, Sequence[np.ndarray] | np.ndarray],
     captions: Sequence[str],
@@ -143,51 +244,71 @@ def image_rows(
         title: Title of the figure.
     """
     height, width = next(iter(rows.values()))[0].shape[:2]
-    figure = Figure(
-        figsize=(0.4 + 1.6 * len(captions), 1 + 1.65 * height / width * len(rows)),
-        layout="constrained",
-    )
-    figure.suptitle(title)
-    panels = figure.subplots(len(rows), len(captions), squeeze=False)
-    for line, (name, images) in zip(panels, rows.items(), strict=True):
-        line[0].set_ylabel(name)
-        for axes, image in zip(line, images, strict=True):
-            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
-    for axes, caption in zip(panels[0], captions, strict=True):
-        axes.set_title(caption, fontsize=9)
+    cell, names = 1.55, [style.shortened(name, 2) for name in legend]
+    step = cell * float(np.clip(height / width, 0.6, 3.0))
+    across = 0.4 + cell * max(len(captions), 3)
+    per_row = style.legend_columns(names, across)
+    below = 0.3 + 0.22 * -(-len(names) // per_row)
+    figure, axes = style.page(across, 0.85 + step * len(rows) + below)
+    style.heading(axes, title)
+    for column, caption in enumerate(captions):
+        left = 0.35 + column * cell
+        axes.text(left, 0.55, style.shortened(caption, cell - 0.1), size=9, va="top")
+    for row, (name, images) in enumerate(rows.items()):
+        top = 0.75 + row * step
+        axes.text(0.18, top + step / 2, name, rotation=90, ha="center", va="center")
+        for column, image in enumerate(images):
+            style.picture(axes, image, (0.35 + column * cell, top), (cell - 0.05, step - 0.05))
     figure.legend(
-        handles=[Patch(color=tuple(color / 255), label=name) for name, color in legend.items()],
-        loc="outside lower center",
-        ncols=min(max(len(legend), 1), 2 * len(captions)),
-        frameon=False,
+        [Patch(color=tuple(color / 255)) for color in legend.values()],
+        names,
+        loc="lower left",
+        ncols=per_row,
     )
     return figure
 
 
-def bars(values: Mapping[str, float], *, x_label: str, title: str, largest: float = 1.0) -> Figure:
+@styled
+def bars(
+    values: Mapping[str, float],
+    *,
+    x_label: str,
+    title: str,
+    largest: float = 1.0,
+    colors: Sequence[str] = (NETWORK,),
+) -> Figure:
     """Plots a value from 0 to `largest` for each name as a horizontal bar, in the given order."""
-    figure = Figure(figsize=(6, 1.2 + 0.3 * len(values)), layout="constrained")
+    names = ["\n".join(style.shortened(line, 3) for line in name.split("\n")) for name in values]
+    lines = sum(name.count("\n") + 1 for name in names)
+    beside = max((style.width_of(x, 9) for name in names for x in name.split("\n")), default=0)
+    figure = Figure(figsize=(5 + beside, 1.3 + 0.26 * max(lines, 1)), layout="constrained")
+    style.title(figure, title)
     axes = figure.subplots()
-    container = axes.barh(list(values), np.nan_to_num(list(values.values())), color="tab:blue")
-    axes.bar_label(container, [f"{value:.3f}" for value in values.values()], padding=3, fontsize=9)
-    ticks = np.linspace(0, largest, 6)
-    axes.set(xlabel=x_label, xlim=(0, 1.12 * largest), xticks=ticks, title=title)
+    container = axes.barh(range(len(names)), np.nan_to_num([*values.values()]), color=list(colors))
+    form = "{:.3f}" if largest <= 1 else "{:.4g}"
+    axes.bar_label(container, [form.format(value) for value in values.values()], padding=3, size=9)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlim(0, largest)
+    figure.supxlabel("\n".join(style.wrapped(x_label, 4.5 + beside, size=10)), size=10)
+    if largest in (1.0, 100.0):
+        axes.set_xticks(np.linspace(0, largest, 6))
     axes.invert_yaxis()
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x")
     return figure
 
 
+@styled
 def lines(
     series: Mapping[str, Sequence[float]], *, x_label: str, y_label: str, title: str
 ) -> Figure:
     """Plots values over 0, 1, 2, …, a line for each name."""
     figure = Figure(figsize=(6.5, 4), layout="constrained")
+    style.title(figure, title)
     axes = figure.subplots()
-    for name, values in series.items():
-        axes.plot(range(len(values)), values, marker="o", label=name)
-    axes.set(xlabel=x_label, ylabel=y_label, title=title)
-    axes.set_xticks(range(max(map(len, series.values()))))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    for (name, values), marker in zip(series.items(), style.MARKERS, strict=False):
+        axes.plot(range(len(values)), values, marker=marker, label=name)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    style.whole_numbers(axes.xaxis)
+    axes.grid()
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(series), borderaxespad=0)
     return figure

@@ -78,6 +78,7 @@ def run(pipeline: str, config: Config) -> Result:
         with stage("baseline") as bar:
             baselines = _baselines(task, data, tracked)
             baseline = strongest(baselines, task.metric, task.greater_is_better)
+            tracked.strongest = baseline
             bar.advance(f"{baseline.name}, validation {baseline.validation[task.metric]:.4f}")
         if config.recipe.seeds == 1:
             network = trainer.fit(

@@ -18,13 +18,13 @@ import keras
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from pipelines import evaluation, tracking
+from pipelines import evaluation, style, tracking
 from pipelines.config import Config
 from pipelines.datasets.dataset import Dataset
 from pipelines.evaluation import Evaluation
 from pipelines.progress import console
+from pipelines.style import styled
 from pipelines.task import Network, Task
 from pipelines.training import strategies, trainer
 
@@ -73,6 +73,7 @@ def train(
             )
             seeded = _of(task, own)
             with tracking.run(pipeline, own, parent=tracked) as child:
+                child.strongest = tracked.strongest
                 network = trainer.build(seeded, data)
                 child.model(network, device=strategies.device(own))
                 history = keras.callbacks.History()
@@ -170,6 +171,7 @@ def _mean_of_drawn(scores: np.ndarray) -> list[float]:
     return np.take_along_axis(scores, drawn, axis=0).mean(0).tolist()
 
 
+@styled
 def figure(runs: Sequence[SeedRun], mean: Evaluation, chosen: int) -> Figure:
     """Plots the validation loss of each seed over epochs, and the spread of each score.
 
@@ -188,17 +190,20 @@ def figure(runs: Sequence[SeedRun], mean: Evaluation, chosen: int) -> Figure:
         _spread(axes, runs, mean, name, chosen)
     for axes in drawn.axes[len(names) + 1 :]:
         axes.set_axis_off()
-    drawn.suptitle(f"{len(runs)} seeds; orange: seed {chosen}, whose network is registered")
+    text = f"{len(runs)} seeds; orange: seed {chosen}, whose network is registered; black: spread"
+    style.title(drawn, text)
     return drawn
 
 
 def _curves(axes: Axes, runs: Sequence[SeedRun], chosen: int) -> None:
     for run in runs:
         losses = run.history["val_loss"]
-        axes.plot(range(1, len(losses) + 1), losses, **_style(run.seed == chosen))
-    axes.set(title="validation loss", xlabel="epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
+        marker = "o" if len(losses) == 1 else None
+        how = _style(run.seed == chosen)
+        axes.plot(range(1, len(losses) + 1), losses, marker=marker, **how)
+    axes.set(title=style.directed("validation loss", False), xlabel="epoch")
+    style.whole_numbers(axes.xaxis)
+    axes.grid()
 
 
 def _spread(axes: Axes, runs: Sequence[SeedRun], mean: Evaluation, name: str, chosen: int) -> None:
@@ -206,17 +211,17 @@ def _spread(axes: Axes, runs: Sequence[SeedRun], mean: Evaluation, name: str, ch
     for place, split in enumerate(splits):
         key = f"{split}_{name}"
         center, deviation = mean.scores[key], mean.deviations[key]
-        axes.errorbar(place + 0.12, center, deviation, fmt="_", color="black", capsize=5)
+        axes.errorbar(place + 0.12, center, deviation, fmt="_", color=style.TRUTH, capsize=5)
         for run in runs:
-            style = _style(run.seed == chosen)
-            axes.plot(place - 0.12, run.evaluated.scores[key], marker="o", **style)
-    axes.set(title=name.replace("_", " "), xlim=(-0.6, 1.6))
+            how = _style(run.seed == chosen)
+            axes.plot(place - 0.12, run.evaluated.scores[key], marker="o", **how)
+    axes.set(title=style.shortened(name.replace("_", " "), 3, 10), xlim=(-0.6, 1.6))
     axes.set_xticks(range(len(splits)), splits)
-    axes.grid(axis="y", alpha=0.3)
+    axes.grid(axis="y")
 
 
 def _style(chosen: bool) -> dict[str, Any]:
     """Returns how the seed of the registered network is drawn, above the others."""
     if chosen:
-        return {"color": "tab:orange", "zorder": 3}
-    return {"color": "tab:blue", "alpha": 0.6}
+        return {"color": style.BASELINE, "zorder": 3}
+    return {"color": style.NETWORK, "alpha": 0.6}

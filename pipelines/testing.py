@@ -65,7 +65,13 @@ class MemoryLog:
     def samples(self, text: str, step: int) -> None:
         self.texts[step] = text
 
-    def history(self, history: Mapping[str, Sequence[float]]) -> None:
+    def history(
+        self,
+        history: Mapping[str, Sequence[float]],
+        *,
+        kept: int | None = None,
+        better: Mapping[str, bool] | None = None,
+    ) -> None:
         self.curves = {name: list(values) for name, values in history.items()}
 
     def steps(self, values: Mapping[int, Mapping[str, float]]) -> None:

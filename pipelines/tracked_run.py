@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 
 from architectures.summary import summary
-from pipelines import figures, store
+from pipelines import figures, store, style
 from pipelines.baselines import Baseline
 from pipelines.config import Config
 from pipelines.datasets.checks import Checks
@@ -45,6 +44,7 @@ class TrackedRun:
         trained: Whether an epoch has ended.
         resumed: How often the run was resumed.
         children: Runs within it that are resumed with it.
+        strongest: The baseline that learning curves are compared with, once it is known.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class TrackedRun:
         self.experiment_id: str = active.info.experiment_id
         self.store, self.resumed, self.trained = uri, resumed, resumed > 0
         self.children: list[TrackedRun] = []
+        self.strongest: Baseline | None = None
         self._figures, self._client = figures, mlflow.MlflowClient()
         self._params, self._logged = dict(active.data.params), dict[str, set[int]]()
         local = store.local_folder(active.info.artifact_uri)
@@ -154,10 +155,19 @@ class TrackedRun:
         """Logs the text that the network generated after an epoch."""
         self._text(text, f"samples/epoch_{step:03d}.txt")
 
-    def history(self, history: Mapping[str, Sequence[float]]) -> None:
+    def history(
+        self,
+        history: Mapping[str, Sequence[float]],
+        *,
+        kept: int | None = None,
+        better: Mapping[str, bool] | None = None,
+    ) -> None:
         """Logs the learning curves as a figure, if there are to be figures."""
         if self._figures:
-            self.figure("learning_curves", figures.learning_curves(history))
+            figure = figures.learning_curves(
+                history, kept=kept, better=better, baseline=self.strongest
+            )
+            self.figure("learning_curves", figure)
 
     def steps(self, values: Mapping[int, Mapping[str, float]]) -> None:
         """Logs metrics of several steps of training at once."""
@@ -233,9 +243,7 @@ class TrackedRun:
 
     def figure(self, name: str, figure: Figure) -> bytes:
         """Logs a figure as `figures/NAME.png`, and returns the content of that file."""
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=120)
-        content = file.getvalue()
+        content = style.png(figure)
         self.outbox.files(lambda folder: (folder / f"{name}.png").write_bytes(content), "figures")
         return content
 

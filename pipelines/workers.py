@@ -40,7 +40,13 @@ class Silence:
     def samples(self, text: str, step: int) -> None:
         """Drops the text that the network generated after an epoch."""
 
-    def history(self, history: Mapping[str, Sequence[float]]) -> None:
+    def history(
+        self,
+        history: Mapping[str, Sequence[float]],
+        *,
+        kept: int | None = None,
+        better: Mapping[str, bool] | None = None,
+    ) -> None:
         """Drops the learning curves."""
 
     def steps(self, values: Mapping[int, Mapping[str, float]]) -> None:

@@ -12,14 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
+from pipelines import style
+from pipelines.figures import bars
+from pipelines.style import BASELINE, NETWORK, OTHER, styled
 from pipelines.sweep.space import Choices, Range, Space
 
 # Trials from which on importance is estimated.
 _MIN_TRIALS = 4
-_LONGEST_LABEL = 18
+# Inches between two axes of options, and of a label beside one.
+_APART, _LABEL = 1.9, 1.5
 
 
 def figures(study: optuna.Study, space: Space, score: str) -> Iterator[tuple[str, Figure]]:
@@ -36,33 +39,37 @@ def figures(study: optuna.Study, space: Space, score: str) -> Iterator[tuple[str
         yield "sweep_importance", importance_bars(found, score)
 
 
+@styled
 def history(study: optuna.Study, score: str) -> Figure:
     """Plots the score of each trial, and the best one so far."""
     completed = _completed(study)
     values = np.array([trial.value for trial in completed])
     best = _best_so_far(study, values)
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    style.title(figure, f"{len(completed)} completed trials")
     axes = figure.subplots()
     numbers = [trial.number for trial in completed]
-    axes.step(numbers, best, where="post", color="tab:orange", label="best so far")
-    axes.scatter(numbers, values, color="tab:blue", zorder=3, label="completed")
+    axes.step(numbers, best, where="post", color=BASELINE, label="best so far")
+    axes.scatter(numbers, values, 20, color=NETWORK, zorder=3, label="completed")
     ended = [trial.number for trial in study.trials if trial.state == TrialState.PRUNED]
     if ended:
         worst = values.min() if _maximizes(study) else values.max()
-        axes.plot(ended, [worst] * len(ended), "x", color="tab:gray", label="ended early")
-    axes.set(xlabel="trial", ylabel=score)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+        axes.plot(ended, [worst] * len(ended), "x", color=OTHER, label="ended early")
+    axes.set_xlabel("trial")
+    axes.set_ylabel(style.directed(style.shortened(score, 1.8, 10), _maximizes(study)))
+    style.whole_numbers(axes.xaxis)
+    axes.grid()
+    figure.legend(loc="outside lower left", ncols=3)
     return figure
 
 
+@styled
 def parallel_coordinates(study: optuna.Study, space: Space, score: str) -> Figure:
     """Plots each completed trial as a line through its options to its score, the best on top."""
     completed = sorted(_completed(study), key=_value, reverse=not _maximizes(study))
     values = np.array([trial.value for trial in completed])
     names = list(space)
-    figure = Figure(figsize=(2.2 + 1.9 * len(names), 4.5), layout="constrained")
+    figure = Figure(figsize=(2.6 + _APART * len(names), 4.8), layout="constrained")
     axes = figure.subplots()
     columns = [_places(space[name], [trial.params[name] for trial in completed]) for name in names]
     norm = Normalize(values.min(), values.max())
@@ -73,12 +80,17 @@ def parallel_coordinates(study: optuna.Study, space: Space, score: str) -> Figur
         axes.plot(line, color=palette(norm(value)), linewidth=1.4, alpha=0.85)
     for place, name in enumerate(names):
         _axis(axes, place, space[name])
-    axes.set_xticks(range(len(names) + 1), [*(name.replace(".", ".\n") for name in names), score])
-    axes.tick_params(axis="x", labelsize=9)
+    words = [
+        "\n".join(style.shortened(part, _LABEL) for part in name.replace(".", ".\n").split("\n"))
+        for name in (*names, score)
+    ]
+    axes.set_xticks(range(len(names) + 1), words)
     axes.set(xlim=(-0.4, len(names) + 0.15), ylim=(-0.04, 1.04), yticks=[])
     axes.spines[["top", "right", "bottom", "left"]].set_visible(False)
     axes.axvline(len(names), color="black", linewidth=0.8)
-    figure.colorbar(ScalarMappable(norm, palette), ax=axes, label=score, pad=0.01)
+    figure.colorbar(ScalarMappable(norm, palette), ax=axes, pad=0.01).set_label(
+        style.directed(style.shortened(score, 1.8, 10), _maximizes(study))
+    )
     return figure
 
 
@@ -86,13 +98,14 @@ def _axis(axes: Axes, place: int, parameter: Range | Choices) -> None:
     """Draws the axis of an option, with its ends or its choices."""
     axes.axvline(place, color="black", linewidth=0.8)
     if isinstance(parameter, Choices):
-        labels = [_short(text.strip('"')) for text in parameter.texts]
+        labels = [style.shortened(text.strip('"'), _LABEL, 8) for text in parameter.texts]
         heights = _heights(len(labels))
     else:
         low, high = parameter.low, parameter.high
         middle = (low * high) ** 0.5 if parameter.log else (low + high) / 2
         labels, heights = [f"{number:.3g}" for number in (low, middle, high)], (0.0, 0.5, 1.0)
-    for label, height in zip(labels, heights, strict=True):
+    shown = style.thinned(len(labels), 20)
+    for label, height in ((labels[index], heights[index]) for index in shown):
         axes.text(place + 0.03, height, label, fontsize=8, va="center", bbox=_BACKGROUND, zorder=4)
 
 
@@ -131,14 +144,8 @@ def importance(study: optuna.Study) -> Mapping[str, float]:
 
 def importance_bars(found: Mapping[str, float], score: str) -> Figure:
     """Plots the importance of each option, the highest first."""
-    figure = Figure(figsize=(7, 1.4 + 0.45 * len(found)), layout="constrained")
-    axes = figure.subplots()
-    bars = axes.barh(list(found), list(found.values()), color="tab:blue")
-    axes.bar_label(bars, [f"{value:.2f}" for value in found.values()], padding=3, fontsize=9)
-    axes.set(xlabel=f"fraction of the variance of {score}", xlim=(0, 1.08))
-    axes.invert_yaxis()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
+    label = f"fraction of the variance of {score}"
+    return bars(found, x_label=style.shortened(label, 5, 10), title="Which options matter")
 
 
 def _completed(study: optuna.Study) -> list[FrozenTrial]:
@@ -156,8 +163,3 @@ def _maximizes(study: optuna.Study) -> bool:
 
 def _best_so_far(study: optuna.Study, values: np.ndarray) -> np.ndarray:
     return (np.maximum if _maximizes(study) else np.minimum).accumulate(values)
-
-
-def _short(text: str) -> str:
-    """Returns a text that fits beside an axis."""
-    return text if len(text) <= _LONGEST_LABEL else f"{text[: _LONGEST_LABEL - 1]}…"

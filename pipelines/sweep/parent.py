@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from pipelines import store
 from pipelines.config import Config
+from pipelines.style import DPI
 from pipelines.sweep import study as studies
 from pipelines.sweep.figures import figures
 from pipelines.sweep.options import Sweep
@@ -132,7 +133,7 @@ def log_trials(study: optuna.Study, space: Space, score: str) -> None:
     """Logs the table of trials, and the figures of the sweep."""
     mlflow.log_text(table(study, space, score), "trials.csv")
     for name, figure in figures(study, space, score.replace("_", " ")):
-        mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": 120})
+        mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": DPI})
 
 
 def table(study: optuna.Study, space: Space, score: str) -> str:

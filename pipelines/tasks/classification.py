@@ -104,12 +104,29 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15)
     return float(np.abs(gap).sum() / len(confidence))
 
 
-def figures(test: Predictions, class_names: Sequence[str]) -> Iterator[tuple[str, Figure]]:
-    """Yields the confusion matrix and the reliability diagram of predictions on test."""
+def figures(
+    test: Predictions, class_names: Sequence[str], *, counted: str
+) -> Iterator[tuple[str, Figure]]:
+    """Yields the confusion matrix and the reliability diagram of predictions on test.
+
+    Args:
+        test: "target" and "probabilities" of the test split.
+        class_names: In the order of the labels.
+        counted: What an example is, as "images".
+    """
     truth, probabilities = test.examples["target"], test.predicted["probabilities"]
     predicted = probabilities.argmax(-1)
-    yield "confusion_matrix", plots.confusion_matrix(truth, predicted, class_names)
-    yield "reliability", plots.reliability(probabilities.max(-1), predicted == truth)
+    yield (
+        "confusion_matrix",
+        plots.confusion_matrix(truth, predicted, class_names, counted=counted),
+    )
+    yield "reliability", reliability(probabilities.max(-1), predicted == truth, counted=counted)
+
+
+def reliability(confidence: np.ndarray, right: np.ndarray, *, counted: str) -> Figure:
+    """Plots `figures.reliability` with the error that `calibration_error` returns."""
+    error = calibration_error(confidence, right)
+    return plots.reliability(confidence, right, error, counted=counted)
 
 
 def by_class(test: Predictions, class_names: Sequence[str], counted: str) -> ByClass:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib.axis import Axis
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from architectures.attention import attention_maps
+from pipelines import style
+from pipelines.style import NETWORK, RIGHT, WRONG, styled
 from pipelines.training.batching import buckets
 
 _MAX_POINTS = 500
 _MAX_TOKENS = 32
+# Of t-SNE; a thousand take twice the time and lower the divergence by less than a hundredth.
+_STEPS = 500
+# Of a page of texts and of its lines, in inches.
+_WIDTH, _LINE = 10.0, 0.21
+# Bars of a histogram, names in a column of a legend, and inches of a token beside a map.
+_MAX_BARS, _MAX_NAMES, _TOKEN = 40, 22, 1.1
 
 
+@styled
 def texts(
     shown: Iterable[str], captions: Sequence[str], *, title: str, right: Sequence[bool] = ()
 ) -> Figure:
@@ -26,28 +36,34 @@ def texts(
 
     Args:
         shown: The texts; long ones are truncated to three lines.
-        captions: One for each.
+        captions: One for each; long ones are truncated to two lines.
         title: Title of the figure.
-        right: Whether each caption is right, and green; without, all are red.
+        right: Whether each is right, which the captions' colors show; without, they are black.
     """
-    blocks = [textwrap.wrap(text, 110, max_lines=3, placeholder=" …") for text in shown]
-    height = 0.6 + 0.21 * sum(len(block) + 1.8 for block in blocks)
-    figure = Figure(figsize=(10, max(height, 1.5)))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, 1), ylim=(height, 0))
-    axes.set_axis_off()
-    axes.text(0.02, 0.3, title if blocks else "No mistakes on test", fontsize=13)
-    y = 0.75
-    colors = ["tab:green" if each else "tab:red" for each in right or [False] * len(blocks)]
-    for block, caption, color in zip(blocks, captions, colors, strict=True):
-        axes.text(0.02, y, caption, fontsize=9, color=color)
-        for line in block:
-            y += 0.21
-            axes.text(0.04, y, line.replace("$", r"\$"), fontsize=9, family="DejaVu Sans")
-        y += 0.37
+    blocks = [
+        (
+            style.wrapped(caption, _WIDTH - 0.3, lines=2, weight="bold"),
+            style.wrapped(text, _WIDTH - 0.5, lines=3),
+        )
+        for text, caption in zip(shown, captions, strict=True)
+    ]
+    height = 0.6 + sum(_LINE * (len(caption) + len(text)) + 0.16 for caption, text in blocks)
+    figure, axes = style.page(_WIDTH, max(height, 0.8))
+    style.heading(axes, title if blocks else "No mistakes on test")
+    y = 0.65
+    colors = [RIGHT if each else WRONG for each in right] or ["black"] * len(blocks)
+    for (caption, text), color in zip(blocks, colors, strict=True):
+        for line in caption:
+            axes.text(0.1, y, line, size=9, color=color, weight="bold", va="center")
+            y += _LINE
+        for line in text:
+            axes.text(0.3, y, line, size=9, va="center")
+            y += _LINE
+        y += 0.16
     return figure
 
 
+@styled
 def lengths(train: tf.data.Dataset, batch_size: int = 32, part: str = "token_ids") -> Figure:
     """Plots the lengths of training texts, and the fraction of padding in batches.
 
@@ -56,12 +72,20 @@ def lengths(train: tf.data.Dataset, batch_size: int = 32, part: str = "token_ids
         batch_size: Examples in a batch.
         part: Name of the input that is counted.
     """
-    counts = np.array([len(inputs[part]) for inputs, *_ in train.as_numpy_iterator()])
+    sizes = train.map(
+        lambda inputs, *_: tf.shape(inputs[part])[0], num_parallel_calls=tf.data.AUTOTUNE
+    )
+    counts = np.concatenate(list(sizes.batch(1024).as_numpy_iterator()))
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2, 1))
-    left.hist(counts, bins=min(40, max(1, int(counts.max()))), color="tab:blue", alpha=0.7)
-    left.set(title="Training texts", xlabel="tokens", ylabel="texts")
-    left.grid(alpha=0.3)
+    # Each bar stands for the same number of whole lengths.
+    lowest, highest = int(counts.min()), int(counts.max())
+    width = -(-(highest - lowest + 1) // _MAX_BARS)
+    left.hist(counts, np.arange(lowest, highest + width + 1, width) - 0.5, color=NETWORK)
+    left.set(title=f"{len(counts):,} training texts by length", xlabel="tokens", ylabel="texts")
+    style.whole_numbers(left.xaxis)
+    style.whole_numbers(left.yaxis)
+    left.grid(axis="y")
     random = np.random.default_rng(0).permutation(counts)
     wastes = {
         "all to the\nlongest": 1 - counts.mean() / counts.max(),
@@ -70,9 +94,10 @@ def lengths(train: tf.data.Dataset, batch_size: int = 32, part: str = "token_ids
             [batch for bucket in buckets(random) for batch in _batches(bucket, batch_size)]
         ),
     }
-    bars = right.bar(list(wastes), [100 * waste for waste in wastes.values()], color="tab:blue")
-    right.bar_label(bars, fmt="%.0f %%")
-    right.set(title="Padding", ylabel="% of all tokens")
+    bars = right.bar(list(wastes), [100 * waste for waste in wastes.values()], color=NETWORK)
+    right.bar_label(bars, fmt="%.1f %%", padding=2, size=9)
+    right.set(title="padding (↓ lower is better)", ylabel="% of all tokens")
+    right.set_ylim(0, max(1.15 * 100 * max(wastes.values()), 1))
     return figure
 
 
@@ -86,6 +111,7 @@ def _batches(counts: np.ndarray, size: int) -> list[np.ndarray]:
     return [counts[start : start + size] for start in range(0, len(counts), size)]
 
 
+@styled
 def embedding_map(
     features_of: keras.Model, examples: tf.data.Dataset, class_names: Sequence[str]
 ) -> Figure:
@@ -105,14 +131,28 @@ def embedding_map(
     vectors, label = np.concatenate(features), np.concatenate(labels)
     components = PCA(min(50, *vectors.shape), random_state=0).fit_transform(vectors)
     perplexity = min(30.0, max(1.0, (len(vectors) - 1) / 3))
-    points = TSNE(2, init="pca", perplexity=perplexity, random_state=0).fit_transform(components)
-    figure = Figure(figsize=(7.5, 6), layout="constrained")
+    points = TSNE(
+        2, init="pca", perplexity=perplexity, max_iter=_STEPS, random_state=0
+    ).fit_transform(components)
+    names = [style.shortened(name, 2.5) for name in class_names]
+    columns = -(-len(names) // _MAX_NAMES)
+    beside = columns * (0.4 + max(style.width_of(name, 9) for name in names))
+    figure = Figure(figsize=(6 + beside, 6), layout="constrained")
+    style.title(figure, f"{len(vectors)} test texts by their features (t-SNE)")
     axes = figure.subplots()
-    for number, name in enumerate(class_names):
+    for number, name in enumerate(names):
         chosen = points[label == number]
-        axes.scatter(chosen[:, 0], chosen[:, 1], s=9, alpha=0.7, label=name)
-    axes.set(title=f"{len(vectors)} test texts by their features (t-SNE)", xticks=[], yticks=[])
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
+        turn, color = divmod(number, len(style.COLORS))
+        axes.scatter(
+            *(chosen[:, 0], chosen[:, 1], 12),
+            color=style.COLORS[color],
+            marker=style.MARKERS[turn % len(style.MARKERS)],
+            alpha=0.7,
+            linewidths=0,
+            label=name,
+        )
+    axes.set(xticks=[], yticks=[])
+    figure.legend(loc="outside right center", ncols=columns, handletextpad=0.2, markerscale=1.5)
     return figure
 
 
@@ -140,35 +180,67 @@ def attention(
     except ValueError:
         return
     chosen = [place for place in places if place < len(tokens)]
-    count, names = len(chosen), [tokens[place] for place in chosen]
+    names = [tokens[place] for place in chosen]
     weights = {
         name: _from_to(weight)[:, chosen]
         for name, weight in keras.tree.map_structure(np.asarray, maps(dict(inputs))).items()
     }
-    figure = Figure(figsize=(2 + 0.36 * count, 1.6 + 0.4 * len(weights)), layout="constrained")
+    yield "attention_layers", _received(weights, names)
+    weights = {n: weight[chosen] for n, weight in weights.items() if len(weight) == len(tokens)}
+    if weights:  # A pooling layer has no query for each token.
+        yield "attention_heads", _maps(weights, names)
+
+
+@styled
+def _received(weights: Mapping[str, np.ndarray], tokens: Sequence[str]) -> Figure:
+    """Plots the mean attention to each token, [queries, tokens] by layer."""
+    layers = [style.shortened(layer, 2) for layer in weights]
+    beside = max(style.width_of(layer, 9) for layer in layers)
+    figure = Figure(
+        figsize=(max(2 + beside + 0.26 * len(tokens), 6), 2.5 + 0.3 * len(weights)),
+        layout="constrained",
+    )
+    style.title(figure, "Attention that each token receives, the mean over heads and queries")
     axes = figure.subplots()
     received = np.stack([weight.mean(0) for weight in weights.values()])
-    axes.imshow(received, cmap="Blues", aspect="auto", vmin=0)
-    axes.set_xticks(range(count), names, rotation=90)
-    axes.set_yticks(range(len(weights)), list(weights))
-    axes.set_title("Attention received per token")
-    yield "attention_layers", figure
+    image = axes.imshow(received, aspect="auto", vmin=0)
+    _names(axes.xaxis, tokens, rotation=90)
+    axes.set_yticks(range(len(weights)), layers)
+    axes.set(xlabel="token attended to (key)", ylabel="layer")
+    figure.colorbar(image, ax=axes, label="weight", pad=0.01)
+    return figure
 
-    weights = {n: weight[chosen] for n, weight in weights.items() if len(weight) == len(tokens)}
-    if not weights:  # A pooling layer has no query for each token.
-        return
+
+@styled
+def _maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str]) -> Figure:
+    """Plots the attention from token to token, [tokens, tokens] by layer, the mean over heads."""
     columns = min(len(weights), 3)
     rows = -(-len(weights) // columns)
-    figure = Figure(figsize=(5 * columns, 5.5 * rows), layout="constrained")
-    for panel in (panels := list(figure.subplots(rows, columns, squeeze=False).flat)):
-        panel.set_axis_off()
-    for panel, (name, weight) in zip(panels, weights.items(), strict=False):
-        panel.set_axis_on()
-        panel.imshow(weight, cmap="Blues", vmin=0)
-        panel.set_xticks(range(count), names, rotation=90, fontsize=7)
-        panel.set_yticks(range(count), names, fontsize=7)
-        panel.set_title(name)
-    yield "attention_heads", figure
+    side = max(0.14 * len(tokens), 2.0)
+    figure = Figure(figsize=(side * columns + 2.6, (side + 0.4) * rows + 1.9), layout="constrained")
+    style.title(figure, "Attention from token to token, the mean over heads")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    # Weak weights are seen beside strong ones.
+    norm = PowerNorm(0.5, 0, max(float(weight.max()) for weight in weights.values()))
+    for number, (name, weight) in enumerate(weights.items()):
+        axes = panels.flat[number]
+        image = axes.imshow(weight, norm=norm)
+        axes.set_title(style.shortened(name, side, 10))
+        # Names take time to draw: once for each row and column.
+        _names(axes.yaxis, tokens if number % columns == 0 else ())
+        _names(axes.xaxis, tokens if number + columns >= len(weights) else (), rotation=90)
+    for axes in panels.flat[len(weights) :]:
+        axes.set_axis_off()
+    figure.supxlabel("token attended to (key)", size=10)
+    figure.supylabel("token that attends (query)", size=10)
+    figure.colorbar(image, ax=panels, label="weight", pad=0.01, shrink=min(1, 3 / (side * rows)))
+    return figure
+
+
+def _names(axis: Axis, tokens: Sequence[str], rotation: float = 0) -> None:
+    """Names the rows or columns of a map by tokens."""
+    names = [style.shortened(style.visible(token), _TOKEN, 8) for token in tokens]
+    axis.set_ticks(range(len(names)), names, rotation=rotation, size=8)
 
 
 def attention_of_first(

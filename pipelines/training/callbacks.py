@@ -27,8 +27,20 @@ class Log(Protocol):
     def samples(self, text: str, step: int) -> None:
         """Logs the text that the network generated after an epoch."""
 
-    def history(self, history: Mapping[str, Sequence[float]]) -> None:
-        """Logs the learning curves of all epochs."""
+    def history(
+        self,
+        history: Mapping[str, Sequence[float]],
+        *,
+        kept: int | None = None,
+        better: Mapping[str, bool] | None = None,
+    ) -> None:
+        """Logs the learning curves of all epochs.
+
+        Args:
+            history: Values per epoch by name.
+            kept: The epoch, from 1 on, whose weights are kept.
+            better: By metric, whether higher values are better.
+        """
 
     def steps(self, values: Mapping[int, Mapping[str, float]]) -> None:
         """Logs metrics of several steps of training at once."""

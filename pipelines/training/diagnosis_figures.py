@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-# Names beside a heat map at most.
-_MAX_NAMES = 40
+from pipelines import style
+from pipelines.style import styled
+
 _TITLES = {
     "gradient_norm": "gradient norm",
     "weight_norm": "weight norm",
@@ -56,6 +57,7 @@ def figures(diagnosed: Diagnosed) -> Iterator[tuple[str, Figure]]:
         yield "diagnosis_over_time", over_time(diagnosed.record.over_time, steps)
 
 
+@styled
 def heat_maps(maps: dict[str, np.ndarray], layers: Sequence[str], steps: Sequence[int]) -> Figure:
     """Plots values of layers (rows, the input on top) over training steps, side by side.
 
@@ -68,6 +70,7 @@ def heat_maps(maps: dict[str, np.ndarray], layers: Sequence[str], steps: Sequenc
     height = min(3.0 + 0.16 * count, 11.0)
     figure = Figure(figsize=(2.0 + 3.4 * len(maps), height), layout="constrained")
     panels = figure.subplots(1, len(maps), squeeze=False, sharey=True)[0]
+    shown_steps = np.unique(np.linspace(0, len(steps) - 1, min(4, len(steps))).round().astype(int))
     for axes, (name, values) in zip(panels, maps.items(), strict=True):
         image = axes.imshow(
             np.ma.masked_invalid(values.T),
@@ -85,10 +88,12 @@ def heat_maps(maps: dict[str, np.ndarray], layers: Sequence[str], steps: Sequenc
             )
             bar.ax.minorticks_off()
         axes.set(title=_TITLES[name], xlabel="step")
-        shown = np.unique(np.linspace(0, len(steps) - 1, min(4, len(steps))).round().astype(int))
-        axes.set_xticks(shown, [str(steps[index]) for index in shown])
-    shown = np.unique(np.linspace(0, count - 1, min(count, _MAX_NAMES)).round().astype(int))
-    panels[0].set_yticks(shown, [_short(layers[index]) for index in shown], fontsize=7)
+        axes.set_xticks(shown_steps, [str(steps[index]) for index in shown_steps])
+    # Names are an eighth of an inch apart.
+    names = style.thinned(count, int((height - 1.6) / 0.125))
+    panels[0].set_yticks(
+        names, [style.shortened(layers[index], 2.2, 7) for index in names], fontsize=7
+    )
     return figure
 
 
@@ -108,10 +113,7 @@ def _norm(name: str, values: np.ndarray) -> Normalize:
     return LogNorm(low if low < high else high / 10, high)
 
 
-def _short(name: str, size: int = 32) -> str:
-    return name if len(name) <= size else f"…{name[1 - size :]}"
-
-
+@styled
 def over_time(norms: dict[str, list[np.ndarray]], steps: Sequence[int]) -> Figure:
     """Plots the gradient's norm at the input of each step that a recurrent layer reads.
 
@@ -126,10 +128,16 @@ def over_time(norms: dict[str, list[np.ndarray]], steps: Sequence[int]) -> Figur
         for place, index in enumerate(shown):
             row = np.array(rows[index])
             real = np.where(row > 0, row, np.nan)
-            color = f"C{place}"
-            axes.plot(np.arange(1, len(row) + 1), real, color=color, label=f"step {steps[index]}")
-        axes.set(title=_short(name), xlabel="position in the sequence", yscale="log")
-        axes.grid(alpha=0.3)
+            color = style.COLORS[place]
+            marker = "o" if len(row) == 1 else None
+            label = f"step {steps[index]}"
+            axes.plot(np.arange(1, len(row) + 1), real, color=color, marker=marker, label=label)
+        axes.set(title=style.shortened(name, 3.6, 10), xlabel="position in the sequence")
+        axes.set_yscale("log")
+        style.powers(axes.yaxis)
+        style.whole_numbers(axes.xaxis)
+        axes.grid()
     panels[0].set_ylabel("gradient norm at the input")
-    panels[-1].legend(frameon=False, fontsize=8)
+    handles, labels = panels[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=3)
     return figure

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from architectures.words import nearest
 from pipelines.datasets.dataset import Dataset
@@ -47,13 +48,28 @@ def monitor(task: Task, data: Dataset) -> Monitor:
         UserError: Training logs no such value.
     """
     chosen = task.config.recipe.monitor.removeprefix("val_") or "loss"
-    known = dict(_values(task.loss(data), task.metrics(data)))
+    known = directions(task, data)
     if chosen not in known:
         raise UserError(
             f"--monitor must be one of {', '.join(known)}, not {chosen!r}; "
             f"{nearest(chosen, known)}".removesuffix("; ")
         )
     return Monitor(f"val_{chosen}", known[chosen])
+
+
+def directions(task: Task, data: Dataset) -> dict[str, bool]:
+    """Returns what training logs by name, and whether a higher value is better."""
+    return dict(_values(task.loss(data), task.metrics(data)))
+
+
+def kept_epoch(task: Task, data: Dataset, history: Mapping[str, Sequence[float]]) -> int:
+    """Returns the epoch, from 1 on, whose weights training has kept: the best, or the last."""
+    watched, recipe = monitor(task, data), task.config.recipe
+    values = np.array(history[watched.name], float)
+    best = recipe.keep == "best" or (recipe.keep == "auto" and recipe.patience > 0)
+    if not best or np.isnan(values).all():
+        return len(values)
+    return int(np.nanargmax(values) if watched.greater_is_better else np.nanargmin(values)) + 1
 
 
 def _values(loss: Any, metrics: Any) -> Iterator[tuple[str, bool]]:

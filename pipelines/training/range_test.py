@@ -21,9 +21,11 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
+from pipelines import style
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import TrainingError
 from pipelines.progress import Stage, stage
+from pipelines.style import NETWORK, OTHER, WRONG, styled
 from pipelines.task import Network, Task
 from pipelines.training import batching, trainer
 
@@ -65,21 +67,23 @@ class RangeTest:
             for update, (rate, loss) in enumerate(zip(self.rates, self.losses, strict=True))
         }
 
+    @styled
     def figure(self) -> Figure:
         """Plots the loss over the learning rate, with the suggestion."""
-        figure = Figure(figsize=(6.5, 4), layout="constrained")
+        figure = Figure(figsize=(6.5, 4.4), layout="constrained")
+        style.title(figure, "Learning-rate range test")
         axes = figure.subplots()
-        axes.plot(self.rates, self.losses, color="tab:gray", alpha=0.5, label="loss of a batch")
-        axes.plot(self.rates, self.smoothed, color="tab:blue", label="smoothed")
+        axes.plot(self.rates, self.losses, color=OTHER, alpha=0.5, label="loss of a batch")
+        axes.plot(self.rates, self.smoothed, color=NETWORK, label="smoothed")
         lowest = int(np.argmin(self.smoothed))
-        axes.plot(self.rates[lowest], self.smoothed[lowest], "o", color="tab:blue", label="lowest")
-        axes.axvline(self.suggestion, color="tab:orange", label=f"suggested: {self.suggestion:.1e}")
+        axes.plot(self.rates[lowest], self.smoothed[lowest], "o", color=NETWORK, label="lowest")
+        axes.axvline(self.suggestion, color=WRONG, label=f"suggested: {self.suggestion:.1e}")
         top = float(np.median(self.smoothed[:_FIRST])) * 1.5
         axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
+        style.powers(axes.xaxis)
         axes.set_ylim(top=max(top, float(self.smoothed.min()) * 2))
-        axes.set_title("Learning-rate range test")
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+        axes.grid()
+        figure.legend(loc="outside lower left", ncols=4)
         return figure
 
 

@@ -143,7 +143,8 @@ def fit(
             history = session.train(start)
             if checkpoints:
                 saving.save_trained(checkpoints, model, history)
-    log.history(history)
+    kept = monitor.kept_epoch(task, data, history)
+    log.history(history, kept=kept, better=monitor.directions(task, data))
     replicas = strategies.strategy(task.config).num_replicas_in_sync
     if recipe.precision == "float32" and replicas == 1:
         return network

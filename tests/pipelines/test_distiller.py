@@ -243,7 +243,9 @@ def test_a_teacher_of_no_weight_is_not_part_of_the_training_model():
 def test_bars_say_score_and_size():
     teacher = teacher_of(linear(1, units=4))
     config = Config(architecture="perceptron")
-    task: Any = SimpleNamespace(config=config, teacher=teacher, metric="error")
+    task: Any = SimpleNamespace(
+        config=config, teacher=teacher, metric="error", greater_is_better=False
+    )
     figure = comparison(
         task,
         teacher_scores={"error": 90.0},
@@ -261,4 +263,4 @@ def test_bars_say_score_and_size():
     ]
     bars: Any = axes.patches
     assert [bar.get_width() for bar in bars] == [90, 120, 130]
-    assert axes.get_xlim()[1] > 130
+    assert axes.get_xlim()[1] >= 130

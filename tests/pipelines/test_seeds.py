@@ -139,6 +139,6 @@ def test_a_figure_has_a_panel_for_each_score_and_one_for_the_curves():
         for seed, value in enumerate((0.3, 0.5, 0.4))
     ]
     drawn = seeds.figure(runs, merged([run.evaluated for run in runs], runs[2].evaluated), 2)
-    titles = [axes.get_title() for axes in drawn.axes if axes.axison]
-    assert titles == ["validation loss", "error"]
+    titles = [axes.get_title("left") for axes in drawn.axes if axes.axison]
+    assert titles == ["validation loss (↓ lower is better)", "error"]
     assert len(drawn.axes[0].lines) == 3

@@ -24,9 +24,10 @@ The splits are periods of 70 %, 15 % and 15 %, in the order train, validation, t
 | `co2`      | 368   | 79         | 79   |
 | `births`   | 5114  | 1095       | 1096 |
 
-`time` is the first day of the step, `value` is in the unit above, unscaled. `SEASONS` has the
-period of each series in steps: exact for years and weeks, approximate for the sunspots, whose
-cycles take 9 to 14 years. `CALENDARS` has what the calendar says of those whose time matters.
+`time` is the first day of the step, `value` is in the unit above, unscaled; `UNITS` has that in
+short. `SEASONS` has the period of each series in steps: exact for years and weeks, approximate for
+the sunspots, whose cycles take 9 to 14 years. `CALENDARS` has what the calendar says of those whose
+time matters.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ from pipelines.datasets import extracts
 from pipelines.datasets.builders import Examples
 
 SEASONS = {"elnino": 12, "sunspots": 11, "co2": 12, "births": 7}
+UNITS = {
+    "elnino": "°C",
+    "sunspots": "sunspot number",
+    "co2": "CO2 in ppm",
+    "births": "births a day",
+}
 CALENDARS = {"births": ("weekday", "season", "us_holidays")}
 
 # The end of each split, as a fraction of the steps.

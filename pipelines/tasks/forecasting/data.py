@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.datasets import in_memory, loading, lookup
-from pipelines.datasets.builders.series import CALENDARS, SEASONS
+from pipelines.datasets.builders.series import CALENDARS, SEASONS, UNITS
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.loading import Identity
 from pipelines.datasets.splitting import SPLITS
@@ -132,6 +132,7 @@ def load(config: ForecastingConfig) -> SeriesData:
         np.array([step["value"] for step in steps], np.float64),
         np.array([step["time"].decode() for step in steps], "datetime64[D]"),
         dict(zip(SPLITS, np.cumsum(list(source.sizes().values())).tolist(), strict=True)),
+        unit=UNITS.get(name, ""),
     )
     season = config.season or SEASONS.get(name, 1)
     auto = config.calendar == "auto"

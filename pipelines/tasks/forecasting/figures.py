@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
+from pipelines import style
 from pipelines.baselines import Baseline
 from pipelines.predictions import Predictions, in_common
+from pipelines.style import BASELINE, NETWORK, OTHER, TRUTH, styled
 from pipelines.tasks.forecasting.data import SeriesData
 from pipelines.tasks.forecasting.metrics import LEVELS
 
-_NETWORK, _TRUTH = "tab:blue", "black"
-_MAX_LINES = 4
-_OTHERS = ("tab:orange", "tab:green", "tab:purple", "tab:red")
+_MAX_LINES, _MAX_STEPS = 4, 300
+# Of baselines beside the strongest; they differ by their markers too.
+_OTHERS = (BASELINE, style.RIGHT, style.COLORS[3], style.MISSED)
 
 
 def figures(
@@ -42,18 +44,20 @@ def figures(
         for place in np.unique(np.linspace(0, len(windows) - 1, 6).astype(int))
     ]
     title = f"Forecasts from {len(panels)} origins in {split}"
-    yield "fans", fans(panels, LEVELS, other=strongest.name, title=title)
-    title = f"One step ahead through {split}"
+    unit = data.series[0].unit or data.name
+    yield "fans", fans(panels, LEVELS, other=strongest.name, title=title, unit=unit)
+    title = f"One step ahead through {split}, at most its last {_MAX_STEPS} steps"
     origins = data.origins("test")
     firsts = np.cumsum([0, *map(len, origins)])
     several = len(data.series) > 1
     lines = []
     for index in np.unique(np.linspace(0, len(data.series) - 1, _MAX_LINES).astype(int)):
-        own = (windows >= firsts[index]) & (windows < firsts[index + 1])
+        own = np.flatnonzero((windows >= firsts[index]) & (windows < firsts[index + 1]))
+        own = own[-_MAX_STEPS:]
         series, steps = data.series[index], origins[index][windows[own] - firsts[index]]
         name = series.name if several else ""
         lines.append(Line(name, series.times[steps], series.values[steps], quantiles[own, 0]))
-    yield "one_step_ahead", forecast_lines(lines, LEVELS, title=title)
+    yield "one_step_ahead", forecast_lines(lines, LEVELS, title=title, unit=unit)
     predicted = {"network": test.predicted} | {
         name: other.predicted for name, other in zip(names, others, strict=True)
     }
@@ -62,7 +66,8 @@ def figures(
         name: (np.abs(target - columns["forecast"]) / scale[:, None]).mean(0)
         for name, columns in predicted.items()
     }
-    yield "error_by_step", error_by_step(errors, y_label="MASE", title=f"Error on {split}")
+    label = style.directed("MASE", False)
+    yield "error_by_step", error_by_step(errors, y_label=label, title=f"Error on {split}")
     below = {
         name: (target[..., None] <= columns["quantiles"]).mean((0, 1))
         for name, columns in predicted.items()
@@ -111,7 +116,10 @@ def _fan(data: SeriesData, window: int, quantiles: np.ndarray, other: np.ndarray
     )
 
 
-def fans(charts: Sequence[Fan], levels: Sequence[float], *, other: str, title: str) -> Figure:
+@styled
+def fans(
+    charts: Sequence[Fan], levels: Sequence[float], *, other: str, title: str, unit: str = ""
+) -> Figure:
     """Plots forecasts as fans: a band for each pair of levels around the median.
 
     Args:
@@ -119,27 +127,30 @@ def fans(charts: Sequence[Fan], levels: Sequence[float], *, other: str, title: s
         levels: Levels of the quantiles, ascending, the median in the middle.
         other: Name of the forecast to compare with.
         title: Title of the figure.
+        unit: What the values are.
     """
-    rows = -(-len(charts) // 3)
-    figure = Figure(figsize=(13, 3.2 * rows + 0.7), layout="constrained")
-    figure.suptitle(title)
+    columns = min(len(charts), 3)
+    rows = -(-len(charts) // columns)
+    figure = Figure(figsize=(4.2 * columns, 2.9 * rows + 1), layout="constrained")
+    style.title(figure, title)
     # Several series have levels of their own.
     same = len({chart.name for chart in charts}) == 1
-    panels = figure.subplots(rows, 3, squeeze=False, sharey=same).flat
-    for axes in panels:
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=same)
+    for axes in grid.flat[len(charts) :]:
         axes.set_axis_off()
-    for axes, chart in zip(figure.axes, charts, strict=False):
-        axes.set_axis_on()
-        axes.plot(chart.past_times, chart.past, color="tab:gray", linewidth=1, label="history")
+    for axes, chart in zip(grid.flat, charts, strict=False):
+        # To the first step of the truth, that there is no gap.
+        times = np.append(chart.past_times, chart.times[:1])
+        axes.plot(times, np.append(chart.past, chart.truth[:1]), color=OTHER, label="history")
         _bands(axes, chart.times, chart.quantiles, levels)
-        axes.plot(chart.times, chart.other, color=_OTHERS[0], linestyle="--", label=other)
-        axes.plot(chart.times, chart.truth, color=_TRUTH, marker=".", label="truth")
-        axes.set_title(chart.name, fontsize=9)
-        axes.grid(alpha=0.3)
-        axes.tick_params("x", rotation=30, labelsize=8)
-        axes.yaxis.set_tick_params(labelleft=True)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        axes.plot(chart.times, chart.other, color=BASELINE, linestyle="--", label=other)
+        axes.plot(chart.times, chart.truth, color=TRUTH, marker=".", linewidth=1, label="truth")
+        axes.set_title(style.shortened(chart.name, 3, 10))
+        axes.grid()
+        style.dates(axes.xaxis, chart.times)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(style.shortened(unit, 2.2, 10))
+    _legend(figure)
     return figure
 
 
@@ -160,35 +171,41 @@ class Line:
     quantiles: np.ndarray
 
 
-def forecast_lines(lines: Sequence[Line], levels: Sequence[float], *, title: str) -> Figure:
+@styled
+def forecast_lines(
+    lines: Sequence[Line], levels: Sequence[float], *, title: str, unit: str = ""
+) -> Figure:
     """Plots series with the forecast that was made for each of their steps, one below the other.
 
     Args:
         lines: At least one.
         levels: As in `fans`.
         title: Title of the figure.
+        unit: What the values are.
     """
     figure = Figure(figsize=(13, 1.4 + 2.8 * len(lines)), layout="constrained")
-    figure.suptitle(title)
+    style.title(figure, title)
     for axes, line in zip(figure.subplots(len(lines), squeeze=False).flat, lines, strict=True):
         _bands(axes, line.times, line.quantiles, levels)
-        axes.plot(
-            line.times,
-            line.truth,
-            color=_TRUTH,
-            linewidth=1,
-            marker=".",
-            markersize=3,
-            label="truth",
-        )
-        axes.set_title(line.name, fontsize=9)
-        axes.tick_params("x", labelsize=8)
+        axes.plot(line.times, line.truth, color=TRUTH, linewidth=0.8, marker=".", label="truth")
+        axes.set_title(style.shortened(line.name, 8, 10))
+        axes.set_ylabel(style.shortened(unit, 2.2, 10))
         axes.margins(x=0.01)
-        axes.grid(alpha=0.3)
-    figure.axes[0].legend(frameon=False, ncols=4)
+        axes.grid()
+        style.dates(axes.xaxis, line.times)
+    _legend(figure)
     return figure
 
 
+def _legend(figure: Figure) -> None:
+    """Explains the lines of the first panel below all."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    labels = [style.shortened(label, 3) for label in labels]
+    columns = style.legend_columns(labels, figure.get_size_inches()[0])
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns)
+
+
+@styled
 def error_by_step(errors: Mapping[str, np.ndarray], *, y_label: str, title: str) -> Figure:
     """Plots the error at each step ahead.
 
@@ -197,18 +214,20 @@ def error_by_step(errors: Mapping[str, np.ndarray], *, y_label: str, title: str)
         y_label: What the error is.
         title: Title of the figure.
     """
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7, 4.8), layout="constrained")
+    style.title(figure, title)
     axes = figure.subplots()
-    for (name, values), style in zip(errors.items(), _styles(len(errors)), strict=True):
-        axes.plot(range(1, len(values) + 1), values, marker=".", label=name, **style)
-    axes.set(xlabel="steps ahead", ylabel=y_label, title=title)
+    for (name, values), how in zip(errors.items(), _styles(len(errors)), strict=True):
+        axes.plot(range(1, len(values) + 1), values, label=name, **how)
+    axes.set(xlabel="steps ahead", ylabel=y_label)
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    style.whole_numbers(axes.xaxis)
+    axes.grid()
+    _legend(figure)
     return figure
 
 
+@styled
 def calibration(
     fractions: Mapping[str, np.ndarray], levels: Sequence[float], *, title: str
 ) -> Figure:
@@ -219,15 +238,16 @@ def calibration(
         levels: Levels of the quantiles.
         title: Title of the figure.
     """
-    figure = Figure(figsize=(5.5, 5.5), layout="constrained")
+    figure = Figure(figsize=(5.5, 6), layout="constrained")
+    style.title(figure, title)
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="tab:gray", linestyle=":", label="perfectly calibrated")
-    for (name, values), style in zip(fractions.items(), _styles(len(fractions)), strict=True):
-        axes.plot(levels, values, marker="o", label=name, **style)
-    axes.set(xlabel="level of the quantile", ylabel="fraction of the truth below it", title=title)
+    axes.plot([0, 1], [0, 1], color=OTHER, linestyle=":", label="perfectly calibrated")
+    for (name, values), how in zip(fractions.items(), _styles(len(fractions)), strict=True):
+        axes.plot(levels, values, label=name, **how)
+    axes.set(xlabel="level of the quantile", ylabel="fraction of the truth below it")
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=levels, aspect="equal")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.grid()
+    _legend(figure)
     return figure
 
 
@@ -240,17 +260,20 @@ def _bands(axes: Axes, times: np.ndarray, quantiles: np.ndarray, levels: Sequenc
             times,
             quantiles[:, index],
             quantiles[:, -1 - index],
-            color=_NETWORK,
+            color=NETWORK,
             alpha=0.15 + 0.2 * index / pairs,
             linewidth=0,
-            label=f"{low:g} … {high:g}",
+            label=f"{100 * (high - low):.3g} % interval",
         )
-    axes.plot(times, quantiles[:, pairs], color=_NETWORK, label="median")
+    axes.plot(times, quantiles[:, pairs], color=NETWORK, label="median")
 
 
 def _styles(count: int) -> list[dict[str, Any]]:
     """Returns the styles of lines, the network's first."""
     others = [
-        {"color": _OTHERS[index % len(_OTHERS)], "linestyle": "--"} for index in range(count - 1)
+        {"color": color, "linestyle": "--", "marker": marker}
+        for color, marker, _ in zip(
+            cycle(_OTHERS), cycle("^sDvPX*"), range(count - 1), strict=False
+        )
     ]
-    return [{"color": _NETWORK}, *others]
+    return [{"color": NETWORK, "marker": "o"}, *others]

@@ -20,6 +20,7 @@ class Series:
         ends: Where each split ends; it begins where the one before ends.
         covariates: What is known of the steps in advance, float64 [steps, columns]; empty without
             columns.
+        unit: What values are measured in, as figures say it; "" where it is not known.
         max_windows: Maximum number of windows of each split, evenly spread over it; 0 for all.
     """
 
@@ -29,6 +30,7 @@ class Series:
     ends: Mapping[str, int]
     max_windows: int = 0
     covariates: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    unit: str = ""
 
     def known(self) -> np.ndarray:
         """Returns the values of train, float64 [steps]."""

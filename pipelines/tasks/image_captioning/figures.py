@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from architectures.attention import attention_maps
 from architectures.feature_map import grid
+from pipelines import style
 from pipelines.image.examples import images_at
 from pipelines.image.preprocessing import scale
 from pipelines.predictions import Predictions
+from pipelines.style import styled
 from pipelines.tasks.image_captioning.captions import START
 from pipelines.tasks.image_captioning.cider import cider
 from pipelines.tasks.image_captioning.data import CaptionedImages
@@ -26,7 +26,6 @@ _COLUMNS = 4
 _ATTENDED = 4
 # More words would not be readable.
 _WORDS = 16
-_CHARACTERS = 42  # Of a line above a picture.
 
 
 def figures(
@@ -69,14 +68,13 @@ def captions(
         near = [cider(caption, (reference,), data.frequencies) for reference in own]
         true = own[int(np.argmax(near))]
         lines.append((f"{quality[row]:.1f}: {caption}", f"true: {true}"))
-    texts = ["\n".join(textwrap.fill(line, _CHARACTERS) for line in pair) for pair in lines]
+    texts = ["\n".join(pair) for pair in lines]
     return _pictures(images_at(data.alone("test"), test.rows[rows]), texts, title=title)
 
 
 def augmented(images: np.ndarray, texts: Sequence[str]) -> Figure:
     """Plots augmented training images, uint8, with their captions."""
-    filled = [textwrap.fill(text, _CHARACTERS) for text in texts]
-    return _pictures(images, filled, title="Training images, augmented, as the network sees them")
+    return _pictures(images, texts, title="Training images, augmented, as the network sees them")
 
 
 def attention(
@@ -97,29 +95,34 @@ def attention(
     ids = data.tokenizer(texts).to_tensor(PAD).numpy()
     weights = places(model, images, np.pad(ids[:, :-1], [(0, 0), (1, 0)], constant_values=START))
     words = [data.tokenizer.token_texts(own[own != PAD])[:_WORDS] for own in ids]
-    longest = max(1, *map(len, words))
-    height, width = images.shape[1:3]
-    figure = Figure(
-        figsize=(1.5 * (longest + 1), 0.5 + 1.75 * height / width * len(images)),
-        layout="constrained",
-    )
-    figure.suptitle("Where the network looks for each word: the brighter, the more weight")
-    panels = figure.subplots(len(images), longest + 1, squeeze=False)
-    for axes in panels.flat:
-        axes.set_axis_off()
-    for line, image, own, weight in zip(panels, images, words, weights, strict=True):
-        _show(line[0], image)
-        for axes, word, places_of_word in zip(line[1:], own, weight, strict=False):
-            _show(axes, image)
-            axes.imshow(
-                places_of_word,
-                cmap="inferno",
-                alpha=0.6,
-                vmin=0,
-                extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-                interpolation="bilinear",
-            )
-            axes.set_title(_plain(word), fontsize=11)
+    return _attended(images, words, weights)
+
+
+@styled
+def _attended(
+    images: np.ndarray, words: Sequence[Sequence[str]], weights: Sequence[np.ndarray] | np.ndarray
+) -> Figure:
+    """Plots images, each with the attention to its places for each word beside it.
+
+    Args:
+        images: uint8 [images, height, width, channels].
+        words: Of each image's caption.
+        weights: For each image, float [words, rows, columns].
+    """
+    longest, cell = max(1, *map(len, words)), 1.3
+    step = 0.25 + cell * images.shape[1] / images.shape[2]
+    figure, axes = style.page(0.1 + max((cell + 0.05) * (longest + 1), 7), 0.6 + step * len(images))
+    style.heading(axes, "Where the network looks for each word: the brighter, the more weight")
+    for row, (image, own, weight) in enumerate(zip(images, words, weights, strict=True)):
+        for column, word in enumerate(["", *own]):
+            left, top = 0.1 + column * (cell + 0.05), 0.55 + row * step
+            axes.text(left, top + 0.1, style.shortened(word, cell, 10), size=10, va="center")
+            room = (cell, step - 0.25)
+            style.picture(axes, image, (left, top + 0.2), room)
+            if column:
+                how = {"cmap": "inferno", "alpha": 0.6, "vmax": None, "interpolation": "bilinear"}
+                where = weight[column - 1]
+                style.picture(axes, where, (left, top + 0.2), room, **how)
     return figure
 
 
@@ -145,25 +148,25 @@ def places(model: keras.Model, images: np.ndarray, ids: np.ndarray) -> np.ndarra
     return np.mean(found, 0).reshape(*ids.shape, *grid(model))
 
 
+@styled
 def _pictures(
     images: Sequence[np.ndarray] | np.ndarray, texts: Sequence[str], *, title: str
 ) -> Figure:
+    """Plots images in rows, each below its text, whose lines are wrapped."""
+    width = 2.9
+    cell = max((min(2.1, (width - 0.2) * x.shape[0] / x.shape[1]) for x in images), default=0.0)
+    shown = [
+        [part for line in text.split("\n") for part in style.wrapped(line, width - 0.2, lines=3)]
+        for text in texts
+    ]
+    lines = max(map(len, shown), default=0)
+    step = 0.17 * lines + cell + 0.15
     rows = -(-len(texts) // _COLUMNS)
-    lines = max(text.count("\n") for text in texts) + 1
-    figure = Figure(figsize=(2.9 * _COLUMNS, (2.4 + 0.17 * lines) * rows), layout="constrained")
-    figure.suptitle(title)
-    panels = list(figure.subplots(rows, _COLUMNS, squeeze=False).flat)
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, image, text in zip(panels, images, texts, strict=False):
-        _show(axes, image)
-        axes.set_title(_plain(text), fontsize=9)
+    figure, axes = style.page(0.1 + width * _COLUMNS, 0.6 + step * rows)
+    style.heading(axes, title)
+    for number, (image, text) in enumerate(zip(images, shown, strict=True)):
+        left, top = 0.1 + number % _COLUMNS * width, 0.55 + number // _COLUMNS * step
+        for line, part in enumerate(text):
+            axes.text(left, top + 0.17 * line, part, size=9, va="top")
+        style.picture(axes, image, (left, top + 0.17 * lines + 0.05), (width - 0.2, cell))
     return figure
-
-
-def _show(axes: Axes, image: np.ndarray) -> None:
-    axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-
-
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # Matplotlib would read formulas.

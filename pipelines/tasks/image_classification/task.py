@@ -120,7 +120,7 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
                     title="Training images, augmented, as the network sees them",
                 ),
             )
-        yield from classification.figures(test, names)
+        yield from classification.figures(test, names, counted="images")
         truth, probabilities = test.examples["target"], test.predicted["probabilities"]
         wrong = np.flatnonzero(probabilities.argmax(-1) != truth)
         worst = wrong[np.argsort(probabilities[wrong, truth[wrong]])][:24]

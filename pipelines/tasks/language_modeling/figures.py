@@ -14,7 +14,9 @@ from matplotlib.patches import Rectangle
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from pipelines import style
 from pipelines.predictions import Predictions, in_common
+from pipelines.style import BASELINE, NETWORK, OTHER, styled
 from pipelines.tasks.language_modeling.data import RunningText
 from pipelines.text import figures as text_figures
 
@@ -26,6 +28,8 @@ _MAX_TEXT = 400
 _MAX_ATTENTION = 33
 _MAX_VECTORS = 300
 _MAX_BITS = 16.0
+# Of the map of tokens: steps of t-SNE, see `text.figures`, and its size in inches.
+_STEPS, _MAP = 500, (11.0, 9.0)
 
 
 def figures(
@@ -69,6 +73,7 @@ def figures(
         yield "token_map", token_map(vectors, data.tokenizer.token_texts(frequent))
 
 
+@styled
 def by_position(log_probs: np.ndarray, real: np.ndarray) -> Figure:
     """Plots the perplexity of test's tokens by the number of tokens that the network has read.
 
@@ -79,14 +84,18 @@ def by_position(log_probs: np.ndarray, real: np.ndarray) -> Figure:
     log_probs = np.where(real, log_probs, 0.0)
     perplexity = np.exp(-log_probs.sum(0) / np.maximum(real.sum(0), 1))
     figure = Figure(figsize=(7, 4), layout="constrained")
+    style.title(figure, "Perplexity of test tokens by their position")
     axes = figure.subplots()
-    axes.plot(range(1, len(perplexity) + 1), perplexity, color="tab:blue")
-    axes.set(xlabel="tokens read", ylabel="perplexity", title="Test: perplexity by position")
+    marker = "o" if len(perplexity) == 1 else None
+    axes.plot(range(1, len(perplexity) + 1), perplexity, color=NETWORK, marker=marker)
+    axes.set(xlabel="tokens read", ylabel=style.directed("perplexity", False))
     axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
+    style.whole_numbers(axes.xaxis)
+    axes.grid()
     return figure
 
 
+@styled
 def mixture(network: np.ndarray, ngram: np.ndarray) -> Figure:
     """Plots the perplexity of mixtures of a network and an n-gram model by the latter's weight.
 
@@ -96,18 +105,19 @@ def mixture(network: np.ndarray, ngram: np.ndarray) -> Figure:
     """
     weights = np.linspace(0, 1, 41)
     mixed = [np.exp(-np.log((1 - w) * np.exp(network) + w * np.exp(ngram)).mean()) for w in weights]
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    style.title(figure, "Perplexity of test tokens, of mixtures of the two models")
     axes = figure.subplots()
-    axes.plot(weights, mixed, color="tab:blue")
-    axes.plot([0, 1], [mixed[0], mixed[-1]], "o", color="tab:gray")
-    axes.annotate("network", (0, mixed[0]), xytext=(8, 0), textcoords="offset points")
-    axes.annotate("n-gram", (1, mixed[-1]), xytext=(-8, 0), textcoords="offset points", ha="right")
-    axes.set(xlabel="weight of the n-gram model", ylabel="perplexity")
-    axes.set_title("Test: perplexity of the two models mixed")
-    axes.grid(alpha=0.3)
+    axes.plot(weights, mixed, color=OTHER)
+    axes.plot(0, mixed[0], "o", color=NETWORK, label=f"network alone: {mixed[0]:.4g}")
+    axes.plot(1, mixed[-1], "o", color=BASELINE, label=f"n-gram model alone: {mixed[-1]:.4g}")
+    axes.set(xlabel="weight of the n-gram model", ylabel=style.directed("perplexity", False))
+    axes.grid()
+    figure.legend(loc="outside lower left", ncols=2)
     return figure
 
 
+@styled
 def surprisal(tokens: Sequence[str], bits: Sequence[float], *, title: str) -> Figure:
     """Plots a text, each token colored by its surprisal -log2 p in bits.
 
@@ -118,36 +128,38 @@ def surprisal(tokens: Sequence[str], bits: Sequence[float], *, title: str) -> Fi
     """
     colors, norm = matplotlib.colormaps["OrRd"], Normalize(0, _MAX_BITS)
     places, x, line = [], 0.0, 0
-    for token in tokens:
-        width = _LETTER * len(token)
-        if token == "\n" or x + width > _WIDTH - 0.4:
+    # Wide letters, as Chinese ones, need more than those of this font.
+    widths = [max(_LETTER * len(token), style.width_of(token, 9)) for token in tokens]
+    for token, width in zip(tokens, widths, strict=True):
+        if token == "\n" or (x and x + width > _WIDTH - 0.2):
             x, line = 0.0, line + 1
         places.append((x, line))
         x += 0.0 if token == "\n" else width
     height = _LINE * (line + 1)
-    figure = Figure(figsize=(_WIDTH, height + 1.5))
-    axes = figure.add_axes((0.02, 1.0 / (height + 1.5), 0.96, height / (height + 1.5)))
-    axes.set(xlim=(0, _WIDTH - 0.4), ylim=(height, 0))
-    axes.set_axis_off()
-    for token, value, (x, line) in zip(tokens, bits, places, strict=True):
+    figure, axes = style.page(_WIDTH, height + 1.4)
+    style.heading(axes, title)
+    for token, value, (x, line), width in zip(tokens, bits, places, widths, strict=True):
         if token == "\n":
             continue
-        y, width = _LINE * line, _LETTER * len(token)
-        axes.add_patch(Rectangle((x, y), width, 0.9 * _LINE, color=colors(norm(value))))
+        x, y = x + 0.1, _LINE * line + 0.55
+        width = min(width, _WIDTH - 0.1 - x)
+        axes.add_patch(Rectangle((x, y), width, 0.9 * _LINE, color=colors(norm(value)), lw=0))
+        shown = token if width >= _LETTER * len(token) - 1e-9 else style.shortened(token, width, 9)
         axes.text(
-            *(x, y + 0.45 * _LINE, token.replace("$", r"\$")),
+            *(x, y + 0.45 * _LINE, shown),
             fontsize=9,
-            family="DejaVu Sans Mono",
+            family=["DejaVu Sans Mono", *style.STYLE["font.family"]],
             va="center",
             color="white" if value > 0.7 * _MAX_BITS else "black",
         )
-    figure.text(0.02, 1 - 0.35 / (height + 1.5), title, fontsize=12)
-    scale = figure.add_axes((0.02, 0.6 / (height + 1.5), 0.4, 0.14 / (height + 1.5)))
+    total = height + 1.4
+    scale = figure.add_axes((0.1 / _WIDTH, 0.55 / total, 0.4, 0.14 / total))
     mappable = matplotlib.cm.ScalarMappable(norm, colors)
     figure.colorbar(mappable, cax=scale, orientation="horizontal", label="surprisal in bits")
     return figure
 
 
+@styled
 def token_map(vectors: np.ndarray, tokens: Sequence[str]) -> Figure:
     """Plots tokens by their vectors in two dimensions, by t-SNE (van der Maaten & Hinton 2008).
 
@@ -160,13 +172,23 @@ def token_map(vectors: np.ndarray, tokens: Sequence[str]) -> Figure:
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     components = PCA(min(50, *unit.shape), random_state=0).fit_transform(unit)
     perplexity = min(15.0, (len(unit) - 1) / 3)
-    points = TSNE(2, init="pca", perplexity=perplexity, random_state=0).fit_transform(components)
-    figure = Figure(figsize=(11, 9), layout="constrained")
-    axes = figure.subplots()
-    axes.scatter(points[:, 0], points[:, 1], s=0)
-    for (x, y), token in zip(points, tokens, strict=True):
-        shown = token.strip(" ").replace("\n", "\\n").replace("$", r"\$") or "space"
-        axes.text(x, y, shown, fontsize=7, ha="center", va="center", clip_on=True)
-    axes.set(title=f"The {len(points)} most frequent tokens by their vectors (t-SNE)")
-    axes.set(xticks=[], yticks=[])
+    points = TSNE(
+        2, init="pca", perplexity=perplexity, max_iter=_STEPS, random_state=0
+    ).fit_transform(components)
+    figure, axes = style.page(*_MAP)
+    style.heading(axes, f"The {len(points)} most frequent tokens by their vectors (t-SNE)")
+    low, span = points.min(0), np.maximum(np.ptp(points, axis=0), 1e-9)
+    places = np.array([0.5, 0.8]) + (points - low) / span * (np.array(_MAP) - (1.0, 1.1))
+    boxes = np.zeros((0, 4))
+    for (x, y), token in zip(places, tokens, strict=True):
+        shown = style.shortened(style.visible(token), 0.9, 8)
+        half = style.width_of(shown, 8) / 2 + 0.02
+        box = np.array([x - half, y - 0.075, x + half, y + 0.075])
+        # The more frequent of two tokens in one place is written, the other one a dot.
+        free = ((box[:2] > boxes[:, 2:]) | (box[2:] < boxes[:, :2])).any(1)
+        if free.all():
+            axes.text(x, y, shown, size=8, ha="center", va="center")
+            boxes = np.vstack([boxes, box])
+        else:
+            axes.plot(x, y, ".", color=OTHER, markersize=2, zorder=0)
     return figure

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipelines import figures
+from pipelines import figures, style
 from pipelines.predictions import Predictions
+from pipelines.tasks import classification
 from pipelines.tasks.pretraining import sentence_pairs
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.tasks.pretraining.embedding import embedder, encoder_inputs
@@ -61,10 +62,11 @@ def accuracy_by_frequency(data: Segments, test: Predictions) -> Figure:
     for low, high in _FREQUENCIES:
         within = (low <= frequency) & ((frequency < high) | (high == 0))
         if within.any():
-            name = f"{low} to {high - 1}" if high else f"{low} or more"
-            bars[f"{name} ({within.sum()})"] = float(correct[within].mean())
-    title = "Accuracy by the frequency of tokens in training (number of tokens)"
-    return figures.bars(bars, x_label="accuracy on test", title=title)
+            name = f"{low:,} to {high - 1:,}" if high else f"{low:,} or more"
+            bars[f"{name} ({within.sum():,})"] = float(correct[within].mean())
+    title = "Test tokens by how often they occur in training (number of tokens)"
+    label = style.directed("accuracy, 0 to 1", True, axis="x")
+    return figures.bars(bars, x_label=label, title=title)
 
 
 def worst_masked_tokens(data: Segments, test: Predictions) -> Figure:
@@ -86,7 +88,10 @@ def worst_masked_tokens(data: Segments, test: Predictions) -> Figure:
             f"true {true} {np.exp(predicted['log_probability'][at]):.3f}"
         )
     return text_figures.texts(
-        shown, captions, title="Wrong tokens on the test split, the most probable first"
+        shown,
+        captions,
+        title="Wrong tokens on the test split, the most probable first",
+        right=[False] * len(shown),
     )
 
 
@@ -94,9 +99,15 @@ def sentence_pair_figures(data: Segments, test: Predictions) -> Iterator[tuple[s
     """Yields the confusion matrix, reliability, and the worst mistakes of sentence pairs."""
     truth, labels = test.examples[data.sentence_task], sentence_pairs.labels(test)
     names = sentence_pairs.CLASSES[data.sentence_task]
-    yield "confusion_matrix", figures.confusion_matrix(truth, labels, names)
+    yield (
+        "confusion_matrix",
+        figures.confusion_matrix(truth, labels, names, counted="sentence pairs"),
+    )
     certainty = np.abs(test.predicted["probability"] - 0.5) + 0.5
-    yield "reliability", figures.reliability(certainty, truth == labels)
+    yield (
+        "reliability",
+        classification.reliability(certainty, truth == labels, counted="sentence pairs"),
+    )
     wrong = np.flatnonzero(truth != labels)
     wrong = wrong[np.argsort(-certainty[wrong], kind="stable")][:_MAX_MISTAKES]
     yield (
@@ -108,6 +119,7 @@ def sentence_pair_figures(data: Segments, test: Predictions) -> Iterator[tuple[s
                 for row in wrong
             ],
             title="Worst mistakes about sentence pairs on the test split",
+            right=[False] * len(wrong),
         ),
     )
 
@@ -119,9 +131,15 @@ def replaced_token_figures(data: Segments, test: Predictions) -> Iterator[tuple[
     probability = test.predicted["replaced"][counted]
     replaced = (test.predicted["corrupted_ids"] != original)[counted]
     labels, names = probability > 0.5, ("original", "replaced")
-    yield "confusion_matrix", figures.confusion_matrix(replaced * 1, labels * 1, names)
+    yield (
+        "confusion_matrix",
+        figures.confusion_matrix(replaced * 1, labels * 1, names, counted="tokens"),
+    )
     certainty = np.abs(probability - 0.5) + 0.5
-    yield "reliability", figures.reliability(certainty, labels == replaced)
+    yield (
+        "reliability",
+        classification.reliability(certainty, labels == replaced, counted="tokens"),
+    )
     yield "worst_replaced_tokens", worst_replaced_tokens(data, test)
 
 
@@ -145,7 +163,10 @@ def worst_replaced_tokens(data: Segments, test: Predictions) -> Figure:
         shown.append(detokenize(data.vocabulary, tokens[row, :length], replacements=marked))
         captions.append(f"{len(marked)} marked: probability of being replaced")
     return text_figures.texts(
-        shown, captions, title="Texts of the test split with the worst mistakes"
+        shown,
+        captions,
+        title="Texts of the test split with the worst mistakes",
+        right=[False] * len(shown),
     )
 
 

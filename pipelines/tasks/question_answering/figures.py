@@ -10,7 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipelines import figures as plots
+from pipelines import style
 from pipelines.predictions import Predictions
+from pipelines.tasks import classification
 from pipelines.tasks.question_answering.data import Questions
 from pipelines.tasks.question_answering.decoding import answer_texts
 from pipelines.tasks.question_answering.metrics import f1_by_kind, per_question
@@ -27,8 +29,13 @@ def figures(model: keras.Model, data: Questions, test: Predictions) -> Iterator[
     """
     f1, exact = per_question(test).T
     probabilities = test.predicted["score"]
-    yield "reliability", plots.reliability(probabilities, exact > 0)
-    yield "f1_by_kind", plots.bars(f1_by_kind(test), x_label="F1", title="Test questions")
+    yield (
+        "reliability",
+        classification.reliability(probabilities, exact > 0, counted="questions"),
+    )
+    label = style.directed("F1, 0 to 1", True, axis="x")
+    title = "Test questions by kind (number of questions)"
+    yield "f1_by_kind", plots.bars(f1_by_kind(test), x_label=label, title=title)
     first = np.arange(min(12, len(f1)))
     yield "answers", _answers(test.take(first), "Answers to the first test questions")
     wrong = np.flatnonzero(f1 < 1)

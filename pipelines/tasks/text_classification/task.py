@@ -157,7 +157,7 @@ class TextClassification(TextTask[TextClassificationConfig, LabeledTexts]):
         Of an encoder, also the accuracy of linear probes of its layers.
         """
         names, model = data.class_names, network.model
-        yield from classification.figures(test, names)
+        yield from classification.figures(test, names, counted="texts")
         truth, probabilities = test.examples["target"], test.predicted["probabilities"]
         wrong = np.flatnonzero(probabilities.argmax(-1) != truth)
         worst = wrong[np.argsort(probabilities[wrong, truth[wrong]])][:16]
@@ -170,6 +170,7 @@ class TextClassification(TextTask[TextClassificationConfig, LabeledTexts]):
                     for row, label in zip(probabilities[worst], truth[worst], strict=True)
                 ],
                 title="Worst mistakes on the test split",
+                right=[False] * len(worst),
             ),
         )
         yield "lengths", text_figures.lengths(data.train)

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipelines import figures as plots
+from pipelines import style
 from pipelines.predictions import Predictions
 from pipelines.tasks.token_classification.metrics import f1_by_type
 from pipelines.text import figures as text_figures
@@ -23,8 +24,8 @@ def figures(test: Predictions) -> Iterator[tuple[str, Figure]]:
     yield (
         "f1_by_type",
         plots.bars(
-            {f"{name} ({count})": f1 for name, (f1, count) in by_type},
-            x_label="F1",
+            {f"{name} ({count:,})": f1 for name, (f1, count) in by_type},
+            x_label=style.directed("F1, 0 to 1", True, axis="x"),
             title="Test entities by type (number of true entities)",
         ),
     )
@@ -34,7 +35,10 @@ def figures(test: Predictions) -> Iterator[tuple[str, Figure]]:
         np.array([types.index(_type(tag)) for row in rows for tag in row])
         for rows in (truth, predicted)
     )
-    yield "confusion_matrix", plots.confusion_matrix(true_types, predicted_types, types)
+    yield (
+        "confusion_matrix",
+        plots.confusion_matrix(true_types, predicted_types, types, counted="words"),
+    )
     texts = zip(test.examples["words"], truth, predicted, strict=True)
     shown = [(_marked(*text), sum(map(str.__ne__, *text[1:]))) for text in texts]
     worst = sorted((text for text in shown if text[1]), key=lambda text: -text[1])[:12]
@@ -44,6 +48,7 @@ def figures(test: Predictions) -> Iterator[tuple[str, Figure]]:
             [text for text, _ in worst],
             [f"{count} words wrong; [predicted, true]" for _, count in worst],
             title="Worst mistakes on the test split",
+            right=[False] * len(worst),
         ),
     )
 

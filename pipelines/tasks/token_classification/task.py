@@ -47,12 +47,12 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from architectures import heads
-from pipelines import figures as plots
 from pipelines.baselines import Baseline, scored
 from pipelines.export.signature import Signature
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import ByClass, Network
+from pipelines.tasks import classification
 from pipelines.tasks.token_classification import decoding, metrics
 from pipelines.tasks.token_classification.baselines import (
     Tagger,
@@ -142,7 +142,8 @@ class TokenClassification(TextTask[TextConfig, TaggedTexts]):
         yield from figures(decoding.tags_of_words(test, data.labels))
         first = test.examples["weight"] > 0
         right = (test.predicted["tag_ids"] == test.examples["target"])[first]
-        yield "reliability", plots.reliability(test.predicted["probabilities"][first], right)
+        confidence = test.predicted["probabilities"][first]
+        yield "reliability", classification.reliability(confidence, right, counted="words")
         yield "lengths", text_figures.lengths(data.train)
         vocabulary = data.tokenizer.vocabulary
         yield from text_figures.attention_of_first(network.model, data.test, vocabulary)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
 from matplotlib.figure import Figure
 
 from architectures.attention import attention_maps
+from pipelines import style
 from pipelines.figures import bars
 from pipelines.predictions import Predictions
+from pipelines.style import styled
 from pipelines.tasks.translation.data import ParallelTexts
 from pipelines.tasks.translation.metrics import sentence_chrf
 from pipelines.text import figures as text_figures
@@ -28,7 +30,7 @@ def figures(
     yield from translations(test)
     yield "chrf_by_length", by_length(test)
     yield "lengths", text_figures.lengths(data.train, part="target_ids")
-    yield from alignment(model, data)
+    yield "alignment", alignment(model, data)
 
 
 def translations(test: Predictions) -> Iterator[tuple[str, Figure]]:
@@ -48,7 +50,7 @@ def translations(test: Predictions) -> Iterator[tuple[str, Figure]]:
         columns = (rows.predicted["translation"], rows.examples["target"])
         shown = [f"{text.decode()}   |   true: {true}" for text, true in zip(*columns, strict=True)]
         captions = [
-            f"chrF {value:.0f}, score {score:.2f}: {source}"
+            f"chrF {value:.0f} of 100, score {score:.2f}: {source}"
             for value, score, source in zip(
                 quality[chosen], rows.predicted["score"], rows.examples["source"], strict=True
             )
@@ -66,13 +68,16 @@ def by_length(test: Predictions) -> Figure:
     for low, high in zip(edges, [*edges[1:-1], edges[-1] + 1], strict=False):
         chosen = (lengths >= low) & (lengths < high)
         if chosen.any():
-            means[f"{low} to {max(low, high - 1)} ({chosen.sum()})"] = float(quality[chosen].mean())
+            between = f"{low} to {high - 1}" if high - 1 > low else str(low)
+            means[f"{between} ({chosen.sum():,})"] = float(quality[chosen].mean())
     unit = "words" if spaced else "letters"
-    return bars(means, x_label="mean chrF", title=f"Test sources by {unit}", largest=100.0)
+    label = style.directed("mean chrF, 0 to 100", True, axis="x")
+    title = f"Test sources by {unit} (number of sources)"
+    return bars(means, x_label=label, title=title, largest=100.0)
 
 
-def alignment(model: keras.Model, data: ParallelTexts) -> Iterator[tuple[str, Figure]]:
-    """Yields the alignment of a test pair: the decoder's attention to the source.
+def alignment(model: keras.Model, data: ParallelTexts) -> Figure:
+    """Plots the alignment of a test pair: the decoder's attention to the source.
 
     The mean over the heads of each layer; each row sums to one.
     """
@@ -90,17 +95,30 @@ def alignment(model: keras.Model, data: ParallelTexts) -> Iterator[tuple[str, Fi
     }
     source = _tokens(data.source_tokenizer, inputs["source_ids"])
     target = _tokens(data.target_tokenizer, following)
-    width, height = 0.32 * len(source) + 1.6, 0.28 * len(target) + 1.6
-    figure = Figure(figsize=(width * len(weights), height), layout="constrained")
+    return _alignments(weights, source, target)
+
+
+@styled
+def _alignments(
+    weights: Mapping[str, np.ndarray], source: Sequence[str], target: Sequence[str]
+) -> Figure:
+    """Plots attention from target to source tokens, [target, source] by layer."""
+    source, target = ([style.shortened(t, 1.1) for t in tokens] for tokens in (source, target))
+    above, beside = (max(style.width_of(t, 9) for t in tokens) for tokens in (source, target))
+    width, height = max(0.26 * len(source), 2.0), max(0.22 * len(target), 1.5)
+    figure = Figure(
+        figsize=(width * len(weights) + beside + 1.8, height + above + 1.7), layout="constrained"
+    )
+    style.title(figure, "Attention of a test text, mean over heads")
     panels = figure.subplots(1, len(weights), squeeze=False)[0]
-    for axes, (name, weight) in zip(panels, weights.items(), strict=True):
-        axes.imshow(weight, cmap="Blues", aspect="auto", vmin=0, vmax=1)
-        axes.set_xticks(range(len(source)), source, rotation=90, fontsize=8)
-        axes.set_yticks(range(len(target)), target, fontsize=8)
-        axes.set_title(name, fontsize=9)
-        axes.set_xlabel("source")
-    panels[0].set_ylabel("target")
-    yield "alignment", figure
+    for number, (axes, (name, weight)) in enumerate(zip(panels, weights.items(), strict=True)):
+        image = axes.imshow(weight, aspect="auto", vmin=0, vmax=1)
+        axes.set_xticks(range(len(source)), source, rotation=90)
+        axes.set_yticks(range(len(target) if not number else 0), () if number else target)
+        axes.set(title=style.shortened(name, width - 0.3, 10), xlabel="source (key)")
+    panels[0].set_ylabel("target (query)")
+    figure.colorbar(image, ax=list(panels), label="weight", pad=0.01)
+    return figure
 
 
 def _tokens(tokenizer: ReversibleTokenizer, ids: np.ndarray) -> list[str]:

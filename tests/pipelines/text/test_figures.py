@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 
 import architectures
 from architectures.attention import attention_maps
+from pipelines import style
 from pipelines.text import figures as text_figures
 from pipelines.text.figures import padding
 from pipelines.training.batching import buckets
@@ -63,6 +64,9 @@ def test_the_lengths_are_shown_with_the_padding_of_each_way_to_batch():
     lengths = [4, 40] * 32
     left, right = text_figures.lengths(examples(lengths), batch_size=32).axes
     assert sum(heights(left)) == 64
+    # A bar stands for whole lengths.
+    edges = [bar.get_x() for bar in left.patches if isinstance(bar, Rectangle)]
+    assert edges == [3.5 + number for number in range(37)]
     longest, shuffled, bucketed = heights(right)
     assert longest == pytest.approx(100 * (1 - 22 / 40))
     assert 30 < shuffled <= 60
@@ -73,7 +77,7 @@ def test_texts_stand_under_their_captions_and_long_ones_are_cut():
     long = "word " * 200
     figure = text_figures.texts(["costs $5 to $9", long], ["first", "second"], title="Some texts")
     shown = [text.get_text() for text in figure.axes[0].texts]
-    assert shown[:3] == ["Some texts", "first", r"costs \$5 to \$9"]
+    assert shown[:3] == ["Some texts", "first", "costs $5 to $9"]
     assert shown[3] == "second"
     assert len(shown) == 4 + 3
     assert shown[-1].endswith("…")
@@ -83,7 +87,7 @@ def test_texts_stand_under_their_captions_and_long_ones_are_cut():
 
 
 def test_captions_that_are_right_are_green():
-    for right, colors in ((), ["tab:red"] * 2), ([True, False], ["tab:green", "tab:red"]):
+    for right, colors in ((), ["black"] * 2), ([True, False], [style.RIGHT, style.WRONG]):
         figure = text_figures.texts(["one", "two"], ["1", "2"], title="Answers", right=right)
         captions = [text for text in figure.axes[0].texts if text.get_text() in ("1", "2")]
         assert [caption.get_color() for caption in captions] == colors
@@ -129,7 +133,11 @@ def test_attention_is_drawn_layer_by_layer(name, options, layers):
     assert len(panels) == layers
     for panel, weight in zip(panels, weights, strict=True):
         np.testing.assert_allclose(pixels(panel), weight, rtol=1e-4)
-        assert [label.get_text() for label in panel.get_yticklabels()] == names
+        assert [label.get_text() for label in panel.get_xticklabels()] == names
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == names
+    assert (maps.get_supylabel(), maps.get_supxlabel()) == (
+        *("token that attends (query)", "token attended to (key)"),
+    )
 
 
 def test_a_pooling_with_attention_looks_from_nowhere_in_the_text():
@@ -177,7 +185,7 @@ def test_texts_are_mapped_by_their_features():
         lambda ids, label: ({"token_ids": ids}, label)
     )
     figure = text_figures.embedding_map(model, data, ["even", "odd"])
-    assert figure.axes[0].get_title() == "40 test texts by their features (t-SNE)"
+    assert figure.get_suptitle() == "40 test texts by their features (t-SNE)"
     even, odd = (np.asarray(points.get_offsets()) for points in figure.axes[0].collections)
     assert (len(even), len(odd)) == (20, 20)
     centres = np.stack([even.mean(0), odd.mean(0)])

@@ -98,7 +98,7 @@ def test_the_table_has_the_values_of_the_metrics(sound):
 def test_figures_show_layers_over_time(sound):
     assert list(sound.figures) == ["diagnosis_weights", "diagnosis_activations"]
     maps = sound.figures["diagnosis_weights"].axes
-    assert [axes.get_title() for axes in maps[:3]] == [
+    assert [axes.get_title("left") for axes in maps[:3]] == [
         *("gradient norm", "weight norm", "update / weight"),
     ]
     assert maps[0].images[0].get_array().shape == (2, 8)

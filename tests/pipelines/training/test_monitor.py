@@ -12,7 +12,7 @@ from pipelines.recipe import Optimizer, Recipe
 from pipelines.tasks.image_classification.task import ImageClassification
 from pipelines.testing import MemoryLog
 from pipelines.training import trainer
-from pipelines.training.monitor import Monitor, monitor
+from pipelines.training.monitor import Monitor, kept_epoch, monitor
 from tests.pipelines import samples
 
 
@@ -25,6 +25,23 @@ class Several(samples.Doubles):
     def metrics(self, data: Any) -> Any:
         own = keras.metrics.AUC(name="area")
         return {"masked_lm": [keras.metrics.Mean(name="accuracy")], "other": [own]}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 4),
+        ({"keep": "best"}, 2),
+        ({"patience": 1}, 2),
+        ({"patience": 1, "keep": "last"}, 4),
+        ({"patience": 1, "monitor": "accuracy"}, 3),
+    ],
+)
+def test_the_kept_epoch_is_the_best_or_the_last(options, expected):
+    task = ImageClassification(samples.config(recipe=Recipe(**options)))
+    history = {"val_loss": [3.0, 1.0, float("nan"), 2.0], "val_accuracy": [0.1, 0.2, 0.5, 0.5]}
+    data: Any = None
+    assert kept_epoch(task, data, history) == expected
 
 
 @pytest.mark.parametrize(

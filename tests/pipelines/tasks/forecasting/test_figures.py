@@ -42,12 +42,13 @@ def test_fans_show_each_forecast_in_a_panel(times, count):
     for chart, axes in zip(charts, panels, strict=True):
         found = lines(axes)
         assert set(found) == {"history", "median", "truth", "naive"}
-        np.testing.assert_array_equal(found["history"], chart.past)
+        # Without a gap to the truth.
+        np.testing.assert_array_equal(found["history"], [*chart.past, chart.truth[0]])
         np.testing.assert_array_equal(found["median"], chart.quantiles[:, 1])
         np.testing.assert_array_equal(found["truth"], chart.truth)
         np.testing.assert_array_equal(found["naive"], chart.other)
         (band,) = axes.collections
-        assert band.get_label() == "0.1 … 0.9"
+        assert band.get_label() == "80 % interval"
         ys = np.asarray(band.get_paths()[0].vertices)[:, 1]
         assert (ys.min(), ys.max()) == (chart.quantiles.min(), chart.quantiles.max())
 
@@ -56,7 +57,7 @@ def test_fans_of_several_series_have_their_names_and_axes_of_their_own():
     charts = [fan(np.arange(5), 0.0, "north"), fan(np.arange(5), 1e6, "south")]
     figure = rendered(series_figures.fans(charts, LEVELS, other="naive", title="Fans"))
     north, south = (axes for axes in figure.axes if axes.axison)
-    assert [north.get_title(), south.get_title()] == ["north", "south"]
+    assert [north.get_title("left"), south.get_title("left")] == ["north", "south"]
     assert north.get_ylim()[1] < 100
 
 
@@ -64,10 +65,11 @@ def test_fans_of_several_series_have_their_names_and_axes_of_their_own():
 def test_lines_show_truth_median_and_bands(count):
     quantiles = np.arange(12.0).reshape(4, 3)
     charts = [Line(f"line {i}", np.arange(4), np.full(4, i), quantiles) for i in range(count)]
-    figure = rendered(series_figures.forecast_lines(charts, LEVELS, title="Steps"))
+    figure = rendered(series_figures.forecast_lines(charts, LEVELS, title="Steps", unit="°C"))
     assert figure.get_suptitle() == "Steps"
     for index, axes in enumerate(figure.axes):
-        assert axes.get_title() == f"line {index}"
+        assert axes.get_title("left") == f"line {index}"
+        assert axes.get_ylabel() == "°C"
         np.testing.assert_array_equal(lines(axes)["median"], quantiles[:, 1])
         np.testing.assert_array_equal(lines(axes)["truth"], np.full(4, index))
     assert len(figure.axes) == count

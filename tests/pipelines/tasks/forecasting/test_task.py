@@ -189,7 +189,7 @@ def test_figures_show_forecasts_beside_the_strongest_baseline(network, data, bas
     lines = {str(line.get_label()): np.asarray(line.get_ydata()) for line in panels[0].lines}
     best = min(baselines, key=lambda baseline: baseline.validation["mase"])
     assert set(lines) == {"history", "median", "truth", best.name}
-    assert len(lines["history"]) == 8
+    assert len(lines["history"]) == 8 + 1
     np.testing.assert_allclose(lines["median"], predictions.predicted["forecast"][0], rtol=1e-5)
     np.testing.assert_allclose(lines["truth"], data.futures("test")[0], rtol=1e-5)
 
@@ -209,9 +209,9 @@ def test_several_series_are_learned_by_one_network_and_shown():
     network = trainer.build(TASK, data)
     test = predict(TASK, network.model, data, "test")
     figures = dict(TASK.figures(network, data, test, TASK.baselines(data)))
-    assert [axes.get_title() for axes in figures["one_step_ahead"].axes] == ["one", "other"]
+    assert [axes.get_title("left") for axes in figures["one_step_ahead"].axes] == ["one", "other"]
     fans = figures["fans"].axes
-    assert {axes.get_title() for axes in fans} == {"one", "other"}
+    assert {axes.get_title("left") for axes in fans} == {"one", "other"}
     firsts = np.linspace(0, len(test) - 1, 6).astype(int)
     for axes, window in zip(fans, firsts, strict=True):
         lines = {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.lines}

@@ -114,7 +114,7 @@ def test_augmented_examples_are_shown_with_their_masks(data):
     assert images.shape[:3] == masks.shape
     assert np.any(masks == IGNORE_ID)
     figure = augmented_masks(images, masks, data.class_names)
-    assert [axes.get_ylabel() for axes in figure.axes[::4]] == ["image", "mask"]
+    assert [text.get_text() for text in figure.axes[0].texts][-2:] == ["image", "mask"]
     assert "void" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
@@ -157,7 +157,7 @@ def test_the_figures_are_those_of_the_test_split(data):
     truth = np.stack([mask for _, mask in data.test.as_numpy_iterator()])
     test = Predictions({"target": truth}, {"mask": np.where(truth == IGNORE_ID, 0, truth)})
     figures = dict(TASK.figures(TASK.network(data), data, test, []))
-    assert figures["confusion_matrix"].axes[0].get_title() == "Pixel accuracy 100.0% on test"
+    assert figures["confusion_matrix"].get_suptitle().startswith("Pixel accuracy 100.0% on ")
     assert "worst_masks" in figures
 
 

@@ -101,7 +101,7 @@ def test_figures_show_positions_mixture_surprisal_attention_and_tokens(architect
     network, baselines = task.network(data), task.baselines(data)
     test = predict(task, network.model, data, "test")
     figures = dict(task.figures(network, data, test, baselines))
-    (line, _) = figures["mixture"].axes[0].lines
+    line, *_ = figures["mixture"].axes[0].lines
     ends = np.asarray(line.get_ydata())[[0, -1]]
     expected = [scores_of(task, test, data)["perplexity"], baselines[-1].test["perplexity"]]
     np.testing.assert_allclose(ends, expected, rtol=1e-5)
@@ -111,9 +111,10 @@ def test_figures_show_positions_mixture_surprisal_attention_and_tokens(architect
         *attention,
     }
     assert all(isinstance(figure, Figure) for figure in figures.values())
-    shown = "".join(text.get_text() for text in figures["surprisal"].axes[0].texts)
+    _, *texts = figures["surprisal"].axes[0].texts
+    shown = "".join(text.get_text() for text in texts)
     beginning = examples.speeches()["test"][0]
-    assert shown.replace(r"\$", "$").startswith(beginning)
+    assert shown.startswith(beginning)
 
 
 def test_examples_are_eight_prompts(task, data):
