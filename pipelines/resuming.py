@@ -83,7 +83,7 @@ def _run(pipeline: str, name: str) -> mlflow.entities.Run:
         except mlflow.MlflowException as error:
             raise UserError(
                 f"--resume must be the ID of a run, runs:/ID or latest, and there is no run "
-                f"{run_id!r} in {store.tracking_uri()}"
+                f"{run_id!r} in {store.shown(store.tracking_uri())}"
             ) from error
     run_id, tags = run.info.run_id, run.data.tags
     if run.info.lifecycle_stage != "active":

@@ -7,6 +7,7 @@ or copied together.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
 COMPARABLE = "test_resamples.json"
 # The tag that MLflow shows as the description of a run or an experiment.
 NOTE = "mlflow.note.content"
+# Of an address as postgresql://user:password@host/database.
+_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
 _PID, _STARTED = "process.id", "process.started"
 _LOCK, _PARTIAL = ".{}.lock", ".{}.partial"
 
@@ -47,6 +50,11 @@ def tracking_uri() -> str:
     return _sqlite(database, uri) if database else uri
 
 
+def shown(text: str) -> str:
+    """Returns an address, or a text that has some, without the passwords in them."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
 @contextmanager
 def explained(uri: str) -> Iterator[None]:
     """Raises `UserError` with one sentence where its body cannot use the store at `uri`."""
@@ -54,7 +62,9 @@ def explained(uri: str) -> Iterator[None]:
         yield
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
+        raise UserError(
+            f"the tracking store {shown(uri)} cannot be used: {shown(reason)}"
+        ) from error
 
 
 def open_store(*, create: bool = True) -> str:
@@ -73,7 +83,7 @@ def open_store(*, create: bool = True) -> str:
     if database := _database(uri):
         if not database.exists():
             if not create:
-                raise UserError(f"there is no store {uri}, so there is no run in it")
+                raise UserError(f"there is no store {shown(uri)}, so there is no run in it")
             _refuse_to_create_for_a_run_elsewhere()
             _create(database)
         _follow(database, uri)

@@ -39,7 +39,7 @@ class TrackedRun:
     Attributes:
         id: Its ID.
         experiment_id: That of its experiment.
-        store: The tracking URI.
+        store: The tracking URI, without a password.
         checkpoints: Those of its training.
         trained: Whether an epoch has ended.
         resumed: How often the run was resumed.
@@ -58,7 +58,7 @@ class TrackedRun:
     ) -> None:
         self.id: str = active.info.run_id
         self.experiment_id: str = active.info.experiment_id
-        self.store, self.resumed, self.trained = uri, resumed, resumed > 0
+        self.store, self.resumed, self.trained = store.shown(uri), resumed, resumed > 0
         self.children: list[TrackedRun] = []
         self.strongest: Baseline | None = None
         self._figures, self._client = figures, mlflow.MlflowClient()

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str], prog: str = PROGRAM) -> None:
     port = parser.parse_args(arguments).port
     uri = store.tracking_uri()
     if uri.startswith("http"):
-        console.print(f"the tracking server shows its own UI: {uri}", soft_wrap=True)
+        console.print(f"the tracking server shows its own UI: {store.shown(uri)}", soft_wrap=True)
         return
     with listening(port) as listener:
         with store.explained(uri):

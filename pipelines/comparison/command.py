@@ -56,7 +56,7 @@ def main(arguments: Sequence[str], prog: str = PROGRAM) -> None:
         _write(page, Path(options.output))
     if options.log:
         where = f"runs:/{_log(found, page, uri)}/{_REPORT}"
-        console.print(f"\nreport     {where} in {uri}", soft_wrap=True)
+        console.print(f"\nreport     {where} in {store.shown(uri)}", soft_wrap=True)
     if options.output:
         console.print(f"written    {options.output}", soft_wrap=True)
 

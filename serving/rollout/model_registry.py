@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +73,12 @@ class Registry:
     """
 
     def __init__(self) -> None:
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
-        self._database = _database(self.uri)
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
+        self.uri = _shown(uri)
+        self._database = _database(uri)
         if self._database and not self._database.exists():  # MLflow would create an empty one.
             raise UserError(f"there is no tracking store {self.uri} here; train a model first")
-        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_tracking_uri(uri)
         # MLflow's own bars for downloads would break into the lines of a rollout.
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         try:
@@ -257,4 +259,9 @@ def _database(uri: str) -> Path | None:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    return _shown(str(error).partition("\n")[0])
+
+
+def _shown(text: str) -> str:
+    """Returns a text in which addresses are without the password that they may have."""
+    return re.sub(r"(?<=://)([^/@:\s]*):[^/@\s]*@", r"\1:***@", text)

@@ -21,6 +21,7 @@ from pipelines import model_registry, tracking
 from pipelines.catalog import PIPELINES
 from pipelines.errors import UserError
 from pipelines.store import open_store, process_tags, tracking_uri
+from pipelines.store import shown as shown_address
 from tests.pipelines import samples
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -300,3 +301,17 @@ def test_a_run_has_the_tags_of_its_process(store):
         tags = mlflow.get_run(tracked.id).data.tags
     assert tags.items() >= process_tags().items()
     assert tags["process.id"] == str(os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://mlflow:s3cret@db:5432/mlflow", "postgresql://mlflow:***@db:5432/mlflow"),
+        ("postgresql+psycopg2://u:a%40b@db/x", "postgresql+psycopg2://u:***@db/x"),
+        ("https://me:token@mlflow.example.org/a:b@c", "https://me:***@mlflow.example.org/a:b@c"),
+        ("https://mlflow.example.org:5000", "https://mlflow.example.org:5000"),
+        ("sqlite:////data/a:b@c/mlflow.db", "sqlite:////data/a:b@c/mlflow.db"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(uri, shown):
+    assert shown_address(uri) == shown

@@ -272,3 +272,12 @@ def test_rollouts_import_no_tensorflow(store, tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_password_in_the_address_of_the_registry_is_not_shown(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:s3cret@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(UserError) as raised:
+        Registry().find("digits")
+    assert "https://me:***@127.0.0.1:9" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
