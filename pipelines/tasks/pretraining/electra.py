@@ -6,18 +6,18 @@ trains a discriminator of two layers, 128 wide, with a generator of the same siz
 as `builtin:bert_tiny_sotu`, on 84 State of the Union addresses, and reports the detection of
 replaced WordPieces in 17 others, by the area under the ROC curve (AUC). What is put into validation
 and test is drawn from counts of four neighbors, the same for every run (see `replaced_tokens.py`);
-what the run's own generator puts in has scores of its own. Measured on a busy machine, seed 0, 620
-seconds of processor time:
+what the run's own generator puts in has scores of its own. Measured beside other jobs, 261 to 277
+seconds of processor time in all:
 
 | | validation AUC | test AUC |
 |---|---|---|
 | nothing is replaced | .500 | .500 |
 | counts of two neighbors | .654 | |
 | counts of four neighbors, the strongest baseline | .671 | .678 |
-| `electra_small`, one epoch | .680 | .684 |
-| `electra_small`, two epochs, the default | .697 | .699 |
+| `electra_small`, one epoch, seed 0 | .680 | .684 |
+| `electra_small`, two epochs, the default, seeds 0 to 4 | .696 ± .001 | .699 ± .001 |
 
-On test, the 95 % interval of the difference to the strongest baseline is .008 to .031; this
+On test, the 95 % intervals of the difference to the strongest baseline begin at .006 to .010; this
 baseline is fitted to the very process that replaces tokens in validation and test. A classifier of
 pairs of tokens up to four places apart, fitted likewise, has .651 on validation. A generator a
 quarter as wide, as in the paper, which begins from scratch, puts in what is easy to detect: three
