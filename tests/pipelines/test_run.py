@@ -23,11 +23,12 @@ from rich.console import Console
 
 from pipelines import __main__ as command
 from pipelines import run as pipeline
-from pipelines.__main__ import _next_steps, _show, main
+from pipelines.__main__ import main
 from pipelines.config import Config
 from pipelines.distiller import WITHOUT_TEACHER
 from pipelines.image.config import ImageConfig
 from pipelines.model_registry import Version
+from pipelines.outcome import next_steps, show
 from pipelines.recipe import Optimizer, Recipe
 from pipelines.run import Result
 from pipelines.task import Teacher
@@ -237,7 +238,7 @@ def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkey
         ),
         version=Version("numbers", 3, "challenger", "challenger: the reason", "/saved"),
     )
-    _show(Config(architecture="gru"), result)
+    show(Config(architecture="gru"), result)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     rows = [re.split(r"\s*[│┃]\s*", line.strip("│┃ ")) for line in lines if line[:1] in ("│", "┃")]
     assert rows == [
@@ -288,7 +289,7 @@ def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkey
     ],
 )
 def test_the_next_step_follows_from_the_gate_s_decision(alias, compared, lines):
-    assert _next_steps(Version("numbers", 3, alias, "the reason", "/saved", compared)) == lines
+    assert next_steps(Version("numbers", 3, alias, "the reason", "/saved", compared)) == lines
 
 
 SCORES = ("root_mean_squared_error", "root_mean_squared_error_of_all", "f1")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from pipelines import evaluation, seeds
 from pipelines import run as pipeline
-from pipelines.__main__ import _show
 from pipelines.evaluation import Evaluation
+from pipelines.outcome import show
 from pipelines.predictions import Predictions
 from pipelines.recipe import Recipe
 from pipelines.seeds import SeedRun, median, merged
@@ -127,7 +127,7 @@ def test_a_run_of_several_seeds_registers_the_median_network_with_the_means(
     )
     shown = capsys.readouterr().out
     assert f"3 seeds: validation error {mean:.4f} ± {deviation:.4f}; the network of" in shown
-    _show(CONFIG, result)
+    show(CONFIG, result)
     assert f"± {result.deviations['test_error']:.4f}" in capsys.readouterr().out
     figures = mlflow.artifacts.list_artifacts(f"{result.run.uri}/figures") or ()
     assert "figures/seeds.png" in {file.path for file in figures}
