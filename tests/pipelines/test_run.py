@@ -21,7 +21,7 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from pipelines import __main__ as command
+from pipelines import outcome
 from pipelines import run as pipeline
 from pipelines.__main__ import main
 from pipelines.config import Config
@@ -299,8 +299,8 @@ SCORES = ("root_mean_squared_error", "root_mean_squared_error_of_all", "f1")
 def test_no_name_of_a_score_is_cut_in_the_table(columns, monkeypatch):
     file = io.StringIO()
     console = Console(width=columns, file=file)
-    monkeypatch.setattr(command, "console", console)
-    table = command._table("tapped_delay_line")
+    monkeypatch.setattr(outcome, "console", console)
+    table = outcome._table("tapped_delay_line")
     for name in SCORES:
         table.add_row(f"test {name}", "-123.1234", "0.5000", "+123.1234", "0.1000 … 0.2000")
     console.print(table)
