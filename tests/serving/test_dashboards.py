@@ -34,12 +34,9 @@ def metrics_page() -> str:
     """The page of a server that has answered, batched and warmed up."""
     counts = Metrics()
     for entrypoint in ("GRPC", "REST"):
-        times: dict[str, Any] = {
-            "total_seconds": 1e-3,
-            "queue_seconds": 1e-4,
-            "runtime_seconds": 1e-4,
-        }
-        counts.observe(Observation("Predict", entrypoint, "m", version=1, **times))
+        seconds: dict[str, Any] = {"total_seconds": 1e-3, "queue_seconds": 1e-4}
+        seconds["runtime_seconds"] = 1e-4
+        counts.observe(Observation("Predict", entrypoint, str, model="m", version=1, **seconds))
     counts.batched(BatchStatistics(2, 1, 4, 1e-4, 1e-4, ((4, 2),)))
     counts.warmed_up(Path("/models/m/1"), 0.1, "OK", 3)
     return page(counts.snapshot())
