@@ -12,9 +12,9 @@ with other beginnings. Measured beside other jobs, 128 to 138 seconds of process
 | maximum-entropy Markov model, the strongest baseline | .868 | .857 |
 | `bilstm`, seeds 0 to 4, mean ± deviation | .893 ± .003 | .883 ± .002 |
 
-On test, the 95 % intervals of the difference begin at .015 to .020: the stress depends on the whole word,
-and the baseline sees three phones on either side, the place from the start and from the end, and
-the tag before.
+On test, the 95 % intervals of the difference begin at .015 to .020: the stress depends on the whole
+word, and the baseline sees three phones on either side, the place from the start and from the end,
+and the tag before.
 
 A harder example for networks are the 1,042 addresses of `us_addresses`, with entities of 29 types:
 
