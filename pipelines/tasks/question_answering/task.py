@@ -6,17 +6,17 @@ trains the reader `bidaf` (48 units each way, 329,186 parameters) from scratch o
 about addresses of the United States: which city, whose letters, what ZIP code, in passages of one
 or two addresses, where a part of the one that is meant tells it from the other. Half of the
 questions of validation and test are in wordings that training has not. It reports F1 and exact
-match, as SQuAD 1.1 does. Measured on a busy machine, six minutes of processor time in all, 25 s of
-them the log-linear reader (see `log_linear.py`):
+match, as SQuAD 1.1 does. Measured beside other jobs, 244 to 281 s of processor time in all, some
+25 s of them the log-linear reader (see `log_linear.py`):
 
 | | validation F1 | test F1 | test exact match |
 |---|---|---|---|
 | log-linear reader, the strongest baseline | .898 | .899 | .822 |
-| `bidaf`, seeds 0 to 2, mean ± deviation | .948 ± .013 | .953 ± .008 | .891 ± .010 |
+| `bidaf`, seeds 0 to 4, mean ± deviation | .945 ± .007 | .951 ± .007 | .893 ± .010 |
 
-On test, the 95 % intervals of the difference in F1 are .026 to .065, .042 to .075 and .040 to .076.
-On validation, questions in new wordings are answered as well as others; names of buildings and
-recipients, which are rare, are worst (F1 .3 to .4 and .75 to .78 in two runs).
+On test, the 95 % intervals of the difference in F1 begin at .026 to .043. On validation, questions
+in new wordings are answered as well as others; names of buildings and recipients, which are rare,
+are worst (F1 .3 to .4 and .75 to .78 in two runs).
 
 A harder set is `sotu_cloze`: 8,000 questions about State of the Union addresses, a sentence of the
 passage with a number or a name blanked, which is the answer. Question and passage have to be
