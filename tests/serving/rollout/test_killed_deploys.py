@@ -42,8 +42,9 @@ COMMAND = "deploy(target, Registry(), 'digits', lambda: engine, label='stable', 
 def test_killed_before_any_file_operation_the_repository_can_be_served(tmp_path):
     source = tmp_path / "source"
     (source / "variables").mkdir(parents=True)
-    for name in ("saved_model.pb", "variables/variables.index", "fingerprint.pb"):
+    for name in ("variables/variables.index", "fingerprint.pb"):
         (source / name).write_bytes(name.encode())
+    (source / "saved_model.pb").write_bytes(b"\x08\x01")  # An empty one, of the first schema.
     files = Repository(tmp_path / "models")
     program = PROGRAM.format(preparation=PREPARATION, command=COMMAND)
     process = subprocess.Popen(
