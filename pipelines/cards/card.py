@@ -24,7 +24,7 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.environment import code_version
 from pipelines.evaluation import Evaluation
 from pipelines.export.signature import Signature
-from pipelines.task import Network, Task
+from pipelines.task import ByClass, Network, Task
 
 # Of these, the lowest are named as limits.
 _WORST_CLASSES = 5
@@ -85,11 +85,12 @@ def markdown(
         megabytes: Size of its graph and weights on disk, in 10^6 bytes.
         milliseconds: Time of a request for one example to `serving_default`.
     """
+    found = facts.task.by_class(facts.evaluated.test, facts.data)
     sections = {
         "Scores": _scores(facts),
         "How to ask it": _use(facts, signatures),
-        "Results by class": _by_class(facts),
-        "Limits": _limits(facts),
+        "Results by class": _by_class(found),
+        "Limits": _limits(facts, found),
         "Data": _data(facts),
         "Network and training": _training(facts),
         "Size and latency": _cost(megabytes, milliseconds),
@@ -189,8 +190,7 @@ def _shape(shape: Any) -> str:
     return f"[{sizes}]"
 
 
-def _by_class(facts: Facts) -> str:
-    found = facts.task.by_class(facts.evaluated.test, facts.data)
+def _by_class(found: ByClass | None) -> str:
     if found is None:
         return ""
     lowest = found.lowest(_MAX_CLASSES)
@@ -200,7 +200,7 @@ def _by_class(facts: Facts) -> str:
     return _table(("class", f"{found.score} on test", found.counted), rows) + note
 
 
-def _limits(facts: Facts) -> str:
+def _limits(facts: Facts, found: ByClass | None) -> str:
     metric = facts.task.metric
     lines = []
     sign = 1 if facts.task.greater_is_better else -1
@@ -210,7 +210,6 @@ def _limits(facts: Facts) -> str:
             f"On test it is not shown to be better than {facts.strongest.name}: the interval of "
             "the difference contains zero or lies beyond it."
         )
-    found = facts.task.by_class(facts.evaluated.test, facts.data)
     if found and len(found.classes) > 2:
         worst = found.lowest(_WORST_CLASSES).items()
         named = ", ".join(f"`{name}` ({score:.2f})" for name, (score, _) in worst)
