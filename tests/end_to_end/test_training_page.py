@@ -119,7 +119,7 @@ def test_digits_from_a_recipe_to_a_comparison(store, workplace, digits_dir, monk
         capsys.readouterr()
         assert main(arguments) == 0
         shown = capsys.readouterr().out
-        assert all(mlflow.get_run(each).info.run_name in shown for each in compared)
+        assert all(each[:8] in shown for each in compared)
     assert "<html" in (workplace / "comparison.html").read_text()
 
 
