@@ -71,6 +71,17 @@ def add_repository(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_allowed_ops(parser: argparse.ArgumentParser) -> None:
+    """Adds `--allow_ops`."""
+    parser.add_argument(
+        "--allow_ops",
+        type=lambda names: names.split(","),
+        default=[],
+        metavar="OP,OP",
+        help="accept ops that reach files, Python or the network, as ReadFile,PrintV2",
+    )
+
+
 def add_encryption(parser: argparse.ArgumentParser) -> None:
     """Adds the options that `server_tls` reads."""
     encryption = parser.add_argument_group("encryption, if one of these is given")

@@ -10,6 +10,7 @@ from serving.client.traffic import STABLE
 from serving.commands import signals
 from serving.commands.options import (
     DEFAULT_REPOSITORY,
+    add_allowed_ops,
     add_model_command,
     positive_number,
     server_tls,
@@ -93,13 +94,7 @@ def _add_deploy(commands: Any) -> None:
         action="store_true",
         help="accept a version without golden requests; it is recorded as unverified",
     )
-    deploy.add_argument(
-        "--allow_ops",
-        type=lambda names: names.split(","),
-        default=[],
-        metavar="OP,OP",
-        help="accept ops that reach files, Python or the network, as ReadFile,PrintV2",
-    )
+    add_allowed_ops(deploy)
 
 
 def _target(options: argparse.Namespace) -> RolloutTarget:

@@ -13,7 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from serving.commands import signals
-from serving.commands.options import add_repository, positive_integer, positive_number
+from serving.commands.options import (
+    add_allowed_ops,
+    add_repository,
+    positive_integer,
+    positive_number,
+)
 from serving.commands.output import print_line
 from serving.errors import UserError
 
@@ -97,6 +102,7 @@ def add_command(commands: Any) -> None:
     score.add_argument(
         "--gpus", type=positive_number, help="GPUs of each process on a Ray cluster, as 1 or 0.5"
     )
+    add_allowed_ops(score)
     add_repository(score)
 
 
@@ -127,6 +133,7 @@ def _score(options: argparse.Namespace) -> int:
             output.model,
             version=options.version,
             label=options.label,
+            allowed_ops=options.allow_ops,
         )
         print_line(f"model    {found}, {found.source}")
         plan = run.plan(found, given, output, chosen)

@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from serving.client.traffic import STABLE
 from serving.errors import RolloutError, UserError
-from serving.rollout import golden, model_repository, models_config, trial
+from serving.rollout import admission, golden, model_repository, models_config, trial
 from serving.rollout.golden import Golden, Validation
 from serving.rollout.model_repository import Repository
 from serving.rollout.models_config import ALIASES, CANARY, Entry
 from serving.rollout.promote import Rollout
 from serving.rollout.target import RolloutTarget
 from serving.rollout.trial import Engine
-from serving.rollout.unsafe_ops import unsafe_ops
 
 if TYPE_CHECKING:
     from serving.rollout.model_registry import Registered, Registry
 
 LATENCY_BUDGET = 5000.0
-# The tag of a registered version with the digest of its files.
-DIGEST = "saved_model.digest"
 
 
 def deploy(
@@ -136,22 +133,12 @@ def _download(
     candidate.parent.mkdir(parents=True)
     (hidden / "download").mkdir()
     registry.download(found, hidden / "download").rename(candidate)
-    registered = found.tags.get(DIGEST)
-    if registered and model_repository.digest(candidate) != registered:
-        raise RolloutError(
-            f"the files of {name} version {number} are not those that were registered: they have "
-            f"changed since"
-        )
-    try:
-        unsafe = set(unsafe_ops(candidate)) - set(allowed_ops)
-    except ValueError as error:
-        raise RolloutError(f"{name} version {number} cannot be deployed: {error}") from error
-    if unsafe:
-        one = ",".join(sorted(unsafe))
-        raise UserError(
-            f"{name} version {number} can reach files, Python or the network of the server by the "
-            f"ops {one.replace(',', ', ')}; if you trust it: --allow_ops {one}"
-        )
+    admission.admit(
+        candidate,
+        f"{name} version {number}",
+        digest=found.digest,
+        allowed_ops=allowed_ops,
+    )
     return candidate
 
 

@@ -21,6 +21,7 @@ from serving.rollout.models_config import ALIASES, CANARY
 DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
 BLESSED = "blessed"
 GATE, REFUSED = "gate", "refused"
+DIGEST = "saved_model.digest"
 
 CHAMPION, CHALLENGER = ALIASES[STABLE], ALIASES[CANARY]
 
@@ -59,6 +60,11 @@ class Registered:
     def refused(self) -> bool:
         """Whether the gate of its run refused it, as it does not beat the baseline."""
         return self.tags.get(GATE) == REFUSED and not self.aliases
+
+    @property
+    def digest(self) -> str | None:
+        """The digest of its files when a pipeline registered it; None if something else did."""
+        return self.tags.get(DIGEST)
 
     @property
     def is_champion(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from serving.client.calls import Signature
 from serving.client.traffic import STABLE
 from serving.errors import UserError
 from serving.protocol import messages
-from serving.rollout import model_repository, models_config
+from serving.rollout import models_config
+from serving.rollout.admission import admit
 from serving.rollout.model_repository import Repository
 
 _URI = re.compile(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))")
@@ -50,8 +52,9 @@ def find(
     *,
     version: int | None = None,
     label: str | None = None,
+    allowed_ops: Collection[str] = (),
 ) -> Model:
-    """Returns the model that is meant.
+    """Returns the model that is meant, checked as before a deployment.
 
     Args:
         named: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, a SavedModel's folder, or the name of
@@ -60,22 +63,25 @@ def find(
         cache: Folder for files that are downloaded from a registry; replaced.
         version: A version of the repository.
         label: A label of the repository instead; by default `stable`.
+        allowed_ops: Unsafe ops that it may have.
 
     Raises:
-        UserError: There is no such model.
-        RolloutError: It cannot be downloaded.
+        UserError: There is no such model, or it has unsafe ops that are not allowed.
+        RolloutError: It cannot be downloaded, or its files have changed since it was registered
+            or deployed.
     """
     chosen = "--version" if version is not None else "--label" if label else ""
     if named.startswith("models:"):
         if chosen:
             raise UserError(f"{named} names a version already; leave out {chosen}")
-        return _registered(named, cache)
+        return _registered(named, cache, allowed_ops)
     folder = Path(named)
     if (folder / _SAVED_MODEL).exists():
         if chosen:
             raise UserError(f"{named} is the folder of one SavedModel; leave out {chosen}")
-        return Model(folder.resolve().name, "", named, folder, model_repository.digest(folder))
-    return _deployed(named, repository, version, label)
+        digest = admit(folder, named, digest=None, allowed_ops=allowed_ops)
+        return Model(folder.resolve().name, "", named, folder, digest)
+    return _deployed(named, repository, version, label, allowed_ops)
 
 
 def signatures(folder: Path) -> dict[str, Signature]:
@@ -96,7 +102,7 @@ def signatures(folder: Path) -> dict[str, Signature]:
     return found
 
 
-def _registered(named: str, cache: Path) -> Model:
+def _registered(named: str, cache: Path, allowed_ops: Collection[str]) -> Model:
     match = _URI.fullmatch(named)
     if not match:
         raise UserError(
@@ -110,11 +116,18 @@ def _registered(named: str, cache: Path) -> Model:
     shutil.rmtree(cache, ignore_errors=True)
     cache.mkdir(parents=True)
     folder = registry.download(found, cache)
-    digest = model_repository.digest(folder)
+    title = f"{found.name} version {found.version}"
+    digest = admit(folder, title, digest=found.digest, allowed_ops=allowed_ops)
     return Model(found.name, str(found.version), found.uri, folder, digest)
 
 
-def _deployed(name: str, repository: Repository, version: int | None, label: str | None) -> Model:
+def _deployed(
+    name: str,
+    repository: Repository,
+    version: int | None,
+    label: str | None,
+    allowed_ops: Collection[str],
+) -> Model:
     there = repository.versions(name) if name else []
     if not there:
         known = ", ".join(repository.models())
@@ -139,4 +152,7 @@ def _deployed(name: str, repository: Repository, version: int | None, label: str
             f"{', '.join(map(str, there))}"
         )
     folder = repository.version(name, version)
-    return Model(name, str(version), str(folder), folder, model_repository.digest(folder))
+    record = repository.record(name, version) or {}  # Other ways lead into a repository, too.
+    title = f"{name} version {version}"
+    digest = admit(folder, title, digest=record.get("digest"), allowed_ops=allowed_ops)
+    return Model(name, str(version), str(folder), folder, digest)

@@ -18,8 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.rollout import golden
-from serving.rollout.deploy import DIGEST
-from serving.rollout.model_registry import Registered
+from serving.rollout.model_registry import DIGEST, Registered
 from serving.server import config_files
 from serving.server.lifecycle import model_configs
 from tests.serving import in_process

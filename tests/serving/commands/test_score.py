@@ -15,10 +15,13 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 
 from serving.__main__ import main
 from serving.commands import output
 from serving.errors import ServingError
+from serving.scoring import local
+from serving.scoring.shard import score
 from serving.scoring.worker import load
 from tests.serving import saved_models
 from tests.serving.scoring.runs import table
@@ -98,6 +101,29 @@ def test_an_output_within_the_input_is_refused(run, model, tmp_path):
     code, _, errors = run(model, "--input", tmp_path, "--output", tmp_path / "out")
     assert code == 2
     assert "lies within the input" in errors
+
+
+def test_a_model_that_reads_files_scores_only_if_that_is_allowed(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        local, "run", lambda job, shards, *_: (score(job, each, load(job.model)) for each in shards)
+    )
+    (tmp_path / "secret").write_text("content")
+    pq.write_table(pa.table({"names": [str(tmp_path / "secret")]}), tmp_path / "in.parquet")
+    reader = saved_models.stateless(
+        tmp_path / "reader",
+        tf.TensorSpec([None], tf.string),
+        serving_default=lambda names: {"content": tf.map_fn(tf.io.read_file, names)},
+    )
+    arguments = (reader, "--input", tmp_path / "in.parquet", "--output", tmp_path / "out")
+    code, printed, errors = run(*arguments)
+    assert (code, printed) == (2, "")
+    assert errors == (
+        f"error: {reader} can reach files, Python or the network by the ops ReadFile; if you trust "
+        "it: --allow_ops ReadFile\n"
+    )
+    assert not (tmp_path / "out").exists()
+    assert run(*arguments, "--allow_ops", "ReadFile")[0] == 0
+    assert table(tmp_path / "out")["content"].to_pylist() == ["content"]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
-from serving.errors import UserError
-from serving.rollout import models_config
+from serving.errors import RolloutError, UserError
+from serving.rollout import model_repository, models_config
+from serving.rollout.model_registry import DIGEST
 from serving.rollout.model_repository import Repository
 from serving.rollout.models_config import Entry
 from serving.scoring import model
@@ -56,7 +57,29 @@ def test_the_registry_has_versions_and_aliases(saved, tmp_path, monkeypatch):
     assert cache in first.folder.parents
     with pytest.raises(UserError, match=r"no model 'digits' with alias 'challenger'"):
         model.find("models:/digits@challenger", Repository(tmp_path), cache)
+    mlflow.MlflowClient(uri, uri).set_model_version_tag("digits", "2", DIGEST, "0" * 64)
+    with pytest.raises(RolloutError, match="files of digits version 2 are not those"):
+        model.find("models:/digits@champion", Repository(tmp_path), cache)
     mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+
+
+def test_a_deployed_version_is_the_one_that_was_deployed(repository, tmp_path):
+    folder = repository.version("half_plus_two", 1)
+    model_repository.write_record(folder, {"digest": model_repository.digest(folder)})
+    assert model.find("half_plus_two", repository, tmp_path / "cache").version == "1"
+    (folder / "assets.extra" / "one-more").write_text("file")
+    with pytest.raises(RolloutError, match="files of half_plus_two version 1 are not those"):
+        model.find("half_plus_two", repository, tmp_path / "cache")
+
+
+def test_unsafe_ops_have_to_be_allowed_wherever_a_model_comes_from(
+    repository, saved, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("serving.rollout.admission.unsafe_ops", lambda _: ("ReadFile",))
+    for named in ("half_plus_two", str(saved / "half_plus_two")):
+        with pytest.raises(UserError, match=r"half_plus_two.* --allow_ops ReadFile$"):
+            model.find(named, repository, tmp_path / "cache")
+        assert model.find(named, repository, tmp_path / "cache", allowed_ops=["ReadFile"])
 
 
 @pytest.mark.parametrize(
