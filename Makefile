@@ -17,7 +17,7 @@ AT = --repository $(REPOSITORY) --address localhost:$(PORT)
 
 OPEN_STORE = $(BIN)/python -c "from pipelines.store import open_store; open_store()"
 
-.PHONY: demo test check ui serve gpu install install-dev lock clean
+.PHONY: demo test check docs ui serve gpu install install-dev lock clean
 
 demo: install ## Train, track, export, validate, register, deploy, serve, query.
 	@$(BIN)/python -m pipelines image_classification --name $(MODEL)
@@ -55,6 +55,10 @@ check: install-dev ## Lint, format check, type check.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install-dev ## Build the documentation as a site, without a broken link.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open site/index.html, or with a search: python3 -m http.server --directory site"
 
 ui: install ## Open the MLflow UI on the project's store.
 	@$(BIN)/python -m pipelines ui --port $(UI_PORT)
@@ -116,4 +120,4 @@ lock: install ## Resolve pyproject.toml into the lock files.
 	$(COMPILE) --group pyproject.toml:dev --constraint requirements.lock -o requirements-dev.lock
 
 clean: ## Remove the environment, the store and what is deployed.
-	rm -rf .venv models mlruns/mlflow.db mlruns/artifacts
+	rm -rf .venv models mlruns/mlflow.db mlruns/artifacts site

@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def write_package(page: Path, folder: Path) -> list[str]:
-    """Writes each code block of a page whose fence names a file, and returns these names."""
-    blocks = re.findall(r"^```\w+ (\S+)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    """Writes each code block of a page whose title is a file, and returns these names."""
+    pattern = r'^```\w+ title="(\S+)"\n(.*?)^```$'
+    blocks = re.findall(pattern, page.read_text(), re.MULTILINE | re.DOTALL)
     for name, content in blocks:
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -106,7 +106,11 @@ def classify(
         examples: Features of each example: integers, booleans, floats, strings, or lists or
             arrays of them, as `serving.protocol.examples.example` takes them.
         context: Features that all examples share.
-        signature, version, label, key, timeout: As in `predict`.
+        signature: As in `predict`.
+        version: As in `predict`.
+        label: As in `predict`.
+        key: As in `predict`.
+        timeout: As in `predict`.
 
     Returns:
         Pairs of label and score for each example, in the model's order. Bytes of labels that are

@@ -36,7 +36,7 @@ def sections() -> dict[str, Section]:
     found = {}
     for text in PAGE.partition("\n## Rules")[0].split("\n## ")[1:]:
         command = re.search(r"^python -m pipelines (\w+) .*$", text, re.MULTILINE)
-        blocks = re.findall(r"^```\w+ (\S+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        blocks = re.findall(r'^```\w+ title="(\S+)"\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
         assert command
         found[command[1]] = Section(command[0], dict(blocks))
     return found
