@@ -154,7 +154,7 @@ def _logs(options: argparse.Namespace) -> None:
 
 def _welcome(repository: Path, running: ServerProcess, *, detached: bool) -> str:
     at = "" if repository == DEFAULT_REPOSITORY else f" --repository {repository}"
-    rest = f"\n  REST  http://{running.rest_address}/v1/models/MODEL" if running.rest_port else ""
+    rest = f"\n  REST  {running.rest_url}/v1/models/MODEL" if running.rest_port else ""
     end = f"  python -m serving down{at}" if detached else "  Ctrl-C stops the server"
     return (
         f"ready, serving {repository}\n  gRPC  {running.address}{rest}\n"

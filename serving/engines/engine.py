@@ -35,6 +35,7 @@ MAX_THREADS = 128
 
 _PROGRAM = "tensorflow_model_server"
 _VARIABLE = "TENSORFLOW_MODEL_SERVER"
+_REST_TLS = "--rest_api_ssl_config_file"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,11 @@ class Engine:
         ports = [port, rest_port] if rest_port else [port]
         if len(set(ports)) < len(ports):
             raise UserError(f"gRPC and REST cannot share port {port}; choose another one")
+        if rest_port and _given(options, _REST_TLS) and self.name != "embedded":
+            raise UserError(
+                f"TensorFlow Serving does not know {_REST_TLS}, and REST would not be encrypted; "
+                "give --engine embedded, or --rest_port 0"
+            )
         for each in ports:
             check_free(each)
         flags = _flags(config, port, rest_port, options)
@@ -106,12 +112,11 @@ class Engine:
             command = [*self.command, *own, *flags]
         process = _started(command, log.absolute())
         container = docker.name_of(repository, port) if self.image else ""
-        pairs = [option.partition("=")[::2] for option in options]
-        encrypted = any(name == "--ssl_config_file" and file for name, file in pairs)
         return ServerProcess(
             *(self.name, process, port, rest_port, log.absolute(), container),
             host=host,
-            encrypted=encrypted,
+            encrypted=bool(_given(options, "--ssl_config_file")),
+            rest_encrypted=bool(_given(options, _REST_TLS)),
         )
 
 
@@ -211,6 +216,12 @@ def _flags(config: Path, port: int, rest_port: int, options: Sequence[str]) -> l
         f"--grpc_max_threads={MAX_THREADS}",
         *options,
     ]
+
+
+def _given(options: Sequence[str], flag: str) -> str:
+    """Returns the value of a flag among options; empty without it. The last one counts."""
+    values = [value for name, _, value in (each.partition("=") for each in options) if name == flag]
+    return values[-1] if values else ""
 
 
 def _started(command: Sequence[str], log: Path) -> psutil.Process:

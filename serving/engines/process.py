@@ -39,6 +39,7 @@ class ServerProcess:
         container: Name of the container; empty without Docker.
         host: IP address that it listens on.
         encrypted: Whether gRPC uses TLS.
+        rest_encrypted: Whether REST uses TLS.
     """
 
     engine: str
@@ -49,6 +50,7 @@ class ServerProcess:
     container: str = ""
     host: str = LOOPBACK
     encrypted: bool = False
+    rest_encrypted: bool = False
 
     def __enter__(self) -> ServerProcess:
         return self
@@ -67,6 +69,12 @@ class ServerProcess:
         return f"{self._reached}:{self.rest_port}" if self.rest_port else ""
 
     @property
+    def rest_url(self) -> str:
+        """Scheme and address of the REST API; empty if there is none."""
+        scheme = "https" if self.rest_encrypted else "http"
+        return f"{scheme}://{self.rest_address}" if self.rest_port else ""
+
+    @property
     def _reached(self) -> str:
         """The name by which processes of this machine reach the server."""
         if self.host in (LOOPBACK, ALL_INTERFACES):
@@ -76,7 +84,7 @@ class ServerProcess:
     @property
     def line(self) -> str:
         """Engine, addresses, process and log, as one line of text."""
-        rest = f", REST http://{self.rest_address}" if self.rest_port else ""
+        rest = f", REST {self.rest_url}" if self.rest_port else ""
         container = f", container {self.container}" if self.container else ""
         process = f", process {self.process.pid}" if self.process else ""
         where = f"gRPC {self.address}{rest}{container}{process}"
@@ -99,7 +107,10 @@ class ServerProcess:
         """
         deadline = time.monotonic() + timeout
         answers_grpc = _answers_tls if self.encrypted else _answers_grpc
-        while not (answers_grpc(self.address) and _answers_rest(self.rest_address)):
+        answers_rest = _answers_tls if self.rest_encrypted else _answers_rest
+        while not (
+            answers_grpc(self.address) and (not self.rest_port or answers_rest(self.rest_address))
+        ):
             if not self.alive:
                 raise ServingError(
                     grpc.StatusCode.ABORTED,
@@ -207,7 +218,7 @@ def _answers_tls(address: str) -> bool:
     """Returns whether a server answers with a certificate, signed by anyone."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols(["h2", "http/1.1"])
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     try:
@@ -223,8 +234,6 @@ def _answers_tls(address: str) -> bool:
 
 
 def _answers_rest(address: str) -> bool:
-    if not address:
-        return True
     connection = http.client.HTTPConnection(address, timeout=1)
     try:
         connection.request("GET", "/v1/models")

@@ -92,6 +92,7 @@ def read(repository: Path) -> ServerProcess | None:
             *(record["engine"], process, record["port"], record["rest_port"]),
             *(Path(record["log"]), container),
             host=record.get("host", LOOPBACK),
+            rest_encrypted=record.get("rest_encrypted", False),
         )
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -128,6 +129,7 @@ def _write(repository: Path, running: ServerProcess) -> None:
         "host": running.host,
         "port": running.port,
         "rest_port": running.rest_port,
+        "rest_encrypted": running.rest_encrypted,
         "log": str(running.log),
     }
     with tempfile.TemporaryDirectory(dir=repository, prefix=".server.") as folder:

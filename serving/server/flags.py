@@ -116,6 +116,8 @@ class Flags:
     """Print the versions and exit."""
     host: str = "0.0.0.0"
     """IP address to listen on; 0.0.0.0 for all interfaces. Not a flag of the original."""
+    rest_api_ssl_config_file: str = ""
+    """File with an SSLConfig in text format: TLS for REST. Not a flag of the original."""
     workers: int = 1
     """Number of processes that answer on the same ports. Not a flag of the original."""
     access_log: str = ""
@@ -214,7 +216,8 @@ def check(flags: Flags) -> None:
             "--model_base_path is missing: the folder of the model's versions; or give "
             "--model_config_file"
         )
-    unread = set() if serves_rest(flags) else {"monitoring_config_file"}
+    of_rest = {"monitoring_config_file", "rest_api_ssl_config_file"}
+    unread = set() if serves_rest(flags) else of_rest
     for field in fields(Flags):
         path = getattr(flags, field.name)
         is_file = field.name.endswith("_file") and field.name not in unread

@@ -140,24 +140,6 @@ def serve(
     return server, port
 
 
-def credentials(ssl: Any) -> grpc.ServerCredentials:
-    """Returns the credentials of an `SSLConfig`; with `client_verify`, TLS for both sides.
-
-    Raises:
-        UserError: Clients are to be verified, but no authority is given that could do it.
-    """
-    if ssl.client_verify and not ssl.custom_ca:
-        raise UserError(
-            "client_verify needs custom_ca, the certificate of the authority that has signed the "
-            "clients' certificates"
-        )
-    return grpc.ssl_server_credentials(
-        [(ssl.server_key.encode(), ssl.server_cert.encode())],
-        root_certificates=ssl.custom_ca.encode() or None,
-        require_client_auth=ssl.client_verify,
-    )
-
-
 def _handlers(service: ServiceDescriptor, core: Core) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(
         service.full_name,

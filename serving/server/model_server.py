@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import ssl
 import threading
 from collections.abc import Callable
 
@@ -16,11 +17,11 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError, UserError
-from serving.server import config_files
+from serving.server import config_files, encryption
 from serving.server.batching import parameters
 from serving.server.core import Core
 from serving.server.flags import Flags, channel_options, serves_rest
-from serving.server.grpc_services import Listeners, credentials
+from serving.server.grpc_services import Listeners
 from serving.server.grpc_services import serve as serve_grpc
 from serving.server.lifecycle import model_configs
 from serving.server.lifecycle.loader import Loader
@@ -68,7 +69,7 @@ def serve(
     options = _options(flags)
     counts = Metrics()
     prometheus = _prometheus(flags)
-    tls = _tls(flags)
+    tls, rest_tls = _tls(flags), _rest_tls(flags)
     with contextlib.ExitStack() as stack:
         sandbox = Sandbox(zygote, _tags(flags), options)
         stack.callback(sandbox.close)
@@ -109,7 +110,7 @@ def serve(
             # Before gRPC and REST start, as they stop in reverse order: they must not wait for it.
             _poll_config(stack, flags, core, stop)
         server = _start_grpc(stack, flags, peers, core, tls)
-        _start_rest(stack, flags, core, page, zygote)
+        _start_rest(stack, flags, core, page, zygote, rest_tls)
         _catch_up(peers, core, reloaded, stop)
         peers.record_ready()
         ready()
@@ -142,7 +143,14 @@ def _prometheus(flags: Flags) -> str:
 def _tls(flags: Flags) -> grpc.ServerCredentials | None:
     if not flags.ssl_config_file:
         return None
-    return credentials(config_files.read(flags.ssl_config_file, config_files.SSLConfig))
+    return encryption.credentials(config_files.read(flags.ssl_config_file, config_files.SSLConfig))
+
+
+def _rest_tls(flags: Flags) -> ssl.SSLContext | None:
+    file = flags.rest_api_ssl_config_file
+    if not file or not serves_rest(flags):
+        return None
+    return encryption.context(config_files.read(file, config_files.SSLConfig))
 
 
 def _loader(
@@ -224,6 +232,7 @@ def _start_rest(
     core: Core,
     page: tuple[str, Callable[[], str]] | None,
     zygote: Zygote,
+    tls: ssl.SSLContext | None,
 ) -> None:
     if flags.rest_api_port == flags.port != 0:
         log.error("--rest_api_port must differ from --port; the REST API is left out")
@@ -241,6 +250,7 @@ def _start_rest(
             host=flags.host,
             reuse_port=True,
             convert=converter.call,
+            tls=tls,
         )
         stack.callback(server.stop, DRAIN_SECONDS)
         log.info("Exporting HTTP/REST API at:localhost:%d ...", server.port)

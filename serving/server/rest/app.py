@@ -10,6 +10,7 @@ import logging
 import math
 import re
 import socket
+import ssl
 import threading
 import zlib
 from collections.abc import Awaitable, Callable
@@ -52,7 +53,9 @@ class RestServer:
 
     port: int
 
-    def __init__(self, app: _App, listener: socket.socket) -> None:
+    def __init__(
+        self, app: _App, listener: socket.socket, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.port = listener.getsockname()[1]
         self._app = app
         self._server = uvicorn.Server(
@@ -68,6 +71,7 @@ class RestServer:
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                ssl_context_factory=(lambda *_: tls) if tls else None,
             )
         )
         self._thread = threading.Thread(
@@ -107,6 +111,7 @@ def serve(
     host: str = ALL_INTERFACES,
     reuse_port: bool = False,
     convert: Convert = api.here,
+    tls: ssl.SSLContext | None = None,
 ) -> RestServer:
     """Binds the port and starts the server.
 
@@ -120,6 +125,7 @@ def serve(
         host: IP address of the interface to listen on, by default all.
         reuse_port: Whether other processes may listen on the same port.
         convert: Calls a function that converts a large document.
+        tls: Certificate and key; None for no encryption.
 
     Raises:
         UserError: The port is in use or not allowed.
@@ -131,7 +137,7 @@ def serve(
             core, request, timeout_seconds=timeout_seconds, cors=cors, convert=convert
         )
 
-    return RestServer(_App(answer, threads, prometheus), listener)
+    return RestServer(_App(answer, threads, prometheus), listener, tls)
 
 
 class _App:

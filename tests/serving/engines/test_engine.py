@@ -328,6 +328,18 @@ def test_ports_that_cannot_be_are_refused(path, models, port, rest_port, sentenc
         choose().start(models, port=port, rest_port=rest_port, log=models / "log")
 
 
+def test_rest_is_not_served_without_the_encryption_that_was_asked_for(path, models):
+    fake_programs.tensorflow_model_server(path)
+    with pytest.raises(UserError) as raised:
+        choose("binary").start(
+            models, port=1, rest_port=2, log=models, options=["--rest_api_ssl_config_file=tls"]
+        )
+    assert str(raised.value) == (
+        "TensorFlow Serving does not know --rest_api_ssl_config_file, and REST would not be "
+        "encrypted; give --engine embedded, or --rest_port 0"
+    )
+
+
 def test_a_container_serves_models_under_the_path_that_they_have_outside(path, tmp_path):
     from serving.client import Client
     from tests.serving.saved_models import half_plus_two

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -48,7 +49,11 @@ def test_without_a_record_there_is_no_server(tmp_path):
 
 def test_the_record_of_a_running_process_counts(tmp_path):
     record(tmp_path)
-    assert read(tmp_path) == ServerProcess("binary", psutil.Process(), 8500, 8501, Path("/log"))
+    found = ServerProcess("binary", psutil.Process(), 8500, 8501, Path("/log"))
+    assert read(tmp_path) == found
+    assert found.rest_url == "http://localhost:8501"
+    record(tmp_path, rest_encrypted=True)
+    assert read(tmp_path) == replace(found, rest_encrypted=True)
 
 
 @pytest.mark.parametrize(

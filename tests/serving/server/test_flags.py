@@ -213,6 +213,7 @@ def models(tmp_path):
                 "batching_parameters_file",
                 "monitoring_config_file",
                 "ssl_config_file",
+                "rest_api_ssl_config_file",
                 "tensorflow_session_config_file",
             )
         ),

@@ -26,7 +26,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.errors import ServingError, UserError
-from serving.server import config_files, grpc_services
+from serving.server import grpc_services
 from serving.server.core import Core
 from serving.server.grpc_services import Listeners
 from serving.server.lifecycle.version_policy import Model
@@ -139,11 +139,6 @@ def test_a_port_in_use_is_refused_in_a_sentence():
     assert str(raised.value) == (
         f"port {port} cannot be bound: it is in use or not allowed; choose another one"
     )
-
-
-def test_clients_cannot_be_verified_without_an_authority():
-    with pytest.raises(UserError, match="client_verify needs custom_ca, the certificate of"):
-        grpc_services.credentials(config_files.SSLConfig(client_verify=True))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import threading
 import time
 import urllib.error
@@ -45,10 +46,10 @@ def written(path: Path, message: object) -> Path:
     return path
 
 
-def get(url: str, data: object = None) -> tuple[int, str]:
+def get(url: str, data: object = None, tls: ssl.SSLContext | None = None) -> tuple[int, str]:
     body = None if data is None else json.dumps(data).encode()
     try:
-        with urllib.request.urlopen(url, body, timeout=20) as response:
+        with urllib.request.urlopen(url, body, timeout=20, context=tls) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -72,7 +73,7 @@ def authority() -> Pair:
 
 def test_all_options_together(repository, tmp_path, authority):
     server, client = certified("localhost", authority), certified("client", authority)
-    ssl = config_files.SSLConfig(
+    encryption = config_files.SSLConfig(
         server_key=server.key,
         server_cert=server.certificate,
         custom_ca=authority.certificate,
@@ -93,7 +94,8 @@ def test_all_options_together(repository, tmp_path, authority):
         f"--rest_api_port={rest_port}",
         "--model_name=half",
         f"--model_base_path={repository / 'half_plus_two'}",
-        f"--ssl_config_file={written(tmp_path / 'ssl', ssl)}",
+        f"--ssl_config_file={written(tmp_path / 'ssl', encryption)}",
+        f"--rest_api_ssl_config_file={tmp_path / 'ssl'}",
         "--enable_batching",
         f"--batching_parameters_file={written(tmp_path / 'batching', batching)}",
         f"--monitoring_config_file={written(tmp_path / 'monitoring', monitoring)}",
@@ -121,16 +123,19 @@ def test_all_options_together(repository, tmp_path, authority):
             stranger.predict("half", X)
         assert refused.value.code is grpc.StatusCode.UNAVAILABLE
 
-        url = f"http://localhost:{rest_port}"
-        assert get(f"{url}/v1/models/half:predict", {"instances": [1.0, 2.0]}) == (
+        url = f"https://localhost:{rest_port}"
+        (tmp_path / "client.pem").write_bytes(client.certificate + client.key)
+        context = ssl.create_default_context(cadata=authority.certificate.decode())
+        context.load_cert_chain(tmp_path / "client.pem")
+        assert get(f"{url}/v1/models/half:predict", {"instances": [1.0, 2.0]}, context) == (
             200,
             '{"predictions":[2.5,3.0]}',
         )
-        assert get(f"{url}/v1/models/half/versions/9")[0] == 404
+        assert get(f"{url}/v1/models/half/versions/9", tls=context)[0] == 404
 
         # Both workers count; what the other one has counted is a second old at most.
         for _ in range(60):
-            status, page = get(f"{url}/metrics")
+            status, page = get(f"{url}/metrics", tls=context)
             count = counted(page, ":tensorflow:serving:request_count", model_name="half")
             if status == 200 and count >= 14:
                 break
@@ -143,7 +148,7 @@ def test_all_options_together(repository, tmp_path, authority):
         assert counted(page, ":tensorflow:serving:request_count", **refused_count) == 6
         sizes = ":tensorflow:serving:batching_session:processed_batch_size_count"
         assert counted(page, sizes) == 7
-        assert get(f"{url}/monitoring/prometheus/metrics")[0] == 404
+        assert get(f"{url}/monitoring/prometheus/metrics", tls=context)[0] == 404
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["code"] for line in lines].count("OK") == 7
     assert {line["transport"] for line in lines} == {"GRPC", "REST"}
@@ -258,7 +263,9 @@ def test_a_certificate_that_is_none_ends_the_start(repository, tmp_path, start):
         start(f"--model_base_path={base}", f"--ssl_config_file={tmp_path}/ssl")
 
 
-@pytest.mark.parametrize("flag", ["model_config_file", "monitoring_config_file"])
+@pytest.mark.parametrize(
+    "flag", ["model_config_file", "monitoring_config_file", "rest_api_ssl_config_file"]
+)
 def test_a_file_that_is_no_configuration_ends_the_start(repository, tmp_path, start, flag):
     (tmp_path / "config").write_text("nonsense { base: 1 }")
     base = repository / "half_plus_two"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
+import ssl
 
 import pytest
 
 from serving.errors import UserError
+from serving.server import encryption
+from serving.server.config_files import SSLConfig
 from serving.server.rest.connections import listening, peer_of
+from tests.serving.certificates import Pair, certified
 from tests.serving.server.rest.test_app import BODY, PATH, raw, running
 
 ANSWER = b'{"predictions":[2.5]}'
@@ -89,3 +94,51 @@ def test_chunks_need_no_host_either():
 )
 def test_a_caller_has_one_address(client, text):
     assert peer_of(client) == text
+
+
+def trusting(authority: Pair) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=authority.certificate.decode())
+
+
+def asked(port: int, context: ssl.SSLContext) -> bytes:
+    connection = http.client.HTTPSConnection("localhost", port, timeout=20, context=context)
+    with contextlib.closing(connection):
+        for _ in range(2):
+            connection.request("POST", PATH, BODY)
+            answer = connection.getresponse().read()
+    return answer
+
+
+def test_an_encrypted_server_answers_those_who_trust_its_authority():
+    authority = certified("authority")
+    server = certified("localhost", authority)
+    tls = encryption.context(SSLConfig(server_key=server.key, server_cert=server.certificate))
+    with running(tls=tls) as port:
+        assert asked(port, trusting(authority)) == ANSWER
+        with pytest.raises(ssl.SSLCertVerificationError):
+            asked(port, trusting(certified("stranger")))
+        plain = f"POST {PATH} HTTP/1.1\r\nContent-Length: 20\r\n\r\n".encode() + BODY
+        assert ANSWER not in raw(port, plain)
+
+
+def test_clients_without_a_certificate_of_the_authority_get_no_answer(tmp_path):
+    authority = certified("authority")
+    server, client = certified("localhost", authority), certified("client", authority)
+    config = SSLConfig(
+        server_key=server.key,
+        server_cert=server.certificate,
+        custom_ca=authority.certificate,
+        client_verify=True,
+    )
+    with running(tls=encryption.context(config)) as port:
+        for pair in (None, certified("client", certified("authority")), client):
+            context = trusting(authority)
+            if pair:
+                (tmp_path / "client.pem").write_bytes(pair.certificate + pair.key)
+                context.load_cert_chain(tmp_path / "client.pem")
+            if pair == client:
+                assert asked(port, context) == ANSWER
+                break
+            # With TLS 1.3, a client learns of its refusal when it reads.
+            with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
+                asked(port, context)
