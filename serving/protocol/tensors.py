@@ -125,8 +125,9 @@ def decode(proto: Any) -> np.ndarray:
         if dtype.kind == "b" and max(content) > 1:
             raise ValueError("tensor_content holds booleans other than 0 and 1")
         return np.frombuffer(content, dtype).reshape(shape)
-    values = getattr(proto, _FIELDS.get(dtype.name, "int_val"))
-    if dtype.name in ("float16", "bfloat16"):
+    name = _NAMES[proto.dtype]  # NumPy composes that of a dtype on each access, which is slow.
+    values = getattr(proto, _FIELDS.get(name, "int_val"))
+    if name in ("float16", "bfloat16"):
         array = np.array(values, np.uint16).view(dtype)
     elif dtype.kind == "c":
         pairs = len(values) // 2
@@ -186,7 +187,7 @@ def encode(proto: Any, array: np.ndarray, *, typed: bool = False) -> None:
 @functools.cache
 def _name(dtype: np.dtype) -> str:
     quantized = (name for name, each in _QUANTIZED.items() if each == dtype)
-    return next(quantized, dtype.name)  # NumPy composes it on each access, which is slow.
+    return next(quantized, dtype.name)
 
 
 @functools.cache
