@@ -21,7 +21,7 @@ class LanguageModelingConfig(Config):
 
     tokens: Literal["characters", "words", "word_pieces", "byte_pairs"] = "words"
     """Unit of prediction; with --weights the checkpoint's byte pairs."""
-    vocabulary: Annotated[int, Between(100, 1_000_000)] = 8000
+    vocabulary: Annotated[int, Between(100, 1_000_000)] = 5000
     """Vocabulary size, built from the training split; with --weights the checkpoint's."""
     weights: str = ""
     """Pre-trained GPT-2: a Hugging Face directory, or runs:/… or models:/… of your own run."""
