@@ -78,6 +78,8 @@ def images(paths: Sequence[Path]) -> list[tuple[Path, str]]:
             found += inside
         elif not path.exists():
             raise UserError(f"there is no file {path}; a text is given by --text")
+        elif path.suffix.lower() in (".json", ".jsonl"):
+            raise UserError(f"{path} is no image file; lines of JSON are given by --json")
         elif path.suffix.lower() not in pictures.SUFFIXES:
             known = ", ".join(sorted(pictures.SUFFIXES))
             raise UserError(f"{path} is no image file; known are: {known}")

@@ -72,6 +72,8 @@ def test_a_folder_gives_each_image_the_class_that_its_own_folder_names(tmp_path)
 def test_a_folder_of_images_alone_has_no_classes(tmp_path):
     files = [draw(tmp_path / name) for name in ("1.png", "2.TIF")]
     (tmp_path / "notes.txt").write_text("no image")
+    requests = tmp_path / "requests.jsonl"
+    requests.write_text("{}")
     assert images([tmp_path]) == [(file, "") for file in files]
 
 
@@ -83,10 +85,13 @@ def test_files_and_folders_may_be_mixed(tmp_path):
 
 def test_what_cannot_be_asked_about_is_refused_in_a_sentence(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
+    requests = tmp_path / "requests.jsonl"
+    requests.write_text("{}")
     known = ", ".join(sorted(pictures.SUFFIXES))
     for path, sentence in [
         (tmp_path / "gone.png", f"there is no file {tmp_path}/gone.png; a text is given by --text"),
         (tmp_path / "notes.txt", f"{tmp_path}/notes.txt is no image file; known are: {known}"),
+        (requests, f"{requests} is no image file; lines of JSON are given by --json"),
         (tmp_path, f"{tmp_path} holds no images as CLASS/IMAGE"),
     ]:
         with pytest.raises(UserError) as raised:
