@@ -9,8 +9,6 @@ own has held, less what it held after its imports.
 from __future__ import annotations
 
 import argparse
-import resource
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ from benchmarks.comparison import (
     rounds_of,
     show_and_log,
 )
-from benchmarks.processes import isolated
+from benchmarks.processes import isolated, peak_memory
 
 if TYPE_CHECKING:
     import keras
@@ -114,17 +112,11 @@ def _memory(name: str, which: str) -> float:
     from pipelines import allocation
 
     allocation.keep_freed_memory()
-    pair, before = BUILDERS[name], _peak()
+    pair, before = BUILDERS[name], peak_memory()
     inputs, others, target = pair.batch()
     model, batch = (pair.own(), inputs) if which == "own" else (pair.other(), others)
     _steps(model, batch, target)()
-    return _peak() - before
-
-
-def _peak() -> float:
-    """Returns the most MiB that this process has had in memory."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return (peak_memory() - before) / 2**20
 
 
 def _steps(model: keras.Model, inputs: Any, target: Any) -> Callable[[], float]:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +24,7 @@ from rich.table import Table
 
 from benchmarks import report
 from benchmarks.comparison import console, cpu_seconds, quiet
-from benchmarks.processes import isolated
+from benchmarks.processes import isolated, peak_memory
 from serving.errors import UserError
 
 _SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -210,7 +208,7 @@ def _costs(
     batches = iter(batching.training_batches(task, data))
     model.train_on_batch(*next(batches))
     start = time.time() - started, time.process_time()
-    start_bytes = _peak()
+    start_bytes = peak_memory()
     batch_seconds = cpu_seconds(lambda: [None for _ in batches])
     score_seconds = cpu_seconds(lambda: evaluation.evaluate(task, model, data))
     return (
@@ -218,14 +216,8 @@ def _costs(
         1e6 * batch_seconds / data.sizes["train"],
         1e6 * score_seconds / (data.sizes["validation"] + data.sizes["test"]),
         start_bytes,
-        _peak(),
+        peak_memory(),
     )
-
-
-def _peak() -> int:
-    """Returns the most bytes that this process has had in memory."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _size(path: Path) -> int:

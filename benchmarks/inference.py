@@ -83,7 +83,7 @@ def comparisons(options: argparse.Namespace) -> list[Comparison]:
     found: list[Comparison] = []
     for name in options.only or NETWORKS:
         for each in _network(name, rounds):
-            console.print(f"{each.name}, {each.reference}: {each.ratio:.2f}")
+            console.print(f"{each.name}, {each.reference}, {each.unit}: {each.ratio:.2f}")
             found.append(each)
     return found
 

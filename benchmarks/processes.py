@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -89,6 +91,19 @@ def isolated(log: Path) -> Iterator[Executor]:
             for child in set(multiprocessing.active_children()) - before:
                 child.kill()
             raise
+
+
+def peak_memory() -> int:
+    """Returns the most bytes that this process has had in memory.
+
+    In Linux, getrusage's maximum is at least what the parent held when it started this process, so
+    the kernel is asked for this program's own.
+    """
+    status = Path("/proc/self/status")
+    if status.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return 1024 * int(found[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _set_up(log: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.processes import ProcessFailedError, isolated, started
+from benchmarks.processes import ProcessFailedError, isolated, peak_memory, started
 
 # A parent with a child, both deaf to SIGTERM, that says when both run.
 FAMILY = """
@@ -129,3 +129,11 @@ def test_an_isolated_process_is_not_waited_for_after_an_interrupt(tmp_path):
     for future in waiting:
         with pytest.raises(BrokenProcessPool):
             future.result()
+
+
+def test_the_most_memory_of_a_process_is_its_own(tmp_path):
+    held = bytearray(b"x" * (512 << 20))
+    with isolated(tmp_path / "log") as process:
+        child = process.submit(peak_memory).result(timeout=60)
+    assert len(held) <= peak_memory()
+    assert child < len(held)
