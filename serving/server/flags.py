@@ -118,6 +118,10 @@ class Flags:
     """IP address to listen on; 0.0.0.0 for all interfaces. Not a flag of the original."""
     rest_api_ssl_config_file: str = ""
     """File with an SSLConfig in text format: TLS for REST. Not a flag of the original."""
+    rest_api_max_body_bytes: int = 2**31 - 1
+    """Bytes of a REST request's body, also once unpacked. Not a flag of the original."""
+    rest_api_max_connections: int = 1000
+    """Open connections to REST; further ones are refused. Not a flag of the original."""
     workers: int = 1
     """Number of processes that answer on the same ports. Not a flag of the original."""
     access_log: str = ""
@@ -130,6 +134,7 @@ _RANGES = {
     **dict.fromkeys(
         (
             *("rest_api_num_threads", "workers"),
+            *("rest_api_max_body_bytes", "rest_api_max_connections"),
             *("num_tflite_pools", "num_tflite_interpreters_per_pool"),
         ),
         (1, 2**31 - 1),

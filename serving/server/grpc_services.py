@@ -108,15 +108,16 @@ def serve(
     Raises:
         UserError: An address is in use or not allowed, or the certificate is invalid.
     """
+    chosen = {  # Of an option that is given twice, gRPC would take the first.
+        "grpc.max_receive_message_length": _MAX_MESSAGE_BYTES,
+        "grpc.max_send_message_length": _MAX_MESSAGE_BYTES,
+        **dict(options),
+        # Two servers must not share a port by accident.
+        "grpc.so_reuseport": int(listeners.reuse_port),
+    }
     server = grpc.server(
         GrowingPool(threads, name="grpc"),  # type: ignore[arg-type]
-        options=[
-            ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-            # Two servers must not share a port by accident.
-            ("grpc.so_reuseport", int(listeners.reuse_port)),
-            *options,
-        ],
+        options=list(chosen.items()),
     )
     server.add_generic_rpc_handlers([_handlers(service, core) for service in _SERVICES])
     names = [service.full_name for service in _SERVICES]

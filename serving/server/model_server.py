@@ -33,6 +33,7 @@ from serving.server.monitoring.shared_metrics import SharedMetrics
 from serving.server.peers import Peers
 from serving.server.rest.app import serve as serve_rest
 from serving.server.rest.converter import Converter
+from serving.server.rest.protocol import Limits
 from serving.server.servables.sandbox import Sandbox
 from serving.server.servables.session_options import session_config
 from serving.server.suspects import Suspects
@@ -251,6 +252,10 @@ def _start_rest(
             reuse_port=True,
             convert=converter.call,
             tls=tls,
+            limits=Limits(
+                connections=flags.rest_api_max_connections,
+                body_bytes=flags.rest_api_max_body_bytes,
+            ),
         )
         stack.callback(server.stop, DRAIN_SECONDS)
         log.info("Exporting HTTP/REST API at:localhost:%d ...", server.port)

@@ -6,6 +6,7 @@ Counterparts: tensorflow_serving/model_servers/http_server.cc and util/net_http.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 import re
@@ -22,14 +23,15 @@ import uvicorn
 
 from serving.errors import ServingError
 from serving.server.core import Core
-from serving.server.rest import api
+from serving.server.rest import api, json_writer
 from serving.server.rest.api import Convert, Request, Response
 from serving.server.rest.connections import ALL_INTERFACES, listening, peer_of
+from serving.server.rest.protocol import LimitedProtocol, Limits
 from serving.server.thread_pool import GrowingPool
 
 log = logging.getLogger(__name__)
 
-_MAX_BODY_BYTES = 2**31 - 1
+_LIMITS = Limits()
 _KEEP_ALIVE_SECONDS = 60
 # Time that the thread has for its own end after the requests'.
 _END_SECONDS = 5
@@ -54,14 +56,14 @@ class RestServer:
     port: int
 
     def __init__(
-        self, app: _App, listener: socket.socket, tls: ssl.SSLContext | None = None
+        self, app: _App, listener: socket.socket, limits: Limits, tls: ssl.SSLContext | None
     ) -> None:
         self.port = listener.getsockname()[1]
         self._app = app
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=functools.partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
                 ws="none",
                 loop="asyncio",
                 lifespan="off",
@@ -112,6 +114,7 @@ def serve(
     reuse_port: bool = False,
     convert: Convert = api.here,
     tls: ssl.SSLContext | None = None,
+    limits: Limits = _LIMITS,
 ) -> RestServer:
     """Binds the port and starts the server.
 
@@ -126,6 +129,7 @@ def serve(
         reuse_port: Whether other processes may listen on the same port.
         convert: Calls a function that converts a large document.
         tls: Certificate and key; None for no encryption.
+        limits: What a client may ask for.
 
     Raises:
         UserError: The port is in use or not allowed.
@@ -137,7 +141,7 @@ def serve(
             core, request, timeout_seconds=timeout_seconds, cors=cors, convert=convert
         )
 
-    return RestServer(_App(answer, threads, prometheus), listener, tls)
+    return RestServer(_App(answer, threads, prometheus, limits), listener, limits, tls)
 
 
 class _App:
@@ -148,7 +152,9 @@ class _App:
         answer: Callable[[Request], Response],
         threads: int,
         prometheus: tuple[str, Callable[[], str]] | None,
+        limits: Limits,
     ) -> None:
+        self._limits = limits
         self.pool = GrowingPool(threads, name="rest")
         self._answer = answer
         self._prometheus = prometheus
@@ -159,7 +165,7 @@ class _App:
         except ConnectionError:
             return
         try:
-            response = await self._response(scope, body) if body is not None else _TOO_LARGE
+            response = await self._response(scope, body)
         except asyncio.CancelledError:  # The server ends, and has waited for long enough.
             response = api.error_response(
                 ServingError(grpc.StatusCode.UNAVAILABLE, "The server is stopping")
@@ -194,11 +200,11 @@ class _App:
     def _work(self, request: Request) -> Response:
         if "gzip" in request.headers.get("content-encoding", ""):
             try:
-                body = _decompressed(request.body)
+                body = _decompressed(request.body, self._limits.body_bytes)
             except ServingError as error:
                 return api.error_response(error)
             if body is None:
-                return _TOO_LARGE
+                return Response(413, json_writer.written({"error": self._limits.too_large()}))
             request = replace(request, body=body)
         return self._answer(request)
 
@@ -216,35 +222,24 @@ class _App:
             return Response(500, b"Internal Server Error\n", _PLAIN)
 
 
-_TOO_LARGE = Response(
-    413,
-    f'{{\n    "error": "The request is larger than {_MAX_BODY_BYTES} bytes"\n}}'.encode(),
-    {"Content-Type": "application/json", "Connection": "close"},
-)
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """Returns the body of a request, or None if it is too large.
+async def _body(receive: Receive) -> bytes:
+    """Returns the body of a request.
 
     Raises:
-        ConnectionError: The client has disconnected before the end.
+        ConnectionError: The connection has ended before that.
     """
-    chunks, size = [], 0
+    chunks = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ConnectionError
         chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > _MAX_BODY_BYTES:
-            return None
         if not message.get("more_body"):
-            break
-    return b"".join(chunks)
+            return b"".join(chunks)
 
 
-def _decompressed(compressed: bytes) -> bytes | None:
-    """Returns the decompressed content of a gzip file, or None if it is too large.
+def _decompressed(compressed: bytes, most: int) -> bytes | None:
+    """Returns the decompressed content of a gzip file, or None if it has more than `most` bytes.
 
     Raises:
         ServingError: INVALID_ARGUMENT if it is not a complete gzip file.
@@ -257,7 +252,7 @@ def _decompressed(compressed: bytes) -> bytes | None:
             while not decompressor.eof:
                 pieces.append(decompressor.decompress(rest, _DECOMPRESSED_AT_ONCE))
                 size += len(pieces[-1])
-                if size > _MAX_BODY_BYTES:
+                if size > most:
                     return None
                 rest = decompressor.unconsumed_tail
                 if not rest and not pieces[-1] and not decompressor.eof:

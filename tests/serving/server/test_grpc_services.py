@@ -141,6 +141,23 @@ def test_a_port_in_use_is_refused_in_a_sentence():
     )
 
 
+def test_messages_are_as_long_as_an_option_allows():
+    core: Any = Core(SimpleNamespace())  # type: ignore[arg-type]
+    options = [("grpc.max_receive_message_length", 1000)]
+    server, port = grpc_services.serve(core, Listeners(), threads=1, options=options)
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call: Any = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+            codes = []
+            for length in (1000, 1001):
+                with pytest.raises(grpc.RpcError) as raised:
+                    call(b"\xff" * length, timeout=20)
+                codes.append(raised.value.code())
+    finally:
+        server.stop(0).wait()
+    assert codes == [grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED]
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_one_interface_is_listened_on_alone(host):
     server, port = grpc_services.serve(SimpleNamespace(), Listeners(host=host), threads=1)  # type: ignore[arg-type]

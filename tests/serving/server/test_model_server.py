@@ -100,7 +100,8 @@ def test_all_options_together(repository, tmp_path, authority):
         f"--batching_parameters_file={written(tmp_path / 'batching', batching)}",
         f"--monitoring_config_file={written(tmp_path / 'monitoring', monitoring)}",
         f"--tensorflow_session_config_file={tmp_path / 'session.config'}",
-        "--grpc_channel_arguments=grpc.max_connection_age_ms=60000,grpc.name=a",
+        "--grpc_channel_arguments=grpc.max_receive_message_length=10000,grpc.name=a",
+        "--rest_api_max_body_bytes=10000",
         f"--access_log={log}",
         "--workers=2",
         "--enable_serialization_as_tensor_content",
@@ -114,6 +115,12 @@ def test_all_options_together(repository, tmp_path, authority):
                 with pytest.raises(ServingError) as refused:
                     asking.predict("half", {})
                 assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+        with (
+            Client(f"localhost:{port}", tls=tls, timeout=20, label="") as asking,
+            pytest.raises(ServingError, match="larger than max") as refused,
+        ):
+            asking.predict("half", {"x": np.zeros(10_000, np.float32)})
+        assert refused.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         with (
             Client(
                 f"localhost:{port}", tls=TLS(authority.certificate), timeout=20, attempts=1
@@ -132,6 +139,8 @@ def test_all_options_together(repository, tmp_path, authority):
             '{"predictions":[2.5,3.0]}',
         )
         assert get(f"{url}/v1/models/half/versions/9", tls=context)[0] == 404
+
+        assert get(f"{url}/v1/models/half:predict", " " * 10_000, context)[0] == 413
 
         # Both workers count; what the other one has counted is a second old at most.
         for _ in range(60):
