@@ -220,6 +220,8 @@ class Session:
         strategy, batches = strategies.strategy(self.task.config), self._batches(steps, state)
         pad = batching.padding(self.task, data)
         validation = batching.evaluation_batches(self.task, data.validation, recipe.batch_size, pad)
+        if batching.is_small(data):
+            validation = validation.cache()  # Each epoch reads it.
         last = recipe.on_nan == "stop" or state.restores == _MAX_RESTORES
         with (
             multi_worker.cured(fitted, batches.element_spec),
