@@ -88,6 +88,8 @@ def read(repository: Path) -> ServerProcess | None:
         record = json.loads(file.read_text())
         process = _process(record["process"], record["created"])
         container = record["container"]
+        if not isinstance(container, str):
+            raise TypeError(f"the name of a container is {container}")
         running = ServerProcess(
             *(record["engine"], process, record["port"], record["rest_port"]),
             *(Path(record["log"]), container),

@@ -7,6 +7,7 @@ tensorflow/core/lib/io/record_reader.cc.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -72,10 +73,11 @@ def ends(path: Path) -> Iterator[int]:
 
 def _records(path: Path, file: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yields the records of an open file with their checksums."""
+    size = os.fstat(file.fileno()).st_size
     for number, length in enumerate(_lengths(path, file), 1):
-        record, of_record = file.read(length), file.read(_FOOTER)
-        if len(record) < length or len(of_record) < _FOOTER:
+        if length > size - file.tell() - _FOOTER:  # However long that is, it takes no memory.
             raise ValueError(f"{path} is truncated in record {number}")
+        record, of_record = file.read(length), file.read(_FOOTER)
         yield record, int.from_bytes(of_record, "little")
 
 

@@ -37,7 +37,7 @@ def inputs(line: str, signature: Signature, where: str) -> tuple[dict[str, np.nd
     """
     try:
         content = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # The latter where it is nested too deep.
         raise UserError(f"{where} is not JSON: {error}") from error
     if len(signature.inputs) == 1 and (not isinstance(content, dict) or set(content) == {"b64"}):
         content = {next(iter(signature.inputs)): content}

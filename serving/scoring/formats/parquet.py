@@ -23,7 +23,10 @@ def columns(path: str) -> list[Column]:
     """
     with _opened(path) as file:
         texts = [field.name for field in file.schema_arrow if _is_text(field.type)]
-        first = next(file.iter_batches(SAMPLE, columns=texts), None) if texts else None
+        try:
+            first = next(file.iter_batches(SAMPLE, columns=texts), None) if texts else None
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{path} is damaged: {error}") from error
         small = {
             name: first is None or small_texts(filter(None, first.column(name).to_pylist()))
             for name in texts

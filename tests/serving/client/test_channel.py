@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from contextlib import ExitStack
 import grpc
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tensorflow_serving.apis import (
     predict_pb2,
 )
@@ -46,6 +49,18 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 )
 def test_one_address_is_grpcs_and_several_are_looked_up(address, target):
     assert channel.target(address) == target
+
+
+@given(
+    st.lists(
+        st.text(st.sampled_from("1a.:[]/,é\0 "), max_size=8)
+        | st.sampled_from(["127.0.0.1:1", "[::1]:2", "unix:/a", "127.0.0.1:99999999999"]),
+        max_size=3,
+    )
+)
+def test_any_addresses_are_taken_or_refused(addresses):
+    with contextlib.suppress(UserError, ServingError):
+        assert channel.target(addresses)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import replace
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from serving.engines.engine import choose
 from serving.engines.process import LOOPBACK, ServerProcess
@@ -107,3 +110,17 @@ def test_what_a_killed_command_left_goes_with_the_next(tmp_path):
 def test_a_file_is_no_repository_with_a_server(tmp_path):
     (tmp_path / "models").touch()
     assert read(tmp_path / "models") is None
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+FIELDS = ("engine", "process", "created", "container", "host", "port", "rest_port", "log")
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), VALUES | st.lists(VALUES, max_size=2)))
+def test_any_record_is_read_or_refused(tmp_path_factory, changes):
+    folder = tmp_path_factory.getbasetemp()
+    if isinstance(changes.get("container"), str):
+        changes["container"] = ""  # No Docker is asked for others.
+    record(folder, **{"process": 2**22 + 1} | changes)
+    with contextlib.suppress(UserError):
+        read(folder)

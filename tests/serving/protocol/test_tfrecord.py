@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.protocol import tfrecord
+from tests.serving.damage import damaged
 
 RECORDS = [b"first", b"", b"\x00" * 300, bytes(range(256))]
 
@@ -71,3 +74,27 @@ def test_records_are_read_from_where_another_ends(path):
 @given(st.binary(max_size=100))
 def test_the_check_sum_tells_neighbours_apart(content):
     assert tfrecord.masked_crc(content) != tfrecord.masked_crc(content + b"\0")
+
+
+@pytest.mark.parametrize("length", [2**40, 2**63, 2**64 - 1])
+def test_a_record_longer_than_the_file_takes_no_memory(tmp_path, length):
+    header = length.to_bytes(8, "little")
+    sum_of_header = tfrecord.masked_crc(header).to_bytes(4, "little")
+    (tmp_path / "records").write_bytes(header + sum_of_header + b"record")
+    for read in (tfrecord.read, tfrecord.ends):
+        with pytest.raises(ValueError, match="is truncated in record 1"):
+            list(read(tmp_path / "records"))
+
+
+@given(data=st.data())
+def test_of_a_damaged_file_come_records_that_were_written(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in RECORDS:
+            writer.write(record)
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
+    with contextlib.suppress(ValueError):
+        for record in tfrecord.read(path):
+            assert record in RECORDS
+    with contextlib.suppress(ValueError):
+        assert all(end <= path.stat().st_size for end in tfrecord.ends(path))

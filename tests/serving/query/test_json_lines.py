@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import ml_dtypes
@@ -123,3 +124,39 @@ def test_outputs_are_written_as_short_as_they_read_back(array, one, written):
 def test_every_number_reads_back_as_it_was(array):
     written = json.loads(json_lines.outputs({"y": array}, False))["y"]
     assert np.array_equal(np.array(written, array.dtype), array)
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"x": ' + "1" * 5000 + "}"])
+def test_a_line_that_no_parser_takes_is_refused(line):
+    with pytest.raises(UserError, match=r"^line 1 is not JSON: "):
+        read(line, takes(x=VECTOR))
+
+
+NAMES = st.sampled_from(["x0", "x1", "y"])
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | st.builds(lambda text: {"b64": text}, st.text(max_size=6)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    line=st.one_of(JSON.map(json.dumps), st.text(max_size=20)),
+    dtypes=st.lists(
+        st.sampled_from(["float32", "int8", "uint64", "bool", "string", "bfloat16", "complex64"]),
+        min_size=1,
+        max_size=2,
+    ),
+)
+def test_any_line_is_read_or_refused(line, dtypes):
+    signature = takes(
+        **{name: (dtype, (None, 2)) for name, dtype in zip("xy", dtypes, strict=False)}
+    )
+    with contextlib.suppress(UserError):
+        arrays, _ = json_lines.inputs(line, signature, "line 1")
+        assert arrays.keys() <= signature.inputs.keys()

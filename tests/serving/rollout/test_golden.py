@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.errors import RolloutError
 from serving.rollout import golden
 from serving.rollout.golden import Golden
 from tests.serving import rollouts
+from tests.serving.damage import damaged
 
 FLOATS = np.array([1.0, -100.0, np.inf, np.nan], np.float32)
 
@@ -117,3 +121,27 @@ def test_damaged_files_are_refused_in_a_sentence(tmp_path, file, content):
         (tmp_path / file).write_bytes(content)
     with pytest.raises(RolloutError, match="the golden requests cannot be read: "):
         golden.read(tmp_path)
+
+
+VALUES = st.none() | st.floats() | st.text(max_size=5) | st.lists(st.integers(), max_size=2)
+
+
+@settings(max_examples=30)
+@given(
+    tolerances=st.dictionaries(
+        st.sampled_from(["serving_default", "other"]),
+        VALUES | st.dictionaries(st.sampled_from(["absolute", "relative"]), VALUES),
+    )
+    | VALUES,
+    data=st.data(),
+)
+def test_damaged_golden_requests_are_read_or_refused(tmp_path_factory, tolerances, data):
+    version = tmp_path_factory.getbasetemp() / "golden"
+    version.mkdir(exist_ok=True)
+    rollouts.record_golden(version, 0.5, 2.0)
+    requests = version / golden.REQUESTS
+    if data.draw(st.booleans()):
+        requests.write_bytes(data.draw(damaged(requests.read_bytes())))
+    (version / golden.TOLERANCES).write_text(json.dumps(tolerances))
+    with contextlib.suppress(RolloutError):
+        golden.read(version)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tensorflow.core.protobuf import saved_model_pb2
 
 from serving.rollout.unsafe_ops import unsafe_ops
 from tests.serving import saved_models
+from tests.serving.damage import damaged
 
 NAMES = tf.TensorSpec([None], tf.string)
 
@@ -99,3 +103,18 @@ def test_a_file_that_is_no_saved_model_is_an_error(content, tmp_path: Path):
     (tmp_path / "saved_model.pb").write_bytes(content)
     with pytest.raises(ValueError, match=r"^saved_model\.pb is not a SavedModel"):
         unsafe_ops(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return saved_models.half_plus_two(tmp_path_factory.mktemp("damage") / "half_plus_two")
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused(model, tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp()
+    content = data.draw(damaged((model / "saved_model.pb").read_bytes()))
+    (folder / "saved_model.pb").write_bytes(content)
+    with contextlib.suppress(ValueError):
+        assert isinstance(unsafe_ops(folder), tuple)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from typing import Any
@@ -21,6 +22,7 @@ from serving.protocol.examples import example
 from serving.scoring import sources
 from serving.scoring.columns import mapped
 from serving.scoring.sources import Source
+from tests.serving.damage import damaged
 from tests.serving.scoring.runs import scored, table
 from tests.serving.scoring.test_shard import HALF, rejected
 
@@ -235,3 +237,17 @@ def test_a_header_without_names_is_refused(tmp_path):
         (tmp_path / "in.csv").write_text(text)
         with pytest.raises(UserError, match="a different name for each column"):
             Source(str(tmp_path / "in.csv"), "csv").columns()
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_file_is_refused_or_each_row_is_there_or_rejected(tmp_path_factory, name, data):
+    path = write(tmp_path_factory.getbasetemp() / name, ROWS[:6])
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
+    with contextlib.suppress(UserError):
+        [source] = sources.find([str(path)])
+        reader, columns = sources.reader(source.format), source.columns()
+        for number, (start, stop, offset) in enumerate(source.ranges(4)):
+            chunks = list(reader.read(source.shard(number, start, stop, offset), columns, 3))
+            assert sum(chunk.size for chunk in chunks) == stop - start

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from serving.errors import RolloutError, UserError
 from serving.rollout import model_repository, models_config
@@ -13,6 +16,7 @@ from serving.rollout.model_repository import Repository
 from serving.rollout.models_config import Entry
 from serving.scoring import model
 from tests.serving import rollouts
+from tests.serving.damage import damaged
 
 
 @pytest.fixture
@@ -114,3 +118,13 @@ def test_signatures_are_read_without_tensorflow(saved, tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"\xff")
     with pytest.raises(UserError, match="no readable SavedModel"):
         model.signatures(tmp_path)
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_signatures_of_a_damaged_file_are_read_or_refused(saved, tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp()
+    content = data.draw(damaged((saved / "sum_and_difference" / "saved_model.pb").read_bytes()))
+    (folder / "saved_model.pb").write_bytes(content)
+    with contextlib.suppress(UserError):
+        assert model.signatures(folder)

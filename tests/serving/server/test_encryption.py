@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
 
 from serving.errors import UserError
 from serving.server import encryption
 from serving.server.config_files import SSLConfig
 from tests.serving.certificates import Pair, certified
+from tests.serving.damage import damaged
 
 SERVER = certified("localhost")
 OTHER = certified("other")
@@ -58,3 +62,19 @@ def test_clients_are_asked_for_certificates_only_if_they_are_to_be_verified():
 def test_what_cannot_be_used_is_refused_in_a_sentence(wrong):
     with pytest.raises(UserError, match=r"^the certificates for REST cannot be used: server_cert"):
         encryption.context(wrong)
+
+
+@given(
+    key=damaged(SERVER.key) | st.just(SERVER.key),
+    certificate=damaged(SERVER.certificate) | st.just(SERVER.certificate),
+    authority=damaged(OTHER.certificate),
+)
+def test_damaged_certificates_are_used_or_refused(key, certificate, authority):
+    key, certificate, authority = (
+        each.decode(errors="replace") for each in (key, certificate, authority)
+    )
+    given = SSLConfig(
+        server_key=key, server_cert=certificate, custom_ca=authority, client_verify=True
+    )
+    with contextlib.suppress(UserError):
+        encryption.context(given)
