@@ -192,7 +192,14 @@ def _export(arguments: Sequence[str], prog: str) -> int:
     command = importlib.import_module("pipelines.variants.command")
     run, names, max_loss = command.parse(arguments, prog)
     module = _loaded("pipelines.variants.export", run.data.tags.get("pipeline", ""))
-    outcomes = list(module.export(run, names, max_loss))
+    outcomes = []
+    try:
+        for each in module.export(run, names, max_loss):
+            outcomes.append(each)
+    except KeyboardInterrupt:
+        done = ", ".join(each.name for each in outcomes if each.version) or "none"
+        print(f"interrupted: of the variants, registered before: {done}", file=sys.stderr)
+        return 130
     command.show(outcomes)
     return int(any(each.refusal for each in outcomes))
 

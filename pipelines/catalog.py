@@ -132,8 +132,8 @@ def check_trained_teacher(config: Config) -> None:
     """
     if isinstance(config, distillation.DistillationConfig) and config.teacher in pipelines():
         raise UserError(
-            "--teacher must be a run, as runs:/…, for trials to learn from the same one; "
-            f"`python -m pipelines {config.teacher}` makes one"
+            f"--teacher must be a run, as runs:/…, and not the pipeline {config.teacher}, for all "
+            f"to learn from the same one; `python -m pipelines {config.teacher}` makes one"
         )
 
 

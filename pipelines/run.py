@@ -21,7 +21,7 @@ from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.export import measurement, saved_model, validation
 from pipelines.predictions import Scores
 from pipelines.progress import show_table, stage
-from pipelines.task import Network, Task
+from pipelines.task import TEACHER, Network, Task
 from pipelines.training import disk_cache, range_test, strategies, trainer
 from pipelines.training.range_test import RangeTest
 
@@ -74,6 +74,8 @@ def run(pipeline: str, config: Config) -> Result:
             tracked.data(data, found)
             network = trainer.build(task, data)
             tracked.model(network, device=strategies.device(config))
+            if task.teacher:
+                tracked.tags({TEACHER: task.teacher.uri})
         show_table(data.name, SPLITS, found.rows, found.notes)
         with stage("baseline") as bar:
             baselines = _baselines(task, data, tracked)

@@ -18,6 +18,9 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.export.signature import Signature
 from pipelines.predictions import Predictions, Scores
 
+# The tag with the run that a student learned from.
+TEACHER = "teacher"
+
 ConfigT = TypeVar("ConfigT", bound=Config)
 DataT = TypeVar("DataT", bound=Dataset)
 
@@ -46,7 +49,8 @@ class Teacher:
     """A trained network that a student learns from (Hinton, Vinyals & Dean 2015).
 
     Attributes:
-        pipeline: Name of the pipeline that trained it.
+        uri: `runs:/ID` of the run that trained it.
+        pipeline: Name of its pipeline.
         task: Its task; the student's data set is what this one loads.
         model: From preprocessed inputs to logits, with the trained weights.
         temperature: What logits are divided by.
@@ -54,6 +58,7 @@ class Teacher:
         inherit: Whether a student of BERT's family is initialized from the teacher's layers.
     """
 
+    uri: str
     pipeline: str
     task: Task
     model: keras.Model

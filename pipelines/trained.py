@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -13,6 +13,8 @@ import architectures
 from pipelines.cli import parse
 from pipelines.config import Config
 from pipelines.errors import UserError
+from pipelines.task import TEACHER
+from pipelines.tasks.distillation.config import DistillationConfig
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,13 @@ class Trained:
     """What a run of a pipeline trained.
 
     Attributes:
+        uri: `runs:/ID`.
         pipeline: Name of the pipeline.
         config: The run's choices, with which its network is built again.
         model: From preprocessed inputs to logits, with the trained weights.
     """
 
+    uri: str
     pipeline: str
     config: Config
     model: keras.Model
@@ -38,7 +42,8 @@ def read(run_id: str) -> Trained:
         OSError: A file cannot be read.
         UserError: The network cannot be loaded, or its pipeline is not known here.
     """
-    pipeline = mlflow.get_run(run_id).data.tags.get("pipeline", "")
+    uri, tags = f"runs:/{run_id}", mlflow.get_run(run_id).data.tags
+    pipeline = tags.get("pipeline", "")
     with tempfile.TemporaryDirectory() as scratch:
         options, network = (
             mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{path}", dst_path=scratch)
@@ -49,4 +54,7 @@ def read(run_id: str) -> Trained:
             model = architectures.load(Path(network))
         except ValueError as error:
             raise UserError(str(error)) from error
-    return Trained(pipeline, config.of_run(f"runs:/{run_id}"), model)
+    if isinstance(config, DistillationConfig) and TEACHER in tags:
+        # What learned from a pipeline's default run learned from that one.
+        config = replace(config, teacher=tags[TEACHER], max_examples=0)
+    return Trained(uri, pipeline, config.of_run(uri), model)

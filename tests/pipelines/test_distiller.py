@@ -194,7 +194,7 @@ def test_a_student_that_does_not_fit_its_teacher_is_an_error():
 def teacher_of(model: keras.Model, **options: Any) -> Teacher:
     task: Any = SimpleNamespace(config=Config(architecture="mlp"))
     defaults: dict[str, Any] = {"temperature": 2.0, "alpha": 0.5, "inherit": False}
-    return Teacher("doubles", task, model, **{**defaults, **options})
+    return Teacher("runs:/1", "doubles", task, model, **{**defaults, **options})
 
 
 def test_a_student_may_begin_with_layers_of_its_teacher():

@@ -426,6 +426,7 @@ def test_a_student_is_compared_with_its_teacher_and_with_itself_without_a_teache
     config = samples.sequence_config(Recipe(epochs=1, batch_size=8))
     own = samples.Doubles(config)
     teacher = Teacher(
+        "runs:/1",
         "forecasting",
         own,
         own.network(own.load()).model,
@@ -436,6 +437,7 @@ def test_a_student_is_compared_with_its_teacher_and_with_itself_without_a_teache
     make_task(lambda config: samples.Doubles(config, teacher))
     result = pipeline.run("image_classification", config)
     run = only_run()
+    assert run.data.tags["teacher"] == "runs:/1"
     names = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/baselines.json"))
     assert list(names) == [WITHOUT_TEACHER, "always 0", "always 10"]
     (child,) = mlflow.search_runs(experiment_names=["forecasting"], output_format="list")

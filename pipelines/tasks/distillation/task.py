@@ -102,6 +102,7 @@ def make_student(config: DistillationConfig) -> Task:
         student_config = replace(student_config, weights="")
     task = make_task(trained.pipeline, teacher_config)
     teacher = Teacher(
+        uri=trained.uri,
         pipeline=trained.pipeline,
         task=task,
         model=trained.model,

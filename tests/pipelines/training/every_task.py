@@ -104,7 +104,7 @@ def cases(folder: Path) -> dict[str, Callable[[], Case]]:
     def student() -> Case:
         task, data = images(Augmentation(cut_mix=1.0, mix_up=0.4))
         model = trainer.build(task, data).model
-        teacher = Teacher("image_classification", task, model, 2.0, 0.9, inherit=False)
+        teacher = Teacher("runs:/1", "image_classification", task, model, 2.0, 0.9, inherit=False)
         return ImageClassification(task.config, teacher), data
 
     pretraining.store_documents(folder)

@@ -50,7 +50,9 @@ def test_penalties_are_of_the_kernels_alone():
 def test_a_student_has_the_whole_penalty_whatever_its_teacher_weighs():
     data = samples.striped()
     known = task(Recipe()).network(data).model
-    teacher = Teacher("image_classification", task(Recipe()), known, 1.0, alpha=0.75, inherit=False)
+    teacher = Teacher(
+        "runs:/1", "image_classification", task(Recipe()), known, 1.0, alpha=0.75, inherit=False
+    )
     (images, labels), *_ = data.train.batch(8).take(1)
 
     def loss(l2: float) -> tuple[float, float]:

@@ -293,7 +293,7 @@ def test_a_student_learns_from_its_teachers_outputs(learned):
     """With alpha 1, targets do not count: here all of them are wrong."""
     own = classification(LEARNING)
     teacher = Teacher(
-        "image_classification", own, learned, temperature=1.0, alpha=1.0, inherit=False
+        "runs:/1", "image_classification", own, learned, temperature=1.0, alpha=1.0, inherit=False
     )
     right = samples.striped()
     student = ImageClassification(own.config, teacher)

@@ -48,6 +48,21 @@ def children(run_id: str | None) -> dict[str, mlflow.entities.Run]:
     return {run.data.params["variant"]: run for run in found}
 
 
+def test_an_interrupted_export_says_what_it_has_registered(store, in_process, monkeypatch, capsys):
+    assert main(["image_classification", "--dataset", "digits", "--figures", "false", *SMALL]) == 0
+    (version,) = mlflow.MlflowClient().search_model_versions()
+
+    def interrupt(build: Any, weights: Any) -> variant.Variant:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(export.VARIANTS, "int8", interrupt)
+    capsys.readouterr()
+    arguments = ["export", str(version.run_id), "--variants", "frozen", "int8"]
+    assert main([*arguments, "--max_loss", "1"]) == 130
+    assert capsys.readouterr().err == "interrupted: of the variants, registered before: frozen\n"
+    assert len(mlflow.MlflowClient().search_model_versions()) == 2
+
+
 def test_variants_are_registered_or_refused(store, in_process, monkeypatch, capsys):
     assert main(["image_classification", "--dataset", "digits", "--figures", "false", *SMALL]) == 0
     (version,) = mlflow.MlflowClient().search_model_versions()

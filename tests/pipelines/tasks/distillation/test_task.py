@@ -24,6 +24,7 @@ from pipelines.tasks.distillation.task import find, make_student
 from pipelines.tasks.image_classification.task import ImageClassification
 from pipelines.tasks.pretraining.config import BertPretrainingConfig
 from pipelines.tasks.text_classification.config import TextClassificationConfig
+from pipelines.trained import read
 from tests.pipelines import written
 
 IMAGES = ImageConfig(dataset="digits", architecture="convnet", data_dir="/there", image_size=12)
@@ -82,6 +83,17 @@ def test_a_pipeline_stands_for_its_default_run_which_is_made_first(store, tmp_pa
     own = replace(PIPELINES["image_classification"].defaults, max_examples=9, figures=False)
     assert made == [("image_classification", own)]
     assert (found.pipeline, found.config) == ("image_classification", IMAGES)
+
+
+def test_a_run_is_read_with_the_teacher_that_its_pipeline_has_made(store, tmp_path):
+    """So that a variant of the student is made without training the teacher once more."""
+    config = replace(STUDENT, teacher="image_classification", max_examples=9)
+    with tracking.run("distillation", config) as tracked:
+        tracked.tags({"teacher": "runs:/1"})
+        write_network(linear(), tmp_path / "network")
+        tracked.folder(tmp_path / "network")
+    found = read(tracked.id)
+    assert (found.uri, found.config) == (tracked.uri, replace(STUDENT, teacher="runs:/1"))
 
 
 @pytest.mark.parametrize("teacher", ["", "digits", "runs:/nowhere", "models:/"])
