@@ -29,6 +29,7 @@ from pipelines.errors import (
 )
 from pipelines.progress import console
 from pipelines.training import cluster
+from pipelines.words import as_called
 
 if TYPE_CHECKING:
     from pipelines.run import Result
@@ -73,25 +74,27 @@ def main(arguments: Sequence[str], prog: str = cli.PROGRAM) -> int:
         _check(pipeline, config)
         result = _run(pipeline, config)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return 2
     except (TrainingError, ValidationError, UnsentError) as error:
-        print(f"error: {error}; nothing was registered{_notes(error)}", file=sys.stderr)
+        _say(f"error: {error}; nothing was registered{_notes(error)}")
         return 1
     except KeyboardInterrupt as error:
-        print(
-            f"interrupted: the run was closed as KILLED, nothing was registered{_notes(error)}",
-            file=sys.stderr,
-        )
+        _say(f"interrupted: the run was closed as KILLED, nothing was registered{_notes(error)}")
         return 130
     except Exception as error:
         if not disk_is_full(error):
             raise
-        print(f"error: the disk is full: {error}{_notes(error)}", file=sys.stderr)
+        _say(f"error: the disk is full: {error}{_notes(error)}")
         return 1
     if result:
         outcome.show(config, result)
     return 0
+
+
+def _say(message: str) -> None:
+    """Prints an error in the words of the program that was called."""
+    print(as_called(message), file=sys.stderr)
 
 
 def _notes(error: BaseException) -> str:

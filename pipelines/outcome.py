@@ -9,6 +9,7 @@ from rich.table import Table
 
 from pipelines.config import Config
 from pipelines.progress import console
+from pipelines.words import as_called
 
 if TYPE_CHECKING:
     from pipelines.model_registry import Version
@@ -48,7 +49,7 @@ def show(config: Config, result: Result) -> None:
     ):
         console.print(f"{what:<11}{where}", soft_wrap=True)
     for line in next_steps(version):
-        console.print(line, soft_wrap=True)
+        console.print(as_called(line), soft_wrap=True)
 
 
 def _margin(result: Result) -> str:

@@ -17,6 +17,7 @@ from pipelines.comparison import finding
 from pipelines.errors import UserError
 from pipelines.progress import console
 from pipelines.variants.options import parser_of
+from pipelines.words import as_called
 
 if TYPE_CHECKING:
     from pipelines.variants.export import Outcome
@@ -49,7 +50,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
         if not (version := each.version):
             continue
         alias = f" @{version.alias}" if version.alias else ""
-        deploy = f"python -m serving deploy {version.name} --version {version.number}"
+        deploy = as_called(f"python -m serving deploy {version.name} --version {version.number}")
         console.print(
             f"{each.name:<11}models:/{version.name}/{version.number}{alias}    "
             f"{deploy if version.alias else deploy + ' --force'}",

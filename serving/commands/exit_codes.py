@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from serving.commands.words import as_called
 from serving.errors import UserError
 
 
@@ -28,10 +29,10 @@ def exit_code(
     try:
         return command() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(as_called(f"error: {error}"), file=sys.stderr)
         return 2
     except failures as error:
-        print(f"error: {message(error)}", file=sys.stderr)
+        print(as_called(f"error: {message(error)}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from serving.commands.words import as_called
+
 _FILE_WIDTH = 200
 
 
@@ -18,8 +20,8 @@ console = _Console(highlight=False, markup=False, emoji=False)
 
 
 def print_line(text: str) -> None:
-    """Prints a line that is not wrapped."""
-    console.print(text, soft_wrap=True)
+    """Prints a line that is not wrapped, in the words of the program that was called."""
+    console.print(as_called(text), soft_wrap=True)
 
 
 def print_table(table: Table) -> None:

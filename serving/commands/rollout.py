@@ -16,6 +16,7 @@ from serving.commands.options import (
     server_tls,
 )
 from serving.commands.output import print_line
+from serving.commands.words import as_called
 from serving.engines import record
 from serving.engines.engine import ENGINES, choose
 from serving.errors import UserError
@@ -185,7 +186,10 @@ def _follow(done: Rollout) -> list[str]:
     try:
         return Registry().follow(done.name, done.after.labels, done.label)
     except UserError as error:  # The rollout is done all the same.
-        print(f"warning: the registry's aliases stay as they were: {error}", file=sys.stderr)
+        print(
+            as_called(f"warning: the registry's aliases stay as they were: {error}"),
+            file=sys.stderr,
+        )
         return []
 
 
@@ -206,4 +210,4 @@ def _report(done: Rollout, how: str, said: list[str]) -> None:
             file=sys.stderr,
         )
     if done.unblessed:
-        print(f"warning: {done.unblessed}", file=sys.stderr)
+        print(as_called(f"warning: {done.unblessed}"), file=sys.stderr)

@@ -15,6 +15,7 @@ import grpc
 
 from serving.commands import signals
 from serving.commands.options import DEFAULT_REPOSITORY, add_repository
+from serving.commands.words import as_called
 from serving.engines import record
 from serving.engines.engine import ENGINES, choose
 from serving.engines.process import ALL_INTERFACES, LOOPBACK, ServerProcess
@@ -194,4 +195,4 @@ def _stop(repository: Path, running: ServerProcess) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stdout, flush=True)
+    print(as_called(text), file=sys.stdout, flush=True)
