@@ -96,6 +96,7 @@ class ModelConfig:
         versions: Number of latest versions; or a list of versions; or "all".
         labels: Version by label.
         platform: Model platform; "tensorflow" for a SavedModel.
+        logging_config: Which requests are logged, a `messages.LoggingConfig`; None for none.
     """
 
     name: str
@@ -103,6 +104,7 @@ class ModelConfig:
     versions: int | Sequence[int] | Literal["all"] = 1
     labels: Mapping[str, int] = field(default_factory=dict)
     platform: str = "tensorflow"
+    logging_config: Any = None
 
 
 def read(call: Call[Result], response: Any) -> Result:
@@ -220,6 +222,8 @@ def reload(models: Iterable[ModelConfig], metrics: Sequence[str]) -> Call[dict[s
             model_platform=model.platform,
             version_labels=model.labels,
         )
+        if model.logging_config:
+            entry.logging_config.CopyFrom(model.logging_config)
         policy = entry.model_version_policy
         if model.versions == "all":
             policy.all.SetInParent()

@@ -36,6 +36,7 @@ MAX_THREADS = 128
 _PROGRAM = "tensorflow_model_server"
 _VARIABLE = "TENSORFLOW_MODEL_SERVER"
 _REST_TLS = "--rest_api_ssl_config_file"
+_REQUEST_LOG = "--request_log"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,11 @@ class Engine:
         ports = [port, rest_port] if rest_port else [port]
         if len(set(ports)) < len(ports):
             raise UserError(f"gRPC and REST cannot share port {port}; choose another one")
+        if _given(options, _REQUEST_LOG) and self.name != "embedded":
+            raise UserError(
+                f"TensorFlow Serving does not know {_REQUEST_LOG} and has no request log; give "
+                "--engine embedded"
+            )
         if rest_port and _given(options, _REST_TLS) and self.name != "embedded":
             raise UserError(
                 f"TensorFlow Serving does not know {_REST_TLS}, and REST would not be encrypted; "

@@ -140,10 +140,24 @@ message tensorflow.serving.MultiInferenceRequest
   tensorflow.serving.Input input = 2
 message tensorflow.serving.MultiInferenceResponse
   repeated tensorflow.serving.InferenceResult results = 1
+message tensorflow.serving.LogCollectorConfig
+  string type = 1
+  string filename_prefix = 2
+message tensorflow.serving.SamplingConfig
+  double sampling_rate = 1
+  int32 attributes = 2
+message tensorflow.serving.LoggingConfig
+  tensorflow.serving.LogCollectorConfig log_collector_config = 1
+  tensorflow.serving.SamplingConfig sampling_config = 2
+message tensorflow.serving.LogMetadata
+  tensorflow.serving.ModelSpec model_spec = 1
+  tensorflow.serving.SamplingConfig sampling_config = 2
+  int64 timestamp_secs = 4
 message tensorflow.serving.PredictLog
   tensorflow.serving.PredictRequest request = 1
   tensorflow.serving.PredictResponse response = 2
 message tensorflow.serving.PredictionLog
+  tensorflow.serving.LogMetadata log_metadata = 1
   tensorflow.serving.PredictLog predict_log = 6
 message tensorflow.serving.Latest
   uint32 num_versions = 1
@@ -158,6 +172,7 @@ message tensorflow.serving.ModelConfig
   string name = 1
   string base_path = 2
   string model_platform = 4
+  tensorflow.serving.LoggingConfig logging_config = 6
   tensorflow.serving.ServableVersionPolicy model_version_policy = 7
   map int64 version_labels = 8
 message tensorflow.serving.ModelConfigList
@@ -207,3 +222,4 @@ Input = CLASSES["Input"]
 ModelConfig = CLASSES["ModelConfig"]
 ModelServerConfig = CLASSES["ModelServerConfig"]
 PredictionLog = CLASSES["PredictionLog"]
+LoggingConfig = CLASSES["LoggingConfig"]

@@ -149,6 +149,7 @@ def models(config: Any) -> list[ModelConfig]:
                 versions,
                 dict(model.version_labels),
                 model.model_platform,
+                model.logging_config if model.HasField("logging_config") else None,
             )
         )
     return found

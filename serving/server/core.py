@@ -36,6 +36,7 @@ from serving.server.lifecycle.served_model import Lease
 from serving.server.lifecycle.status import status
 from serving.server.monitoring import observation
 from serving.server.monitoring.observation import Observation, Observed
+from serving.server.monitoring.request_log import RequestLog
 from serving.server.peers import Peers
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Core:
         check_method_name: Whether signatures must be declared for the methods that run them.
         tensor_content: Whether Predict answers with `tensor_content` instead of typed fields.
         observers: Called with each request when it has ended.
+        request_log: Gets requests with their responses; None for none.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class Core:
         check_method_name: bool = False,
         tensor_content: bool = False,
         observers: Sequence[Callable[[Observation], None]] = (),
+        request_log: RequestLog | None = None,
     ) -> None:
         self._manager = manager
+        self._request_log = request_log
         self._peers = peers
         self._check_method_name = check_method_name
         self._tensor_content = tensor_content
@@ -112,22 +116,25 @@ class Core:
         self, request: predict_pb2.PredictRequest, timeout: float | None = None
     ) -> predict_pb2.PredictResponse:
         """Runs a signature on tensors; `timeout` is the time left, in seconds."""
-        return self._answer(predict, request, timeout, tensor_content=self._tensor_content)
+        return self._answer(
+            "predict_log", predict, request, timeout, tensor_content=self._tensor_content
+        )
 
     def classify(
         self, request: classification_pb2.ClassificationRequest, timeout: float | None = None
     ) -> Any:
         """Runs a signature on examples and returns classes; `timeout` as for `predict`."""
-        return self._answer(classify, request, timeout)
+        return self._answer("classify_log", classify, request, timeout)
 
     def regress(
         self, request: regression_pb2.RegressionRequest, timeout: float | None = None
     ) -> Any:
         """Runs a signature on examples and returns values; `timeout` as for `predict`."""
-        return self._answer(regress, request, timeout)
+        return self._answer("regress_log", regress, request, timeout)
 
     def _answer(
         self,
+        kind: str,
         infer: Callable[..., Any],
         request: Any,
         timeout: float | None,
@@ -145,6 +152,7 @@ class Core:
             )
         response.model_spec.name = spec.name
         response.model_spec.version.value = number
+        self._log(kind, spec.name, number, request, response)
         return response
 
     def multi_inference(
@@ -159,7 +167,15 @@ class Core:
             )
         for result in response.results:
             result.model_spec.version.value = number
+        self._log("multi_inference_log", spec.name, number, request, response)
         return response
+
+    def _log(self, kind: str, model: str, version: int, request: Any, response: Any) -> None:
+        if self._request_log:
+            try:
+                self._request_log.write(kind, model, version, request, response)
+            except Exception:
+                log.exception("an answered request could not be logged")
 
     def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
@@ -234,7 +250,18 @@ class Core:
     ) -> None:
         """Serves the models of a configuration and no others, in this process; see `reload`."""
         models = models_of(config, self._manager.models())
-        self._manager.reload(models, timeout, is_active, check_labels=check_labels)
+        if self._request_log:
+            self._request_log.check(config)
+        in_force = False
+        try:
+            self._manager.reload(models, timeout, is_active, check_labels=check_labels)
+            in_force = True
+        except ServingError as error:
+            in_force = error.code in _IN_FORCE_DESPITE
+            raise
+        finally:
+            if in_force and self._request_log:
+                self._request_log.update(config)
 
     def signatures(self, spec: model_pb2.ModelSpec) -> dict[str, meta_graph_pb2.SignatureDef]:
         """Returns the signatures, by key, of the version that a spec asks for."""

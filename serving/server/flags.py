@@ -126,9 +126,14 @@ class Flags:
     """Number of processes that answer on the same ports. Not a flag of the original."""
     access_log: str = ""
     """File for one line of JSON per request, "-" for the log. Not a flag of the original."""
+    request_log: str = ""
+    """Prefix of files for requests with their responses. Not a flag of the original."""
+    request_log_sampling_rate: float = 1.0
+    """Fraction of requests that it gets. Not a flag of the original."""
 
 
 _RANGES = {
+    "request_log_sampling_rate": (0, 1),
     **dict.fromkeys(("port", "rest_api_port"), (0, 2**16 - 1)),
     "load_retry_interval_micros": (-(2**63), 2**63 - 1),
     **dict.fromkeys(

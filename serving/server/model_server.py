@@ -29,6 +29,7 @@ from serving.server.lifecycle.manager import Manager
 from serving.server.monitoring import metrics
 from serving.server.monitoring.access_log import AccessLog
 from serving.server.monitoring.metrics import Metrics
+from serving.server.monitoring.request_log import RequestLog
 from serving.server.monitoring.shared_metrics import SharedMetrics
 from serving.server.peers import Peers
 from serving.server.rest.app import serve as serve_rest
@@ -90,6 +91,9 @@ def serve(
             access_log = AccessLog(flags.access_log)
             stack.callback(access_log.close)
             observers.append(access_log.write)
+        request_log = RequestLog(flags.request_log, flags.request_log_sampling_rate)
+        request_log.check(config)
+        stack.callback(request_log.close)
         # Labels that were in use before are accepted.
         check_labels = reloaded is None and not peers.was_ready()
         try:
@@ -100,12 +104,14 @@ def serve(
             if reloaded is None or error.code is not grpc.StatusCode.UNKNOWN:
                 raise
             log.error("%s", error)
+        request_log.update(config)
         core = Core(
             manager,
             peers,
             check_method_name=flags.enable_signature_method_name_check,
             tensor_content=flags.enable_serialization_as_tensor_content,
             observers=observers,
+            request_log=request_log,
         )
         if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:
             # Before gRPC and REST start, as they stop in reverse order: they must not wait for it.

@@ -16,11 +16,13 @@ from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.client import TLS, Client
+from serving.errors import ServingError
 from serving.server import config_files, encryption, flags
 from serving.server.batching import parameters as batching_parameters
 from serving.server.lifecycle.model_configs import models_of
 from serving.server.monitoring import access_log
 from serving.server.monitoring.observation import Observation
+from serving.server.monitoring.request_log import RequestLog
 from tests.serving.recording import Recorder, bare_server
 from tests.serving.server.rest.test_app import running
 
@@ -59,7 +61,7 @@ def test_the_commands_have_flags_that_exist(caplog):
 
 
 def test_the_configuration_files_can_be_read(tmp_path):
-    models, batching, encryption, monitoring = PROTOS
+    models, batching, encryption, monitoring, logging = PROTOS
     config = text_format.Parse(models, model_server_config_pb2.ModelServerConfig())
     digits, flowers = models_of(config)
     assert digits.labels == {"stable": 6, "canary": 7}
@@ -70,6 +72,9 @@ def test_the_configuration_files_can_be_read(tmp_path):
     (tmp_path / "ssl").write_text(encryption)
     assert config_files.read(tmp_path / "ssl", config_files.SSLConfig).client_verify
     assert text_format.Parse(monitoring, config_files.MonitoringConfig()).prometheus_config.enable
+    logged = text_format.Parse(logging, model_server_config_pb2.ModelServerConfig())
+    with pytest.raises(ServingError, match="there is no folder /logs"):
+        RequestLog().check(logged)
 
 
 @pytest.mark.skipif(

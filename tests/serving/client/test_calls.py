@@ -205,7 +205,13 @@ def test_reload():
             ModelConfig("b", "/models/b", versions=3),
             ModelConfig("c", "/models/c", versions="all"),
             ModelConfig("d", "/models/d", versions=[4, 7], labels={"stable": 4, "canary": 7}),
-            ModelConfig("e", "/models/e", versions=[], platform="other"),
+            ModelConfig(
+                "e",
+                "/models/e",
+                versions=[],
+                platform="other",
+                logging_config=messages.LoggingConfig(sampling_config={"sampling_rate": 0.5}),
+            ),
         ],
         [":tensorflow:serving:request_count"],
     )
@@ -222,6 +228,7 @@ def test_reload():
     configs[3].version_labels.update({"stable": 4, "canary": 7})
     configs[4].model_version_policy.specific.SetInParent()
     configs[4].model_platform = "other"
+    configs[4].logging_config.sampling_config.sampling_rate = 0.5
     same(call, original)
 
     response = model_management_pb2.ReloadConfigResponse(status={})

@@ -340,6 +340,14 @@ def test_rest_is_not_served_without_the_encryption_that_was_asked_for(path, mode
     )
 
 
+def test_requests_are_not_served_without_the_log_that_was_asked_for(path, models):
+    fake_programs.tensorflow_model_server(path)
+    with pytest.raises(UserError, match="does not know --request_log and has no request log"):
+        choose("binary").start(
+            models, port=1, rest_port=2, log=models, options=["--request_log=/tmp/log"]
+        )
+
+
 def test_a_container_serves_models_under_the_path_that_they_have_outside(path, tmp_path):
     from serving.client import Client
     from tests.serving.saved_models import half_plus_two

@@ -17,6 +17,7 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     input_pb2,
+    logging_pb2,
     model_management_pb2,
     model_pb2,
     predict_pb2,
@@ -24,7 +25,12 @@ from tensorflow_serving.apis import (
     regression_pb2,
     status_pb2,
 )
-from tensorflow_serving.config import file_system_storage_path_source_pb2, model_server_config_pb2
+from tensorflow_serving.config import (
+    file_system_storage_path_source_pb2,
+    log_collector_config_pb2,
+    logging_config_pb2,
+    model_server_config_pb2,
+)
 
 from serving.protocol import messages
 
@@ -43,6 +49,10 @@ ORIGINALS = {
     "ModelSpec": model_pb2.ModelSpec,
     "PredictRequest": predict_pb2.PredictRequest,
     "PredictResponse": predict_pb2.PredictResponse,
+    "LogCollectorConfig": log_collector_config_pb2.LogCollectorConfig,
+    "SamplingConfig": logging_config_pb2.SamplingConfig,
+    "LoggingConfig": logging_config_pb2.LoggingConfig,
+    "LogMetadata": logging_pb2.LogMetadata,
     "PredictLog": prediction_log_pb2.PredictLog,
     "PredictionLog": prediction_log_pb2.PredictionLog,
     "GetModelMetadataRequest": get_model_metadata_pb2.GetModelMetadataRequest,
@@ -134,12 +144,13 @@ def test_what_is_left_out_of_the_originals_is_known():
         *("MetaInfoDef.any_info", "MetaInfoDef.function_aliases", "MetaInfoDef.meta_graph_version"),
         *("MetaInfoDef.stripped_default_attrs", "MetaInfoDef.stripped_op_list"),
         *("MetaInfoDef.tensorflow_git_version", "MetaInfoDef.tensorflow_version"),
-        "ModelConfig.logging_config",
+        *(f"LogMetadata.{each}" for each in ("dc", "request_criticality", "request_origin")),
+        *("LoggingConfig.custom_logging_config", "SamplingConfig.per_task_sampling_configs"),
+        *("LogMetadata.safe_aggregation_privacy_key", "LogMetadata.saved_model_tags"),
         "ModelConfig.model_type",
         "ModelServerConfig.custom_model_config",
         "PredictRequest.predict_streamed_options",
         "PredictionLog.classify_log",
-        "PredictionLog.log_metadata",
         "PredictionLog.multi_inference_log",
         "PredictionLog.predict_streamed_log",
         "PredictionLog.regress_log",

@@ -14,7 +14,10 @@ from serving.rollout.models_config import Entry
 
 FOREIGN = """
 model_config_list {
-  config { name: "other" base_path: "/srv/other" model_platform: "tensorflow" }
+  config {
+    name: "other" base_path: "/srv/other" model_platform: "tensorflow"
+    logging_config { log_collector_config { type: "own" filename_prefix: "/logs/other" } }
+  }
   config {
     name: "digits" base_path: "/models/digits" model_platform: "tensorflow"
     model_version_policy { specific { versions: 1 } }
@@ -68,6 +71,8 @@ def test_models_are_told_as_they_are_written():
     other, digits = models_config.models(models_config.parse(FOREIGN, ""))
     assert (other.name, other.versions, other.base_path) == ("other", 1, "/srv/other")
     assert (digits.versions, digits.labels) == ([1], {"stable": 1})
+    assert other.logging_config.log_collector_config.filename_prefix == "/logs/other"
+    assert digits.logging_config is None
 
 
 def test_another_policy_is_refused():
@@ -87,7 +92,7 @@ def test_a_model_without_a_platform_is_refused_as_servers_would_refuse_all_reloa
 
 
 @pytest.mark.parametrize(
-    "text", ["model_config_list {", "model_config_list { config { logging_config { } } }", "x: 1"]
+    "text", ["model_config_list {", "model_config_list { config { unknown { } } }", "x: 1"]
 )
 def test_what_would_be_lost_is_not_read(text):
     with pytest.raises(UserError, match=r"^models\.config is not a ModelServerConfig"):

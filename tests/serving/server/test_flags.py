@@ -66,6 +66,7 @@ def test_the_last_of_several_values_counts():
         ("--port=8500.0", "--port must be an integer, not '8500.0'"),
         ("--port", "--port needs a value, as --port=VALUE"),
         ("--port=-1", "--port must be from 0 to 65535, not -1"),
+        ("--request_log_sampling_rate=2", "--request_log_sampling_rate must be from 0 to 1, not 2"),
         ("--port=65536", "--port must be from 0 to 65535, not 65536"),
         ("--grpc_max_threads=-1", "--grpc_max_threads must be from 0 to 2147483647, not -1"),
         (
