@@ -81,8 +81,13 @@ def _changes(options: Augmentation, void: int) -> Changes:
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         height, width = images.shape[1:3]
         drawn = color.draw(options, stream(seeds, 2)) if options.rand_augment else None
-        if drawn or geometry.is_geometric(options):
-            matrices = geometry.transforms(options, height, width, stream(seeds, 1))
+        own = stream(seeds, 1)
+        if not drawn and geometry.only_mirrors(options):
+            images = geometry.mirrored(images, options, own)
+            if masks is not None:
+                masks = geometry.mirrored(masks[..., tf.newaxis], options, own)[..., 0]
+        elif drawn or geometry.is_geometric(options):
+            matrices = geometry.transforms(options, height, width, own)
             if drawn:
                 matrices = matrices @ color.moves(*drawn, height, width)
             images = geometry.moved(images, matrices, "bilinear", 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -13,6 +14,8 @@ from pipelines.stateless import uniform
 
 # Range of the width over the height of random crops, in log, as in Szegedy et al. 2015.
 _LOG_ASPECT = math.log(4 / 3)
+# How many random numbers an image gets, and the first of the two that say whether it is flipped.
+_NUMBERS, _FLIP = 13, 4
 
 
 def is_geometric(options: Augmentation) -> bool:
@@ -23,6 +26,29 @@ def is_geometric(options: Augmentation) -> bool:
             *(options.vertical_flip, options.crop, options.crop_padding),
         )
     )
+
+
+def only_mirrors(options: Augmentation) -> bool:
+    """Returns whether pixels are moved by flips alone, which need no interpolation."""
+    flips = options.flip or options.vertical_flip
+    return flips and not is_geometric(replace(options, flip=False, vertical_flip=False))
+
+
+def mirrored(images: tf.Tensor, options: Augmentation, seeds: tf.Tensor) -> tf.Tensor:
+    """Returns images flipped as by the matrices of `transforms`, in a third of the time.
+
+    Args:
+        images: [batch, height, width, channels], of any dtype.
+        options: Whose flips are applied.
+        seeds: int32 [batch, 2].
+    """
+    drawn = 2 * uniform(seeds, [_NUMBERS]) - 1
+    for chosen, number, axis in ((options.flip, _FLIP, 2), (options.vertical_flip, _FLIP + 1, 1)):
+        if chosen:
+            here = tf.where(drawn[:, number] < 0)
+            flipped = tf.reverse(tf.gather_nd(images, here), [axis])
+            images = tf.tensor_scatter_nd_update(images, here, flipped)
+    return images
 
 
 def transforms(options: Augmentation, height: int, width: int, seeds: tf.Tensor) -> tf.Tensor:
@@ -37,15 +63,15 @@ def transforms(options: Augmentation, height: int, width: int, seeds: tf.Tensor)
         width: Their width.
         seeds: int32 [batch, 2].
     """
-    drawn = tf.unstack(2 * uniform(seeds, [13]) - 1, axis=1)
+    drawn = tf.unstack(2 * uniform(seeds, [_NUMBERS]) - 1, axis=1)
     one = tf.ones_like(drawn[0])
     pad = options.crop_padding
     return (
         _crop(options.crop, height, width, *drawn[8:12])
         @ translation(_whole(pad, drawn[6]), _whole(pad, drawn[7]))
         @ scaling(
-            tf.where(drawn[4] < 0, -one, one) if options.flip else one,
-            tf.where(drawn[5] < 0, -one, one) if options.vertical_flip else one,
+            tf.where(drawn[_FLIP] < 0, -one, one) if options.flip else one,
+            tf.where(drawn[_FLIP + 1] < 0, -one, one) if options.vertical_flip else one,
         )
         @ scaling(1 + options.zoom * drawn[2], 1 + options.zoom * drawn[3])
         @ rotation(2 * math.pi * options.rotation * drawn[12])

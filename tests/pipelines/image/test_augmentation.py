@@ -11,9 +11,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.image import color, mixing
+from pipelines.image import color, geometry, mixing
 from pipelines.image.augmentation import of_labeled_images, of_segmented_images
 from pipelines.image.config import Augmentation
+from pipelines.stateless import stream
 
 VOID = 255
 CLASSES = 3
@@ -123,6 +124,15 @@ def test_a_flip_mirrors_about_half_of_the_images():
     kept = np.isclose(flipped, images, atol=1e-5).all((1, 2, 3))
     assert np.all(mirrored ^ kept)
     assert 60 < mirrored.sum() < 140
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_flips_alone_are_those_of_the_matrices(both):
+    options = Augmentation(flip=True, vertical_flip=both)
+    images, drawn = noise(50), stream(seeds(50), 1)
+    matrices = geometry.transforms(options, *images.shape[1:3], drawn)
+    interpolated = geometry.moved(tf.constant(images), matrices, "bilinear", 0.0)
+    np.testing.assert_allclose(changed(options, images), interpolated, atol=1e-5)
 
 
 def test_a_shift_fills_borders_with_black():
