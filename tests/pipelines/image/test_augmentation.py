@@ -130,7 +130,7 @@ def test_a_flip_mirrors_about_half_of_the_images():
 def test_flips_alone_are_those_of_the_matrices(both):
     options = Augmentation(flip=True, vertical_flip=both)
     images, drawn = noise(50), stream(seeds(50), 1)
-    matrices = geometry.transforms(options, *images.shape[1:3], drawn)
+    matrices = geometry.transforms(options, images.shape[1], images.shape[2], drawn)
     interpolated = geometry.moved(tf.constant(images), matrices, "bilinear", 0.0)
     np.testing.assert_allclose(changed(options, images), interpolated, atol=1e-5)
 
