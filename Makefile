@@ -17,7 +17,7 @@ AT = --repository $(REPOSITORY) --address localhost:$(PORT)
 
 OPEN_STORE = $(BIN)/python -c "from pipelines.store import open_store; open_store()"
 
-.PHONY: demo test check docs ui serve gpu install install-dev lock clean
+.PHONY: demo test check docs wheel sbom ui serve gpu install install-dev lock clean
 
 demo: install ## Train, track, export, validate, register, deploy, serve, query.
 	@$(BIN)/python -m pipelines image_classification --name $(MODEL)
@@ -51,14 +51,27 @@ demo: install ## Train, track, export, validate, register, deploy, serve, query.
 test: install-dev ## Run the whole test suite.
 	$(BIN)/python -m pytest
 
-check: install-dev ## Lint, format check, type check.
+check: install-dev ## Lint, format check, type check, known vulnerabilities.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.audit
 
 docs: install-dev ## Build the documentation as a site, without a broken link.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "open site/index.html, or with a search: python3 -m http.server --directory site"
+
+wheel: install ## Build the wheel of the last commit: the same bytes each time.
+	@umask 022 && folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	git archive HEAD | tar --extract --no-same-permissions --directory "$$folder" && \
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/uv build --quiet --offline \
+		--no-build-isolation --python $(BIN)/python --wheel --out-dir dist "$$folder" && \
+	ls dist/*.whl
+
+sbom: install-dev ## Write dist/sbom.json: what requirements.lock installs, as CycloneDX.
+	@mkdir -p dist
+	$(BIN)/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --output-file dist/sbom.json
 
 ui: install ## Open the MLflow UI on the project's store.
 	@$(BIN)/python -m pipelines ui --port $(UI_PORT)
@@ -117,7 +130,8 @@ COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-has
 lock: install ## Resolve pyproject.toml into the lock files.
 	printf 'setuptools\nsetuptools-scm\nuv\nwheel\n' | $(COMPILE) - -o requirements-build.lock
 	$(COMPILE) pyproject.toml -o requirements.lock
-	$(COMPILE) --group pyproject.toml:dev --constraint requirements.lock -o requirements-dev.lock
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["dev"], sep="\n")' \
+		| $(COMPILE) - --constraint requirements.lock -o requirements-dev.lock
 
 clean: ## Remove the environment, the store and what is deployed.
 	rm -rf .venv models mlruns/mlflow.db mlruns/artifacts site

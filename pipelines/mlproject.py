@@ -40,7 +40,7 @@ name: keras-foundry
 # Where entry points run: in the environment of a checkout; in containers, whose image MLflow builds
 # on top of this one; or in the environment that is there.
 PYTHON_ENV = "python_env: python_env.yaml\n\n"
-CONTAINER = "docker_env:\n  image: keras-foundry:0.1.0\n\n"
+CONTAINER = "docker_env:\n  image: keras-foundry:0.2.0\n\n"
 INSTALLED = ""
 
 

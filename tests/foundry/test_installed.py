@@ -1,40 +1,64 @@
-"""The wheel, installed outside a checkout in a path with a space: train, deploy, serve, query."""
+"""The wheel: the same bytes each time, and what it does in a path with a space.
+
+It is installed outside a checkout, trains, deploys, serves and is queried.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+UV = str(Path(sys.executable).parent / "uv")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("architectures", "foundry", "pipelines", "serving")
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Installs the wheel into an environment that sees this one's requirements."""
-    folder = tmp_path_factory.mktemp("an installation")
-    source, target = folder / "source", folder / "environment"
+def built(folder: Path) -> Path:
+    """Builds the wheel from a copy of the packages in a new folder, as `make wheel` does."""
+    source = folder / "source"
     ignored = shutil.ignore_patterns("__pycache__", "build", "*.egg-info")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, source / package, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
+        shutil.copyfile(ROOT / name, source / name)
+    build = [
+        *(UV, "build", "--offline", "--no-config", "--quiet", "--no-build-isolation", "--wheel"),
+        *("--python", sys.executable, "--out-dir", str(folder), str(source)),
+    ]
+    variables = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    subprocess.run(build, check=True, timeout=180, env=variables)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("an installation"))
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path) -> Path:
+    """Installs the wheel into an environment that sees this one's requirements."""
+    target = wheel.parent / "environment"
     venv.create(target, symlinks=True)
     (site,) = target.glob("lib/python*/site-packages")
     (site / "requirements.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    uv = str(Path(sys.executable).parent / "uv")
     install = [
-        *(uv, "pip", "install", "--offline", "--no-config", "--quiet", "--no-deps"),
-        *("--no-build-isolation", "--python", str(target / "bin" / "python"), str(source)),
+        *(UV, "pip", "install", "--offline", "--no-config", "--quiet", "--no-deps"),
+        *("--python", str(target / "bin" / "python"), str(wheel)),
     ]
     subprocess.run(install, check=True, timeout=180)
     return target
@@ -64,8 +88,21 @@ def run(environment: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def test_two_builds_are_the_same_bytes(wheel, tmp_path):
+    again = built(tmp_path)
+    assert again.name == wheel.name == f"keras_foundry-{PROJECT['version']}-py3-none-any.whl"
+    assert again.read_bytes() == wheel.read_bytes()
+
+
+def test_it_has_the_extras_of_the_project(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        extras = re.findall(r"^Provides-Extra: (.*)$", archive.read(name).decode(), re.MULTILINE)
+    assert set(extras) == set(PROJECT["optional-dependencies"]) == {"dev", "gpu", "ray"}
+
+
 def test_it_trains_deploys_serves_and_queries(environment, work):
-    assert run(environment, work, "--version").startswith("keras-foundry 0.")
+    assert run(environment, work, "--version") == f"keras-foundry {PROJECT['version']}\n"
     options = ("--epochs", "1", "--figures", "false", "--name", "digits")
     assert "models:/digits/1" in run(environment, work, "train", "image_classification", *options)
     deployed = run(

@@ -74,9 +74,17 @@ def test_there_is_one_version(capsys):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     client = ROOT / "serving/client_distribution/pyproject.toml"
     assert tomllib.loads(client.read_text())["project"]["version"] == project
-    for file in ("pipelines/kubernetes/MLproject", "pipelines/kubernetes/job.yaml"):
-        named = re.findall(r"keras-foundry:(\S+)", (ROOT / file).read_text())
-        assert set(named) == {project}
+    for name in (
+        "README.md",
+        "docs/scaling.md",
+        "pipelines/kubernetes/Dockerfile",
+        "pipelines/kubernetes/MLproject",
+        "pipelines/kubernetes/job.yaml",
+    ):
+        named = re.findall(r"keras[-_]foundry[-:](\d[\d.]*\d)", (ROOT / name).read_text())
+        assert set(named) == {project}, name
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## (\d\S*)$", changes, re.MULTILINE)[0] == project
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"keras-foundry {version()}\n"
 
