@@ -28,7 +28,7 @@ from rich.console import Console
 
 from benchmarks.default_rows import Row, page, table
 from benchmarks.processes import ROOT, ProcessFailedError
-from pipelines import environment
+from pipelines import environment, metric_names
 from pipelines.catalog import PIPELINES
 from pipelines.cli import parse
 from pipelines.tasks.distillation.config import DistillationConfig
@@ -252,9 +252,10 @@ def _row(client: MlflowClient, pipeline: str, runs: Sequence[Run]) -> Row:
     metric, params = compared["metric"], first.data.params
 
     def each(name: str) -> tuple[float, ...]:
-        return tuple(run.data.metrics[name] for run in runs)
+        return tuple(metric_names.read(run.data.metrics)[name] for run in runs)
 
-    ends = (each(f"margin_test_{metric}_{end}") for end in ("low", "high"))
+    validation, test = (metric_names.score(split, metric) for split in ("validation", "test"))
+    margin = metric_names.part(test, "margin")
     return Row(
         pipeline=pipeline,
         commits=tuple(dict.fromkeys(run.data.tags["code.commit"] for run in runs)),
@@ -269,10 +270,10 @@ def _row(client: MlflowClient, pipeline: str, runs: Sequence[Run]) -> Row:
             name: (scores["validation"][metric], scores["test"][metric])
             for name, scores in baselines.items()
         },
-        validation=each(f"margin_validation_{metric}"),
-        test=each(f"test_{metric}"),
-        baseline_test=each(f"baseline_test_{metric}"),
-        margins=tuple(zip(*ends, strict=True)),
+        validation=each(metric_names.part(validation, "margin")),
+        test=each(test),
+        baseline_test=each(metric_names.part(test, "baseline")),
+        margins=tuple(zip(*map(each, metric_names.bounds(margin)), strict=True)),
     )
 
 

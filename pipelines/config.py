@@ -142,7 +142,8 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 # What MLflow takes as the key of a tag, and the keys that runs set themselves.
 _KEY = re.compile(r"\w[\w. :-]{0,249}")
-_OWN_KEYS = {"pipeline", "baseline", "diagnosis", "failure", "range_test"}
+_OWN_KEYS = {"pipeline", "dataset", "architecture", "device", "engine"}
+_OWN_KEYS |= {"baseline", "diagnosis", "failure", "range_test"}
 _OWN_KEYS |= {"resume", "resumes", "resumed", "resumed_by"}
 _OWN_PREFIXES = ("mlflow.", "code.", "process.")
 _MAX_TEXT = 5000

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pipelines import metric_names
 from pipelines.baselines import Baseline
 from pipelines.datasets.dataset import Dataset
 from pipelines.intervals import difference, interval
@@ -33,7 +34,7 @@ class Evaluation:
     """A model's scores.
 
     Attributes:
-        scores: Each score as `validation_NAME` and `test_NAME`.
+        scores: Each score as `validation/NAME` and `test/NAME`.
         intervals: 95 % intervals of test's scores by NAME.
         test: A sample of the predictions on test, see `predictions.collected`.
         reduced: What scores need of all predictions on test, as `Task.reduce` returns it.
@@ -67,7 +68,7 @@ def evaluate(task: Task, model: keras.Model, data: Dataset) -> Evaluation:
             else:
                 reduced, sample = collected(batches, reduce)
             own = scores(reduced)
-            values |= {f"{split}_{name}": value for name, value in own.items()}
+            values |= {metric_names.score(split, name): x for name, x in own.items()}
             bar.advance(f"{split} {task.metric} {own[task.metric]:.4f}")
         resampled_test = _resamples(scores, reduced)
     return Evaluation(

@@ -51,6 +51,16 @@ def text(environment: str = PYTHON_ENV) -> str:
     return "\n".join([header, *entries])
 
 
+def aliases(config: Config) -> dict[str, object]:
+    """Returns options by the names under which `mlflow run` logs them, where these are others.
+
+    Without them MLflow calls the option of a run that was started otherwise "unknown".
+    """
+    parameters = config.parameters()
+    named = {_parameter(option): option for option in _OPTIONS}
+    return {name: parameters[option] for name, option in named.items() if name != option}
+
+
 def _entry_point(pipeline: str, defaults: Config) -> str:
     parameters = defaults.parameters()
     options = [option for option in _OPTIONS if parameters.get(option, "") != ""]

@@ -28,6 +28,7 @@ from mlflow.types import Schema, TensorSpec
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
+from pipelines import metric_names
 from pipelines.export.ops import ops, text_ops
 from pipelines.export.saved_model import digest as saved_model_digest
 from pipelines.intervals import difference
@@ -88,7 +89,7 @@ def register(
         saved_model: The validated SavedModel directory.
         name: Name to register it under.
         task: Has the metric that `gate` compares on validation.
-        metrics: The model's metrics, `validation_METRIC` among them.
+        metrics: The model's metrics, `validation/METRIC` among them.
         baseline: The metric of the baseline to beat, on validation.
         digest: Digest of the data; values on other data are not compared.
         resampled: The metric on resamples of validation, which decide about ties.
@@ -104,7 +105,7 @@ def register(
         return before
     champion = _champion(client, name)
     metric = task.metric
-    value = metrics[f"validation_{metric}"]
+    value = metrics[metric_names.score("validation", metric)]
     mlflow.log_dict({"metric": metric, "values": list(resampled)}, _RESAMPLED)
     alias, reason = gate(
         metric,

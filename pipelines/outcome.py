@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from pipelines import metric_names
 from pipelines.config import Config
 from pipelines.progress import console
 from pipelines.words import as_called
@@ -31,12 +32,12 @@ def show(config: Config, result: Result) -> None:
     rows = [("validation", compared, baseline.validation[compared])]
     rows += [("test", metric, score) for metric, score in baseline.test.items()]
     for split, metric, score in rows:
-        own = result.metrics[f"{split}_{metric}"]
+        own = result.metrics[metric_names.score(split, metric)]
         low, high = result.intervals.get(metric, (math.nan, math.nan))
         interval = "" if split == "validation" or low != low else f"{low:.4f} … {high:.4f}"
         row = [f"{own:.4f}", f"{score:.4f}", f"{own - score:+.4f}", interval]
         if result.deviations:
-            row.insert(1, f"± {result.deviations[f'{split}_{metric}']:.4f}")
+            row.insert(1, f"± {result.deviations[metric_names.score(split, metric)]:.4f}")
         table.add_row(f"{split} {metric}", *row)
     console.print(table)
     console.print(version.reason, soft_wrap=True)

@@ -10,7 +10,16 @@ from pathlib import Path
 import keras
 from matplotlib.figure import Figure
 
-from pipelines import distiller, evaluation, model_registry, seeds, tracking, workers
+from pipelines import (
+    distiller,
+    evaluation,
+    metric_names,
+    model_registry,
+    saved_view,
+    seeds,
+    tracking,
+    workers,
+)
 from pipelines.baselines import Baseline, scored, strongest
 from pipelines.cards import card, page
 from pipelines.cards.card import Facts
@@ -33,7 +42,7 @@ class Result:
     Attributes:
         run: The MLflow run.
         metric: The score that was compared on validation.
-        metrics: Scores as `validation_NAME` and `test_NAME`; of several seeds, their means.
+        metrics: Scores as `validation/NAME` and `test/NAME`; of several seeds, their means.
         intervals: 95 % intervals of test's scores by NAME.
         margins: 95 % intervals by NAME of test's scores less those of the baseline.
         baseline: The strongest on validation.
@@ -217,7 +226,7 @@ def _export_and_register(
                 facts.strongest.validation[task.metric],
                 data.digest,
                 resampled=evaluated.resampled,
-                deviation=evaluated.deviations.get(f"validation_{task.metric}"),
+                deviation=evaluated.deviations.get(metric_names.score("validation", task.metric)),
                 seeds=task.config.recipe.seeds,
                 tags={
                     "pipeline": facts.pipeline,
@@ -228,6 +237,7 @@ def _export_and_register(
                 description=f"{card.summary(facts)} Its card is card.md of its files.",
                 documents=documents,
             )
+            saved_view.save(tracked.experiment_id, task.metric)
             bar.advance(f"{version.name} version {version.number}")
     return version
 

@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipelines import evaluation, style, tracking
+from pipelines import evaluation, metric_names, style, tracking
 from pipelines.config import Config
 from pipelines.datasets.dataset import Dataset
 from pipelines.evaluation import Evaluation
@@ -103,9 +103,9 @@ def train(
     tracked.tags({"seed.registered": str(chosen.seed)})
     if config.figures:
         tracked.figure("seeds", figure(runs, mean, chosen.seed))
-    name = f"validation_{task.metric}"
+    name = metric_names.score("validation", task.metric)
     console.print(
-        f"{len(runs)} seeds: {name.replace('_', ' ')} {mean.scores[name]:.4f} ± "
+        f"{len(runs)} seeds: {metric_names.words(name)} {mean.scores[name]:.4f} ± "
         f"{mean.deviations[name]:.4f}; the network of seed {chosen.seed}, the median, stands for "
         "them",
         soft_wrap=True,
@@ -122,7 +122,7 @@ def median(runs: Sequence[SeedRun], metric: str, greater_is_better: bool) -> See
     """Returns the run with the median score on validation; of two, the worse one."""
     ordered = sorted(
         runs,
-        key=lambda run: run.evaluated.scores[f"validation_{metric}"],
+        key=lambda run: run.evaluated.scores[metric_names.score("validation", metric)],
         reverse=not greater_is_better,
     )
     return ordered[(len(ordered) - 1) // 2]
@@ -180,7 +180,7 @@ def figure(runs: Sequence[SeedRun], mean: Evaluation, chosen: int) -> Figure:
         mean: What `merged` returns for them.
         chosen: The seed of the network that stands for them.
     """
-    names = [name.removeprefix("test_") for name in mean.scores if name.startswith("test_")]
+    names = metric_names.scores("test", mean.scores)
     columns = min(len(names) + 1, 4)
     rows = -(-(len(names) + 1) // columns)
     drawn = Figure(figsize=(3.6 * columns, 3.4 * rows), layout="constrained")
@@ -209,7 +209,7 @@ def _curves(axes: Axes, runs: Sequence[SeedRun], chosen: int) -> None:
 def _spread(axes: Axes, runs: Sequence[SeedRun], mean: Evaluation, name: str, chosen: int) -> None:
     splits = ("validation", "test")
     for place, split in enumerate(splits):
-        key = f"{split}_{name}"
+        key = metric_names.score(split, name)
         center, deviation = mean.scores[key], mean.deviations[key]
         axes.errorbar(place + 0.12, center, deviation, fmt="_", color=style.TRUTH, capsize=5)
         for run in runs:

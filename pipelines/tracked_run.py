@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import mlflow
 import yaml
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 
 from architectures.summary import summary
-from pipelines import figures, store, style
+from pipelines import figures, metric_names, mlproject, store, style
 from pipelines.baselines import Baseline
 from pipelines.config import Config
 from pipelines.datasets.checks import Checks
@@ -82,13 +83,14 @@ class TrackedRun:
         tags: dict[str, Any] = config.tags | {key: text for key, text in labels.items() if text}
         commit, changes = code_version()
         if not self.resumed:
-            self._log_params({"pipeline": pipeline, **config.hyperparameters()})
+            named = {**mlproject.aliases(config), **config.hyperparameters()}
+            self._log_params({"pipeline": pipeline, **named})
             self._text(yaml.safe_dump(config.options(), sort_keys=False), "config.yaml")
             if changes:
                 self._text(changes, "uncommitted.diff")
             self._text(json.dumps(environment(), indent=2), "environment.json")
             tags |= {"code.commit": commit, "code.changed": bool(changes)}
-        self.outbox.log(tags=tags | {"pipeline": pipeline})
+        self.outbox.log(tags=tags)
 
     def _log_params(self, values: Mapping[str, Any]) -> None:
         # `mlflow run -P` has logged its own; MLflow rejects another spelling of the same number.
@@ -142,13 +144,14 @@ class TrackedRun:
     def model(self, network: Network, *, device: str) -> None:
         """Logs the network's summary, size and hyperparameters, and what it is trained on."""
         self._text(summary(network.model, _SUMMARY_WIDTH), "model_summary.txt")
+        self.outbox.log(tags={"device": device, "engine": keras.config.backend()})
         values = {"model_parameters": network.model.count_params(), "device": device}
         hyperparameters = network.hyperparameters.items()
         self._log_params(values | {f"model.{key}": value for key, value in hyperparameters})
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Logs the values of one epoch."""
-        self._log_metrics(values, step)
+        """Logs the values of one epoch as `train/NAME`."""
+        self._log_metrics({metric_names.training(name): x for name, x in values.items()}, step)
         self.trained = True
 
     def samples(self, text: str, step: int) -> None:
@@ -194,19 +197,17 @@ class TrackedRun:
     ) -> None:
         """Logs scores with their intervals, the baselines' scores, and the margins between them.
 
-        The deviations of scores over several seeds are `SPLIT_NAME_deviation`.
-
-        The strongest baseline's scores are `baseline_SPLIT_NAME`; those of all are in
-        `baselines.json`.
+        The deviations are those of scores over several seeds. The baseline is the strongest one;
+        the scores of all are in `baselines.json`.
         """
-        values = dict(metrics)
-        values |= {f"{name}_deviation": value for name, value in (deviations or {}).items()}
-        for name, (low, high) in intervals.items():
-            values |= {f"test_{name}_low": low, f"test_{name}_high": high}
+        part, values = metric_names.part, dict(metrics)
         for split, scores in (("validation", strongest.validation), ("test", strongest.test)):
-            for name, score in scores.items():
-                values[f"baseline_{split}_{name}"] = score
-                values[f"margin_{split}_{name}"] = metrics[f"{split}_{name}"] - score
+            for name, compared in scores.items():
+                score = metric_names.score(split, name)
+                values[part(score, "baseline")] = compared
+                values[part(score, "margin")] = metrics[score] - compared
+        values |= _ends(intervals, "interval")
+        values |= {part(name, "deviation"): value for name, value in (deviations or {}).items()}
         self._log_metrics(values)
         self.outbox.log(tags={"baseline": strongest.name})
         every = {
@@ -217,16 +218,15 @@ class TrackedRun:
 
     def margins(self, intervals: Mapping[str, tuple[float, float]]) -> None:
         """Logs the intervals of test's scores less those of the strongest baseline."""
-        for name, (low, high) in intervals.items():
-            self._log_metrics({f"margin_test_{name}_low": low, f"margin_test_{name}_high": high})
+        self._log_metrics(_ends(intervals, "margin"))
 
     def scores(self, baseline: Baseline) -> None:
         """Logs scores on validation and test."""
         for split, scores in (("validation", baseline.validation), ("test", baseline.test)):
-            self._log_metrics({f"{split}_{name}": score for name, score in scores.items()})
+            self._log_metrics({metric_names.score(split, name): x for name, x in scores.items()})
 
     def evaluation(self, scores: Mapping[str, float]) -> None:
-        """Logs scores as `validation_NAME` and `test_NAME`, where nothing is compared with them."""
+        """Logs scores by the names of metrics, where nothing is compared with them."""
         self._log_metrics(scores)
 
     def timings(self, values: Mapping[str, float]) -> None:
@@ -273,6 +273,17 @@ class TrackedRun:
                 f"the tracking server {self.store} has not answered for {_WAIT:.0f} seconds; what "
                 f"it did not get is kept in {self.outbox.folder} and sent when the run is resumed"
             )
+
+
+def _ends(
+    intervals: Mapping[str, tuple[float, float]], kind: metric_names.Part
+) -> dict[str, float]:
+    """Returns the ends of intervals on test as metrics."""
+    ends: dict[str, float] = {}
+    for name, interval in intervals.items():
+        names = metric_names.bounds(metric_names.part(metric_names.score("test", name), kind))
+        ends |= zip(names, interval, strict=True)
+    return ends
 
 
 def _link(source: Path, folder: Path) -> None:

@@ -17,7 +17,7 @@ import mlflow
 import uvicorn  # Before MLflow's server, which looks whether it runs as one.
 from mlflow.server import constants
 
-from pipelines import store
+from pipelines import saved_view, store
 from pipelines.cli import PROGRAM
 from pipelines.errors import UserError
 from pipelines.progress import console
@@ -71,10 +71,7 @@ def listening(port: int) -> socket.socket:
 
 
 def newest_page() -> str:
-    """Returns the path of the page with the runs of the experiment that has the newest one.
-
-    MLflow shows traces of language models first unless the path asks for training runs.
-    """
+    """Returns the path of the page with the runs of the experiment that has the newest one."""
     runs = mlflow.search_runs(
         search_all_experiments=True,
         max_results=1,
@@ -83,8 +80,8 @@ def newest_page() -> str:
     )
     if not runs:
         return "/#/experiments"
-    newest = runs[0].info.experiment_id
-    return f"/#/experiments/{newest}/runs?workflowType=machine_learning"
+    newest = mlflow.get_experiment(runs[0].info.experiment_id)
+    return saved_view.page(newest.experiment_id, newest.tags)
 
 
 def _environment(uri: str) -> Mapping[str, str]:

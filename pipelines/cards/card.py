@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 import architectures
-from pipelines import catalog
+from pipelines import catalog, metric_names
 from pipelines.baselines import Baseline
 from pipelines.cards.call import call
 from pipelines.datasets.checks import Checks
@@ -118,14 +118,15 @@ def _source(architecture: str) -> str:
 
 
 def _how_well(facts: Facts) -> str:
-    metric, scores = facts.task.metric, facts.evaluated.scores
-    own = f"{metric.replace('_', ' ')} on test: **{scores[f'test_{metric}']:.4f}**"
+    metric = facts.task.metric
+    score = facts.evaluated.scores[metric_names.score("test", metric)]
+    own = f"{metric.replace('_', ' ')} on test: **{score:.4f}**"
     if metric in facts.evaluated.intervals:
         own += f" ({_interval(facts.evaluated.intervals[metric])})"
     compared = facts.strongest.test[metric]
     own += f"; the strongest baseline, {facts.strongest.name}: {compared:.4f}"
     if metric in facts.margins:
-        difference = scores[f"test_{metric}"] - compared
+        difference = score - compared
         own += f"; difference {difference:+.4f} ({_interval(facts.margins[metric], sign='+')})"
     return f"{own[0].upper()}{own[1:]}."
 
@@ -137,15 +138,15 @@ def _interval(ends: tuple[float, float], sign: str = "") -> str:
 
 def _scores(facts: Facts) -> str:
     evaluated, best = facts.evaluated, facts.strongest
-    names = [name.removeprefix("test_") for name in evaluated.scores if name.startswith("test_")]
+    names = metric_names.scores("test", evaluated.scores)
     rows = []
     for name in names:
         low, high = evaluated.intervals.get(name, (None, None))
         rows.append(
             (
                 name.replace("_", " "),
-                f"{evaluated.scores[f'validation_{name}']:.4f}",
-                f"{evaluated.scores[f'test_{name}']:.4f}",
+                f"{evaluated.scores[metric_names.score('validation', name)]:.4f}",
+                f"{evaluated.scores[metric_names.score('test', name)]:.4f}",
                 "" if low is None else f"{low:.4f} … {high:.4f}",
                 # Not every baseline has every score, as the perplexity of rules.
                 *(f"{x.test[name]:.4f}" if name in x.test else "" for x in facts.baselines),

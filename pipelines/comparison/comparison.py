@@ -10,12 +10,10 @@ from typing import Any
 import mlflow
 from mlflow.entities import Run
 
+from pipelines import metric_names
 from pipelines.intervals import difference
 from pipelines.store import COMPARABLE
 
-_SPLITS = ("validation_", "test_")
-_BOUNDS = ("_low", "_high", "_deviation")
-_CURVES = ("train_", "val_")
 # Tags that say with which code a run was made.
 _TAGS = ("code.commit", "code.changed")
 
@@ -33,10 +31,10 @@ class ComparedRun:
         seconds: How long it took; None for a run that goes on.
         started: When it started, in milliseconds since 1970.
         parameters: Its parameters by name.
-        scores: Its scores by name, as `test_accuracy`.
+        scores: Its scores by name, as `test/accuracy`.
         intervals: 95 % intervals of scores by name.
         deviations: Standard deviations of scores over seeds by name, where they are means.
-        curves: By the name of a metric of training, as `val_loss`, its epochs and their values.
+        curves: By Keras' name of a metric of training, as `val_loss`, its epochs and their values.
         resamples: What `evaluation.comparable` returned; empty for a run that kept nothing.
     """
 
@@ -118,20 +116,22 @@ class Comparison:
 def read(run: Run, label: str) -> ComparedRun:
     """Returns what the tracking store has of a run."""
     info, data = run.info, run.data
-    metrics = {
-        name: value
-        for name, value in data.metrics.items()
-        if name.startswith(_SPLITS) and not name.endswith(_BOUNDS)
-    }
+    metrics = metric_names.read(data.metrics)
+    names = [
+        metric_names.score(split, name)
+        for split in ("validation", "test")
+        for name in metric_names.scores(split, metrics)
+    ]
+    ends = {name: metric_names.bounds(metric_names.part(name, "interval")) for name in names}
     intervals = {
-        name: (data.metrics[f"{name}_low"], data.metrics[f"{name}_high"])
-        for name in metrics
-        if f"{name}_low" in data.metrics and f"{name}_high" in data.metrics
+        name: (metrics[low], metrics[high])
+        for name, (low, high) in ends.items()
+        if low in metrics and high in metrics
     }
     deviations = {
-        name: data.metrics[f"{name}_deviation"]
-        for name in metrics
-        if f"{name}_deviation" in data.metrics
+        name: metrics[deviation]
+        for name in names
+        if (deviation := metric_names.part(name, "deviation")) in metrics
     }
     tags = {name: data.tags[name] for name in _TAGS if name in data.tags}
     return ComparedRun(
@@ -143,7 +143,7 @@ def read(run: Run, label: str) -> ComparedRun:
         seconds=(info.end_time - info.start_time) / 1000 if info.end_time else None,
         started=info.start_time,
         parameters={**data.params, **tags},
-        scores=metrics,
+        scores={name: metrics[name] for name in names},
         intervals=intervals,
         deviations=deviations,
         curves=_curves(run),
@@ -159,7 +159,7 @@ def compare(runs: Sequence[ComparedRun]) -> Comparison:
         if len({run.parameters.get(name) for run in runs}) > 1
     }
     # Of a score, test before validation, and the scores of the first run first.
-    names = sorted(_union([run.scores for run in runs]), key=lambda name: name.split("_")[0])
+    names = sorted(_union([run.scores for run in runs]), key=lambda name: name.split("/")[0])
     scores = {name: [run.scores.get(name) for run in runs] for name in names}
     differences, notes = [], _notes(runs)
     reference, *others = runs
@@ -218,7 +218,7 @@ def _differences(run: ComparedRun, reference: ComparedRun) -> list[Difference]:
     one, other = run.resamples, reference.resamples
     found = []
     for name, values in one["scores"].items():
-        key = f"test_{name}"
+        key = metric_names.score("test", name)
         if name not in other["scores"] or key not in run.scores or key not in reference.scores:
             continue
         bounds = difference(values, other["scores"][name])
@@ -239,12 +239,20 @@ def _differences(run: ComparedRun, reference: ComparedRun) -> list[Difference]:
 
 def _curves(run: Run) -> dict[str, tuple[list[int], list[float]]]:
     client, curves = mlflow.MlflowClient(), {}
-    for name in sorted(run.data.metrics):
-        if name.startswith(_CURVES):
-            history = client.get_metric_history(run.info.run_id, name)
-            # Of an epoch that was logged twice, the later value.
-            values = {each.step: each.value for each in history}
-            curves[name] = (sorted(values), [values[step] for step in sorted(values)])
+    logged: dict[str, list[str]] = {}
+    for name in run.data.metrics:
+        logged.setdefault(metric_names.current(name), []).append(name)
+    every = metric_names.curves(logged)
+    # Not the learning rate, say, which validation does not have.
+    for name in (name for name in sorted(every) if f"val_{name.removeprefix('val_')}" in every):
+        history = [
+            each
+            for key in logged[metric_names.training(name)]
+            for each in client.get_metric_history(run.info.run_id, key)
+        ]
+        # Of an epoch that was logged twice, the later value.
+        values = {each.step: each.value for each in sorted(history, key=lambda x: x.timestamp)}
+        curves[name] = (sorted(values), [values[step] for step in sorted(values)])
     return curves
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines import metric_names
 from pipelines.comparison import words
 from pipelines.comparison.comparison import ComparedRun, Comparison
 
@@ -24,7 +25,7 @@ def show(comparison: Comparison, console: Console) -> None:
     if comparison.scores:
         for runs in _blocks(comparison.runs, console.width):
             console.print()
-            console.print(_table("score", runs, comparison.scores, _score, words.metric))
+            console.print(_table("score", runs, comparison.scores, _score, metric_names.words))
     if comparison.differences:
         console.print()
         console.print(_differences(comparison))
@@ -73,7 +74,9 @@ def _differences(comparison: Comparison) -> Table:
         table.add_column(header, overflow="fold")
     for each in comparison.differences:
         table.add_row(
-            *map(Text, (words.sentence(each), words.metric(each.name), words.signed(each.value))),
+            Text(words.sentence(each)),
+            Text(metric_names.words(each.name)),
+            Text(words.signed(each.value)),
             *map(Text, (words.interval(each.interval, sign=True), each.verdict)),
         )
     return table

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipelines.comparison import words
+from pipelines import metric_names
 from pipelines.comparison.comparison import ComparedRun, Comparison, Difference
 
 # Stands for the color of the page's text, which it becomes.
@@ -48,19 +48,20 @@ def curves(comparison: Comparison) -> Iterator[tuple[str, str]]:
     Solid lines are validation, dashed ones training.
     """
     found = {name for run in comparison.runs for name in run.curves}
-    metrics = {name.removeprefix("val_").removeprefix("train_") for name in found}
+    metrics = {name.removeprefix("val_") for name in found}
     drawn = colors(len(comparison.runs))
     for metric in sorted(metrics, key=lambda name: (name != "loss", name))[:_MAX_PANELS]:
         with matplotlib.rc_context(_STYLE):
             figure = Figure(figsize=_SIZE, layout="constrained")
             axes = figure.subplots()
             for run, color in zip(comparison.runs, drawn, strict=True):
-                _curve(axes, run, f"train_{metric}", color, "--")
+                _curve(axes, run, metric, color, "--")
                 _curve(axes, run, f"val_{metric}", color, "-")
-            axes.set(xlabel="epoch", title=words.metric(metric))
+            title = metric_names.words(metric)
+            axes.set(xlabel="epoch", title=title)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(alpha=0.2)
-            yield words.metric(metric), _svg(figure, f"curves of {words.metric(metric)}")
+            yield title, _svg(figure, f"curves of {title}")
 
 
 def differences(found: Sequence[Difference], name: str, drawn: Sequence[str]) -> str:
@@ -82,9 +83,9 @@ def differences(found: Sequence[Difference], name: str, drawn: Sequence[str]) ->
         axes.axvline(0, color=_TEXT, linewidth=1, linestyle=":")
         axes.set_yticks(range(len(own)), [f"run {each.run}" for each in own])
         axes.set(ylim=(len(own) - 0.4, -0.6))
-        axes.set_xlabel(f"test {words.metric(name)}, less that of run {own[0].reference}")
+        axes.set_xlabel(f"test {metric_names.words(name)}, less that of run {own[0].reference}")
         axes.grid(axis="x", alpha=0.2)
-        return _svg(figure, f"differences of {words.metric(name)} with their intervals")
+        return _svg(figure, f"differences of {metric_names.words(name)} with their intervals")
 
 
 def _curve(axes: Axes, run: ComparedRun, name: str, color: str, line: str) -> None:

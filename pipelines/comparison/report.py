@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
+from pipelines import metric_names
 from pipelines.comparison import drawings, words
 from pipelines.comparison.comparison import ComparedRun, Comparison
 
@@ -43,7 +44,7 @@ def html(comparison: Comparison) -> str:
     parts += [f"<p>Note: {escape(note)}.</p>" for note in comparison.notes]
     if comparison.scores:
         parts += ["<h2>Scores</h2>", "<p class=soft>Below a score, its 95 % interval.</p>"]
-        parts.append(_table(runs, drawn, comparison.scores, _score, words.metric))
+        parts.append(_table(runs, drawn, comparison.scores, _score, metric_names.words))
     if comparison.differences:
         parts += ["<h2>Differences on test</h2>", _differences(comparison, drawn)]
     curves = [f"<div>{picture}</div>" for _, picture in drawings.curves(comparison)]
@@ -102,7 +103,7 @@ def _differences(comparison: Comparison, drawn: Sequence[str]) -> str:
     rows = [
         [
             words.sentence(each),
-            escape(words.metric(each.name)),
+            escape(metric_names.words(each.name)),
             words.signed(each.value),
             words.interval(each.interval, sign=True),
             each.verdict,

@@ -38,11 +38,6 @@ def interval(bounds: tuple[float, float] | None, *, sign: bool = False) -> str:
     return " … ".join(signed(bound) if sign else number(bound) for bound in bounds)
 
 
-def metric(name: str) -> str:
-    """Returns the name of a score or a curve in words."""
-    return name.replace("_", " ").replace("val ", "validation ").replace("train ", "training ")
-
-
 def parameter(run: ComparedRun, name: str) -> str:
     """Returns a run's parameter; a commit is as long as Git shows it."""
     value = run.parameters.get(name)

@@ -13,7 +13,7 @@ import mlflow
 import optuna
 from optuna.trial import TrialState
 
-from pipelines import store
+from pipelines import metric_names, store
 from pipelines.config import Config
 from pipelines.style import DPI
 from pipelines.sweep import study as studies
@@ -126,13 +126,13 @@ def log_best(study: optuna.Study, number: int, score: str) -> None:
     """Logs the best score so far, at the number of a trial."""
     if any(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False)):
         with suppress(mlflow.MlflowException, OSError):
-            mlflow.log_metric(f"best_{score}", study.best_value, step=number)
+            mlflow.log_metric(metric_names.part(score, "best"), study.best_value, step=number)
 
 
 def log_trials(study: optuna.Study, space: Space, score: str) -> None:
     """Logs the table of trials, and the figures of the sweep."""
     mlflow.log_text(table(study, space, score), "trials.csv")
-    for name, figure in figures(study, space, score.replace("_", " ")):
+    for name, figure in figures(study, space, metric_names.words(score)):
         mlflow.log_figure(figure, f"figures/{name}.png", save_kwargs={"dpi": DPI})
 
 

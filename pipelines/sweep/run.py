@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 from rich.text import Text
 
+from pipelines import metric_names, store
 from pipelines import run as training
-from pipelines import store
 from pipelines.config import Config
 from pipelines.errors import TrainingError
 from pipelines.progress import console, stage
@@ -69,7 +69,7 @@ def run(sweep: Sweep) -> Winner | None:
         seed=recipe.seed,
         epochs=sweep.options.trial_epochs or recipe.epochs,
     )
-    score = f"validation_{task.metric}"
+    score = metric_names.score("validation", task.metric)
     with parent.parent_run(sweep, opened, config) as run_id:
         console.print(
             f"sweep {sweep.name} in {opened.place}: {sweep.trials} trials, "
@@ -102,7 +102,7 @@ def _report(sweep: Sweep, score: str) -> Any:
     """Returns a callback that shows how a trial ended, and logs the best score so far."""
 
     def report(study: optuna.Study, trial: FrozenTrial) -> None:
-        name = score.replace("_", " ")
+        name = metric_names.words(score)
         options = _text(studies.values(trial.params, sweep.space))
         if trial.state == TrialState.COMPLETE:
             best = study.best_trial
@@ -167,7 +167,7 @@ def _show(study: optuna.Study, sweep: Sweep, score: str) -> None:
     completed = sorted(_completed(study), key=lambda one: one.value or 0.0, reverse=maximizes)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("trial", justify="right")
-    table.add_column(score.replace("_", " "), justify="right")
+    table.add_column(metric_names.words(score), justify="right")
     table.add_column("options", overflow="fold")
     for trial in completed[:_SHOWN]:
         options = _text(studies.values(trial.params, sweep.space))

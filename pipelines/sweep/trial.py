@@ -15,7 +15,7 @@ import keras
 import optuna
 import tensorflow as tf
 
-from pipelines import evaluation, run, tracking
+from pipelines import evaluation, metric_names, run, tracking
 from pipelines.config import Config, check
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import TrainingError, UserError
@@ -100,7 +100,9 @@ class Objective:
                 pruned = error
             else:
                 scores = evaluation.score(task, network.model, data, "validation")
-                tracked.evaluation({f"validation_{name}": each for name, each in scores.items()})
+                tracked.evaluation(
+                    {metric_names.score("validation", name): x for name, x in scores.items()}
+                )
                 if not math.isfinite(scores[task.metric]):
                     raise TrainingError(f"the validation {task.metric} is {scores[task.metric]}")
                 tracked.tags({STATE: "complete"})

@@ -22,7 +22,7 @@ class Log(Protocol):
     """What training logs; an MLflow run keeps it."""
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Logs the metrics of one epoch."""
+        """Logs the metrics of one epoch, under the names that Keras gives them."""
 
     def samples(self, text: str, step: int) -> None:
         """Logs the text that the network generated after an epoch."""
@@ -110,10 +110,7 @@ class Epochs(keras.callbacks.Callback):
         self._trained = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        values = {
-            name if name.startswith("val_") else f"train_{name}": float(value)
-            for name, value in (logs or {}).items()
-        }
+        values = {name: float(value) for name, value in (logs or {}).items()}
         values["learning_rate"] = float(self.model.optimizer.learning_rate)
         speed = self._speed(self._trained)
         if not self._first and speed:
@@ -123,7 +120,7 @@ class Epochs(keras.callbacks.Callback):
         going_back = self._recipe.on_nan == "restore"
         if not going_back:
             self._log.metrics(values, step=epoch + 1)
-        self._check("loss", values["train_loss"])
+        self._check("loss", values["loss"])
         self._check("validation loss", values["val_loss"])
         if going_back:  # The values of an epoch that is repeated would be there twice.
             self._log.metrics(values, step=epoch + 1)
@@ -131,7 +128,7 @@ class Epochs(keras.callbacks.Callback):
         # Metrics say more than losses, where there are any.
         watched.sort(key=lambda name: name.endswith("loss"))
         self._validation = f"validation {watched[0].removeprefix('val_')} {values[watched[0]]:.4f}"
-        parts = [f"loss {values['train_loss']:.4f}", self._validation, _rate(speed)]
+        parts = [f"loss {values['loss']:.4f}", self._validation, _rate(speed)]
         self._bar.advance(", ".join(filter(None, parts)))
 
     def _speed(self, now: float) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Run
 
-from pipelines import evaluation, model_registry, store
+from pipelines import evaluation, metric_names, model_registry, store
 from pipelines.catalog import check_trained_teacher
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import UserError, ValidationError
@@ -59,10 +59,10 @@ class Outcome:
         """Returns what is logged of it, beside all of its scores."""
         if math.isnan(self.score):
             return {}
-        values = {f"difference_test_{self.metric}": self.difference}
+        name = metric_names.part(metric_names.score("test", self.metric), "difference")
+        values = {name: self.difference}
         if self.interval:
-            for end, value in zip(("low", "high"), self.interval, strict=True):
-                values[f"difference_test_{self.metric}_{end}"] = value
+            values |= zip(metric_names.bounds(name), self.interval, strict=True)
         return values | (asdict(self.measured) if self.measured else {})
 
 
@@ -101,7 +101,8 @@ def export(run: Run, names: Sequence[str], max_loss: float) -> Iterator[Outcome]
         UserError: The run has kept no network, or its data set cannot be had or has changed.
     """
     source = _source(run)
-    task, score = source.task, source.evaluated.scores[f"test_{source.task.metric}"]
+    task = source.task
+    score = source.evaluated.scores[metric_names.score("test", task.metric)]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, TRAINED)
         with stage("export"):
@@ -166,7 +167,8 @@ def _exported(source: Source, name: str, max_loss: float) -> Outcome:
         return Outcome(name, metric, math.nan, math.nan, refusal=str(error))
     evaluated = evaluation.evaluate(task, variant.network.model, data)
     mlflow.log_metrics(evaluated.scores)
-    score, trained = (each.scores[f"test_{metric}"] for each in (evaluated, base))
+    own = metric_names.score("test", metric)
+    score, trained = (each.scores[own] for each in (evaluated, base))
     samples = [[each[metric] for each in one.resampled_test] for one in (evaluated, base)]
     outcome = functools.partial(Outcome, name, metric, score, score - trained, difference(*samples))
     loss = (trained - score) * (1 if task.greater_is_better else -1)
@@ -219,12 +221,13 @@ def _register(
 ) -> model_registry.Version:
     """Registers a variant as a version of the trained model; the gate decides its alias."""
     task, data, run = source.task, source.data, source.run
+    own = metric_names.score("validation", task.metric)
     return model_registry.register(
         folder,
         task.config.name or data.name,
         task,
         evaluated.scores,
-        run.data.metrics[f"baseline_validation_{task.metric}"],
+        metric_names.read(run.data.metrics)[metric_names.part(own, "baseline")],
         data.digest,
         resampled=evaluated.resampled,
         tags={"variant": name},

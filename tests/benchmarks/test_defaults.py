@@ -79,11 +79,11 @@ def log_run(
     params = {**known, **sizes, **own, "epochs": epochs}
     metrics = {
         "benchmark/cpu_seconds": 10.0 + seed,
-        "margin_validation_mase": margin,
-        "test_mase": 0.6 + margin,
-        "baseline_test_mase": 0.6,
-        "margin_test_mase_low": margin - 0.05,
-        "margin_test_mase_high": margin + 0.05,
+        "validation/margin/mase": margin,
+        "test/mase": 0.6 + margin,
+        "test/baseline/mase": 0.6,
+        "test/margin/mase_low": margin - 0.05,
+        "test/margin/mase_high": margin + 0.05,
     }
     client.log_batch(
         run,

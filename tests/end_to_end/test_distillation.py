@@ -52,7 +52,7 @@ def test_a_served_student_answers_as_the_trained_one(teacher, workplace, trained
     assert alone.data.params["architecture"] == "distilbert_base"
     baselines = mlflow.artifacts.load_dict(f"runs:/{run.info.run_id}/baselines.json")
     for split in ("validation", "test"):
-        name = f"{split}_accuracy"
+        name = f"{split}/accuracy"
         scores = baselines["student trained without a teacher"][split]
         assert scores["accuracy"] == alone.data.metrics[name]
         assert taught.data.metrics[name] > 0.9

@@ -43,7 +43,7 @@ def test_a_served_model_forecasts_a_file_as_the_registered_one_does(
     (run,) = mlflow.search_runs(experiment_names=["forecasting"], output_format="list")
     assert run.info.status == "FINISHED"
     assert (run.data.params["dataset"], run.data.params["horizon"]) == (str(sales), "6")
-    assert {"test_mase", "baseline_test_mase", "test_mase_low"} <= set(run.data.metrics)
+    assert {"test/mase", "test/baseline/mase", "test/interval/mase_low"} <= set(run.data.metrics)
     assert mlflow.MlflowClient().get_model_version("sales", "1").run_id == run.info.run_id
     deployed = deploy("sales", workplace / "models", version=1)
     window = json.loads((deployed.path / "assets.extra/examples/window.json").read_text())

@@ -40,7 +40,7 @@ def test_a_served_model_captions_files_as_the_trained_one_would(store, workplace
         (folder / split / "captions.jsonl").write_text("\n".join(rows))
     assert main(["image_captioning", "--dataset", str(folder), *SHORT]) == 0
     (run,) = mlflow.search_runs(experiment_names=["image_captioning"], output_format="list")
-    assert {"test_cider", "test_bleu", "test_exact_match"} <= run.data.metrics.keys()
+    assert {"test/cider", "test/bleu", "test/exact_match"} <= run.data.metrics.keys()
 
     deployed = deploy("corners", workplace / "models", version=1)
     files = deployed.path / "assets.extra/examples"

@@ -152,8 +152,8 @@ def test_two_runs_can_be_compared(workspace, first_run, second_run):
     assert first.params["optimizer.learning_rate"] == "0.002"
     assert second.params["optimizer.learning_rate"] == "0.004"
     assert second.params["model.filters"].strip("'") == "[16,32]"  # MLflow logs it quoted.
-    assert first.metrics["test_accuracy"] > first.metrics["baseline_test_accuracy"]
-    assert first.metrics["margin_test_accuracy"] > second.metrics["margin_test_accuracy"]
+    assert first.metrics["test/accuracy"] > first.metrics["test/baseline/accuracy"]
+    assert first.metrics["test/margin/accuracy"] > second.metrics["test/margin/accuracy"]
     for run in runs:
         assert run.inputs is not None
         inputs = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}

@@ -67,7 +67,7 @@ def test_a_server_generates_and_scores_as_the_trained_model(
     (run,) = mlflow.search_runs(experiment_names=["language_modeling"], output_format="list")
     artifacts = {file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id)}
     assert {"samples", "figures", "network"} <= artifacts
-    assert {"test_perplexity", "test_bits_per_character"} <= run.data.metrics.keys()
+    assert {"test/perplexity", "test/bits_per_character"} <= run.data.metrics.keys()
 
     deployed = deploy("speeches", workplace / "models", version=1)
     lines = (deployed.path / "assets.extra/examples/prompts.jsonl").read_text().splitlines()

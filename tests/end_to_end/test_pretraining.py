@@ -131,12 +131,12 @@ def test_served_masks_and_pairs_are_those_of_the_trained_model(
     assert followed.keys() == {"probability"}
     np.testing.assert_allclose(followed["probability"], probability, rtol=1e-4, atol=1e-5)
 
-    check_learned(run, "train_loss")
+    check_learned(run, "train/loss")
     assert figures(run) == {*FIGURES, "worst_sentence_pairs"}
     metrics = mlflow.get_run(run).data.metrics
-    assert {"val_masked_lm_accuracy", "val_next_sentence_accuracy"} <= metrics.keys()
+    assert {"train/val_masked_lm_accuracy", "train/val_next_sentence_accuracy"} <= metrics.keys()
     # Better than equal probabilities of all tokens.
-    assert metrics["test_masked_lm_perplexity"] < 0.5 * len(tokenizer.vocabulary)
+    assert metrics["test/masked_lm_perplexity"] < 0.5 * len(tokenizer.vocabulary)
 
 
 def test_a_classifier_continues_with_the_encoder_that_replaced_tokens_trained(
@@ -161,10 +161,10 @@ def test_a_classifier_continues_with_the_encoder_that_replaced_tokens_trained(
     assert not answer["replaced"][1].any()
     for start, end, word in zip(*(answer[k][0] for k in ("starts", "ends", "words")), strict=True):
         assert start < 0 or texts[0].encode()[start:end] == word
-    check_learned(run, "train_masked_lm_loss", "train_replaced_token_loss")
+    check_learned(run, "train/masked_lm_loss", "train/replaced_token_loss")
     assert figures(run) == {*FIGURES, "worst_replaced_tokens"}
     metrics = mlflow.get_run(run).data.metrics
-    assert {"val_replaced_token_auc", "val_masked_lm_accuracy"} <= metrics.keys()
+    assert {"train/val_replaced_token_auc", "train/val_masked_lm_accuracy"} <= metrics.keys()
 
     # The encoder is frozen, so that it comes out as it went in.
     encoder = ("--architecture", "electra_small", "--encoder", f"runs:/{run}")

@@ -104,13 +104,13 @@ def test_digits_from_a_recipe_to_a_comparison(store, workplace, digits_dir, monk
         again = [each.replace("RUN_ID", one) for each in by_id]
         assert ends(130, again, *data) == one
     assert ends(0, latest, *data) == one
-    history = mlflow.MlflowClient().get_metric_history(one, "train_loss")
+    history = mlflow.MlflowClient().get_metric_history(one, "train/loss")
     assert [point.step for point in history] == list(range(1, 32))
 
     two = ends(0, augmentation, *short, "--epochs", "1", "--tag", "team=vision")
     (seeds,) = COMMANDS["Seeds"]
     three = ends(0, seeds, *short, "--epochs", "1", "--seeds", "2", "--tag", "team=vision")
-    assert "test_accuracy_deviation" in mlflow.get_run(three).data.metrics
+    assert "test/deviation/accuracy" in mlflow.get_run(three).data.metrics
 
     compare_two, last, tagged = COMMANDS["Comparing runs"]
     given = iter((one, two))

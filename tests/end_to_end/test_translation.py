@@ -71,7 +71,7 @@ def test_a_server_translates_as_the_trained_model_would(store, workplace, monkey
         Path(run.info.artifact_uri) / name for name in ("samples", "vocabulary", "network")
     }
     assert all(folder.is_dir() for folder in artifacts)
-    assert {"test_bleu", "test_chrf", "test_perplexity"} <= run.data.metrics.keys()
+    assert {"test/bleu", "test/chrf", "test/perplexity"} <= run.data.metrics.keys()
 
     deployed = deploy("sentences", workplace / "models", version=1)
     lines = (deployed.path / "assets.extra/examples/pairs.jsonl").read_text(encoding="utf-8")

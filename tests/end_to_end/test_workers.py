@@ -66,7 +66,7 @@ def test_a_killed_worker_ends_the_others_and_all_go_on(tmp_path):
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert run.info.status == "FINISHED"
     assert run.data.params["device"].startswith("2 workers, each ")
-    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_loss")
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train/val_loss")
     assert [metric.step for metric in history] == [1, 2, 3]
     assert len(mlflow.MlflowClient().search_model_versions()) == 1
     assert "register" not in log(tmp_path, 1).replace("registered", "")

@@ -193,7 +193,7 @@ def losses(folder: Path) -> None:
     logged = [
         {
             name: sorted((point.step, point.value) for point in history)
-            for name in ("train_loss", "val_accuracy", "validation_accuracy", "test_log_loss")
+            for name in ("train/loss", "train/val_accuracy", "validation/accuracy", "test/log_loss")
             for history in [client.get_metric_history(run.info.run_id, name)]
         }
         for run in runs

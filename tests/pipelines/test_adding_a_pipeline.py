@@ -80,7 +80,7 @@ def test_its_own_tests_pass_and_its_command_registers_a_model_that_answers(
     version = client.get_model_version("diabetes", "1")
     run_of_it = client.get_run(str(version.run_id))
     assert run_of_it.data.params["held_out"] == "0.2"
-    assert "validation_mean_absolute_error" in run_of_it.data.metrics
+    assert "validation/mean_absolute_error" in run_of_it.data.metrics
     (saved,) = (tmp_path / "mlruns").rglob("saved_model.pb")
     model = tf.saved_model.load(str(saved.parent)).signatures["serving_default"]
     value = model(features=tf.zeros([2, 10]))["value"].numpy()

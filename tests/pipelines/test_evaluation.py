@@ -138,17 +138,17 @@ def test_the_evaluation_is_the_mean_over_every_example(classifier):
     for split in ("validation", "test"):
         labels, probabilities = by_hand(classifier, split)
         right = probabilities.argmax(-1) == labels
-        assert scores[f"{split}_accuracy"] == pytest.approx(np.mean(right))
+        assert scores[f"{split}/accuracy"] == pytest.approx(np.mean(right))
         loss = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
-        assert scores[f"{split}_log_loss"] == pytest.approx(loss, rel=1e-4)
+        assert scores[f"{split}/log_loss"] == pytest.approx(loss, rel=1e-4)
     # The predictions and intervals that are returned are those of the test split.
     np.testing.assert_array_equal(test.examples["target"], labels)
     np.testing.assert_allclose(test.predicted["probabilities"], probabilities, rtol=1e-4)
-    assert {f"test_{name}" for name in ranges} == {
-        name for name in scores if name.startswith("test_")
+    assert {f"test/{name}" for name in ranges} == {
+        name for name in scores if name.startswith("test/")
     }
     low, high = ranges["log_loss"]
-    assert low < scores["test_log_loss"] < high
+    assert low < scores["test/log_loss"] < high
     expected = intervals(lambda sample: CLASSIFICATION.scores(sample, data), test)
     assert ranges == expected
 

@@ -159,7 +159,7 @@ def register(
             saved_model,
             "linear",
             task,
-            {f"validation_{metric}": value, f"test_{metric}": 0.1},
+            {f"validation/{metric}": value, f"test/{metric}": 0.1},
             baseline,
             digest,
             resampled=resampled,

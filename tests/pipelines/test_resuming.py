@@ -139,7 +139,7 @@ def test_a_resumed_run_is_the_same_one_and_logs_no_step_again(store):
             if again == 1:
                 # As if the machine had lost its power.
                 mlflow.end_run("FAILED")
-    history = mlflow.MlflowClient().get_metric_history(run_id, "val_loss")
+    history = mlflow.MlflowClient().get_metric_history(run_id, "train/val_loss")
     assert sorted((point.step, point.value) for point in history) == [(1, 3), (2, 2), (3, 1)]
     assert mlflow.get_run(run_id).info.status == "FINISHED"
 

@@ -101,11 +101,14 @@ def test_a_run_trains_validates_and_registers_a_model(
     assert logged | result.metrics == logged
     names = {"accuracy", "macro_f1", "auc", "log_loss", "calibration_error"}
     assert set(result.metrics) == {
-        f"{split}_{n}" for split in ("validation", "test") for n in names
+        f"{split}/{n}" for split in ("validation", "test") for n in names
     }
     assert set(result.intervals) == names
     for name, (low, high) in result.intervals.items():
-        assert (logged[f"test_{name}_low"], logged[f"test_{name}_high"]) == (low, high)
+        assert tuple(logged[f"test/interval/{name}_{end}"] for end in ("low", "high")) == (
+            low,
+            high,
+        )
         assert low < high
     assert result.metric == "accuracy"
     assert result.baseline.name == "support vector machine"
@@ -114,7 +117,7 @@ def test_a_run_trains_validates_and_registers_a_model(
         ("validation", result.baseline.validation),
         ("test", result.baseline.test),
     ):
-        assert logged[f"baseline_{split}_accuracy"] == scores["accuracy"] > 0.9
+        assert logged[f"{split}/baseline/accuracy"] == scores["accuracy"] > 0.9
     assert run.info.status == "FINISHED"
     assert run.data.params["data.train"] == "1157"
 
@@ -124,8 +127,8 @@ def test_a_run_trains_validates_and_registers_a_model(
     assert version.run_id == run.info.run_id == result.run.id
     (logged_model,) = mlflow.search_logged_models([run.info.experiment_id], output_format="list")
     assert logged_model.source_run_id == run.info.run_id
-    assert float(version.tags["validation_accuracy"]) == result.metrics["validation_accuracy"]
-    beaten = logged["margin_validation_accuracy"] > 0
+    assert float(version.tags["validation_accuracy"]) == result.metrics["validation/accuracy"]
+    beaten = logged["validation/margin/accuracy"] > 0
     assert result.version.alias == ("champion" if beaten else "")
 
     # What is registered computes the logged metric.
@@ -134,7 +137,7 @@ def test_a_run_trains_validates_and_registers_a_model(
     ((batch, labels),) = data.test.batch(397).as_numpy_iterator()
     outputs = saved.signatures["serving_default"](images=tf.constant(batch))
     right = outputs["classes"].numpy().astype(int) == labels
-    assert right.mean() == pytest.approx(result.metrics["test_accuracy"], abs=1e-6)
+    assert right.mean() == pytest.approx(result.metrics["test/accuracy"], abs=1e-6)
 
     # So does the network that the run keeps, which has no optimizer.
     kept = f"runs:/{run.info.run_id}/network/model.keras"
@@ -158,9 +161,9 @@ def test_a_run_trains_validates_and_registers_a_model(
     low, high = result.intervals["accuracy"]
     own = result.metrics
     for line in (
-        rf"validation accuracy{column}{own['validation_accuracy']:.4f}{others}",
-        rf"test accuracy{column}{own['test_accuracy']:.4f}{others}{column}{low:.4f} … {high:.4f}",
-        rf"test log_loss{column}{own['test_log_loss']:.4f}{column}.*",
+        rf"validation accuracy{column}{own['validation/accuracy']:.4f}{others}",
+        rf"test accuracy{column}{own['test/accuracy']:.4f}{others}{column}{low:.4f} … {high:.4f}",
+        rf"test log_loss{column}{own['test/log_loss']:.4f}{column}.*",
         re.escape(result.version.reason),
         r"baseline +support vector machine; test accuracy less its own: .* \(95 % interval\)",
         rf"run +runs:/{run.info.run_id} in {store}",
@@ -194,19 +197,19 @@ def test_a_run_of_sequences_registers_a_model_with_a_lower_error(
         for baseline in samples.Doubles(config).baselines(samples.sequences())
     }
     assert every["always 10"]["validation"]["error"] < every["always 0"]["validation"]["error"]
-    assert logged["baseline_validation_error"] == every["always 10"]["validation"]["error"]
+    assert logged["validation/baseline/error"] == every["always 10"]["validation"]["error"]
 
     # A margin below zero is a smaller error, and beats the baseline.
-    assert logged["margin_validation_error"] < 0
+    assert logged["validation/margin/error"] < 0
     assert result.version.alias == "champion"
     assert (
-        f"beats the baseline's {logged['baseline_validation_error']:.4f}" in result.version.reason
+        f"beats the baseline's {logged['validation/baseline/error']:.4f}" in result.version.reason
     )
     low, high = result.intervals["error"]
-    assert low <= result.metrics["test_error"] <= high
-    ends = [logged[f"margin_test_error_{end}"] for end in ("low", "high")]
+    assert low <= result.metrics["test/error"] <= high
+    ends = [logged[f"test/margin/error_{end}"] for end in ("low", "high")]
     assert ends == list(result.margins["error"])
-    assert ends[0] <= logged["margin_test_error"] <= ends[1] < 0
+    assert ends[0] <= logged["test/margin/error"] <= ends[1] < 0
     assert leftovers(scratch) == []
 
     # What is registered takes sequences of any length.
@@ -225,11 +228,11 @@ def test_the_table_shows_the_compared_score_on_validation_and_all_of_test(monkey
         run=SimpleNamespace(uri="runs:/7", store="the store"),  # type: ignore[arg-type]
         metric="error",
         metrics={
-            "validation_error": 0.25,
-            "validation_f1": 0.5,
-            "test_error": 0.125,
-            "test_f1": 0.75,
-            "test_auc": math.nan,
+            "validation/error": 0.25,
+            "validation/f1": 0.5,
+            "test/error": 0.125,
+            "test/f1": 0.75,
+            "test/auc": math.nan,
         },
         intervals={"error": (0.0625, 0.1875), "auc": (math.nan, math.nan)},
         margins={"error": (-0.375, -0.125)},
@@ -445,7 +448,7 @@ def test_a_student_is_compared_with_its_teacher_and_with_itself_without_a_teache
     assert child.data.tags["mlflow.parentRunId"] == result.run.id
     assert child.info.status == "FINISHED"
     for split in ("validation", "test"):
-        assert child.data.metrics[f"{split}_error"] == names[WITHOUT_TEACHER][split]["error"]
+        assert child.data.metrics[f"{split}/error"] == names[WITHOUT_TEACHER][split]["error"]
     artifacts = mlflow.artifacts.list_artifacts(f"runs:/{run.info.run_id}/figures") or ()
     assert "figures/teacher_and_student.png" in {file.path for file in artifacts}
 

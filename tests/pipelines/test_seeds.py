@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import evaluation, seeds
+from pipelines import evaluation, metric_names, seeds
 from pipelines import run as pipeline
 from pipelines.evaluation import Evaluation
 from pipelines.outcome import show
@@ -31,7 +31,7 @@ def evaluated(value: float, resampled: list[float] | None = None) -> Evaluation:
     """An evaluation with the same value on validation, on test and on all resamples."""
     resampled = resampled or [value] * 4
     return Evaluation(
-        {"validation_error": value, "test_error": value},
+        {"validation/error": value, "test/error": value},
         {"error": (value, value)},
         Predictions({}, {}),
         Predictions({}, {}),
@@ -43,7 +43,7 @@ def evaluated(value: float, resampled: list[float] | None = None) -> Evaluation:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9), st.booleans())
 def test_the_network_that_stands_for_all_is_the_median_and_never_the_better_of_two(values, greater):
     runs = [SeedRun(seed, evaluated(value), {}) for seed, value in enumerate(values)]
-    chosen = median(runs, "error", greater).evaluated.scores["validation_error"]
+    chosen = median(runs, "error", greater).evaluated.scores["validation/error"]
     worse = statistics.median_low if greater else statistics.median_high
     assert chosen == worse(values)
 
@@ -51,8 +51,8 @@ def test_the_network_that_stands_for_all_is_the_median_and_never_the_better_of_t
 def test_means_deviations_and_resamples_are_over_seeds():
     each = [evaluated(value, [value + step for step in (0.0, 0.1, 0.2)]) for value in (1, 2, 6)]
     found = merged(each, each[1])
-    assert found.scores == {"validation_error": 3, "test_error": 3}
-    assert found.deviations["test_error"] == pytest.approx(statistics.stdev([1, 2, 6]))
+    assert found.scores == {"validation/error": 3, "test/error": 3}
+    assert found.deviations["test/error"] == pytest.approx(statistics.stdev([1, 2, 6]))
     assert found.test is each[1].test
     # Each resample is a mean of three drawn seeds, on the same examples.
     for values in (found.resampled, [sample["error"] for sample in found.resampled_test]):
@@ -91,12 +91,12 @@ def test_a_run_of_several_seeds_registers_the_median_network_with_the_means(
     assert {name.split(", ")[1] for name in names} == {f"seed {seed}" for seed in (5, 6, 7)}
     assert {run.info.status for run in children} == {"FINISHED"}
 
-    for name in ("validation_error", "test_error", "test_largest"):
+    for name in ("validation/error", "test/error", "test/largest"):
         values = [run.data.metrics[name] for run in children]
         assert len(set(values)) == 3
         assert parent.data.metrics[name] == result.metrics[name] == pytest.approx(np.mean(values))
         deviation = result.deviations[name]
-        assert deviation == parent.data.metrics[f"{name}_deviation"]
+        assert deviation == parent.data.metrics[metric_names.part(name, "deviation")]
         assert deviation == pytest.approx(statistics.stdev(values))
 
     # The run of a seed is the run that this seed has alone.
@@ -108,7 +108,7 @@ def test_a_run_of_several_seeds_registers_the_median_network_with_the_means(
     assert {name: six.data.metrics[name] for name in scores} == scores
 
     # The registered network is the median one.
-    ordered = sorted(children, key=lambda run: run.data.metrics["validation_error"])
+    ordered = sorted(children, key=lambda run: run.data.metrics["validation/error"])
     assert parent.data.tags["seed.registered"] == ordered[1].data.params["seed"]
     saved = tf.saved_model.load(result.version.saved_model)
     ((numbers, target, weight),) = data.validation.padded_batch(100)
@@ -118,17 +118,17 @@ def test_a_run_of_several_seeds_registers_the_median_network_with_the_means(
         {"doubles": answers["doubles"].numpy()},
     )
     error = alone.scores(served, data)["error"]
-    assert error == pytest.approx(ordered[1].data.metrics["validation_error"], rel=1e-5)
+    assert error == pytest.approx(ordered[1].data.metrics["validation/error"], rel=1e-5)
 
-    deviation = result.deviations["validation_error"]
-    mean = result.metrics["validation_error"]
+    deviation = result.deviations["validation/error"]
+    mean = result.metrics["validation/error"]
     assert f"validation error {mean:.4f} ± {deviation:.4f} (mean of 3 seeds)" in (
         result.version.reason
     )
     shown = capsys.readouterr().out
     assert f"3 seeds: validation error {mean:.4f} ± {deviation:.4f}; the network of" in shown
     show(CONFIG, result)
-    assert f"± {result.deviations['test_error']:.4f}" in capsys.readouterr().out
+    assert f"± {result.deviations['test/error']:.4f}" in capsys.readouterr().out
     figures = mlflow.artifacts.list_artifacts(f"{result.run.uri}/figures") or ()
     assert "figures/seeds.png" in {file.path for file in figures}
 

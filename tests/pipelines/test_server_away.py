@@ -116,7 +116,7 @@ def test_nothing_is_lost_while_the_server_is_away(server, workplace, monkeypatch
         found = tracked.checkpoints.newest()
         assert found is not None
         assert found.state.epoch == 3
-    history = mlflow.MlflowClient().get_metric_history(tracked.id, "val_loss")
+    history = mlflow.MlflowClient().get_metric_history(tracked.id, "train/val_loss")
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0), (3, 1.0)]
     for step in (2, 3):
         path = f"runs:/{tracked.id}/samples/epoch_{step:03d}.txt"

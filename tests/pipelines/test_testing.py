@@ -36,7 +36,7 @@ def test_a_sound_task_passes(check, trained, tmp_path, at_once):
 def test_training_is_logged_in_memory(trained):
     assert list(trained.log.epochs) == [1, 2]
     assert trained.log.curves["loss"] == [
-        pytest.approx(values["train_loss"]) for values in trained.log.epochs.values()
+        pytest.approx(values["loss"]) for values in trained.log.epochs.values()
     ]
     assert trained.log.texts == {}
     trained.log.samples("a text", 3)
@@ -107,7 +107,7 @@ def with_a_lost_prediction(trained: Trained) -> Trained:
 
 def diverged(trained: Trained) -> Trained:
     log = testing.MemoryLog()
-    log.metrics({"train_loss": float("nan")}, step=1)
+    log.metrics({"loss": float("nan")}, step=1)
     return replace(trained, log=log)
 
 

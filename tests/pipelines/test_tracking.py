@@ -44,8 +44,14 @@ def test_a_run_records_its_config(store):
     assert tracked.uri == f"runs:/{run.info.run_id}"
     assert str(run.info.run_name).startswith("convnet on striped, seed 0, ")
     expected = {"pipeline": "image_classification", **CONFIG.hyperparameters()}
+    expected["learning_rate"] = CONFIG.recipe.optimizer.learning_rate  # As `mlflow run` names it.
     assert run.data.params == {name: str(value) for name, value in expected.items()}
-    assert run.data.tags["pipeline"] == "image_classification"
+    tags = {key: run.data.tags[key] for key in ("pipeline", "dataset", "architecture")}
+    assert tags == {
+        "pipeline": "image_classification",
+        "dataset": "striped",
+        "architecture": "convnet",
+    }
     assert yaml.safe_load(text(run.info.run_id, "config.yaml")) == CONFIG.options()
 
 
@@ -100,15 +106,15 @@ def test_a_run_records_data_network_and_results(store, workplace):
     (vocabulary / "deep" / "words.txt").write_text("one\ntwo\n")
     baseline = samples.baseline("random", {"accuracy": 0.5}, {"accuracy": 0.4})
     weaker = samples.baseline("always 0", {"accuracy": 0.1}, {"accuracy": 0.2})
-    metrics = {"validation_accuracy": 0.75, "test_accuracy": 0.7, "test_loss": 1.0}
+    metrics = {"validation/accuracy": 0.75, "test/accuracy": 0.7, "test/loss": 1.0}
     intervals = {"accuracy": (0.65, 0.8), "loss": (0.5, 1.25)}
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="the_layer")])
     report = {"failure": "", "ops": ["MatMul"], "differences": {"serve": {"y": 1e-7}}}
     with tracking.run("image_classification", CONFIG) as tracked:
         tracked.data(samples.striped(), Checks([("examples", ("3", "2", "1"))], ["all is well"]))
         tracked.model(Network(model, hyperparameters={"strides": (2,)}), device="CPU")
-        tracked.metrics({"train_loss": 3.0}, step=1)
-        tracked.metrics({"train_loss": 2.0}, step=2)
+        tracked.metrics({"loss": 3.0}, step=1)
+        tracked.metrics({"loss": 2.0}, step=2)
         tracked.history({"loss": [3.0, 2.0], "val_loss": [3.0, 2.5]})
         tracked.results(metrics, intervals, baseline, [weaker, baseline])
         tracked.figure("empty", Figure())
@@ -143,18 +149,18 @@ def test_a_run_records_data_network_and_results(store, workplace):
     assert logged == pytest.approx(
         {
             **metrics,
-            "test_accuracy_low": 0.65,
-            "test_accuracy_high": 0.8,
-            "test_loss_low": 0.5,
-            "test_loss_high": 1.25,
-            "train_loss": 2.0,
-            "baseline_validation_accuracy": 0.5,
-            "baseline_test_accuracy": 0.4,
-            "margin_validation_accuracy": 0.25,
-            "margin_test_accuracy": 0.3,
+            "test/interval/accuracy_low": 0.65,
+            "test/interval/accuracy_high": 0.8,
+            "test/interval/loss_low": 0.5,
+            "test/interval/loss_high": 1.25,
+            "train/loss": 2.0,
+            "validation/baseline/accuracy": 0.5,
+            "test/baseline/accuracy": 0.4,
+            "validation/margin/accuracy": 0.25,
+            "test/margin/accuracy": 0.3,
         }
     )
-    history = mlflow.MlflowClient().get_metric_history(tracked.id, "train_loss")
+    history = mlflow.MlflowClient().get_metric_history(tracked.id, "train/loss")
     assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.0)]
     assert run.data.tags["baseline"] == "random"
     assert json.loads(text(tracked.id, "baselines.json")) == {
@@ -204,7 +210,7 @@ def test_a_run_that_ends_with_a_wrong_choice_before_training_is_not_kept(store):
 def test_a_run_that_ends_with_a_wrong_choice_after_training_is_kept(store):
     def train():
         with tracking.run("image_classification", CONFIG) as tracked:
-            tracked.metrics({"train_loss": 3.0}, step=1)
+            tracked.metrics({"loss": 3.0}, step=1)
             raise UserError("no such name")
 
     with pytest.raises(UserError, match="no such name"):
@@ -258,6 +264,7 @@ def test_a_run_joins_the_one_that_was_started_for_it(store, monkeypatch):
     run = only_run()
     assert run.info.status == "FINISHED"
     expected = {"pipeline": "image_classification", **CONFIG.hyperparameters()}
+    expected["learning_rate"] = CONFIG.recipe.optimizer.learning_rate  # As `mlflow run` names it.
     assert run.data.params == {name: str(value) for name, value in expected.items()} | typed
 
 

@@ -59,8 +59,8 @@ def facts(**changes: Any) -> Facts:
         checks=Checks([("examples", ("10", "5", "5"))], ["train has one example of `c`"]),
         network=network,
         evaluated=Evaluation(
-            {"validation_accuracy": 0.9, "test_accuracy": 0.88}
-            | {"validation_perplexity": 2.5, "test_perplexity": 3.5},
+            {"validation/accuracy": 0.9, "test/accuracy": 0.88}
+            | {"validation/perplexity": 2.5, "test/perplexity": 3.5},
             {"accuracy": (0.86, 0.9)},
             *(NOTHING, NOTHING, []),
         ),

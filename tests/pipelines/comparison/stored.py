@@ -24,8 +24,12 @@ def log(
     tags: Mapping[str, str] | None = None,
     resamples: bool = True,
     status: str = "FINISHED",
+    names: Mapping[str, str] | None = None,
 ) -> str:
-    """Logs a run of three epochs whose accuracy is 0.9 + `better`, and returns its ID."""
+    """Logs a run of three epochs whose accuracy is 0.9 + `better`, and returns its ID.
+
+    `names` are other names for metrics.
+    """
     uri = store.open_store()
     run = mlflow.start_run(
         experiment_id=store.experiment(pipeline, uri),
@@ -34,24 +38,23 @@ def log(
     )
     mlflow.log_params({"epochs": 3, "data.digest": digest, **(parameters or {})})
     for epoch in (1, 2, 3):
-        mlflow.log_metrics(
-            {
-                "train_loss": 2 / epoch,
-                "val_loss": 2.5 / epoch - better,
-                "val_accuracy": 0.3 * epoch,
-            },
-            step=epoch,
-        )
-    accuracy = 0.9 + better
-    mlflow.log_metrics(
-        {
-            "validation_accuracy": accuracy,
-            "test_accuracy": accuracy,
-            "test_accuracy_low": accuracy - 0.05,
-            "test_accuracy_high": accuracy + 0.05,
-            "baseline_test_accuracy": 0.5,
+        values = {
+            "train/loss": 2 / epoch,
+            "train/val_loss": 2.5 / epoch - better,
+            "train/val_accuracy": 0.3 * epoch,
+            "train/learning_rate": 0.1,
         }
-    )
+        mlflow.log_metrics(_renamed(values, names), step=epoch)
+    accuracy = 0.9 + better
+    values = {
+        "validation/accuracy": accuracy,
+        "test/accuracy": accuracy,
+        "test/interval/accuracy_low": accuracy - 0.05,
+        "test/interval/accuracy_high": accuracy + 0.05,
+        "test/deviation/accuracy": 0.01,
+        "test/baseline/accuracy": 0.5,
+    }
+    mlflow.log_metrics(_renamed(values, names))
     noise = np.random.default_rng(sum(name.encode())).normal(0, 0.002, 200)
     if resamples:
         record = {
@@ -67,3 +70,7 @@ def log(
     else:
         mlflow.tracking.fluent._active_run_stack.get().clear()
     return run.info.run_id
+
+
+def _renamed(values: Mapping[str, float], names: Mapping[str, str] | None) -> dict[str, float]:
+    return {(names or {}).get(name, name): value for name, value in values.items()}

@@ -20,10 +20,10 @@ def test_runs_differ_in_parameters_scores_and_curves(store):
     )
     assert found.parameters == {"b": ["2", "3"], "c": [None, "4"]}
     assert found.scores == {
-        "test_accuracy": [0.9, pytest.approx(0.92)],
-        "validation_accuracy": [0.9, pytest.approx(0.92)],
+        "test/accuracy": [0.9, pytest.approx(0.92)],
+        "validation/accuracy": [0.9, pytest.approx(0.92)],
     }
-    assert found.runs[0].intervals == {"test_accuracy": pytest.approx((0.85, 0.95))}
+    assert found.runs[0].intervals == {"test/accuracy": pytest.approx((0.85, 0.95))}
     assert found.runs[0].curves["val_loss"] == ([1, 2, 3], [2.5, 1.25, pytest.approx(2.5 / 3)])
     (difference,) = found.differences
     assert difference.value == pytest.approx(0.02)
@@ -33,6 +33,28 @@ def test_runs_differ_in_parameters_scores_and_curves(store):
     assert (difference.run, difference.reference, difference.verdict) == ("2", "1", "better")
     assert found.metric == "accuracy"
     assert found.notes == []
+
+
+def test_a_run_is_compared_with_one_whose_metrics_had_no_sections(store):
+    names = {
+        "train/loss": "train_loss",
+        "train/val_loss": "val_loss",
+        "train/val_accuracy": "val_accuracy",
+        "train/learning_rate": "learning_rate",
+        "validation/accuracy": "validation_accuracy",
+        "test/accuracy": "test_accuracy",
+        "test/interval/accuracy_low": "test_accuracy_low",
+        "test/interval/accuracy_high": "test_accuracy_high",
+        "test/deviation/accuracy": "test_accuracy_deviation",
+        "test/baseline/accuracy": "baseline_test_accuracy",
+    }
+    found = compared(stored.log("now"), stored.log("earlier", names=names))
+    now, earlier = found.runs
+    assert (now.scores, now.intervals) == (earlier.scores, earlier.intervals)
+    assert now.deviations == earlier.deviations == {"test/accuracy": 0.01}
+    assert now.curves == earlier.curves
+    assert now.curves.keys() == {"loss", "val_loss", "val_accuracy"}
+    assert len(found.differences) == 1
 
 
 @pytest.mark.parametrize(

@@ -99,15 +99,15 @@ def test_a_sweep_tries_all_and_registers_the_best(arguments, at_once, capsys):
         state = "complete" if number in {int(row["trial"]) for row in completed} else "pruned"
         assert run.data.tags["sweep.state"] == state
         # Trials look at validation only.
-        assert not [name for name in run.data.metrics if name.startswith("test_")]
+        assert not [name for name in run.data.metrics if name.startswith("test/")]
 
     # The winner is trained as it was, and registered.
-    best = min(completed, key=lambda row: float(row["validation_error"]))
+    best = min(completed, key=lambda row: float(row["validation/error"]))
     assert best["optimizer.learning_rate"] == "0.3"
     (winner,) = (run for run in runs() if run.info.run_id == top.data.tags["sweep.winner"])
     assert winner.data.tags["sweep.trial"] == best["trial"] == top.data.tags["sweep.best_trial"]
-    assert winner.data.metrics["validation_error"] == float(best["validation_error"])
-    assert "test_error" in winner.data.metrics
+    assert winner.data.metrics["validation/error"] == float(best["validation/error"])
+    assert "test/error" in winner.data.metrics
     assert winner.data.params["optimizer.learning_rate"] == "0.3"
     (version,) = mlflow.MlflowClient().search_model_versions()
     assert version.run_id == winner.info.run_id
@@ -116,7 +116,7 @@ def test_a_sweep_tries_all_and_registers_the_best(arguments, at_once, capsys):
         "sweep_history",
         "sweep_parallel_coordinates",
     }
-    assert top.data.metrics["best_validation_error"] == float(best["validation_error"])
+    assert top.data.metrics["validation/best/error"] == float(best["validation/error"])
 
     for line in (
         rf"sweep test in sqlite:.*/sweeps.db: 6 trials, 2 options, run runs:/{top.info.run_id}",

@@ -95,14 +95,13 @@ def test_the_seed_decides_the_initial_weights():
 def test_each_epoch_is_logged(fitted):
     _, record = fitted
     assert list(record.epochs) == [1, 2]
-    every = {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate"}
+    every = {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
     assert set(record.epochs[1]) == every
     assert set(record.epochs[2]) == every | {"examples_per_second"}
     assert record.epochs[2]["examples_per_second"] > 0
     assert record.epochs[2]["learning_rate"] == pytest.approx(0, abs=1e-9)
     for name, values in record.curves.items():
-        logged = name if name.startswith("val_") else f"train_{name}"
-        assert values == [pytest.approx(step[logged]) for step in record.epochs.values()]
+        assert values == [pytest.approx(step[name]) for step in record.epochs.values()]
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
@@ -330,7 +329,7 @@ def test_padding_weighs_nothing_in_training_and_in_validation():
     recipe = Recipe(epochs=1, batch_size=9, optimizer=Optimizer(learning_rate=1e-9))
     _, weights, record = fit_doubles(recipe, train=(2, 5, 1), validation=(4, 1))
     ((kernel,),), (bias,) = weights
-    for name, lengths in (("train_loss", (2, 5, 1)), ("val_loss", (4, 1))):
+    for name, lengths in (("loss", (2, 5, 1)), ("val_loss", (4, 1))):
         numbers = np.concatenate(
             [index + 1 + np.arange(length) / 1000 for index, length in enumerate(lengths)]
         )

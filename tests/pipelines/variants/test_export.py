@@ -89,16 +89,16 @@ def test_variants_are_registered_or_refused(store, in_process, monkeypatch, caps
         "bfloat16": "FAILED",
     }
     kept = runs["int8"].data.metrics
-    gap = kept["test_accuracy"] - parent.data.metrics["test_accuracy"]
-    assert kept["difference_test_accuracy"] == pytest.approx(gap)
-    low, high = (kept[f"difference_test_accuracy_{end}"] for end in ("low", "high"))
+    gap = kept["test/accuracy"] - parent.data.metrics["test/accuracy"]
+    assert kept["test/difference/accuracy"] == pytest.approx(gap)
+    low, high = (kept[f"test/difference/accuracy_{end}"] for end in ("low", "high"))
     assert low <= gap <= high
     assert min(kept[name] for name in ("megabytes", "load_seconds", "milliseconds")) > 0
 
     # It is a further version of the same model, and the gate has judged it.
     second = mlflow.MlflowClient().get_model_version(version.name, "2")
     assert (second.run_id, second.tags["variant"]) == (runs["int8"].info.run_id, "int8")
-    assert float(second.tags["validation_accuracy"]) == kept["validation_accuracy"]
+    assert float(second.tags["validation_accuracy"]) == kept["validation/accuracy"]
     assert "gate" in second.tags
     assert f"python -m serving deploy {version.name} --version 2" in shown
 

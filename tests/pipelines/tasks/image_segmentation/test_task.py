@@ -42,10 +42,10 @@ def test_a_network_learns_the_squares(data):
     network = trainer.fit(task, trainer.build(task, data), data, log)
     found = evaluation.evaluate(task, network.model, data)
     scores, test = found.scores, found.test
-    assert scores["validation_mean_iou"] > 0.75
-    assert scores["test_mean_iou"] > 0.75
+    assert scores["validation/mean_iou"] > 0.75
+    assert scores["test/mean_iou"] > 0.75
     # The metric in training is the score.
-    assert log.curves["val_mean_iou"][-1] == pytest.approx(scores["validation_mean_iou"], 1e-4)
+    assert log.curves["val_mean_iou"][-1] == pytest.approx(scores["validation/mean_iou"], 1e-4)
     assert test.predicted.keys() == {"mask"}
     assert test.predicted["mask"].dtype == test.examples["target"].dtype == np.uint8
     best = strongest(task.baselines(data), task.metric, task.greater_is_better)

@@ -48,11 +48,11 @@ def test_a_model_learns_what_can_be_learned(data):
     found = evaluate(task, trained.model, data)
     scores, intervals, test = found.scores, found.intervals, found.test
     unigram, ngram = task.baselines(data)
-    assert scores["test_perplexity"] < 0.4 * unigram.test["perplexity"]
-    assert scores["test_bits_per_character"] < unigram.test["bits_per_character"] / 1.4
+    assert scores["test/perplexity"] < 0.4 * unigram.test["perplexity"]
+    assert scores["test/bits_per_character"] < unigram.test["bits_per_character"] / 1.4
     assert ngram.test["perplexity"] < unigram.test["perplexity"]
     low, high = intervals["perplexity"]
-    assert low < scores["test_perplexity"] < high
+    assert low < scores["test/perplexity"] < high
     assert test.predicted.keys() == {"log_probabilities"}
 
 

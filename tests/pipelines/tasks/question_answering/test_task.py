@@ -56,9 +56,9 @@ def test_a_network_learns_what_can_be_learned():
     found = evaluation.evaluate(task, network.model, data)
     scores, intervals, test = found.scores, found.intervals, found.test
     similar = {each.name: each.test["f1"] for each in task.baselines(data)}[SIMILAR]
-    assert scores["test_f1"] > similar + 0.2
+    assert scores["test/f1"] > similar + 0.2
     low, high = intervals["f1"]
-    assert low <= scores["test_f1"] <= high
+    assert low <= scores["test/f1"] <= high
     assert {"val_start_accuracy", "val_end_accuracy"} <= record.curves.keys()
     assert test.predicted.keys() == {"start", "end", "score"}
 

@@ -55,10 +55,10 @@ def test_a_model_learns_what_can_be_learned(architecture, options):
     found = evaluate(task, trained.model, data)
     scores, intervals = found.scores, found.intervals
     nearest = task.baselines(data)[2]
-    assert scores["test_bleu"] > nearest.test["bleu"] + 5
-    assert scores["test_shuffled_perplexity"] > 2 * scores["test_perplexity"]
+    assert scores["test/bleu"] > nearest.test["bleu"] + 5
+    assert scores["test/shuffled_perplexity"] > 2 * scores["test/perplexity"]
     low, high = intervals["bleu"]
-    assert low <= scores["test_bleu"] <= high
+    assert low <= scores["test/bleu"] <= high
     assert "val_accuracy" in record.curves
     assert task.sampler(trained, data)().startswith("source  ")
 
