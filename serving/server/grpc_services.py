@@ -7,7 +7,8 @@ and server.cc.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,13 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, EncodeError, Message
 from google.protobuf.message_factory import GetMessageClass
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import HealthServicer
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 
 from serving.errors import ServingError, UserError
 from serving.server import reflection
+from serving.server.arrivals import Arrivals
 from serving.server.core import Core
 from serving.server.handlers.predict import TOO_LARGE
 from serving.server.peers import FORWARDED
@@ -32,6 +34,9 @@ _SERVICES = (
     prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"],
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
 )
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+# Watchers of the health, of all calls, whose requests are awaited at the same time.
+_STREAMS = 16
 # Seconds; a longer time counts as no deadline.
 _MAX_SECONDS = 1e9
 _MAX_MESSAGE_BYTES = 2**31 - 1
@@ -115,18 +120,17 @@ def serve(
         # Two servers must not share a port by accident.
         "grpc.so_reuseport": int(listeners.reuse_port),
     }
+    pool = GrowingPool(threads, name="grpc")
+    arrivals = Arrivals(pool)
     server = grpc.server(
-        GrowingPool(threads, name="grpc"),  # type: ignore[arg-type]
+        pool,  # type: ignore[arg-type]
         options=list(chosen.items()),
     )
-    server.add_generic_rpc_handlers([_handlers(service, core) for service in _SERVICES])
+    server.add_generic_rpc_handlers([_handlers(service, core, arrivals) for service in _SERVICES])
     names = [service.full_name for service in _SERVICES]
     if health:
-        names.append(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-        servicer = HealthServicer()
-        for service in ("", "ModelService", "PredictionService"):
-            servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+        names.append(_HEALTH.full_name)
+        server.add_generic_rpc_handlers([_health(arrivals)])
     server.add_generic_rpc_handlers(reflection.handlers(names))
     port = 0
     if listeners.port is not None:
@@ -141,12 +145,33 @@ def serve(
     return server, port
 
 
-def _handlers(service: ServiceDescriptor, core: Core) -> grpc.GenericRpcHandler:
+def _health(arrivals: Arrivals) -> grpc.GenericRpcHandler:
+    """Returns the health service, by which the server is well as long as it answers."""
+    streams = futures.ThreadPoolExecutor(_STREAMS, thread_name_prefix="health")
+    servicer = HealthServicer(experimental_thread_pool=streams)
+    for service in ("", "ModelService", "PredictionService"):
+        servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    def check(requests: Iterator[Any], call: grpc.ServicerContext) -> Any:
+        return servicer.Check(arrivals.message(requests, call), call)
+
+    read = health_pb2.HealthCheckRequest.FromString
+    write = health_pb2.HealthCheckResponse.SerializeToString
+    return grpc.method_handlers_generic_handler(
+        _HEALTH.full_name,
+        {
+            "Check": grpc.stream_unary_rpc_method_handler(check, read, write),
+            "Watch": grpc.unary_stream_rpc_method_handler(servicer.Watch, read, write),
+        },
+    )
+
+
+def _handlers(service: ServiceDescriptor, core: Core, arrivals: Arrivals) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(
         service.full_name,
         {
-            method.name: grpc.unary_unary_rpc_method_handler(
-                _handler(core, method, _METHODS[service.name][method.name])
+            method.name: grpc.stream_unary_rpc_method_handler(
+                _handler(core, arrivals, method, _METHODS[service.name][method.name])
             )
             for method in service.methods
         },
@@ -155,9 +180,10 @@ def _handlers(service: ServiceDescriptor, core: Core) -> grpc.GenericRpcHandler:
 
 def _handler(
     core: Core,
+    arrivals: Arrivals,
     method: MethodDescriptor,
     answer: Callable[[Core, Any, grpc.ServicerContext], Message],
-) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+) -> Callable[[Iterator[bytes], grpc.ServicerContext], bytes]:
     """Returns the handler of a method: from the bytes of a request to those of a response.
 
     It parses and serializes itself: where gRPC gets a request that cannot be parsed, it logs a
@@ -165,7 +191,8 @@ def _handler(
     """
     request_class = GetMessageClass(method.input_type)
 
-    def handle(content: bytes, call: grpc.ServicerContext) -> bytes:
+    def handle(requests: Iterator[bytes], call: grpc.ServicerContext) -> bytes:
+        content = arrivals.message(requests, call)
         try:
             request = request_class.FromString(content)
         except DecodeError as error:
