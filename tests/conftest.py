@@ -9,6 +9,9 @@ import functools
 import gc
 import os
 import sys
+from collections import defaultdict
+from heapq import nlargest
+from itertools import chain
 
 import pytest
 from hypothesis import settings
@@ -49,3 +52,19 @@ def _make_keras_quick() -> None:
     gc.freeze()
     # Tracing graphs makes objects so fast that looking after every 700 takes a tenth of the time.
     gc.set_threshold(10_000, 10, 10)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tells which folders and files take most of the time, which the slowest tests do not tell."""
+    files: dict[str, float] = defaultdict(float)
+    folders: dict[str, float] = defaultdict(float)
+    for report in chain(*terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            file = report.nodeid.partition("::")[0]
+            files[file] += report.duration
+            folders[f"{file.rpartition('/')[0]}/"] += report.duration
+    if len(folders) > 1:
+        terminalreporter.section(f"slowest of {sum(files.values()):.0f} seconds")
+        for count, places in ((30, folders), (50, files)):
+            for place in nlargest(count, places, key=places.__getitem__):
+                terminalreporter.write_line(f"{places[place]:6.0f}s {place}")
