@@ -191,7 +191,7 @@ def test_a_server_changes_versions_without_a_failed_request(workspace, first_run
         done = threading.Event()
 
         def send_requests() -> None:
-            while not done.is_set():
+            while not done.wait(0.01):  # Without a pause it would take the time of the deploy.
                 try:
                     client.predict("digits", {"images": tensors})
                 except Exception as error:
