@@ -257,8 +257,9 @@ class Session:
         if step == steps:  # Only a validation is left of this epoch, maybe of all.
             epoch, step = min(epoch + 1, epochs - 1), 0
         batches = batching.training_batches(self.task, self.data, epoch=epoch, step=step)
-        # Keras counts from the beginning of the epoch and would end too early.
-        return batches.take_while(lambda *batch: True) if state.step else batches
+        # Their number is hidden from Keras, which counts from the beginning of the epoch and would
+        # end too early, and which would build the input again after the last one.
+        return batches.take_while(lambda *batch: True)
 
     def _callbacks(
         self, fitted: keras.Model, steps: int, start: Checkpoint | None
