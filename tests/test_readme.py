@@ -1,4 +1,4 @@
-"""Tables, file names and commands in README, docs and docstrings agree with the code."""
+"""Tables and file names in README and docs, and commands in docstrings, agree with the code."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_page_of_architectures_carries_the_table():
     [
         "README.md",
         "CONTRIBUTING.md",
-        *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))),
+        *(page.relative_to(ROOT).as_posix() for page in sorted((ROOT / "docs").rglob("*.md"))),
     ],
 )
 def test_links_and_named_files_exist(page):
@@ -94,11 +94,7 @@ def commands(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     "file",
-    [
-        ROOT / "README.md",
-        *sorted((ROOT / "docs").glob("*.md")),
-        *sorted((ROOT / "pipelines/tasks").rglob("*.py")),
-    ],
+    sorted((ROOT / "pipelines/tasks").rglob("*.py")),
     ids=lambda file: file.relative_to(ROOT).as_posix(),
 )
 def test_the_command_line_understands_every_command(file):
@@ -106,9 +102,7 @@ def test_the_command_line_understands_every_command(file):
         if "--config" in arguments:  # The file of an earlier run.
             continue
         name, config = parse(arguments)
-        # The pages on adding something run the package that they build.
-        if not file.name.startswith("adding-"):
-            check(config)
+        check(config)
         assert name == arguments[0]
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import git
 import mlflow
@@ -186,6 +187,10 @@ def test_a_server_changes_versions_without_a_failed_request(workspace, first_run
         tensors = np.stack([_pixels(path) for path, _ in images([examples])])
         direct = registered.predict({"images": tensors})
         np.testing.assert_allclose(before["probabilities"], direct["probabilities"], atol=1e-6)
+        (shown,) = python_blocks(ROOT / "README.md")
+        names: dict[str, Any] = {"images": tensors}
+        exec(shown.replace("localhost:8500", address), names)
+        assert (names["answers"]["classes"] == before["classes"]).all()
 
         failures: list[Exception] = []
         done = threading.Event()

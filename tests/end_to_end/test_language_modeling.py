@@ -24,6 +24,7 @@ from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.architectures import gpt2_files
 from tests.end_to_end.deploying import ask_as_the_card_says, deploy
+from tests.pages import ROOT, python_blocks
 from tests.pipelines.tasks.language_modeling import examples, gpt2
 from tests.serving.in_process import serving
 
@@ -99,6 +100,10 @@ def test_a_server_generates_and_scores_as_the_trained_model(
             for row in range(6)
         ]
         default = client.predict("speeches", {"prompt": prompts})
+        (shown,) = [each for each in python_blocks(ROOT / "docs/signatures.md") if "seed" in each]
+        names: dict[str, Any] = {"client": client, "np": np}
+        exec(shown.replace("sotu_text", "speeches"), names)
+        assert names["answers"]["text"].shape == (1,)
         texts = [*examples.speeches()["test"][:3], "", prompts[0], "  Ann \n\n", "日本 \x00 Bob"]
         score = client.predict("speeches", {"text": texts}, signature="score")
 

@@ -21,6 +21,7 @@ from pipelines.training import trainer
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import ask_as_the_card_says, deploy
+from tests.pages import ROOT, python_blocks
 from tests.pipelines.tasks.translation import examples
 from tests.pipelines.text.test_beam_search import plain
 from tests.serving.in_process import serving
@@ -85,6 +86,8 @@ def test_a_server_translates_as_the_trained_model_would(store, workplace, monkey
         asked = np.array([text.encode() for text in texts], object)
         answers = client.predict("sentences", {"text": asked})
         alone = client.predict("sentences", {"text": asked[3:4]})
+        (shown,) = python_blocks(ROOT / "docs/tutorials/translation.md")
+        exec(shown.replace("localhost:8500", address).replace("cmudict", "sentences"), {})
         inputs = source_inputs(data.source_tokenizer, tf.constant(texts), 16)
         ids, mask = (x.to_tensor().numpy() for x in inputs.values())
         by_ids = client.predict(

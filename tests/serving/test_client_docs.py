@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import doctest
 import re
-import shlex
 from pathlib import Path
 
-import pytest
 from PIL import Image
-
-from serving.__main__ import parse
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "client.md"
 TEXT = PAGE.read_text()
@@ -60,12 +56,6 @@ def run(text: str, names: dict[str, object], address: str, versions: Path) -> No
 
 
 COMMANDS = re.findall(r"^python -m serving (.*?)(?: +#.*)?$", TEXT, re.MULTILINE)
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_commands_have_options_that_exist(command):
-    options = parse(shlex.split(command))
-    assert options.model
 
 
 def test_each_kind_of_question_is_shown():

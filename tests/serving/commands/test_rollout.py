@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from serving.__main__ import main, parse
+from serving.__main__ import main
 from serving.client import Client
 from serving.commands import output, rollout
 from serving.engines import record
@@ -356,14 +355,8 @@ def test_a_signal_ends_the_server_of_the_candidate_too(store, tmp_path):
 
 
 PAGE = Path(__file__).resolve().parent.parent.parent.parent / "docs" / "rollout.md"
-README = PAGE.parent.parent / "README.md"
 COMMAND = re.compile(r"^python -m serving (.*?)(?: +#.*)?$", re.MULTILINE)
 COMMANDS = COMMAND.findall(PAGE.read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize("command", [*COMMANDS, *COMMAND.findall(README.read_text("utf-8"))])
-def test_the_commands_of_the_pages_have_options_that_exist(command):
-    assert parse(shlex.split(command)).command
 
 
 def test_every_command_is_on_the_page():

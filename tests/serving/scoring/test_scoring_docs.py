@@ -78,6 +78,10 @@ def test_the_commands_do_what_the_page_says(here):
     ]
     assert versions == [b"1", b"3", b"4", b"3"]
     assert list(pd.read_parquet("scores/csv").columns) == ["file", "row", "id", "text"]
+    (shown,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    shows: dict[str, pd.DataFrame] = {}
+    exec(shown.replace("scores/era", "scores/digits"), shows)
+    assert shows["scores"]["classes"].tolist() == ["bright"]
     for path in Path("scores/era").iterdir():
         if not path.name.startswith("."):
             assert f"`{path.name}`" in TEXT
