@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 LOCK = Path(__file__).resolve().parent.parent / "requirements.lock"
-_SECONDS = 120
+_SECONDS = 60
 _UNKNOWN = "known vulnerabilities were not looked up, as no registry that knows them answers"
 
 
