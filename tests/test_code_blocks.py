@@ -37,8 +37,10 @@ TESTS: dict[tuple[str, str], tuple[int, str]] = {
     ("docs/scoring.md", "python"): (1, "serving/scoring/test_scoring_docs.py"),
     ("docs/serving.md", "proto"): (5, "serving/test_server_docs.py"),
     ("docs/signatures.md", "python"): (2, "end_to_end/test_language_modeling.py"),
+    ("docs/tutorials/bert.md", "python"): (1, "test_tutorials.py"),
     ("docs/tutorials/canary.md", "python"): (1, "serving/test_tutorial_clients.py"),
     ("docs/tutorials/images.md", "python"): (2, "serving/test_tutorial_clients.py"),
+    ("docs/tutorials/pipeline.md", "python"): (2, "test_tutorials.py"),
     ("docs/tutorials/translation.md", "python"): (1, "end_to_end/test_translation.py"),
     ("docs/your-data.md", "text"): (5, "pipelines/datasets/test_your_data.py"),
 }
