@@ -18,6 +18,9 @@ from pipelines.bounds import Between, bounds
 from pipelines.errors import UserError
 from pipelines.recipe import Recipe
 
+# The tag of a student's run, `runs:/ID` of its teacher's.
+TEACHER = "teacher"
+
 
 @dataclass(frozen=True)
 class Config:
@@ -94,11 +97,12 @@ class Config:
         labels = {"run_name", "tag", "note", "resume"}
         return {name: value for name, value in self.parameters().items() if name not in labels}
 
-    def of_run(self, uri: str) -> Config:
+    def of_run(self, uri: str, tags: Mapping[str, str]) -> Config:
         """Returns the config that builds a run's network again, whatever the run started from.
 
         Args:
             uri: `runs:/ID` of a run with this config.
+            tags: The run's.
         """
         return self
 

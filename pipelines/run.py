@@ -24,13 +24,13 @@ from pipelines.baselines import Baseline, scored, strongest
 from pipelines.cards import card, page
 from pipelines.cards.card import Facts
 from pipelines.catalog import make_task
-from pipelines.config import Config, check_name
+from pipelines.config import TEACHER, Config, check_name
 from pipelines.datasets import checks
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.export import measurement, saved_model, validation
 from pipelines.predictions import Scores
 from pipelines.progress import show_table, stage
-from pipelines.task import TEACHER, Network, Task
+from pipelines.task import Network, Task
 from pipelines.training import disk_cache, range_test, strategies, trainer
 from pipelines.training.range_test import RangeTest
 

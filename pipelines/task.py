@@ -18,9 +18,6 @@ from pipelines.datasets.dataset import Dataset
 from pipelines.export.signature import Signature
 from pipelines.predictions import Predictions, Scores
 
-# The tag with the run that a student learned from.
-TEACHER = "teacher"
-
 ConfigT = TypeVar("ConfigT", bound=Config)
 DataT = TypeVar("DataT", bound=Dataset)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -13,8 +13,6 @@ import architectures
 from pipelines.cli import parse
 from pipelines.config import Config
 from pipelines.errors import UserError
-from pipelines.task import TEACHER
-from pipelines.tasks.distillation.config import DistillationConfig
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,4 @@ def read(run_id: str) -> Trained:
             model = architectures.load(Path(network))
         except ValueError as error:
             raise UserError(str(error)) from error
-    if isinstance(config, DistillationConfig) and TEACHER in tags:
-        # What learned from a pipeline's default run learned from that one.
-        config = replace(config, teacher=tags[TEACHER], max_examples=0)
-    return Trained(uri, pipeline, config.of_run(uri), model)
+    return Trained(uri, pipeline, config.of_run(uri, tags), model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -76,7 +77,7 @@ class ImageConfig(Config):
 
     has_classes = True
 
-    def of_run(self, uri: str) -> ImageConfig:
+    def of_run(self, uri: str, tags: Mapping[str, str]) -> ImageConfig:
         """Returns the config with a run's own weights, which say how images are preprocessed."""
         return replace(self, weights=uri) if self.weights else self
 

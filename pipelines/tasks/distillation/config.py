@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pipelines.bounds import Between
-from pipelines.config import Config, Pipeline
+from pipelines.config import TEACHER, Config, Pipeline
 from pipelines.errors import UserError
 from pipelines.recipe import Optimizer, Recipe
 
@@ -26,6 +27,12 @@ class DistillationConfig(Config):
 
     head_hyperparameters = ("pooling",)
     has_classes = True  # Where its teacher has some.
+
+    def of_run(self, uri: str, tags: Mapping[str, str]) -> DistillationConfig:
+        """Returns the config with the teacher that the default run of a pipeline has become."""
+        if TEACHER not in tags:
+            return self
+        return replace(self, teacher=tags[TEACHER], max_examples=0)
 
     def check(self) -> None:
         """Raises `UserError` for a data set, or a part of one, other than the teacher's."""
