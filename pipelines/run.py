@@ -216,7 +216,8 @@ def _export_and_register(
             milliseconds=report["milliseconds"],
             figures=figures,
         )
-        tracked.card(card.summary(facts), documents)
+        summary, figure = card.summary(facts), _learning_curves(task, tracked)
+        tracked.card(f"{summary}{figure}", documents)
         with stage("register") as bar:
             version = model_registry.register(
                 folder,
@@ -234,12 +235,24 @@ def _export_and_register(
                     "architecture": task.config.architecture,
                 },
                 about=card.about(facts),
-                description=f"{card.summary(facts)} Its card is card.md of its files.",
+                description=f"{summary} Its card is card.md of its files.{figure}",
                 documents=documents,
             )
             saved_view.save(tracked.experiment_id, task.metric)
             bar.advance(f"{version.name} version {version.number}")
     return version
+
+
+def _learning_curves(task: Task, tracked: tracking.TrackedRun) -> str:
+    """Returns a figure of the run for descriptions; MLflow's pages find it by a relative address.
+
+    "" if there is none.
+    """
+    if not task.config.figures:
+        return ""
+    name = "learning_curves" if task.config.recipe.seeds == 1 else "seeds"
+    file = f"get-artifact?path=figures%2F{name}.png&run_uuid={tracked.id}"
+    return f"\n\n![{name.replace('_', ' ')}]({file})"
 
 
 def _with_note(data: Dataset, config: Config) -> Dataset:

@@ -18,7 +18,6 @@ NAME = "Scores"
 _KEY = "scores"
 _TAG = f"mlflow.sharedViewState.{_KEY}"
 _PARAMETERS = ("architecture", "dataset", "epochs", "optimizer.learning_rate", "seed")
-_WIDTH = 150  # Pixels that the name of a score needs.
 
 
 def save(experiment_id: str, metric: str) -> None:
@@ -38,7 +37,6 @@ def save(experiment_id: str, metric: str) -> None:
             *scores,
             *(f"params.`{name}`" for name in _PARAMETERS),
         ],
-        "columnWidths": dict.fromkeys(scores, _WIDTH),
     }
     now = int(time.time() * 1000)
     view = {"name": NAME, "createdAt": now, "updatedAt": now, "state": json.dumps(state)}

@@ -21,7 +21,9 @@ import numpy as np
 import pytest
 
 from serving.client import Client
+from serving.engines.ports import free_port
 from serving.query.ask import images
+from tests.end_to_end import browsing
 from tests.pages import python_blocks
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -150,6 +152,7 @@ def test_two_runs_can_be_compared(workspace, first_run, second_run):
     assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
     first, second = (run.data for run in runs)
     assert (first.params["epochs"], second.params["epochs"]) == ("12", "3")
+    assert first.params.keys() == second.params.keys()
     assert first.params["optimizer.learning_rate"] == "0.002"
     assert second.params["optimizer.learning_rate"] == "0.004"
     assert second.params["model.filters"].strip("'") == "[16,32]"  # MLflow logs it quoted.
@@ -163,6 +166,17 @@ def test_two_runs_can_be_compared(workspace, first_run, second_run):
             for split in ("train", "validation", "test")
         }
         assert Path(run.info.artifact_uri).is_relative_to(workspace.path / "mlruns/artifacts")
+
+
+def test_a_walk_through_the_ui_shows_what_the_runs_have_done(workspace, first_run, second_run):
+    mlflow.set_tracking_uri(workspace.store)
+    first, second = mlflow.search_runs(
+        experiment_names=["image_classification"], order_by=["start_time"], output_format="list"
+    )
+    command = browsing.ui(workspace.path, workspace.environment, free_port())
+    with browsing.browser() as browser, command as address:
+        browsing.walk(browser, address, (first.info.run_name, second.info.run_name))
+    assert browser.problems == []
 
 
 def test_a_server_changes_versions_without_a_failed_request(workspace, first_run, second_run):
