@@ -22,16 +22,14 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import architectures
-from pipelines import run
 from pipelines.__main__ import main
 from pipelines.cli import parse
-from pipelines.config import check
 from pipelines.sweep import options
 from pipelines.text import pretrained
 from pipelines.tracked_run import TrackedRun
-from pipelines.training import trainer
 from tests.architectures import gpt2_files
 from tests.architectures.published_image_networks import random_resnet
+from tests.end_to_end.beginning import begun
 from tests.pages import ROOT, write_package
 from tests.pipelines import written
 from tests.pipelines.conftest import digits_dir
@@ -134,15 +132,6 @@ def test_a_sweep_finds_options_and_trains_with_them(store, workplace, digits_dir
     assert set(options.parse(second[1:]).space) == {
         *("optimizer.learning_rate", "model.dropout", "model.filters", "batch_size"),
     }
-
-
-def begun(arguments: list[str], *more: str) -> Any:
-    """Reads options, data and weights of a command as a run does, and returns its network."""
-    pipeline, config = parse([*arguments, *more])
-    check(config)
-    config.check_paths()
-    task, data = run.load(pipeline, config)
-    return trainer.build(task, data).model
 
 
 def test_recipes_have_a_list_and_train_what_they_say(workplace, capsys):
