@@ -72,6 +72,7 @@ COMMANDS: Mapping[str, Mapping[str, Command]] = {
         "compare-labels": _serving("compare answers and latencies of two labels", "compare"),
         "query": _serving("send images, texts or JSON lines to a served model", "query"),
         "score": _serving("score files of rows without a server", "score"),
+        "watch": _serving("compare logged requests with validation", "watch"),
         "up": _serving("start a model server on the model repository", "up"),
         "down": _serving("stop the server that up started", "down"),
         "logs": _serving("show the server's log", "logs"),

@@ -27,7 +27,7 @@ from pipelines.catalog import make_task
 from pipelines.config import TEACHER, Config, check_name
 from pipelines.datasets import checks
 from pipelines.datasets.dataset import SPLITS, Dataset
-from pipelines.export import measurement, saved_model, validation
+from pipelines.export import measurement, reference, saved_model, validation
 from pipelines.predictions import Scores
 from pipelines.progress import show_table, stage
 from pipelines.task import Network, Task
@@ -206,7 +206,7 @@ def _export_and_register(
                 examples=task.examples(data),
             )
         with stage("validate") as bar:
-            report = validation.validate(folder, signatures)
+            report = validation.validate(folder, signatures, reference.of(task, data))
             tracked.validation(report)
             bar.advance(f"{len(signatures)} signatures agree with the trained model")
         documents = page.documents(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
@@ -198,6 +199,21 @@ class Task(abc.ABC, Generic[ConfigT, DataT]):
     @abc.abstractmethod
     def signatures(self, network: Network, data: DataT) -> list[Signature]:
         """Returns the signatures of the SavedModel, `serving_default` first."""
+
+    def requests(
+        self, data: DataT, split: str, count: int
+    ) -> Mapping[str, Mapping[str, np.ndarray]]:
+        """Returns what clients would send of a split: by signature and input, arrays [examples, …].
+
+        The export records what validation is like, to which later requests are compared. By
+        default there are none, and nothing is recorded.
+
+        Args:
+            data: The data set.
+            split: The split, from all over which the examples are.
+            count: How many examples at most.
+        """
+        return {}
 
     def examples(self, data: DataT) -> Mapping[str, bytes]:
         """Returns files to try a served model with, by relative path."""

@@ -27,10 +27,11 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 import architectures
+from drift.reference import read
 from pipelines import evaluation
 from pipelines.baselines import Baseline
 from pipelines.datasets.dataset import SPLITS, Dataset
-from pipelines.export import saved_model, validation
+from pipelines.export import reference, saved_model, validation
 from pipelines.predictions import Predictions, joined
 from pipelines.run import write_network
 from pipelines.task import Network, Task
@@ -207,7 +208,10 @@ def the_network_comes_back_from_a_file(trained: Trained, folder: Path) -> None:
 
 
 def a_saved_model_answers_like_the_network(trained: Trained, folder: Path) -> None:
-    """All signatures, `serving_default` first, agree with the network in a separate process."""
+    """All signatures, `serving_default` first, agree with the network in a separate process.
+
+    Those that have requests of validation get a reference of them.
+    """
     signatures = trained.task.signatures(trained.network, trained.data)
     names = [signature.name for signature in signatures]
     assert names[0] == "serving_default"
@@ -218,8 +222,12 @@ def a_saved_model_answers_like_the_network(trained: Trained, folder: Path) -> No
         folder / "saved_model",
         examples=trained.task.examples(trained.data),
     )
-    report = validation.validate(exported, signatures)
+    asked = reference.of(trained.task, trained.data)
+    report = validation.validate(exported, signatures, asked)
     assert report["differences"].keys() == set(names)
+    recorded = read(exported).profiles if asked.requests else {}
+    assert recorded.keys() == asked.requests.keys() <= set(names)
+    assert all(profile.numbers for profile in recorded.values())
 
 
 CHECKS: tuple[Callable[[Trained, Path], None], ...] = (

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import grpc
 
-from serving.commands import compare, query, rollout, score, status, up
+from serving.commands import compare, query, rollout, score, status, up, watch
 from serving.commands.exit_codes import exit_code
 from serving.errors import RolloutError, ServingError
 from serving.rollout.servers import DEFAULT_ADDRESS
@@ -95,6 +95,7 @@ def parsers(
     compare.add_command(commands)
     query.add_command(commands)
     score.add_command(commands)
+    watch.add_command(commands)
     up.add_commands(commands)
     return parser, commands.choices
 

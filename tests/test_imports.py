@@ -13,7 +13,7 @@ import pytest
 from pipelines.catalog import PIPELINES
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("architectures", "benchmarks", "foundry", "pipelines", "serving")
+PACKAGES = ("architectures", "benchmarks", "drift", "foundry", "pipelines", "serving")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -28,13 +28,14 @@ MODULES = {name_of(path): path for path in FILES}
 # always those below. A name stands for the modules of that folder, not of folders within.
 BELOW = {
     "architectures": (),
+    "drift": (),
     "foundry": (
         *("architectures", "pipelines", "pipelines.comparison", "pipelines.sweep"),
         *("pipelines.variants", "serving"),
     ),
     "pipelines.comparison": ("architectures", "pipelines"),
     "pipelines": (
-        *("architectures", "pipelines.cards", "pipelines.datasets", "pipelines.export"),
+        *("architectures", "drift", "pipelines.cards", "pipelines.datasets", "pipelines.export"),
         "pipelines.training",
     ),
     "pipelines.cards": (*("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),),
@@ -46,7 +47,7 @@ BELOW = {
         "pipelines.training",
     ),
     "pipelines.training": ("architectures", "pipelines", "pipelines.datasets"),
-    "pipelines.export": ("pipelines",),
+    "pipelines.export": ("drift", "pipelines", "pipelines.datasets"),
     "pipelines.image": (*("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),),
     "pipelines.text": (
         *("architectures", "pipelines", "pipelines.datasets", "pipelines.export"),
@@ -71,9 +72,10 @@ BELOW = {
         *("serving", "serving.client", "serving.protocol", "serving.query", "serving.rollout"),
         *("serving.scoring.formats", "serving.server.servables"),
     ),
+    "serving.watching": ("drift", "serving", "serving.protocol"),
     "serving.commands": (
         *("serving", "serving.client", "serving.engines", "serving.query", "serving.rollout"),
-        "serving.scoring",
+        *("serving.scoring", "serving.watching"),
     ),
 }
 
@@ -126,6 +128,8 @@ def test_each_module_imports_only_what_its_package_may(path):
     elif package == "benchmarks":
         # Servers are processes there, as they are for anybody who uses them.
         assert not any(name.startswith("serving.server") for name in imported(path))
+    elif package == "drift":
+        assert used - set(sys.stdlib_module_names) <= {"PIL", "drift", "numpy", "scipy"}
     elif package == "foundry":
         assert "benchmarks" not in used
     elif package == "pipelines":

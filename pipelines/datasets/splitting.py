@@ -138,3 +138,8 @@ def normalize(text: str) -> str:
     Texts that are near copies of each other often have this in common.
     """
     return " ".join(re.findall(r"[^\W\d_]+", text.lower()))
+
+
+def spread(size: int, count: int) -> np.ndarray:
+    """Returns at most `count` indices from all over `size` examples, int [n], in order."""
+    return np.unique(np.linspace(0, size - 1, min(size, count)).astype(int))

@@ -1,6 +1,6 @@
 """Comparison of a SavedModel with recorded responses, in a process that loads nothing else.
 
-    python -m pipelines.export.comparison SAVED_MODEL RECORDS CONTRACT VERIFICATION
+    python -m pipelines.export.comparison SAVED_MODEL RECORDS CONTRACT VERIFICATION ASKED ANSWERED
 
 loads the SavedModel, sends each signature its recorded request, compares the responses, and prints
 the report as JSON. `validation.validate` runs that command.
@@ -30,10 +30,17 @@ _SIZES = (1, 4)
 _MAX_BYTES = 4 * 2**20
 # Of the calls whose time is taken.
 _CALLS, _SECONDS = 20, 0.5
+# For the answers to more requests; those that take longer are left out.
+_ANSWER_SECONDS = 10.0
 
 
 def report(
-    folder: Path, records: Path, contract: dict[str, Any], verification: Path
+    folder: Path,
+    records: Path,
+    contract: dict[str, Any],
+    verification: Path,
+    asked: Path,
+    answered: Path,
 ) -> dict[str, Any]:
     """Compares a SavedModel with recorded requests and responses.
 
@@ -44,6 +51,8 @@ def report(
             "absolute" of its floats.
         verification: Where to write verification requests, as such records: the first examples
             with the SavedModel's own responses. Not written if something differs.
+        asked: More requests, as such records.
+        answered: Where to write them with the SavedModel's responses, if nothing differs.
 
     Returns:
         {"failure": what differs, or "", "ops": names of all ops used,
@@ -72,6 +81,7 @@ def report(
         requests.append(request)
     logs = [log for each in requests for log in _verification_requests(loaded.signatures, each)]
     write_logs(verification, logs)
+    write_logs(answered, list(_answered(loaded.signatures, asked)))
     return found | {"milliseconds": _milliseconds(loaded.signatures, logs[0])}
 
 
@@ -88,6 +98,19 @@ def _milliseconds(signatures: Mapping[str, Any], log: PredictionLog) -> float:
             output.numpy()
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times)
+
+
+def _answered(signatures: Mapping[str, Any], asked: Path) -> Iterator[PredictionLog]:
+    """Yields requests with their answers, as many as there is time for."""
+    start = time.monotonic()
+    for log in read_logs(asked):
+        request, response = log.predict_log.request, log.predict_log.response
+        inputs = {k: tf.constant(tf.make_ndarray(v)) for k, v in request.inputs.items()}
+        for key, value in signatures[request.model_spec.signature_name](**inputs).items():
+            response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
+        yield log
+        if time.monotonic() - start > _ANSWER_SECONDS:
+            return
 
 
 def _verification_requests(
@@ -170,6 +193,6 @@ def _difference(
 
 
 if __name__ == "__main__":
-    saved, recorded, contract_file, verification_file = map(Path, sys.argv[1:])
+    saved, recorded, contract_file, *others = map(Path, sys.argv[1:])
     contracts = json.loads(contract_file.read_text())
-    print(json.dumps(report(saved, recorded, contracts, verification_file)))
+    print(json.dumps(report(saved, recorded, contracts, *others)))

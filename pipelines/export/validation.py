@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ValidationError
+from pipelines.export import reference
 from pipelines.export.logs import read_logs, write_logs
 from pipelines.export.saved_model import add_verification_requests
 from pipelines.export.signature import Signature
@@ -20,11 +21,21 @@ _BYTES_SUFFIX = "_bytes"
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def validate(folder: Path, signatures: Sequence[Signature]) -> dict[str, Any]:
+def validate(
+    folder: Path,
+    signatures: Sequence[Signature],
+    asked: reference.Asked | None = None,
+) -> dict[str, Any]:
     """Validates the SavedModel in `folder` in a fresh process, and adds verification requests.
 
     Verification requests are a few of the examples, with the responses that the SavedModel itself
-    gave in that process: what another engine that serves it has to give as well.
+    gave in that process: what another engine that serves it has to give as well. A summary of
+    what is asked besides, with its answers, becomes its reference.
+
+    Args:
+        folder: The SavedModel.
+        signatures: Its signatures.
+        asked: Examples of validation; None for no reference.
 
     Returns:
         {"ops": names of all ops used, "text_ops": those of TF-Text among them,
@@ -50,11 +61,14 @@ def validate(folder: Path, signatures: Sequence[Signature]) -> dict[str, Any]:
         write_logs(records, [s.log(0, len(next(iter(s.examples.values())))) for s in signatures])
         contract_file.write_text(json.dumps(contract))
         verification = Path(scratch, "verification")
-        paths = (folder, records, contract_file, verification)
+        questions, answered = Path(scratch, "asked"), Path(scratch, "answered")
+        write_logs(questions, reference.logs(asked) if asked else [])
+        paths = (folder, records, contract_file, verification, questions, answered)
         arguments = [str(path.resolve()) for path in paths]
         command = [sys.executable, "-m", "pipelines.export.comparison", *arguments]
         child = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_ROOT)
         logs = list(read_logs(verification)) if verification.exists() else []
+        answers = list(read_logs(answered)) if answered.exists() else []
     if child.returncode != 0:
         last = (child.stderr.strip().splitlines() or ["no message"])[-1]
         raise ValidationError(f"the SavedModel failed in a fresh process: {last}")
@@ -62,6 +76,8 @@ def validate(folder: Path, signatures: Sequence[Signature]) -> dict[str, Any]:
     if report["failure"]:
         raise ValidationError(f"the SavedModel is not the trained model: {report['failure']}")
     add_verification_requests(folder, signatures, logs)
+    if asked:
+        reference.add(folder, asked, answers)
     return report
 
 

@@ -14,6 +14,9 @@ from pipelines.errors import UserError
 from pipelines.stateless import epoch_seeds
 from pipelines.task import Task
 
+# Of so many images one is taken at least, as each has to be decoded.
+_MAX_STEP = 16
+
 
 def image_shape(
     builder: tfds.core.DatasetBuilder, feature: str, image_size: int
@@ -61,6 +64,25 @@ def contents_of_images(
 def first_images(examples: tf.data.Dataset, count: int) -> np.ndarray:
     """Returns the images of the first `count` examples, uint8 [count, height, width, channels]."""
     return np.stack([example[0] for example in examples.take(count).as_numpy_iterator()])
+
+
+def image_requests(
+    examples: tf.data.Dataset, size: int, count: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """Returns images as clients send them: to `serving_default`, and as files to `image_bytes`.
+
+    Args:
+        examples: (uint8 [height, width, channels], …) examples.
+        size: How many there are.
+        count: How many are taken, from all over the first 16 times as many.
+    """
+    step = min(max(1, -(-size // count)), _MAX_STEP)
+    chosen = examples.take(step * count).shard(step, 0)
+    images = np.stack([example[0] for example in chosen.as_numpy_iterator()])
+    return {
+        "serving_default": {"images": images},
+        "image_bytes": {"image_bytes": encode_png(images)},
+    }
 
 
 def images_at(examples: tf.data.Dataset, indices: Collection[int]) -> list[np.ndarray]:

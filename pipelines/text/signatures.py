@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 
+from pipelines.datasets.splitting import spread
 from pipelines.export.signature import Signature
 from pipelines.text.tokenizers import Tokenizer, dense
 
@@ -63,6 +64,23 @@ def token_signature(
 
     specs = {key: tf.TensorSpec([None, None], tf.int32) for key in names}
     return Signature(name, of_token_ids, specs, dict(inputs), dict(expected))
+
+
+def text_requests(
+    columns: Mapping[str, Sequence[str] | np.ndarray], count: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """Returns texts as clients send them to `serving_default`.
+
+    Args:
+        columns: By the name of each input, texts: str, or bytes.
+        count: How many are taken, from all over them.
+    """
+    return {
+        "serving_default": {
+            name: encode_strings([column[i] for i in spread(len(column), count)])
+            for name, column in columns.items()
+        }
+    }
 
 
 def from_texts(

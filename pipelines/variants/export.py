@@ -17,7 +17,7 @@ from pipelines import evaluation, metric_names, model_registry, store
 from pipelines.catalog import check_trained_teacher
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import UserError, ValidationError
-from pipelines.export import saved_model, validation
+from pipelines.export import reference, saved_model, validation
 from pipelines.export.measurement import Measurement, measure
 from pipelines.export.ops import compiled
 from pipelines.intervals import difference
@@ -209,7 +209,7 @@ def _write(source: Source, variant: Variant, folder: Path) -> Measurement:
             examples=task.examples(data),
         )
     with stage("validate") as bar:
-        report = validation.validate(folder, signatures)
+        report = validation.validate(folder, signatures, reference.of(task, data))
         mlflow.log_text(json.dumps(report, indent=2), "validation.json")
         bar.advance(f"{len(signatures)} signatures agree with the network")
     with stage("measure"):

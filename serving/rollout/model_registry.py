@@ -158,6 +158,50 @@ class Registry:
                 return str(beside)
         return found.uri
 
+    def log_report(
+        self,
+        found: Registered,
+        name: str,
+        folder: Path,
+        page: str,
+        metrics: Mapping[str, float],
+    ) -> str:
+        """Logs a report on a version as a run within the one that trained it.
+
+        Args:
+            found: The version.
+            name: What is reported, a word.
+            folder: The files of the report.
+            page: What the run's page shows, in Markdown.
+            metrics: Numbers by name.
+
+        Returns:
+            The run's experiment and id.
+
+        Raises:
+            UserError: MLflow does not take it.
+        """
+        try:
+            experiment = self._client.get_run(found.run_id).info.experiment_id
+            tags = {
+                "mlflow.runName": f"{name} of {found.name} version {found.version}",
+                "mlflow.note.content": page,
+                "mlflow.parentRunId": found.run_id,
+                "report": name,
+                "model": found.uri,
+            }
+            run = self._client.create_run(experiment, tags=tags).info
+            for key, value in metrics.items():
+                self._client.log_metric(run.run_id, re.sub(r"[^\w\-. :/]", "_", key), value)
+            self._client.log_artifacts(run.run_id, str(folder))
+            self._client.set_terminated(run.run_id)
+            return f"run {run.run_id} of {self._client.get_experiment(experiment).name}"
+        except (*_ERRORS, OSError) as error:
+            raise UserError(
+                f"the report cannot be logged in {self.uri}: {_first_line(error)}; write it into a "
+                "folder: --report FOLDER"
+            ) from error
+
     def bless(self, found: Registered, tags: Mapping[str, str]) -> None:
         """Tags a version as `blessed`, and with `blessed.NAME` for each of `tags`.
 

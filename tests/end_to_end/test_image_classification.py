@@ -20,11 +20,17 @@ import mlflow
 import numpy as np
 import pytest
 
+from pipelines.image.config import ImageConfig
+from pipelines.tasks.image_classification.data import load
+from serving.__main__ import main
 from serving.client import Client
 from serving.engines.ports import free_port
 from serving.query.ask import images
+from serving.rollout import models_config
+from serving.rollout.models_config import Entry
 from tests.end_to_end import browsing
 from tests.pages import python_blocks
+from tests.serving.waiting import eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = ROOT / "docs"
@@ -111,15 +117,16 @@ def second_run(workspace, repository, first_run) -> str:
 
 
 @contextmanager
-def server(workspace: Workspace) -> Iterator[str]:
+def server(workspace: Workspace, *flags: str, repository: str = "models") -> Iterator[str]:
     """Runs the model server on a free port and yields its address."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     process = workspace.start(
         *(sys.executable, "-m", "serving.server", f"--port={port}"),
-        "--model_config_file=models/models.config",
+        f"--model_config_file={repository}/models.config",
         "--allow_version_labels_for_unavailable_models",
+        *flags,
     )
     # The pipe is read, since a full one would stop the server.
     reader = threading.Thread(target=process.communicate, daemon=True)
@@ -232,6 +239,50 @@ def test_a_server_changes_versions_without_a_failed_request(workspace, first_run
         assert failures == []
         after = client.predict("digits", {"image_bytes": files}, signature="image_bytes")
         assert np.abs(after["probabilities"] - before["probabilities"]).max() > 0.01
+
+
+def test_requests_like_validation_are_told_from_darker_ones(
+    workspace, first_run, monkeypatch, capsys
+):
+    saved_model = next(
+        line.split(maxsplit=1)[1] for line in first_run.splitlines() if line.startswith("Saved")
+    )
+    repository, logs = workspace.path / "watched", workspace.path / "logs"
+    logs.mkdir()
+    shutil.copytree(saved_model, repository / "digits" / "1")
+    config = models_config.parse("", "")
+    entry = Entry.of({"stable": 1})
+    config = models_config.changed(config, "digits", str(repository / "digits"), entry)
+    (repository / "models.config").write_text(models_config.text(config))
+    data = load(ImageConfig(dataset="digits", architecture="convnet"))
+    validation = np.stack([image for image, _ in data.validation.as_numpy_iterator()])
+
+    def watch() -> int:
+        return main(["watch", "digits", "--log", str(logs), "--repository", str(repository)])
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", workspace.store)
+    flag = f"--request_log={logs}/requests"
+    with (
+        server(workspace, flag, repository="watched") as address,
+        Client(address, timeout=30) as client,
+    ):
+        client.wait_until_ready("digits", timeout=120)
+        client.predict("digits", {"images": validation})
+        eventually(lambda: any(path.stat().st_size for path in logs.iterdir()))
+        assert watch() == 0
+        client.predict("digits", {"images": validation // 3})
+    assert watch() == 3
+    printed = capsys.readouterr().out
+    assert "243 examples: as in validation" in printed
+    assert "486 examples: drift of input images: brightness" in printed
+    mlflow.set_tracking_uri(workspace.store)
+    reports = mlflow.search_runs(
+        experiment_names=["image_classification"],
+        filter_string="tags.report = 'drift'",
+        output_format="list",
+    )
+    indices = [run.data.metrics["drift/serving_default/input images: contrast"] for run in reports]
+    assert sorted(index > 0.2 for index in indices) == [False, True]
 
 
 def test_the_store_is_read_from_python_as_the_pages_say(workspace, first_run):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 
+from pipelines.datasets.splitting import spread
 from pipelines.export.signature import Signature
 from pipelines.tasks.forecasting import covariates
 from pipelines.tasks.forecasting.data import SeriesData
@@ -65,7 +66,8 @@ def signature(
         specs["covariates"] = tf.TensorSpec([None, both, len(known.columns)], tf.float64)
     if known.calendar:
         specs["times"] = tf.TensorSpec([None, both], tf.string)
-    requests = _requests(data)
+    chosen = spread(data.sizes["test"], _EXAMPLES)
+    requests = requests_of(data, "test", chosen)
     level, deviation = scaling.of(requests["history"], np)
     inputs = {
         "history": standardized(requests["history"], level, deviation).astype(np.float32),
@@ -77,7 +79,7 @@ def signature(
                 for one, origins in zip(data.series, data.origins("test"), strict=True)
             ]
         )
-        inputs["covariates"] = whole[_chosen(data)]
+        inputs["covariates"] = whole[chosen]
     read = inputs if known.width else inputs["history"]
     outputs = model.predict(read, verbose=0).astype(np.float64)
     return Signature(
@@ -111,7 +113,8 @@ def last_window(data: SeriesData) -> dict[str, Any]:
     series = data.series[-1]
     origin = data.origins("test")[-1][-1]
     ahead = slice(origin, origin + data.horizon)
-    request = {name: x[-1].tolist() for name, x in _requests(data, last=True).items()}
+    last = requests_of(data, "test", np.array([data.sizes["test"] - 1]))
+    request = {name: x[-1].tolist() for name, x in last.items()}
     if "times" in request:
         request["times"] = [time.decode() for time in request["times"]]
     return {
@@ -121,21 +124,14 @@ def last_window(data: SeriesData) -> dict[str, Any]:
     }
 
 
-def _chosen(data: SeriesData) -> np.ndarray:
-    """Returns which windows of test are verification examples."""
-    count = data.sizes["test"]
-    return np.unique(np.linspace(0, count - 1, _EXAMPLES).astype(int))
-
-
-def _requests(data: SeriesData, *, last: bool = False) -> Mapping[str, np.ndarray]:
-    """Returns requests for windows of test, or for the last one alone."""
-    chosen = np.array([data.sizes["test"] - 1]) if last else _chosen(data)
+def requests_of(data: SeriesData, split: str, chosen: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns requests for windows of a split, int [windows]."""
     both = data.history + data.horizon
     pairs = [
         (one, origins - data.history)
-        for one, origins in zip(data.series, data.origins("test"), strict=True)
+        for one, origins in zip(data.series, data.origins(split), strict=True)
     ]
-    found = {"history": data.histories("test")[chosen]}
+    found = {"history": data.histories(split)[chosen]}
     if data.covariates.columns:
         whole = [covariates.windows(one.covariates, starts, both) for one, starts in pairs]
         found["covariates"] = np.concatenate(whole)[chosen]

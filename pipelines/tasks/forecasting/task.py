@@ -60,12 +60,14 @@ from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 from matplotlib.figure import Figure
 
 from pipelines import stateless
 from pipelines.baselines import Baseline, scored, strongest
+from pipelines.datasets.splitting import spread
 from pipelines.export.signature import Signature
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
@@ -77,7 +79,7 @@ from pipelines.tasks.forecasting.figures import figures
 from pipelines.tasks.forecasting.metrics import LEVELS, pinball, reduce, scores
 from pipelines.tasks.forecasting.network import forecast_network, predictions
 from pipelines.tasks.forecasting.scaling import restored
-from pipelines.tasks.forecasting.signatures import last_window, signature
+from pipelines.tasks.forecasting.signatures import last_window, requests_of, signature
 
 _INPUTS = {"features", "padding_mask"}
 
@@ -177,6 +179,11 @@ class Forecasting(Task[ForecastingConfig, SeriesData]):
     def signatures(self, network: Network, data: SeriesData) -> list[Signature]:
         predict = functools.partial(self.predict_batch, network.model)
         return [signature(network.model, data, lambda inputs: predict(inputs, None, data))]
+
+    def requests(
+        self, data: SeriesData, split: str, count: int
+    ) -> Mapping[str, Mapping[str, np.ndarray]]:
+        return {"serving_default": requests_of(data, split, spread(data.sizes[split], count))}
 
     def examples(self, data: SeriesData) -> Mapping[str, bytes]:
         """Returns the last window of test: a history to send, and the future that followed."""

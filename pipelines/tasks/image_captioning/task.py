@@ -42,7 +42,7 @@ from pipelines.baselines import Baseline
 from pipelines.errors import UserError
 from pipelines.export.signature import Signature
 from pipelines.image.augmentation import of_labeled_images
-from pipelines.image.examples import encode_png, first_images
+from pipelines.image.examples import encode_png, first_images, image_requests
 from pipelines.image.preprocessing import scale
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
@@ -182,6 +182,11 @@ class ImageCaptioning(Task[CaptioningConfig, CaptionedImages]):
 
     def signatures(self, network: Network, data: CaptionedImages) -> list[Signature]:
         return signatures(network.model, data, self._beam(data))
+
+    def requests(
+        self, data: CaptionedImages, split: str, count: int
+    ) -> Mapping[str, Mapping[str, np.ndarray]]:
+        return image_requests(data.alone(split), data.sizes[split], count)
 
     def examples(self, data: CaptionedImages) -> dict[str, bytes]:
         """Returns eight test images as NUMBER.png with their captions in captions.csv."""

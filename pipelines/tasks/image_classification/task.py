@@ -19,7 +19,7 @@ Any set of labeled images works: `--dataset fashion_mnist` (a TFDS name), `--dat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +35,13 @@ from pipelines.image import signatures as image_signatures
 from pipelines.image.augmentation import of_labeled_images
 from pipelines.image.config import ImageConfig
 from pipelines.image.cropping import of_batches
-from pipelines.image.examples import augmented, encode_png, first_images, images_at
+from pipelines.image.examples import (
+    augmented,
+    encode_png,
+    first_images,
+    image_requests,
+    images_at,
+)
 from pipelines.image.preprocessing import decode, scale
 from pipelines.image.weights import build, record
 from pipelines.predictions import Predictions, Scores
@@ -162,6 +168,11 @@ class ImageClassification(Task[ImageConfig, LabeledImages]):
             ),
             classification.classify(classify_files, "image/encoded", encoded, probabilities, names),
         ]
+
+    def requests(
+        self, data: LabeledImages, split: str, count: int
+    ) -> Mapping[str, Mapping[str, np.ndarray]]:
+        return image_requests(data.split(split), data.sizes[split], count)
 
     def examples(self, data: LabeledImages) -> dict[str, bytes]:
         """Returns eight test images as CLASS/NUMBER.png, to try a served model with."""

@@ -28,11 +28,12 @@ that are returned for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
@@ -41,7 +42,7 @@ from pipelines.errors import UserError
 from pipelines.export.signature import Signature
 from pipelines.image.augmentation import of_segmented_images
 from pipelines.image.cropping import of_batches
-from pipelines.image.examples import augmented, encode_png, first_images
+from pipelines.image.examples import augmented, encode_png, first_images, image_requests
 from pipelines.image.preprocessing import scale
 from pipelines.image.weights import build, record
 from pipelines.predictions import Predictions, Scores
@@ -152,6 +153,11 @@ class ImageSegmentation(Task[SegmentationConfig, SegmentedImages]):
 
     def signatures(self, network: Network, data: SegmentedImages) -> list[Signature]:
         return signatures.signatures(network.model, data)
+
+    def requests(
+        self, data: SegmentedImages, split: str, count: int
+    ) -> Mapping[str, Mapping[str, np.ndarray]]:
+        return image_requests(data.split(split), data.sizes[split], count)
 
     def examples(self, data: SegmentedImages) -> dict[str, bytes]:
         """Returns eight test images as NUMBER.png, to try a served model with."""

@@ -49,11 +49,12 @@ tokens are truncated; an answer in the truncated part counts as wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import keras
+import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
@@ -75,7 +76,12 @@ from pipelines.tasks.question_answering.log_linear import log_linear_reader
 from pipelines.tasks.question_answering.network import of_reader, span_finder
 from pipelines.text.config import is_reader
 from pipelines.text.examples import json_lines
-from pipelines.text.signatures import as_default, string_signature, token_signature
+from pipelines.text.signatures import (
+    as_default,
+    string_signature,
+    text_requests,
+    token_signature,
+)
 from pipelines.text.task import TextTask
 from pipelines.text.tokenizers import dense
 
@@ -188,6 +194,12 @@ class QuestionAnswering(TextTask[QuestionAnsweringConfig, Questions]):
             token_signature("token_ids", of_tokens, inputs, expected),
         )
         return [as_default(first), *others]
+
+    def requests(
+        self, data: Questions, split: str, count: int
+    ) -> Mapping[str, Mapping[str, np.ndarray]]:
+        columns = {name: data.raw(split)[name] for name in ("question", "context")}
+        return text_requests(columns, count) if self.config.text_signature else {}
 
     def examples(self, data: Questions) -> dict[str, bytes]:
         """Returns eight test questions with their answers, a JSON object a line."""

@@ -46,7 +46,7 @@ tables, see `own.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import keras
@@ -78,6 +78,7 @@ from pipelines.text.signatures import (
     encode_strings,
     from_texts,
     string_signature,
+    text_requests,
     token_signature,
 )
 from pipelines.text.task import TextTask
@@ -212,6 +213,11 @@ class TextClassification(TextTask[TextClassificationConfig, LabeledTexts]):
                 )
             )
         return signatures
+
+    def requests(
+        self, data: LabeledTexts, split: str, count: int
+    ) -> Mapping[str, Mapping[str, np.ndarray]]:
+        return text_requests(data.raw(split), count) if self.config.text_signature else {}
 
     def examples(self, data: LabeledTexts) -> dict[str, bytes]:
         """Returns eight test texts with their labels, a JSON object a line."""

@@ -38,10 +38,11 @@ own, the served model splits them off; other texts are split at white space alon
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import keras
+import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
@@ -64,7 +65,12 @@ from pipelines.tasks.token_classification.log_linear import log_linear_tagger
 from pipelines.text import figures as text_figures
 from pipelines.text.config import TextConfig, check_options, is_encoder
 from pipelines.text.examples import json_lines
-from pipelines.text.signatures import as_default, string_signature, token_signature
+from pipelines.text.signatures import (
+    as_default,
+    string_signature,
+    text_requests,
+    token_signature,
+)
 from pipelines.text.task import TextTask
 from pipelines.text.tokenizers import dense, split_words
 
@@ -189,6 +195,12 @@ class TokenClassification(TextTask[TextConfig, TaggedTexts]):
             token_signature("token_ids", of_tokens, inputs, expected),
         )
         return [as_default(strings), *others]
+
+    def requests(
+        self, data: TaggedTexts, split: str, count: int
+    ) -> Mapping[str, Mapping[str, np.ndarray]]:
+        texts = [" ".join(words) for words in data.columns[split]["words"]]
+        return text_requests({"text": texts}, count) if self.config.text_signature else {}
 
     def examples(self, data: TaggedTexts) -> dict[str, bytes]:
         """Returns eight test texts with their words and tags, a JSON object a line."""

@@ -46,6 +46,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
@@ -71,6 +72,7 @@ from pipelines.tasks.translation.metrics import reduce, scores
 from pipelines.tasks.translation.signatures import signatures, text_translator
 from pipelines.text.beams import detokenize, log_likelihood
 from pipelines.text.examples import json_lines
+from pipelines.text.signatures import text_requests
 
 # Texts that are translated after each epoch.
 _SAMPLES = 6
@@ -190,6 +192,12 @@ class Translation(Task[TranslationConfig, ParallelTexts]):
 
     def signatures(self, network: Network, data: ParallelTexts) -> list[Signature]:
         return signatures(network.model, data, beam(self.config), text=self.config.text_signature)
+
+    def requests(
+        self, data: ParallelTexts, split: str, count: int
+    ) -> Mapping[str, Mapping[str, np.ndarray]]:
+        columns = {"text": data.raw(split)["source"]}
+        return text_requests(columns, count) if self.config.text_signature else {}
 
     def examples(self, data: ParallelTexts) -> dict[str, bytes]:
         """Returns eight test texts with their translations."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -272,6 +273,26 @@ def test_rollouts_import_no_tensorflow(store, tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_report_is_a_run_within_the_one_that_trained_the_version(store, tmp_path):
+    mlflow.set_tracking_uri(store)
+    with mlflow.start_run() as trained:
+        pass
+    found = replace(Registry().find("digits", version=1), run_id=trained.info.run_id)
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "drift.md").write_text("a page")
+    said = Registry().log_report(found, "drift", tmp_path / "files", "a page", {"drift/x: y<": 0.5})
+    run = mlflow.get_run(said.split()[1])
+    assert said.endswith("of Default")
+    assert run.info.experiment_id == trained.info.experiment_id
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "drift of digits version 1")
+    assert run.data.metrics == {"drift/x: y_": 0.5}
+    assert run.data.tags["mlflow.note.content"] == "a page"
+    assert run.data.tags["mlflow.parentRunId"] == trained.info.run_id
+    assert mlflow.artifacts.load_text(f"{run.info.artifact_uri}/drift.md") == "a page"
+    with pytest.raises(UserError, match=r"cannot be logged in .*--report FOLDER"):
+        Registry().log_report(replace(found, run_id="gone"), "drift", tmp_path, "", {})
 
 
 def test_a_password_in_the_address_of_the_registry_is_not_shown(monkeypatch):

@@ -1,0 +1,1 @@
+"""Requests of a served model compared with what it was validated on."""
