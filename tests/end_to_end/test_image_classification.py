@@ -311,7 +311,7 @@ def test_an_interrupted_run_is_closed_as_killed(workspace, first_run):
     def training() -> list:
         return mlflow.search_runs(
             experiment_names=["image_classification"],
-            filter_string="params.name = 'interrupted' and metrics.train_loss > 0",
+            filter_string="params.name = 'interrupted' and metrics.`train/loss` > 0",
             output_format="list",
         )
 
