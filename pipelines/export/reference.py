@@ -6,7 +6,7 @@ frequent words of the training texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,12 +66,14 @@ def _texts(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     return [column for column in strings if not any(map(is_image_file, column))]
 
 
-def logs(asked: Asked) -> list[PredictionLog]:
-    """Returns requests in batches, those of all signatures in turn."""
+def logs(asked: Asked, signatures: Collection[str]) -> list[PredictionLog]:
+    """Returns requests in batches, in turn those of the signatures that the SavedModel has."""
     found = []
     sizes = [len(column) for inputs in asked.requests.values() for column in inputs.values()]
     for start in range(0, max(sizes, default=0), _BATCH_SIZE):
         for signature, inputs in asked.requests.items():
+            if signature not in signatures:
+                continue
             log = PredictionLog()
             request = log.predict_log.request
             request.model_spec.signature_name = signature

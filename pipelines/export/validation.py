@@ -62,7 +62,7 @@ def validate(
         contract_file.write_text(json.dumps(contract))
         verification = Path(scratch, "verification")
         questions, answered = Path(scratch, "asked"), Path(scratch, "answered")
-        write_logs(questions, reference.logs(asked) if asked else [])
+        write_logs(questions, reference.logs(asked, contract) if asked else [])
         paths = (folder, records, contract_file, verification, questions, answered)
         arguments = [str(path.resolve()) for path in paths]
         command = [sys.executable, "-m", "pipelines.export.comparison", *arguments]

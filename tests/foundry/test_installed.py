@@ -23,7 +23,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 UV = str(Path(sys.executable).parent / "uv")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PACKAGES = ("architectures", "foundry", "pipelines", "serving")
+PACKAGES = ("architectures", "drift", "foundry", "pipelines", "serving")
 
 
 def built(folder: Path) -> Path:

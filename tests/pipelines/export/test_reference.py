@@ -33,15 +33,15 @@ def test_texts_come_with_the_frequent_words_of_training():
 
 
 def test_requests_are_batches_of_all_signatures_in_turn():
-    asked = Asked({"a": {"x": np.arange(40)}, "b": {"x": np.arange(40)}})
-    found = [log.predict_log.request for log in reference.logs(asked)]
+    asked = Asked({name: {"x": np.arange(40)} for name in ("a", "not exported", "b")})
+    found = [log.predict_log.request for log in reference.logs(asked, {"a", "b"})]
     assert [request.model_spec.signature_name for request in found] == ["a", "b", "a", "b"]
     assert [len(tf.make_ndarray(request.inputs["x"])) for request in found] == [32, 32, 8, 8]
 
 
 def test_the_reference_is_of_requests_and_answers(tmp_path):
     asked = Asked({"serving_default": {"text": TEXTS}}, ["two"])
-    [log] = reference.logs(asked)
+    [log] = reference.logs(asked, {"serving_default"})
     log.predict_log.response.outputs["score"].CopyFrom(tf.make_tensor_proto([0.5, 1.0, 0.0]))
     reference.add(tmp_path, asked, [log])
     found = read(tmp_path)
@@ -57,7 +57,7 @@ def test_files_of_images_have_the_sizes_that_they_had_before_resizing(tmp_path):
     png = tf.io.encode_png(np.zeros((2, 2, 1), np.uint8)).numpy()
     data = of_data(original_sizes={"validation": np.array([[30, 40]])})
     asked = reference.of(task(image_bytes={"image_bytes": np.array([png], object)}), data)
-    reference.add(tmp_path, asked, reference.logs(asked))
+    reference.add(tmp_path, asked, reference.logs(asked, {"image_bytes"}))
     numbers = read(tmp_path).profiles["image_bytes"].numbers
     assert numbers["input image_bytes: height"].tolist() == [30]
     assert numbers["input image_bytes: width"].tolist() == [40]
@@ -66,5 +66,5 @@ def test_files_of_images_have_the_sizes_that_they_had_before_resizing(tmp_path):
 
 def test_without_requests_there_is_no_reference(tmp_path):
     asked = reference.of(task(), of_data())
-    reference.add(tmp_path, asked, reference.logs(asked))
+    reference.add(tmp_path, asked, reference.logs(asked, {"serving_default"}))
     assert not (tmp_path / FILE).exists()
