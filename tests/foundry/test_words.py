@@ -32,7 +32,7 @@ def test_a_message_speaks_of_foundry_where_that_was_called(program, monkeypatch)
         assert pipelines.words.as_called(said) == expected
 
 
-@pytest.mark.parametrize("program", ["/work/foundry/serving/__main__.py", "/usr/bin/pytest", ""])
+@pytest.mark.parametrize("program", ["/home/me/foundry/serving/__main__.py", "/usr/bin/pytest", ""])
 def test_a_message_stays_where_a_module_was_called(program, monkeypatch):
     monkeypatch.setattr(sys, "argv", [program])
     for said in SERVING:
