@@ -100,7 +100,7 @@ define INSTALL
 		--disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r $(1); }
 endef
 
-$(INSTALLED): requirements-build.lock requirements.lock
+$(INSTALLED): requirements-build.lock requirements.lock pyproject.toml
 	@command -v git >/dev/null || { echo "git is missing: apt install git"; exit 1; }
 	@python=; venv=; \
 	for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \

@@ -33,7 +33,7 @@ WORKS = "#!/bin/sh\nexit 0\n"
     ],
 )
 def test_a_missing_program_is_named(tmp_path, programs, sentence):
-    for name in ("Makefile", "requirements.lock", "requirements-build.lock"):
+    for name in ("Makefile", "requirements.lock", "requirements-build.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     folder = tmp_path / "bin"
     folder.mkdir()
