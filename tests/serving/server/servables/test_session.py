@@ -193,7 +193,8 @@ def test_small_requests_run_in_the_callers_thread_and_large_ones_elsewhere(opene
             ask(session, x=x)
         return (time.thread_time() - thread) / (time.process_time() - process)
 
-    assert share(1) > 0.9
+    # Threads of other tests may take their part meanwhile, which only lowers the fraction.
+    assert max(share(1) for _ in range(5)) > 0.9
     assert share(1_000_000) < 0.9
 
 
