@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.client.channel import TLS
+from serving.client.traffic import STABLE
 from serving.engines import record
 from serving.rollout.servers import DEFAULT_ADDRESS
 
@@ -69,6 +70,15 @@ def add_repository(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_REPOSITORY,
         help=f"(default: {DEFAULT_REPOSITORY})",
     )
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Adds `--version` and `--label`, of which one may be given."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--version", type=int, help=f"version of the repository (default: label {STABLE})"
+    )
+    which.add_argument("--label", help="version label of the repository, as canary")
 
 
 def add_allowed_ops(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,7 @@ from serving.commands import signals
 from serving.commands.options import (
     add_allowed_ops,
     add_repository,
+    add_version,
     positive_integer,
     positive_number,
 )
@@ -56,11 +57,7 @@ def add_command(commands: Any) -> None:
         metavar="FOLDER",
         help="folder for the parts; the same command goes on with what is there",
     )
-    which = score.add_mutually_exclusive_group()
-    which.add_argument(
-        "--version", type=int, help="version of the repository (default: label stable)"
-    )
-    which.add_argument("--label", help="version label of the repository, as canary")
+    add_version(score)
     score.add_argument(
         "--signature", default="", help="signature (default: the one that takes such input)"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.client.traffic import STABLE
-from serving.commands.options import add_repository, positive_integer
+from serving.commands.options import add_repository, add_version, positive_integer
 from serving.commands.output import print_line, print_table
 from serving.errors import UserError
 
@@ -29,11 +29,7 @@ def add_command(commands: Any) -> None:
         metavar="FILE",
         help="files of the server's request log, or folders of them",
     )
-    which = watch.add_mutually_exclusive_group()
-    which.add_argument(
-        "--version", type=int, help="version of the repository (default: label stable)"
-    )
-    which.add_argument("--label", default=STABLE, help="version label of the repository")
+    add_version(watch)
     watch.add_argument(
         "--sample",
         type=positive_integer,
@@ -55,7 +51,7 @@ def _watch(options: argparse.Namespace) -> int:
     from serving.watching import report, watch
 
     repository = Repository(options.repository)
-    version = options.version or _labeled(repository, options.model, options.label)
+    version = options.version or _labeled(repository, options.model, options.label or STABLE)
     folder = repository.version(options.model, version)
     if not folder.is_dir():
         raise UserError(f"{options.repository} has no version {version} of {options.model}")

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 from serving.errors import ServingError
 from serving.server.core import Core
-from serving.server.lifecycle.manager import Manager, Model
-from serving.server.servables.session import Session
 from serving.server.servables.signature_constants import CLASSIFY, REGRESS
 from tests.serving.inference_models import classification, examples, regression, tasks
 from tests.serving.saved_models import floats, request
+from tests.serving.server.conftest import MODEL
 
-MODEL = "half_plus_two_of_examples_in_tensorflow_2"
 X = examples({"x": 2.0})
-
-
-@pytest.fixture(scope="module")
-def manager(repository) -> Iterator[Manager]:
-    names = (MODEL, "half_plus_two")
-    manager = Manager([Model(name, repository / name) for name in names], Session)
-    manager.start()
-    yield manager
-    manager.stop()
 
 
 @pytest.mark.parametrize("check", [False, True])

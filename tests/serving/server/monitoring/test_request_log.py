@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -17,26 +16,15 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving.errors import ServingError, UserError
 from serving.server.core import Core
-from serving.server.lifecycle.manager import Manager, Model
 from serving.server.monitoring import request_log
 from serving.server.monitoring.request_log import RequestLog
 from serving.server.rest import api
-from serving.server.servables.session import Session
 from serving.server.servables.signature_constants import REGRESS
 from tests.serving.inference_models import classification, examples, regression, tasks
 from tests.serving.saved_models import floats, request
+from tests.serving.server.conftest import MODEL
 
-MODEL = "half_plus_two_of_examples_in_tensorflow_2"
 X = examples({"x": 2.0})
-
-
-@pytest.fixture(scope="module")
-def manager(repository) -> Iterator[Manager]:
-    names = (MODEL, "half_plus_two")
-    manager = Manager([Model(name, repository / name) for name in names], Session)
-    manager.start()
-    yield manager
-    manager.stop()
 
 
 def config(
