@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks import report
 from benchmarks.comparison import console, cpu_seconds, quiet
-from benchmarks.processes import isolated, peak_memory
+from benchmarks.processes import AnonymousPeak, isolated, peak_memory
 from serving.errors import UserError
 
 _SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -44,8 +44,10 @@ class Growth:
         start_cpu_seconds: Processor time until then, which other processes change little.
         batch_microseconds: Processor time of an example in an epoch's batches, without training.
         score_microseconds: Processor time of an example in the evaluation of validation and test.
-        start_bytes: The most memory until the end of the first step, resident.
-        peak_bytes: The most memory in all.
+        start_bytes: The most memory until the end of the first step, without mapped files, of which
+            the system drops what it needs the room for.
+        peak_bytes: The same until the end.
+        resident_bytes: The most memory until the end, mapped files and programs with it.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Growth:
     score_microseconds: float
     start_bytes: int
     peak_bytes: int
+    resident_bytes: int
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ def records(found: Sequence[Growth]) -> list[dict[str, object]]:
                 "scores_µs": round(each.score_microseconds),
                 "start_MiB": round(each.start_bytes / 2**20),
                 "memory_MiB": round(each.peak_bytes / 2**20),
+                "resident_MiB": round(each.resident_bytes / 2**20),
                 "bytes_an_example": round(bytes_of_an_example(same, each)) if same else None,
                 "exponent": round(exponent(same, each), 2) if same else None,
             }
@@ -192,9 +196,10 @@ def _measured(name: str, sizes: Sequence[int]) -> Iterator[Growth]:
 
 def _costs(
     command: str, dataset: str, started: float
-) -> tuple[float, float, float, float, int, int]:
+) -> tuple[float, float, float, float, int, int, int]:
     """Reads, trains a step, reads an epoch and evaluates; returns the last fields of `Growth`."""
     quiet()
+    memory = AnonymousPeak()
     from pipelines import allocation, evaluation
     from pipelines.cli import parse
     from pipelines.datasets import checks
@@ -208,14 +213,16 @@ def _costs(
     batches = iter(batching.training_batches(task, data))
     model.train_on_batch(*next(batches))
     start = time.time() - started, time.process_time()
-    start_bytes = peak_memory()
+    start_bytes = memory.bytes()
     batch_seconds = cpu_seconds(lambda: [None for _ in batches])
     score_seconds = cpu_seconds(lambda: evaluation.evaluate(task, model, data))
+    memory.end()
     return (
         *start,
         1e6 * batch_seconds / data.sizes["train"],
         1e6 * score_seconds / (data.sizes["validation"] + data.sizes["test"]),
         start_bytes,
+        memory.bytes(),
         peak_memory(),
     )
 

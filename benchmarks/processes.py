@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -20,6 +21,8 @@ _GRACE_SECONDS = 15
 _PAUSE = 0.1
 _LAST_LINES = 20
 _SWITCH_SECONDS = 0.0002
+_LOOK_SECONDS = 0.01
+_STATUS = Path("/proc/self/status")
 
 
 class ProcessFailedError(Exception):
@@ -99,11 +102,38 @@ def peak_memory() -> int:
     In Linux, getrusage's maximum is at least what the parent held when it started this process, so
     the kernel is asked for this program's own.
     """
-    status = Path("/proc/self/status")
-    if status.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+    if _STATUS.exists() and (found := re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text())):
         return 1024 * int(found[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
+
+
+class AnonymousPeak:
+    """The most memory of this process that belongs to no file, looked at a hundred times a second.
+
+    Mapped files are left out: of these the system drops what it needs the room for. Where there is
+    no /proc, as on macOS, it is what `peak_memory` returns.
+    """
+
+    def __init__(self) -> None:
+        self._most, self._ended = 0, threading.Event()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def bytes(self) -> int:
+        """Returns the most until now."""
+        if not _STATUS.exists():
+            return peak_memory()
+        (found,) = re.findall(r"RssAnon:\s*(\d+) kB", _STATUS.read_text())
+        self._most = max(self._most, 1024 * int(found))
+        return self._most
+
+    def end(self) -> None:
+        """Stops looking."""
+        self._ended.set()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_LOOK_SECONDS):
+            self.bytes()
 
 
 def _set_up(log: Path) -> None:

@@ -9,26 +9,34 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.datasets import in_memory
-from pipelines.datasets.text_columns import TEXT
+from pipelines.datasets.stored import Stored
+from pipelines.datasets.text_columns import Builder, Column, PackedTexts
 
 _BATCH = 4096
 
 
-def read_columns(rows: tf.data.Dataset, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Returns features of fixed shape as whole columns, in the order of the rows."""
+def read_columns(rows: tf.data.Dataset, names: Sequence[str]) -> dict[str, Column]:
+    """Returns features of fixed shape as whole columns, in the order of the rows.
+
+    Strings are decoded from UTF-8, and packed.
+    """
     chosen = rows.map(lambda row: {name: row[name] for name in names})
-    batches = list(chosen.batch(_BATCH).as_numpy_iterator())
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in names}
+    columns = {
+        name: Builder()
+        if spec.dtype == tf.string
+        else Stored(spec.dtype.as_numpy_dtype, spec.shape)
+        for name, spec in chosen.element_spec.items()
+    }
+    for batch in chosen.batch(_BATCH).as_numpy_iterator():
+        for name, column in columns.items():
+            if isinstance(column, Builder):
+                column.append([text.decode() for text in batch[name]])
+            else:
+                column.append(batch[name])
+    return {name: columns[name].column() for name in names}
 
 
-def decode_strings(column: np.ndarray) -> np.ndarray:
-    """Decodes UTF-8 bytes [texts] to str [texts], packed."""
-    chunks = (column[start : start + _BATCH] for start in range(0, len(column), _BATCH))
-    parts = [np.array([text.decode() for text in chunk], TEXT) for chunk in chunks]
-    return np.concatenate(parts) if parts else np.array([], TEXT)
-
-
-def strings(texts: np.ndarray) -> tf.Tensor:
+def strings(texts: PackedTexts) -> tf.Tensor:
     """Returns str [texts] as a tensor, which has no type for packed ones."""
     return tf.constant(np.asarray(texts, object), tf.string)
 
@@ -40,4 +48,4 @@ def ragged_examples(inputs: Mapping[str, tf.RaggedTensor], *targets: Any) -> tf.
     which takes 200 bytes more.
     """
     size = next(iter(inputs.values())).nrows()
-    return tf.data.Dataset.range(size).map(in_memory.of(inputs, *targets).one)
+    return in_memory.numbers(size).map(in_memory.of(inputs, *targets).one)

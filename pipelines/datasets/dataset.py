@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from pipelines.datasets.in_memory import Gathered
 from pipelines.datasets.splitting import SPLITS
+from pipelines.datasets.text_columns import PackedTexts
 
 # Examples whose lengths are read at once.
 _ROWS = 4096
@@ -53,9 +55,9 @@ def _lengths(*example: Any) -> tf.Tensor:
 
 
 def contents_of_texts(
-    columns: Sequence[np.ndarray],
-    labels: Sequence[str] | None = None,
-    parts: Sequence[tuple[str, ...]] | None = None,
+    columns: Sequence[PackedTexts],
+    labels: Iterable[str] | None = None,
+    parts: Iterable[tuple[str, ...]] | None = None,
 ) -> Iterator[Content]:
     """Yields texts as contents, whose size is the number of words in each column.
 
@@ -64,15 +66,10 @@ def contents_of_texts(
         labels: The class of each example.
         parts: The classes of the parts of each example.
     """
-    for index, texts in enumerate(zip(*columns, strict=True)):
+    names, own_parts = labels or repeat(""), parts or repeat(())
+    for texts, name, own in zip(zip(*columns, strict=True), names, own_parts, strict=False):
         words = [len(text if isinstance(text, tuple) else text.split()) for text in texts]
-        yield Content(
-            texts,
-            labels[index] if labels is not None else None,
-            parts[index] if parts is not None else (),
-            tuple(words),
-            "words",
-        )
+        yield Content(texts, name or None, own, tuple(words), "words")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,7 +88,7 @@ class Dataset:
         validation: What model selection uses.
         test: What is reported, once.
         columns: By split, columns [examples, ...] that scores and figures need and the network
-            does not.
+            does not: arrays, or of many texts `text_columns.Texts`.
         example_bytes: Size of one example in memory, roughly; 0 where examples are in memory
             already, None where every epoch draws others.
         gathered: The training examples, where they are in memory already, or what they are made of.
@@ -108,7 +105,7 @@ class Dataset:
     train: tf.data.Dataset
     validation: tf.data.Dataset
     test: tf.data.Dataset
-    columns: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     example_bytes: int | None = 0
     gathered: Gathered | None = None
     notes: Sequence[str] = ()
@@ -153,6 +150,6 @@ class Dataset:
         """
         return (Content(inputs) for inputs, *_ in self.split(split).as_numpy_iterator())
 
-    def raw(self, split: str) -> dict[str, np.ndarray]:
+    def raw(self, split: str) -> dict[str, Any]:
         """Returns the columns of a split; none where there are none."""
         return dict(self.columns.get(split, {}))

@@ -9,7 +9,7 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,8 @@ _LONGEST = 1 << 28
 Record = tuple[list[str], int]
 # Reads the records of a text from the first one on; they are never all in memory.
 Read = Callable[[], Iterator[Record]]
+# Reads the lines of a text, with their ends as they are.
+Lines = Callable[[], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Records:
     notes: Sequence[str]
 
 
-def parse(path: Path, text: str, separator: str = "") -> Records:
+def parse(path: Path, text: Lines, separator: str = "") -> Records:
     """Cuts a CSV text into records.
 
     Blank lines are no records, nor are the rows of separators alone with which spreadsheets end
@@ -62,7 +64,7 @@ def parse(path: Path, text: str, separator: str = "") -> Records:
 
     Args:
         path: The file, for errors and notes.
-        text: What it holds, with line breaks as in the file.
+        text: Reads its lines, with line breaks as in the file.
         separator: What separates its fields; empty recognizes it.
 
     Raises:
@@ -72,8 +74,9 @@ def parse(path: Path, text: str, separator: str = "") -> Records:
     if len(separator) > 1 or separator in ('"', "\n", "\r"):
         raise UserError(f"--separator must be one character, or tab, not {separator!r}")
     # Excel's own line about its separator.
-    if line := re.match(r'"?sep=([^\r\n"])"?(\r\n|\r|\n)', text, re.IGNORECASE):
-        separator, text = separator or line[1], line[2] + text[line.end() :]
+    first = next(iter(text()), "")
+    if line := re.match(r'"?sep=([^\r\n"])"?(\r\n|\r|\n)', first, re.IGNORECASE):
+        separator, text = separator or line[1], partial(_with_first, text, line[2])
     separator = separator or _separator(path, text)
     read, notes = _cut(path, text, separator)
     header = [column.strip() for column in next(read(), ([], 0))[0]]
@@ -83,7 +86,7 @@ def parse(path: Path, text: str, separator: str = "") -> Records:
     header, rows = _without_ends(header, lambda: itertools.islice(read(), 1, 1 + count))
     # R leaves out the name of the rows' own names.
     unnamed = {len(row) for row, _ in rows()} == {len(header) + 1}
-    problems, lines, several = dict[int, str](), Numbers("q"), list[int]()
+    problems, lines, several = dict[int, str](), Numbers("q"), Numbers("q")
 
     def fields() -> Iterator[dict[int, str]]:
         for number, (row, at) in enumerate(rows()):
@@ -116,13 +119,19 @@ def called(separator: str) -> str:
     return "tab" if separator == "\t" else f"{separator!r}"
 
 
-def _cut(path: Path, text: str, separator: str) -> tuple[Read, list[str]]:
+def _with_first(text: Lines, line: str) -> Iterator[str]:
+    """Yields the lines of a text with another first one."""
+    yield line
+    yield from itertools.islice(text(), 1, None)
+
+
+def _cut(path: Path, text: Lines, separator: str) -> tuple[Read, list[str]]:
     """Returns what reads the records of a text, and notes about their quotes.
 
     Between tabs many programs write quotes as they are: these are parts of the texts where they do
     not come in pairs, or where a pair would swallow the ends of lines that are whole rows.
     """
-    if '"' not in text:
+    if not any('"' in line for line in text()):
         return partial(_records, path, text, separator), []
     bare = partial(_without_quotes, text, separator)
     first_row, _ = next(bare(), ([], 0))
@@ -167,7 +176,7 @@ def _loud(path: Path, lines: Sequence[int]) -> str:
     )
 
 
-def _with_quotes(path: Path, text: str, separator: str) -> Read:
+def _with_quotes(path: Path, text: Lines, separator: str) -> Read:
     """Returns what reads a text; in `a, "b"`, too, the quotes are none of the field's.
 
     Raises:
@@ -175,7 +184,8 @@ def _with_quotes(path: Path, text: str, separator: str) -> Read:
     """
     plain = partial(_records, path, text, separator)
     spaced = partial(_records, path, text, separator, skip=True)
-    if not separator.isspace() and f'{separator} "' in re.sub(" +", " ", text) and _good(spaced):
+    apart = re.compile(f'{re.escape(separator)} +"')
+    if not separator.isspace() and any(map(apart.search, text())) and _good(spaced):
         # A text that csv.writer wrote differs in its spaces alone.
         if not _good(plain) or any(
             _without_spaces(one) != _without_spaces(other)
@@ -201,10 +211,10 @@ def _without_spaces(record: Record | None) -> Record | None:
     return record and ([field.lstrip(" ") for field in record[0]], record[1])
 
 
-def _records(path: Path, text: str, separator: str, skip: bool = False) -> Iterator[Record]:
+def _records(path: Path, text: Lines, separator: str, skip: bool = False) -> Iterator[Record]:
     """Yields the records of a text, without blank lines, of which the first is not empty."""
     csv.field_size_limit(_LONGEST)
-    reader = csv.reader(_lines(text), delimiter=separator, strict=True, skipinitialspace=skip)
+    reader = csv.reader(text(), delimiter=separator, strict=True, skipinitialspace=skip)
     line, columns = 1, 0
     while True:
         try:
@@ -227,14 +237,9 @@ def _records(path: Path, text: str, separator: str, skip: bool = False) -> Itera
         line = reader.line_num + 1
 
 
-def _lines(text: str) -> Iterator[str]:
-    """Yields the lines of a text, each with its end."""
-    return (line[0] for line in re.finditer(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text))
-
-
-def _without_quotes(text: str, separator: str) -> Iterator[Record]:
+def _without_quotes(text: Lines, separator: str) -> Iterator[Record]:
     """Yields the records of a text whose quotes are characters like others."""
-    for number, line in enumerate(_lines(text), 1):
+    for number, line in enumerate(text(), 1):
         if line.strip():
             yield line.rstrip("\r\n").split(separator), number
 
@@ -262,9 +267,9 @@ def _without_ends(header: list[str], rows: Read) -> tuple[list[str], Read]:
     return header, lambda: ((row[:width], line) for row, line in rows())
 
 
-def _separator(path: Path, text: str) -> str:
+def _separator(path: Path, text: Lines) -> str:
     """Returns the separator: the one in the header; of several, the one that fits all rows."""
-    header = next((line for line in _lines(text) if line.strip()), "")
+    header = next((line for line in text() if line.strip()), "")
     candidates = [one for one in SEPARATORS if one in header]
     if len(candidates) > 1:
         candidates = [one for one in candidates if _fits(path, text, one)] or candidates
@@ -276,7 +281,7 @@ def _separator(path: Path, text: str) -> str:
     return candidates[0] if candidates else _NONE
 
 
-def _fits(path: Path, text: str, separator: str) -> bool:
+def _fits(path: Path, text: Lines, separator: str) -> bool:
     """Returns whether the first rows have as many fields as the header."""
     try:
         rows = list(itertools.islice(_records(path, text, separator), _ROWS_TRIED))

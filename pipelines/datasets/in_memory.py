@@ -1,14 +1,20 @@
-"""Examples as arrays in memory, of which batches are gathered by the numbers of their examples."""
+"""Examples as arrays in memory, of which batches are gathered by the numbers of their examples.
+
+Large arrays are mapped files, see `stored`. A tensor takes their memory as it is, and so the same
+operations gather from either.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
+
+from pipelines.datasets.stored import Stored, is_mapped
 
 _CHUNK = 256
 
@@ -96,9 +102,53 @@ def part(column: Any) -> Part:
     """Returns a part of all examples: an array, [examples, …], or a ragged tensor."""
     if isinstance(column, tf.RaggedTensor):
         return Part(column.flat_values, column.row_splits)
-    return Part(tf.convert_to_tensor(column))
+    return Part(tensor(column))
+
+
+def tensor(column: Any) -> tf.Tensor:
+    """Returns a column, an array or a tensor, as a tensor; a mapped file is not read for it."""
+    if isinstance(column, np.ndarray) and is_mapped(column):
+        return tf.experimental.dlpack.from_dlpack(np.asarray(column).__dlpack__())
+    return tf.convert_to_tensor(column)
+
+
+def ragged(chunks: Iterable[Mapping[Any, tf.RaggedTensor]]) -> dict[Any, tf.RaggedTensor]:
+    """Returns ragged columns [rows, steps], which come by name, a chunk of all of them at a time.
+
+    Large ones are mapped files.
+    """
+    columns: dict[Any, tuple[Stored, Stored]] = {}
+    for chunk in chunks:
+        for name, part in chunk.items():
+            if name not in columns:
+                columns[name] = Stored(part.dtype.as_numpy_dtype), Stored(np.int64)
+                columns[name][1].append(np.zeros(1))
+            values, splits = columns[name]
+            splits.append(len(values) + part.row_splits.numpy()[1:])
+            values.append(part.flat_values.numpy())
+    return {
+        name: tf.RaggedTensor.from_row_splits(
+            tensor(values.column()), tensor(splits.column()), validate=False
+        )
+        for name, (values, splits) in columns.items()
+    }
 
 
 def examples(gathered: Gathered, size: int) -> tf.data.Dataset:
     """Returns as many examples of fixed shapes, unbatched, in the order of their numbers."""
-    return tf.data.Dataset.range(size).batch(_CHUNK).map(gathered.batch).unbatch()
+    return numbers(size).batch(_CHUNK).map(gathered.batch).unbatch()
+
+
+def numbers(size: int) -> tf.data.Dataset:
+    """Returns the numbers from 0 on, int64, from which arrays in memory are gathered."""
+    return tf.data.Dataset.range(size).with_options(without_copies())
+
+
+def without_copies() -> tf.data.Options:
+    """Returns the options with which an iterator does not copy the arrays that it reads from.
+
+    tf.data copies them where it rewrites a graph. What it rewrites here it would gain little by.
+    """
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    return options

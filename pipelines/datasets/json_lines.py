@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
 from pipelines.datasets import encodings
 from pipelines.errors import UserError
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 def read(path: Path, config: Config) -> tuple[Iterator[tuple[dict[str, Any], int]], list[str]]:
@@ -27,14 +30,19 @@ def read(path: Path, config: Config) -> tuple[Iterator[tuple[dict[str, Any], int
         UserError: The file cannot be read; and, as the objects are read, a line, or what is in
             the array, is no JSON object.
     """
-    text, notes = encodings.read_text(path, config.encoding)
-    return _objects(path, text), notes
+    file = encodings.opened(path, config.encoding)
+    return _objects(path, file), list(file.notes)
 
 
-def _objects(path: Path, text: str) -> Iterator[tuple[dict[str, Any], int]]:
+def _objects(path: Path, file: Iterable[str]) -> Iterator[tuple[dict[str, Any], int]]:
     # Within JSON a "\r" is always one between values or lines.
-    text = text.replace("\r", "\n")
-    for value, line in _array(path, text) if text.lstrip()[:1] == "[" else _lines(path, text):
+    lines = (part for line in file for part in re.findall(_LINE, line.replace("\r", "\n")))
+    start = list(_until_text(lines))
+    if start and start[-1].lstrip()[:1] == "[":
+        values = _array(path, "".join([*start, *lines]))
+    else:
+        values = _lines(path, chain(start, lines))
+    for value, line in values:
         if not isinstance(value, dict):
             shown = value if isinstance(value, str) else json.dumps(value)
             raise UserError(f"{path}, line {line}: a JSON object is needed, not {shown[:40]}")
@@ -78,10 +86,18 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _lines(path: Path, text: str) -> Iterator[tuple[Any, int]]:
+def _until_text(lines: Iterable[str]) -> Iterator[str]:
+    """Yields the first lines up to one that is not blank."""
+    for line in lines:
+        yield line
+        if line.strip():
+            return
+
+
+def _lines(path: Path, lines: Iterable[str]) -> Iterator[tuple[Any, int]]:
     """Yields the JSON value of each line that is not blank, and the line's number."""
-    for number, match in enumerate(re.finditer(r"[^\n]*\n|[^\n]+", text), 1):
-        line = match[0].removesuffix("\n")
+    for number, whole in enumerate(lines, 1):
+        line = whole.removesuffix("\n")
         if line.strip():
             try:
                 value = _DECODER.decode(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,13 +181,8 @@ def _keys(table: Table, columns: Sequence[str]) -> np.ndarray:
 
     Two rows that share them by chance would be in one split, which does no harm.
     """
-
-    def digests() -> Iterator[int]:
-        for values in zip(*(table.columns[name] for name in columns), strict=True):
-            sha = hashlib.sha256(json.dumps(values, default=repr).encode())
-            yield int.from_bytes(sha.digest()[:8], "little", signed=True)
-
-    return np.fromiter(digests(), np.int64, len(table))
+    rows = zip(*(table.columns[name] for name in columns), strict=True)
+    return text_columns.digests(json.dumps(row, default=repr) for row in rows)
 
 
 def digest(tables: Mapping[str, Table]) -> str:

@@ -23,11 +23,12 @@ import pyarrow.parquet
 from pipelines.config import Config
 from pipelines.datasets import delimited, encodings, files, json_lines
 from pipelines.datasets.text_columns import (
+    Builder,
     Column,
     Numbers,
+    column_of,
     columns_of,
     is_text,
-    joined,
     packed,
     taken,
 )
@@ -171,7 +172,7 @@ def with_texts(table: Table, config: Config) -> Table:
         UserError: A value is no text, and `skip_bad` is false; or this is so in all rows.
     """
     columns = {
-        name: values if is_text(values) else packed(list(map(_decoded, values)))
+        name: values if is_text(values) else column_of(map(_decoded, values))
         for name, values in table.columns.items()
     }
     problems = {
@@ -222,8 +223,8 @@ def leave_out(table: Table, problems: Mapping[int, str], config: Config) -> Tabl
 
 
 def _csv(path: Path, config: Config) -> Table:
-    text, notes = encodings.read_exactly(path, config.encoding)
-    found = delimited.parse(path, text, config.separator)
+    file = encodings.opened(path, config.encoding)
+    found = delimited.parse(path, file.exact, config.separator)
     repeated, header = _repeated(found.header), found.header
     columns = {
         name: column
@@ -231,7 +232,7 @@ def _csv(path: Path, config: Config) -> Table:
         if name not in repeated
     }
     table = Table(
-        path, columns, found.lines, found.separator, (*notes, *found.notes), repeated=repeated
+        path, columns, found.lines, found.separator, (*file.notes, *found.notes), repeated=repeated
     )
     return leave_out(table, found.problems, config)
 
@@ -259,23 +260,21 @@ def of_objects(path: Path, config: Config) -> Table:
 
 def _parquet(path: Path, config: Config) -> Table:
     try:
-        table = pyarrow.parquet.ParquetFile(path).read()
+        file = pyarrow.parquet.ParquetFile(path)
+        # A column that pandas kept as its index is a column like any other.
+        names = file.schema_arrow.names
+        repeated = _repeated(names)
+        columns = {name: Builder() for name in names if name not in repeated}
+        for batch in file.iter_batches(_ROWS):
+            for name, values in zip(names, batch.columns, strict=True):
+                if name in columns:
+                    columns[name].append(json_lines.as_texts(values.to_pylist()))
     except (OSError, pyarrow.ArrowException) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"{path} cannot be read as Parquet: {reason}") from error
-    # A column that pandas kept as its index is a column like any other.
-    repeated = _repeated(table.column_names)
-    columns = {
-        name: joined([packed(json_lines.as_texts(chunk.to_pylist())) for chunk in _chunks(column)])
-        for name, column in zip(table.column_names, table.columns, strict=True)
-        if name not in repeated
-    }
-    lines = range(1, table.num_rows + 1)
-    return Table(path, columns, lines, repeated=repeated, unit="row")
-
-
-def _chunks(column: pyarrow.ChunkedArray) -> Iterator[pyarrow.ChunkedArray]:
-    return (column.slice(start, _ROWS) for start in range(0, len(column), _ROWS))
+    lines = range(1, file.metadata.num_rows + 1)
+    found = {name: builder.column() for name, builder in columns.items()}
+    return Table(path, found, lines, repeated=repeated, unit="row")
 
 
 READERS: Mapping[str, Callable[[Path, Config], Table]] = {

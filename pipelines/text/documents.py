@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -28,7 +28,16 @@ import numpy as np
 from pipelines.config import Config
 from pipelines.datasets import encodings, files, split_tables, splitting, tables
 from pipelines.datasets.splitting import SPLITS
-from pipelines.datasets.text_columns import TEXT, as_json
+from pipelines.datasets.text_columns import (
+    Builder,
+    Numbers,
+    PackedTexts,
+    as_json,
+    column_of,
+    digests,
+    taken,
+    texts_of,
+)
 from pipelines.errors import UserError
 
 _TEXT = ".txt"
@@ -54,7 +63,7 @@ class OwnDocuments:
         left_out: By split, the number of files and rows that are left out.
     """
 
-    texts: Mapping[str, np.ndarray]
+    texts: Mapping[str, PackedTexts]
     rows: bool
     notes: Sequence[str]
     left_out: Mapping[str, int]
@@ -83,17 +92,16 @@ class _Part:
         left_out: Number of files and rows that are left out.
     """
 
-    texts: np.ndarray
+    texts: PackedTexts
     units: np.ndarray
     notes: list[str] = field(default_factory=list)
     left_out: int = 0
 
-    def keys(self) -> Iterator[bytes]:
-        """Yields a digest of the documents of each unit."""
-        of_units = groupby(zip(self.units.tolist(), self.texts, strict=True), itemgetter(0))
-        for _, documents in of_units:
-            texts = json.dumps([text for _, text in documents])
-            yield hashlib.sha256(texts.encode()).digest()
+    def keys(self) -> np.ndarray:
+        """Returns a digest of the documents of each unit, int64 [units]."""
+        of_units = groupby(zip(self.units, self.texts, strict=True), itemgetter(0))
+        texts = (json.dumps([text for _, text in documents]) for _, documents in of_units)
+        return digests(texts)
 
 
 def read(
@@ -146,9 +154,11 @@ def read(
     )
 
 
-def _at_most(texts: np.ndarray, config: Config) -> np.ndarray:
+def _at_most(texts: PackedTexts, config: Config) -> PackedTexts:
+    if not 0 < config.max_examples < len(texts):
+        return texts
     chosen = splitting.at_most(range(len(texts)), config.max_examples, config.split_seed)
-    return texts[chosen] if len(chosen) < len(texts) else texts
+    return texts_of(taken(texts, chosen))
 
 
 def _text_files(path: Path) -> dict[str, list[Path]]:
@@ -178,7 +188,8 @@ def _beside(path: Path, found: Sequence[Path]) -> list[Path]:
 
 
 def _read_files(found: Sequence[Path], config: Config, divide: Divide) -> _Part:
-    units, empty, bad, notes = [], list[Path](), list[str](), list[str]()
+    texts, sizes = Builder(), Numbers("q")
+    empty, bad, notes = list[Path](), list[str](), list[str]()
     for file in found:
         try:
             text, of_file = encodings.read_text(file, config.encoding)
@@ -190,16 +201,16 @@ def _read_files(found: Sequence[Path], config: Config, divide: Divide) -> _Part:
         notes += of_file
         documents = [document for document in divide(text) if document.strip()]
         if documents:
-            units.append(documents)
+            texts.append(documents)
+            sizes.append(len(documents))
         else:
             empty.append(file)
     if bad:
         notes.append(f"left out: {files.number(len(bad), 'file')}; {bad[0]}")
     if empty:
         notes.append(f"left out: {files.number(len(empty), 'file')} without text, as {empty[0]}")
-    numbers = np.repeat(np.arange(len(units)), [len(unit) for unit in units])
-    texts = np.array([text for unit in units for text in unit], TEXT)
-    return _Part(texts, numbers, notes, len(bad) + len(empty))
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
+    return _Part(texts_of(texts.column()), numbers, notes, len(bad) + len(empty))
 
 
 def _read_tables(path: Path, config: Config) -> dict[str, _Part]:
@@ -208,7 +219,7 @@ def _read_tables(path: Path, config: Config) -> dict[str, _Part]:
     )
     parts = {}
     for split, table in given.items():
-        texts = np.asarray(table.columns["text"])
+        texts = texts_of(table.columns["text"])
         full = np.fromiter(map(tables.has_text, texts), bool, len(texts))
         empty = np.flatnonzero(~full)
         notes = list(table.notes)
@@ -217,7 +228,7 @@ def _read_tables(path: Path, config: Config) -> dict[str, _Part]:
                 f"left out: {files.number(len(empty), 'row')} without text, the first at "
                 f"{table.place(empty[0])}"
             )
-        texts = texts[full] if len(empty) else texts
+        texts = texts_of(taken(texts, np.flatnonzero(full))) if len(empty) else texts
         parts[split] = _Part(texts, np.arange(len(texts)), notes, table.left_out + len(empty))
     return parts
 
@@ -237,7 +248,9 @@ def _with_all_splits(path: Path, parts: Mapping[str, _Part], config: Config) -> 
     if different > len(missing):
         chosen = splitting.stratified(numbers, None, config.split_seed, missing)
         rows = {name: np.isin(whole.units, found) for name, found in chosen.items()}
-        cut = {name: whole.texts[own] for name, own in rows.items()}
+        cut = {
+            name: texts_of(taken(whole.texts, np.flatnonzero(own))) for name, own in rows.items()
+        }
         kind = "document" if len(numbers) == len(whole.texts) else "file"
         note = (
             f"{files.number(len(numbers), kind)} of {path} split into {names} by --split_seed "
@@ -246,7 +259,7 @@ def _with_all_splits(path: Path, parts: Mapping[str, _Part], config: Config) -> 
     else:
         pieces = [_between_lines(path, text, len(missing)) for text in whole.texts]
         cut = {
-            name: np.array([piece[place] for piece in pieces], TEXT)
+            name: texts_of(column_of(piece[place] for piece in pieces))
             for place, name in enumerate(("train", *missing))
         }
         note = f"{path} is cut between lines into {names}, 10 % for each but train"
@@ -269,15 +282,16 @@ def _between_lines(path: Path, text: str, held_out: int) -> list[str]:
     return ["".join(lines[a:b]) for a, b in pairwise([*cuts, len(lines)])]
 
 
-def _copies(texts: Mapping[str, np.ndarray]) -> list[str]:
+def _copies(texts: Mapping[str, PackedTexts]) -> list[str]:
     """Returns a note for each split with documents that are in an earlier one, too."""
-    seen, notes = set[bytes](), list[str]()
+    seen, notes = np.array([], np.int64), list[str]()
     for split, documents in texts.items():
-        own = [hashlib.sha256(text.encode()).digest() for text in documents]
-        if copies := [row for row, digest in enumerate(own) if digest in seen]:
+        own = digests(documents)
+        copies = np.flatnonzero(np.isin(own, seen))
+        if len(copies):
             notes.append(
                 f"{len(copies):,} of {files.number(len(documents), 'document')} of {split} are in "
                 f"an earlier split, too, the first is {documents[copies[0]].strip()[:40]!r}"
             )
-        seen.update(own)
+        seen = np.concatenate([seen, own])
     return notes

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 import architectures
 from architectures.bert import hyperparameters
 from pipelines import stateless
+from pipelines.datasets.text_columns import PackedTexts
 from pipelines.errors import UserError
 from pipelines.export.signature import Signature
 from pipelines.task import Augment, Network, Task
@@ -32,15 +32,15 @@ _PADDING = 0
 class TextTask(Task[TextConfigT, TextDataT]):
     """A task on text; its network is one over words or an encoder of BERT's family with a head."""
 
-    def words(self, texts: np.ndarray) -> Words:
+    def words(self, texts: PackedTexts) -> Words:
         """Returns a tokenizer whose vocabulary is the words of the training texts, str [texts]."""
         return Words(texts, self.config.vocabulary, self.config.max_length)
 
-    def characters(self, texts: np.ndarray) -> Characters:
+    def characters(self, texts: PackedTexts) -> Characters:
         """Returns a tokenizer whose vocabulary is the characters of the training texts."""
         return Characters(texts, self.config.vocabulary, self.config.max_length)
 
-    def word_pieces(self, texts: np.ndarray, *, lowercase: bool = True) -> WordPieces:
+    def word_pieces(self, texts: PackedTexts, *, lowercase: bool = True) -> WordPieces:
         """Returns a tokenizer with the encoder's vocabulary, or one trained on `texts`.
 
         Args:

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 
 import keras
 import keras_hub
-import numpy as np
 import tensorflow as tf
 import tensorflow_text
 
+from pipelines.datasets import in_memory
 from pipelines.datasets.columns import strings
+from pipelines.datasets.text_columns import PackedTexts
 from pipelines.errors import UserError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -62,7 +63,7 @@ class _LookedUp:
 
     def __init__(
         self,
-        texts: np.ndarray,
+        texts: PackedTexts,
         size: int,
         max_length: int,
         *,
@@ -92,7 +93,7 @@ class _LookedUp:
 class Words(_LookedUp):
     """Words in lower case and punctuation marks."""
 
-    def __init__(self, texts: np.ndarray, size: int, max_length: int) -> None:
+    def __init__(self, texts: PackedTexts, size: int, max_length: int) -> None:
         """Uses the most frequent words of `texts`, str [texts], at most `size` tokens in all."""
         super().__init__(texts, size, max_length, standardize=_spaced, split="whitespace")
 
@@ -103,12 +104,12 @@ class Characters(_LookedUp):
     The spaces tell n-grams and filters where a text, as a word, begins and ends.
     """
 
-    def __init__(self, texts: np.ndarray, size: int, max_length: int) -> None:
+    def __init__(self, texts: PackedTexts, size: int, max_length: int) -> None:
         """Uses the most frequent characters of `texts`, str [texts], at most `size` in all."""
         super().__init__(texts, size, max_length, standardize=_framed, split="character")
 
 
-def are_single_words(texts: np.ndarray) -> bool:
+def are_single_words(texts: PackedTexts) -> bool:
     """Returns whether texts, str [texts], are single words, but for one in twenty at most."""
     return sum(len(text.split()) > 1 for text in texts) * 20 <= len(texts)
 
@@ -250,7 +251,7 @@ def truncate(segment: tf.RaggedTensor, lengths: tf.Tensor) -> tf.RaggedTensor:
     return kept.with_values(tf.gather(segment.values, kept.values))
 
 
-def train_word_pieces(texts: np.ndarray, size: int, *, lowercase: bool = True) -> list[str]:
+def train_word_pieces(texts: PackedTexts, size: int, *, lowercase: bool = True) -> list[str]:
     """Trains a WordPiece vocabulary of about `size` tokens on `texts`, str [texts]."""
     return keras_hub.tokenizers.compute_word_piece_vocabulary(
         tf.data.Dataset.from_tensor_slices(strings(texts[:_MAX_TEXTS]))
@@ -273,10 +274,9 @@ def dense(inputs: Mapping[str, tf.RaggedTensor]) -> dict[str, tf.Tensor]:
     return {name: ragged.to_tensor() for name, ragged in inputs.items()}
 
 
-def tokenize(tokenizer: Tokenizer, *texts: np.ndarray) -> dict[str, tf.RaggedTensor]:
+def tokenize(tokenizer: Tokenizer, *texts: PackedTexts) -> dict[str, tf.RaggedTensor]:
     """Returns the inputs for whole columns of texts, str [texts], chunk by chunk."""
-    chunks = [
+    return in_memory.ragged(
         tokenizer(*(strings(column[start : start + _CHUNK]) for column in texts))
         for start in range(0, len(texts[0]), _CHUNK)
-    ]
-    return {name: tf.concat([chunk[name] for chunk in chunks], axis=0) for name in chunks[0]}
+    )

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.datasets.dataset import Dataset, length
+from pipelines.datasets.in_memory import without_copies
 from pipelines.recipe import Recipe
 from pipelines.stateless import epoch_seeds
 from pipelines.task import Task
@@ -42,7 +43,9 @@ def training_batches(
     """
     recipe, steps = task.config.recipe, steps_per_epoch(data, task.config.recipe.batch_size)
     servers = data_service.addresses(task.config.data_service)
-    one_epoch, read = (_gathered if is_small(data) else _streamed)(recipe, data)
+    small = is_small(data)
+    one_epoch, read = (_gathered if small else _streamed)(recipe, data)
+    options = without_copies() if small else tf.data.Options()
     augment, pad = task.augment(data), padding(task, data)
 
     def prepare(number: tf.Tensor, index: tf.Tensor, *found: Any) -> tuple:
@@ -56,6 +59,7 @@ def training_batches(
         """Returns each count-th of the batches from the first on."""
         return (
             tf.data.Dataset.range(epoch, recipe.epochs)
+            .with_options(options)
             .flat_map(lambda number: one_epoch(number).map(partial(_numbered, number)))
             .skip(step)
             .shard(count, first)

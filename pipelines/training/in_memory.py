@@ -39,18 +39,23 @@ def shuffled(buckets: np.ndarray, batch_size: int, seed: tf.Tensor) -> tf.data.D
         batch_size: Examples of a batch.
         seed: Of the order, int32 [2].
     """
-    size = len(buckets)
-    order = tf.random.experimental.stateless_shuffle(tf.range(size, dtype=tf.int64), seed)
-    bucket = tf.gather(tf.constant(buckets), order)
-    place = tf.argsort(bucket, stable=True)  # In the order of the epoch, by buckets.
-    counts = tf.math.bincount(tf.cast(bucket, tf.int32), dtype=tf.int64)
-    rank = tf.range(size, dtype=tf.int64) - tf.repeat(tf.cumsum(counts, exclusive=True), counts)
-    batch = tf.cumsum(tf.cast(rank % batch_size == 0, tf.int64)) - 1
-    complete = tf.math.segment_max(tf.cast(place, tf.int64), batch)
-    full = tf.math.segment_sum(tf.ones_like(batch), batch) == batch_size
-    turn = tf.where(full, complete, size + tf.range(tf.size(complete, tf.int64)))
-    numbers = tf.RaggedTensor.from_value_rowids(tf.gather(order, place), batch)
-    padded = tf.gather(numbers.to_tensor(-1), tf.argsort(turn))
-    return tf.data.Dataset.from_tensor_slices(padded).map(
-        lambda row: tf.boolean_mask(row, row >= 0)
+    size, counts = len(buckets), np.bincount(buckets)
+    firsts = np.cumsum(counts) - counts
+    starts = np.concatenate(
+        [
+            np.arange(first, first + count, batch_size)
+            for first, count in zip(firsts, counts, strict=True)
+        ]
+    )
+    ends = np.append(starts[1:], size)
+    with tf.init_scope():  # Not a constant of a graph, which would have it several times.
+        known = tf.constant(buckets, tf.int32)
+    order = tf.random.experimental.stateless_shuffle(tf.range(size), seed)
+    # In the order of the epoch, by buckets.
+    place = tf.argsort(tf.gather(known, order), stable=True)
+    full, complete = ends - starts == batch_size, tf.gather(place, ends - 1)
+    turn = tf.argsort(tf.where(full, complete, size + np.arange(len(starts), dtype=np.int32)))
+    numbers = tf.gather(order, place)
+    return tf.data.Dataset.from_tensor_slices((tf.gather(starts, turn), tf.gather(ends, turn))).map(
+        lambda start, end: tf.cast(numbers[start:end], tf.int64)
     )

@@ -14,7 +14,7 @@ from benchmarks.__main__ import main
 from benchmarks.growth import KINDS, Growth
 from pipelines.cli import parse
 
-SMALL = Growth("texts", 1000, 10_000, 9.0, 8.0, 1.5, 90.0, 100 << 20, 100 << 20)
+SMALL = Growth("texts", 1000, 10_000, 9.0, 8.0, 1.5, 90.0, 100 << 20, 100 << 20, 900 << 20)
 LARGE = replace(SMALL, examples=100_000, peak_bytes=1000 << 20)
 
 
@@ -29,8 +29,8 @@ def test_the_table_compares_a_size_with_the_one_before():
     with console.capture() as captured:
         console.print(growth.table([SMALL, LARGE, replace(SMALL, name="series")]))
     first, second, third = captured.get().splitlines()[-3:]
-    assert first.split()[-1] == third.split()[-1] == "100"
-    assert second.split()[-3:] == ["1,000", "9,533", "0.5"]
+    assert first.split()[-1] == third.split()[-1] == "900"
+    assert second.split()[-4:] == ["1,000", "900", "9,533", "0.5"]
     (line, other) = growth.figure([SMALL, LARGE, replace(SMALL, name="series")]).axes[0].lines
     assert np.asarray(line.get_ydata()).tolist() == [100, 1000]
     assert other.get_label() == "series"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from pipelines.baselines import Baseline, scored
@@ -50,12 +52,18 @@ def ngram_of_best_order(data: RunningText, max_order: int) -> KneserNey:
 def _scored(name: str, model: KneserNey, data: RunningText) -> Baseline:
     """Scores an n-gram model on the tokens that a network is scored on."""
 
-    def predict(split: str) -> Predictions:
-        windows = data.windows[split]
+    def predict(split: str) -> Iterator[Predictions]:
         log_probs = model.log_probabilities(data.streams[split].tokens)
-        return Predictions(
-            {"weight": windows.weights, **data.raw(split)},
-            {"log_probabilities": windows.cut(log_probs)[:, 1:]},
-        )
+        done = 0
+        for windows in data.windows[split].parts():
+            rows = slice(done, done + len(windows.starts))
+            done = rows.stop
+            yield Predictions(
+                {
+                    "weight": windows.weights,
+                    **{name: column[rows] for name, column in data.raw(split).items()},
+                },
+                {"log_probabilities": windows.cut(log_probs)[:, 1:]},
+            )
 
     return scored(name, scores, predict, reduce)

@@ -23,6 +23,7 @@ import tensorflow_datasets as tfds
 from pipelines.datasets import files, in_memory, loading, lookup
 from pipelines.datasets.dataset import SPLITS, Dataset
 from pipelines.datasets.loading import Identity, Source
+from pipelines.datasets.stored import Stored
 from pipelines.errors import UserError
 from pipelines.tasks.language_modeling.config import LanguageModelingConfig
 from pipelines.tasks.language_modeling.weights import read_tokenizer
@@ -168,17 +169,18 @@ def running_text(
 def token_stream(tokenizer: Tokenizer, documents: Iterable[str]) -> TokenStream:
     """Returns documents as one stream of tokens; those without tokens are left out."""
     last = tokenizer.ids.end
-    tokens, lengths = [np.array([last], np.int32)], [np.array([0], np.int32)]
-    empty = 0
+    tokens, lengths, empty = Stored(np.int32), Stored(np.int32), 0
+    tokens.append(np.array([last]))
+    lengths.append(np.zeros(1))
     for chunk in chunks(documents):
         ids, counts = tokenizer.with_lengths(tf.constant(chunk))
         some = ids.row_lengths() > 0
         empty += int(tf.reduce_sum(tf.cast(~some, tf.int32)))
-        for ragged, parts, end in ((ids, tokens, last), (counts, lengths, 0)):
+        for ragged, column, end in ((ids, tokens, last), (counts, lengths, 0)):
             ragged = tf.ragged.boolean_mask(ragged, some)
             ends = tf.fill([ragged.nrows(), 1], tf.constant(end, tf.int32))
-            parts.append(tf.concat([ragged, ends], axis=1).flat_values.numpy())
-    return TokenStream(np.concatenate(tokens), np.concatenate(lengths), empty, last)
+            column.append(tf.concat([ragged, ends], axis=1).flat_values.numpy())
+    return TokenStream(tokens.column(), lengths.column(), empty, last)
 
 
 def _columns(stream: TokenStream, windows: Windows, tokenizer: Tokenizer) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import keras
@@ -45,12 +44,12 @@ def figures(
     """
     # Windows end with padding where the split does.
     test, ngram = in_common(test, ngram)
-    windows, tokens = data.windows["test"], data.streams["test"].tokens
-    real = windows.cut(np.ones(len(tokens), bool))[test.rows, 1:]
+    windows, tokens = data.windows["test"].take(test.rows), data.streams["test"].tokens
+    real = windows.cut(np.ones(len(tokens), bool))[:, 1:]
     yield "perplexity_by_position", by_position(test.predicted["log_probabilities"], real)
     counted = test.examples["weight"] > 0
     log_probs, others = (one.predicted["log_probabilities"][counted] for one in (test, ngram))
-    read = windows.cut(tokens)[test.rows, 1:][counted]
+    read = windows.cut(tokens)[:, 1:][counted]
     yield "mixture", mixture(log_probs, others)
     count = min(_MAX_TEXT, len(log_probs))
     yield (
@@ -66,8 +65,9 @@ def figures(
     yield from text_figures.attention(model, inputs, data.tokenizer.token_texts(first[0]))
     ids = data.tokenizer.ids
     special = {ids.end, ids.padding, ids.unknown}
-    counts = Counter(data.streams["train"].tokens.tolist())
-    frequent = [token for token, _ in counts.most_common(_MAX_VECTORS) if token not in special]
+    counts = data.streams["train"].counts(len(data.tokenizer.vocabulary))
+    ranked = np.argsort(-counts, kind="stable")[: min(_MAX_VECTORS, np.count_nonzero(counts))]
+    frequent = [token for token in ranked.tolist() if token not in special]
     vectors = np.asarray(model.get_layer("token_embedding").get_weights()[0])[frequent]
     if len(frequent) >= 4:
         yield "token_map", token_map(vectors, data.tokenizer.token_texts(frequent))

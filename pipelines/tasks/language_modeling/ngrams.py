@@ -22,6 +22,8 @@ import numpy as np
 
 # Where too few n-grams are rare to estimate discounts, as with the 80 characters of English.
 _FALLBACK = (0.5, 1.0, 1.5)
+# Tokens whose probabilities are computed at once.
+_TOKENS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,15 @@ class KneserNey:
         Returns:
             float64 [tokens]; the first token has no context.
         """
+        parts, before = [], self.order - 1
+        for start in range(0, len(tokens), _TOKENS):
+            # With the tokens before, which are all that the first probabilities depend on.
+            first = max(0, start - before)
+            found = self._log_probabilities(tokens[first : start + _TOKENS])
+            parts.append(found[start - first :])
+        return np.concatenate(parts) if parts else np.array([])
+
+    def _log_probabilities(self, tokens: np.ndarray) -> np.ndarray:
         probabilities = np.full(len(tokens), 1 / self._vocabulary)
         context = np.zeros(len(tokens), np.int64)
         for order in self._orders:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
 
+from pipelines.datasets.in_memory import tensor
 from pipelines.text.reversible import RUNNING_TEXT_IDS
 
 # Windows that are cut at once.
 _CHUNK = 1024
+# Tokens that are looked at at once.
+_TOKENS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,26 @@ class TokenStream:
 
     def documents(self, places: np.ndarray) -> np.ndarray:
         """Returns the index of the document at each place, int64; [END] belongs to what it ends."""
-        return np.searchsorted(np.flatnonzero(self.tokens == self.end), places) - 1
+        return np.searchsorted(self._ends, places) - 1
+
+    def counts(self, vocabulary: int) -> np.ndarray:
+        """Returns how often each token of a vocabulary occurs, int64 [vocabulary]."""
+        found = np.zeros(vocabulary, np.int64)
+        for _, part in self._parts():
+            found += np.bincount(part, minlength=vocabulary)
+        return found
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        """Where the documents end, int64 [documents + 1], the first of them before all."""
+        return np.concatenate(
+            [start + np.flatnonzero(part == self.end) for start, part in self._parts()]
+        )
+
+    def _parts(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields the tokens, some at a time, each time with the place of the first one."""
+        for start in range(0, len(self.tokens), _TOKENS):
+            yield start, self.tokens[start : start + _TOKENS]
 
 
 @dataclass(frozen=True)
@@ -69,14 +92,17 @@ class Windows:
 
     def examples(self, stream: TokenStream) -> WindowExamples:
         """Returns the windows of a stream as examples."""
-        tokens, starts, done = map(tf.constant, (stream.tokens, self.starts, self.done))
+        tokens, starts, done = map(tensor, (stream.tokens, self.starts, self.done))
         return WindowExamples(tokens, starts, done, self.predicted, self.context)
 
     def parts(self) -> Iterator[Windows]:
         """Yields the windows, some at a time: all of them are many times the stream."""
         for first in range(0, len(self.starts), _CHUNK):
-            part = slice(first, first + _CHUNK)
-            yield replace(self, starts=self.starts[part], done=self.done[part])
+            yield self.take(slice(first, first + _CHUNK))
+
+    def take(self, rows: np.ndarray | slice) -> Windows:
+        """Returns some of the windows."""
+        return replace(self, starts=self.starts[rows], done=self.done[rows])
 
 
 @dataclass(frozen=True)

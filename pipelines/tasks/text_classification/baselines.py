@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.svm import LinearSVC
 
 from pipelines.baselines import class_probabilities
+from pipelines.datasets.text_columns import PackedTexts
 
 # Beyond these the baseline would take longer than the network.
 _MAX_TEXTS = 50_000
@@ -20,10 +21,10 @@ _MAX_CHARACTERS = 4_000_000
 _FEW_TEXTS = 100
 
 # From texts, str [texts], to probabilities, float32 [texts, classes].
-Classifier = Callable[[np.ndarray], np.ndarray]
+Classifier = Callable[[PackedTexts], np.ndarray]
 
 
-def tfidf(texts: np.ndarray, labels: np.ndarray, classes: int) -> Classifier:
+def tfidf(texts: PackedTexts, labels: np.ndarray, classes: int) -> Classifier:
     """Fits multinomial logistic regression on the TF-IDF of words and pairs of words.
 
     At most 50,000 texts are used.
@@ -40,7 +41,7 @@ def tfidf(texts: np.ndarray, labels: np.ndarray, classes: int) -> Classifier:
     return lambda texts: class_probabilities(classifier, texts, classes)
 
 
-def characters_tfidf(texts: np.ndarray, labels: np.ndarray, classes: int) -> Classifier:
+def characters_tfidf(texts: PackedTexts, labels: np.ndarray, classes: int) -> Classifier:
     """Fits a linear support vector machine on the TF-IDF of words and of characters within words.
 
     Of words it takes pairs too, of characters runs of one to five (Joachims, "Text Categorization
@@ -59,7 +60,7 @@ def characters_tfidf(texts: np.ndarray, labels: np.ndarray, classes: int) -> Cla
     return _of_margins(make_pipeline(features, LinearSVC(C=0.3)), texts, labels, classes)
 
 
-def character_counts(texts: np.ndarray, labels: np.ndarray, classes: int) -> Classifier:
+def character_counts(texts: PackedTexts, labels: np.ndarray, classes: int) -> Classifier:
     """Fits a linear support vector machine on how often runs of characters occur within words.
 
     Counts are as they are, where TF-IDF is of length 1 for every text. Everything else is as in
@@ -71,14 +72,14 @@ def character_counts(texts: np.ndarray, labels: np.ndarray, classes: int) -> Cla
 
 
 def _of_margins(
-    classifier: Pipeline, texts: np.ndarray, labels: np.ndarray, classes: int
+    classifier: Pipeline, texts: PackedTexts, labels: np.ndarray, classes: int
 ) -> Classifier:
     labels = labels[: len(texts)]
     if len(np.unique(labels)) < 2:
         return lambda texts: np.eye(classes, dtype=np.float32)[np.full(len(texts), labels[0])]
     classifier.fit(texts, labels)
 
-    def classify(texts: np.ndarray) -> np.ndarray:
+    def classify(texts: PackedTexts) -> np.ndarray:
         margins = classifier.decision_function(texts)
         if margins.ndim == 1:  # Of two classes there is one margin.
             margins = np.stack([-margins, margins], axis=1)
@@ -89,17 +90,18 @@ def _of_margins(
     return classify
 
 
-def _few(texts: np.ndarray) -> np.ndarray:
+def _few(texts: PackedTexts) -> np.ndarray:
     """Returns the first texts, at least one, as many as are used."""
+    texts = texts[:_MAX_TEXTS]
     fitting = np.cumsum([len(text) for text in texts]) <= _MAX_CHARACTERS
-    return texts[: max(1, min(int(fitting.sum()), _MAX_TEXTS))]
+    return texts[: max(1, int(fitting.sum()))]
 
 
-def _characters(texts: np.ndarray) -> dict[str, Any]:
+def _characters(texts: PackedTexts) -> dict[str, Any]:
     return {"analyzer": "char_wb", "ngram_range": (1, 5), "min_df": _min_df(texts)}
 
 
-def _words(texts: np.ndarray) -> Any:
+def _words(texts: PackedTexts) -> Any:
     """Returns features of words and pairs of words, unfitted."""
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=_min_df(texts), sublinear_tf=True)
     seen: set[str] = set()
@@ -112,6 +114,6 @@ def _words(texts: np.ndarray) -> Any:
     return vectorizer.set_params(min_df=1)  # No word is in two texts.
 
 
-def _min_df(texts: np.ndarray) -> int:
+def _min_df(texts: PackedTexts) -> int:
     """Returns in how many texts a feature has to be: with enough texts, those of one are noise."""
     return 2 if len(texts) >= _FEW_TEXTS else 1

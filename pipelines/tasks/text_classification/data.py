@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import in_memory, loading, lookup, split_tables
-from pipelines.datasets.columns import decode_strings, ragged_examples, read_columns
+from pipelines.datasets.columns import ragged_examples, read_columns
 from pipelines.datasets.dataset import SPLITS, Content, contents_of_texts
+from pipelines.datasets.text_columns import PackedTexts, joined, texts_of
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification import own
 from pipelines.tasks.text_classification.own import TEXTS
@@ -36,11 +37,11 @@ class LabeledTexts(TokenizedDataset):
     labels: Mapping[str, np.ndarray]
 
     def contents(self, split: str) -> Iterator[Content]:
-        names = [self.class_names[label] for label in self.labels[split]]
+        names = (self.class_names[label] for label in self.labels[split])
         return contents_of_texts(list(self.raw(split).values()), names)
 
 
-def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) -> LabeledTexts:
+def load(config: TextConfig, make_tokenizer: Callable[[PackedTexts], Tokenizer]) -> LabeledTexts:
     """Prepares and opens the data set that `config` names.
 
     Args:
@@ -50,7 +51,7 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) 
     Raises:
         UserError: The set cannot be had, or holds no labeled texts.
     """
-    columns: dict[str, dict[str, np.ndarray]] = {}
+    columns: dict[str, dict[str, PackedTexts]] = {}
     if path := lookup.own_path(config.dataset):
         found = own.read(path, config)
         number = {name: label for label, name in enumerate(found.class_names)}
@@ -58,7 +59,7 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) 
         for split, table in tables.items():
             labels = (number[label] for label in table.columns["label"])
             columns[split] = {
-                **{name: np.asarray(x) for name, x in table.columns.items() if name in TEXTS},
+                **{name: texts_of(x) for name, x in table.columns.items() if name in TEXTS},
                 "target": np.fromiter(labels, np.int64, len(table)),
             }
         return labeled_texts(
@@ -74,16 +75,16 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], Tokenizer]) 
     for split in SPLITS:
         read = read_columns(source.read(split), (*texts, label))
         columns[split] = {
-            **dict(zip(TEXTS, (decode_strings(read[text]) for text in texts), strict=False)),
-            "target": read[label].astype(np.int64),
+            **{name: texts_of(read[text]) for name, text in zip(TEXTS, texts, strict=False)},
+            "target": np.asarray(read[label], np.int64),
         }
     class_names = tuple(source.builder.info.features[label].names)
     return labeled_texts(columns, make_tokenizer, class_names=class_names, **source.identity())
 
 
 def labeled_texts(
-    columns: Mapping[str, Mapping[str, np.ndarray]],
-    make_tokenizer: Callable[[np.ndarray], Tokenizer],
+    columns: Mapping[str, Mapping[str, PackedTexts]],
+    make_tokenizer: Callable[[PackedTexts], Tokenizer],
     *,
     class_names: tuple[str, ...],
     notes: Sequence[str] = (),
@@ -106,8 +107,8 @@ def labeled_texts(
         for split, read in columns.items()
     }
     first, *others = texts["train"].values()
-    tokenizer = make_tokenizer(np.concatenate([first, *others]) if others else first)
-    labels = {split: columns[split]["target"] for split in SPLITS}
+    tokenizer = make_tokenizer(texts_of(joined([first, *others])) if others else first)
+    labels = {split: np.asarray(columns[split]["target"]) for split in SPLITS}
     tokens = {split: tokenize(tokenizer, *texts[split].values()) for split in SPLITS}
     return LabeledTexts(
         **identity,

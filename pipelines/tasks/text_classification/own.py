@@ -15,7 +15,7 @@ from pipelines.config import Config
 from pipelines.datasets import files, split_tables, tables
 from pipelines.datasets.labels import alike
 from pipelines.datasets.tables import Table
-from pipelines.datasets.text_columns import packed
+from pipelines.datasets.text_columns import column_of
 from pipelines.errors import UserError
 
 TEXTS = ("text", "text_pair")
@@ -58,7 +58,7 @@ def read(path: Path, config: Config) -> OwnTexts:
 
     def complete(table: Table) -> Table:
         table = tables.of_texts(table, config)
-        labels = packed([label.strip() for label in table.columns["label"]])
+        labels = column_of(label.strip() for label in table.columns["label"])
         return replace(table, columns={**table.columns, "label": labels})
 
     given = split_tables.read_given(path, config, ("text", "label"), ("text_pair",), complete)

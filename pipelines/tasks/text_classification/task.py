@@ -56,6 +56,7 @@ from matplotlib.figure import Figure
 
 from architectures import heads
 from pipelines.baselines import Baseline, scored
+from pipelines.datasets.text_columns import PackedTexts, column_of, texts_of
 from pipelines.export.signature import Signature
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
@@ -86,6 +87,8 @@ from pipelines.text.tokenizers import Tokenizer, are_single_words, dense, tokeni
 
 # Number of test texts that verify each signature.
 _VERIFICATION_TEXTS = 128
+# Texts that a baseline classifies at once.
+_CHUNK = 4096
 
 
 class TextClassification(TextTask[TextClassificationConfig, LabeledTexts]):
@@ -97,7 +100,7 @@ class TextClassification(TextTask[TextClassificationConfig, LabeledTexts]):
         self.config.check()
         return load(self.config, self._tokenizer)
 
-    def _tokenizer(self, texts: np.ndarray) -> Tokenizer:
+    def _tokenizer(self, texts: PackedTexts) -> Tokenizer:
         if is_encoder(self.config.architecture):
             return self.word_pieces(texts)
         tokens = self.config.tokens
@@ -126,6 +129,10 @@ class TextClassification(TextTask[TextClassificationConfig, LabeledTexts]):
     def postprocess(self, outputs: tf.Tensor, data: LabeledTexts) -> dict[str, tf.Tensor]:
         return classification.probabilities(outputs)
 
+    def reduce(self, predictions: Predictions, data: LabeledTexts) -> Predictions:
+        """Leaves the texts out."""
+        return Predictions({"target": predictions.examples["target"]}, predictions.predicted)
+
     def scores(self, predictions: Predictions, data: LabeledTexts) -> Scores:
         return classification.scores(predictions)
 
@@ -138,8 +145,10 @@ class TextClassification(TextTask[TextClassificationConfig, LabeledTexts]):
         }
 
         def predict(classify: Classifier, split: str) -> Predictions:
-            probabilities = classify(_joined(data, split))
-            return Predictions({"target": data.labels[split]}, {"probabilities": probabilities})
+            texts = _joined(data, split)
+            parts = [classify(texts[i : i + _CHUNK]) for i in range(0, len(texts), _CHUNK)]
+            found = {"probabilities": np.concatenate(parts)}
+            return Predictions({"target": data.labels[split]}, found)
 
         return [
             scored(name, classification.scores, partial(predict, classify))
@@ -227,7 +236,7 @@ class TextClassification(TextTask[TextClassificationConfig, LabeledTexts]):
         return json_lines(dict(zip(columns, row, strict=True)) for row in rows)
 
 
-def _joined(data: LabeledTexts, split: str) -> np.ndarray:
+def _joined(data: LabeledTexts, split: str) -> PackedTexts:
     """Returns the texts of a split, pairs joined by a space, str [examples]."""
-    columns = data.raw(split)
-    return columns["text"] if len(columns) == 1 else columns["text"] + " " + columns["text_pair"]
+    first, *others = data.raw(split).values()
+    return texts_of(column_of(map(" ".join, zip(first, *others, strict=True)))) if others else first

@@ -18,14 +18,15 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipelines.datasets import files, in_memory, loading, lookup, split_tables
-from pipelines.datasets.columns import decode_strings, ragged_examples, read_columns
+from pipelines.datasets.columns import ragged_examples, read_columns, strings
 from pipelines.datasets.dataset import SPLITS, Content, Dataset, contents_of_texts
 from pipelines.datasets.loading import Identity
+from pipelines.datasets.text_columns import PackedTexts, joined, taken, texts_of
 from pipelines.errors import UserError
 from pipelines.tasks.translation import own
 from pipelines.tasks.translation.config import TranslationConfig
 from pipelines.tasks.translation.own import TEXTS
-from pipelines.text.reversible import SENTENCES, ReversibleTokenizer, chunks, train
+from pipelines.text.reversible import SENTENCES, ReversibleTokenizer, train
 
 START, END = (SENTENCES["pieces"].special.index(token) for token in ("[START]", "[END]"))
 _CHUNK = 4096
@@ -36,7 +37,7 @@ _KINDS = {"cmudict": ("characters", "words")}
 
 # From sources and targets, str [texts], to the tokenizers of both.
 TrainTokenizers = Callable[
-    [np.ndarray, np.ndarray], tuple[ReversibleTokenizer, ReversibleTokenizer]
+    [PackedTexts, PackedTexts], tuple[ReversibleTokenizer, ReversibleTokenizer]
 ]
 
 
@@ -78,7 +79,7 @@ def load(config: TranslationConfig) -> ParallelTexts:
         return parallel(
             loading.own_identity(path, split_tables.digest(found)),
             {
-                split: {name: np.asarray(table.columns[name]) for name in TEXTS}
+                split: {name: texts_of(table.columns[name]) for name in TEXTS}
                 for split, table in found.items()
             },
             make_tokenizers,
@@ -93,14 +94,15 @@ def load(config: TranslationConfig) -> ParallelTexts:
     columns = {}
     for split in SPLITS:
         read = read_columns(source.read(split), languages)
-        both = (decode_strings(read[language]) for language in languages)
-        columns[split] = dict(zip(TEXTS, both, strict=True))
+        columns[split] = {
+            text: texts_of(read[name]) for text, name in zip(TEXTS, languages, strict=True)
+        }
     return parallel(source.identity(), columns, make_tokenizers, config.max_length)
 
 
 def parallel(
     identity: Identity,
-    columns: Mapping[str, Mapping[str, np.ndarray]],
+    columns: Mapping[str, Mapping[str, PackedTexts]],
     train_tokenizers: TrainTokenizers,
     max_length: int,
     *,
@@ -132,31 +134,22 @@ def parallel(
             found.append(f"left out: {files.number(empty, 'pair')} of {split} with an empty text")
         if not len(read["source"]):
             raise UserError(f"{name} has no pair of texts in its {split} split")
-    source_tokenizer, target_tokenizer = train_tokenizers(
-        texts["train"]["source"], texts["train"]["target"]
-    )
-    ids = {
-        split: {
-            "source": _tokens(source_tokenizer, read["source"]),
-            "target": _tokens(target_tokenizer, read["target"]),
-        }
-        for split, read in texts.items()
-    }
-    short = _fits(ids["train"], max_length)
-    if not short.any():
-        raise UserError(f"{name} has no pair of texts within --max_length {max_length} tokens")
-    for split in SPLITS:
-        if long := int(np.sum(~_fits(ids[split], max_length))):
+    tokenizers = train_tokenizers(texts["train"]["source"], texts["train"]["target"])
+    parts = {}
+    for split, read in texts.items():
+        parts[split], short = _parts(tokenizers, read, max_length, leave_out=split == "train")
+        if not short.any() and split == "train":
+            raise UserError(f"{name} has no pair of texts within --max_length {max_length} tokens")
+        if long := len(short) - int(short.sum()):
             what = "left out" if split == "train" else "truncated"
             found.append(
                 f"{what}: {files.number(long, 'pair')} of {split}, longer than --max_length "
                 f"{max_length} tokens"
             )
-    lost["train"] += int(np.sum(~short))
-    if not short.all():
-        texts["train"] = {side: column[short] for side, column in texts["train"].items()}
-        ids["train"] = {side: tf.ragged.boolean_mask(x, short) for side, x in ids["train"].items()}
-    parts = {split: _parts(**tokens, max_length=max_length) for split, tokens in ids.items()}
+        if split == "train" and long:
+            lost["train"] += long
+            kept = np.flatnonzero(short)
+            texts["train"] = {side: texts_of(taken(column, kept)) for side, column in read.items()}
     examples = {split: ragged_examples(*own) for split, own in parts.items()}
     return ParallelTexts(
         **identity,
@@ -166,16 +159,11 @@ def parallel(
         test=examples["test"],
         gathered=in_memory.of(*parts["train"]),
         columns=texts,
-        source_tokenizer=source_tokenizer,
-        target_tokenizer=target_tokenizer,
+        source_tokenizer=tokenizers[0],
+        target_tokenizer=tokenizers[1],
         notes=found,
         left_out=lost,
     )
-
-
-def _fits(ids: Mapping[str, tf.RaggedTensor], max_length: int) -> np.ndarray:
-    """Returns which pairs are short enough, each with its end, bool [pairs]."""
-    return np.max([ids[side].row_lengths().numpy() for side in TEXTS], axis=0) < max_length
 
 
 def kinds(config: TranslationConfig) -> tuple[str, str]:
@@ -191,12 +179,12 @@ def kinds(config: TranslationConfig) -> tuple[str, str]:
 
 
 def train_tokenizers(
-    config: TranslationConfig, source: np.ndarray, target: np.ndarray
+    config: TranslationConfig, source: PackedTexts, target: PackedTexts
 ) -> tuple[ReversibleTokenizer, ReversibleTokenizer]:
     """Trains the tokenizers on training texts, str [texts]; WordPieces are shared by both."""
     source_kind, target_kind = kinds(config)
     if source_kind == target_kind == "pieces":
-        shared = _train("pieces", np.concatenate([source, target]), config.vocabulary)
+        shared = _train("pieces", texts_of(joined([source, target])), config.vocabulary)
         return shared, shared
     return (
         _train(source_kind, source, config.vocabulary),
@@ -204,7 +192,7 @@ def train_tokenizers(
     )
 
 
-def _train(kind: str, texts: np.ndarray, size: int) -> ReversibleTokenizer:
+def _train(kind: str, texts: PackedTexts, size: int) -> ReversibleTokenizer:
     if kind == "pieces":
         texts = texts[:_MAX_TRAINING_TEXTS]
     return train(SENTENCES[kind], texts, size)
@@ -227,31 +215,60 @@ def _source(ids: tf.RaggedTensor, max_length: int) -> dict[str, tf.RaggedTensor]
 
 
 def _parts(
-    source: tf.RaggedTensor, target: tf.RaggedTensor, max_length: int
-) -> tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor, tf.RaggedTensor]:
-    """Returns the parts of examples, see `ParallelTexts`, from the tokens of both sides."""
-    following = tf.concat([target, _column(target, END)], 1)[:, :max_length]
-    ids = tf.concat([_column(target, START), following], 1)
-    inputs = {
-        **_source(source, max_length),
-        "target_ids": ids,
-        "target_padding_mask": tf.ones_like(ids),
-    }
-    return inputs, following, tf.cast(tf.ones_like(following), tf.float32)
+    tokenizers: tuple[ReversibleTokenizer, ReversibleTokenizer],
+    texts: Mapping[str, PackedTexts],
+    max_length: int,
+    *,
+    leave_out: bool,
+) -> tuple[tuple[dict[str, tf.RaggedTensor], tf.RaggedTensor, tf.RaggedTensor], np.ndarray]:
+    """Returns the parts of examples, see `ParallelTexts`, which are made of a few texts at a time.
+
+    Args:
+        tokenizers: Of sources and of targets.
+        texts: "source" and "target", str [pairs].
+        max_length: Maximum number of tokens of a text, its end included.
+        leave_out: Whether longer pairs are left out, and not truncated.
+
+    Returns:
+        The parts; and which pairs are short enough, bool [pairs].
+    """
+    short: list[np.ndarray] = []
+
+    def chunks() -> Iterator[dict[str, tf.RaggedTensor]]:
+        for start in range(0, len(texts["source"]), _CHUNK):
+            source, target = (
+                tokenizer(strings(texts[side][start : start + _CHUNK]))
+                for tokenizer, side in zip(tokenizers, TEXTS, strict=True)
+            )
+            fits = tf.maximum(source.row_lengths(), target.row_lengths()) < max_length
+            short.append(fits.numpy())
+            if leave_out:
+                source, target = (tf.ragged.boolean_mask(x, fits) for x in (source, target))
+            following = tf.concat([target, _column(target, END)], 1)[:, :max_length]
+            ids = tf.concat([_column(target, START), following], 1)
+            yield {
+                **_source(source, max_length),
+                "target_ids": ids,
+                "target_padding_mask": tf.ones_like(ids),
+                "following": following,
+                "weights": tf.cast(tf.ones_like(following), tf.float32),
+            }
+
+    inputs = in_memory.ragged(chunks())
+    following, weights = inputs.pop("following"), inputs.pop("weights")
+    return (inputs, following, weights), np.concatenate(short)
 
 
 def _column(ids: tf.RaggedTensor, token: int) -> tf.RaggedTensor:
     return tf.RaggedTensor.from_tensor(tf.fill([ids.nrows(), 1], token))
 
 
-def _tokens(tokenizer: ReversibleTokenizer, texts: np.ndarray) -> tf.RaggedTensor:
-    return tf.concat([tokenizer(tf.constant(chunk)) for chunk in chunks(texts, _CHUNK)], axis=0)
-
-
-def _without_empty(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _without_empty(columns: Mapping[str, PackedTexts]) -> dict[str, PackedTexts]:
     pairs = zip(*columns.values(), strict=True)
     some = np.fromiter((bool(source.strip() and target.strip()) for source, target in pairs), bool)
-    return {name: x if some.all() else x[some] for name, x in columns.items()}
+    if some.all():
+        return dict(columns)
+    return {name: texts_of(taken(x, np.flatnonzero(some))) for name, x in columns.items()}
 
 
 def _languages(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:

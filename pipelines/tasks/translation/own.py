@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from pipelines.config import Config
 from pipelines.datasets import encodings, files, split_tables, tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.tables import Table
-from pipelines.datasets.text_columns import packed
+from pipelines.datasets.text_columns import Column, column_of, taken
 from pipelines.errors import UserError
 
 TEXTS = ("source", "target")
@@ -119,16 +121,14 @@ def _parts(file: Path) -> tuple[str, str]:
 
 def _lines(source: Path, target: Path, config: Config) -> Table:
     """Returns the lines of two files as a table, of which none is empty."""
-    sides, notes = dict[str, list[str]](), list[str]()
-    for name, file in zip(TEXTS, (source, target), strict=True):
-        text, found = encodings.read_text(file, config.encoding)
-        sides[name] = text.removesuffix("\n").split("\n") if text else []
-        notes += found
-    if len(sides["source"]) != len(sides["target"]):
-        for lines in sides.values():
-            while lines and not lines[-1].strip():
-                lines.pop()
-    numbers = [len(lines) for lines in sides.values()]
+    columns, notes = dict[str, Column](), list[str]()
+    for name, path in zip(TEXTS, (source, target), strict=True):
+        file = encodings.opened(path, config.encoding)
+        columns[name] = column_of(line.removesuffix("\n") for line in file)
+        notes += file.notes
+    if len(columns["source"]) != len(columns["target"]):
+        columns = {name: _without_blank_end(column) for name, column in columns.items()}
+    numbers = [len(column) for column in columns.values()]
     if numbers[0] != numbers[1]:
         raise UserError(
             f"{source} has {files.number(numbers[0], 'line')}, but {target} has "
@@ -136,11 +136,10 @@ def _lines(source: Path, target: Path, config: Config) -> Table:
         )
     if not numbers[0]:
         raise UserError(f"{source} and {target} have no lines")
-    columns = {name: packed(lines) for name, lines in sides.items()}
     table = Table(source, columns, range(1, numbers[0] + 1), notes=tuple(notes))
     problems = {
         row: f"the line is empty in {' and in '.join(empty)}"
-        for row, pair in enumerate(zip(*sides.values(), strict=True))
+        for row, pair in enumerate(zip(*columns.values(), strict=True))
         if (
             empty := [
                 file.name
@@ -150,3 +149,10 @@ def _lines(source: Path, target: Path, config: Config) -> Table:
         )
     }
     return tables.leave_out(table, problems, config)
+
+
+def _without_blank_end(column: Column) -> Column:
+    size = len(column)
+    while size and not column[size - 1].strip():
+        size -= 1
+    return taken(column, np.arange(size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,10 @@ def tables(draw) -> list[list[str]]:
     return draw(st.lists(st.lists(CELL, min_size=width, max_size=width), min_size=1, max_size=6))
 
 
+def parsed(path: Path, text: str, separator: str = "") -> delimited.Records:
+    return delimited.parse(path, partial(io.StringIO, text, newline=""), separator)
+
+
 def rows_of(found: delimited.Records) -> list[list[str]]:
     return [list(row) for row in zip(*found.columns, strict=True)]
 
@@ -41,7 +46,7 @@ def test_what_a_csv_writer_wrote_is_read_exactly(rows, separator, named):
     text = io.StringIO()
     csv.writer(text, delimiter=separator).writerows([header, *rows])
     named = named and len(header) > 1
-    found = delimited.parse(FILE, text.getvalue(), separator if named else "")
+    found = parsed(FILE, text.getvalue(), separator if named else "")
     assert found.header == header
     assert rows_of(found) == rows
     assert not found.problems
@@ -56,7 +61,7 @@ def test_lines_are_those_at_which_rows_start(rows):
         written = text.getvalue().replace("\r\n", "\n").replace("\r", "\n")
         starts.append(written.count("\n") + 1)
         writer.writerow(row)
-    assert list(delimited.parse(FILE, text.getvalue(), ",").lines) == starts[1:]
+    assert list(parsed(FILE, text.getvalue(), ",").lines) == starts[1:]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +87,7 @@ def test_lines_are_those_at_which_rows_start(rows):
     ],
 )
 def test_the_forms_that_programs_write_are_read(text, rows):
-    found = delimited.parse(FILE, text)
+    found = parsed(FILE, text)
     assert found.header[:2] == ["text", "label"][: len(rows[0])]
     assert rows_of(found) == rows
     assert not found.problems
@@ -110,7 +115,7 @@ def test_the_forms_that_programs_write_are_read(text, rows):
     ],
 )
 def test_a_row_of_another_length_is_a_problem(text, row, problem):
-    found = delimited.parse(FILE, text)
+    found = parsed(FILE, text)
     assert list(found.problems) == [row]
     assert len(rows_of(found)[row]) == len(found.header)
     assert re.match(problem, found.problems[row])
@@ -130,7 +135,7 @@ def test_a_row_of_another_length_is_a_problem(text, row, problem):
 )
 def test_what_is_not_clear_is_an_error_with_its_line(text, separator, message):
     with pytest.raises(UserError, match=message):
-        delimited.parse(FILE, text, separator)
+        parsed(FILE, text, separator)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +150,7 @@ def test_what_is_not_clear_is_an_error_with_its_line(text, separator, message):
     ],
 )
 def test_what_was_recognized_is_noted(text, note):
-    (found,) = delimited.parse(FILE, text).notes
+    (found,) = parsed(FILE, text).notes
     assert re.fullmatch(note, found)
 
 
@@ -161,7 +166,7 @@ SWALLOWED = [
 
 def test_a_pair_of_quotes_between_tabs_swallows_no_rows():
     text = "".join("\t".join(row) + "\n" for row in SWALLOWED)
-    found = delimited.parse(FILE, text)
+    found = parsed(FILE, text)
     assert rows_of(found) == SWALLOWED[1:]
     (note,) = found.notes
     assert note == (
@@ -179,7 +184,7 @@ def test_a_pair_of_quotes_between_tabs_swallows_no_rows():
     ],
 )
 def test_quotes_between_tabs_are_read_where_lines_are_no_rows(text):
-    found = delimited.parse(FILE, text)
+    found = parsed(FILE, text)
     assert rows_of(found) == list(csv.reader(io.StringIO(text, newline=""), delimiter="\t"))[1:]
 
 
@@ -198,16 +203,16 @@ LOUD = "look like rows of their own, the first in line 2"
 )
 def test_lines_in_quotes_that_look_like_rows_are_noted(separator, end, noted):
     text = "".join(separator.join(row) + "\n" for row in SWALLOWED) + end
-    found = delimited.parse(FILE, text)
+    found = parsed(FILE, text)
     assert len(rows_of(found)) == 2 + bool(end)
     assert any(LOUD in note for note in found.notes) == noted
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "text,label\n"])
 def test_a_text_without_rows_has_none(text):
-    assert rows_of(delimited.parse(FILE, text)) == []
+    assert rows_of(parsed(FILE, text)) == []
 
 
 @pytest.mark.parametrize("name", ["tab", "TAB", "\\t", "\t"])
 def test_the_separator_may_be_named(name):
-    assert rows_of(delimited.parse(FILE, "a\tb\n1\t2\n", name)) == [["1", "2"]]
+    assert rows_of(parsed(FILE, "a\tb\n1\t2\n", name)) == [["1", "2"]]

@@ -25,9 +25,9 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\u
 @given(TEXT, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
 def test_text_is_recognized_in_each_form_of_unicode(tmp_path_factory, text, encoding):
     file = written(tmp_path_factory.mktemp("text"), text.encode(encoding))
-    assert encodings.read_exactly(file)[0] == text
+    assert "".join(encodings.opened(file).exact()) == text
     assert encodings.read_text(file)[0].count("\n") == (text.count("\n") or text.count("\r"))
-    assert encodings.read_exactly(file, encoding)[0] == text
+    assert "".join(encodings.opened(file, encoding).exact()) == text
 
 
 @pytest.mark.parametrize(

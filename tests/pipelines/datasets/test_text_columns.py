@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.datasets import text_columns
-from pipelines.datasets.text_columns import as_json, columns_of, is_text, joined, packed, taken
+from pipelines.datasets import stored, text_columns
+from pipelines.datasets.text_columns import (
+    Texts,
+    as_json,
+    column_of,
+    columns_of,
+    is_text,
+    joined,
+    packed,
+    taken,
+    texts_of,
+)
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=20)
 
@@ -30,6 +40,38 @@ def test_packed_texts_are_what_they_were(texts):
     assert "".join(as_json(column)) == json.dumps(texts)
     assert list(taken(column, range(0, len(texts), 2))) == texts[::2]
     assert list(joined([column, column])) == texts * 2
+
+
+@given(TEXTS)
+def test_texts_in_a_file_are_those_of_an_array(texts):
+    array = texts_of(column_of(texts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored, "LIMIT", 0)
+        column = texts_of(column_of(texts))
+    assert isinstance(column, Texts) == bool(texts)
+    assert is_text(column)
+    assert list(column) == list(array) == texts
+    assert "".join(as_json(column)) == json.dumps(texts)
+    even = taken(column, range(0, len(texts), 2))
+    assert list(even) == texts[::2]
+    assert list(taken(even, range(len(even))[::-1])) == texts[::2][::-1]
+    assert list(joined([column, array])) == texts * 2
+    for part in (
+        slice(1, 4),
+        slice(None, None, -1),
+        np.array([len(text) > 2 for text in texts], bool),
+    ):
+        assert column[part].tolist() == array[part].tolist()
+    if texts:
+        assert column[-1] == texts[-1]
+        assert column[np.array([-1, 0])].tolist() == [texts[-1], texts[0]]
+
+
+def test_a_value_that_is_no_text_makes_a_list_of_texts_in_a_file(monkeypatch):
+    monkeypatch.setattr(stored, "LIMIT", 0)
+    values = ["a", "b", "c", None, "e"]
+    assert column_of(values) == values
+    assert isinstance(column_of(values[:3]), Texts)
 
 
 def test_a_column_with_none_or_lists_stays_a_list():

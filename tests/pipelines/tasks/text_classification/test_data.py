@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from pipelines.datasets import loading
 from pipelines.datasets.columns import strings
 from pipelines.datasets.dataset import SPLITS
+from pipelines.datasets.text_columns import PackedTexts
 from pipelines.errors import UserError
 from pipelines.tasks.text_classification import data as texts
 from pipelines.tasks.text_classification.data import LabeledTexts
@@ -21,7 +22,7 @@ from tests.pipelines import written
 def load(folder, name: str, learned: list[str] | None = None) -> LabeledTexts:
     """Loads a set with a tokenizer of words, and tells what the words were learned from."""
 
-    def make_tokenizer(column: np.ndarray) -> Words:
+    def make_tokenizer(column: PackedTexts) -> Words:
         if learned is not None:
             learned.extend(column)
         return Words(column, 300, 12)
@@ -99,7 +100,7 @@ def test_the_order_of_a_pair_is_the_builders_or_else_the_alphabets(tmp_path):
 
 
 def test_pairs_have_segments_where_the_tokenizer_gives_them(folder):
-    def make_tokenizer(column: np.ndarray) -> WordPieces:
+    def make_tokenizer(column: PackedTexts) -> WordPieces:
         return WordPieces(train_word_pieces(column, 200), 24)
 
     data = texts.load(TextConfig(dataset="pairs", data_dir=str(folder)), make_tokenizer)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import architectures
+from pipelines.datasets.text_columns import PackedTexts
 from pipelines.tasks.text_classification import probing
 from pipelines.tasks.text_classification.data import LabeledTexts, labeled_texts
 from pipelines.text.tokenizers import SPECIAL, WordPieces
@@ -23,7 +24,7 @@ NAMES = {
 }
 
 
-def tokenizer(column: np.ndarray, segments: bool = True) -> WordPieces:
+def tokenizer(column: PackedTexts, segments: bool = True) -> WordPieces:
     words = {word.strip(".,").lower() for text in column for word in text.split()}
     return WordPieces([*SPECIAL, *sorted(words - {""}), ".", ","], 16, segments=segments)
 
