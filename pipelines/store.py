@@ -36,6 +36,8 @@ COMPARABLE = "test_resamples.json"
 NOTE = "mlflow.note.content"
 # Of an address as postgresql://user:password@host/database.
 _PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
+# What SQLAlchemy would decode in the path of a database.
+_ENCODED = re.compile(r"%(?=[0-9a-fA-F]{2})")
 _PID, _STARTED = "process.id", "process.started"
 _LOCK, _PARTIAL = ".{}.lock", ".{}.partial"
 
@@ -170,8 +172,14 @@ def _database(uri: str) -> Path | None:
 
 
 def _sqlite(database: Path, like: str = "sqlite://") -> str:
-    """Returns the URI of a database, with the options of another URI."""
-    return make_url(like).set(database=str(database)).render_as_string(hide_password=False)
+    """Returns the URI of a database, with the options of another URI.
+
+    MLflow creates the folder that it reads in a URI, without decoding it. So only what SQLAlchemy
+    would not read as it is gets encoded: no umlaut, and no apostrophe.
+    """
+    path = _ENCODED.sub("%25", str(database)).replace("?", "%3F")
+    scheme, options = like.partition(":")[0], "".join(like.partition("?")[1:])
+    return f"{scheme}:///{path}{options}"
 
 
 def _artifacts(database: Path) -> Path:

@@ -120,6 +120,16 @@ def test_a_store_that_could_not_be_created_is_created_by_the_next_command(prepar
     assert mlflow.get_experiment_by_name("image_classification")
 
 
+def test_no_other_folder_is_created_than_that_of_the_store(prepared, monkeypatch):
+    folder = prepared / "Zoë's 5 % (ü)"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    open_store()
+    assert mlflow.get_experiment_by_name("image_classification")
+    assert [*prepared.iterdir()] == [folder]
+    assert {file.name for file in Path("mlruns").iterdir()} == {"artifacts", "mlflow.db"}
+
+
 def test_another_store_is_used_if_the_environment_names_it(store, workplace):
     with tracking.run("image_classification", CONFIG):
         pass
@@ -131,7 +141,8 @@ def test_another_store_is_used_if_the_environment_names_it(store, workplace):
     ("variable", "uri"),
     [
         ("", "sqlite:///{here}/my project/mlruns/mlflow.db"),
-        ("sqlite:///20%25/what%3F.db", "sqlite:///{here}/my project/20%25/what%3F.db"),
+        ("sqlite:///20%25/what%3F.db", "sqlite:///{here}/my project/20%/what%3F.db"),
+        ("sqlite:///20%2541.db", "sqlite:///{here}/my project/20%2541.db"),
         ("sqlite:///../x.db?timeout=9", "sqlite:///{here}/x.db?timeout=9"),
         ("sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
         ("sqlite://", "sqlite://"),
