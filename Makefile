@@ -3,6 +3,7 @@
 PORT ?= 8500
 REST_PORT ?= 8501
 UI_PORT ?= 5000
+PYTHONS ?= python3.12 python3.13
 MODEL ?= digits
 REPOSITORY ?= models
 MLFLOW_TRACKING_URI ?= sqlite:///$(CURDIR)/mlruns/mlflow.db
@@ -17,7 +18,7 @@ AT = --repository $(REPOSITORY) --address localhost:$(PORT)
 
 OPEN_STORE = $(BIN)/python -c "from pipelines.store import open_store; open_store()"
 
-.PHONY: demo test check docs wheel sbom ui serve gpu install install-dev lock clean
+.PHONY: demo test pythons check docs wheel sbom ui serve gpu install install-dev lock clean
 
 demo: install ## Train, track, export, validate, register, deploy, serve, query.
 	@$(BIN)/python -m pipelines image_classification --name $(MODEL)
@@ -50,6 +51,9 @@ demo: install ## Train, track, export, validate, register, deploy, serve, query.
 
 test: install-dev ## Run the whole test suite.
 	$(BIN)/python -m pytest
+
+pythons: install-dev ## Install the wheel under PYTHONS, an environment each, and train and serve.
+	PYTHONS="$(PYTHONS)" $(BIN)/python -m pytest -n 0 tests/foundry/test_installed.py
 
 check: install-dev ## Lint, format check, type check, known vulnerabilities.
 	$(BIN)/ruff check .

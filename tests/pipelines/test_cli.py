@@ -355,7 +355,8 @@ def test_help_shows_the_docstring_bounds_and_default_of_every_option(pipeline, m
     shown_help = {}
     for text in re.split(r"\n+(?=  -|\S)", shown):
         option, *rest = text.split()
-        shown_help[option] = " ".join(rest)
+        # Since Python 3.13, "--tag, --tags TAG" instead of "--tag TAG, --tags TAG".
+        shown_help[option.rstrip(",")] = " ".join(rest)
     config = PIPELINES[pipeline].defaults
     defaults = config.parameters() | {"model": config.model}
     limits = bounds(type(config))
