@@ -7,10 +7,10 @@ the scores on test come first, then what belongs to them, the learning curves, a
 |---|---|
 | `train/loss`, `train/val_loss`, … | learning curves, as Keras names them, by epoch |
 | `validation/NAME`, `test/NAME` | scores of the trained network |
-| `test/interval/NAME_low`, `…_high` | 95 % interval of a score |
+| `test/interval/NAME_low`, `…_high` | 95 % interval of the score that is compared |
 | `SPLIT/deviation/NAME` | standard deviation over seeds |
-| `SPLIT/baseline/NAME` | score of the strongest baseline |
-| `SPLIT/margin/NAME` | score less that of the strongest baseline |
+| `SPLIT/baseline/NAME` | the same score of the strongest baseline |
+| `SPLIT/margin/NAME` | that score less that of the strongest baseline |
 | `test/margin/NAME_low`, `…_high` | 95 % interval of the margin |
 """
 

@@ -100,9 +100,10 @@ def run(pipeline: str, config: Config) -> Result:
             network, evaluated = seeds.train(pipeline, config, task, data, tracked)
         margins = evaluation.margins(evaluated, baseline)
         tracked.results(
-            evaluated.scores, evaluated.intervals, baseline, baselines, evaluated.deviations
+            *(task.metric, evaluated.scores, evaluated.intervals.get(task.metric)),
+            *(baseline, baselines, evaluated.deviations),
         )
-        tracked.margins(margins)
+        tracked.margin(task.metric, margins.get(task.metric))
         tracked.comparable(evaluation.comparable(task, data, evaluated))
         figures = _keep(task, network, data, evaluated, baselines, tracked)
         tracked.sent()  # What follows needs the store itself.

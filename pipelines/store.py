@@ -38,7 +38,9 @@ NOTE = "mlflow.note.content"
 _PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
 # What SQLAlchemy would decode in the path of a database.
 _ENCODED = re.compile(r"%(?=[0-9a-fA-F]{2})")
-_PID, _STARTED = "process.id", "process.started"
+# MLflow's pages show no tag that begins so.
+_HIDDEN = "mlflow."
+_PID, _STARTED = f"{_HIDDEN}process.id", f"{_HIDDEN}process.started"
 _LOCK, _PARTIAL = ".{}.lock", ".{}.partial"
 
 
@@ -120,7 +122,7 @@ def resume_command(pipeline: str, run_id: str) -> str:
 
 def process_of(run: mlflow.entities.Run) -> int | None:
     """Returns the number of the process of a run, if it is one of this machine that still runs."""
-    tags = run.data.tags
+    tags = _hidden(run.data.tags)
     if not _machine().items() <= tags.items() or _PID not in tags:
         return None
     pid = int(tags[_PID])
@@ -143,7 +145,8 @@ def state_folder(kind: str, run_id: str) -> Path:
 
 def has_ended(tags: Mapping[str, str] | None) -> bool:
     """Returns whether the process of such tags was one of this machine, and runs no more."""
-    if not tags or not _machine().items() <= tags.items():
+    tags = _hidden(tags or {})
+    if not _machine().items() <= tags.items():
         return False
     return not _runs(int(tags[_PID]), float(tags[_STARTED]))
 
@@ -262,16 +265,15 @@ def _follow(database: Path, uri: str) -> None:
 
 def _close_killed_runs() -> None:
     """Closes runs of this machine as FAILED if their process was killed before it could do so."""
-    here = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in _machine().items())
     runs = mlflow.search_runs(
         search_all_experiments=True,
-        filter_string=f"attributes.status = 'RUNNING' and {here}",
+        filter_string="attributes.status = 'RUNNING'",
         output_format="list",
     )
-    client = mlflow.MlflowClient()
+    client, here = mlflow.MlflowClient(), _machine().items()
     for run in runs:
-        tags = run.data.tags
-        if _runs(int(tags[_PID]), float(tags[_STARTED])):
+        tags = _hidden(run.data.tags)
+        if not here <= tags.items() or _runs(int(tags[_PID]), float(tags[_STARTED])):
             continue
         # It may have ended in the usual way since the search.
         if client.get_run(run.info.run_id).info.status != "RUNNING":
@@ -294,8 +296,18 @@ def _runs(pid: int, started: float) -> bool:
         return False
 
 
+def _hidden(tags: Mapping[str, str]) -> dict[str, str]:
+    """Returns tags by their names of now; earlier ones of a process were shown."""
+    return {
+        f"{_HIDDEN}{name}" if name.startswith("process.") else name: value
+        for name, value in tags.items()
+    }
+
+
 def _machine() -> dict[str, str]:
     """Returns the tags of this machine, and of this container, which counts processes by itself."""
     namespace = Path("/proc/self/ns/pid")
-    container = {"process.namespace": os.readlink(namespace)} if namespace.exists() else {}
-    return {"process.host": socket.gethostname(), **container}
+    container = (
+        {f"{_HIDDEN}process.namespace": os.readlink(namespace)} if namespace.exists() else {}
+    )
+    return {f"{_HIDDEN}process.host": socket.gethostname(), **container}

@@ -189,24 +189,25 @@ class TrackedRun:
 
     def results(
         self,
+        compared: str,
         metrics: Mapping[str, float],
-        intervals: Mapping[str, tuple[float, float]],
+        interval: tuple[float, float] | None,
         strongest: Baseline,
         baselines: Sequence[Baseline],
         deviations: Mapping[str, float] | None = None,
     ) -> None:
-        """Logs scores with their intervals, the baselines' scores, and the margins between them.
+        """Logs scores, and the interval, baseline and margin of the one that is compared.
 
-        The deviations are those of scores over several seeds. The baseline is the strongest one;
-        the scores of all are in `baselines.json`.
+        So that a page shows few metrics at a glance. The deviations are those of scores over
+        several seeds. The baseline is the strongest one; all scores of all of them are in
+        `baselines.json`, and the intervals of all in the model card.
         """
         part, values = metric_names.part, dict(metrics)
         for split, scores in (("validation", strongest.validation), ("test", strongest.test)):
-            for name, compared in scores.items():
-                score = metric_names.score(split, name)
-                values[part(score, "baseline")] = compared
-                values[part(score, "margin")] = metrics[score] - compared
-        values |= _ends(intervals, "interval")
+            score = metric_names.score(split, compared)
+            values[part(score, "baseline")] = scores[compared]
+            values[part(score, "margin")] = metrics[score] - scores[compared]
+        values |= _ends(compared, "interval", interval)
         values |= {part(name, "deviation"): value for name, value in (deviations or {}).items()}
         self._log_metrics(values)
         self.outbox.log(tags={"baseline": strongest.name})
@@ -216,9 +217,9 @@ class TrackedRun:
         }
         self._text(json.dumps(every, indent=2, default=float), "baselines.json")
 
-    def margins(self, intervals: Mapping[str, tuple[float, float]]) -> None:
-        """Logs the intervals of test's scores less those of the strongest baseline."""
-        self._log_metrics(_ends(intervals, "margin"))
+    def margin(self, compared: str, interval: tuple[float, float] | None) -> None:
+        """Logs the interval of a score on test less that of the strongest baseline."""
+        self._log_metrics(_ends(compared, "margin", interval))
 
     def scores(self, baseline: Baseline) -> None:
         """Logs scores on validation and test."""
@@ -276,14 +277,11 @@ class TrackedRun:
 
 
 def _ends(
-    intervals: Mapping[str, tuple[float, float]], kind: metric_names.Part
+    name: str, kind: metric_names.Part, interval: tuple[float, float] | None
 ) -> dict[str, float]:
-    """Returns the ends of intervals on test as metrics."""
-    ends: dict[str, float] = {}
-    for name, interval in intervals.items():
-        names = metric_names.bounds(metric_names.part(metric_names.score("test", name), kind))
-        ends |= zip(names, interval, strict=True)
-    return ends
+    """Returns the ends of an interval on test as metrics."""
+    names = metric_names.bounds(metric_names.part(metric_names.score("test", name), kind))
+    return dict(zip(names, interval, strict=True)) if interval else {}
 
 
 def _link(source: Path, folder: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 
 import mlflow
+import tensorflow as tf
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -56,7 +57,7 @@ def run(pipeline: str, config: Config, *, parent: TrackedRun | None = None) -> I
             run_name=config.run_name or (None if earlier else catalog.title(pipeline, config)),
             nested=outer is not None,
             tags={**_tags(pipeline, config), **store.process_tags()},
-            log_system_metrics=True,
+            log_system_metrics=_system_metrics(),
         )
     tracked = TrackedRun(
         active,
@@ -111,6 +112,14 @@ def _tags(pipeline: str, config: Config) -> dict[str, str]:
     """Returns tags by which people filter runs; MLflow shows them before those that follow."""
     values = {"dataset": config.dataset, "architecture": config.architecture}
     return {"pipeline": pipeline, **{key: value for key, value in values.items() if value}}
+
+
+def _system_metrics() -> bool | None:
+    """Returns True where a GPU's load is worth a look; None leaves it to MLflow's own variable.
+
+    MLflow's pages show the load before the scores.
+    """
+    return True if tf.config.list_physical_devices("GPU") else None
 
 
 def _earlier(pipeline: str, config: Config, parent: TrackedRun | None) -> str:

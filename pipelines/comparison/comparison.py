@@ -11,7 +11,7 @@ import mlflow
 from mlflow.entities import Run
 
 from pipelines import metric_names
-from pipelines.intervals import difference
+from pipelines.intervals import difference, interval
 from pipelines.store import COMPARABLE
 
 # Tags that say with which code a run was made.
@@ -123,7 +123,12 @@ def read(run: Run, label: str) -> ComparedRun:
         for name in metric_names.scores(split, metrics)
     ]
     ends = {name: metric_names.bounds(metric_names.part(name, "interval")) for name in names}
+    resamples = _resamples(info.run_id)
     intervals = {
+        metric_names.score("test", name): found
+        for name, values in resamples.get("scores", {}).items()
+        if (found := interval(values))
+    } | {
         name: (metrics[low], metrics[high])
         for name, (low, high) in ends.items()
         if low in metrics and high in metrics
@@ -147,7 +152,7 @@ def read(run: Run, label: str) -> ComparedRun:
         intervals=intervals,
         deviations=deviations,
         curves=_curves(run),
-        resamples=_resamples(info.run_id),
+        resamples=resamples,
     )
 
 

@@ -104,12 +104,14 @@ def test_a_run_trains_validates_and_registers_a_model(
         f"{split}/{n}" for split in ("validation", "test") for n in names
     }
     assert set(result.intervals) == names
-    for name, (low, high) in result.intervals.items():
-        assert tuple(logged[f"test/interval/{name}_{end}"] for end in ("low", "high")) == (
-            low,
-            high,
-        )
-        assert low < high
+    assert all(low < high for low, high in result.intervals.values())
+    splits, ends = ("validation", "test"), ("low", "high")
+    low, high = (logged[f"test/interval/accuracy_{end}"] for end in ends)
+    assert (low, high) == result.intervals["accuracy"]
+    assert {name for name in logged if name.count("/") > 1} == {
+        *(f"{split}/{part}/accuracy" for split in splits for part in ("baseline", "margin")),
+        *(f"test/{part}/accuracy_{end}" for part in ("interval", "margin") for end in ends),
+    }
     assert result.metric == "accuracy"
     assert result.baseline.name == "support vector machine"
     assert result.baseline.validation["accuracy"] == pytest.approx(0.9712, abs=5e-5)

@@ -248,10 +248,12 @@ def start(**tags: str) -> str:
     """Starts a run in the name of another process, which never ends it."""
     experiment = mlflow.get_experiment_by_name("image_classification")
     assert experiment is not None
-    changed = {tag.replace("_", "."): value for tag, value in tags.items()}
-    run = mlflow.MlflowClient().create_run(
-        experiment.experiment_id, tags={**process_tags(), **changed}
-    )
+    changed = {f"mlflow.{tag.replace('_', '.')}": value for tag, value in tags.items()}
+    return _start(experiment.experiment_id, {**process_tags(), **changed})
+
+
+def _start(experiment: str, tags: dict[str, str]) -> str:
+    run = mlflow.MlflowClient().create_run(experiment, tags=tags)
     return run.info.run_id
 
 
@@ -259,6 +261,9 @@ def test_runs_whose_process_was_killed_are_closed_by_the_next_command(store, end
     killed = start(process_id=str(ended))
     # Its number is another process's by now.
     reused = start(process_started=f"{psutil.Process().create_time() - 3600:.2f}")
+    # By an earlier version, which called its tags otherwise.
+    tags = {**process_tags(), "mlflow.process.id": str(ended)}
+    earlier = _start("0", {tag.removeprefix("mlflow."): value for tag, value in tags.items()})
     left = {
         start(),
         start(process_id=str(ended), process_host="another"),
@@ -270,7 +275,7 @@ def test_runs_whose_process_was_killed_are_closed_by_the_next_command(store, end
             *left,
             tracked.id,
         }
-    for run_id, pid in ((killed, ended), (reused, os.getpid())):
+    for run_id, pid in ((killed, ended), (earlier, ended), (reused, os.getpid())):
         run = mlflow.get_run(run_id)
         assert run.info.status == "FAILED"
         assert run.info.end_time is not None
@@ -311,7 +316,7 @@ def test_a_run_has_the_tags_of_its_process(store):
     with tracking.run("image_classification", CONFIG) as tracked:
         tags = mlflow.get_run(tracked.id).data.tags
     assert tags.items() >= process_tags().items()
-    assert tags["process.id"] == str(os.getpid())
+    assert tags["mlflow.process.id"] == str(os.getpid())
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import git
 import keras
 import mlflow
 import pytest
+import tensorflow as tf
 import yaml
 from matplotlib.figure import Figure
 
@@ -100,6 +101,20 @@ def test_the_code_version_is_the_commit_with_the_changes_since(tmp_path, monkeyp
     assert "+second = 2" in changes
 
 
+@pytest.mark.parametrize(
+    ("gpus", "variable", "logged"), [(1, "false", True), (0, "true", True), (0, "", False)]
+)
+def test_the_load_is_logged_with_a_gpu_or_if_mlflow_is_told_to(
+    gpus, variable, logged, store, monkeypatch
+):
+    if variable:
+        monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", variable)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"] * gpus)
+    monitors = mlflow.tracking.fluent.run_id_to_system_metrics_monitor
+    with tracking.run("image_classification", CONFIG) as tracked:
+        assert (tracked.id in monitors) == logged
+
+
 def test_a_run_records_data_network_and_results(store, workplace):
     vocabulary = workplace / "vocabulary"
     (vocabulary / "deep").mkdir(parents=True)
@@ -107,7 +122,6 @@ def test_a_run_records_data_network_and_results(store, workplace):
     baseline = samples.baseline("random", {"accuracy": 0.5}, {"accuracy": 0.4})
     weaker = samples.baseline("always 0", {"accuracy": 0.1}, {"accuracy": 0.2})
     metrics = {"validation/accuracy": 0.75, "test/accuracy": 0.7, "test/loss": 1.0}
-    intervals = {"accuracy": (0.65, 0.8), "loss": (0.5, 1.25)}
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="the_layer")])
     report = {"failure": "", "ops": ["MatMul"], "differences": {"serve": {"y": 1e-7}}}
     with tracking.run("image_classification", CONFIG) as tracked:
@@ -116,7 +130,8 @@ def test_a_run_records_data_network_and_results(store, workplace):
         tracked.metrics({"loss": 3.0}, step=1)
         tracked.metrics({"loss": 2.0}, step=2)
         tracked.history({"loss": [3.0, 2.0], "val_loss": [3.0, 2.5]})
-        tracked.results(metrics, intervals, baseline, [weaker, baseline])
+        tracked.results("accuracy", metrics, (0.65, 0.8), baseline, [weaker, baseline])
+        tracked.margin("accuracy", (0.1, 0.4))
         tracked.figure("empty", Figure())
         tracked.folder(vocabulary)
         tracked.validation(report)
@@ -151,13 +166,13 @@ def test_a_run_records_data_network_and_results(store, workplace):
             **metrics,
             "test/interval/accuracy_low": 0.65,
             "test/interval/accuracy_high": 0.8,
-            "test/interval/loss_low": 0.5,
-            "test/interval/loss_high": 1.25,
             "train/loss": 2.0,
             "validation/baseline/accuracy": 0.5,
             "test/baseline/accuracy": 0.4,
             "validation/margin/accuracy": 0.25,
             "test/margin/accuracy": 0.3,
+            "test/margin/accuracy_low": 0.1,
+            "test/margin/accuracy_high": 0.4,
         }
     )
     history = mlflow.MlflowClient().get_metric_history(tracked.id, "train/loss")

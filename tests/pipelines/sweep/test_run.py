@@ -163,7 +163,7 @@ def test_an_interrupted_sweep_goes_on(arguments, monkeypatch, capsys):
 
     # A trial in another process keeps the run open, and the winner for that process.
     other = study.ask()
-    other.set_user_attr("process", process_tags() | {"process.host": "elsewhere"})
+    other.set_user_attr("process", process_tags() | {"mlflow.process.host": "elsewhere"})
     capsys.readouterr()
     assert main(["sweep", *searched, "--trials", "4"]) == 0
     assert "1 of the trials run in other processes; the last one" in capsys.readouterr().out
@@ -195,7 +195,7 @@ def test_one_process_of_several_trains_the_winner(arguments, monkeypatch, capsys
         trial = opened.study.ask()
         studies.suggest(trial, sweep.space)
         opened.study.tell(trial, 0.5)
-    elsewhere = process_tags() | {"process.host": "elsewhere"}
+    elsewhere = process_tags() | {"mlflow.process.host": "elsewhere"}
     other = studies.winners(opened).ask()
     other.set_user_attr("process", elsewhere)
     assert main(["sweep", *arguments, "--sampler", "grid"]) == 0

@@ -175,7 +175,7 @@ def test_a_trial_that_always_kills_its_process_is_given_up(tmp_path, monkeypatch
     study = opened(chosen)
     dead = subprocess.Popen([sys.executable, "-c", "pass"])
     dead.wait()
-    tags = studies.store.process_tags() | {"process.id": str(dead.pid)}
+    tags = studies.store.process_tags() | {"mlflow.process.id": str(dead.pid)}
     for _ in range(3):
         (trial,) = [study.study.ask()]
         studies.suggest(trial, SPACE)
@@ -206,7 +206,9 @@ def test_an_interrupted_trial_is_tried_again_when_the_sweep_goes_on(tmp_path):
 def test_trials_of_other_machines_count_as_running_until_their_heart_stops(tmp_path, monkeypatch):
     study = opened(sweep(tmp_path)).study
     trial = study.ask()
-    trial.set_user_attr("process", studies.store.process_tags() | {"process.host": "elsewhere"})
+    trial.set_user_attr(
+        "process", studies.store.process_tags() | {"mlflow.process.host": "elsewhere"}
+    )
     assert studies.give_up_killed(study) == []
     assert [one.number for one in studies.running(study)] == [trial.number]
 
