@@ -14,6 +14,7 @@ import tensorflow as tf
 from pipelines.datasets.in_memory import Gathered
 from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.text_columns import PackedTexts
+from pipelines.datasets.untuned import untuned
 
 # Examples whose lengths are read at once.
 _ROWS = 4096
@@ -112,6 +113,10 @@ class Dataset:
     left_out: Mapping[str, int] = field(default_factory=dict)
     license: str = ""
     homepage: str = ""
+
+    def __post_init__(self) -> None:
+        for split in SPLITS:
+            object.__setattr__(self, split, untuned(self.split(split)))
 
     def split(self, name: str) -> tf.data.Dataset:
         """Returns the examples of "train", "validation" or "test"."""

@@ -20,6 +20,7 @@ from tensorflow_datasets.core.download import downloader
 from pipelines.config import Config
 from pipelines.datasets import catalog, lookup
 from pipelines.datasets.debian import SYSTEM
+from pipelines.datasets.untuned import untuned
 from pipelines.errors import UserError
 
 # Data sets whose test split has no labels; results are reported on their validation split.
@@ -106,7 +107,7 @@ class Source:
 
     def read(self, split: str, **options: Any) -> tf.data.Dataset:
         """Returns the rows of a split, dicts of features; options are those of `as_dataset`."""
-        return self.builder.as_dataset(split=self.splits[split], **options)
+        return untuned(self.builder.as_dataset(split=self.splits[split], **options))
 
 
 def open_dataset(config: Config) -> Source:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from pipelines.datasets.dataset import Dataset, length
 from pipelines.datasets.in_memory import without_copies
+from pipelines.datasets.untuned import untuned
 from pipelines.recipe import Recipe
 from pipelines.stateless import epoch_seeds
 from pipelines.task import Task
@@ -71,6 +72,7 @@ def training_batches(
         data_service.served(every, servers)
         .apply(tf.data.experimental.assert_cardinality(left))
         .prefetch(tf.data.AUTOTUNE)
+        .apply(untuned)
     )
 
 

@@ -46,7 +46,7 @@ def warm_up(
         return 0
     count = 0
     try:
-        logs = tf.data.TFRecordDataset(str(records)).as_numpy_iterator()
+        logs = tf.data.TFRecordDataset(str(records)).with_options(_untuned()).as_numpy_iterator()
         for count, record in enumerate(logs, 1):
             if count > _MAX_RECORDS:
                 raise ServingError(
@@ -68,6 +68,13 @@ def warm_up(
             f"{error.message}. Please verify your warmup data is in TFRecord format.",
         ) from error
     return count
+
+
+def _untuned() -> tf.data.Options:
+    """Returns options without tf.data's tuner, for which an iterator may wait at its end."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _replay(

@@ -57,6 +57,17 @@ def test_batches_repeat_for_the_same_seed_whatever_tensorflow_s_is(augmentation)
         assert np.any(first != third)
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_no_batches_are_tuned_by_a_thread_that_their_end_would_wait_for(split):
+    task, data = classification(), samples.striped()
+    ours = {
+        "train": lambda: batching.training_batches(task, data),
+        "validation": lambda: batching.evaluation_batches(task, data.validation, 4),
+    }
+    for elements in (data.split(split), ours[split]()):
+        assert elements.options().autotune.enabled is False
+
+
 def test_the_seed_decides_how_an_image_is_augmented():
     data = samples.striped()
     lone = replace(data, train=data.train.take(1), sizes={**data.sizes, "train": 1})
