@@ -11,6 +11,7 @@ BENCHMARKS = {
     "decoding": "tokens from caches, compared with recomputation, a Python loop and KerasHub",
     "setup": "imports, help and MLflow's pages, compared with TensorFlow's import and `mlflow ui`",
     "growth": "start-up, memory and time per example, compared with smaller data sets",
+    "drawing": "figures of each pipeline, compared with its whole run",
     "diagnosis": "training with --diagnose, compared with training without",
     "memory": "recurrent cells on the adding and the copy problem, compared with no memory",
     "defaults": "the default run of every pipeline, compared with its strongest baseline",

@@ -77,6 +77,12 @@ Generates tokens after prompts of 16 to 1024 tokens with cached keys and values,
 all of them; with the graph that is served and with a loop in Python; greedily, by sampling and by
 beam search. Results are printed, and logged in MLflow's experiment "benchmarks".
 """,
+    "drawing": """
+Runs each pipeline once, and measures what part of its processor time its figures take, with all
+that is computed for them alone. Ratios are the run's time over that of its figures. The default
+runs take about forty minutes of a CPU, those of an epoch ten. Results are printed, and logged in
+MLflow's experiment "benchmarks".
+""",
     "diagnosis": """
 Trains small networks in pairs of rounds, one with a diagnosis at the default interval and one
 without, and compares their times. Results are printed, and logged in MLflow's experiment

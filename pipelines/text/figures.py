@@ -16,6 +16,7 @@ from sklearn.manifold import TSNE
 from architectures.attention import attention_maps
 from pipelines import style
 from pipelines.style import NETWORK, RIGHT, WRONG, styled
+from pipelines.text.features import features
 from pipelines.training.batching import buckets
 
 _MAX_POINTS = 500
@@ -64,18 +65,25 @@ def texts(
 
 
 @styled
-def lengths(train: tf.data.Dataset, batch_size: int = 32, part: str = "token_ids") -> Figure:
+def lengths(
+    train: tf.data.Dataset,
+    batch_size: int = 32,
+    part: str = "token_ids",
+    counts: np.ndarray | None = None,
+) -> Figure:
     """Plots the lengths of training texts, and the fraction of padding in batches.
 
     Args:
         train: Examples whose inputs have `part`, int32 [tokens].
         batch_size: Examples in a batch.
         part: Name of the input that is counted.
+        counts: int64 [texts], the lengths, where they are known.
     """
-    sizes = train.map(
-        lambda inputs, *_: tf.shape(inputs[part])[0], num_parallel_calls=tf.data.AUTOTUNE
-    )
-    counts = np.concatenate(list(sizes.batch(1024).as_numpy_iterator()))
+    if counts is None:
+        sizes = train.map(
+            lambda inputs, *_: tf.shape(inputs[part])[0], num_parallel_calls=tf.data.AUTOTUNE
+        )
+        counts = np.concatenate(list(sizes.batch(1024).as_numpy_iterator()))
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2, 1))
     # Each bar stands for the same number of whole lengths.
@@ -124,11 +132,9 @@ def embedding_map(
         examples: (inputs, int64 []) examples; at most 500 are plotted.
         class_names: In the order of the labels.
     """
-    features, labels = [], []
-    for inputs, target in examples.take(_MAX_POINTS).padded_batch(64):
-        features.append(features_of(inputs, training=False).numpy())
-        labels.append(target.numpy())
-    vectors, label = np.concatenate(features), np.concatenate(labels)
+    vectors, label = features(
+        lambda inputs: features_of(inputs, training=False), examples.take(_MAX_POINTS)
+    )
     components = PCA(min(50, *vectors.shape), random_state=0).fit_transform(vectors)
     perplexity = min(30.0, max(1.0, (len(vectors) - 1) / 3))
     points = TSNE(

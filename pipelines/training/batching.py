@@ -118,10 +118,7 @@ def _streamed(recipe: Recipe, data: Dataset) -> _Source:
         )
         if not is_sequence(data.train):
             return examples.batch(recipe.batch_size)
-        limits = [recipe.batch_size] * (len(_BUCKETS) + 1)
-        return examples.bucket_by_sequence_length(
-            lambda index, example: length(*example), _BUCKETS, limits
-        )
+        return by_length(examples, recipe.batch_size)
 
     return one_epoch, lambda index, example: example
 
@@ -129,6 +126,14 @@ def _streamed(recipe: Recipe, data: Dataset) -> _Source:
 def _numbered(number: tf.Tensor, *batch: Any) -> tuple:
     """Returns a batch with the number of its epoch before it."""
     return number, *batch
+
+
+def by_length(examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    """Returns padded batches of (number, example), each of sequences of about one length."""
+    limits = [batch_size] * (len(_BUCKETS) + 1)
+    return examples.bucket_by_sequence_length(
+        lambda number, example: length(*example), _BUCKETS, limits
+    )
 
 
 def buckets(lengths: np.ndarray) -> list[np.ndarray]:

@@ -35,7 +35,7 @@ def encoder_figures(
     """Yields the figures of any pre-trained encoder."""
     yield "accuracy_by_frequency", accuracy_by_frequency(data, test)
     yield "worst_mistakes", worst_masked_tokens(data, test)
-    yield "lengths", text_figures.lengths(data.train)
+    yield "lengths", text_figures.lengths(data.train, counts=data.lengths)
     ((inputs, _),) = data.test.take(1).as_numpy_iterator()
     real = inputs["padding_mask"] > 0
     first = {name: x[np.newaxis, real] for name, x in encoder_inputs(encoder, inputs).items()}

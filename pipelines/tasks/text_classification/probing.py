@@ -8,6 +8,7 @@ trained.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -21,11 +22,11 @@ from sklearn.preprocessing import StandardScaler
 from architectures.bert import transformer_layers
 from pipelines import figures
 from pipelines.tasks.text_classification.data import LabeledTexts
+from pipelines.text.features import features
 
 POOLINGS = ("cls", "mean", "max")
 _MAX_TRAINING = 2000
 _MAX_VALIDATION = 1000
-_BATCH = 64
 
 
 def probe(encoder: keras.Model, data: LabeledTexts) -> dict[str, list[float]]:
@@ -74,14 +75,15 @@ def _hidden(encoder: keras.Model) -> keras.Model:
 
 def _pooled(hidden: keras.Model, examples: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Returns features [texts, layers, poolings, width] and labels [texts]."""
-    features, labels = [], []
-    for inputs, target in examples.padded_batch(_BATCH):
+
+    def pooled(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         # [batch, layers, tokens, width]
         read = {name: inputs[name] for name in hidden.input}
-        states = np.stack(hidden(read, training=False), axis=1)
-        real = inputs["padding_mask"].numpy().astype(bool)[:, np.newaxis, :, np.newaxis]
-        mean = (states * real).sum(2) / real.sum(2)
-        largest = np.where(real, states, -np.inf).max(2)
-        features.append(np.stack([states[:, :, 0], mean, largest], axis=2))
-        labels.append(target.numpy())
-    return np.concatenate(features), np.concatenate(labels)
+        states = tf.cast(tf.stack(hidden(read, training=False), axis=1), tf.float32)
+        real = tf.cast(inputs["padding_mask"], tf.bool)[:, tf.newaxis, :, tf.newaxis]
+        counted = tf.cast(real, tf.float32)
+        mean = tf.reduce_sum(states * counted, 2) / tf.reduce_sum(counted, 2)
+        largest = tf.reduce_max(tf.where(real, states, states.dtype.min), 2)
+        return tf.stack([states[:, :, 0], mean, largest], axis=2)
+
+    return features(pooled, examples)
