@@ -11,7 +11,7 @@ import mlflow
 from mlflow.entities import Run
 
 from benchmarks import BENCHMARKS, report
-from pipelines import store
+from pipelines import store, store_errors
 
 # The defaults of pipelines have a page of their own.
 _SHOWN = tuple(name for name in BENCHMARKS if name not in ("all", "defaults"))
@@ -32,7 +32,7 @@ def write(file: Path) -> None:
         UserError: The tracking store cannot be used.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    with store.explained(store.tracking_uri()):
+    with store_errors.explained(store.tracking_uri()):
         store.open_store(create=False)
         text = page(newest())
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from architectures.quiet import quiet
 from pipelines import allocation, catalog, cli, mlproject, outcome
 from pipelines.config import Config, check
 from pipelines.errors import (
+    StoreError,
     TrainingError,
     UnsentError,
     UserError,
@@ -78,6 +79,9 @@ def main(arguments: Sequence[str], prog: str = cli.PROGRAM) -> int:
         return 2
     except (TrainingError, ValidationError, UnsentError) as error:
         _say(f"error: {error}; nothing was registered{_notes(error)}")
+        return 1
+    except StoreError as error:
+        _say(f"error: {error}{_notes(error)}")
         return 1
     except KeyboardInterrupt as error:
         _say(f"interrupted: the run was closed as KILLED, nothing was registered{_notes(error)}")

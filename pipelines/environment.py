@@ -11,16 +11,27 @@ from typing import Any
 
 import psutil
 
+# Files that are made to hold passwords and tokens.
+_SECRET = ":(top,exclude,glob)**/.env*"
+
 
 def code_version() -> tuple[str, str]:
-    """Returns the commit, "unknown" outside a clone, and the uncommitted changes."""
+    """Returns the commit, "unknown" outside a clone, and the uncommitted changes.
+
+    Changes of `.env` files are left out. An environment within a clone of something else, as of the
+    project that uses this one, is outside: that project's code is not what runs.
+    """
     try:
         import git
     except ImportError:  # What GitPython raises where no git program is installed.
         return "unknown", ""
     try:
-        repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
-        return repository.head.commit.hexsha, repository.git.diff("HEAD")
+        folder = Path(__file__).parent
+        repository = git.Repo(folder, search_parent_directories=True)
+        if not repository.git.ls_files("--", str(folder)):
+            return "unknown", ""
+        changes = repository.git.diff("HEAD", "--", ":(top)", _SECRET)
+        return repository.head.commit.hexsha, changes
     except (git.exc.GitError, ValueError):  # Not a clone, or a clone without a commit.
         return "unknown", ""
 

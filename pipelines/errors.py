@@ -26,6 +26,10 @@ class DivergenceError(TrainingError):
     """A training whose loss or weights became infinite or no number."""
 
 
+class StoreError(Exception):
+    """A tracking store that failed a run that had begun, as one that was full. Exit code 1."""
+
+
 class UnsentError(Exception):
     """A tracking server that stays away; the message says where what it did not get is kept.
 

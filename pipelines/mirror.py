@@ -13,6 +13,8 @@ from pathlib import Path
 import mlflow
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from pipelines.store_errors import patient
+
 _FOLDER = "checkpoint"
 # Seconds from one copy to the next, and how much longer than copying itself that is at least.
 _SECONDS, _TIMES = 60.0, 10.0
@@ -50,11 +52,12 @@ class Mirror:
 
     def fetch(self, folder: Path) -> None:
         """Fetches the copies into a folder, the newest ones whole."""
-        for copy in self._repository.list_artifacts(_FOLDER):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                file = self._repository.download_artifacts(copy.path, scratch)
-                os.replace(file, folder / Path(copy.path).name)
+        with patient():
+            for copy in self._repository.list_artifacts(_FOLDER):
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                    file = self._repository.download_artifacts(copy.path, scratch)
+                    os.replace(file, folder / Path(copy.path).name)
 
     def remove(self) -> None:
         """Removes the copies, where the store lets that be done."""

@@ -28,7 +28,7 @@ from mlflow.types import Schema, TensorSpec
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
 
-from pipelines import metric_names
+from pipelines import metric_names, store_errors
 from pipelines.export.ops import ops, text_ops
 from pipelines.export.saved_model import digest as saved_model_digest
 from pipelines.intervals import difference
@@ -103,24 +103,25 @@ def register(
     client = mlflow.MlflowClient()
     if before := _registered_before(client, name):
         return before
-    champion = _champion(client, name)
     metric = task.metric
     value = metrics[metric_names.score("validation", metric)]
     mlflow.log_dict({"metric": metric, "values": list(resampled)}, _RESAMPLED)
-    alias, reason = gate(
-        metric,
-        value,
-        baseline,
-        champion_value=_float(champion.tags.get(f"validation_{metric}")) if champion else None,
-        champion_version=int(champion.version) if champion else None,
-        same_data=champion is not None and champion.tags.get("data.digest") == digest,
-        difference=difference(resampled, _resampled(champion)) if champion else None,
-        greater_is_better=task.greater_is_better,
-        deviation=deviation,
-        seeds=seeds,
-    )
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description=about)
+
+    def decided(champion: ModelVersion | None) -> tuple[Alias, str]:
+        return gate(
+            metric,
+            value,
+            baseline,
+            champion_value=_float(champion.tags.get(f"validation_{metric}")) if champion else None,
+            champion_version=int(champion.version) if champion else None,
+            same_data=champion is not None and champion.tags.get("data.digest") == digest,
+            difference=difference(resampled, _resampled(champion)) if champion else None,
+            greater_is_better=task.greater_is_better,
+            deviation=deviation,
+            seeds=seeds,
+        )
+
+    _create(client, name, about)
     logged = mlflow.models.Model.log(
         artifact_path=None,
         name="model",
@@ -128,6 +129,8 @@ def register(
         saved_model=saved_model,
         documents=documents,
     )
+    champion = _champion(client, name)
+    alias, reason = decided(champion)
     version = client.create_model_version(
         name,
         source=logged.model_uri,
@@ -139,16 +142,32 @@ def register(
             f"validation_{metric}": str(value),
             "data.digest": digest,
             "saved_model.digest": saved_model_digest(saved_model),
-            "gate": alias or REFUSED,
-            "gate.reason": reason.partition(": ")[2],
+            **_tags_of_gate(alias, reason),
         },
         description=description[:_MAX_DESCRIPTION],
     )
+    # Another run may have made its own version champion meanwhile.
+    while (now := _champion(client, name)) and (not champion or now.version != champion.version):
+        champion = now
+        alias, reason = decided(champion)
+        for key, text in _tags_of_gate(alias, reason).items():
+            client.set_model_version_tag(name, version.version, key, text)
     if alias:
         client.set_registered_model_alias(name, alias, version.version)
     location = f"{logged.artifact_path}/{_FOLDER}".removeprefix("file://")
     compared = int(champion.version) if champion else None
     return Version(name, int(version.version), alias, reason, location, compared)
+
+
+def _create(client: mlflow.MlflowClient, name: str, about: str) -> None:
+    """Creates a registered model, unless there is one, or another process is first."""
+    if client.search_registered_models(f"name = '{name}'"):
+        return
+    try:
+        client.create_registered_model(name, description=about)
+    except mlflow.MlflowException as error:
+        if not store_errors.exists_already(error):
+            raise
 
 
 def _registered_before(client: mlflow.MlflowClient, name: str) -> Version | None:
@@ -234,6 +253,11 @@ def gate(
     return CHALLENGER, f"challenger: {beats} and ties with the {against}"
 
 
+def _tags_of_gate(alias: Alias, reason: str) -> dict[str, str]:
+    """Returns the tags of a version that keep the decision."""
+    return {"gate": alias or REFUSED, "gate.reason": reason.partition(": ")[2]}
+
+
 def _tags_of_seeds(metric: str, deviation: float | None, seeds: int) -> dict[str, str]:
     """Returns the tags of a version whose metric is a mean over seeds."""
     if deviation is None:
@@ -295,7 +319,9 @@ def _signature(saved_model: Path) -> ModelSignature:
 def _champion(client: mlflow.MlflowClient, name: str) -> ModelVersion | None:
     try:
         return client.get_model_version_by_alias(name, CHAMPION)
-    except mlflow.MlflowException:
+    except mlflow.MlflowException as error:
+        if not store_errors.is_missing(error):
+            raise  # A server that fails has a champion all the same.
         return None
 
 
@@ -303,7 +329,9 @@ def _resampled(champion: ModelVersion) -> list[float]:
     """Returns the metric of a version on resamples of validation; none if its run has lost them."""
     try:
         found = mlflow.artifacts.load_dict(f"runs:/{champion.run_id}/{_RESAMPLED}")
-    except (mlflow.MlflowException, OSError):
+    except (mlflow.MlflowException, OSError) as error:
+        if store_errors.is_temporary(error):
+            raise
         return []
     return found["values"]
 

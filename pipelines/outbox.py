@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import requests
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-# What MLflow says if a server cannot be reached, or cannot answer for now.
-_TEMPORARY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+from pipelines.store_errors import is_temporary
+
 # Seconds between two attempts, the first and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 # Metrics that MLflow takes in one request.
@@ -161,15 +160,6 @@ class Outbox:
             if not self._closed:
                 time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def is_temporary(error: BaseException) -> bool:
-    """Returns whether an error says that a server is away, or cannot answer for now."""
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return error.response.status_code in (408, 429) or error.response.status_code >= 500
-    if isinstance(error, requests.RequestException | ConnectionError | TimeoutError):
-        return True
-    return isinstance(error, mlflow.MlflowException) and error.error_code in _TEMPORARY
 
 
 def _send(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -43,8 +44,10 @@ def show(config: Config, result: Result) -> None:
     console.print(version.reason, soft_wrap=True)
     console.print(f"baseline   {baseline.name}{_margin(result)}", soft_wrap=True)
     alias = f" @{version.alias}" if version.alias else ""
+    server = re.sub("//[^/@]*@", "//", run.store) if run.store.startswith("http") else ""
     for what, where in (
         ("run", f"{run.uri} in {run.store}"),
+        *([("page", f"{server}{run.page}")] if server else []),
         ("registered", f"models:/{version.name}/{version.number}{alias}"),
         ("SavedModel", version.saved_model),
     ):

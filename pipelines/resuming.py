@@ -8,7 +8,7 @@ from typing import Any
 
 import mlflow
 
-from pipelines import catalog, store
+from pipelines import catalog, store, store_errors
 from pipelines.cli import parse
 from pipelines.config import Config
 from pipelines.errors import UserError
@@ -42,8 +42,9 @@ def resumed(pipeline: str, given: Config) -> Config:
     Raises:
         UserError: There is no such run, it cannot be resumed, or an option would change it.
     """
-    store.open_store(create=False)
-    run = _run(pipeline, given.resume)
+    with store_errors.explained(store.tracking_uri()):
+        store.open_store(create=False)
+        run = _run(pipeline, given.resume)
     run_id = run.info.run_id
     config = _config(pipeline, run_id)
     defaults = catalog.get(pipeline).defaults.parameters()
@@ -81,6 +82,8 @@ def _run(pipeline: str, name: str) -> mlflow.entities.Run:
         try:
             run = mlflow.get_run(run_id)
         except mlflow.MlflowException as error:
+            if not store_errors.is_missing(error):
+                raise
             raise UserError(
                 f"--resume must be the ID of a run, runs:/ID or latest, and there is no run "
                 f"{run_id!r} in {store.shown(store.tracking_uri())}"

@@ -17,6 +17,7 @@ from pipelines import (
     model_registry,
     saved_view,
     seeds,
+    store_errors,
     tracking,
     workers,
 )
@@ -111,7 +112,8 @@ def run(pipeline: str, config: Config) -> Result:
             *(config.name or data.name, pipeline, tracked.id, task, data, found, network),
             *(evaluated, baselines, baseline, margins),
         )
-        version = _export_and_register(facts, figures, tracked)
+        with store_errors.patient():
+            version = _export_and_register(facts, figures, tracked)
         workers.meet(config)
     return Result(
         tracked,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import mlflow
 
 from pipelines.errors import UserError
-
-_MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+from pipelines.store_errors import is_missing
 
 
 def run_id(uri: str) -> str:
@@ -33,7 +32,7 @@ def run_id(uri: str) -> str:
             else client.get_model_version(name, number)
         )
     except mlflow.MlflowException as error:
-        if error.error_code not in _MISSING:
+        if not is_missing(error):
             raise
         lacks = f"alias {alias}" if at else f"version {number}" if number else "such version"
         raise UserError(f"{uri}: {_what_there_is(client, name, lacks)}") from error

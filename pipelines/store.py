@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -23,19 +22,17 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.file_utils import ExclusiveFileLock, local_file_uri_to_path
 from sqlalchemy import func, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import InstrumentedAttribute
 
-from pipelines import catalog
+from pipelines import catalog, store_errors
 from pipelines.errors import UserError
+from pipelines.store_errors import shown
 
 DEFAULT_TRACKING_URI = "sqlite:///mlruns/mlflow.db"
 # The artifact of a run that a comparison with others reads.
 COMPARABLE = "test_resamples.json"
 # The tag that MLflow shows as the description of a run or an experiment.
 NOTE = "mlflow.note.content"
-# Of an address as postgresql://user:password@host/database.
-_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
 # What SQLAlchemy would decode in the path of a database.
 _ENCODED = re.compile(r"%(?=[0-9a-fA-F]{2})")
 # MLflow's pages show no tag that begins so.
@@ -54,23 +51,6 @@ def tracking_uri() -> str:
     return _sqlite(database, uri) if database else uri
 
 
-def shown(text: str) -> str:
-    """Returns an address, or a text that has some, without the passwords in them."""
-    return _PASSWORD.sub(r"\1:***@", text)
-
-
-@contextmanager
-def explained(uri: str) -> Iterator[None]:
-    """Raises `UserError` with one sentence where its body cannot use the store at `uri`."""
-    try:
-        yield
-    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"the tracking store {shown(uri)} cannot be used: {shown(reason)}"
-        ) from error
-
-
 def open_store(*, create: bool = True) -> str:
     """Points MLflow at the store, which is created if it is a missing database in SQLite.
 
@@ -80,10 +60,16 @@ def open_store(*, create: bool = True) -> str:
         The tracking URI.
 
     Raises:
-        UserError: The environment names a run of a store that is not here, or there is no store
-            and none is to be created.
+        UserError: The store cannot be used; the environment names a run of one that is not here;
+            or there is none and none is to be created.
     """
     uri = tracking_uri()
+    with store_errors.explained(uri):
+        _open(uri, create)
+    return uri
+
+
+def _open(uri: str, create: bool) -> None:
     if database := _database(uri):
         if not database.exists():
             if not create:
@@ -91,9 +77,12 @@ def open_store(*, create: bool = True) -> str:
             _refuse_to_create_for_a_run_elsewhere()
             _create(database)
         _follow(database, uri)
+    else:
+        store_errors.be_brief()
+    # MLflow would print addresses with their passwords.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     mlflow.set_tracking_uri(uri)
     _close_killed_runs()
-    return uri
 
 
 def experiment(name: str, uri: str) -> str | None:
@@ -104,9 +93,14 @@ def experiment(name: str, uri: str) -> str | None:
         return known.experiment_id
     database = _database(uri)
     # Where there is no such folder, somebody else has created the store, with another place.
-    if database and (artifacts := _artifacts(database)).is_dir():
-        return mlflow.create_experiment(name, str(artifacts / name))
-    return mlflow.create_experiment(name)
+    own = _artifacts(database) / name if database and _artifacts(database).is_dir() else None
+    try:
+        return mlflow.create_experiment(name, str(own) if own else None)
+    except mlflow.MlflowException as error:
+        known = mlflow.get_experiment_by_name(name)
+        if not known or not store_errors.exists_already(error):
+            raise
+        return known.experiment_id  # Another process was first.
 
 
 def process_tags() -> dict[str, str]:

@@ -77,6 +77,11 @@ class TrackedRun:
     def uri(self) -> str:
         return f"runs:/{self.id}"
 
+    @property
+    def page(self) -> str:
+        """Path of its page in MLflow's UI."""
+        return f"/#/experiments/{self.experiment_id}/runs/{self.id}"
+
     def config(self, pipeline: str, config: Config) -> None:
         """Logs the config with its tags and note, the code version and the environment."""
         labels = {store.NOTE: config.note, "mlflow.runName": config.run_name}

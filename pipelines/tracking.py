@@ -12,7 +12,7 @@ import tensorflow as tf
 from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines import catalog, interruption, store
+from pipelines import catalog, interruption, store, store_errors
 from pipelines.config import Config
 from pipelines.errors import DivergenceError, UserError, ValidationError
 from pipelines.progress import console
@@ -20,8 +20,6 @@ from pipelines.tracked_run import TrackedRun
 
 # Seconds for what is left to send when a run ends before its time.
 _LAST_WAIT = 5.0
-# How long MLflow itself asks a server that does not answer.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 
 
 @contextmanager
@@ -39,14 +37,13 @@ def run(pipeline: str, config: Config, *, parent: TrackedRun | None = None) -> I
 
     Raises:
         UserError: The tracking store cannot be used.
+        StoreError: It fails the run.
     """
     uri, joined = store.tracking_uri(), "MLFLOW_RUN_ID" in os.environ
     outer = mlflow.active_run()
-    if not uri.startswith("sqlite"):
-        # A server that is away is asked again by the outbox.
-        for variable, value in _PATIENCE.items():
-            os.environ.setdefault(variable, value)
-    with store.explained(uri):
+    # A server that starts again costs no run within another one.
+    patience = store_errors.patient() if outer else nullcontext()
+    with store_errors.explained(uri), patience:
         store.open_store()
         earlier = _earlier(pipeline, config, parent) if config.resume else ""
         if earlier and joined:
@@ -80,11 +77,14 @@ def run(pipeline: str, config: Config, *, parent: TrackedRun | None = None) -> I
 
     with interruption.bounded(give_up) if not outer else nullcontext():
         try:
-            if earlier:
-                _reopen(tracked)
-            tracked.config(pipeline, config)
-            yield tracked
-            tracked.sent()
+            with store_errors.of_a_run(uri):
+                if earlier:
+                    _reopen(tracked)
+                tracked.config(pipeline, config)
+                yield tracked
+                tracked.sent()
+                with store_errors.patient():
+                    mlflow.end_run("FINISHED")
         except KeyboardInterrupt as error:
             _close(tracked, "KILLED", {"failure": "interrupted", **hint})
             if hint:
@@ -99,7 +99,6 @@ def run(pipeline: str, config: Config, *, parent: TrackedRun | None = None) -> I
             elif hint and not isinstance(error, UserError | DivergenceError | ValidationError):
                 error.add_note(f"go on with {resume}")
             raise
-        mlflow.end_run("FINISHED")
         tracked.outbox.close()
         if parent:
             parent.children.append(tracked)

@@ -17,7 +17,7 @@ import mlflow
 import uvicorn  # Before MLflow's server, which looks whether it runs as one.
 from mlflow.server import constants
 
-from pipelines import saved_view, store
+from pipelines import saved_view, store, store_errors
 from pipelines.cli import PROGRAM
 from pipelines.errors import UserError
 from pipelines.progress import console
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], prog: str = PROGRAM) -> None:
         console.print(f"the tracking server shows its own UI: {store.shown(uri)}", soft_wrap=True)
         return
     with listening(port) as listener:
-        with store.explained(uri):
+        with store_errors.explained(uri):
             store.open_store()
             page = newest_page()
         os.environ |= _environment(uri)

@@ -16,7 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import mlflow.cli
 import yaml
+from mlflow import environment_variables
 from packaging.requirements import Requirement
 
 from architectures import check as check_architecture
@@ -162,9 +164,15 @@ def export(arguments: Arguments) -> None:
     """`export NAME=VALUE`: a variable that something reads; TF_CONFIG is JSON."""
     for each in arguments:
         name, _, value = each.partition("=")
-        assert name in ("MLFLOW_TRACKING_URI", "POSTGRES_PASSWORD", "REPOSITORY", "TF_CONFIG")
+        own = ("PGPASSWORD", "POSTGRES_PASSWORD", "REPOSITORY", "TF_CONFIG")
+        assert name in own or hasattr(environment_variables, name), name
         if name == "TF_CONFIG":
             assert json.loads(value)["cluster"]["worker"]
+
+
+def mlflow_server(arguments: Arguments) -> None:
+    """`mlflow server`: its own parser reads the options."""
+    mlflow.cli.server.make_context("server", [*arguments])
 
 
 def pytest(arguments: Arguments) -> None:
@@ -199,6 +207,7 @@ READERS: dict[str, Callable[[Arguments], None]] = {
     "python -m pip": pip,
     "pip": pip,
     "mlflow run": mlflow_run,
+    "mlflow server": mlflow_server,
     "make": make,
     "curl": curl,
     "docker build": named_files,

@@ -8,6 +8,7 @@ is nothing here fails.
 from __future__ import annotations
 
 import ast
+import configparser
 import csv
 import functools
 import json
@@ -78,6 +79,10 @@ def test_a_block_is_understood(block, folder):
         assert {len(row) for row in rows} == {len(rows[0])}
     elif block.language == "toml":
         assert tomllib.loads(block.text)["project"]
+    elif block.language == "ini":
+        config = configparser.ConfigParser()
+        config.read_string(block.text)
+        assert config.sections()
     elif block.language == "yaml":
         assert yaml.safe_load(block.text)
     else:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines import store
+from pipelines import store, store_errors
 from pipelines.cli import PROGRAM
 from pipelines.comparison import console_tables, finding, report
 from pipelines.comparison.comparison import Comparison, compare, read
@@ -36,8 +35,9 @@ def main(arguments: Sequence[str], prog: str = PROGRAM) -> None:
     if options.runs and chosen:
         raise UserError("either runs are named, or --experiment and --tag choose them, not both")
     tags = _tags(options.tag)
-    try:
-        uri = store.open_store()
+    uri = store.tracking_uri()
+    with store_errors.explained(uri):
+        store.open_store()
         runs = (
             finding.select(options.experiment, tags, options.last)
             if chosen
@@ -47,15 +47,14 @@ def main(arguments: Sequence[str], prog: str = PROGRAM) -> None:
             raise UserError(f"two runs at least can be compared, and {_counted(len(runs))}")
         with console.status("reading the runs"):
             found = compare([read(run, str(number)) for number, run in enumerate(runs, 1)])
-    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"the tracking store cannot be read: {reason}") from error
     console_tables.show(found, console)
     page = report.html(found)
     if options.output:
         _write(page, Path(options.output))
     if options.log:
-        where = f"runs:/{_log(found, page, uri)}/{_REPORT}"
+        with store_errors.explained(uri):
+            run_id = _log(found, page, uri)
+        where = f"runs:/{run_id}/{_REPORT}"
         console.print(f"\nreport     {where} in {store.shown(uri)}", soft_wrap=True)
     if options.output:
         console.print(f"written    {options.output}", soft_wrap=True)

@@ -11,6 +11,7 @@ from mlflow.entities import Run, ViewType
 from architectures.words import nearest
 from pipelines.errors import UserError
 from pipelines.run_uri import run_id
+from pipelines.store_errors import is_missing
 
 _PARENT = "mlflow.parentRunId"
 _PAGE = 1000
@@ -80,7 +81,7 @@ def _one(name: str) -> Run:
     if name.startswith(("runs:/", "models:/")):
         try:
             return _by_id(run_id(name), name)
-        except (mlflow.MlflowException, ValueError) as error:
+        except ValueError as error:
             raise UserError(f"{name} leads to no run") from error
     if re.fullmatch(r"[0-9a-f]{32}", name):
         return _by_id(name, name)
@@ -108,6 +109,8 @@ def _by_id(identifier: str, name: str) -> Run:
     try:
         run = mlflow.get_run(identifier)
     except mlflow.MlflowException as error:
+        if not is_missing(error):
+            raise
         raise UserError(f"there is no run {name}") from error
     if run.info.lifecycle_stage != "active":
         raise UserError(f"the run {name} is deleted")

@@ -13,8 +13,9 @@ import mlflow
 import optuna
 from optuna.trial import TrialState
 
-from pipelines import metric_names, store
+from pipelines import metric_names, store, store_errors
 from pipelines.config import Config
+from pipelines.errors import StoreError, UnsentError
 from pipelines.style import DPI
 from pipelines.sweep import study as studies
 from pipelines.sweep.figures import figures
@@ -41,9 +42,10 @@ def parent_run(sweep: Sweep, opened: Opened, config: Config) -> Iterator[str]:
 
     Raises:
         UserError: The tracking store cannot be used, or does not have the run of the sweep.
+        StoreError: It fails the sweep.
     """
     uri, joined = store.tracking_uri(), os.environ.get("MLFLOW_RUN_ID", "")
-    with store.explained(uri):
+    with store_errors.explained(uri):
         experiment = store.experiment(sweep.pipeline, uri)
         os.environ.pop("MLFLOW_RUN_ID", None)
         known = opened.study.user_attrs.get(_PARENT) if opened.new else _known(opened.study)
@@ -60,17 +62,20 @@ def parent_run(sweep: Sweep, opened: Opened, config: Config) -> Iterator[str]:
         _describe(sweep, config)
         opened.study.set_user_attr(_PARENT, run_id)
     try:
-        yield run_id
+        with store_errors.of_a_run(uri):
+            yield run_id
+            with store_errors.patient():
+                _end(opened.study, "FINISHED")
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if killed else f"{type(error).__name__}: {error}"[:5000]
-        if killed:
+        if killed or isinstance(error, StoreError | UnsentError):
             error.add_note("the same command goes on with the sweep")
-        if not studies.running(opened.study):
-            mlflow.set_tag("failure", reason)
-        _end(opened.study, "KILLED" if killed else "FAILED")
+        with suppress(mlflow.MlflowException, OSError):  # It may be what has failed.
+            if not studies.running(opened.study):
+                mlflow.set_tag("failure", reason)
+            _end(opened.study, "KILLED" if killed else "FAILED")
         raise
-    _end(opened.study, "FINISHED")
 
 
 def _known(study: optuna.Study) -> str | None:

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.table import Table
 from rich.text import Text
 
-from pipelines import metric_names, store
+from pipelines import metric_names, store, store_errors
 from pipelines import run as training
 from pipelines.config import Config
 from pipelines.errors import TrainingError
@@ -85,7 +85,8 @@ def run(sweep: Sweep) -> Winner | None:
         studies.run_trials(opened, sweep.trials, objective, _report(sweep, score))
         if not _completed(study):
             raise TrainingError(f"no trial of {sweep.name} was completed{_last_failure(study)}")
-        parent.log_trials(study, sweep.space, score)
+        with store_errors.patient():
+            parent.log_trials(study, sweep.space, score)
         _show(study, sweep, score)
         if others := studies.running(study):
             console.print(
@@ -157,7 +158,8 @@ def _train_winner(sweep: Sweep, opened: Opened, run_id: str) -> Winner | None:
         console.print("another process trains the winner")
         return None
     result = trained[0]
-    mlflow.set_tags({"sweep.best_trial": best.number, "sweep.winner": result.run.id})
+    with store_errors.patient():
+        mlflow.set_tags({"sweep.best_trial": best.number, "sweep.winner": result.run.id})
     return Winner(config, result)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mlflow.utils.file_utils import ExclusiveFileLock
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from pipelines import store
 from pipelines.errors import UserError
@@ -29,6 +30,8 @@ _HEARTBEAT, _GRACE = 10, 60
 _RETRIES = 2
 # Seconds for which a process waits for a database that another one writes to.
 _TIMEOUT = 60
+# How often a database is opened whose tables another process creates, and the seconds between.
+_ATTEMPTS, _PAUSE = 5, 0.5
 _DEFINITION, _PROCESS = "definition", "process"
 # Those that failed were killed or interrupted, and are tried again.
 _BEGUN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
@@ -121,17 +124,27 @@ def storage_url(options: SweepOptions) -> str:
 
 def _storage(url: str) -> RDBStorage:
     address = make_url(url)
-    sqlite = address.get_backend_name() == "sqlite"
-    # Two processes cannot create the tables of one file at once.
-    file = Path(address.database) if sqlite and address.database else None
-    exists = file is not None and file.parent.is_dir()
-    lock = ExclusiveFileLock(f"{file}.lock") if exists else nullcontext()
-    with lock, warnings.catch_warnings():
+    # Two processes cannot create the tables of one database at once: in a file one waits for the
+    # other, in a server's database one finds that tables have come into being meanwhile.
+    if address.get_backend_name() == "sqlite":
+        file = Path(address.database) if address.database else None
+        exists = file is not None and file.parent.is_dir()
+        with ExclusiveFileLock(f"{file}.lock") if exists else nullcontext():
+            return _opened(url, {"connect_args": {"timeout": _TIMEOUT}})
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(IntegrityError, ProgrammingError):
+            return _opened(url)
+        time.sleep(_PAUSE)
+    return _opened(url)
+
+
+def _opened(url: str, engine: Mapping[str, Any] | None = None) -> RDBStorage:
+    with warnings.catch_warnings():
         # The heartbeat is experimental in name; its interface has been the same since Optuna 2.5.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return RDBStorage(
             url,
-            engine_kwargs={"connect_args": {"timeout": _TIMEOUT}} if sqlite else None,
+            engine_kwargs=dict(engine or {}),
             heartbeat_interval=_HEARTBEAT,
             grace_period=_GRACE,
             heartbeat_stale_trial_callback=_retry(),

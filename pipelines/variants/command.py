@@ -6,12 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import mlflow
 from mlflow.entities import Run
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines import store
+from pipelines import store, store_errors
 from pipelines.cli import PROGRAM
 from pipelines.comparison import finding
 from pipelines.errors import UserError
@@ -32,12 +30,9 @@ def parse(arguments: Sequence[str], prog: str = PROGRAM) -> tuple[Run, list[str]
     options = parser_of(prog).parse_args(arguments)
     if not 0 <= options.max_loss <= 1:
         raise UserError(f"--max_loss must be between 0 and 1, not {options.max_loss:g}")
-    try:
+    with store_errors.explained(store.tracking_uri()):
         store.open_store(create=False)
         (run,) = finding.find([options.run])
-    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"the tracking store cannot be read: {reason}") from error
     return run, list(dict.fromkeys(options.variants)), options.max_loss
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 from serving.commands.options import add_model_command, server_address, server_tls
@@ -43,11 +42,14 @@ def _status(options: argparse.Namespace) -> int:
     if running and options.address in (None, running.address):
         print_line(running.line)
     registered: dict[str, list[Registered] | None] = dict.fromkeys(names)
-    with contextlib.suppress(UserError):  # The table shows that it cannot be read.
-        registry = Registry()
-        registered |= {name: registry.versions(name) for name in names}
-    found: dict[str, list[ModelStatus]] = {}
     lines: list[str] = []
+    try:
+        if names:
+            registry = Registry()
+            registered |= {name: registry.versions(name) for name in names}
+    except UserError as error:  # The other places are shown all the same.
+        lines.append(str(error))
+    found: dict[str, list[ModelStatus]] = {}
     for name in names:
         try:
             for address, each in _statuses(options, files, name, registered[name]).items():
@@ -55,7 +57,7 @@ def _status(options: argparse.Namespace) -> int:
                 lines += status.differences(each, address)
         except UserError as error:  # The other models are shown all the same.
             if options.model:
-                raise
+                raise UserError("; ".join([str(error), *lines])) from error
             lines.append(str(error))
     for address, statuses in found.items():
         if len(found) > 1:

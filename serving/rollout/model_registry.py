@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import requests
 import yaml
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.utils.credentials import read_mlflow_creds
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,8 +27,12 @@ DIGEST = "saved_model.digest"
 
 CHAMPION, CHALLENGER = ALIASES[STABLE], ALIASES[CANARY]
 
-# MLflow passes on what a database says when it is opened.
-_ERRORS = (mlflow.MlflowException, SQLAlchemyError)
+# MLflow passes on what a database says when it is opened, and that its driver is missing.
+_ERRORS = (mlflow.MlflowException, SQLAlchemyError, ImportError)
+# How often MLflow itself asks a server that is away, for a quarter of a minute, and for how many
+# seconds it waits for an answer.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+_NAME, _PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -83,7 +89,12 @@ class Registry:
         self.uri = _shown(uri)
         self._database = _database(uri)
         if self._database and not self._database.exists():  # MLflow would create an empty one.
-            raise UserError(f"there is no tracking store {self.uri} here; train a model first")
+            raise UserError(
+                f"there is no tracking store {self.uri} here; train a model first, "
+                "or set MLFLOW_TRACKING_URI"
+            )
+        for variable, value in _PATIENCE.items():
+            os.environ.setdefault(variable, value)
         mlflow.set_tracking_uri(uri)
         # MLflow's own bars for downloads would break into the lines of a rollout.
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -136,7 +147,7 @@ class Registry:
                 mlflow.artifacts.download_artifacts(self._files(found), dst_path=str(folder))
             )
         except (*_ERRORS, OSError) as error:
-            raise RolloutError(f"{found.uri} cannot be downloaded: {_first_line(error)}") from error
+            raise RolloutError(f"{found.uri} cannot be downloaded: {_reason(error)}") from error
         flavors = yaml.safe_load((model / "MLmodel").read_text())["flavors"]
         inside = flavors.get("tensorflow", {}).get("saved_model_dir", "")
         if not (model / inside / "saved_model.pb").exists():
@@ -198,7 +209,7 @@ class Registry:
             return f"run {run.run_id} of {self._client.get_experiment(experiment).name}"
         except (*_ERRORS, OSError) as error:
             raise UserError(
-                f"the report cannot be logged in {self.uri}: {_first_line(error)}; write it into a "
+                f"the report cannot be logged in {self.uri}: {_reason(error)}; write it into a "
                 "folder: --report FOLDER"
             ) from error
 
@@ -215,7 +226,7 @@ class Registry:
         except _ERRORS as error:
             raise UserError(
                 f"the registry {self.uri} does not take the tags of {found.name} version "
-                f"{found.version}: {_first_line(error)}; deploy it again to repeat that"
+                f"{found.version}: {_reason(error)}; deploy it again to repeat that"
             ) from error
 
     def follow(self, name: str, labels: Mapping[str, int], moved: str) -> list[str]:
@@ -256,7 +267,7 @@ class Registry:
                 self._client.delete_registered_model_alias(name, CHALLENGER)
         except _ERRORS as error:
             raise UserError(
-                f"the registry {self.uri} refuses the aliases: {_first_line(error)}"
+                f"the registry {self.uri} refuses the aliases: {_reason(error)}"
             ) from error
         return said
 
@@ -278,7 +289,7 @@ class Registry:
         )
 
     def _unreadable(self, error: Exception) -> UserError:
-        return UserError(f"the registry {self.uri} cannot be read: {_first_line(error)}")
+        return UserError(f"the registry {self.uri} cannot be read: {_reason(error)}")
 
     def _tag(self, found: Registered, key: str, value: str) -> None:
         self._client.set_model_version_tag(found.name, str(found.version), key, value)
@@ -308,7 +319,21 @@ def _database(uri: str) -> Path | None:
     return Path(file) if file and file != ":memory:" else None
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """Returns why a registry cannot be used, without passwords."""
+    code, (name, password) = getattr(error, "error_code", ""), read_mlflow_creds()
+    if code == "UNAUTHENTICATED" and name and password:
+        return f"it does not accept the user {name} with the password of {_PASSWORD}"
+    if code == "UNAUTHENTICATED":
+        return f"it asks for a user and a password: set {_NAME} and {_PASSWORD}"
+    if code == "PERMISSION_DENIED":
+        return f"the user {name or 'of its address'} may not do that"
+    if isinstance(error, ImportError):
+        return f"the driver of its database is not installed: {error}"
+    cause: BaseException | None = error
+    while cause := cause and (cause.__cause__ or cause.__context__):
+        if isinstance(cause, requests.ConnectionError | requests.Timeout):
+            return "no server answers there"
     return _shown(str(error).partition("\n")[0])
 
 

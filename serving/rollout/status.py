@@ -128,8 +128,7 @@ def _of_files(status: ModelStatus) -> Iterable[str]:
 
 def _of_registry(status: ModelStatus) -> Iterable[str]:
     name, labels = status.name, status.entry.labels
-    if status.registered is None:
-        yield "the registry cannot be read: set MLFLOW_TRACKING_URI"
+    if status.registered is None:  # Why it cannot be read is told once for all models.
         return
     aliases = {alias: v.version for v in status.registered.values() for alias in v.aliases}
     champion, stable = aliases.get(ALIASES[STABLE]), labels.get(STABLE)

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, UNAUTHENTICATED
 
 from pipelines import model_registry
 from pipelines.model_registry import gate
@@ -191,6 +192,49 @@ def test_a_run_that_died_before_its_alias_was_set_registers_no_second_version(
     assert register(linear_model, 0.8).number == 2
     register(linear_model, 0.7, run_id=died.run_id)
     assert aliases() == {"champion": 2}
+
+
+def test_a_version_that_another_run_registered_meanwhile_is_compared_with(
+    store, linear_model, monkeypatch
+):
+    """Two runs at once: neither finds the model, and each would make its own version champion."""
+    create = mlflow.MlflowClient.create_model_version
+
+    def after_another(client, name, **options):
+        monkeypatch.setattr(mlflow.MlflowClient, "create_model_version", create)
+        mlflow.end_run()
+        register(linear_model, 0.8)
+        return create(client, name, **options)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "create_model_version", after_another)
+    worse = register(linear_model, 0.7)
+    assert (worse.number, worse.alias, worse.compared) == (2, "challenger", 1)
+    assert aliases() == {"champion": 1, "challenger": 2}
+    tags = mlflow.MlflowClient().get_model_version("linear", "2").tags
+    assert tags["gate"] == "challenger"
+    assert "0.8000 of champion version 1" in tags["gate.reason"]
+
+
+def test_a_model_that_another_run_creates_meanwhile_is_no_error(store, linear_model, monkeypatch):
+    mlflow.MlflowClient().create_registered_model("linear")
+    monkeypatch.setattr(mlflow.MlflowClient, "search_registered_models", lambda *_: [])
+    assert register(linear_model, 0.7).alias == "champion"
+
+
+@pytest.mark.parametrize("code", [TEMPORARILY_UNAVAILABLE, UNAUTHENTICATED])
+def test_a_server_that_fails_is_not_taken_for_one_without_a_champion(
+    store, linear_model, monkeypatch, code
+):
+    register(linear_model, 0.8)
+
+    def failing(*_):
+        raise mlflow.MlflowException("wait", error_code=code)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mlflow.MlflowClient, "get_model_version_by_alias", failing)
+        with pytest.raises(mlflow.MlflowException, match="wait"):
+            register(linear_model, 0.7)
+    assert aliases() == {"champion": 1}
 
 
 def aliases() -> dict[str, int]:

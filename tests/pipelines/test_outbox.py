@@ -12,7 +12,8 @@ import pytest
 import requests
 
 from pipelines import outbox
-from pipelines.outbox import Outbox, is_temporary
+from pipelines.outbox import Outbox
+from pipelines.store_errors import is_temporary
 
 
 class Server:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,54 +9,15 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
-import requests
 
 from pipelines import tracked_run, tracking
 from pipelines.errors import UnsentError
 from pipelines.training.checkpoints import Checkpoint, State
 from tests.pipelines import samples
+from tests.pipelines.tracking_server import Server
 
 CONFIG = samples.config()
 NAME = "image_classification"
-
-
-class Server:
-    """An MLflow server with a store of its own, which can be killed and started again."""
-
-    def __init__(self, folder: Path, database: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self._port}"
-        self._folder, self._database = folder, database
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
-                *("--host", "127.0.0.1", "--port", str(self._port)),
-                *("--backend-store-uri", self._database),
-                *("--artifacts-destination", str(self._folder / "artifacts")),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
-            try:
-                if requests.get(f"{self.uri}/health", timeout=5).ok:
-                    return
-            except requests.RequestException:
-                time.sleep(0.2)
-        pytest.fail("the server does not start")
-
-    def kill(self) -> None:
-        if self._process:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
 
 
 @pytest.fixture

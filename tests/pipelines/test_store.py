@@ -20,8 +20,8 @@ import pytest
 from pipelines import model_registry, tracking
 from pipelines.catalog import PIPELINES
 from pipelines.errors import UserError
-from pipelines.store import open_store, process_tags, tracking_uri
-from pipelines.store import shown as shown_address
+from pipelines.store import experiment, open_store, process_tags, tracking_uri
+from pipelines.store_errors import shown as shown_address
 from tests.pipelines import samples
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -128,6 +128,20 @@ def test_no_other_folder_is_created_than_that_of_the_store(prepared, monkeypatch
     assert mlflow.get_experiment_by_name("image_classification")
     assert [*prepared.iterdir()] == [folder]
     assert {file.name for file in Path("mlruns").iterdir()} == {"artifacts", "mlflow.db"}
+
+
+def test_an_experiment_that_another_process_creates_meanwhile_is_found(store, monkeypatch):
+    find = mlflow.get_experiment_by_name
+
+    def before_another(name):
+        monkeypatch.setattr(mlflow, "get_experiment_by_name", find)
+        mlflow.create_experiment(name)
+
+    monkeypatch.setattr(mlflow, "get_experiment_by_name", before_another)
+    found = experiment("another", store)
+    created = mlflow.get_experiment_by_name("another")
+    assert created is not None
+    assert found == created.experiment_id
 
 
 def test_another_store_is_used_if_the_environment_names_it(store, workplace):

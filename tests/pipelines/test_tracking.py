@@ -100,6 +100,24 @@ def test_the_code_version_is_the_commit_with_the_changes_since(tmp_path, monkeyp
     assert "-first = 1" in changes
     assert "+second = 2" in changes
 
+    for folder in (tmp_path, module.parent):
+        (folder / ".env").write_text("POSTGRES_PASSWORD=planted\n")
+        repository.index.add([str(folder / ".env")])
+    assert environment.code_version() == (found, changes)
+
+
+def test_the_code_version_is_not_that_of_a_project_around_the_environment(tmp_path, monkeypatch):
+    repository = git.Repo.init(tmp_path)
+    (tmp_path / "theirs.py").write_text("first = 1\n")
+    repository.index.add(["theirs.py"])
+    author = git.Actor("Somebody", "somebody@example.org")
+    repository.index.commit("First", author=author, committer=author)
+    (tmp_path / "theirs.py").write_text("second = 2\n")
+    module = tmp_path / ".venv" / "pipelines" / "environment.py"
+    module.parent.mkdir(parents=True)
+    monkeypatch.setattr(environment, "__file__", str(module))
+    assert environment.code_version() == ("unknown", "")
+
 
 @pytest.mark.parametrize(
     ("gpus", "variable", "logged"), [(1, "false", True), (0, "true", True), (0, "", False)]

@@ -13,7 +13,9 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy.exc import IntegrityError
 
 from pipelines.errors import UserError
 from pipelines.sweep import study as studies
@@ -238,6 +240,24 @@ def test_a_storage_that_cannot_be_used_is_told(url, message, tmp_path):
         opened(chosen)
     shown = re.escape(url.replace("secret", "***"))
     assert re.fullmatch(f"--storage {shown} cannot be used: {message}", str(error.value))
+
+
+def test_tables_that_another_process_creates_are_waited_for(tmp_path, monkeypatch):
+    """As in PostgreSQL, where the second of two processes ends with an error of the catalog's."""
+    failures = [IntegrityError("CREATE TABLE", {}, Exception("duplicate key")) for _ in range(2)]
+
+    def storage(url: str, **options: Any) -> RDBStorage:
+        if failures:
+            raise failures.pop()
+        return RDBStorage(f"sqlite:///{tmp_path}/sweeps.db")
+
+    monkeypatch.setattr(studies, "_PAUSE", 0)
+    monkeypatch.setattr(studies, "RDBStorage", storage)
+    options = SweepOptions(sweep="test", storage="postgresql+psycopg2://localhost/sweeps")
+    assert opened(Sweep("image_classification", (), options, SPACE)).new
+    failures += [IntegrityError("SELECT", {}, Exception("wrong")) for _ in range(9)]
+    with pytest.raises(UserError, match="cannot be used: wrong"):
+        opened(Sweep("image_classification", (), options, SPACE))
 
 
 def test_databases_of_sweeps_are_beside_the_store(workplace, monkeypatch):

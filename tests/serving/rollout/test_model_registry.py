@@ -13,6 +13,7 @@ from pathlib import Path
 import mlflow
 import pytest
 import yaml
+from mlflow.protos.databricks_pb2 import ErrorCode
 
 from serving.errors import RolloutError, UserError
 from serving.rollout.deploy import deploy
@@ -173,7 +174,9 @@ def test_a_missing_store_is_refused_and_none_is_made(tmp_path, monkeypatch, uri)
     named = uri or "sqlite:///mlruns/mlflow.db"
     with pytest.raises(UserError) as raised:
         Registry()
-    assert str(raised.value) == f"there is no tracking store {named} here; train a model first"
+    assert str(raised.value) == (
+        f"there is no tracking store {named} here; train a model first, or set MLFLOW_TRACKING_URI"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -301,4 +304,46 @@ def test_a_password_in_the_address_of_the_registry_is_not_shown(monkeypatch):
     with pytest.raises(UserError) as raised:
         Registry().find("digits")
     assert "https://me:***@127.0.0.1:9" in str(raised.value)
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "user", "reason"),
+    [
+        ("UNAUTHENTICATED", "", "it asks for a user and a password: set MLFLOW_TRACKING_USERNAME "),
+        ("UNAUTHENTICATED", "me", "it does not accept the user me with the password of MLFLOW_"),
+        ("PERMISSION_DENIED", "me", "the user me may not do that"),
+    ],
+)
+def test_a_registry_that_refuses_a_user_says_what_to_set(
+    store, tmp_path, monkeypatch, code, user, reason
+):
+    def refused(*_: object) -> None:
+        raise mlflow.MlflowException("no", error_code=ErrorCode.Value(code))
+
+    monkeypatch.setenv("HOME", str(tmp_path))  # Without ~/.mlflow/credentials.
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", user)
+    monkeypatch.setattr(mlflow.MlflowClient, "get_model_version_by_alias", refused)
+    with pytest.raises(UserError, match=f"cannot be read: {reason}"):
+        Registry().find("digits")
+
+
+def test_a_server_that_is_away_is_told_within_seconds(monkeypatch):
+    variables = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
+    for variable in variables:
+        monkeypatch.setenv(variable, "")  # So that it is restored afterwards.
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    registry = Registry()
+    assert int(os.environ[variables[0]]) <= 3
+    monkeypatch.setenv(variables[0], "0")
+    with pytest.raises(UserError, match=r"cannot be read: no server answers there$"):
+        registry.find("digits")
+
+
+def test_a_missing_driver_of_a_database_is_told_in_a_sentence(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mysql+oursql://me:s3cret@127.0.0.1/mlflow")
+    with pytest.raises(UserError, match="cannot be read: ") as raised:
+        Registry().find("digits")
     assert "s3cret" not in str(raised.value)

@@ -52,10 +52,6 @@ DIFFERENCES = {
         "digits version 3 is damaged, as it has no readable deployment.json: "
         "python -m serving undeploy digits --version 3 --force",
     ),
-    "no registry": (
-        replace(AGREED, registered=None),
-        "the registry cannot be read: set MLFLOW_TRACKING_URI",
-    ),
     "another champion": (
         replace(
             AGREED,
