@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from serving.errors import UserError
 
 LABEL = "keras-foundry.repository"
+_REMOVAL_SECONDS = 10.0
 
 
 def missing() -> str:
@@ -97,8 +101,14 @@ def is_running(name: str) -> bool:
 
 
 def stop(name: str, timeout: float) -> None:
-    """Stops a container, and kills it after `timeout` seconds; it may have ended already."""
+    """Stops a container, and kills it after `timeout` seconds; it may have ended already.
+
+    Without its client, the daemon removes it a moment later, and until then its name is taken.
+    """
     _docker("stop", "-t", str(max(1, round(timeout))), name)
+    deadline = time.monotonic() + _REMOVAL_SECONDS
+    while _docker("inspect", name).returncode == 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _mounted(repository: Path, flags: Sequence[str]) -> list[Path]:
@@ -118,7 +128,12 @@ def _mounted(repository: Path, flags: Sequence[str]) -> list[Path]:
 
 
 def _mount(path: Path) -> tuple[str, str]:
-    return "--mount", f"type=bind,source={path},target={path},readonly"
+    # The fields of one line of CSV, as a path may have commas and quotes.
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(
+        ["type=bind", f"source={path}", f"target={path}", "readonly"]
+    )
+    return "--mount", line.getvalue()
 
 
 def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:

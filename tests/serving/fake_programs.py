@@ -55,7 +55,7 @@ elif command == "inspect":
 """
 
 # Answers a connection to gRPC and to REST, without TensorFlow.
-_SMALL = """\
+SMALL = """\
 import http.server, signal, sys, threading
 from concurrent import futures
 import grpc
@@ -86,7 +86,7 @@ DEAF = (
 OWN_SERVER = ("-m", "serving.server")
 
 
-def small_server(folder: Path, program: str = _SMALL) -> tuple[str, ...]:
+def small_server(folder: Path, program: str = SMALL) -> tuple[str, ...]:
     """Returns arguments for Python that run a program."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "server.py"
