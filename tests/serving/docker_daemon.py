@@ -8,6 +8,7 @@ it. So nothing is copied, and all that the project does with Docker is done for 
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -18,7 +19,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # What `tensorflow_model_server` needs: the system, Python, its environment and this project.
 _MOUNTED = ("/usr", sys.base_prefix, str(Path(sys.prefix).resolve()), str(ROOT))
 _LINKS = {name: f"usr/{name}" for name in ("bin", "lib", "lib64") if Path("/", name).is_symlink()}
+DEFAULT = "unix:///var/run/docker.sock"
 _FOLDER = "opt/server"
 # By image, what `tensorflow_model_server` starts: this project's server, or one without TensorFlow,
 # which is ready at once and answers no more than connections.
@@ -66,6 +68,8 @@ def missing() -> str:
     ]
     if lacking:
         return f"Docker's daemon is not installed: there is no {', '.join(lacking)} on the PATH"
+    if _answers(DEFAULT):
+        return "a Docker daemon runs here, whose network another one would disturb"
     return ""
 
 
@@ -74,9 +78,13 @@ def daemon() -> Iterator[str]:
     """Runs a daemon and yields its address; skips where that cannot be."""
     if why := missing():
         pytest.skip(why)
-    # The path of a socket is short, and pytest's folders are not.
-    with tempfile.TemporaryDirectory(prefix="docker-", ignore_cleanup_errors=True) as scratch:
-        folder = Path(scratch)
+    with ExitStack() as stack:
+        # Two daemons would give out the same addresses.
+        lock = stack.enter_context(open(Path(tempfile.gettempdir(), "docker-of-tests.lock"), "w"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # The path of a socket is short, and pytest's folders are not.
+        scratch = tempfile.TemporaryDirectory(prefix="docker-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(scratch))
         runtime = folder / "runtime"
         code = _RUNTIME.format(mounted=[*dict.fromkeys(_MOUNTED)], runc=shutil.which("runc"))
         runtime.write_text(f"#!{sys.executable} -IS\n{code}")
@@ -100,9 +108,8 @@ def daemon() -> Iterator[str]:
                 _import(address, image, server)
             yield address
         finally:
-            docker(address, "ps", "--all", "--quiet")
-            for container in docker(address, "ps", "--all", "--quiet").split():
-                docker(address, "rm", "--force", container)
+            for container in docker(address, "ps", "--all", "--quiet", check=False).split():
+                docker(address, "rm", "--force", container, check=False)
             process.terminate()
             process.wait(30)
 
@@ -136,9 +143,13 @@ def process_in(address: str, container: str) -> psutil.Process:
     return psutil.Process(inspect(address, container)["State"]["Pid"])
 
 
+def _answers(address: str) -> bool:
+    return bool(docker(address, "info", "--format", "{{.ServerVersion}}", check=False).strip())
+
+
 def _wait_until_it_answers(address: str, process: subprocess.Popen, log: Path) -> None:
     end = time.monotonic() + 60
-    while not docker(address, "info", "--format", "{{.ServerVersion}}", check=False).strip():
+    while not _answers(address):
         if process.poll() is not None:  # A machine may forbid what a daemon needs.
             pytest.skip(f"Docker's daemon does not start here: {log.read_text()[-500:]}")
         assert time.monotonic() < end, log.read_text()
