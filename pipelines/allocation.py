@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 
 # Of mallopt(3).
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGEST = 2**31 - 1
 
 
@@ -20,5 +20,4 @@ def keep_freed_memory() -> None:
     except (AttributeError, OSError, TypeError):
         return
     mallopt(_TRIM_THRESHOLD, _LARGEST)
-    mallopt(_TOP_PAD, 64 << 20)
     mallopt(_MMAP_THRESHOLD, 1 << 30)

@@ -112,26 +112,41 @@ def tensor(column: Any) -> tf.Tensor:
     return tf.convert_to_tensor(column)
 
 
-def ragged(chunks: Iterable[Mapping[Any, tf.RaggedTensor]]) -> dict[Any, tf.RaggedTensor]:
-    """Returns ragged columns [rows, steps], which come by name, a chunk of all of them at a time.
+class Column:
+    """Tensors [rows, ...], or ragged ones [rows, steps, ...], one behind the other."""
 
-    Large ones are mapped files.
-    """
-    columns: dict[Any, tuple[Stored, Stored]] = {}
+    def __init__(self, like: Any) -> None:
+        """Starts an empty column of tensors that are like the first of them."""
+        ragged = isinstance(like, tf.RaggedTensor)
+        values = like.flat_values if ragged else like
+        self._values = Stored(values.dtype.as_numpy_dtype, tuple(values.shape[1:]))
+        self._splits = Stored(np.int64) if ragged else None
+        if self._splits is not None:
+            self._splits.append(np.zeros(1))
+
+    def append(self, part: Any) -> None:
+        """Appends rows."""
+        if self._splits is not None:
+            self._splits.append(len(self._values) + part.row_splits.numpy()[1:])
+            part = part.flat_values
+        self._values.append(part.numpy())
+
+    def column(self) -> Any:
+        """Returns a tensor, or a ragged one; a large one is a mapped file."""
+        values = tensor(self._values.column())
+        if self._splits is None:
+            return values
+        splits = tensor(self._splits.column())
+        return tf.RaggedTensor.from_row_splits(values, splits, validate=False)
+
+
+def joined(chunks: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
+    """Returns tensors by name, ragged or not, that come in chunks of rows, as one each."""
+    columns: dict[Any, Column] = {}
     for chunk in chunks:
         for name, part in chunk.items():
-            if name not in columns:
-                columns[name] = Stored(part.dtype.as_numpy_dtype), Stored(np.int64)
-                columns[name][1].append(np.zeros(1))
-            values, splits = columns[name]
-            splits.append(len(values) + part.row_splits.numpy()[1:])
-            values.append(part.flat_values.numpy())
-    return {
-        name: tf.RaggedTensor.from_row_splits(
-            tensor(values.column()), tensor(splits.column()), validate=False
-        )
-        for name, (values, splits) in columns.items()
-    }
+            columns.setdefault(name, Column(part)).append(part)
+    return {name: column.column() for name, column in columns.items()}
 
 
 def examples(gathered: Gathered, size: int) -> tf.data.Dataset:

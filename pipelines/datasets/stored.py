@@ -20,7 +20,7 @@ LIMIT = 1 << 22
 
 
 class Stored:
-    """A column to which arrays are appended."""
+    """A column to which arrays are appended; objects stay in memory."""
 
     def __init__(self, dtype: np.typing.DTypeLike, shape: tuple[int, ...] = ()) -> None:
         """Starts an empty column.
@@ -32,7 +32,7 @@ class Stored:
         self._dtype, self._shape = np.dtype(dtype), shape
         self._parts: list[np.ndarray] = []
         self._file: IO[bytes] | None = None
-        self._rows = 0
+        self._rows = self._bytes = 0
 
     def __len__(self) -> int:
         return self._rows
@@ -46,7 +46,8 @@ class Stored:
         part = np.ascontiguousarray(part, self._dtype).reshape(-1, *self._shape)
         self._rows += len(part)
         self._parts.append(part)
-        if self._file or sum(each.nbytes for each in self._parts) > LIMIT:
+        self._bytes += part.nbytes
+        if self._bytes > LIMIT and not self._dtype.hasobject:
             self._write()
 
     def column(self) -> np.ndarray:

@@ -48,8 +48,9 @@ class Texts(Sequence[str]):
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, int | np.integer):
             return self[np.array([key])][0]
+        is_slice = isinstance(key, slice)
         if self.rows is None:
-            rows = np.arange(len(self))[key] if isinstance(key, slice) else _numbers(self, key)
+            rows = np.arange(*key.indices(len(self))) if is_slice else _numbers(self, key)
         else:
             rows = self.rows[key]
         content = memoryview(self.content.data)

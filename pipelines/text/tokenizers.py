@@ -276,7 +276,7 @@ def dense(inputs: Mapping[str, tf.RaggedTensor]) -> dict[str, tf.Tensor]:
 
 def tokenize(tokenizer: Tokenizer, *texts: PackedTexts) -> dict[str, tf.RaggedTensor]:
     """Returns the inputs for whole columns of texts, str [texts], chunk by chunk."""
-    return in_memory.ragged(
+    return in_memory.joined(
         tokenizer(*(strings(column[start : start + _CHUNK]) for column in texts))
         for start in range(0, len(texts[0]), _CHUNK)
     )

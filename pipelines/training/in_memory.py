@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from pipelines.datasets.in_memory import InMemory, part
+from pipelines.datasets.in_memory import InMemory, joined, part
 
 _BATCH = 1024
 
@@ -23,9 +23,9 @@ def fits(examples: tf.data.Dataset) -> bool:
 def read(examples: tf.data.Dataset) -> InMemory:
     """Reads all examples into memory."""
     structure = examples.element_spec
-    batches = [tf.nest.flatten(batch) for batch in examples.ragged_batch(_BATCH)]
-    joined = (tf.concat(column, axis=0) for column in zip(*batches, strict=True))
-    return InMemory([part(column) for column in joined], structure)
+    batches = (tf.nest.flatten(batch) for batch in examples.ragged_batch(_BATCH))
+    columns = joined(dict(enumerate(batch)) for batch in batches)
+    return InMemory([part(column) for column in columns.values()], structure)
 
 
 def shuffled(buckets: np.ndarray, batch_size: int, seed: tf.Tensor) -> tf.data.Dataset:

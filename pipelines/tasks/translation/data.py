@@ -254,7 +254,7 @@ def _parts(
                 "weights": tf.cast(tf.ones_like(following), tf.float32),
             }
 
-    inputs = in_memory.ragged(chunks())
+    inputs = in_memory.joined(chunks())
     following, weights = inputs.pop("following"), inputs.pop("weights")
     return (inputs, following, weights), np.concatenate(short)
 
