@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE, UNAUTHENTICATED
 
 from pipelines import model_registry
-from pipelines.model_registry import gate
+from pipelines.gate import gate
 from pipelines.task import Task
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
