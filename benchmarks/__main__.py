@@ -9,9 +9,11 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+import pipelines.errors
 from benchmarks import BENCHMARKS
 from benchmarks.processes import ProcessFailedError
 from serving.commands.exit_codes import exit_code
+from serving.errors import UserError
 
 _DETAILS = {
     "serving": """
@@ -23,6 +25,7 @@ logged in MLflow's experiment "benchmarks".
 
 experiments:
   trivial    half_plus_two: overhead of the server, by concurrency, workers, gRPC and REST
+  large      the same model, while the server reads and writes bodies of 6 MB over REST
   batching   a dense network: batching off and on
   images     a small convnet: gRPC and REST, and `mlflow models serve` on the same SavedModel
   resnet50   ResNet-50: compared with TensorFlow in process; the computation should dominate
@@ -131,7 +134,10 @@ def main(arguments: Sequence[str]) -> int:
 
     def run() -> None:
         options = _parser().parse_args(arguments or ["--help"])
-        importlib.import_module(f"benchmarks.{options.benchmark}").run(options)
+        try:
+            importlib.import_module(f"benchmarks.{options.benchmark}").run(options)
+        except pipelines.errors.UserError as error:
+            raise UserError(str(error)) from error
 
     return exit_code(run, (ProcessFailedError,), interrupted="interrupted: nothing was logged")
 

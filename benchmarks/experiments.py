@@ -6,6 +6,8 @@ Systems take turns, round by round, so that a slow machine slows them all.
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -13,16 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import recorded, systems
-from benchmarks.load import Load
+from benchmarks.load import Load, generate
 from benchmarks.models import CONVNET, DENSE, HALF_PLUS_TWO, RESNET50, Model, ServedModel
 from benchmarks.samples import Row
 from benchmarks.systems import ModelServer, System
 
 TRIVIAL = "half_plus_two"
+LARGE = "half_plus_two beside large bodies"
 BATCHING = "dense network"
 IMAGES = "convnet, one image 32x32x3"
 RESNET_ONE = "ResNet-50, one image 224x224x3"
 RESNET_EIGHT = "ResNet-50, eight images 224x224x3"
+
+BESIDE_BODIES, BESIDE_BUSY = "server, beside bodies of 6 MB", "server, beside a busy processor"
+_LARGE_BATCH = 1_000_000
 
 CONCURRENCY = (1, 8, 32, 64)
 FRACTIONS = (0.25, 0.5, 0.75, 0.9)
@@ -170,6 +176,31 @@ def trivial(bench: Bench) -> list[Row]:
         return [*closed, *others, *bench.open_loops(TRIVIAL, over_grpc, closed)]
 
 
+def large(bench: Bench) -> list[Row]:
+    """Small calls over gRPC while the same server reads and writes large bodies over REST.
+
+    That takes a processor; so the reference is the same server beside a process that takes one.
+    """
+    model = HALF_PLUS_TWO
+    with bench.serve(model) as server:
+        bodies = server.rest_target(model, _LARGE_BATCH)
+        alone = server.predict(model, 3)
+        under_test = [
+            alone,
+            systems.beside(
+                alone, BESIDE_BODIES, lambda chosen: generate(bodies, Load(1, chosen.seconds))
+            ),
+            systems.beside(alone, BESIDE_BUSY, lambda chosen: _compute(chosen.seconds)),
+        ]
+        return bench.sweep(LARGE, under_test, CONCURRENCY[:2])
+
+
+def _compute(seconds: float) -> None:
+    """Keeps a processor busy."""
+    code = f"import time; end = time.time() + {seconds}\nwhile time.time() < end: pass"
+    subprocess.run([sys.executable, "-S", "-c", code], check=True)
+
+
 def batching(bench: Bench) -> list[Row]:
     """A network for which 64 rows take little longer than one."""
     with (
@@ -228,6 +259,7 @@ def repository(bench: Bench) -> list[Row]:
 
 EXPERIMENTS: dict[str, tuple[Callable[[Bench], list[Row]], Model | None]] = {
     "trivial": (trivial, HALF_PLUS_TWO),
+    "large": (large, HALF_PLUS_TWO),
     "batching": (batching, DENSE),
     "images": (images, CONVNET),
     "resnet50": (resnet50, RESNET50),

@@ -71,6 +71,13 @@ def goals(rows: Sequence[Row], workers: int) -> list[Goal]:
             (experiments.BATCHING, 64, batching, SERVER),
         ),
     ]
+    for callers in (1, 8):
+        text = (
+            f"trivial model, {_clients(callers)}: beside bodies of 6 MB to beside a busy processor"
+        )
+        what = (experiments.LARGE, callers, experiments.BESIDE_BODIES, experiments.BESIDE_BUSY)
+        name = f"beside_bodies_p99_{callers}"
+        found.append(_ratio(rows, name, f"{text}, by p99", 0.5, what, speeds))
     for callers in (1, 8, 32):
         text = f"trivial model, {_clients(callers)}: of the bare gRPC echo"
         what = (experiments.TRIVIAL, callers, SERVER, ECHO)

@@ -20,13 +20,11 @@ import pandas as pd
 import psutil
 from matplotlib.figure import Figure
 from rich.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.figures import PERCENTILES, figures
 from benchmarks.goals import Goal
 from benchmarks.samples import Row, bars
-from pipelines import environment, store
-from serving.errors import UserError
+from pipelines import environment, store, store_errors
 
 TABLE, COMMAND = "table.md", "command"
 """The artifact with the table of a run, and the tag with its command."""
@@ -162,7 +160,7 @@ def _run(name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         UserError: The tracking store cannot be used.
     """
     uri = store.tracking_uri()
-    try:
+    with store_errors.explained(uri):
         store.open_store()
         experiment, tags = store.experiment("benchmarks", uri), store.process_tags()
         with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as run:
@@ -171,9 +169,6 @@ def _run(name: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"runs:/{run.info.run_id}", uri
             commit, changes = environment.code_version()
             mlflow.set_tags({"code.commit": commit, "code.changed": bool(changes)})
-    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"the tracking store {uri} cannot be used: {reason}") from error
 
 
 def _log_figures(drawn: Mapping[str, Figure]) -> None:

@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,9 +90,12 @@ class ModelServer:
 
     def rest(self, model: ServedModel, batch: int) -> System:
         """Returns the system that is called over REST."""
+        return System(f"{self.name}, REST", self._measured(self.rest_target(model, batch), model))
+
+    def rest_target(self, model: ServedModel, batch: int) -> Target:
+        """Returns the request over REST."""
         path = f"/v1/models/{model.name}:predict"
-        target = Target("http", self.rest_address, path, _columns(model, batch))
-        return System(f"{self.name}, REST", self._measured(target, model))
+        return Target("http", self.rest_address, path, _columns(model, batch))
 
     def _measured(
         self, target: Target, model: ServedModel
@@ -226,6 +229,19 @@ def in_process(model: ServedModel, batch: int, base: Path, tensorflow: Executor)
         return sample, Served()
 
     return System(IN_PROCESS, measure)
+
+
+def beside(system: System, name: str, work: Callable[[Load], object]) -> System:
+    """Returns a system that gets its load while other work is done, which takes as long."""
+
+    def measure(chosen: Load) -> tuple[Sample, Served]:
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(work, chosen)
+            found = system.measure(chosen)
+        other.result()
+        return found
+
+    return System(name, measure)
 
 
 def _generate(

@@ -14,6 +14,8 @@ import tensorflow as tf
 
 def untuned(examples: tf.data.Dataset) -> tf.data.Dataset:
     """Returns the same elements; what is made of them is not tuned either."""
+    if examples.options().autotune.enabled is False:
+        return examples
     options = tf.data.Options()
     options.autotune.enabled = False
     return examples.with_options(options)

@@ -37,6 +37,15 @@ def test_after_a_failure_the_others_run_and_the_page_is_written(monkeypatch, tmp
     assert capsys.readouterr().err == "error: failed, see above: text\n"
 
 
+def test_a_store_that_cannot_be_read_is_told_in_a_sentence(store, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(all, "_code", lambda name, quick: 0)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nosuch://place")
+    page = tmp_path / "page.md"
+    assert main(["all", "--only", "text", "--page", str(page)]) == 2
+    assert "the tracking store nosuch://place cannot be used: " in capsys.readouterr().err
+    assert not page.exists()
+
+
 def test_the_page_has_the_newest_table_of_each(store, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(setup, "COMMANDS", ("architectures --help",))
     assert main(["setup", "--only", "help", "--rounds", "1"]) == 0

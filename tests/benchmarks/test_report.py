@@ -14,7 +14,7 @@ from benchmarks.goals import goals
 from benchmarks.load import Load, Sample
 from benchmarks.samples import Histogram, Row, Served
 from benchmarks.systems import ECHO, IN_PROCESS, MLFLOW, SERVER, server_name
-from serving.errors import UserError
+from pipelines.errors import UserError
 
 
 def row(experiment: str, system: str, callers: int, *rates: int, offered: float = 0.0) -> Row:
