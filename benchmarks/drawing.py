@@ -22,7 +22,7 @@ from benchmarks.comparison import Comparison, console, quiet, show_and_log
 from benchmarks.processes import isolated
 from pipelines.catalog import PIPELINES
 
-_QUICK = ("image_classification", "text_classification", "forecasting")
+_QUICK = ("text_classification", "forecasting")
 # A run costs at least ten times what its figures do.
 _GOAL = 10.0
 
