@@ -14,8 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serving.__main__ import main
-from serving.commands import output
 from serving.commands.up import _reach
 from serving.engines import docker, record
 from serving.engines.ports import free_port
@@ -44,18 +42,6 @@ server.add_secure_port(
 server.start()
 signal.pause()
 """
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Runs a command and returns its exit code, what it printed and its errors."""
-    monkeypatch.setattr(output.console, "width", 500)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        return (code, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

@@ -14,9 +14,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from serving.__main__ import main
 from serving.client import Client
-from serving.commands import output
 from serving.engines import docker, images, record
 from serving.engines.ports import free_ports
 from tests.serving import docker_daemon, rollouts, saved_models
@@ -63,18 +61,6 @@ def models(tmp_path: Path, daemon: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     if left := record.read(folder):
         left.stop()
     assert docker_daemon.docker(daemon, "ps", "--all", "--quiet") == ""
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Runs a command and returns its exit code, what it printed and its errors."""
-    monkeypatch.setattr(output.console, "width", 500)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        return (code, *capsys.readouterr())
-
-    return run
 
 
 def up(models: Path, *more: object) -> tuple[list[object], int, int]:
