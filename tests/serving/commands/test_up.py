@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +18,7 @@ from serving.engines.ports import free_port
 from serving.engines.process import ServerProcess
 from tests.serving import fake_programs
 from tests.serving.certificates import certified
-from tests.serving.server.processes import ENVIRONMENT, ROOT
+from tests.serving.commands.foreground import serving_in_foreground
 
 # A server over TLS that may ask for clients' certificates, with files beside its configuration.
 ENCRYPTED = """
@@ -232,20 +230,8 @@ def test_without_a_repository_the_sentence_names_deploy(run, path, tmp_path):
 @pytest.fixture
 def foreground(path, models):
     """Serves in the foreground; yields the process when it has said that it is ready."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "serving", *map(str, up(models))],
-        cwd=ROOT,
-        env={**ENVIRONMENT, "PATH": str(path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    while "Ctrl-C stops the server" not in (line := process.stdout.readline()):
-        assert line, process.stderr and process.stderr.read()
-    yield process
-    process.kill()
-    process.communicate()
+    with serving_in_foreground(up(models), PATH=str(path)) as process:
+        yield process
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +16,10 @@ from serving.client import Client
 from serving.engines import docker, images, record
 from serving.engines.ports import free_ports
 from tests.serving import docker_daemon, rollouts, saved_models
+from tests.serving.commands.foreground import serving_in_foreground
 from tests.serving.commands.test_rollout import Load
 from tests.serving.docker_daemon import inspect, process_in
 from tests.serving.rollouts import NAME
-from tests.serving.server.processes import ENVIRONMENT, ROOT
 
 X = {"x": np.array([2.0], np.float32)}
 IMAGE = images.tensorflow_serving(gpu=False)
@@ -169,20 +167,8 @@ def test_a_model_that_does_not_load_is_told_and_leaves_no_container(run, models,
 def foreground(models):
     """Serves in the foreground; yields the process when it has said that it is ready."""
     arguments, port, _ = up(models)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "serving", *map(str, arguments)],
-        cwd=ROOT,
-        env={**ENVIRONMENT, "DOCKER_HOST": os.environ["DOCKER_HOST"]},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    while "Ctrl-C stops the server" not in (line := process.stdout.readline()):
-        assert line, process.stderr and process.stderr.read()
-    yield process, docker.name_of(models, port)
-    process.kill()
-    process.communicate()
+    with serving_in_foreground(arguments, DOCKER_HOST=os.environ["DOCKER_HOST"]) as process:
+        yield process, docker.name_of(models, port)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
