@@ -18,7 +18,7 @@ AT = --repository $(REPOSITORY) --address localhost:$(PORT)
 
 OPEN_STORE = $(BIN)/python -c "from pipelines.store import open_store; open_store()"
 
-.PHONY: demo test pythons check docs wheel sbom ui serve gpu install install-dev lock clean
+.PHONY: demo test test-all pythons check docs wheel sbom ui serve gpu install install-dev lock clean
 
 demo: install ## Train, track, export, validate, register, deploy, serve, query.
 	@$(BIN)/python -m pipelines image_classification --name $(MODEL)
@@ -49,8 +49,11 @@ demo: install ## Train, track, export, validate, register, deploy, serve, query.
 	@echo "               mlflow run . -e image_classification --env-manager=local \\"
 	@echo "                   --experiment-name image_classification -P epochs=3"
 
-test: install-dev ## Run the whole test suite.
+test: install-dev ## Run the test suite.
 	$(BIN)/python -m pytest
+
+test-all: install-dev ## Run it with the slow tests, which look deeper.
+	$(BIN)/python -m pytest -m ''
 
 pythons: install-dev ## Install the wheel under PYTHONS, an environment each, and train and serve.
 	PYTHONS="$(PYTHONS)" $(BIN)/python -m pytest -n 0 tests/foundry/test_installed.py
