@@ -178,8 +178,8 @@ def joined_columns(batches: Sequence[np.ndarray]) -> np.ndarray:
     """Joins batches along the first axis; the others are padded with zeros to the longest."""
     longest = np.max([batch.shape[1:] for batch in batches], axis=0).astype(int)
     padded = [
-        np.pad(batch, [(0, 0), *((0, gap) for gap in longest - batch.shape[1:])])
-        if batch.ndim > 1
+        np.pad(batch, [(0, 0), *((0, gap) for gap in gaps)])
+        if (gaps := longest - batch.shape[1:]).any()
         else batch
         for batch in batches
     ]

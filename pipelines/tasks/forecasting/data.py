@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import tensorflow as tf
 
 from pipelines.datasets import in_memory, loading, lookup
 from pipelines.datasets.builders.series import CALENDARS, SEASONS, UNITS
 from pipelines.datasets.dataset import Dataset
 from pipelines.datasets.loading import Identity
 from pipelines.datasets.splitting import SPLITS
+from pipelines.datasets.stored import Stored, stored
 from pipelines.errors import UserError
 from pipelines.tasks.forecasting import checks, covariates, reading
 from pipelines.tasks.forecasting.config import ForecastingConfig
@@ -180,35 +180,44 @@ def cut(
     """
     known = known or Covariates()
     scales = [one.scale(season) for one in series]
-    steps = tf.constant(np.concatenate([one.values for one in series]))
-    ahead = tf.constant(np.concatenate([known.of(one) for one in series])) if known.width else None
+    steps = in_memory.tensor(stored((one.values for one in series), np.float64))
+    ahead = None
+    if known.width:
+        features = Stored(np.float32, (known.width,))
+        for one in series:
+            features.append(known.of(one))
+        ahead = in_memory.tensor(features.column())
     firsts = np.cumsum([0, *(len(one.values) for one in series)])
     arrays, columns = {}, {}
     for split in SPLITS:
-        starts, levels, deviations, blocks, first_block = [], [], [], [], 0
-        for one, first in zip(series, firsts, strict=False):
+        starts, blocks, first_block = Stored(np.int64), Stored(np.int64), 0
+        levels, deviations, every_scale = (Stored(np.float64) for _ in range(3))
+        weights = Stored(np.float32)
+        for one, first, scale in zip(series, firsts, scales, strict=False):
             origins = one.origins(split, history, horizon)
-            for part in np.array_split(origins, -(-len(origins) // _CHUNK) or 1):
+            for place in range(0, len(origins), _CHUNK):
+                part = origins[place : place + _CHUNK]
                 level, deviation = scaling.of(one.windows(part - history, history), np)
+                starts.append(first + part - history)
                 levels.append(level)
                 deviations.append(deviation)
-            starts.append(first + origins - history)
-            blocks.append(first_block + np.arange(len(origins)) // horizon)
-            first_block = blocks[-1][-1] + 1 if len(origins) else first_block
-        scale = np.repeat(scales, [len(block) for block in blocks])
-        deviation = np.concatenate(deviations)
+                # The pinball loss is as large as the unit: times the deviation, it is in the
+                # series'.
+                weights.append(deviation / scale)
+                every_scale.append(np.full(len(part), scale))
+                blocks.append(first_block + np.arange(place, place + len(part)) // horizon)
+            first_block += -(-len(origins) // horizon)
         arrays[split] = WindowExamples(
             steps=steps,
             ahead=ahead,
-            starts=tf.constant(np.concatenate(starts)),
-            levels=tf.constant(np.concatenate(levels)),
-            deviations=tf.constant(deviation),
-            # The pinball loss is as large as the unit: times the deviation, it is in the series'.
-            weights=tf.constant((deviation / scale).astype(np.float32)),
+            starts=in_memory.tensor(starts.column()),
+            levels=in_memory.tensor(levels.column()),
+            deviations=in_memory.tensor(deviations.column()),
+            weights=in_memory.tensor(weights.column()),
             history=history,
             horizon=horizon,
         )
-        columns[split] = {"scale": scale, "block": np.concatenate(blocks)}
+        columns[split] = {"scale": every_scale.column(), "block": blocks.column()}
     sizes = {split: len(columns[split]["block"]) for split in SPLITS}
     return SeriesData(
         **identity,
@@ -251,5 +260,6 @@ def _digest(series: Sequence[Series]) -> str:
         sha.update(one.values.tobytes())
         sha.update(one.covariates.tobytes())
         sha.update(str(one.ends).encode())
-        sha.update("".join(map(str, one.times)).encode())
+        for start in range(0, len(one.times), _CHUNK):
+            sha.update("".join(map(str, one.times[start : start + _CHUNK])).encode())
     return sha.hexdigest()[:12]

@@ -11,7 +11,8 @@ import numpy as np
 from pipelines.datasets import files, tables
 from pipelines.datasets.tables import Table
 from pipelines.errors import UserError
-from pipelines.tasks.forecasting import cells, columns
+from pipelines.tasks.forecasting import columns
+from pipelines.tasks.forecasting.cells import Cells
 from pipelines.tasks.forecasting.config import ForecastingConfig
 
 _NEEDS = "a table (.csv, .tsv, .jsonl or .parquet) with a row for each step"
@@ -23,8 +24,9 @@ class Joined:
 
     tables: Mapping[str, Table]
 
-    def texts(self, name: str) -> list[str]:
-        return [text for table in self.tables.values() for text in cells.texts(table, name)]
+    def texts(self, name: str) -> Cells:
+        """Returns a column of all tables as text."""
+        return Cells([table.columns[name] for table in self.tables.values()])
 
     def lengths(self) -> list[int]:
         return [len(table) for table in self.tables.values()]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -28,6 +29,9 @@ def _pattern(decimal: str) -> re.Pattern[str]:
     )
 
 
+# What numbers consist of that Python reads as they are, but for the decimal mark.
+_PLAIN = {mark: {*"0123456789+-eE", mark} for mark in MARKS}
+_DIGITS = str.maketrans("123456789", "0" * 9)
 _SIMPLE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _PATTERNS = {mark: _pattern(mark) for mark in MARKS}
 
@@ -54,6 +58,32 @@ def value(text: str, decimal: str) -> float | None:
     if match := _INFINITE.fullmatch(text):
         return -math.inf if match[1] == "-" else math.inf
     return None
+
+
+def values(texts: Sequence[str], decimal: str) -> np.ndarray | None:
+    """Returns the numbers that texts are, float64 [texts], NaN for missing ones.
+
+    Returns none if a text is neither.
+    """
+    if set("".join(texts)) <= _PLAIN[decimal]:
+        with contextlib.suppress(ValueError):  # "1-2" is none, and "-" is missing.
+            plain = texts if decimal == "." else [text.replace(decimal, ".") for text in texts]
+            return np.array([float(text) if text else math.nan for text in plain], np.float64)
+    found = [math.nan if is_missing(text) else value(text, decimal) for text in texts]
+    return None if None in found else np.array(found, np.float64)
+
+
+def of_each_shape(texts: Iterable[str]) -> list[str]:
+    """Returns the first of texts that differ in digits alone, in their order.
+
+    Whether a text is a number, and with which marks, does not depend on its digits, but for a zero
+    before all others.
+    """
+    shapes: dict[tuple[bool, str], str] = {}
+    for text in texts:
+        zero = text.lstrip("+-−")[:1] == "0"
+        shapes.setdefault((zero, text.translate(_DIGITS)), text)
+    return list(shapes.values())
 
 
 def is_number(text: str) -> bool:

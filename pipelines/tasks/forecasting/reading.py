@@ -20,8 +20,10 @@ import numpy as np
 from pipelines.datasets import files, tables
 from pipelines.datasets.builders.series import ENDS
 from pipelines.datasets.splitting import SPLITS
+from pipelines.datasets.stored import stored
+from pipelines.datasets.text_columns import Numbers
 from pipelines.errors import UserError
-from pipelines.tasks.forecasting import columns, gaps, numbers, time_column, times, values
+from pipelines.tasks.forecasting import cells, columns, gaps, numbers, time_column, times, values
 from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.forecasting.gaps import Rows, Steps
 from pipelines.tasks.forecasting.joined import Joined, open_tables
@@ -102,17 +104,17 @@ def _rows(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[Rows]:
     """Returns the rows of each series with their times counted: all groups, column by column."""
     lengths = joined.lengths()
     periods = np.repeat(np.arange(len(lengths)), lengths)
-    groups: dict[tuple[str, ...], list[int]] = {}
+    groups: dict[tuple[str, ...], Numbers] = {}
     if chosen.groups:
         for row, names in enumerate(zip(*map(joined.texts, chosen.groups), strict=True)):
-            groups.setdefault(tuple(name.strip() for name in names), []).append(row)
+            group = tuple(name.strip() for name in names)
+            groups.setdefault(group, Numbers("q")).append(row)
     every = {names: np.array(rows) for names, rows in groups.items()}
     every = every or {(): np.arange(len(periods))}
 
     def parsed(column: str) -> np.ndarray:
-        texts = joined.texts(column)
-        found = [np.nan if numbers.is_missing(x) else numbers.value(x, decimal) for x in texts]
-        return np.array(found, np.float64)
+        parts = (numbers.values(part, decimal) for part in cells.parts(joined.texts(column)))
+        return stored(map(np.asarray, parts), np.float64)
 
     covariates = np.empty((len(periods), len(chosen.covariates)))
     for index, column in enumerate(chosen.covariates):

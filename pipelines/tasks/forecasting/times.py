@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 import numpy as np
 
+from pipelines.datasets.stored import Stored, stored
 from pipelines.tasks.forecasting import numbers
+from pipelines.tasks.forecasting.cells import parts
+
+# A local time and its offset from UTC.
+_Moment = tuple[datetime, timedelta | None]
+_LOCAL, _OFFSET = "datetime64[us]", "timedelta64[us]"
 
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 _MONTH = (
@@ -58,7 +64,7 @@ _WEEKS = re.compile(r"(?P<Y>1[89]\d\d|2[01]\d\d)(?P<w>0[1-9]|[1-4]\d|5[0-3])")
 # Dates in digits alone that were numbers with decimals for a while, as spreadsheets leave them.
 _DECIMALS = re.compile(r"(\d{6}|\d{8}|\d{10}|\d{12}|\d{14})[.,]0+")
 # What NumPy reads.
-_ISO = re.compile(r"[12][0-9]{3}-[01][0-9]-[0-3][0-9](?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?")
+_ISO = re.compile(r"[12][0-9]{3}-[01][0-9]-[0-3][0-9](?:[T ][0-9]{2}(?::[0-9]{2}(?::[0-9]{2})?)?)?")
 # Years of two digits from 69 on are in the 20th century, as strptime has it.
 _CENTURY = 69
 # Seconds since 1970 from 1973 on, and thousandths, millionths and so on of them.
@@ -92,34 +98,37 @@ def readings(texts: Sequence[str], decimal: str = ".") -> list[Times]:
         texts: At least one.
         decimal: The decimal mark of numbers.
     """
-    texts = list(map(_plain, texts))
-    if all(map(_ISO.fullmatch, texts)):
-        with contextlib.suppress(ValueError):  # There is no February 30.
-            return [Times("year-month-day", np.array(texts, "datetime64[us]"))]
+    iso = _read(_parts(texts), _iso)
+    if iso is not None:
+        return [Times("year-month-day", iso.view(_LOCAL))]
     found = []
     for name, form in _FORMS.items():
-        moments = _all(texts, partial(_moment, form))
+        moments = _read(_parts(texts), partial(_moments, partial(_moment, form)))
         if moments is not None:
             found += _zoned(name, moments)
     if found:
         return _different(found)
-    if len({text[:4] for text in texts}) > 1 and (weeks := _all(texts, partial(_moment, _WEEKS))):
+    weeks = _read(_parts(texts), partial(_moments, partial(_moment, _WEEKS)))
+    if weeks is not None and len({text[:4] for part in _parts(texts) for text in part}) > 1:
         return _zoned("year and week", weeks)
-    values = _all(texts, lambda text: numbers.value(text, decimal))
-    if values is None or not all(map(math.isfinite, values)):
+    values = _read(_parts(texts), partial(numbers.values, decimal=decimal), np.float64)
+    if values is None or not np.isfinite(values).all():
         return []
-    return [_numeric(np.array(values, np.float64), texts)]
+    return [_numeric(values, texts)]
 
 
 def odd(texts: Sequence[str], decimal: str = ".") -> list[int]:
     """Returns the rows whose texts are no times of the form that most of them have."""
-    texts = list(map(_plain, texts))
-    failing = [
-        [row for row, text in enumerate(texts) if _moment(form, text) is None]
-        for form in _FORMS.values()
-    ]
-    failing.append([row for row, text in enumerate(texts) if numbers.value(text, decimal) is None])
-    return min(failing, key=len)
+    parses: list[Callable[[str], object]] = [partial(_moment, form) for form in _FORMS.values()]
+    parses.append(partial(numbers.value, decimal=decimal))
+
+    def wrong(parse: Callable[[str], object]) -> Iterator[int]:
+        return (row for row, text in enumerate(texts) if parse(_plain(text)) is None)
+
+    def count(parse: Callable[[str], object]) -> int:
+        return sum(1 for _ in wrong(parse))
+
+    return list(wrong(min(parses, key=count)))
 
 
 def formatted(texts: Sequence[str], form: str) -> tuple[list[Times], int]:
@@ -128,14 +137,17 @@ def formatted(texts: Sequence[str], form: str) -> tuple[list[Times], int]:
     Returns:
         The readings, and the number of the row, -1 if all fit.
     """
-    moments = []
-    for row, text in enumerate(texts):
+
+    def parsed(text: str) -> _Moment | None:
         try:
             moment = datetime.strptime(text.strip(), form)
         except ValueError:
-            return [], row
-        offset = moment.utcoffset()
-        moments.append((moment.replace(tzinfo=None), offset))
+            return None
+        return moment.replace(tzinfo=None), moment.utcoffset()
+
+    moments = _read(_parts(texts, str.strip), partial(_moments, parsed))
+    if moments is None:
+        return [], next(row for row, text in enumerate(texts) if parsed(text) is None)
     return _zoned(form, moments), -1
 
 
@@ -181,18 +193,49 @@ def _different(found: Sequence[Times]) -> list[Times]:
     return kept
 
 
-def _all(texts: Sequence[str], parse: Callable[[str], object]) -> list | None:
-    """Returns what all texts are parsed to, or none as soon as one is not."""
-    parsed = []
-    for text in texts:
-        one = parse(text)
-        if one is None:
+def _parts(texts: Sequence[str], clean: Callable[[str], str] = _plain) -> Iterator[list[str]]:
+    return (list(map(clean, part)) for part in parts(texts))
+
+
+def _read(
+    column_parts: Iterable[Sequence[str]],
+    parse: Callable[[Sequence[str]], np.ndarray | None],
+    dtype: np.typing.DTypeLike = np.int64,
+) -> np.ndarray | None:
+    """Returns what the parts of a column are parsed to, [rows, ...], or none if one is not."""
+    column = None
+    for part in column_parts:
+        parsed = parse(part)
+        if parsed is None:
             return None
-        parsed.append(one)
-    return parsed
+        column = column or Stored(dtype, parsed.shape[1:])
+        column.append(parsed)
+    return column.column() if column else None
 
 
-def _moment(form: re.Pattern[str], text: str) -> tuple[datetime, timedelta | None] | None:
+def _iso(texts: Sequence[str]) -> np.ndarray | None:
+    """Returns the microseconds of local times that NumPy reads, or none if it does not."""
+    if all(map(_ISO.fullmatch, texts)):
+        with contextlib.suppress(ValueError):  # There is no February 30.
+            return np.array(texts, _LOCAL).view(np.int64)
+    return None
+
+
+def _moments(parse: Callable[[str], _Moment | None], texts: Sequence[str]) -> np.ndarray | None:
+    """Returns (local time, offset from UTC) of texts in microseconds, int64 [texts, 2].
+
+    Returns none as soon as a text is no time. Where there is no offset, it is that of NaT.
+    """
+    found = list(itertools.takewhile(lambda one: one is not None, map(parse, texts)))
+    if len(found) < len(texts):
+        return None
+    local, offsets = zip(*found, strict=True)
+    return np.stack(
+        [np.array(local, _LOCAL).view(np.int64), np.array(offsets, _OFFSET).view(np.int64)], 1
+    )
+
+
+def _moment(form: re.Pattern[str], text: str) -> _Moment | None:
     """Returns the local time that a text means and its offset from UTC, or none if it has none."""
     match = form.fullmatch(text)
     if match is None:
@@ -234,19 +277,24 @@ def _moment(form: re.Pattern[str], text: str) -> tuple[datetime, timedelta | Non
     return moment, -offset if zone.startswith("-") else offset
 
 
-def _zoned(name: str, moments: Sequence[tuple[datetime, timedelta | None]]) -> list[Times]:
+def _zoned(name: str, moments: np.ndarray) -> list[Times]:
     """Returns local times; where their offsets from UTC differ, times in UTC before them."""
-    local = np.array([moment for moment, _ in moments], "datetime64[us]")
-    offsets = {offset for _, offset in moments}
+    local, shift = moments[:, 0].view(_LOCAL), moments[:, 1].view(_OFFSET)
+    offsets = np.unique(shift)
     if len(offsets) == 1:
         return [Times(name, local)]
-    if None in offsets:
+    if np.isnat(offsets).any():
         return []
-    shift = np.array([offset for _, offset in moments], "timedelta64[us]")
     return [
         Times(name, local - shift, "their offsets from UTC differ: they are taken in UTC"),
         Times(name, local, "their offsets from UTC differ, and their steps are even in local time"),
     ]
+
+
+def _micros(texts: Sequence[str], factor: float) -> np.ndarray:
+    """Returns whole microseconds of numbers, more exactly than float64 has them."""
+    exact = [int(text) if text.isdigit() else int(float(text)) for text in texts]
+    return np.array([int(one // 1000 if factor < 1 else one * factor) for one in exact])
 
 
 def _numeric(values: np.ndarray, texts: Sequence[str]) -> Times:
@@ -257,7 +305,6 @@ def _numeric(values: np.ndarray, texts: Sequence[str]) -> Times:
         values = values.astype(np.int64)
     for low, high, factor, unit in _UNIX:
         if low <= values.min() and values.max() < high:
-            exact = [int(text) if text.isdigit() else int(float(text)) for text in texts]
-            micros = np.array([int(one // 1000 if factor < 1 else one * factor) for one in exact])
-            return Times(unit, micros.astype("datetime64[us]"), f"read as {unit} since 1970, UTC")
+            micros = stored((_micros(part, factor) for part in _parts(texts)), np.int64)
+            return Times(unit, micros.view(_LOCAL), f"read as {unit} since 1970, UTC")
     return Times("numbers", values)

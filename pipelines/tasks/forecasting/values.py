@@ -20,8 +20,7 @@ def decimal_mark(joined: Joined, chosen: columns.Chosen) -> str:
     Raises:
         UserError: It is unclear.
     """
-    texts = [text.strip() for name in chosen.numbers() for text in joined.texts(name)]
-    texts = [text for text in texts if numbers.is_number(text)]
+    texts = [text for text in _shapes(joined, chosen) if numbers.is_number(text)]
     first = next(iter(joined.tables.values()))
     mark = numbers.decimal_mark(texts, first.separator)
     if mark in numbers.MARKS:
@@ -50,33 +49,51 @@ def problems(
     found: dict[int, str] = {}
     for name in chosen.needed():
         for row, text in enumerate(cells.texts(table, name)):
-            if not text.strip():
+            if not text or text.isspace():
                 found[row] = f"{name!r} is empty"
     dated = chosen.time is not None and not config.date_format
     texts = cells.texts(table, chosen.time or "") if dated else []
     if texts and not times.readings(texts, decimal):
         wrong = times.odd(texts, decimal)
-        example = next((text for row, text in enumerate(texts) if row not in set(wrong)), "")
+        bad = set(wrong)
+        example = next((text for row, text in enumerate(texts) if row not in bad), "")
         for row in wrong:
             found.setdefault(row, f"{chosen.time!r} is no time as {example!r}: {texts[row]!r}")
-    mark = "point" if decimal == "." else "comma"
     for name in chosen.numbers():
-        for row, text in enumerate(cells.texts(table, name)):
-            if numbers.is_missing(text):
-                if name in chosen.covariates:
-                    found[row] = f"{name!r} is empty, and has to be known in advance"
-                continue
-            number = numbers.value(text, decimal)
-            if number is None:
-                found[row] = f"{name!r} is no number (with a decimal {mark}): {text!r}"
-            elif not np.isfinite(number):
-                found[row] = f"{name!r} is infinite: {text!r}"
+        row, ahead = 0, name in chosen.covariates
+        for part in cells.parts(cells.texts(table, name)):
+            values = numbers.values(part, decimal)
+            if values is None:
+                doubtful = np.arange(len(part))
+            else:
+                doubtful = np.flatnonzero(~np.isfinite(values) if ahead else np.isinf(values))
+            for place in doubtful.tolist():
+                if problem := _problem(part[place], decimal, ahead):
+                    found[row + place] = f"{name!r} {problem}"
+            row += len(part)
     return found
+
+
+def _problem(text: str, decimal: str, ahead: bool) -> str:
+    """Returns what is wrong with a number, or ""; one that is known ahead may not be missing."""
+    if numbers.is_missing(text):
+        return "is empty, and has to be known in advance" if ahead else ""
+    number = numbers.value(text, decimal)
+    if number is None:
+        mark = "point" if decimal == "." else "comma"
+        return f"is no number (with a decimal {mark}): {text!r}"
+    return "" if np.isfinite(number) else f"is infinite: {text!r}"
+
+
+def _shapes(joined: Joined, chosen: columns.Chosen) -> list[str]:
+    """Returns the first of numbers that are written alike."""
+    texts = (text.strip() for name in chosen.numbers() for text in joined.texts(name))
+    return numbers.of_each_shape(texts)
 
 
 def notes(joined: Joined, chosen: columns.Chosen, decimal: str) -> list[str]:
     """Returns a note on how numbers are read, if that is not as everywhere."""
-    texts = [text.strip() for name in chosen.numbers() for text in joined.texts(name)]
+    texts = _shapes(joined, chosen)
     grouped = [text for text in texts if numbers.has_thousands(text, decimal)]
     marked = [text for text in texts if decimal in text and not numbers.is_missing(text)]
     first = next(iter(joined.tables.values()))

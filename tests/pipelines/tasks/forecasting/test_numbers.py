@@ -96,3 +96,30 @@ def test_the_decimal_mark_follows_from_the_form_of_numbers(texts, separator, exp
 )
 def test_a_number_of_nines_far_away_is_a_placeholder(values, expected):
     assert numbers.placeholder(np.array(values, np.float64)) == expected
+
+
+TEXTS = st.text("0123456789+-−.,eE'n a", max_size=6)
+LISTS = st.lists(TEXTS | st.sampled_from(["inf", "1.5", "-2", ""]))
+
+
+@given(
+    texts=st.lists(TEXTS | st.sampled_from(["inf", "1.5", "-2", ""])), decimal=st.sampled_from(".,")
+)
+def test_texts_are_the_numbers_that_each_of_them_is(texts, decimal):
+    each = [math.nan if numbers.is_missing(x) else numbers.value(x, decimal) for x in texts]
+    found = numbers.values(texts, decimal)
+    if None in each:
+        assert found is None
+    else:
+        np.testing.assert_array_equal(found, np.array(each, np.float64))
+
+
+@given(text=TEXTS, digits=st.lists(st.sampled_from("123456789"), min_size=6, max_size=6))
+def test_one_number_of_each_shape_tells_what_the_others_are(text, digits):
+    new = iter(digits)
+    other = "".join(next(new) if x in "123456789" else x for x in text)
+    assert numbers.of_each_shape([text, other]) == [text]
+    for mark in numbers.MARKS:
+        assert numbers.has_thousands(text, mark) == numbers.has_thousands(other, mark)
+        assert (numbers.value(text, mark) is None) == (numbers.value(other, mark) is None)
+    assert numbers.of_each_shape(["10", "05", "20", "1"]) == ["10", "05", "1"]

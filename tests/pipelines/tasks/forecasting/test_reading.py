@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from pipelines.errors import UserError
+from pipelines.tasks.forecasting import cells
 from pipelines.tasks.forecasting.config import ForecastingConfig
 from pipelines.tasks.forecasting.reading import Found, read
 from pipelines.tasks.forecasting.series import Series
@@ -242,6 +243,17 @@ def test_what_is_wrong_is_told_in_one_sentence_with_its_place(own, content, mess
         own(content)
     assert "own.csv" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_table_that_is_read_in_parts_has_its_mistakes_in_the_same_lines(own, monkeypatch):
+    monkeypatch.setattr(cells, "_PART", 3)
+    rows = [f"2021-01-0{day},{'x' if day == 8 else day},7" for day in range(1, 10)]
+    content = "\n".join(["day,units,known", *rows])
+    with pytest.raises(UserError, match=r"line 9: 'units' is no number .*: 'x'; mend it"):
+        own(content, column="units")
+    with pytest.raises(UserError, match="line 6: 'known' is empty, and has to be known in advance"):
+        own(content.replace("05,5,7", "05,5,"), column="units", covariates="known")
+    assert len(own(content.replace("x", "8"), column="units").series[0].values) == 9
 
 
 def test_other_data_are_named(own, tmp_path):

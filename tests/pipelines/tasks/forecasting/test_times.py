@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.tasks.forecasting import times
+from pipelines.tasks.forecasting import cells, times
 
 DAY = "2021-02-03"
 
@@ -129,3 +130,28 @@ def test_times_are_shown_as_short_as_they_are(text, unit):
     assert times.shown(values[0]) == text
     shortest = times.shortest(values)
     assert not unit or np.datetime_data(shortest.dtype)[0] == unit
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [f"2021-01-0{day} {clock}" for day in (1, 2) for clock in ("00", "23:59", "23:59:59")],
+        ["2021-01-01", "2021-01-02T24:00", "2021-02-28 23"],
+        ["2021-01-01", "2021-02-28", "2021-02-30"],
+        ["01/02/2005", "03/04/2005", "05/06/2005 7pm"],
+        ["2021-03-28T01:00+01:00", "2021-03-28T03:00+01:00", "2021-03-28T03:00+02:00"],
+        ["201851", "201852", "201901"],
+        ["1609459200", "1609459201", "1609459202.0"],
+        ["1958.5", "1959", "Total"],
+    ],
+)
+def test_times_that_are_read_in_parts_are_those_of_the_whole_column(monkeypatch, texts):
+    def found() -> list:
+        return [(one.form, one.note, one.values.tolist()) for one in times.readings(texts)]
+
+    whole, odd = found(), times.odd(texts)
+    monkeypatch.setattr(cells, "_PART", 2)
+    assert (found(), times.odd(texts)) == (whole, odd)
+    # What NumPy reads is what the forms say.
+    monkeypatch.setattr(times, "_ISO", re.compile("nothing"))
+    assert found() == whole
