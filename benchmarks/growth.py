@@ -10,19 +10,18 @@ the data.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from benchmarks import report
+from benchmarks import report, synthetic
 from benchmarks.comparison import console, cpu_seconds, quiet
 from benchmarks.processes import AnonymousPeak, isolated, peak_memory
 from serving.errors import UserError
@@ -232,84 +231,41 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _images(folder: Path, count: int) -> Path:
-    """Writes JPEG files as CLASS/IMAGE, of two classes, in folders of a thousand."""
-    from PIL import Image
-
-    random = np.random.default_rng(0)
-    for number in range(count):
-        file = folder / "images" / f"class{number % 2}" / f"{number // 1000}" / f"{number}.jpg"
-        if number % 1000 < 2:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(random.integers(0, 256, (28, 28), np.uint8)).save(file, quality=75)
-    return folder / "images"
-
-
-def _sentences(count: int) -> Iterator[str]:
-    """Yields texts of 5 to 19 words, about 80 characters."""
-    random = np.random.default_rng(0)
-    words = [f"word{number}" for number in range(2000)]
-    for _ in range(count):
-        yield " ".join(words[index] for index in random.integers(0, 2000, random.integers(5, 20)))
-
-
-def _texts(folder: Path, count: int) -> Path:
-    file = folder / "texts.csv"
-    with file.open("w") as opened:
-        opened.write("text,label\n")
-        opened.writelines(f"{x},class{i % 2}\n" for i, x in enumerate(_sentences(count)))
-    return file
-
-
-def _pairs(folder: Path, count: int) -> Path:
-    file = folder / "pairs.jsonl"
-    with file.open("w") as opened:
-        for text in _sentences(count):
-            target = " ".join(reversed(text.split()[:8]))
-            opened.write(json.dumps({"source": text, "target": target}) + "\n")
-    return file
-
-
-def _documents(folder: Path, count: int) -> Path:
-    file = folder / "documents.jsonl"
-    with file.open("w") as opened:
-        sentences = _sentences(3 * count)
-        while text := " . ".join(islice(sentences, 3)):
-            opened.write(json.dumps({"text": text}) + "\n")
-    return file
-
-
-def _series(folder: Path, count: int) -> Path:
-    times = np.datetime64("1950-01-01T00", "h") + np.arange(count)
-    values = np.random.default_rng(0).normal(100, 10, count)
-    file = folder / "series.csv"
-    with file.open("w") as opened:
-        opened.write("time,units\n")
-        opened.writelines(
-            f"{time},{value:.2f}\n" for time, value in zip(times, values, strict=True)
-        )
-    return file
-
-
 KINDS: Mapping[str, Kind] = {
     "images": Kind(
-        "image_classification --architecture mlp --model.units [8] --batch_size 256", _images
+        "image_classification --architecture mlp --model.units [8] --batch_size 256",
+        synthetic.images,
     ),
     "texts": Kind(
         "text_classification --architecture fasttext --model.buckets 1000 --batch_size 256",
-        _texts,
+        synthetic.texts,
     ),
     "pairs": Kind(
         "translation --source_tokens words --target_tokens words --model.units 8 "
         "--model.embedding 8 --batch_size 256 --beams 1 --max_length 24",
-        _pairs,
+        synthetic.pairs,
     ),
     "documents": Kind(
         "language_modeling --architecture lstm --model.units [8] --model.embedding 8 "
         "--batch_size 256",
-        _documents,
+        synthetic.documents,
     ),
     "series": Kind(
-        "forecasting --architecture gru --model.units [8] --season 24 --batch_size 256", _series
+        "forecasting --architecture gru --model.units [8] --season 24 --batch_size 256",
+        synthetic.series,
+    ),
+    "labels": Kind(
+        "token_classification --architecture bilstm --model.units [8] --model.embedding 8 "
+        "--batch_size 256",
+        synthetic.labels,
+    ),
+    "questions": Kind(
+        "question_answering --architecture bidaf --model.units 8 --batch_size 64",
+        synthetic.questions,
+    ),
+    "sentences": Kind(
+        "bert_pretraining --encoder= --architecture bert_tiny --model.layers 1 --model.width 16 "
+        "--model.heads 2 --model.feed_forward 16 --batch_size 256 --max_length 64",
+        synthetic.sentences,
     ),
 }

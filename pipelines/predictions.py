@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import getsizeof
 
 import numpy as np
 
 Scores = dict[str, float]
 
 _MAX_BYTES = 64 << 20
-# Roughly, of a text or a tuple.
+# Roughly, of a tuple and what is in it.
 _OBJECT_BYTES = 128
 
 
@@ -151,7 +152,11 @@ def _halved(sample: Predictions, times: int) -> Predictions:
 
 def _bytes(predictions: Predictions) -> int:
     columns = (*predictions.examples.values(), *predictions.predicted.values())
-    return sum(x.size * _OBJECT_BYTES if x.dtype == object else x.nbytes for x in columns)
+    return sum(sum(map(_size, x.ravel())) if x.dtype == object else x.nbytes for x in columns)
+
+
+def _size(value: object) -> int:
+    return max(_OBJECT_BYTES, value.nbytes if isinstance(value, np.ndarray) else getsizeof(value))
 
 
 def in_common(*samples: Predictions) -> list[Predictions]:

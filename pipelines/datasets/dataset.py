@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from pipelines.datasets.in_memory import Gathered
 from pipelines.datasets.splitting import SPLITS
-from pipelines.datasets.text_columns import PackedTexts
+from pipelines.datasets.text_columns import PackedTexts, PackedValues
 from pipelines.datasets.untuned import untuned
 
 # Examples whose lengths are read at once.
@@ -56,7 +56,7 @@ def _lengths(*example: Any) -> tf.Tensor:
 
 
 def contents_of_texts(
-    columns: Sequence[PackedTexts],
+    columns: Sequence[PackedTexts | PackedValues],
     labels: Iterable[str] | None = None,
     parts: Iterable[tuple[str, ...]] | None = None,
 ) -> Iterator[Content]:
@@ -89,7 +89,7 @@ class Dataset:
         validation: What model selection uses.
         test: What is reported, once.
         columns: By split, columns [examples, ...] that scores and figures need and the network
-            does not: arrays, or of many texts `text_columns.Texts`.
+            does not: arrays, or of many texts or other values `text_columns.Rows`.
         example_bytes: Size of one example in memory, roughly; 0 where examples are in memory
             already, None where every epoch draws others.
         gathered: The training examples, where they are in memory already, or what they are made of.

@@ -29,7 +29,6 @@ from pipelines.datasets.text_columns import (
     column_of,
     columns_of,
     is_text,
-    packed,
     taken,
 )
 from pipelines.errors import UserError
@@ -183,7 +182,11 @@ def with_texts(table: Table, config: Config) -> Table:
         if not isinstance(value, str)
     }
     kept = leave_out(replace(table, columns=columns), problems, config)
-    return replace(kept, columns={name: packed(column) for name, column in kept.columns.items()})
+    packed = {
+        name: column if is_text(column) else column_of(column)
+        for name, column in kept.columns.items()
+    }
+    return replace(kept, columns=packed)
 
 
 def _decoded(value: Any) -> Any:

@@ -1,46 +1,57 @@
 """Columns of a table: texts are packed in an array, so that each takes little more than its bytes.
 
 A list of strings takes 60 bytes more for each, and its rows as they are read several times that.
-Columns of many texts are in a file, see `stored`.
+Columns of many texts, or of many other values, are in a file, see `stored`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from pipelines.datasets import stored
 from pipelines.datasets.stored import Stored
 
-# Values of rows: texts as an array of this type, or many of them as `Texts`, or a list where some
-# are none, or lists.
+# Values of rows: texts as an array of this type, or many of them as `Texts`; others, as lists or
+# where some are none, as a list, or many of them as `Values`.
 TEXT = np.dtypes.StringDType()
 Column = Sequence[Any] | np.ndarray
 Numbers = array
 
-_CHUNK = 1 << 14
+_CHUNK = 1 << 12
 
 
 @dataclass(frozen=True, eq=False)
-class Texts(Sequence[str]):
-    """Texts in a file. A number takes one of them; a slice, or an array of numbers, an array.
+class Rows(Sequence[Any]):
+    """Rows in a file. A number takes one of them; a slice, or an array of numbers, an array.
 
     Attributes:
-        content: The bytes of all texts in UTF-8, uint8.
-        splits: Where each text begins in `content`, and the last one ends, int64 [texts + 1].
-        rows: The numbers of the texts that there are, int64; None for all, in their order.
+        content: The bytes of all rows, uint8.
+        splits: Where each row begins in `content`, and the last one ends, int64 [rows + 1].
+        rows: The numbers of the rows that there are, int64; None for all, in their order.
     """
 
     content: np.ndarray
     splits: np.ndarray
     rows: np.ndarray | None = None
+
+    @staticmethod
+    def encode(value: Any) -> bytes:
+        """Returns a row as bytes."""
+        raise NotImplementedError
+
+    @staticmethod
+    def decode(parts: Sequence[memoryview]) -> np.ndarray:
+        """Returns an array of rows by the bytes of each."""
+        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.splits) - 1 if self.rows is None else len(self.rows)
@@ -55,29 +66,73 @@ class Texts(Sequence[str]):
             rows = self.rows[key]
         content = memoryview(self.content.data)
         ends = zip(self.splits[rows].tolist(), self.splits[rows + 1].tolist(), strict=True)
-        return np.array([str(content[start:end], "utf-8") for start, end in ends], TEXT)
+        return self.decode([content[start:end] for start, end in ends])
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[Any]:
         for start in range(0, len(self), _CHUNK):
             yield from self[start : start + _CHUNK].tolist()
 
-    def tolist(self) -> list[str]:
-        """Returns all texts in memory."""
+    def tolist(self) -> list[Any]:
+        """Returns all rows in memory."""
         return list(self)
 
-    def take(self, rows: np.ndarray) -> Texts:
-        """Returns some of the texts, which are not copied."""
+    def take(self, rows: np.ndarray) -> Self:
+        """Returns some of the rows, which are not copied."""
         return replace(self, rows=rows if self.rows is None else self.rows[rows])
 
 
-def _numbers(texts: Texts, key: np.ndarray) -> np.ndarray:
+class Texts(Rows):
+    """Texts in a file, in UTF-8."""
+
+    @staticmethod
+    def encode(value: str) -> bytes:
+        return value.encode()
+
+    @staticmethod
+    def decode(parts: Sequence[memoryview]) -> np.ndarray:
+        return np.array([str(part, "utf-8") for part in parts], TEXT)
+
+
+class Values(Rows):
+    """Values of any kind in a file, as texts that may be missing, or lists of texts."""
+
+    @staticmethod
+    def encode(value: Any) -> bytes:
+        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+    @staticmethod
+    def decode(parts: Sequence[memoryview]) -> np.ndarray:
+        return np.fromiter(map(pickle.loads, parts), object, len(parts))
+
+
+def _numbers(rows: Rows, key: np.ndarray) -> np.ndarray:
     """Returns the numbers from 0 on that an index of NumPy's means, int64."""
     key = np.asarray(key)
-    return np.flatnonzero(key) if key.dtype == bool else np.where(key < 0, key + len(texts), key)
+    return np.flatnonzero(key) if key.dtype == bool else np.where(key < 0, key + len(rows), key)
 
 
 # A column that has a text in each row.
 PackedTexts = Texts | np.ndarray
+# A column of other values whose rows an array of numbers takes.
+PackedValues = Values | np.ndarray
+
+
+class _File:
+    """Rows that are written to a file."""
+
+    def __init__(self, kind: type[Rows]) -> None:
+        self.kind = kind
+        self._content, self._splits = Stored(np.uint8), Stored(np.int64)
+        self._splits.append(np.zeros(1))
+
+    def append(self, values: Column) -> None:
+        encoded = [self.kind.encode(value) for value in values]
+        ends = len(self._content) + np.cumsum([len(row) for row in encoded], dtype=np.int64)
+        self._splits.append(ends)
+        self._content.append(np.frombuffer(b"".join(encoded), np.uint8))
+
+    def column(self) -> Rows:
+        return self.kind(self._content.column(), self._splits.column())
 
 
 class Builder:
@@ -86,8 +141,7 @@ class Builder:
     def __init__(self) -> None:
         self._parts: list[Column] = []
         self._size = 0
-        self._content = Stored(np.uint8)
-        self._splits = Stored(np.int64)
+        self._file: _File | None = None
 
     def append(self, values: Column) -> None:
         """Appends values of rows.
@@ -96,30 +150,42 @@ class Builder:
             UserError: The disk is full.
         """
         part = packed(values)
-        if len(self._splits) and not is_text(part):
-            self._parts, self._splits = [list(self.column())], Stored(np.int64)
-        self._parts.append(part)
-        if len(self._splits):
-            self._write()
-        elif is_text(part):
-            self._size += 16 * len(part) + int(np.strings.str_len(part).sum())
-            if self._size > stored.LIMIT and all(map(is_text, self._parts)):
-                self._splits.append(np.zeros(1))
-                self._write()
+        if not self._file:
+            self._parts.append(part)
+            self._size += _size(part)
+            if self._size > stored.LIMIT:
+                self._write(Texts if all(map(is_text, self._parts)) else Values, self._parts)
+                self._parts = []
+        elif self._file.kind is Texts and not is_text(part):
+            self._write(Values, [*_chunks(self._file.column()), part])
+        else:
+            self._file.append(part)
 
     def column(self) -> Column:
         """Returns the column."""
-        if len(self._splits):
-            return Texts(self._content.column(), self._splits.column())
-        return packed(joined(self._parts))
+        if self._file:
+            return self._file.column()
+        if all(map(is_text, self._parts)):
+            return np.concatenate([np.empty(0, TEXT), *self._parts])
+        return list(chain.from_iterable(self._parts))
 
-    def _write(self) -> None:
-        for part in self._parts:
-            encoded = [text.encode() for text in part]
-            ends = len(self._content) + np.cumsum([len(text) for text in encoded], dtype=np.int64)
-            self._splits.append(ends)
-            self._content.append(np.frombuffer(b"".join(encoded), np.uint8))
-        self._parts = []
+    def _write(self, kind: type[Rows], parts: Iterable[Column]) -> None:
+        self._file = _File(kind)
+        for part in parts:
+            self._file.append(part)
+
+
+def _size(part: Column) -> int:
+    """Returns about how many bytes values take."""
+    if is_text(part):
+        return 16 * len(part) + int(np.strings.str_len(part).sum())
+    return len(pickle.dumps(list(part), pickle.HIGHEST_PROTOCOL))
+
+
+def _chunks(column: Column) -> Iterator[Column]:
+    """Yields the rows of a column, many at a time."""
+    for start in range(0, len(column), _CHUNK):
+        yield column[start : start + _CHUNK]
 
 
 def column_of(values: Iterable[Any]) -> Column:
@@ -161,6 +227,11 @@ def texts_of(column: Column) -> PackedTexts:
     return column if isinstance(column, Texts) else np.asarray(column)
 
 
+def values_of(column: Column) -> PackedValues:
+    """Returns a column of values of any kind as what it is in a file, or as an object array."""
+    return column if isinstance(column, Values) else np.fromiter(column, object, len(column))
+
+
 def is_text(column: Column) -> bool:
     """Returns whether a column is known to have a text in each row."""
     return isinstance(column, Texts) or (isinstance(column, np.ndarray) and column.dtype == TEXT)
@@ -168,27 +239,27 @@ def is_text(column: Column) -> bool:
 
 def joined(parts: Sequence[Column]) -> Column:
     """Returns columns as one, the rows of the first before those of the second."""
-    if any(isinstance(part, Texts) for part in parts):
-        return column_of(chain.from_iterable(parts))
-    if parts and all(map(is_text, parts)):
-        return np.concatenate(parts)
-    return list(chain.from_iterable(parts))
+    builder = Builder()
+    for part in parts:
+        for chunk in _chunks(part):
+            builder.append(chunk)
+    return builder.column()
 
 
 def taken(column: Column, rows: Sequence[int] | np.ndarray) -> Column:
     """Returns some rows of a column."""
-    if isinstance(column, Texts):
+    if isinstance(column, Rows):
         return column.take(np.asarray(rows, np.int64))
     if isinstance(column, np.ndarray):
         return column[np.asarray(rows, np.int64)]
     return [column[row] for row in rows]
 
 
-def digests(texts: Iterable[str]) -> np.ndarray:
+def digests(texts: Iterable[str | bytes]) -> np.ndarray:
     """Returns 64 bits of a digest of each text, int64 [texts], which few texts share by chance."""
     found = Numbers("q")
     for text in texts:
-        digest = hashlib.sha256(text.encode()).digest()
+        digest = hashlib.sha256(text.encode() if isinstance(text, str) else text).digest()
         found.append(int.from_bytes(digest[:8], "little", signed=True))
     return np.frombuffer(found, np.int64)
 
@@ -196,7 +267,7 @@ def digests(texts: Iterable[str]) -> np.ndarray:
 def as_json(column: Column) -> Iterator[str]:
     """Yields the JSON of a column in parts; what JSON cannot hold is written as its `repr`."""
     yield "["
-    for start in range(0, len(column), _CHUNK):
-        part = json.dumps(list(column[start : start + _CHUNK]), default=repr)
-        yield ", " * (start > 0) + part[1:-1]
+    for number, chunk in enumerate(_chunks(column)):
+        part = json.dumps(list(chunk), default=repr)
+        yield ", " * (number > 0) + part[1:-1]
     yield "]"

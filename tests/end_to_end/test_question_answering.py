@@ -6,12 +6,13 @@ import json
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from pipelines.__main__ import main
 from pipelines.datasets.builders import address_questions
 from pipelines.tasks.question_answering import decoding
 from pipelines.tasks.question_answering import task as module
-from pipelines.tasks.question_answering.data import Questions, encode_columns, load
+from pipelines.tasks.question_answering.data import Questions, encode, load
 from serving.client import Client
 from serving.server.lifecycle.version_policy import Model
 from tests.end_to_end.deploying import ask_as_the_card_says, deploy
@@ -60,7 +61,8 @@ def test_a_server_answers_questions_as_the_trained_model_would(
         answers = client.predict("asked", columns)
 
     ((data,), (network,)) = loaded, trained
-    inputs, spans = encode_columns(data.tokenizer, *columns.values())
+    inputs, ragged = encode(data.tokenizer, *map(tf.constant, columns.values()))
+    spans = [row.numpy() for row in ragged]
     logits = network.model.predict({k: x.to_tensor() for k, x in inputs.items()}, verbose=0)
     expected = {name: x.numpy() for name, x in decoding.most_probable_span(logits).items()}
     np.testing.assert_allclose(answers["score"], expected["score"], rtol=1e-4, atol=1e-6)

@@ -8,19 +8,32 @@ Questions without an answer (SQuAD 2.0) are left out, and noted.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import files, loading, lookup, split_tables
+from pipelines.datasets import files, in_memory, loading, lookup, split_tables, text_columns
 from pipelines.datasets.columns import ragged_examples
 from pipelines.datasets.dataset import SPLITS, Content, contents_of_texts
+from pipelines.datasets.stored import Stored
 from pipelines.datasets.tables import Table
+from pipelines.datasets.text_columns import (
+    Builder,
+    Numbers,
+    PackedTexts,
+    PackedValues,
+    column_of,
+    digests,
+    taken,
+    texts_of,
+    values_of,
+)
 from pipelines.errors import UserError
 from pipelines.tasks.question_answering import own
 from pipelines.text.config import TextConfig
@@ -30,6 +43,7 @@ from pipelines.text.tokenizers import Inputs, WordPieces, truncate
 _CHUNK = 1024
 # The target where the answer was truncated with its passage; the loss ignores it.
 IGNORE_ID = -1
+_ENCODED = ("question", "context")
 _COLUMNS = ("question", "context", "answers", "answer_start", "spans")
 
 
@@ -44,7 +58,8 @@ class Questions(TokenizedDataset):
     The columns are UTF-8 "question" and "context", bytes [questions]; "answers", a tuple of bytes
     each; "answer_start", the byte at which the first of them starts; "spans", int32 [tokens, 2]
     each, as of `encode`; and "block", a number for each passage, by which scores are resampled, as
-    questions about one passage are not independent.
+    questions about one passage are not independent. Numbers are arrays, and so are others unless
+    there are many, see `text_columns`.
     """
 
     tokenizer: WordPieces
@@ -54,12 +69,12 @@ class Questions(TokenizedDataset):
         return contents_of_texts([columns["question"], columns["context"]])
 
 
-def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces]) -> Questions:
+def load(config: TextConfig, make_tokenizer: Callable[[PackedTexts], WordPieces]) -> Questions:
     """Prepares and opens the data set that `config` names.
 
     Args:
         config: Names the set: a TFDS name, or the path of own questions, see `squad.py`.
-        make_tokenizer: From the training texts, bytes [texts], to a tokenizer.
+        make_tokenizer: From the training texts, str [texts], to a tokenizer.
 
     Raises:
         UserError: The set cannot be had, is not in SQuAD's form, or no answer is left in a split.
@@ -84,8 +99,8 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces])
 
 
 def questions(
-    columns: Mapping[str, Mapping[str, np.ndarray]],
-    make_tokenizer: Callable[[np.ndarray], WordPieces],
+    columns: Mapping[str, Mapping[str, PackedValues]],
+    make_tokenizer: Callable[[PackedTexts], WordPieces],
     *,
     notes: Sequence[str] = (),
     left_out: Mapping[str, int] | None = None,
@@ -96,7 +111,7 @@ def questions(
     Args:
         columns: By split, "question", "context" and "answers" as in `Questions`, and
             "answer_start", int [questions], the byte at which the first answer starts.
-        make_tokenizer: From the training texts, bytes [texts], to a tokenizer.
+        make_tokenizer: From the training texts, str [texts], to a tokenizer.
         notes: What is worth knowing of it.
         left_out: By split, the number of its questions that are left out.
         **identity: Name, version and digest of the data set, and whose it is.
@@ -104,18 +119,12 @@ def questions(
     Raises:
         UserError: No answer is left in a split.
     """
-    train = columns["train"]
-    # Several questions are about one passage.
-    contexts = np.array(list(dict.fromkeys(train["context"])), object)
-    tokenizer = make_tokenizer(np.concatenate([contexts, train["question"]]))
-    kept: dict[str, dict[str, np.ndarray]] = {}
+    tokenizer = make_tokenizer(_texts(columns["train"]))
+    kept: dict[str, dict[str, PackedValues]] = {}
     examples: dict[str, tf.data.Dataset] = {}
     notes, left_out = list(notes), dict(left_out or {})
     for split, part in columns.items():
-        inputs, spans = encode_columns(tokenizer, part["question"], part["context"])
-        part = {**part, "spans": spans}
-        targets = _targets(part)
-        found = targets["start"] != IGNORE_ID
+        inputs, targets, part, found = _encoded(tokenizer, part, whole=split != "train")
         truncated = int((~found).sum())
         if truncated:
             outcome = "are left out" if split == "train" else "count as wrong"
@@ -127,13 +136,12 @@ def questions(
             name = identity["name"]
             raise UserError(f"{name} has no answer within --max_length tokens in its {split} split")
         if split == "train":
-            inputs = {key: tf.ragged.boolean_mask(x, found) for key, x in inputs.items()}
-            targets, part = ({k: v[found] for k, v in own.items()} for own in (targets, part))
             left_out[split] = left_out.get(split, 0) + truncated
         examples[split] = ragged_examples(inputs, targets)
+        passages = digests(part["context"])
         kept[split] = {
             **{name: part[name] for name in _COLUMNS},
-            "block": np.unique(part["context"], return_inverse=True)[1],
+            "block": np.unique(passages, return_inverse=True)[1],
         }
     return Questions(
         **identity,
@@ -144,6 +152,54 @@ def questions(
         left_out={split: number for split, number in left_out.items() if number},
         **examples,
     )
+
+
+def _texts(columns: Mapping[str, PackedValues]) -> PackedTexts:
+    """Returns all passages, each once, as several questions are about one, and all questions."""
+    _, firsts = np.unique(digests(columns["context"]), return_index=True)
+    contexts = taken(columns["context"], np.sort(firsts))
+    texts = itertools.chain(contexts, columns["question"])
+    return texts_of(column_of(text.decode() for text in texts))
+
+
+def _encoded(
+    tokenizer: WordPieces, columns: Mapping[str, PackedValues], whole: bool
+) -> tuple[Inputs, dict[str, np.ndarray], dict[str, PackedValues], np.ndarray]:
+    """Encodes the columns of a split, many questions at a time.
+
+    Args:
+        tokenizer: It splits texts into words and WordPieces.
+        columns: As `questions` takes them.
+        whole: Whether questions whose answer was truncated are kept.
+
+    Returns:
+        Of the questions that are kept the inputs, the targets "start" and "end", int64
+        [questions], and the columns, "spans" among them; and whether the answer of each was not
+        truncated, bool, of all questions.
+    """
+    spans, found = Builder(), Stored(bool)
+
+    def chunks() -> Iterator[dict[str, tf.Tensor | tf.RaggedTensor]]:
+        for start in range(0, len(columns["question"]), _CHUNK):
+            own = {name: column[start : start + _CHUNK] for name, column in columns.items()}
+            inputs, ragged = encode(tokenizer, *(tf.constant(own[n]) for n in _ENCODED))
+            own["spans"] = np.fromiter(_rows(ragged), object, len(own["question"]))
+            targets = _targets(own)
+            good = targets["start"] != IGNORE_ID
+            rows = np.full_like(good, True) if whole else good
+            found.append(good)
+            spans.append(own["spans"][rows])
+            yield {
+                **{name: tf.ragged.boolean_mask(x, rows) for name, x in inputs.items()},
+                **{name: tf.constant(x[rows]) for name, x in targets.items()},
+            }
+
+    inputs = in_memory.joined(chunks())
+    targets = {name: inputs.pop(name) for name in ("start", "end")}
+    good = found.column()
+    rows = np.arange(len(good)) if whole else np.flatnonzero(good)
+    kept: dict[str, Any] = {name: taken(column, rows) for name, column in columns.items()}
+    return inputs, targets, {**kept, "spans": values_of(spans.column())}, good
 
 
 def encode(
@@ -180,22 +236,6 @@ def _nowhere(lengths: tf.Tensor) -> tf.RaggedTensor:
     )
 
 
-def encode_columns(
-    tokenizer: WordPieces, question: np.ndarray, context: np.ndarray
-) -> tuple[Inputs, np.ndarray]:
-    """Encodes whole columns, bytes [questions], chunk by chunk; spans int32 [tokens, 2] each."""
-    chunks = [
-        encode(tokenizer, *(tf.constant(x[i : i + _CHUNK]) for x in (question, context)))
-        for i in range(0, len(question), _CHUNK)
-    ]
-    inputs = {name: tf.concat([chunk[name] for chunk, _ in chunks], 0) for name in chunks[0][0]}
-    spans = np.empty(len(question), object)
-    rows = (row for _, ragged in chunks for row in _rows(ragged))
-    for number, row in enumerate(rows):
-        spans[number] = row
-    return inputs, spans
-
-
 def _rows(ragged: tf.RaggedTensor) -> list[np.ndarray]:
     return np.split(ragged.values.numpy(), ragged.row_splits.numpy()[1:-1])
 
@@ -228,17 +268,20 @@ def _targets(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"start": starts, "end": ends}
 
 
-def columns_of(table: Table) -> dict[str, np.ndarray]:
+def columns_of(table: Table) -> dict[str, PackedValues]:
     """Returns the columns that `questions` takes, of a table as of `own.with_answers`."""
-    columns = {name: np.empty(len(table), object) for name in ("question", "context", "answers")}
-    for name in ("question", "context"):
-        columns[name][:] = [text.encode() for text in table.columns[name]]
-    columns["answers"][:] = [
-        tuple(answer.encode() for answer in answers) for answers in table.columns["answers"]
-    ]
-    places = zip(table.columns["context"], table.columns["start"], strict=True)
-    starts = [len(context[:start].encode()) for context, start in places]
-    return {**columns, "answer_start": np.array(starts, np.int64)}
+    names = ("question", "context", "answers", "start")
+    starts = Numbers("q")
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for row in zip(*(table.columns[name] for name in names), strict=True):
+            question, context, answers, start = row
+            starts.append(len(context[:start].encode()))
+            found = tuple(answer.encode() for answer in answers)
+            yield {"question": question.encode(), "context": context.encode(), "answers": found}
+
+    columns = {name: values_of(column) for name, column in text_columns.columns_of(rows()).items()}
+    return {**columns, "answer_start": np.array(starts)}
 
 
 def _table(source: loading.Source, split: str) -> Table:
@@ -246,21 +289,23 @@ def _table(source: loading.Source, split: str) -> Table:
     decoders = tfds.decode.PartialDecoding(
         {"question": True, "context": True, "answers": {"text", "answer_start"}}
     )
-    columns: dict[str, list] = {name: [] for name in ("id", "question", "context", "answers")}
-    for row in source.read(split, decoders=decoders).as_numpy_iterator():
-        texts, starts = row["answers"]["text"], row["answers"]["answer_start"]
-        columns["id"].append("")
-        columns["question"].append(row["question"].decode())
-        columns["context"].append(row["context"].decode())
-        columns["answers"].append(
-            [
-                (text.decode(), int(start))
-                for text, start in zip(texts, starts, strict=True)
-                if text.strip()
-            ]
-        )
+    columns = text_columns.columns_of(
+        {
+            "id": "",
+            "question": row["question"].decode(),
+            "context": row["context"].decode(),
+            "answers": [
+                (text.decode(), int(start)) for text, start in _answers(row) if text.strip()
+            ],
+        }
+        for row in source.read(split, decoders=decoders).as_numpy_iterator()
+    )
     name = Path(f"{source.builder.name}, {split}")
     return Table(name, columns, range(1, len(columns["id"]) + 1), unit="question")
+
+
+def _answers(row: Mapping[str, Any]) -> Iterator[tuple[bytes, int]]:
+    return zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
 
 
 def _check(builder: tfds.core.DatasetBuilder) -> None:

@@ -6,7 +6,7 @@ import functools
 import itertools
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 CHARACTERS = "characters"
@@ -147,26 +147,30 @@ def occurrences(passage: str, answer: str) -> list[tuple[int, int]]:
     return [spot for spot in found if _is_whole(passage, *spot)] or found
 
 
-def best_unit(answers: Sequence[tuple[str, str, int]]) -> str:
+def best_unit(answers: Iterable[tuple[str, str, int]]) -> str:
     """Returns what the offsets of a file count: the unit in which most are right.
 
     Args:
-        answers: Passages, answers and their offsets.
+        answers: Passages, answers and their offsets, which are read twice.
     """
 
     def is_right(one: tuple[str, str, int], unit: str) -> bool:
         return _exactly_at(*one, unit=unit) is not None
 
-    fits = [one for one in answers if is_right(one, CHARACTERS)]
-    misfits = [one for one in answers if not is_right(one, CHARACTERS)]
-    gains = {unit: sum(is_right(one, unit) for one in misfits) for unit in UNITS}
+    gains = dict.fromkeys(UNITS, 0)
+    for one in answers:
+        if not is_right(one, CHARACTERS):
+            for unit in UNITS:
+                gains[unit] += is_right(one, unit)
     unit = max(gains, key=lambda name: gains[name])
+    if not gains[unit]:
+        return CHARACTERS
     lost = 0
-    for one in fits if gains[unit] else ():
-        lost += not is_right(one, unit)
+    for one in answers:
+        lost += is_right(one, CHARACTERS) and not is_right(one, unit)
         if lost >= gains[unit]:
             return CHARACTERS
-    return unit if gains[unit] > lost else CHARACTERS
+    return unit
 
 
 def _exactly_at(passage: str, answer: str, start: int, unit: str) -> int | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from pipelines.config import Config
 from pipelines.datasets import files, split_tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.tables import Table
+from pipelines.datasets.text_columns import Numbers, column_of, columns_of, digests
 from pipelines.errors import UserError
 from pipelines.tasks.question_answering import offsets, squad
 
@@ -50,14 +53,40 @@ def read_splits(
         for split, own in found.items()
     }
     splits = split_tables.with_all_splits(read, config, label="", group="context")
-    ids = Counter(str(own) for table in read.values() for own in table.columns["id"] if own)
+    ids = column_of(str(own) for table in read.values() for own in table.columns["id"] if own)
+    _, firsts, counts = np.unique(digests(ids), return_index=True, return_counts=True)
     every = [file for own in found.values() for file in own]
     notes = [*_shared_passages(read), *files.unread(path, every, squad.SUFFIXES)]
-    if twice := [own for own, number in ids.items() if number > 1]:
+    twice = firsts[counts > 1]
+    if len(twice):
         several = f"{files.number(len(twice), 'id')} of several questions"
-        notes.append(f"{path} has {several}, the first {twice[0]!r}")
+        notes.append(f"{path} has {several}, the first {ids[twice.min()]!r}")
     train = splits["train"]
     return {**splits, "train": replace(train, notes=(*train.notes, *notes))}
+
+
+@dataclass(frozen=True)
+class _Offsets:
+    """The answers of a table that have an offset, each with its passage; they can be read again."""
+
+    table: Table
+
+    def __iter__(self) -> Iterator[tuple[str, str, int]]:
+        for context, answers in _asked(self.table):
+            yield from ((context, text, start) for text, start in answers if start is not None)
+
+
+def _asked(table: Table) -> Iterator[tuple[str, list[squad.Answer]]]:
+    return zip(table.columns["context"], table.columns["answers"], strict=True)
+
+
+@dataclass
+class _Counted:
+    """Questions of one kind: how many, the first of them, and what is to be said of it."""
+
+    first: int
+    said: str = ""
+    number: int = 0
 
 
 def with_answers(table: Table) -> Table:
@@ -73,64 +102,58 @@ def with_answers(table: Table) -> Table:
     Raises:
         UserError: None is left, or more than half of the answers are not in their passages.
     """
-    columns = table.columns
-    asked = list(zip(columns["context"], columns["answers"], strict=True))
-    unit = offsets.best_unit(
-        [(c, text, start) for c, own in asked for text, start in own if start is not None]
-    )
-    mended, lost = dict[str, list[int]](), dict[int, str]()
-    kept, spans = list[int](), list[list[offsets.Span]]()
+    unit = offsets.best_unit(_Offsets(table))
+    mended, lost = dict[str, _Counted](), _Counted(-1)
+    kept = Numbers("q")
     dropped = 0
-    for row, (context, answers) in enumerate(asked):
-        found = [offsets.locate(context, text, start, unit) for text, start in answers]
-        good = [span for span in found if isinstance(span, offsets.Span)]
-        for phrase in {span.mended for span in good if span.mended}:
-            mended.setdefault(phrase, []).append(row)
-        problems = [problem for problem in found if isinstance(problem, str)]
-        if good:
-            dropped += len(problems)
-            kept.append(row)
-            spans.append(good)
-        elif problems:
-            lost[row] = problems[0]
-    blank = len(table) - len(kept) - len(lost)
-    if len(lost) > len(kept):
-        first = next(iter(lost))
+
+    def found() -> Iterator[dict[str, Any]]:
+        nonlocal dropped, lost
+        for row, (context, answers) in enumerate(_asked(table)):
+            places = [offsets.locate(context, text, start, unit) for text, start in answers]
+            good = [span for span in places if isinstance(span, offsets.Span)]
+            for phrase in {span.mended for span in good if span.mended}:
+                mended.setdefault(phrase, _Counted(row)).number += 1
+            problems = [problem for problem in places if isinstance(problem, str)]
+            if good:
+                dropped += len(problems)
+                kept.append(row)
+                own = [context[span.start : span.end] for span in good]
+                yield {"answers": own, "start": good[0].start}
+            elif problems:
+                lost = lost if lost.number else _Counted(row, problems[0])
+                lost.number += 1
+
+    columns = columns_of(found())
+    both = lost.number + len(kept)
+    blank = len(table) - both
+    if lost.number > len(kept):
         raise UserError(
-            f"{len(lost)} of the {len(lost) + len(kept)} questions with an answer in {table.path} "
-            f"cannot be used; the first: {_where(table, first)}: {lost[first]}"
+            f"{lost.number} of the {both} questions with an answer in {table.path} "
+            f"cannot be used; the first: {_where(table, lost.first)}: {lost.said}"
         )
     if not kept:
         raise UserError(f"{table.path} has no question with an answer")
     notes = [
-        f"{table.path}: {phrase}: {len(rows)} of {len(kept)} questions, the first: "
-        f"{_where(table, rows[0])}"
-        for phrase, rows in mended.items()
+        f"{table.path}: {phrase}: {own.number} of {len(kept)} questions, the first: "
+        f"{_where(table, own.first)}"
+        for phrase, own in mended.items()
     ]
-    if lost:
-        first = next(iter(lost))
+    if lost.number:
         notes.append(
-            f"{table.path}: left out, as nobody can tell where the answer is: {len(lost)} of "
-            f"{len(lost) + len(kept)} questions, the first: {_where(table, first)}: {lost[first]}"
+            f"{table.path}: left out, as nobody can tell where the answer is: {lost.number} of "
+            f"{both} questions, the first: {_where(table, lost.first)}: {lost.said}"
         )
     if dropped:
         notes.append(f"{table.path}: {dropped} answers are not in their passage; others are")
     if blank:
         notes.append(f"{table.path}: left out, as they have no answer: {blank} questions")
-    taken = table.take(kept)
-    contexts = taken.columns["context"]
+    taken = table.take(np.array(kept))
     return replace(
         taken,
-        columns={
-            **taken.columns,
-            "answers": [
-                [context[span.start : span.end] for span in own]
-                for context, own in zip(contexts, spans, strict=True)
-            ],
-            "start": [own[0].start for own in spans],
-        },
+        columns={**taken.columns, **columns},
         notes=(*table.notes, *notes),
-        left_out=table.left_out + len(lost) + blank,
+        left_out=table.left_out + lost.number + blank,
     )
 
 
@@ -145,9 +168,10 @@ def _shared_passages(read: Mapping[str, Table]) -> list[str]:
     """Returns notes of the passages of validation and test that train has, too."""
     if "train" not in read:
         return []
-    seen, notes = set(read["train"].columns["context"]), []
+    passages = {split: np.unique(digests(own.columns["context"])) for split, own in read.items()}
+    notes = []
     for split in [split for split in SPLITS[1:] if split in read]:
-        own = set(read[split].columns["context"])
-        if both := len(own & seen):
+        own = passages[split]
+        if both := len(np.intersect1d(own, passages["train"])):
             notes.append(f"{both} of the {len(own)} passages of {split} are in train, too")
     return notes

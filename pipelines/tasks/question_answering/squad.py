@@ -9,15 +9,18 @@ changed, as offsets count in it.
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import Config
 from pipelines.datasets import encodings, json_lines, tables
 from pipelines.datasets.tables import Table
+from pipelines.datasets.text_columns import Numbers, columns_of
 from pipelines.errors import UserError
 
 NEEDS = (
@@ -42,47 +45,44 @@ def read(path: Path, config: Config) -> Table:
             false.
     """
     rows, table = _rows(path, config)
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names: dict[str, None] = {}
+    lines, problems = Numbers("q"), dict[int, str]()
+
+    def questions() -> Iterator[dict[str, Any]]:
+        for number, (row, line) in enumerate(rows):
+            names.update(dict.fromkeys(row))
+            lines.append(line)
+            fields, answers = dict.fromkeys(("id", "question", "context"), ""), list[Answer]()
+            try:
+                _check(row)
+                answers = _answers(row)
+                fields = {name: row.get(name) or "" for name in fields}
+            except ValueError as error:
+                problems[number] = str(error)
+            yield {**fields, "answers": answers}
+
+    columns = columns_of(questions())
     if not {"question", "context"} <= set(names) or not set(_ANSWERS) & set(names):
         raise UserError(
             f"question_answering needs {NEEDS}, but {path} has: {', '.join(names) or 'nothing'}"
         )
-    answers, problems = list[list[Answer]](), dict[int, str]()
-    for number, row in enumerate(rows):
-        found: list[Answer] = []
-        try:
-            _check(row)
-            found = _answers(row)
-        except ValueError as error:
-            problems[number] = str(error)
-        answers.append(found)
-    columns: dict[str, list] = {
-        name: [row.get(name) or "" for row in rows] for name in ("id", "question", "context")
-    }
-    return tables.leave_out(
-        Table(
-            path, {**columns, "answers": answers}, table.lines, notes=table.notes, unit=table.unit
-        ),
-        problems,
-        config,
-    )
+    return tables.leave_out(replace(table, columns=columns, lines=lines), problems, config)
 
 
-def _rows(path: Path, config: Config) -> tuple[list[dict[str, Any]], Table]:
-    """Returns the fields of each question; and a table without columns, of their lines."""
+def _rows(path: Path, config: Config) -> tuple[Iterator[tuple[dict[str, Any], int]], Table]:
+    """Returns the fields of each question, and its line; and a table that is empty yet."""
     suffix = path.suffix.lower()
     if suffix == ".json" and (document := _document(path, config)):
         value, notes = document
-        rows = list(_nested(path, value, {}))
-        return rows, Table(path, {}, range(1, len(rows) + 1), notes=tuple(notes), unit="question")
+        nested = zip(_nested(path, value, {}), itertools.count(1), strict=False)
+        return nested, Table(path, {}, [], notes=tuple(notes), unit="question")
     if suffix in (".json", ".jsonl", ".ndjson"):
-        objects, notes = json_lines.read(path, config)
-        found = list(objects)
-        lines = [line for _, line in found]
-        return [row for row, _ in found], Table(path, {}, lines, notes=tuple(notes))
+        rows, notes = json_lines.read(path, config)
+        return rows, Table(path, {}, [], notes=tuple(notes))
     table = tables.read(path, config)
     values = zip(*table.columns.values(), strict=True)
-    return [dict(zip(table.columns, row, strict=True)) for row in values], table
+    fields = (dict(zip(table.columns, row, strict=True)) for row in values)
+    return zip(fields, map(int, table.lines), strict=True), table
 
 
 def _document(path: Path, config: Config) -> tuple[Any, list[str]] | None:
@@ -128,7 +128,7 @@ def _check(row: Mapping[str, Any]) -> None:
         if not (value or "").strip():
             raise ValueError(f"{name!r} is empty")
     try:
-        json.dumps(dict(row), ensure_ascii=False).encode()
+        json.dumps(dict(row), ensure_ascii=False, default=repr).encode()
     except UnicodeEncodeError as error:
         half = ord(error.object[error.start])
         raise ValueError(f"half of a character, \\u{half:04x}, stands alone") from error

@@ -87,6 +87,8 @@ from pipelines.text.tokenizers import dense
 
 # Number of test questions that verify each signature.
 _VERIFICATION_QUESTIONS = 64
+# Questions that a baseline answers at once.
+_CHUNK = 1 << 14
 
 
 class QuestionAnswering(TextTask[QuestionAnsweringConfig, Questions]):
@@ -141,8 +143,10 @@ class QuestionAnswering(TextTask[QuestionAnsweringConfig, Questions]):
             "log-linear reader": log_linear_reader(data.raw("train")),
         }
 
-        def predict(reader: Reader, split: str) -> Predictions:
-            return reader(data.raw(split))
+        def predict(reader: Reader, split: str) -> Iterator[Predictions]:
+            columns = data.raw(split)
+            for start in range(0, data.sizes[split], _CHUNK):
+                yield reader({name: x[start : start + _CHUNK] for name, x in columns.items()})
 
         return [
             scored(name, metrics.scores, partial(predict, reader), metrics.reduce)

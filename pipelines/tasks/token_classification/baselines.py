@@ -6,19 +6,23 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 import nltk
-import numpy as np
+
+from pipelines.datasets.text_columns import PackedValues
+
+# More texts would hardly change the model, and it keeps all of their words.
+_MAX_TEXTS = 50_000
 
 # From the words of a text to a tag for each.
 Tagger = Callable[[Sequence[str]], list[str]]
 
 
-def most_frequent_tag(words: np.ndarray, tags: np.ndarray) -> Tagger:
+def most_frequent_tag(words: PackedValues, tags: PackedValues) -> Tagger:
     """Returns a tagger that gives each word its most frequent tag.
 
     Unknown words get the most frequent tag of words that occur once.
 
     Args:
-        words: Object array [texts] of tuples of words.
+        words: Tuples of words [texts].
         tags: Their tags.
     """
     counts: dict[str, Counter] = defaultdict(Counter)
@@ -31,15 +35,17 @@ def most_frequent_tag(words: np.ndarray, tags: np.ndarray) -> Tagger:
     return lambda text: [best.get(_shape(word), unknown) for word in text]
 
 
-def hidden_markov_model(words: np.ndarray, tags: np.ndarray) -> Tagger:
+def hidden_markov_model(words: PackedValues, tags: PackedValues) -> Tagger:
     """Fits a hidden Markov model of tags; its tagger decodes with Viterbi's algorithm.
 
-    Words that occur once stand for all unknown ones. Counts are smoothed by 0.1 (Lidstone).
+    It is fitted to at most 50,000 texts. Words that occur once stand for all unknown ones. Counts
+    are smoothed by 0.1 (Lidstone).
 
     Args:
-        words: Object array [texts] of tuples of words.
+        words: Tuples of words [texts].
         tags: Their tags.
     """
+    words, tags = words[:_MAX_TEXTS], tags[:_MAX_TEXTS]
     counts = Counter(_shape(word) for text in words for word in text)
 
     def known(word: str) -> str:

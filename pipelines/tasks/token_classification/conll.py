@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipelines.config import Config
 from pipelines.datasets import encodings, files, tables
 from pipelines.datasets.tables import Table
+from pipelines.datasets.text_columns import Numbers, column_of, columns_of
 from pipelines.errors import UserError
 from pipelines.tasks.token_classification import schemes
 
@@ -48,7 +52,8 @@ def read(path: Path, config: Config) -> Table:
     """Reads the sentences of a file.
 
     Returns:
-        "tokens" and "tags", a list of str each, and "token_lines", the line of each token.
+        "tokens" and "tags", a list of str each, and "token_lines", the line of each token; see
+        `text_columns`.
 
     Raises:
         UserError: The file holds something else, or a sentence cannot be used and `skip_bad` is
@@ -77,7 +82,7 @@ def leave_out_at(table: Table, faults: Mapping[int, tuple[int, str]], config: Co
     Raises:
         UserError: There is a fault, and `skip_bad` is false; or no sentence is without one.
     """
-    lines = list(table.lines)
+    lines = np.array(table.lines)
     for row, (token, _) in faults.items():
         lines[row] = table.columns["token_lines"][row][token]
     problems = {row: problem for row, (_, problem) in faults.items()}
@@ -96,20 +101,18 @@ def _fields(table: Table, config: Config) -> Table:
             f"it has: {', '.join(table.columns) or 'none'}"
         )
     columns = {key: table.columns[name] for key, name in zip(_FIELDS, names, strict=True)}
-    pairs = list(zip(*columns.values(), strict=True))
-    problems = {
-        row: problem for row, pair in enumerate(pairs) if (problem := _problem(names, *pair))
-    }
+    pairs = enumerate(zip(*columns.values(), strict=True))
+    problems = {row: problem for row, pair in pairs if (problem := _problem(names, *pair))}
     table = tables.leave_out(replace(table, columns=columns), problems, config)
-    full = [row for row, tokens in enumerate(table.columns["tokens"]) if tokens]
-    if empty := len(table) - len(full):
+    full = np.fromiter(map(bool, table.columns["tokens"]), bool, len(table))
+    if empty := len(table) - int(full.sum()):
         note = f"{empty} sentences of {table.path} have no tokens and are left out"
         table = replace(table, notes=(*table.notes, note), left_out=table.left_out + empty)
-    table = table.take(full)
-    token_lines = [
-        [line] * len(tokens)
+    table = table.take(np.flatnonzero(full))
+    token_lines = column_of(
+        [int(line)] * len(tokens)
         for line, tokens in zip(table.lines, table.columns["tokens"], strict=True)
-    ]
+    )
     return replace(table, columns={**table.columns, "token_lines": token_lines})
 
 
@@ -130,14 +133,15 @@ def _problem(names: Sequence[str], tokens: Any, tags: Any) -> str:
 
 def _sentences(path: Path, config: Config) -> Table:
     """Returns the sentences of a CoNLL file."""
-    text, notes = encodings.read_text(path, config.encoding)
-    blocks = list(_blocks(text))
-    rows = [row for block in blocks for row in block]
+    file = encodings.opened(path, config.encoding)
+    notes = list(file.notes)
+    blocks = column_of(_blocks(file))
+    widths = Counter(len(columns) for block in blocks for _, columns in block)
+    rows = widths.total()
     if not rows:
         raise UserError(f"{path} has no sentences")
-    widths = Counter(len(columns) for _, columns in rows)
     width, usual = widths.most_common(1)[0]
-    if width < 2 or 2 * usual < len(rows):
+    if width < 2 or 2 * usual < rows:
         found = files.one_of([str(number) for number in sorted(widths)[:5]])
         raise UserError(
             f"token_classification needs {NEEDS}, but the lines of {path} have {found} columns"
@@ -146,44 +150,49 @@ def _sentences(path: Path, config: Config) -> Table:
     if numbered:
         notes.append(f"the first column of {path} counts the tokens, which are in the second")
         # Numbers such as 3-4 and 3.1 are of what is no token of its own.
-        blocks = [[row for row in block if row[1][0].isdecimal()] for block in blocks]
-    if len(blocks) == 1 and len(rows) > 1:
+        blocks = column_of([row for row in block if row[1][0].isdecimal()] for block in blocks)
+    if len(blocks) == 1 and rows > 1:
         notes.append(
-            f"{path} has no blank line between its lines: its {len(rows)} tokens are one sentence, "
+            f"{path} has no blank line between its lines: its {rows} tokens are one sentence, "
             "which is read up to --max_length"
         )
-    problems, lines = dict[int, str](), list[int]()
+    problems, lines = dict[int, str](), Numbers("q")
     for number, block in enumerate(blocks):
         line, problem = _fault(block, width, int(numbered))
         lines.append(line)
         if problem:
             problems[number] = problem
     place = int(numbered)
-    tag = _tag_column([row for block in blocks for row in block], width, place)
+    tag = _tag_column((row for block in blocks for row in block), width, place)
     if tag < width - 1:
         notes.append(
             f"the tags of {path} are those in column {tag + 1}, the first that has spans; those in "
             "later columns are not read"
         )
-    columns: dict[str, list] = {
-        "tokens": [[row[min(place, len(row) - 1)] for _, row in block] for block in blocks],
-        "tags": [[row[min(tag, len(row) - 1)] for _, row in block] for block in blocks],
-        "token_lines": [[line for line, _ in block] for block in blocks],
-    }
+    columns = columns_of(
+        {
+            "tokens": [row[min(place, len(row) - 1)] for _, row in block],
+            "tags": [row[min(tag, len(row) - 1)] for _, row in block],
+            "token_lines": [line for line, _ in block],
+        }
+        for block in blocks
+    )
     return tables.leave_out(Table(path, columns, lines, notes=tuple(notes)), problems, config)
 
 
-def _tag_column(rows: Sequence[Row], width: int, token: int) -> int:
+def _tag_column(rows: Iterable[Row], width: int, token: int) -> int:
     """Returns the column of the tags: the last, or one before it with tags of some of its types.
 
     GermEval 2014 has nested spans behind those that hold them; the chunks of CoNLL 2003, of other
     types, are no spans of the same kind.
     """
-    full = [columns for _, columns in rows if len(columns) == width]
-    found = {
-        place: {columns[place] for columns in full} - {schemes.OUTSIDE}
-        for place in range(token + 1, width)
-    }
+    found: dict[int, set[str]] = {place: set() for place in range(token + 1, width)}
+    for _, columns in rows:
+        if len(columns) == width:
+            for place, tags in found.items():
+                tags.add(columns[place])
+    for tags in found.values():
+        tags.discard(schemes.OUTSIDE)
     last = found[width - 1]
     types = set(map(schemes.type_of, last))
     return next(
@@ -194,16 +203,19 @@ def _tag_column(rows: Sequence[Row], width: int, token: int) -> int:
     )
 
 
-def _blocks(text: str) -> Iterator[list[Row]]:
-    """Yields the rows of each sentence."""
-    lines = text.split("\n")
-    full = [line for line in lines if line.strip(" \t") and not line.startswith("#")]
-    tabs = 2 * sum("\t" in line for line in full) > len(full)
+def _blocks(file: Iterable[str]) -> Iterator[list[Row]]:
+    """Yields the rows of each sentence of a file, whose lines are read several times."""
+
+    def full() -> Iterator[str]:
+        return (line for line in _lines(file) if line.strip(" \t") and not line.startswith("#"))
+
+    kinds = Counter("\t" in line for line in full())
+    tabs = kinds[True] > kinds[False]
     # A line that starts with "#" is a token if it has as many columns as others, and a tag.
-    widths = Counter(len(_columns(line, tabs)) for line in full)
+    widths = Counter(len(_columns(line, tabs)) for line in full())
     width = widths.most_common(1)[0][0] if widths else 2
     block: list[Row] = []
-    for number, line in enumerate([*lines, ""], 1):
+    for number, line in enumerate(chain(_lines(file), [""]), 1):
         columns = _columns(line, tabs)
         if not any(columns) or columns[0] == "-DOCSTART-":
             if block:
@@ -213,6 +225,10 @@ def _blocks(text: str) -> Iterator[list[Row]]:
         tagged = len(columns) == width > 1 and schemes.is_tag(columns[-1])
         if block or tagged or not line.startswith("#"):
             block.append((number, columns))
+
+
+def _lines(file: Iterable[str]) -> Iterator[str]:
+    return (line.removesuffix("\n") for line in file)
 
 
 def _columns(line: str, tabs: bool) -> list[str]:

@@ -11,9 +11,18 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipelines.datasets import files, loading, lookup, split_tables
+from pipelines.datasets import files, in_memory, loading, lookup, split_tables
 from pipelines.datasets.columns import ragged_examples
 from pipelines.datasets.dataset import SPLITS, Content, contents_of_texts
+from pipelines.datasets.text_columns import (
+    Column,
+    PackedTexts,
+    PackedValues,
+    column_of,
+    columns_of,
+    texts_of,
+    values_of,
+)
 from pipelines.errors import UserError
 from pipelines.tasks.token_classification import own
 from pipelines.text.config import TextConfig
@@ -25,6 +34,8 @@ _PREFERRED = ("tags", "ner", "ner_tags")
 _BIO = re.compile(r"O|[BI]-.+")
 # If more words than this fraction end in a punctuation mark, marks are parts of words in the set.
 _ATTACHED = 0.01
+# Texts that are encoded at once.
+_CHUNK = 4096
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +44,7 @@ class TaggedTexts(TokenizedDataset):
 
     Examples are ({"token_ids": int32 [tokens], …}, int64 [tokens], float32 [tokens]): inputs, the
     tag of each word at its first token, and 1 there and 0 elsewhere. The columns are "words" and
-    "tags", object arrays [texts] of tuples of str.
+    "tags", a tuple of str for each text.
 
     Attributes:
         labels: Tags in the order of their ids.
@@ -46,11 +57,11 @@ class TaggedTexts(TokenizedDataset):
 
     def contents(self, split: str) -> Iterator[Content]:
         columns = self.raw(split)
-        types = [tuple(t[2:] for t in tags if t.startswith("B-")) for tags in columns["tags"]]
+        types = (tuple(t[2:] for t in tags if t.startswith("B-")) for tags in columns["tags"])
         return contents_of_texts([columns["words"]], parts=types)
 
 
-def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces]) -> TaggedTexts:
+def load(config: TextConfig, make_tokenizer: Callable[[PackedTexts], WordPieces]) -> TaggedTexts:
     """Prepares and opens the data set that `config` names.
 
     Args:
@@ -76,15 +87,15 @@ def load(config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces])
 
 
 def _load_own(
-    path: Path, config: TextConfig, make_tokenizer: Callable[[np.ndarray], WordPieces]
+    path: Path, config: TextConfig, make_tokenizer: Callable[[PackedTexts], WordPieces]
 ) -> TaggedTexts:
     found = own.find(path)
     whole = own.read_splits(path, found, config)
     tables = split_tables.at_most(whole, config)
     columns = {
         split: {
-            "words": as_column(list(table.columns["tokens"])),
-            "tags": as_column(list(table.columns["tags"])),
+            "words": _tuples(table.columns["tokens"]),
+            "tags": _tuples(table.columns["tags"]),
         }
         for split, table in tables.items()
     }
@@ -100,15 +111,15 @@ def _load_own(
 
 
 def _tagged_texts(
-    columns: Mapping[str, Mapping[str, np.ndarray]],
-    make_tokenizer: Callable[[np.ndarray], WordPieces],
+    columns: Mapping[str, Mapping[str, PackedValues]],
+    make_tokenizer: Callable[[PackedTexts], WordPieces],
     labels: tuple[str, ...],
     identity: loading.Identity,
     notes: list[str],
     left_out: Mapping[str, int],
 ) -> TaggedTexts:
     train = columns["train"]["words"]
-    tokenizer = make_tokenizer(np.array([" ".join(text) for text in train], object))
+    tokenizer = make_tokenizer(texts_of(column_of(map(" ".join, train))))
     examples = {}
     for split in SPLITS:
         examples[split], truncated = _examples(columns[split], tokenizer, labels)
@@ -137,16 +148,17 @@ def _truncated(split: str, number: int, size: int) -> str:
 
 def as_column(rows: Sequence[Sequence[str]]) -> np.ndarray:
     """Returns sequences of different lengths as one object array [rows] of tuples."""
-    array = np.empty(len(rows), object)
-    array[:] = [tuple(row) for row in rows]
-    return array
+    return np.fromiter(map(tuple, rows), object, len(rows))
 
 
-def punctuation_apart(words: np.ndarray) -> bool:
+def _tuples(column: Column) -> PackedValues:
+    return values_of(column_of(map(tuple, column)))
+
+
+def punctuation_apart(words: PackedValues) -> bool:
     """Returns whether punctuation marks are words of their own in tuples of words [texts]."""
-    every = [word for text in words for word in text]
-    attached = sum(len(word) > 1 and word[-1] in ",;:!?" for word in every)
-    return attached < _ATTACHED * len(every)
+    attached = sum(len(word) > 1 and word[-1] in ",;:!?" for text in words for word in text)
+    return attached < _ATTACHED * sum(map(len, words))
 
 
 def inputs_of(
@@ -179,15 +191,32 @@ def _running_sum(counts: tf.RaggedTensor) -> tf.RaggedTensor:
 
 
 def _examples(
-    columns: Mapping[str, np.ndarray], tokenizer: WordPieces, labels: tuple[str, ...]
+    columns: Mapping[str, PackedValues], tokenizer: WordPieces, labels: tuple[str, ...]
 ) -> tuple[tf.data.Dataset, int]:
     """Returns the examples, and how many texts are truncated."""
-    words = tf.ragged.constant([list(text) for text in columns["words"]], dtype=tf.string)
-    inputs, first = inputs_of(tokenizer, words)
+    words, tags = columns["words"], columns["tags"]
     ids = {label: index for index, label in enumerate(labels)}
-    tags = tf.ragged.constant(
-        [[ids[tag] for tag in text] for text in columns["tags"]], dtype=tf.int64
-    )
+    truncated = 0
+
+    def encoded() -> Iterator[dict[str, tf.RaggedTensor]]:
+        nonlocal truncated
+        for start in range(0, len(words), _CHUNK):
+            own = tf.ragged.constant(list(map(list, words[start : start + _CHUNK])), tf.string)
+            of_text = [[ids[tag] for tag in text] for text in tags[start : start + _CHUNK]]
+            found, cut = _encoded(tokenizer, own, tf.ragged.constant(of_text, tf.int64))
+            truncated += cut
+            yield found
+
+    inputs = in_memory.joined(encoded())
+    target, weight = inputs.pop("target"), inputs.pop("weight")
+    return ragged_examples(inputs, target, weight), truncated
+
+
+def _encoded(
+    tokenizer: WordPieces, words: tf.RaggedTensor, tags: tf.RaggedTensor
+) -> tuple[dict[str, tf.RaggedTensor], int]:
+    """Returns inputs, "target" and "weight" of some texts, and how many are truncated."""
+    inputs, first = inputs_of(tokenizer, words)
     places = tf.stack([first.value_rowids(), first.flat_values], axis=1)
     ragged = inputs["token_ids"]
     shape = ragged.bounding_shape()
@@ -200,24 +229,22 @@ def _examples(
 
     weights = tf.ones_like(kept.flat_values, tf.float32)
     truncated = tf.math.count_nonzero(first.row_lengths() < tags.row_lengths())
-    return ragged_examples(inputs, spread(kept.flat_values), spread(weights)), int(truncated)
+    found = {**inputs, "target": spread(kept.flat_values), "weight": spread(weights)}
+    return found, int(truncated)
 
 
 def _columns(
     examples: tf.data.Dataset, words: str, tags: str, labels: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    rows = [
-        (
-            [word.decode() for word in row[words]],
-            [labels[tag] for tag in row[tags]],
-        )
+) -> dict[str, PackedValues]:
+    columns = columns_of(
+        {
+            "words": tuple(word.decode() for word in row[words]),
+            "tags": tuple(labels[tag] for tag in row[tags]),
+        }
         for row in examples.as_numpy_iterator()
         if len(row[words])
-    ]
-    return {
-        "words": as_column([text for text, _ in rows]),
-        "tags": as_column([row for _, row in rows]),
-    }
+    )
+    return {name: values_of(columns.get(name, [])) for name in ("words", "tags")}
 
 
 def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:

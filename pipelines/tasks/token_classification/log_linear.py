@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
+from pipelines.datasets.text_columns import PackedValues
 from pipelines.tasks.token_classification.baselines import Tagger
 
 # Beyond these words the baseline would take longer than the network; of features, the most frequent
@@ -32,11 +33,11 @@ _REACH = 3
 _BEYOND = "<>"
 
 
-def log_linear_tagger(words: np.ndarray, tags: np.ndarray) -> Tagger:
+def log_linear_tagger(words: PackedValues, tags: PackedValues) -> Tagger:
     """Fits the model on texts, at most as many as have 150,000 words.
 
     Args:
-        words: Object array [texts] of tuples of words.
+        words: Tuples of words [texts].
         tags: Their tags.
     """
     rows: list[list[str]] = []

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from pipelines.config import Config
 from pipelines.datasets import files, split_tables
 from pipelines.datasets.splitting import SPLITS
 from pipelines.datasets.tables import Table
+from pipelines.datasets.text_columns import columns_of, digests
 from pipelines.errors import UserError
 from pipelines.tasks.token_classification import conll, schemes
 from pipelines.tasks.token_classification.schemes import OUTSIDE, type_of
@@ -79,7 +84,7 @@ def read_splits(
                 f"{whole.path} is one sentence of {len(whole.columns['tags'][0])} tokens, which "
                 "cannot be split; a blank line ends a sentence"
             )
-        columns = {**whole.columns, "stratum": strata(list(whole.columns["tags"]))}
+        columns = {**whole.columns, "stratum": strata(whole.columns["tags"])}
         joined["train" if "train" in joined else ""] = replace(whole, columns=columns)
     splits = split_tables.with_all_splits(joined, config, "stratum", group="tokens")
     for split, table in splits.items():
@@ -100,17 +105,23 @@ def _alike(splits: Mapping[str, Table]) -> Iterator[str]:
             yield f"the types {', '.join(names)} are different ones: they differ in letter case"
 
 
-def strata(texts: Sequence[Sequence[str]]) -> list[str]:
+def strata(texts: Iterable[Sequence[str]]) -> list[str]:
     """Returns by what texts are stratified, so that train has every type, and no split no span.
 
     Args:
         texts: The tags of each text, in BIO.
     """
-    types = [{type_of(tag) for tag in tags if tag != OUTSIDE} for tags in texts]
+    kinds: dict[frozenset[str], frozenset[str]] = {}  # Texts with the same types share one set.
+    types = [
+        kinds.setdefault(own, own)
+        for tags in texts
+        for own in [frozenset(type_of(tag) for tag in tags if tag != OUTSIDE)]
+    ]
     found = ["a span" if own else "no span" for own in types]
     covered = set[str]()
     # What has a stratum of its own is in train.
-    for text in sorted(range(len(types)), key=lambda text: -len(types[text])):
+    sizes = np.fromiter(map(len, types), np.int64, len(types))
+    for text in np.argsort(-sizes, kind="stable"):
         if types[text] - covered:
             covered |= types[text]
             found[text] = f"text {text}"
@@ -125,21 +136,22 @@ def labels(splits: Mapping[str, Table]) -> tuple[str, ...]:
 
 def _check_tags(path: Path, every: Sequence[Table]) -> None:
     """Raises `UserError` if tags make out no spans at all."""
-    places = [(table, *place) for table in every for place in _tags(table)]
-    spans = [place for place in places if place[-1] != OUTSIDE]
-    odd = [place for place in spans if not schemes.is_tag(place[-1])]
+    counts = Counter(tag for table in every for _, tag in _tags(table))
+    spans = counts.total() - counts[OUTSIDE]
+    kinds = [tag for tag in counts if not schemes.is_tag(tag)]
     if not spans:
         raise UserError(f"{path} has no spans: each of its tags is {OUTSIDE}")
-    if 2 * len(odd) <= len(spans):
+    if 2 * sum(counts[tag] for tag in kinds) <= spans:
         return
-    table, line, tag = odd[0]
+    table, line, tag = next(
+        (table, *place) for table in every for place in _tags(table) if place[-1] == kinds[0]
+    )
     where = replace(table, lines=[line]).place(0)
-    if all(tag.isdecimal() for *_, tag in places):
+    if all(tag.isdecimal() for tag in counts):
         raise UserError(
             f"{where}: the tags are numbers, as {tag}; token_classification needs their names, as "
             "B-PER and I-PER"
         )
-    kinds = list(dict.fromkeys(tag for *_, tag in odd))
     listed = ", ".join(kinds[:_LISTED]) + (", …" if len(kinds) > _LISTED else "")
     raise UserError(
         f"token_classification needs spans, with the tags {_ALLOWED}; {where} has the tag {tag!r}, "
@@ -169,17 +181,21 @@ def _in_bio(table: Table, scheme: str, config: Config) -> Table:
         row: fault for row, tags in enumerate(tagged) if (fault := schemes.fault(tags, scheme))
     }
     table = conll.leave_out_at(table, faults, config)
-    columns: dict[str, list] = {name: [] for name in ("tokens", "tags", "token_lines")}
+    names = ("tokens", "tags", "token_lines")
     several = 0
-    for tokens, tags, lines in zip(*(table.columns[name] for name in columns), strict=True):
-        row: list[tuple[str, str, int]] = []
-        for token, tag, line in zip(tokens, schemes.to_bio(tags, scheme), lines, strict=True):
-            first, *others = conll.words_of(token)
-            several += bool(others)
-            row.append((first, tag, line))
-            row += [(other, tag.replace("B-", "I-", 1), line) for other in others]
-        for name, values in zip(columns, zip(*row, strict=True), strict=True):
-            columns[name].append(list(values))
+
+    def rows() -> Iterator[dict[str, list]]:
+        nonlocal several
+        for tokens, tags, lines in zip(*(table.columns[name] for name in names), strict=True):
+            row: list[tuple[str, str, int]] = []
+            for token, tag, line in zip(tokens, schemes.to_bio(tags, scheme), lines, strict=True):
+                first, *others = conll.words_of(token)
+                several += bool(others)
+                row.append((first, tag, line))
+                row += [(other, tag.replace("B-", "I-", 1), line) for other in others]
+            yield dict(zip(names, map(list, zip(*row, strict=True)), strict=True))
+
+    columns = columns_of(rows())
     notes = table.notes
     if several:
         note = f"{several} tokens of {table.path} have white space, at which they are split"
@@ -195,7 +211,7 @@ def _with_types_of_train(
     train = found.get("train", [])
     known = {tag for table in train for _, tag in _tags(table)}
     types = {type_of(tag) for tag in known}
-    seen = {tuple(tokens) for table in train for tokens in table.columns["tokens"]}
+    seen = np.concatenate([np.empty(0, np.int64), *map(_keys, train)])
     for split in SPLITS[1:] if train else ():
         own = found.get(split, [])
         for number, table in enumerate(own):
@@ -209,9 +225,14 @@ def _with_types_of_train(
             notes = list(table.notes)
             if others := sorted({tag for _, tag in _tags(table)} - known):
                 notes.append(f"{table.path} has the tags {', '.join(others)}, which train has not")
-            if twice := sum(tuple(tokens) in seen for tokens in table.columns["tokens"]):
+            if twice := np.count_nonzero(np.isin(_keys(table), seen)):
                 notes.append(
                     f"{twice} of the {len(table)} sentences of {table.path} are in train, too"
                 )
             own[number] = replace(table, notes=tuple(notes))
     return found
+
+
+def _keys(table: Table) -> np.ndarray:
+    """Returns a digest of the tokens of each sentence, int64 [sentences]."""
+    return digests(map(json.dumps, table.columns["tokens"]))

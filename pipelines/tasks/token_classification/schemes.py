@@ -33,18 +33,17 @@ def recognize(texts: Iterable[Sequence[str]]) -> str:
     Args:
         texts: The tags of each text, all of which pass `is_tag`.
     """
-    every = list(texts)
-    prefixes = {tag[0] for tags in every for tag in tags if tag != OUTSIDE}
-    if ends := prefixes - set("BI"):
-        if ends <= set("ES"):
-            return "BIOES"
-        return "BILOU" if ends <= set("LU") else "".join(p for p in "BIMELSUW" if p in prefixes)
-    stray = behind = False
-    for tags in every:
+    prefixes, stray, behind = set[str](), False, False
+    for tags in texts:
+        prefixes.update(tag[0] for tag in tags if tag != OUTSIDE)
         for before, tag in zip([OUTSIDE, *tags], tags, strict=False):
             same = type_of(before) == type_of(tag)
             stray |= tag[0] == "I" and not same
             behind |= tag[0] == "B" and not same
+    if ends := prefixes - set("BI"):
+        if ends <= set("ES"):
+            return "BIOES"
+        return "BILOU" if ends <= set("LU") else "".join(p for p in "BIMELSUW" if p in prefixes)
     # In BIO no I- opens a span, in IOB1 no B- does so unless behind a span of its type.
     return IOB1 if stray and not behind else BIO
 

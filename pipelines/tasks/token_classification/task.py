@@ -48,6 +48,7 @@ from matplotlib.figure import Figure
 
 from architectures import heads
 from pipelines.baselines import Baseline, scored
+from pipelines.datasets.splitting import spread
 from pipelines.export.signature import Signature
 from pipelines.network import build
 from pipelines.predictions import Predictions, Scores
@@ -76,6 +77,8 @@ from pipelines.text.tokenizers import dense, split_words
 
 # Number of test texts that verify each signature.
 _VERIFICATION_TEXTS = 64
+# Texts that a baseline tags at once.
+_CHUNK = 4096
 
 
 class TokenClassification(TextTask[TextConfig, TaggedTexts]):
@@ -126,10 +129,11 @@ class TokenClassification(TextTask[TextConfig, TaggedTexts]):
             "maximum-entropy Markov model": log_linear_tagger(train["words"], train["tags"]),
         }
 
-        def predict(tagger: Tagger, split: str) -> Predictions:
+        def predict(tagger: Tagger, split: str) -> Iterator[Predictions]:
             columns = data.raw(split)
-            tags = as_column([tagger(text) for text in columns["words"]])
-            return Predictions(columns, {"tags": tags})
+            for start in range(0, len(columns["words"]), _CHUNK):
+                own = {name: x[start : start + _CHUNK] for name, x in columns.items()}
+                yield Predictions(own, {"tags": as_column(list(map(tagger, own["words"])))})
 
         return [
             scored(name, metrics.scores, partial(predict, tagger), metrics.reduce)
@@ -199,7 +203,8 @@ class TokenClassification(TextTask[TextConfig, TaggedTexts]):
     def requests(
         self, data: TaggedTexts, split: str, count: int
     ) -> Mapping[str, Mapping[str, np.ndarray]]:
-        texts = [" ".join(words) for words in data.columns[split]["words"]]
+        words = data.columns[split]["words"]
+        texts = [" ".join(words[row]) for row in spread(len(words), count)]
         return text_requests({"text": texts}, count) if self.config.text_signature else {}
 
     def examples(self, data: TaggedTexts) -> dict[str, bytes]:

@@ -84,6 +84,14 @@ TABLES = {
         ["--architecture=lstm", "--context=4"],
         lambda text, n: {"text": text},
     ),
+    "token_classification": (
+        ["--architecture=bilstm"],
+        lambda text, n: {"tokens": text.split(), "tags": ["O", "B-X", "I-X"]},
+    ),
+    "question_answering": (
+        ["--architecture=bidaf"],
+        lambda text, n: {"question": text, "context": f"{text} é {n}", "answer": f"{n}"},
+    ),
 }
 
 
@@ -101,7 +109,9 @@ def test_batches_of_files_are_those_of_arrays(pipeline, tmp_path_factory, monkey
         for split in ("train", "validation", "test"):
             batches += list(data.split(split))
         columns = {
-            f"{split}{name}": list(x) for split in data.sizes for name, x in data.raw(split).items()
+            f"{split}{name}": [x.tolist() if isinstance(x, np.ndarray) else x for x in column]
+            for split in data.sizes
+            for name, column in data.raw(split).items()
         }
         return [part.numpy().tolist() for part in tf.nest.flatten(batches)], {
             **columns,

@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.datasets import stored, text_columns
 from pipelines.datasets.text_columns import (
     Texts,
+    Values,
     as_json,
     column_of,
     columns_of,
@@ -20,8 +21,14 @@ from pipelines.datasets.text_columns import (
     packed,
     taken,
     texts_of,
+    values_of,
 )
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=20)
 
 
@@ -67,11 +74,38 @@ def test_texts_in_a_file_are_those_of_an_array(texts):
         assert column[np.array([-1, 0])].tolist() == [texts[-1], texts[0]]
 
 
-def test_a_value_that_is_no_text_makes_a_list_of_texts_in_a_file(monkeypatch):
-    monkeypatch.setattr(stored, "LIMIT", 0)
-    values = ["a", "b", "c", None, "e"]
-    assert column_of(values) == values
-    assert isinstance(column_of(values[:3]), Texts)
+def in_a_file(values):
+    """The column of values, of any number, as it is of many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored, "LIMIT", 0)
+        return column_of(values)
+
+
+@settings(max_examples=25)
+@given(st.lists(JSON, max_size=8))
+def test_values_in_a_file_are_those_of_a_list(values):
+    column = in_a_file(values)
+    assert isinstance(column, Values) == any(not isinstance(value, str) for value in values)
+    assert list(column) == column[:].tolist() == values
+    assert "".join(as_json(column)) == json.dumps(values)
+    even = taken(column, range(0, len(values), 2))
+    assert list(even) == values[::2]
+    assert list(joined([even, values])) == values[::2] + values
+    assert values_of(column)[np.arange(len(values))[::-1]].tolist() == values[::-1]
+    assert values_of(values).tolist() == values
+
+
+@settings(max_examples=25)
+@given(TEXTS, st.lists(JSON, min_size=1, max_size=8))
+def test_values_may_follow_many_texts(texts, values):
+    assert list(in_a_file([*texts, *values])) == [*texts, *values]
+
+
+def test_a_file_keeps_what_is_no_json():
+    values = [(b"a", ("b", None)), (), np.arange(3).tolist()]
+    column = in_a_file(values)
+    assert list(column) == values
+    assert column[0] == column[-3] == values[0]
 
 
 def test_a_column_with_none_or_lists_stays_a_list():

@@ -118,7 +118,7 @@ def test_tables_keep_line_ends_within_a_passage(suffix, separator, end, tmp_path
         {"question": "d", "context": CONTEXT, "answer": "Zoë", "answer_start": "0.0"},
     ]
     table = read(tmp_path, f"a{suffix}", written(rows, separator, end))
-    assert table.columns["context"] == [row["context"] for row in rows]
+    assert list(table.columns["context"]) == [row["context"] for row in rows]
     assert table.columns["answers"] == [[("Rome", 15)], [("Rome", None)], [], [("Zoë", 0)]]
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.datasets import loading
+from pipelines.datasets.text_columns import PackedTexts
 from pipelines.errors import UserError
 from pipelines.tasks.token_classification import data as tags
 from pipelines.tasks.token_classification.data import (
@@ -29,7 +30,7 @@ VOCABULARY = [*SPECIAL, *"ann met in os ##lo .".split(), *"##a ##n ##s".split()]
 
 
 def load(folder, name: str, max_length: int = 20, learned: Any = None) -> TaggedTexts:
-    def make_tokenizer(texts: np.ndarray) -> WordPieces:
+    def make_tokenizer(texts: PackedTexts) -> WordPieces:
         if learned is not None:
             learned.extend(texts)
         return WordPieces(VOCABULARY, max_length)
