@@ -11,7 +11,6 @@ import tensorflow as tf
 from keras import ops
 from matplotlib.figure import Figure
 
-from architectures.bert import inherit
 from pipelines import figures, latency, style
 from pipelines.datasets.dataset import Dataset
 from pipelines.errors import UserError
@@ -108,6 +107,9 @@ def adapt(teacher: Teacher, network: Network) -> Network:
         UserError: The student needs other inputs, has other outputs, or cannot inherit.
     """
     if teacher.inherit:
+        # It imports KerasHub, which takes a second and few students need.
+        from architectures.bert import inherit
+
         try:
             inherit(network.model, teacher.model)
         except ValueError as error:

@@ -1,6 +1,7 @@
 """Comparison of a SavedModel with recorded responses, in a process that loads nothing else.
 
-    python -m pipelines.export.comparison SAVED_MODEL RECORDS CONTRACT VERIFICATION ASKED ANSWERED
+    python -m pipelines.export.fresh pipelines.export.comparison \
+        SAVED_MODEL RECORDS CONTRACT VERIFICATION ASKED ANSWERED
 
 loads the SavedModel, sends each signature its recorded request, compares the responses, and prints
 the report as JSON. `validation.validate` runs that command.

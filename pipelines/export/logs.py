@@ -8,6 +8,9 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
+# In a SavedModel's folder.
+WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
+
 
 def write_logs(path: Path, logs: Sequence[PredictionLog]) -> None:
     """Writes requests and their responses."""

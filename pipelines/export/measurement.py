@@ -1,6 +1,6 @@
 """What a SavedModel costs to serve: its size, and the time to load it, warm it up, and answer.
 
-    python -m pipelines.export.measurement SAVED_MODEL
+    python -m pipelines.export.fresh pipelines.export.measurement SAVED_MODEL
 
 measures in a process that has loaded nothing else, and prints the result as JSON. `measure` runs
 that command.
@@ -9,7 +9,6 @@ that command.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,14 +20,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
-from pipelines.errors import ValidationError
-from pipelines.export.logs import read_logs
+from pipelines.export import fresh
+from pipelines.export.logs import WARMUP_FILE, read_logs
 from pipelines.export.ops import ops, text_ops
-from pipelines.export.saved_model import WARMUP_FILE
 
 _REQUESTS = 100
 _SECONDS = 2.0
-_ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @dataclass(frozen=True)
@@ -54,12 +51,7 @@ def measure(folder: Path) -> Measurement:
     Raises:
         ValidationError: It cannot be loaded there, or fails on one of its warmup requests.
     """
-    command = [sys.executable, "-m", "pipelines.export.measurement", str(folder.resolve())]
-    child = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_ROOT)
-    if child.returncode != 0:
-        last = (child.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ValidationError(f"the SavedModel failed in a fresh process: {last}")
-    return Measurement(**json.loads(child.stdout.splitlines()[-1]))
+    return Measurement(**fresh.run("pipelines.export.measurement", folder))
 
 
 def measured(folder: Path) -> Measurement:

@@ -14,10 +14,9 @@ import keras
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from pipelines.export.logs import write_logs
+from pipelines.export.logs import WARMUP_FILE, write_logs
 from pipelines.export.signature import Signature
 
-WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 EXAMPLES_FOLDER = "assets.extra/examples"
 GOLDEN_FILE = "assets.extra/golden_requests"
 TOLERANCES_FILE = "assets.extra/golden_tolerances.json"

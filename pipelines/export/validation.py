@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ValidationError
-from pipelines.export import reference
+from pipelines.export import fresh, reference
 from pipelines.export.logs import read_logs, write_logs
 from pipelines.export.saved_model import add_verification_requests
 from pipelines.export.signature import Signature
 
 # TensorFlow Serving's REST API encodes only these in base64 (util/json_tensor.cc).
 _BYTES_SUFFIX = "_bytes"
-_ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def validate(
@@ -64,15 +61,9 @@ def validate(
         questions, answered = Path(scratch, "asked"), Path(scratch, "answered")
         write_logs(questions, reference.logs(asked, contract) if asked else [])
         paths = (folder, records, contract_file, verification, questions, answered)
-        arguments = [str(path.resolve()) for path in paths]
-        command = [sys.executable, "-m", "pipelines.export.comparison", *arguments]
-        child = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_ROOT)
+        report = fresh.run("pipelines.export.comparison", *paths)
         logs = list(read_logs(verification)) if verification.exists() else []
         answers = list(read_logs(answered)) if answered.exists() else []
-    if child.returncode != 0:
-        last = (child.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ValidationError(f"the SavedModel failed in a fresh process: {last}")
-    report = json.loads(child.stdout.splitlines()[-1])
     if report["failure"]:
         raise ValidationError(f"the SavedModel is not the trained model: {report['failure']}")
     add_verification_requests(folder, signatures, logs)

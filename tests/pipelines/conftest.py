@@ -8,7 +8,6 @@ import json
 import shutil
 import signal
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -133,11 +132,10 @@ def linear_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Validates in this process; a fresh one takes seconds to import TensorFlow."""
-    from pipelines.export import comparison, validation
+    from pipelines.export import comparison, fresh
 
-    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        saved, records, contract, *others = map(Path, command[3:])
-        report = comparison.report(saved, records, json.loads(contract.read_text()), *others)
-        return subprocess.CompletedProcess(command, 0, json.dumps(report), "")
+    def run(module: str, saved: Path, records: Path, contract: Path, *others: Path) -> Any:
+        assert module == comparison.__name__
+        return comparison.report(saved, records, json.loads(contract.read_text()), *others)
 
-    monkeypatch.setattr(validation.subprocess, "run", run)
+    monkeypatch.setattr(fresh, "run", run)

@@ -27,7 +27,7 @@ from pipelines import evaluation, resuming, store
 from pipelines import run as pipeline
 from pipelines.catalog import PIPELINES
 from pipelines.config import Config
-from pipelines.export import comparison, saved_model, validation
+from pipelines.export import comparison, fresh, saved_model
 from pipelines.image.config import Augmentation, ImageConfig
 from pipelines.recipe import Optimizer, Recipe
 from pipelines.tasks.image_classification.task import ImageClassification
@@ -170,12 +170,10 @@ def train(folder: Path, config: Config, devices: int, final: str, prepare: Calla
 
     pipeline.write_network = kept  # type: ignore[assignment]
 
-    def run(command: list[str], **options: Any) -> Any:
-        saved, records, contract, *others = map(Path, command[3:])
-        report = comparison.report(saved, records, json.loads(contract.read_text()), *others)
-        return validation.subprocess.CompletedProcess(command, 0, json.dumps(report), "")
+    def compare(module: str, saved: Path, records: Path, contract: Path, *others: Path) -> Any:
+        return comparison.report(saved, records, json.loads(contract.read_text()), *others)
 
-    validation.subprocess.run = run  # type: ignore[assignment]
+    fresh.run = compare  # type: ignore[assignment]
     if config.resume:
         config = resuming.resumed(NAME, config)
     prepare()

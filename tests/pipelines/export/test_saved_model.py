@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from pipelines.export import saved_model
-from pipelines.export.logs import read_logs
+from pipelines.export.logs import WARMUP_FILE, read_logs
 from pipelines.export.signature import Signature
 from tests.pipelines import samples
 
@@ -50,7 +50,7 @@ def test_signatures_keep_their_names_types_and_free_batch(linear_model):
 
 def test_warmup_records_have_one_and_two_examples_for_each_signature(linear_model):
     sizes = []
-    for log in read_logs(linear_model / saved_model.WARMUP_FILE):
+    for log in read_logs(linear_model / WARMUP_FILE):
         request, response = log.predict_log.request, log.predict_log.response
         inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
         loaded = tf.saved_model.load(linear_model)
