@@ -5,7 +5,7 @@ They predict under the names that the networks' predictions have.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -15,9 +15,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pipelines.tasks.pretraining.chunks import Tokens
 from pipelines.tasks.pretraining.data import Segments
 from pipelines.tasks.pretraining.masking import MASK
-from pipelines.tasks.pretraining.neighbor_counts import NeighborCounts, neighbors
+from pipelines.tasks.pretraining.neighbor_counts import COUNTED, NeighborCounts, neighbors
 
 # Pairs that word overlap is fitted to.
 _MAX_PAIRS = 10_000
@@ -146,6 +147,18 @@ def overlap_classifier(
     return lambda ids, segments: regression.predict_proba(features(ids, segments))[:, 1]
 
 
+def _first(tokens: Tokens, documents: Iterable[int], most: int) -> np.ndarray:
+    """Returns the first tokens of some documents, int32 [at most `most`]."""
+    found, size = [], 0
+    for document in documents:
+        bounds = tokens.bounds(document)
+        found.append(tokens.ids[bounds[0] : bounds[-1]])
+        size += len(found[-1])
+        if size >= most:
+            break
+    return np.concatenate(found)[:most]
+
+
 def surprisal(data: Segments, reach: int = 1) -> Detect:
     """Fits logistic regression to how probable tokens are by themselves and by their neighbors.
 
@@ -155,10 +168,10 @@ def surprisal(data: Segments, reach: int = 1) -> Detect:
     and test, and the regression learns to detect them.
     """
     tokens, random = data.tokens["train"], np.random.default_rng(0)
-    documents = [tokens.ids[slice(*tokens.bounds(n)[[0, -1]])] for n in range(tokens.count)]
-    counted = [ids for n, ids in enumerate(documents) if n % _HELD_OUT] or documents
-    counts = NeighborCounts(np.concatenate(counted), len(data.vocabulary))
-    held_out = np.concatenate(documents[::_HELD_OUT])[:_MAX_TOKENS]
+    every = range(tokens.count)
+    counted = [number for number in every if number % _HELD_OUT] or every
+    counts = NeighborCounts(_first(tokens, counted, COUNTED), len(data.vocabulary))
+    held_out = _first(tokens, every[::_HELD_OUT], _MAX_TOKENS)
     position = np.flatnonzero(random.random(len(held_out) - 2) < _REPLACED_RATE) + 1
     corrupted = held_out.copy()
     before, after = (x[0, position] for x in neighbors(held_out[np.newaxis], reach=2))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from pipelines.datasets.stored import Stored
+from pipelines.datasets.text_columns import Column
 from pipelines.text.tokenizers import WordPieces
 
 # Fraction of the examples that are shorter than the maximum, as texts in fine-tuning are.
@@ -44,37 +48,37 @@ class Tokens:
         first, last = self.documents[document : document + 2]
         return self.sentences[first : last + 1]
 
+    def boundaries(self, start: int, end: int) -> np.ndarray:
+        """Returns where in `ids` sentences begin between two tokens, int64."""
+        first = np.searchsorted(self.sentences, start, side="right")
+        return np.unique(self.sentences[first : np.searchsorted(self.sentences, end)])
 
-@dataclass(frozen=True)
-class Chunk:
+
+class Chunk(NamedTuple):
     """Consecutive tokens of a document, from which one example is drawn.
 
     Attributes:
         document: Number of the document.
         start: Its first token.
         end: The token after its last.
-        boundaries: Where sentences begin within it.
     """
 
     document: int
     start: int
     end: int
-    boundaries: tuple[int, ...] = ()
 
 
-def tokenize(tokenizer: WordPieces, documents: Sequence[Sequence[str]]) -> Tokens:
+def tokenize(tokenizer: WordPieces, documents: Column) -> Tokens:
     """Returns the tokens of the documents of a split."""
-    sentences = np.array([sentence for document in documents for sentence in document], object)
-    batches = [
-        tokenizer.split(tf.constant(sentences[start : start + _BATCH]))
-        for start in range(0, len(sentences), _BATCH)
-    ]
-    lengths = np.concatenate([batch.row_lengths().numpy() for batch in batches])
-    return Tokens(
-        ids=np.concatenate([batch.flat_values.numpy() for batch in batches]),
-        sentences=np.append(0, np.cumsum(lengths)),
-        documents=np.append(0, np.cumsum([len(document) for document in documents])),
-    )
+    ids, ends = Stored(np.int32), Stored(np.int64)
+    ends.append(np.zeros(1))
+    sentences = chain.from_iterable(documents)
+    while batch := list(islice(sentences, _BATCH)):
+        found = tokenizer.split(tf.constant(batch))
+        ends.append(len(ids) + found.row_splits.numpy()[1:])
+        ids.append(found.flat_values.numpy())
+    sizes = np.fromiter(map(len, documents), np.int64, len(documents))
+    return Tokens(ids.column(), ends.column(), np.append(0, np.cumsum(sizes)))
 
 
 def sentence_chunks(tokens: Tokens, capacity: int, random: np.random.Generator) -> Iterator[Chunk]:
@@ -88,8 +92,7 @@ def sentence_chunks(tokens: Tokens, capacity: int, random: np.random.Generator) 
             last = max(first + 2, int(np.searchsorted(starts, starts[first] + length)))
             if last >= len(starts) - 2:  # No single sentence remains at the end.
                 last = len(starts) - 1
-            boundaries = tuple(map(int, starts[first + 1 : last]))
-            yield Chunk(document, int(starts[first]), int(starts[last]), boundaries)
+            yield Chunk(document, int(starts[first]), int(starts[last]))
             first = last
 
 
@@ -107,7 +110,7 @@ def block_chunks(tokens: Tokens, capacity: int) -> Iterator[Chunk]:
 
 def draw_examples(
     tokens: Tokens,
-    chunks: Sequence[Chunk],
+    chunks: np.ndarray,
     tokenizer: WordPieces,
     sentence_task: str,
     random: np.random.Generator,
@@ -118,19 +121,20 @@ def draw_examples(
 
     Args:
         tokens: The split.
-        chunks: Chunks of it.
+        chunks: Chunks of it, int64 [chunks, 3], with the numbers of a `Chunk` in each row.
         tokenizer: Gives the maximum length, and whether there are segments.
         sentence_task: "next_sentence", "sentence_order" or "".
         random: Draws where the first segment ends, and what the second is.
     """
     capacity = tokenizer.max_length - 3
-    for chunk in chunks:
+    for chunk in map(Chunk._make, chunks.tolist()):
         target = {}
         if not tokenizer.segments:
             segments = [tokens.ids[chunk.start : chunk.end]]
             length = len(segments[0]) + 2
         else:
-            cut = chunk.boundaries[random.integers(len(chunk.boundaries))]
+            boundaries = tokens.boundaries(chunk.start, chunk.end)
+            cut = int(boundaries[random.integers(len(boundaries))])
             a, b = (chunk.start, cut), (cut, chunk.end)
             label = int(random.random() < 0.5) if sentence_task else 0
             if label and sentence_task == "next_sentence":

@@ -18,6 +18,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain, islice
 from typing import Any
 
 import keras
@@ -25,10 +26,12 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.datasets.dataset import SPLITS
+from pipelines.datasets.stored import Stored
+from pipelines.datasets.text_columns import PackedTexts, column_of, texts_of
 from pipelines.errors import UserError
 from pipelines.predictions import joined_columns
 from pipelines.tasks.pretraining import chunks, documents
-from pipelines.tasks.pretraining.chunks import Chunk, Example, Tokens
+from pipelines.tasks.pretraining.chunks import Example, Tokens
 from pipelines.tasks.pretraining.config import PretrainingConfig
 from pipelines.tasks.pretraining.documents import Documents
 from pipelines.tasks.pretraining.masking import Mask, ordinary_tokens
@@ -98,7 +101,7 @@ class Segments(TokenizedDataset):
 
 def load(
     config: PretrainingConfig,
-    make_tokenizer: Callable[[np.ndarray], WordPieces],
+    make_tokenizer: Callable[[PackedTexts], WordPieces],
     make_mask: Callable[[WordPieces], Mask],
     sentence_task: str = "",
 ) -> Segments:
@@ -114,8 +117,8 @@ def load(
         UserError: The choices do not go together, or the data set holds no text.
     """
     found = documents.load(config)
-    sentences = [text for document in found.sentences["train"] for text in document]
-    tokenizer = make_tokenizer(np.array(sentences, object))
+    sentences = column_of(chain.from_iterable(found.sentences["train"]))
+    tokenizer = make_tokenizer(texts_of(sentences))
     if sentence_task and not tokenizer.segments:
         raise UserError(
             f"--sentence_task {sentence_task} needs segments, which {config.architecture} lacks"
@@ -198,14 +201,18 @@ def fingerprint(source: Documents, validation: tf.data.Dataset) -> str:
 
 def _chunks(
     source: Documents, tokens: Mapping[str, Tokens], split: str, tokenizer: WordPieces
-) -> list[Chunk]:
+) -> np.ndarray:
+    """Returns the chunks of a split as `chunks.draw_examples` takes them."""
     random = np.random.default_rng([_EVALUATION_SEED, SPLITS.index(split)])
     if tokenizer.segments:
-        capacity = tokenizer.max_length - 3
-        found = list(chunks.sentence_chunks(tokens[split], capacity, random))
+        every = chunks.sentence_chunks(tokens[split], tokenizer.max_length - 3, random)
     else:
-        found = list(chunks.block_chunks(tokens[split], tokenizer.max_length - 2))
-    if not found:
+        every = chunks.block_chunks(tokens[split], tokenizer.max_length - 2)
+    column = Stored(np.int64, (3,))
+    while part := list(islice(every, _BATCH)):
+        column.append(np.array(part))
+    found = column.column()
+    if not len(found):
         raise UserError(f"{source.name} has no two sentences in a row in its {split} split")
     if split == "train":
         return found
@@ -224,7 +231,7 @@ def _check_several_documents(source: Documents) -> None:
 
 def _training_examples(
     tokens: Tokens,
-    found: Sequence[Chunk],
+    found: np.ndarray,
     tokenizer: WordPieces,
     sentence_task: str,
     seed: int,
@@ -234,8 +241,10 @@ def _training_examples(
 
     def draw(epoch: np.int64) -> Iterator[Example]:
         random = np.random.default_rng([seed, int(epoch)])
-        shuffled = [found[index] for index in random.permutation(len(found))]
-        yield from chunks.draw_examples(tokens, shuffled, tokenizer, sentence_task, random)
+        order = random.permutation(len(found))
+        for start in range(0, len(order), _BATCH):
+            part = found[order[start : start + _BATCH]]
+            yield from chunks.draw_examples(tokens, part, tokenizer, sentence_task, random)
 
     names = ["token_ids", "padding_mask", *(["segment_ids"] if tokenizer.segments else [])]
     spec = (
@@ -245,12 +254,11 @@ def _training_examples(
     return tf.data.Dataset.from_generator(draw, output_signature=spec, args=(epoch,))
 
 
-def _columns(examples: Sequence[Example], found: Sequence[Chunk]) -> dict[str, np.ndarray]:
+def _columns(examples: Sequence[Example], found: np.ndarray) -> dict[str, np.ndarray]:
     original = np.empty(len(examples), object)
     for number, (inputs, _) in enumerate(examples):
         original[number] = inputs["token_ids"][inputs["padding_mask"] > 0]
-    block = np.array([chunk.document for chunk in found], np.int64)
-    return {"block": block, "original": original}
+    return {"block": np.array(found[:, 0]), "original": original}
 
 
 def _masked(examples: Sequence[Example], mask: Mask) -> tf.data.Dataset:

@@ -3,7 +3,7 @@
 Of a TFDS set, a feature `sentences`, a sequence of texts, is taken as it is. Otherwise the feature
 `text` is split into sentences, without the headings and the markers of articles, sections and
 paragraphs that `wiki40b/en` has. A class label, where the set has one, is what layers are probed
-for. The sentences are held in memory, and so are their tokens.
+for.
 
 Your own text is read as `text/documents.py` says. In a text file a line is a sentence or a
 paragraph; a blank line ends a document, and so does the end of the file. A row of a table is a
@@ -18,11 +18,13 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipelines.config import Config
 from pipelines.datasets import files, loading, lookup
 from pipelines.datasets.dataset import SPLITS
+from pipelines.datasets.text_columns import Column, Numbers, column_of
 from pipelines.errors import UserError
 from pipelines.text import documents
 from pipelines.text.sentences import split_sentences
@@ -40,7 +42,7 @@ class Documents:
         name: Name of the set.
         version: Version of the set.
         digest: Fingerprint of its files.
-        sentences: By split, the sentences of each document.
+        sentences: By split, a list of the sentences of each document, see `text_columns`.
         labels: By split, int64 [documents]; zeros where documents have no label.
         class_names: In the order of the labels; empty where documents have none.
         notes: What is worth knowing, in sentences.
@@ -52,7 +54,7 @@ class Documents:
     name: str
     version: str
     digest: str
-    sentences: Mapping[str, Sequence[Sequence[str]]]
+    sentences: Mapping[str, Column]
     labels: Mapping[str, np.ndarray]
     class_names: tuple[str, ...]
     notes: Sequence[str] = ()
@@ -71,18 +73,12 @@ def load(config: Config) -> Documents:
         return _own(path, config)
     source = loading.open_dataset(config)
     text, label = _features(source.builder)
-    names = [name for name in (text, label) if name]
     in_order = tfds.ReadConfig(interleave_cycle_length=1)
     sentences, labels, left_out = {}, {}, {}
-    for split in SPLITS:
+    for split, size in source.sizes().items():
         examples = source.read(split, read_config=in_order)
-        chosen = examples.map(lambda row: {name: row[name] for name in names})
-        rows = list(chosen.as_numpy_iterator())
-        found = [sentences_of(row[text]) for row in rows]
-        kept = [number for number, document in enumerate(found) if document]
-        left_out[split] = len(found) - len(kept)
-        sentences[split] = [found[number] for number in kept]
-        labels[split] = np.array([rows[n][label] if label else 0 for n in kept], np.int64)
+        sentences[split], labels[split] = _read(examples, text, label)
+        left_out[split] = size - len(labels[split])
     return _checked(
         Documents(
             **source.identity(),
@@ -95,9 +91,23 @@ def load(config: Config) -> Documents:
     )
 
 
+def _read(examples: tf.data.Dataset, text: str, label: str) -> tuple[Column, np.ndarray]:
+    """Returns the sentences of each document that has some, and its label, or 0."""
+    names, labels = [name for name in (text, label) if name], Numbers("q")
+    chosen = examples.map(lambda row: {name: row[name] for name in names})
+
+    def found() -> Iterator[list[str]]:
+        for row in chosen.as_numpy_iterator():
+            if document := sentences_of(row[text]):
+                labels.append(row[label] if label else 0)
+                yield document
+
+    return column_of(found()), np.array(labels, np.int64)
+
+
 def first_sentences(source: Documents, split: str, count: int) -> np.ndarray:
     """Returns sentences of a split, one of each document in turn, str [at most `count`]."""
-    own = source.sentences[split]
+    own = source.sentences[split][:count]
     found = [
         document[turn]
         for turn in range(min(count, max(map(len, own))))
@@ -163,7 +173,7 @@ def _features(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
 def _own(path: Path, config: Config) -> Documents:
     own = documents.read(path, config, "pre-training", _between_blank_lines)
     split = sentences_of if own.rows else lines_of
-    sentences = {name: list(filter(None, map(split, own.texts[name]))) for name in SPLITS}
+    sentences = {name: column_of(filter(None, map(split, own.texts[name]))) for name in SPLITS}
     empty = {name: len(own.texts[name]) - len(sentences[name]) for name in SPLITS}
     return _checked(
         Documents(
@@ -193,6 +203,6 @@ def _between_blank_lines(text: str) -> list[str]:
 
 def _checked(source: Documents) -> Documents:
     for split, sentences in source.sentences.items():
-        if not sentences:
+        if not len(sentences):
             raise UserError(f"{source.name} has no text in its {split} split")
     return source

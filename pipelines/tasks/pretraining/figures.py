@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import keras
 import numpy as np
 from matplotlib.figure import Figure
 
 from pipelines import figures, style
+from pipelines.datasets.text_columns import column_of, taken
 from pipelines.predictions import Predictions
 from pipelines.tasks import classification
 from pipelines.tasks.pretraining import sentence_pairs
@@ -24,6 +26,8 @@ _CONTEXT = 12
 _MAX_MISTAKES = 12
 # Tokens of a text that are marked as the worst.
 _MAX_MARKED = 6
+# Tokens are counted in so many parts, as each is in memory for it.
+_PARTS = 64
 _FREQUENCIES = ((0, 10), (10, 100), (100, 1000), (1000, 10_000), (10_000, 0))
 # Sentences of each class that layers are probed with, and that the map of embeddings shows.
 _PROBED = {"train": 600, "validation": 300, "test": 150}
@@ -54,7 +58,9 @@ def encoder_figures(
 
 def accuracy_by_frequency(data: Segments, test: Predictions) -> Figure:
     """Plots the accuracy of masked tokens by how often they occur in training."""
-    counts = np.bincount(data.tokens["train"].ids, minlength=len(data.vocabulary))
+    counts = np.zeros(len(data.vocabulary), np.int64)
+    for ids in np.array_split(data.tokens["train"].ids, _PARTS):
+        counts += np.bincount(ids, minlength=len(counts))
     original = test.examples["masked_lm"]
     real = original != IGNORE_ID
     correct, frequency = (test.predicted["token"] == original)[real], counts[original[real]]
@@ -179,15 +185,9 @@ def labeled_sentences(data: Segments) -> LabeledTexts:
         random = np.random.default_rng(number)
         chosen: list[tuple[str, int]] = []
         for label in range(len(names)):
-            own = [
-                (sentence, label)
-                for sentences, its in zip(
-                    documents.sentences[split], documents.labels[split], strict=True
-                )
-                if its == label
-                for sentence in sentences
-            ]
-            chosen += [own[index] for index in random.permutation(len(own))[:count]]
+            rows = np.flatnonzero(documents.labels[split] == label)
+            own = column_of(chain.from_iterable(taken(documents.sentences[split], rows)))
+            chosen += [(own[index], label) for index in random.permutation(len(own))[:count]]
         order = random.permutation(len(chosen))
         columns[split] = {
             "text": np.array([chosen[index][0] for index in order], object),

@@ -18,8 +18,8 @@ from scipy import sparse
 # Weights of the priors, in counts, given one neighbor, two of a side, and one of each side; chosen
 # on validation.
 _PRIOR_ONE, _PRIOR_TWO, _PRIOR_BOTH = 100.0, 20.0, 10.0
-# Counting more would take longer than training the network.
-_MAX_TOKENS = 5_000_000
+# Tokens that are counted: more would take longer than training the network.
+COUNTED = 5_000_000
 _BATCH = 256
 
 
@@ -32,7 +32,7 @@ class NeighborCounts:
 
     def __init__(self, ids: np.ndarray, size: int) -> None:
         """Counts int [tokens], running text; ids are below `size`, the vocabulary's."""
-        ids = ids[:_MAX_TOKENS].astype(np.int64)
+        ids = ids[:COUNTED].astype(np.int64)
         counts = np.bincount(ids, minlength=size) + 1.0
         self.unigram = counts / counts.sum()
         self._after = _count(ids[:-1], ids[1:], size, size)

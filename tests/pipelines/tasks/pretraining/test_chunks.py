@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipelines.datasets import stored
+from pipelines.datasets.stored import is_mapped
+from pipelines.datasets.text_columns import column_of
 from pipelines.tasks.pretraining.chunks import Tokens, block_chunks, sentence_chunks, tokenize
 from pipelines.text.tokenizers import SPECIAL, WordPieces
 
@@ -32,7 +35,7 @@ def test_chunks_of_sentences_have_two_or_more_and_are_the_document_together(seed
         assert [own[0].start, *(c.end for c in own)] == [*(c.start for c in own), bounds[-1]]
         for chunk in own:
             inner = [b for b in bounds if chunk.start < b < chunk.end]
-            assert list(chunk.boundaries) == inner
+            assert tokens.boundaries(chunk.start, chunk.end).tolist() == inner
             assert inner
 
 
@@ -49,9 +52,12 @@ def test_blocks_hold_whole_sentences_as_long_as_they_fit(seed):
             assert not set(range(block.start + 1, block.end)) & set(tokens.bounds(block.document))
 
 
-def test_the_tokens_of_a_split_are_those_of_its_sentences():
+@pytest.mark.parametrize("limit", [0, stored.LIMIT])
+def test_the_tokens_of_a_split_are_those_of_its_sentences(limit, monkeypatch):
+    monkeypatch.setattr(stored, "LIMIT", limit)
     tokenizer = WordPieces([*SPECIAL, "a", "b", "##c"], 8)
-    tokens = tokenize(tokenizer, [["a bc", "b"], ["", "bc bc"]])
+    tokens = tokenize(tokenizer, column_of([["a bc", "b"], ["", "bc bc"]]))
+    assert is_mapped(tokens.ids) == is_mapped(tokens.sentences) == (not limit)
     assert tokens.ids.tolist() == [5, 6, 7, 6, 6, 7, 6, 7]
     assert tokens.sentences.tolist() == [0, 3, 4, 4, 8]
     assert tokens.documents.tolist() == [0, 2, 4]
