@@ -52,7 +52,7 @@ def scored(
         found = predict(split)
         return [found] if isinstance(found, Predictions) else found
 
-    validation = joined([reduce(batch) for batch in batches("validation")])
+    validation = joined(map(reduce, batches("validation")))
     test, sample = collected(batches("test"), reduce)
     return Baseline(name, scores(validation), scores(test), sample, test, scores)
 

@@ -63,7 +63,7 @@ def evaluate(task: Task, model: keras.Model, data: Dataset) -> Evaluation:
         for split in ("validation", "test"):
             batches = _batches(graph, task, data, split)
             if split == "validation":
-                reduced = joined([reduce(batch) for batch in batches])
+                reduced = joined(map(reduce, batches))
                 resampled = [each[task.metric] for each in _resamples(scores, reduced)]
             else:
                 reduced, sample = collected(batches, reduce)
@@ -79,7 +79,7 @@ def evaluate(task: Task, model: keras.Model, data: Dataset) -> Evaluation:
 def score(task: Task, model: keras.Model, data: Dataset, split: str) -> Scores:
     """Scores a model on `split`."""
     reduce, scores = _scoring(task, data)
-    return scores(joined([reduce(batch) for batch in predicted(task, model, data, split)]))
+    return scores(joined(map(reduce, predicted(task, model, data, split))))
 
 
 def scores_of(task: Task, predictions: Predictions, data: Dataset) -> Scores:
@@ -121,7 +121,7 @@ def margins(evaluated: Evaluation, baseline: Baseline) -> dict[str, tuple[float,
 
 def predict(task: Task, model: keras.Model, data: Dataset, split: str) -> Predictions:
     """Returns a model's predictions for each example of `split`, in the split's order."""
-    return joined(list(predicted(task, model, data, split)))
+    return joined(predicted(task, model, data, split))
 
 
 def predicted(task: Task, model: keras.Model, data: Dataset, split: str) -> Iterator[Predictions]:

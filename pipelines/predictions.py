@@ -9,6 +9,8 @@ from sys import getsizeof
 
 import numpy as np
 
+from pipelines.datasets.stored import Stored
+
 Scores = dict[str, float]
 
 _MAX_BYTES = 64 << 20
@@ -119,7 +121,7 @@ def collected(
         figures: all of them if they fit, else about a half, a quarter … of them. It has the numbers
         of its examples, from 0 on, as the column "row" of `examples`.
     """
-    reduced: list[Predictions] = []
+    reduced = _Joined()
     sample: list[Predictions] = []
     done, halvings, size = 0, 0, 0
     for batch in batches:
@@ -134,7 +136,7 @@ def collected(
             halvings += 1
             sample = [found for each in sample if len(found := _halved(each, halvings))]
             size = sum(map(_bytes, sample))
-    return joined(reduced), joined(sample)
+    return reduced.predictions(), joined(sample)
 
 
 def _halved(sample: Predictions, times: int) -> Predictions:
@@ -166,17 +168,51 @@ def in_common(*samples: Predictions) -> list[Predictions]:
     return [sample.take(np.flatnonzero(np.isin(sample.rows, rows))) for sample in samples]
 
 
-def joined(batches: Sequence[Predictions]) -> Predictions:
-    """Returns batches as one, their columns joined by `joined_columns`."""
-    if len(batches) == 1:
-        return batches[0]
-    groups = [(batch.examples, batch.predicted, batch.statistics) for batch in batches]
-    return Predictions(
-        *(
-            {name: joined_columns([group[name] for group in same]) for name in same[0]}
-            for same in zip(*groups, strict=True)
+def joined(batches: Iterable[Predictions]) -> Predictions:
+    """Returns batches as one, their columns joined as by `joined_columns`.
+
+    Large columns of numbers whose rows have one shape are mapped files, see `stored`.
+    """
+    found = _Joined()
+    for batch in batches:
+        found.append(batch)
+    return found.predictions()
+
+
+class _Joined:
+    """Batches that are joined as they come."""
+
+    def __init__(self) -> None:
+        self._groups: tuple[dict[str, _Column], ...] = ({}, {}, {})
+
+    def append(self, batch: Predictions) -> None:
+        parts = (batch.examples, batch.predicted, batch.statistics)
+        for group, columns in zip(self._groups, parts, strict=True):
+            for name, column in columns.items():
+                group.setdefault(name, _Column(column)).append(column)
+
+    def predictions(self) -> Predictions:
+        return Predictions(
+            *({name: column.joined() for name, column in group.items()} for group in self._groups)
         )
-    )
+
+
+class _Column:
+    """A column of batches: what has the shape of the first of them, and from another one on all."""
+
+    def __init__(self, like: np.ndarray) -> None:
+        self._shape, self._dtype = like.shape[1:], like.dtype
+        self._first, self._others = Stored(self._dtype, self._shape), list[np.ndarray]()
+
+    def append(self, part: np.ndarray) -> None:
+        if not self._others and (part.shape[1:], part.dtype) == (self._shape, self._dtype):
+            self._first.append(part)
+        else:
+            self._others.append(part)
+
+    def joined(self) -> np.ndarray:
+        first = self._first.column()
+        return joined_columns([first, *self._others]) if self._others else first
 
 
 def joined_columns(batches: Sequence[np.ndarray]) -> np.ndarray:

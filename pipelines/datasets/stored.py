@@ -43,7 +43,7 @@ class Stored:
         Raises:
             UserError: The disk is full.
         """
-        part = np.ascontiguousarray(part, self._dtype).reshape(-1, *self._shape)
+        part = np.ascontiguousarray(part, self._dtype).reshape(len(part), *self._shape)
         self._rows += len(part)
         self._parts.append(part)
         self._bytes += part.nbytes

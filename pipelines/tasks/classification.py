@@ -15,6 +15,9 @@ from pipelines.export.signature import Signature
 from pipelines.predictions import Predictions, Scores
 from pipelines.task import ByClass
 
+# Examples whose probabilities are in memory at once.
+_CHUNK = 1 << 14
+
 
 def loss() -> keras.Loss:
     """Returns cross-entropy of logits with integer labels."""
@@ -47,16 +50,15 @@ def probabilities(logits: tf.Tensor) -> dict[str, tf.Tensor]:
 def scores(predictions: Predictions) -> Scores:
     """Scores "probabilities" [examples, classes] against "target" [examples].
 
-    All of a split are kept for it: the area under a ROC curve is no function of sums.
+    All of a split are kept for it, as the area under a ROC curve is no function of sums.
 
     Returns:
         accuracy; macro_f1; auc, the mean over classes of the area under the ROC curve of each
         against all others (of classes that occur); log_loss; calibration_error.
     """
     truth = predictions.examples["target"]
-    probabilities = predictions.predicted["probabilities"].astype(np.float64)
-    probabilities = probabilities / probabilities.sum(-1, keepdims=True)
-    predicted = probabilities.argmax(-1)
+    probabilities = predictions.predicted["probabilities"]
+    totals, predicted, confidence, of_truth = _by_example(probabilities, truth)
     right = predicted == truth
     # In NumPy: scikit-learn's checks of its arguments would take most of the bootstrap's time.
     true_counts, predicted_counts, hits = (
@@ -64,20 +66,32 @@ def scores(predictions: Predictions) -> Scores:
         for labels in (truth, predicted, truth[right])
     )
     present = np.flatnonzero(true_counts)
-    areas = [
-        _area(probabilities[truth == label, label], probabilities[truth != label, label])
-        for label in present
-        if len(present) > 1
-    ]
+    areas = []
+    for label in present if len(present) > 1 else ():
+        of_label = probabilities[:, label].astype(np.float64) / totals
+        areas.append(_area(of_label[truth == label], of_label[truth != label]))
     f1 = 2 * hits / np.maximum(true_counts + predicted_counts, 1)
-    likelihood = np.maximum(probabilities[np.arange(len(truth)), truth], np.finfo(np.float64).eps)
+    likelihood = np.maximum(of_truth, np.finfo(np.float64).eps)
     return {
         "accuracy": float(right.mean()),
         "macro_f1": float(f1[present].mean()),
         "auc": float(np.mean(areas)) if areas else float("nan"),
         "log_loss": float(-np.log(likelihood).mean()),
-        "calibration_error": calibration_error(probabilities.max(-1), right),
+        "calibration_error": calibration_error(confidence, right),
     }
+
+
+def _by_example(probabilities: np.ndarray, truth: np.ndarray) -> list[np.ndarray]:
+    """Returns the sum of each example's probabilities; and, once they sum up to 1, the class of
+    the highest, that one, and that of the true class. All are [examples]."""
+    found = []
+    for start in range(0, len(truth), _CHUNK):
+        part = probabilities[start : start + _CHUNK].astype(np.float64)
+        totals = part.sum(-1)
+        part /= totals[:, np.newaxis]
+        true = part[np.arange(len(part)), truth[start : start + _CHUNK]]
+        found.append((totals, part.argmax(-1), part.max(-1), true))
+    return [np.concatenate(column) for column in zip(*found, strict=True)]
 
 
 def _area(positive: np.ndarray, negative: np.ndarray) -> float:

@@ -15,9 +15,11 @@ from hypothesis.extra import numpy as arrays
 
 from pipelines import evaluation
 from pipelines.baselines import scored
+from pipelines.datasets import stored
+from pipelines.datasets.stored import is_mapped
 from pipelines.evaluation import evaluate, intervals, predict
 from pipelines.intervals import difference
-from pipelines.predictions import Predictions, Scores, joined_columns
+from pipelines.predictions import Predictions, Scores, joined, joined_columns
 from pipelines.recipe import Recipe
 from pipelines.tasks.image_classification.task import ImageClassification
 from tests.pipelines import samples
@@ -169,6 +171,19 @@ def test_joined_batches_hold_every_row_padded_with_zeros(batches):
         np.testing.assert_array_equal(place[: row.shape[0], : row.shape[1]], row)
     # No row holds a zero of its own.
     assert np.count_nonzero(whole) == sum(batch.size for batch in batches)
+
+
+@given(st.lists(COLUMNS, min_size=1, max_size=4))
+def test_batches_are_joined_in_a_file_as_in_memory(batches):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored, "LIMIT", 0)
+        found = joined(
+            Predictions({"size": batch.sum((1, 2))}, {"ids": batch}) for batch in batches
+        )
+    np.testing.assert_array_equal(found.predicted["ids"], joined_columns(batches))
+    sizes = found.examples["size"]
+    np.testing.assert_array_equal(sizes, np.concatenate([x.sum((1, 2)) for x in batches]))
+    assert is_mapped(sizes) == (len(sizes) > 0)
 
 
 def test_batches_of_single_values_are_concatenated():

@@ -44,6 +44,12 @@ def test_scores_match_those_computed_by_hand():
     assert all(type(value) is float for value in found.values())
 
 
+def test_scores_are_the_same_if_examples_are_read_one_by_one(monkeypatch):
+    whole = scores(predictions(TRUTH, PROBABILITIES))
+    monkeypatch.setattr(classification, "_CHUNK", 1)
+    assert scores(predictions(TRUTH, PROBABILITIES)) == whole
+
+
 def test_classes_without_examples_do_not_count_in_means():
     """A class without an example has neither recall nor a curve."""
     found = scores(predictions([0, 1, 0, 1], PROBABILITIES))
