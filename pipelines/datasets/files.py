@@ -50,10 +50,16 @@ def children(folder: Path) -> list[Path]:
     Raises:
         UserError: The folder cannot be read.
     """
+    return [path for path, _ in _entries(folder)]
+
+
+def _entries(folder: Path) -> list[tuple[Path, os.DirEntry[str]]]:
     try:
-        return sorted(path for path in folder.iterdir() if counts(path))
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(f"{folder} cannot be read: {error.strerror}") from error
+    return [(path, entry) for entry in found if counts(path := folder / entry.name)]
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -62,11 +68,13 @@ def walk(folder: Path) -> Iterator[Path]:
     Links are followed, except those to a folder that they are in. A link to nothing is a file,
     which then cannot be read.
     """
-    for path in children(folder):
-        if path.is_dir():
-            if not (path.is_symlink() and folder.resolve().is_relative_to(path.resolve())):
+    for path, entry in _entries(folder):
+        # What a link leads to is a question to the system, what the others are is not.
+        is_link = entry.is_symlink()
+        if path.is_dir() if is_link else entry.is_dir():
+            if not (is_link and folder.resolve().is_relative_to(path.resolve())):
                 yield from walk(path)
-        elif path.is_file() or path.is_symlink():
+        elif is_link or entry.is_file():
             yield path
 
 

@@ -21,6 +21,14 @@ def shuffled(items: Iterable[Item], key: Callable[[Item], str]) -> list[Item]:
     return sorted(items, key=lambda item: hashlib.sha256(key(item).encode()).digest())
 
 
+def order(keys: Iterable[str]) -> np.ndarray:
+    """Returns the numbers of keys, int64, in the order in which `shuffled` has them."""
+    digests = bytearray()
+    for key in keys:
+        digests += hashlib.sha256(key.encode()).digest()
+    return np.argsort(np.frombuffer(digests, "S32"), kind="stable")
+
+
 def by_group(
     items: Iterable[Item], key: Callable[[Item], str], fractions: Mapping[str, float]
 ) -> dict[str, list[Item]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from pipelines.task import Task
 
 # Of so many images one is taken at least, as each has to be decoded.
 _MAX_STEP = 16
+# Images that are read at once.
+_AT_ONCE = 32
 
 
 def image_shape(
@@ -54,7 +57,10 @@ def contents_of_images(
         sizes: The images' own sizes, int [examples, 2]; None where they are those of `examples`.
         class_names: By target, or by the values of a target that is a mask.
     """
-    for index, (image, target) in enumerate(examples.as_numpy_iterator()):
+    # Each alone takes .3 ms more.
+    batches = examples.batch(_AT_ONCE).as_numpy_iterator()
+    rows = chain.from_iterable(zip(*batch, strict=True) for batch in batches)
+    for index, (image, target) in enumerate(rows):
         size = image.shape[:2] if sizes is None else tuple(sizes[index].tolist())
         names = tuple(class_names[x] for x in np.unique(target) if 0 <= x < len(class_names))
         label, parts = (None, names) if target.shape else (names[0] if names else None, ())

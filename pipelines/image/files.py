@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,8 @@ MASK_FOLDERS = (
 
 # Files that wait for a thread.
 _AT_ONCE = 4096
+# Formats that TensorFlow's graph decodes as they are.
+BY_GRAPH = ("JPEG", "PNG")
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 # Formats of Pillow that hold pixels and need no other program.
 _FORMATS = (
@@ -81,35 +83,37 @@ class ImageFile:
     @property
     def by_graph(self) -> bool:
         """Whether TensorFlow's graph decodes the file as it is."""
-        return self.kind in ("JPEG", "PNG")
+        return self.kind in BY_GRAPH
+
+
+def is_image(path: Path) -> bool:
+    """Returns whether a file is an image, by its ending or content."""
+    return path.suffix.lower() in files.IMAGES or _begins_as_image(path)
 
 
 def are_images(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """Returns the files that are images, by their endings or content, and the others."""
     images, others = list[Path](), list[Path]()
     for path in paths:
-        is_image = path.suffix.lower() in files.IMAGES or _is_image(path)
-        (images if is_image else others).append(path)
+        (images if is_image(path) else others).append(path)
     return images, others
 
 
-def scan(paths: Sequence[Path]) -> list[ImageFile | str]:
+def scan(paths: Sequence[Path]) -> Iterator[ImageFile | str]:
     """Decodes files as training does, in threads.
 
-    Returns:
+    Yields:
         For each path what the file is, or what is wrong with it, as "is empty".
     """
     return in_threads(_scanned, paths)
 
 
-def in_threads(scanned: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
-    """Returns what a function finds in each file; decoders let other threads run."""
-    found: list[Result] = []
+def in_threads(scanned: Callable[[Path], Result], paths: Sequence[Path]) -> Iterator[Result]:
+    """Yields what a function finds in each file; decoders let other threads run."""
     with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
         # A file that waits for its thread takes 1.6 KB.
         for start in range(0, len(paths), _AT_ONCE):
-            found += pool.map(scanned, paths[start : start + _AT_ONCE])
-    return found
+            yield from pool.map(scanned, paths[start : start + _AT_ONCE])
 
 
 def orientation(path: Path) -> int:
@@ -165,7 +169,7 @@ def sizes(images: Sequence[ImageFile]) -> np.ndarray:
     return np.array([(image.height, image.width) for image in images], np.int64)
 
 
-def common_shape(images: Sequence[ImageFile], image_size: int) -> tuple[int, int, int]:
+def common_shape(images: Iterable[ImageFile], image_size: int) -> tuple[int, int, int]:
     """Returns (height, width, channels) after resizing; one channel only if all files are gray.
 
     Args:
@@ -175,34 +179,39 @@ def common_shape(images: Sequence[ImageFile], image_size: int) -> tuple[int, int
     Raises:
         UserError: The images differ in size while `image_size` is 0.
     """
-    first, channels = images[0], 1 if all(image.gray for image in images) else 3
-    if image_size:
-        return image_size, image_size, channels
+    channels, first = 1, None
     for image in images:
-        if (image.height, image.width) != (first.height, first.width):
+        first = first or image
+        channels = channels if image.gray else 3
+        if not image_size and (image.height, image.width) != (first.height, first.width):
             raise UserError(
                 f"the images differ in size: {first.path} has {first.width} x {first.height} "
                 f"pixels, {image.path} has {image.width} x {image.height}; choose one, as "
                 "--image_size 128"
             )
-    return first.height, first.width, channels
+    assert first
+    return image_size or first.height, image_size or first.width, channels
 
 
-def notes(images: Sequence[ImageFile]) -> list[str]:
+def notes(images: Iterable[ImageFile]) -> list[str]:
     """Returns what is worth knowing about files, in sentences."""
-    found, kinds = [], Counter(image.kind for image in images)
+    found, kinds, deep, several = list[str](), Counter[str](), list[int](), list[Path]()
+    for image in images:
+        kinds[image.kind] += 1
+        deep += [image.largest] * (image.largest >= 0)
+        several += [image.path] * (image.pages > 1)
     if kinds.keys() - {"JPEG", "PNG"}:
         numbers = [f"{number} {kind}" for kind, number in kinds.most_common()]
         found.append(f"the files are {', '.join(numbers)}; other formats are read as PNG")
-    if deep := [image for image in images if image.largest >= 0]:
-        largest = max(image.largest for image in deep)
+    if deep:
+        largest = max(deep)
         if largest < _DARK:
             found.append(
                 f"no value of the {len(deep)} images of 16 bits is above {256 * largest + 255}, of "
                 "65535 that are possible: they are nearly black to a network, which reads the "
                 "high byte; scale their values to the whole range"
             )
-    if several := [image.path for image in images if image.pages > 1]:
+    if several:
         found.append(
             f"of {files.number(len(several), 'file')} with several pages or frames, the first is "
             f"read: {named(several)}"
@@ -215,7 +224,7 @@ def named(paths: Sequence[object], at_most: int = 3) -> str:
     return ", ".join(map(str, paths[:at_most])) + ", …" * (len(paths) > at_most)
 
 
-def _is_image(path: Path) -> bool:
+def _begins_as_image(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             head = file.read(32)

@@ -11,26 +11,34 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, fields
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 
+from pipelines.datasets.text_columns import Numbers, digests
+from pipelines.image.file_columns import FACTS, ImageFiles, Scanned, collected, paths_of
 from pipelines.image.files import ImageFile, scan
 
-_FOUND = [field.name for field in fields(ImageFile) if field.name != "name"]
-# Path, size, and time of the last change in nanoseconds.
-_STAMP = ("path", "size", "changed")
-_Stamp = tuple[bytes, int, int]
+# Path, size, and time of the last change in nanoseconds; what was found.
+_SCHEMA = pyarrow.schema(
+    [
+        *(("path", pyarrow.binary()), ("size", pyarrow.int64()), ("changed", pyarrow.int64())),
+        *(("digest", pyarrow.string()), ("height", pyarrow.int64()), ("width", pyarrow.int64())),
+        *(("gray", pyarrow.bool_()), ("kind", pyarrow.string()), ("largest", pyarrow.int64())),
+        ("pages", pyarrow.int64()),
+    ]
+)
+_CHUNK = 1 << 14
 
 
 def scanned(
     paths: Sequence[Path],
     folder: str,
-    scan: Callable[[Sequence[Path]], Sequence[ImageFile | str]] = scan,
-) -> list[ImageFile | str]:
+    scan: Callable[[Sequence[Path]], Iterable[ImageFile | str]] = scan,
+) -> Scanned:
     """Returns what `scan` finds, which reads only files that are new or have changed.
 
     Args:
@@ -38,61 +46,94 @@ def scanned(
         folder: Where is kept what was found; "" reads all files.
         scan: Reads files.
     """
-    if not folder or not paths:
-        return list(scan(paths))
-    file = _file(paths, Path(folder))
-    known, stamps = _known(file), [_stamp(path) for path in paths]
-    new = [number for number, stamp in enumerate(stamps) if stamp not in known]
-    found = dict(zip(new, scan([paths[number] for number in new]), strict=True))
-    results = [
-        found[number] if number in found else ImageFile(str(path), *known[stamps[number]])
-        for number, path in enumerate(paths)
-    ]
-    if new:
-        _write(file, stamps, results)
-    return results
+    packed = paths_of(paths)
+    if not folder or not len(packed):
+        return collected(packed, scan(packed))
+    file, stamps = _file(packed, Path(folder)), _stamps(packed)
+    known, known_facts = _known(file)
+    wanted = _keys(map(_absolute, packed), stamps)
+    place = np.searchsorted(known, wanted)
+    place[place == len(known)] = 0
+    is_known = (stamps[:, 0] >= 0) & (known[place] == wanted if len(known) else False)
+    new = np.flatnonzero(~is_known)
+    fresh = collected(packed.take(new), scan(packed.take(new)))
+    facts = np.zeros(len(packed), FACTS)
+    facts[is_known] = known_facts[place[is_known]]
+    facts[new] = fresh.files.facts
+    problems = {int(new[row]): problem for row, problem in fresh.problems.items()}
+    found = Scanned(ImageFiles(packed, facts), problems)
+    if len(new):
+        _write(file, stamps, found)
+    return found
 
 
 def _file(paths: Sequence[Path], folder: Path) -> Path:
     """Returns the file of what is known of images that have this folder in common."""
-    common = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
+    common = os.path.commonpath({os.path.abspath(path.parent) for path in paths})
     return folder / f"images-{hashlib.sha256(os.fsencode(common)).hexdigest()[:12]}.parquet"
 
 
-def _stamp(path: Path) -> _Stamp | None:
-    """Returns by what a file is known; None for one that cannot be read."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return os.fsencode(os.path.abspath(path)), status.st_size, status.st_mtime_ns
+def _absolute(path: Path) -> bytes:
+    return os.fsencode(os.path.abspath(path))
 
 
-def _known(file: Path) -> Mapping[_Stamp | None, tuple]:
+def _stamps(paths: Iterable[Path]) -> np.ndarray:
+    """Returns (size, time of last change) of files, int64 [files, 2]; -1 if one cannot be read."""
+    stamps = Numbers("q")
+    for path in paths:
+        try:
+            status = path.stat()
+        except (OSError, ValueError):
+            stamps.extend((-1, -1))
+        else:
+            stamps.extend((status.st_size, status.st_mtime_ns))
+    return np.frombuffer(stamps, np.int64).reshape(-1, 2)
+
+
+def _keys(paths: Iterable[bytes], stamps: np.ndarray) -> np.ndarray:
+    """Returns by what files are known, int64 [files], which few files share by chance."""
+    pairs = zip(paths, stamps.tolist(), strict=True)
+    return digests(f"{path!r} {size} {changed}" for path, (size, changed) in pairs)
+
+
+def _known(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the keys of files that are known, in ascending order, and what is known of them."""
     try:
-        table = pyarrow.parquet.read_table(file, columns=[*_STAMP, *_FOUND])
+        table = pyarrow.parquet.read_table(file, columns=_SCHEMA.names)
     except (OSError, pyarrow.ArrowException):  # None, or of another version.
-        return {}
-    columns = [column.to_pylist() for column in table.columns]
-    size = len(_STAMP)
-    return {row[:size]: row[size:] for row in zip(*columns, strict=True)}
+        return np.zeros(0, np.int64), np.zeros(0, FACTS)
+    facts = np.zeros(len(table), FACTS)
+    for name in FACTS.names or ():
+        values = table[name].to_pylist()
+        facts[name] = [bytes.fromhex(one) for one in values] if name == "digest" else values
+    stamps = np.stack([table[name].to_numpy() for name in ("size", "changed")], 1)
+    keys = _keys((path.as_py() for path in table["path"]), stamps)
+    order = np.argsort(keys)
+    return keys[order], facts[order]
 
 
-def _write(file: Path, stamps: Sequence[_Stamp | None], results: Sequence[ImageFile | str]) -> None:
+def _write(file: Path, stamps: np.ndarray, found: Scanned) -> None:
     """Writes what is known of good files; where that cannot be, they are read again next time."""
-    rows = [
-        (*stamp, *astuple(result)[1:])
-        for stamp, result in zip(stamps, results, strict=True)
-        if stamp and isinstance(result, ImageFile)
-    ]
-    names = [*_STAMP, *_FOUND]
-    if not rows:
+    rows = found.good()
+    rows = rows[stamps[rows, 0] >= 0]
+    if not len(rows):
         return
-    table = pyarrow.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
+    files = found.files.take(rows)
     written = file.with_name(f".{file.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        pyarrow.parquet.write_table(table, written)
+        with pyarrow.parquet.ParquetWriter(written, _SCHEMA) as writer:
+            for start in range(0, len(files), _CHUNK):
+                chosen = slice(start, start + _CHUNK)
+                size, changed = stamps[rows[chosen]].T
+                columns = {
+                    "path": list(map(_absolute, files.paths[chosen])),
+                    "size": size,
+                    "changed": changed,
+                    **{name: files.facts[name][chosen].tolist() for name in FACTS.names or ()},
+                    "digest": [one.hex() for one in files.facts["digest"][chosen].tolist()],
+                }
+                writer.write_table(pyarrow.table(columns, _SCHEMA))
         written.replace(file)
     with contextlib.suppress(OSError):
         written.unlink()

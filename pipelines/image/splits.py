@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 from pipelines.config import Config
 from pipelines.datasets import files, splitting
 from pipelines.datasets.splitting import SPLITS
 from pipelines.errors import UserError
 
-Example = TypeVar("Example")
+# A list, or columns that have the method `take`.
+Examples = TypeVar("Examples", bound=Any)
 
 
 def leave_out(problems: Sequence[tuple[Path, str]], total: int, skip_bad: bool) -> list[str]:
@@ -40,50 +43,59 @@ def leave_out(problems: Sequence[tuple[Path, str]], total: int, skip_bad: bool) 
 
 def with_all_splits(
     path: Path,
-    examples: Mapping[str, Sequence[Example]],
+    examples: Mapping[str, Examples],
     config: Config,
-    key: Callable[[Example], str],
-    label: Callable[[Example], str] | None = None,
-) -> tuple[dict[str, list[Example]], list[str]]:
+    keys: Callable[[Examples], Sequence[Hashable] | np.ndarray],
+    labels: Callable[[Examples], Sequence[Hashable]] | None = None,
+) -> tuple[dict[str, Examples], list[str]]:
     """Returns examples of all splits, and notes: splits that are missing are cut off from train.
 
     Args:
         path: Where the examples are from.
         examples: By split; "" for what is not split.
         config: Has the seed.
-        key: Returns what examples that are in one split have in common.
-        label: Returns the class of an example; None for no classes.
+        keys: Returns what those of examples that are in one split have in common.
+        labels: Returns the classes of examples; None for no classes.
 
     Raises:
         UserError: There are too few examples.
     """
-    whole = examples.get("train") or examples.get("") or []
+    whole = examples["train" if "train" in examples else ""]
     missing = [split for split in SPLITS[1:] if not examples.get(split)]
     if not missing:
-        return {split: list(examples[split]) for split in SPLITS}, []
-    keys = [key(example) for example in whole]
-    labels = [label(example) for example in whole] if label else None
-    rows = splitting.stratified(keys, labels, config.split_seed, missing)
+        return {split: examples[split] for split in SPLITS}, []
+    groups = keys(whole)
+    rows = splitting.stratified(
+        groups, labels(whole) if labels else None, config.split_seed, missing
+    )
     if empty := [split for split, chosen in rows.items() if not len(chosen)]:
         raise UserError(
-            f"{path} has too few different images ({len(set(keys))}) for a {empty[0]} split of "
+            f"{path} has too few different images ({len(set(groups))}) for a {empty[0]} split of "
             "its own"
         )
-    cut = {split: [whole[row] for row in chosen] for split, chosen in rows.items()}
+    cut = {split: taken(whole, chosen) for split, chosen in rows.items()}
     note = (
         f"{path} is split into {', '.join(cut)} by --split_seed {config.split_seed}; equal images "
         "are in one split"
     )
     every = {**examples, **cut}
-    return {split: list(every[split]) for split in SPLITS}, [note]
+    return {split: every[split] for split in SPLITS}, [note]
 
 
-def at_most(examples: Mapping[str, Sequence[Example]], config: Config) -> dict[str, list[Example]]:
+def at_most(examples: Mapping[str, Examples], config: Config) -> dict[str, Examples]:
     """Returns no more than `config.max_examples` examples of each split, drawn at random."""
+    most, seed = config.max_examples, config.split_seed
     return {
-        split: splitting.at_most(own, config.max_examples, config.split_seed)
+        split: taken(own, splitting.at_most(range(len(own)), most, seed))
         for split, own in examples.items()
     }
+
+
+def taken(examples: Examples, rows: Sequence[int] | np.ndarray) -> Examples:
+    """Returns some of the examples, which know how to take them, or are a list."""
+    if isinstance(examples, list):
+        return type(examples)(examples[row] for row in rows)
+    return examples.take(np.asarray(rows, np.int64))
 
 
 def relative(path: Path, base: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +104,15 @@ def load(config: ImageConfig) -> LabeledImages:
 def _own(path: Path, config: ImageConfig) -> LabeledImages:
     found = own.read(path, config)
     examples = splits.at_most(found.examples, config)
-    images = {split: [file for file, _ in examples[split]] for split in SPLITS}
+    images = {split: examples[split].files for split in SPLITS}
     ids = {name: index for index, name in enumerate(found.class_names)}
     labels = {
-        split: np.array([ids[name] for _, name in examples[split]], np.int64) for split in SPLITS
+        split: np.array([ids[name] for name in examples[split].labels], np.int64)
+        for split in SPLITS
     }
     weights = pretrained.find(config)
     how = weights.preprocessing if weights else WHOLE
-    shape = files.common_shape(
-        [file for split in SPLITS for file in images[split]], config.image_size or how.size
-    )
+    shape = files.common_shape(chain.from_iterable(images.values()), config.image_size or how.size)
 
     def example(
         path: tf.Tensor, by_graph: tf.Tensor, label: tf.Tensor, part: Part | None = None
@@ -120,11 +120,8 @@ def _own(path: Path, config: ImageConfig) -> LabeledImages:
         return files.read(path, by_graph, shape, how, part), label
 
     of_split = tf.function(example)  # Traced once for all splits.
-    read = {
-        split: tf.data.Dataset.from_tensor_slices((*files.columns(images[split]), labels[split]))
-        for split in SPLITS
-    }
-    sizes = {split: files.sizes(images[split]) for split in SPLITS}
+    read = {split: images[split].rows(labels[split]) for split in SPLITS}
+    sizes = {split: images[split].sizes() for split in SPLITS}
     resized = bool(np.any(sizes["train"] != shape[:2]))
     crops = of_originals(config, read["train"], example, resized=resized)
     return LabeledImages(

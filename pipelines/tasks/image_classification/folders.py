@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.datasets import files, tables
 from pipelines.errors import UserError
-from pipelines.image.files import IMAGE_FOLDERS, MASK_FOLDERS, are_images, named
+from pipelines.image.file_columns import Paths, paths_of
+from pipelines.image.files import IMAGE_FOLDERS, MASK_FOLDERS, are_images, is_image, named
 from pipelines.image.splits import relative
 from pipelines.tasks.image_classification import nesting
 
@@ -18,6 +19,21 @@ NEEDS = "images as SPLIT/CLASS/IMAGE or CLASS/IMAGE, or a table with the columns
 
 # Names of folders that are rather splits than classes.
 _LIKE_A_SPLIT = re.compile(r"(train|test|val|valid|validation|dev)(ing)?([ _.-].*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Labeled:
+    """Image files with their classes.
+
+    Attributes:
+        paths: The files.
+        labels: The class of each.
+        inner: By the name of a class' folder, those of the folders in it that have images.
+    """
+
+    paths: Paths
+    labels: list[str]
+    inner: Mapping[str, set[str]]
 
 
 @dataclass(frozen=True)
@@ -30,7 +46,7 @@ class Listing:
         left_out: By split, the number of images that are in no class.
     """
 
-    found: Mapping[str, Sequence[tuple[Path, str]]]
+    found: Mapping[str, Labeled]
     notes: list[str] = field(default_factory=list)
     left_out: Mapping[str, int] = field(default_factory=dict)
 
@@ -55,9 +71,9 @@ def listing(path: Path) -> Listing:
     splits = files.of_splits(path)
     for split, folder in splits.items():
         images, said, loose = _of_classes(folder)
-        notes += [*said, *nesting.notes([image for image, _ in images], folder)]
+        notes += [*said, *nesting.notes(images.inner, folder)]
         left_out[split] = len(loose)
-        if images:
+        if images.labels:
             found[split] = images
         else:
             notes.append(f"{folder} has no image with a class")
@@ -110,14 +126,14 @@ def _class_folders(folder: Path) -> list[Path]:
     return [
         child
         for child in files.children(folder)
-        if child.is_dir() and any(are_images([file])[0] for file in files.walk(child))
+        if child.is_dir() and any(map(is_image, files.walk(child)))
     ]
 
 
 def _without_splits(path: Path) -> Listing:
     images, said, loose = _of_classes(path)
-    names = sorted({label for _, label in images})
-    if not images:
+    names = sorted(set(images.labels))
+    if not images.labels:
         raise files.unlike(path, "image_classification", NEEDS)
     if all(_LIKE_A_SPLIT.fullmatch(name) for name in names):
         splits = files.of_splits(path)
@@ -129,21 +145,29 @@ def _without_splits(path: Path) -> Listing:
             f"{path} has no folder train; it has: {', '.join(names)}; name the splits train, "
             "validation and test"
         )
-    said += nesting.notes([image for image, _ in images], path)
+    said += nesting.notes(images.inner, path)
     return Listing({"": images}, said, {"": len(loose)})
 
 
-def _of_classes(folder: Path) -> tuple[list[tuple[Path, str]], list[str], list[Path]]:
+def _of_classes(folder: Path) -> tuple[Labeled, list[str], list[Path]]:
     """Returns the images in a folder's folders with their classes, notes, and loose images."""
-    found, said = list[tuple[Path, str]](), list[str]()
+    labels, inner, said = list[str](), dict[str, set[str]](), list[str]()
     loose, other = are_images(child for child in files.children(folder) if child.is_file())
-    for child in files.children(folder):
-        if child.is_dir():
-            images, others = are_images(files.walk(child))
-            found += [(image, _class_name(child)) for image in images]
-            other += others
-            if not images:
+
+    def images() -> Iterator[Path]:
+        for child in filter(Path.is_dir, files.children(folder)):
+            label, depth = _class_name(child), len(child.parts)
+            for file in files.walk(child):
+                if is_image(file):
+                    labels.append(label)
+                    inner.setdefault(child.name, set()).update(file.parts[depth:-1][:1])
+                    yield file
+                else:
+                    other.append(file)
+            if child.name not in inner:
                 said.append(f"the folder {child} has no images, and is no class")
+
+    found = Labeled(paths_of(images()), labels, inner)
     if loose:
         said.append(
             f"{files.number(len(loose), 'image')} in {folder} left out, in no folder of a class: "

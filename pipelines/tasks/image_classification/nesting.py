@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.datasets import files
@@ -17,21 +17,17 @@ _PART_WORDS = {"fold", "part", "batch", "split", "original", "augmented", "aug"}
 _ALL_WORDS = _SPLIT_WORDS | _PART_WORDS
 
 
-def notes(images: Sequence[Path], folder: Path) -> list[str]:
+def notes(inner: Mapping[str, set[str]], folder: Path) -> list[str]:
     """Returns a note if folders of classes have folders of the same names in them.
 
     Args:
-        images: The images below the folder.
+        inner: By the name of a class' folder, those of the folders in it that have images.
         folder: The folder of the classes.
 
     Raises:
         UserError: The classes are within, below parts of the data as fold1/CLASS; or splits are,
             as CLASS/train and CLASS/test.
     """
-    inner: dict[str, set[str]] = {}
-    for image in images:
-        outer, *between, _ = image.relative_to(folder).parts
-        inner.setdefault(outer, set()).update(between[:1])
     counts = Counter(name for within in inner.values() for name in within)
     shared = {name for name, number in counts.items() if number > 1}
     _check_parts(folder, inner, shared)
@@ -45,7 +41,7 @@ def notes(images: Sequence[Path], folder: Path) -> list[str]:
     ]
 
 
-def _check_parts(folder: Path, inner: dict[str, set[str]], shared: set[str]) -> None:
+def _check_parts(folder: Path, inner: Mapping[str, set[str]], shared: set[str]) -> None:
     """Raises `UserError` if all folders are called after parts of the data, and classes within."""
     words = {name: _words(name) for name in inner}
     deep = [name for name, within in sorted(inner.items()) if within]
@@ -61,7 +57,7 @@ def _check_parts(folder: Path, inner: dict[str, set[str]], shared: set[str]) -> 
         )
 
 
-def _check_splits(folder: Path, inner: dict[str, set[str]], shared: set[str]) -> None:
+def _check_splits(folder: Path, inner: Mapping[str, set[str]], shared: set[str]) -> None:
     """Raises `UserError` if several classes have several splits within."""
     splits = sorted(name for name in shared if files.split_of(Path(name)))
     if len({files.split_of(Path(name)) for name in splits}) < 2:

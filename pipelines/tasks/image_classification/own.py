@@ -14,14 +14,19 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from pipelines.datasets import files, split_tables, splitting, tables
 from pipelines.datasets.labels import alike
 from pipelines.datasets.splitting import SPLITS
 from pipelines.image.config import ImageConfig
+from pipelines.image.file_columns import ImageFiles, files_of, joined
 from pipelines.image.files import ImageFile, named, notes
 from pipelines.image.scan_cache import scanned
 from pipelines.image.splits import leave_out, relative, table_path, with_all_splits
@@ -29,6 +34,29 @@ from pipelines.tasks.image_classification import folders
 from pipelines.tasks.image_classification.folders import Listing
 
 Example = tuple[ImageFile, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples(Sequence[Example]):
+    """Image files with their classes."""
+
+    files: ImageFiles
+    labels: list[str]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            return list(zip(self.files[key], self.labels[key], strict=True))
+        return self.files[key], self.labels[key]
+
+    def __iter__(self) -> Iterator[Example]:
+        return zip(self.files, self.labels, strict=True)
+
+    def take(self, rows: np.ndarray) -> Examples:
+        """Returns some of the examples."""
+        return Examples(self.files.take(rows), [self.labels[row] for row in rows.tolist()])
 
 
 @dataclass(frozen=True)
@@ -43,7 +71,7 @@ class OwnImages:
         left_out: By split, the number of files that are left out.
     """
 
-    examples: Mapping[str, Sequence[Example]]
+    examples: Mapping[str, Examples]
     class_names: tuple[str, ...]
     digest: str
     notes: tuple[str, ...]
@@ -63,11 +91,10 @@ def read(path: Path, config: ImageConfig) -> OwnImages:
     if not path.is_dir():
         raise files.unlike(path, "image_classification", folders.NEEDS)
     listing = folders.listing(path)
-    names = {split: [label for _, label in found] for split, found in listing.found.items()}
-    folders.check_classes(path, names)
+    folders.check_classes(path, {split: found.labels for split, found in listing.found.items()})
     good, found_notes, left_out = _checked(listing, config)
     examples, split_notes = with_all_splits(
-        path, good, config, lambda one: one[0].digest, lambda one: one[1]
+        path, good, config, lambda one: one.files.keys, lambda one: one.labels
     )
     found_notes = [*listing.notes, *found_notes, *split_notes]
     lost = {split: listing.left_out.get(split, 0) + left_out.get(split, 0) for split in SPLITS}
@@ -90,19 +117,19 @@ def _table(path: Path) -> Path | None:
 
 def _checked(
     listing: Listing, config: ImageConfig
-) -> tuple[dict[str, list[Example]], list[str], dict[str, int]]:
+) -> tuple[dict[str, Examples], list[str], dict[str, int]]:
     """Returns the files that can be read, by split, with notes and the numbers of the others."""
-    flat = [(split, *found) for split, all_found in listing.found.items() for found in all_found]
-    results = scanned([file for _, file, _ in flat], config.cache)
-    good: dict[str, list[Example]] = {split: [] for split in listing.found}
-    problems, left_out = list[tuple[Path, str]](), Counter[str]()
-    for (split, file, label), result in zip(flat, results, strict=True):
-        if isinstance(result, str):
-            problems.append((file, result))
-            left_out[split] += 1
-        else:
-            good[split].append((result, label))
-    return good, leave_out(problems, len(flat), config.skip_bad), dict(left_out)
+    found = scanned(joined([one.paths for one in listing.found.values()]), config.cache)
+    problems = [(found.files.paths[row], what) for row, what in found.problems.items()]
+    said = leave_out(problems, len(found), config.skip_bad)
+    good, every, left_out, first = dict[str, Examples](), found.good(), dict[str, int](), 0
+    for split, one in listing.found.items():
+        own = every[slice(*np.searchsorted(every, (first, first + len(one.labels))))]
+        labels = [one.labels[row] for row in (own - first).tolist()]
+        good[split] = Examples(found.files.take(own), labels)
+        left_out[split] = len(one.labels) - len(own)
+        first += len(one.labels)
+    return good, said, left_out
 
 
 def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
@@ -131,10 +158,10 @@ def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
         table, config, ("image", "label"), label="label", complete=complete
     )
     examples = {
-        split: [
-            (images[digest], label)
-            for digest, label in zip(rows.columns["image"], rows.columns["label"], strict=True)
-        ]
+        split: Examples(
+            files_of(images[digest] for digest in rows.columns["image"]),
+            list(rows.columns["label"]),
+        )
         for split, rows in splits.items()
     }
     found_notes = [note for rows in splits.values() for note in rows.notes]
@@ -144,32 +171,36 @@ def _of_table(path: Path, table: Path, config: ImageConfig) -> OwnImages:
 
 def _finished(
     path: Path,
-    examples: Mapping[str, Sequence[Example]],
+    examples: Mapping[str, Examples],
     found_notes: Sequence[str],
     left_out: Mapping[str, int],
 ) -> OwnImages:
-    labels = {split: [label for _, label in found] for split, found in examples.items()}
+    labels = {split: found.labels for split, found in examples.items()}
     folders.check_classes(path, labels)
-    every = [file for found in examples.values() for file, _ in found]
     base = path if path.is_dir() else path.parent
     sha = hashlib.sha256()
-    for split, found in examples.items():
-        for file, label in found:
-            sha.update(repr((split, relative(file.path, base), label, file.digest)).encode())
+
+    def names(split: str) -> Iterator[str]:
+        """Yields by what examples are in their order, as they are counted in the digest."""
+        for file, label in examples[split]:
+            name = relative(file.path, base)
+            sha.update(repr((split, name, label, file.digest)).encode())
+            yield f"{name} {label}"
+
+    # A part of the examples, as a baseline takes it, is to have all classes.
+    ordered = {
+        split: found.take(splitting.order(names(split))) for split, found in examples.items()
+    }
     return OwnImages(
-        # A part of the examples, as a baseline takes it, is to have all classes.
-        {
-            split: splitting.shuffled(found, lambda one: f"{relative(one[0].path, base)} {one[1]}")
-            for split, found in examples.items()
-        },
+        ordered,
         tuple(sorted(set(labels["train"]))),
         sha.hexdigest()[:12],
         (
             *found_notes,
             *_about_classes(labels["train"]),
             *alike(labels["train"]),
-            *_contradictions(every, labels),
-            *notes(every),
+            *_contradictions(examples),
+            *notes(chain.from_iterable(found.files for found in examples.values())),
         ),
         left_out,
     )
@@ -182,15 +213,21 @@ def _about_classes(labels: Sequence[str]) -> list[str]:
     return [f"only one image to train on in the class {named(single, 10)}"]
 
 
-def _contradictions(images: Sequence[ImageFile], labels: Mapping[str, Sequence[str]]) -> list[str]:
+def _contradictions(examples: Mapping[str, Examples]) -> list[str]:
     """Returns a note about files of equal content that have different classes."""
-    first: dict[str, tuple[ImageFile, str]] = {}
-    pairs = []
-    every = [label for found in labels.values() for label in found]
-    for image, label in zip(images, every, strict=True):
-        other, its = first.setdefault(image.digest, (image, label))
-        if its != label:
-            pairs.append(f"{other.path} ({its}) and {image.path} ({label})")
-    if not pairs:
+    keys = np.concatenate([found.files.keys for found in examples.values()])
+    label, _ = splitting.numbered(chain.from_iterable(x.labels for x in examples.values()))
+    _, firsts, group = np.unique(keys, return_index=True, return_inverse=True)
+    others = np.flatnonzero(label[firsts[group]] != label)
+    if not len(others):
         return []
-    return [f"{files.number(len(pairs), 'image')} also in another class: {named(pairs, 1)}"]
+    starts = np.cumsum([0, *(len(found) for found in examples.values())])
+
+    def shown(row: int) -> str:
+        split = int(np.searchsorted(starts, row, side="right")) - 1
+        image, its = list(examples.values())[split][row - int(starts[split])]
+        return f"{image.path} ({its})"
+
+    pair = f"{shown(int(firsts[group][others[0]]))} and {shown(int(others[0]))}"
+    more = ", …" * (len(others) > 1)
+    return [f"{files.number(len(others), 'image')} also in another class: {pair}{more}"]

@@ -51,7 +51,7 @@ def scan(paths: Sequence[Path]) -> list[MaskFile | str]:
     Returns:
         For each path the mask, or what is wrong with it, as "is empty".
     """
-    return in_threads(_scanned, paths)
+    return list(in_threads(_scanned, paths))
 
 
 def values(path: Path) -> np.ndarray:

@@ -84,7 +84,9 @@ def read(path: Path, config: SegmentationConfig) -> OwnMasks:
     listing = _listing(path) if path.is_dir() else None
     if listing and (listing.pairs or (listing.alone and not _has_tables(path))):
         examples, said, left_out = _checked(listing, config)
-        whole, more = with_all_splits(path, examples, config, lambda pair: pair[0].digest)
+        whole, more = with_all_splits(
+            path, examples, config, lambda pairs: [image.digest for image, _ in pairs]
+        )
         said = [*listing.notes, *said, *more]
     elif _has_tables(path):
         whole, said, left_out = _of_tables(path, config)

@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.image import files
-from pipelines.image.scan_cache import scanned
+from pipelines.image import files, scan_cache
+from pipelines.image.files import ImageFile
+
+
+def scanned(*given) -> list[ImageFile | str]:
+    return list(scan_cache.scanned(*given))
+
+
+def scan(paths: list[Path]) -> list[ImageFile | str]:
+    return list(files.scan(paths))
 
 
 @pytest.fixture
@@ -32,11 +40,11 @@ class Reads:
 
     def __call__(self, paths):
         self.paths += paths
-        return files.scan(paths)
+        return scan(paths)
 
 
 def test_files_are_read_once_and_again_when_they_change(paths, tmp_path):
-    plain, cache = files.scan(paths), str(tmp_path / "cache")
+    plain, cache = scan(paths), str(tmp_path / "cache")
     assert scanned(paths, cache) == plain
     (kept,) = (tmp_path / "cache").iterdir()
     again = Reads()
@@ -46,7 +54,7 @@ def test_files_are_read_once_and_again_when_they_change(paths, tmp_path):
     changed = Reads()
     found = scanned(paths, cache, changed)
     assert changed.paths == [paths[0], paths[3]]
-    assert found == files.scan(paths)
+    assert found == scan(paths)
     assert list((tmp_path / "cache").iterdir()) == [kept]
 
 
@@ -55,7 +63,7 @@ def test_a_time_that_is_set_back_with_the_same_size_goes_unnoticed(paths, tmp_pa
     before, first = paths[0].stat(), scanned(paths[:1], str(tmp_path))
     paths[0].write_bytes(paths[0].read_bytes()[:-1] + b"\1")
     os.utime(paths[0], ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert scanned(paths[:1], str(tmp_path)) == first != files.scan(paths[:1])
+    assert scanned(paths[:1], str(tmp_path)) == first != scan(paths[:1])
 
 
 def test_a_damaged_file_of_what_is_known_is_replaced(paths, tmp_path):
@@ -63,17 +71,17 @@ def test_a_damaged_file_of_what_is_known_is_replaced(paths, tmp_path):
     scanned(paths, str(cache))
     (kept,) = cache.iterdir()
     kept.write_bytes(kept.read_bytes()[:100])
-    assert scanned(paths, str(cache)) == files.scan(paths)
+    assert scanned(paths, str(cache)) == scan(paths)
     assert len(scanned(paths, str(cache), lambda new: [""] * len(new))) == 4
 
 
 def test_without_a_folder_all_files_are_read(paths, tmp_path):
     reads = Reads()
-    assert scanned(paths, "", reads) == files.scan(paths)
+    assert scanned(paths, "", reads) == scan(paths)
     assert reads.paths == paths
     assert scanned([], str(tmp_path)) == []
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing(paths, tmp_path):
     (tmp_path / "file").write_text("")
-    assert scanned(paths, str(tmp_path / "file")) == files.scan(paths)
+    assert scanned(paths, str(tmp_path / "file")) == scan(paths)

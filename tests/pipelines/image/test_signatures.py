@@ -74,7 +74,7 @@ def test_an_exported_signature_decodes_files_as_training_does(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "saved"), {"served": module.served})
     loaded = tf.saved_model.load(str(tmp_path / "saved")).signatures["served"]
     served = loaded(image_bytes=tf.constant(contents))["pixels"].numpy()
-    scanned = image_files.scan([tmp_path / name for name in kinds])
+    scanned = list(image_files.scan([tmp_path / name for name in kinds]))
     usable = [file for file in scanned if isinstance(file, image_files.ImageFile)]
     assert usable == scanned
     columns = tf.data.Dataset.from_tensor_slices(image_files.columns(usable))
