@@ -7,6 +7,7 @@ those of the other tests that go all the way.
 from __future__ import annotations
 
 import mlflow
+import pytest
 
 from pipelines.__main__ import main
 from tests.end_to_end.beginning import begun
@@ -39,6 +40,7 @@ def chains(page: list[list[str]]) -> list[list[list[str]]]:
 CHAINS = chains(PAGE)
 
 
+@pytest.mark.slow
 def test_each_command_finds_what_the_ones_before_have_made(store, at_once, capsys):
     # ELECTRA's twelve layers take minutes; test_pretraining.py runs its chain with small ones.
     first, *others = CHAINS[0]

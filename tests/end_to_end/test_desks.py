@@ -24,6 +24,8 @@ from tests.end_to_end.deploying import deploy
 from tests.pipelines.postgres import Postgres, postgres
 from tests.pipelines.tracking_server import ADMIN, PASSWORD, Server
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 COLLEAGUE, COLLEAGUES_PASSWORD = "colleague", "the-colleague-s-password"
 # In the environment of all desks, and in the address of the sweep's database.

@@ -57,6 +57,7 @@ def pretrained(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_a_network_that_starts_from_weights_is_served_as_it_was_trained(
     store, workplace, trained, capsys
 ):

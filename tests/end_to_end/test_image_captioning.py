@@ -29,6 +29,7 @@ SHORT = (
 )
 
 
+@pytest.mark.slow
 def test_a_served_model_captions_files_as_the_trained_one_would(store, workplace, trained, at_once):
     folder = workplace / "corners"
     for split, (images, captions) in examples.pictures().items():

@@ -127,6 +127,7 @@ def test_a_server_generates_and_scores_as_the_trained_model(
         assert perplexity == pytest.approx(math.exp(-log_prob / max(1, len(row))), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_pretrained_gpt2_is_fine_tuned_and_served(store, workplace, folder, trained, at_once):
     """From a Hugging Face directory to strings in one call, and to the next run's weights."""
     directory = gpt2.write(workplace / "gpt2")

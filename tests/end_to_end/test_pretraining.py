@@ -139,6 +139,7 @@ def test_served_masks_and_pairs_are_those_of_the_trained_model(
     assert metrics["test/masked_lm_perplexity"] < 0.5 * len(tokenizer.vocabulary)
 
 
+@pytest.mark.slow
 def test_a_classifier_continues_with_the_encoder_that_replaced_tokens_trained(
     store, data_dir, at_once
 ):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from pipelines.__main__ import main
@@ -25,6 +26,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_a_server_answers_questions_as_the_trained_model_would(
     store, workplace, trained, monkeypatch
 ):

@@ -47,6 +47,7 @@ def own_tables(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_server_translates_as_the_trained_model_would(store, workplace, monkeypatch, at_once):
     kept: list[Any] = []
     load, fit = Translation.load, trainer.fit

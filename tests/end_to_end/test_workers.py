@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import mlflow
+import pytest
 
 from serving.engines.ports import free_port
 
@@ -47,6 +48,7 @@ def start_all(folder: Path, *options: str) -> list[subprocess.Popen]:
     return [start(folder, jobs, index, *options) for index in range(2)]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_others_and_all_go_on(tmp_path):
     chief, other = start_all(tmp_path)
     deadline = time.monotonic() + 400

@@ -1,19 +1,20 @@
 """Requests of any shape and content for every architecture: the process lives, and is well after.
 
-`FUZZ_REQUESTS=500 python -m pytest -n 0 tests/serving/test_fuzz.py` asks more, and every name that
-is registered; by default each kind of network has its turn.
+By default one network of each builder has its turn, and every name that is registered is slow;
+`FUZZ_REQUESTS=500 python -m pytest -m '' -n 0 tests/serving/test_fuzz.py` asks all of them more.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from _pytest.mark import ParameterSet
 from PIL import Image
 from tensorflow.core.protobuf import meta_graph_pb2
 
@@ -214,28 +215,43 @@ def tiny_of(name: str) -> SmallModel:
 
 
 CHECKED = sorted({tiny.name for tiny in TINY})
-# The others are built alike, and tiny they are mostly the same: they have their turn on demand.
-NAMES = architectures.names() if "FUZZ_REQUESTS" in os.environ else CHECKED
-# A shape that ends the sandbox costs seconds, and the networks of one builder have the same ops.
-BUILDERS = {architectures.ARCHITECTURES[name].builder: name for name in CHECKED}
-UNUSUAL = CHECKED if "FUZZ_REQUESTS" in os.environ else BUILDERS.values()
+# The networks of one builder have the same ops.
+BUILDERS = {architectures.ARCHITECTURES[name].builder: name for name in CHECKED}.values()
+# A shape that ends the sandbox costs seconds: images, sequences and texts have one network each.
+QUICK = ("bilstm", "bert_base", "unet")
 
 
-@pytest.mark.parametrize("name", NAMES)
+def some(names: Iterable[str], quick: Iterable[str]) -> list[ParameterSet]:
+    """Returns names as parameters; those that are not among the quick ones are slow."""
+    return [
+        pytest.param(name, marks=() if name in quick else pytest.mark.slow, id=name)
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", some(architectures.names(), BUILDERS))
 def test_no_request_ends_the_process_and_a_good_one_is_answered_after(
     name, sandbox, suspects, tmp_path
 ):
-    """Requests of fitting shapes for each, of unusual shapes for one of each builder."""
+    answers_after(name, sandbox, suspects, tmp_path, fitting=True)
+
+
+@pytest.mark.parametrize("name", some(CHECKED, QUICK))
+def test_no_unusual_request_ends_the_process_and_a_good_one_is_answered_after(
+    name, sandbox, suspects, tmp_path
+):
+    answers_after(name, sandbox, suspects, tmp_path, fitting=False)
+
+
+def answers_after(name, sandbox, suspects, folder: Path, *, fitting: bool) -> None:
     tiny = tiny_of(name)
     model = tiny.build()
-    path = tmp_path / "1"
+    path = folder / "1"
     model.export(str(path), verbose=False)
     session = Session(path)
     guarded = GuardedSession(session, sandbox, path, suspects, pools=session.pools)
     try:
-        fuzz(guarded, fitting=True)
-        if name in UNUSUAL:
-            fuzz(guarded, fitting=False)
+        fuzz(guarded, fitting=fitting)
         signature = guarded.signatures["serving_default"]
         batch = tiny.batch(3)
         inputs = batch if isinstance(batch, dict) else dict.fromkeys(signature.inputs, batch)

@@ -118,6 +118,7 @@ def test_a_detached_container_serves_until_it_is_stopped(run, models, daemon):
     assert run("down", "--repository", models) == (0, f"no server of {models} is running\n", "")
 
 
+@pytest.mark.slow
 def test_a_container_runs_as_the_user_who_starts_it(run, models, daemon, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 65534)
     arguments, port, _ = up(models, "--detach")
@@ -127,6 +128,7 @@ def test_a_container_runs_as_the_user_who_starts_it(run, models, daemon, monkeyp
     assert {each.uids().real for each in (first, *first.children(recursive=True))} == {65534}
 
 
+@pytest.mark.slow
 def test_a_container_outlives_the_client_that_started_it(run, models, daemon):
     arguments, port, _ = up(models, "--detach")
     assert run(*arguments)[0] == 0
@@ -143,6 +145,7 @@ def test_a_container_outlives_the_client_that_started_it(run, models, daemon):
     assert run(*arguments)[0] == 0, "its name and its ports are free at once"
 
 
+@pytest.mark.slow
 def test_after_a_killed_container_the_next_one_starts(run, models, daemon):
     arguments, port, _ = up(models, "--detach")
     assert run(*arguments)[0] == 0
@@ -171,6 +174,7 @@ def foreground(models):
         yield process, docker.name_of(models, port)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_container_in_the_foreground(foreground, models, daemon, number):
     process, name = foreground
@@ -182,6 +186,7 @@ def test_a_signal_stops_a_container_in_the_foreground(foreground, models, daemon
     assert not inside.is_running()
 
 
+@pytest.mark.slow
 def test_a_container_that_is_killed_ends_the_command(foreground, models, daemon):
     process, name = foreground
     docker_daemon.docker(daemon, "kill", name)
@@ -190,6 +195,7 @@ def test_a_container_that_is_killed_ends_the_command(foreground, models, daemon)
     assert not (models / ".server.json").exists()
 
 
+@pytest.mark.slow
 def test_a_rollout_on_containers_loses_no_request(run, daemon, store, tmp_path, monkeypatch):
     """Candidates are tried in a container of their own, while another one serves."""
     monkeypatch.chdir(tmp_path)
