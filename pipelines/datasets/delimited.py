@@ -6,6 +6,7 @@ A field with a separator, a line break or a quote is in quotes, in which a quote
 from __future__ import annotations
 
 import csv
+import functools
 import itertools
 import re
 from collections import Counter
@@ -15,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.datasets import files
-from pipelines.datasets.text_columns import Column, Numbers, columns_of
+from pipelines.datasets.text_columns import Builder, Column, Numbers
 from pipelines.errors import UserError
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -23,6 +24,8 @@ _NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 # Of a table with one column, whose texts may have commas. No text has this character.
 _NONE = "\uffff"
 _ROWS_TRIED = 200
+# Rows that are in memory at once.
+_AT_ONCE = 1 << 14
 # A field may be as long as a book.
 _LONGEST = 1 << 28
 
@@ -84,14 +87,22 @@ def parse(path: Path, text: Lines, separator: str = "") -> Records:
     if blank:
         notes.append(f"{path}: {files.number(blank, 'row')} at the end without any value")
     header, rows = _without_ends(header, lambda: itertools.islice(read(), 1, 1 + count))
-    # R leaves out the name of the rows' own names.
-    unnamed = {len(row) for row, _ in rows()} == {len(header) + 1}
     problems, lines, several = dict[int, str](), Numbers("q"), Numbers("q")
 
-    def fields() -> Iterator[dict[int, str]]:
+    @functools.cache
+    def unnamed() -> bool:
+        """Returns whether the rows have names, whose name R leaves out."""
+        return {len(row) for row, _ in rows()} == {len(header) + 1}
+
+    def fields() -> Iterator[list[str]]:
         for number, (row, at) in enumerate(rows()):
-            if any("\n" in field or "\r" in field for field in row):
+            whole = "".join(row)
+            if "\n" in whole or "\r" in whole:
                 several.append(at)
+            lines.append(at)
+            if len(row) == len(header):
+                yield row
+                continue
             # A field without a name may lack its separator: spreadsheets leave such out.
             if len(row) > len(header) or any(header[len(row) :]):
                 problems[number] = (
@@ -99,18 +110,20 @@ def parse(path: Path, text: Lines, separator: str = "") -> Records:
                 )
                 if len(row) > len(header):
                     problems[number] += f"; a text that contains {called(separator)} needs quotes"
-                    if unnamed:
+                    if unnamed():
                         problems[number] += ", or the header lacks a name for the first column"
-            lines.append(at)
-            yield dict(enumerate((row + [""] * len(header))[: len(header)]))
+            yield (row + [""] * len(header))[: len(header)]
 
-    found = columns_of(fields())
+    builders, rest = [Builder() for _ in header], fields()
+    while chunk := list(itertools.islice(rest, _AT_ONCE)):
+        for builder, values in zip(builders, zip(*chunk, strict=True), strict=True):
+            builder.append(values)
     if several:
         notes.append(
             f"{path}: {files.number(len(several), 'row')} with line breaks in quotes, the first in "
             f"line {several[0]}"
         )
-    columns = [found.get(place, []) for place in range(len(header))]
+    columns = [builder.column() for builder in builders]
     return Records(header, columns, lines, problems, separator.replace(_NONE, ""), notes)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -64,7 +63,10 @@ _WEEKS = re.compile(r"(?P<Y>1[89]\d\d|2[01]\d\d)(?P<w>0[1-9]|[1-4]\d|5[0-3])")
 # Dates in digits alone that were numbers with decimals for a while, as spreadsheets leave them.
 _DECIMALS = re.compile(r"(\d{6}|\d{8}|\d{10}|\d{12}|\d{14})[.,]0+")
 # What NumPy reads.
-_ISO = re.compile(r"[12][0-9]{3}-[01][0-9]-[0-3][0-9](?:[T ][0-9]{2}(?::[0-9]{2}(?::[0-9]{2})?)?)?")
+_ISO = re.compile(
+    r"[12][0-9]{3}-[01][0-9]-[0-3][0-9]"
+    r"(?:[T ][0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?)?Z?)?"
+)
 # Years of two digits from 69 on are in the 20th century, as strptime has it.
 _CENTURY = 69
 # Seconds since 1970 from 1973 on, and thousandths, millionths and so on of them.
@@ -100,7 +102,7 @@ def readings(texts: Sequence[str], decimal: str = ".") -> list[Times]:
     """
     iso = _read(_parts(texts), _iso)
     if iso is not None:
-        return [Times("year-month-day", iso.view(_LOCAL))]
+        return _zoned("year-month-day", iso)
     found = []
     for name, form in _FORMS.items():
         moments = _read(_parts(texts), partial(_moments, partial(_moment, form)))
@@ -214,11 +216,16 @@ def _read(
 
 
 def _iso(texts: Sequence[str]) -> np.ndarray | None:
-    """Returns the microseconds of local times that NumPy reads, or none if it does not."""
-    if all(map(_ISO.fullmatch, texts)):
-        with contextlib.suppress(ValueError):  # There is no February 30.
-            return np.array(texts, _LOCAL).view(np.int64)
-    return None
+    """Returns what `_moments` does of texts that NumPy reads, or none if it does not read one."""
+    if not all(map(_ISO.fullmatch, texts)):
+        return None
+    in_utc = [text.endswith("Z") for text in texts]
+    try:
+        local = np.array([text.removesuffix("Z") for text in texts], _LOCAL)
+    except ValueError:  # There is no February 30.
+        return None
+    offset = np.where(in_utc, np.timedelta64(0, "us"), np.timedelta64("NaT", "us"))
+    return np.stack([local.view(np.int64), offset.view(np.int64)], 1)
 
 
 def _moments(parse: Callable[[str], _Moment | None], texts: Sequence[str]) -> np.ndarray | None:
@@ -254,22 +261,19 @@ def _moment(form: re.Pattern[str], text: str) -> _Moment | None:
             return None
         hour = hour % 12 + (12 if half == "p" else 0)
     minute, second = int(group.get("M") or 0), int(group.get("S") or 0)
+    micro = int(f"{group['f']:<06}"[:6]) if group.get("f") else 0
     late = hour == 24 and not minute and not second  # The end of a day.
     try:
         if group.get("w"):
-            day = datetime.fromisocalendar(year, int(group["w"]), int(group.get("u") or 1))
+            moment = datetime.fromisocalendar(year, int(group["w"]), int(group.get("u") or 1))
         else:
-            day = datetime(year, month, int(group.get("d") or 1))
-        moment = day.replace(
-            hour=0 if late else hour,
-            minute=minute,
-            second=second,
-            microsecond=int(f"{group.get('f') or 0:<06}"[:6]),
-        )
-        moment += timedelta(days=late)
-        zone = (group.get("zone") or "").lower()
+            day = int(group.get("d") or 1)
+            moment = datetime(year, month, day, 0 if late else hour, minute, second, micro)
+        if late:
+            moment += timedelta(days=1)
     except (ValueError, OverflowError):
         return None
+    zone = (group.get("zone") or "").lower()
     if not zone:
         return moment, None
     digits = re.sub("[^0-9]", "", zone).ljust(4, "0")

@@ -24,25 +24,32 @@ _SPREAD = {2: 85, 4: 17}
 _COLORS_NAMED = 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MaskFile:
     """A mask that can be read.
 
     Attributes:
-        path: The file.
+        name: The path of the file, as text.
         digest: SHA-256 of its content, hexadecimal.
         height: Pixels from top to bottom, after EXIF orientation.
         width: Pixels from left to right.
-        pixels: Number of pixels with each value, int64 [256].
+        values: The values that occur, ascending, uint8 [values].
+        pixels: Number of pixels with each of them, int64 [values].
         colors: Of a mask with a palette, the color of each value that occurs.
     """
 
-    path: Path
+    name: str
     digest: str
     height: int
     width: int
+    values: np.ndarray
     pixels: np.ndarray
     colors: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.name)
 
 
 def scan(paths: Sequence[Path]) -> list[MaskFile | str]:
@@ -68,10 +75,10 @@ def occurrences(masks: Iterable[MaskFile], base: Path) -> Occurrences:
     pixels, number = np.zeros(256, np.int64), np.zeros(256, np.int64)
     places, beside_void = dict[int, str](), set[int]()
     for mask in masks:
-        pixels += mask.pixels
-        number += mask.pixels > 0
+        pixels[mask.values] += mask.pixels
+        number[mask.values] += 1
         name = relative(mask.path, base)
-        found = np.flatnonzero(mask.pixels).tolist()
+        found = mask.values.tolist()
         for value in found:
             places.setdefault(value, name)
         if IGNORE_ID in found:
@@ -102,9 +109,11 @@ def _scanned(path: Path) -> MaskFile | str:
     except ValueError as error:
         return str(error)
     pixels = np.bincount(mask.ravel(), minlength=256)
+    occurring = np.flatnonzero(pixels).astype(np.uint8)
     found = {value: color for value, color in colors.items() if pixels[value]}
+    digest = hashlib.sha256(content).hexdigest()
     height, width = mask.shape
-    return MaskFile(path, hashlib.sha256(content).hexdigest(), height, width, pixels, found)
+    return MaskFile(str(path), digest, height, width, occurring, pixels[occurring], found)
 
 
 def _values(content: bytes) -> tuple[np.ndarray, dict[int, tuple[int, ...]]]:
