@@ -56,7 +56,7 @@ class _Seen:
         sizes: int [examples, numbers], as words, or height and width.
         unit: What the sizes count.
         hashes: uint64 [images], difference hashes.
-        thumbnails: float32 [images, 256], gray levels.
+        thumbnails: uint8 [images, 256], gray levels.
     """
 
     keys: list[bytes]
@@ -118,7 +118,7 @@ def _look(contents: Iterable[Content]) -> _Seen:
         np.array(sizes, int).reshape(len(sizes), len(sizes[0]) if sizes else 0),
         unit,
         np.array(hashes, np.uint64),
-        np.array(thumbnails, np.float32).reshape(len(thumbnails), 256),
+        np.array(thumbnails, np.uint8).reshape(len(thumbnails), 256),
     )
 
 

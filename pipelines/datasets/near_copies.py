@@ -12,7 +12,7 @@ from PIL import Image
 
 _MAX_BITS = 4  # Of 64, in which the hashes of near copies may differ.
 _MAX_LEVELS = 4.0  # Mean difference of their thumbnails, of 255.
-_CHUNK = 256  # Images that are compared with all others at once.
+_CHUNK = 64  # Images that are compared with all others at once.
 
 
 def fingerprint(image: np.ndarray) -> tuple[int, np.ndarray]:
@@ -22,12 +22,12 @@ def fingerprint(image: np.ndarray) -> tuple[int, np.ndarray]:
         image: uint8 [height, width, channels].
 
     Returns:
-        The difference hash, of 64 bits, and gray levels of a thumbnail, float32 [256].
+        The difference hash, of 64 bits, and gray levels of a thumbnail, uint8 [256].
     """
     gray = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image[..., :3]).convert("L")
     small = np.asarray(gray.resize((9, 8), Image.Resampling.BOX), int)
     bits = (small[:, 1:] > small[:, :-1]).ravel()
-    thumbnail = np.asarray(gray.resize((16, 16), Image.Resampling.BOX), np.float32)
+    thumbnail = np.asarray(gray.resize((16, 16), Image.Resampling.BOX))
     return int(np.packbits(bits).view(">u8")[0]), thumbnail.ravel()
 
 
@@ -36,7 +36,7 @@ def of_earlier(hashes: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
 
     Args:
         hashes: uint64 [images].
-        thumbnails: float32 [images, 256].
+        thumbnails: uint8 [images, 256].
     """
     return _alike(hashes, thumbnails, hashes, thumbnails, earlier=True)
 
@@ -63,6 +63,6 @@ def _alike(
             close &= np.arange(len(others)) < start + np.arange(len(close))[:, None]
         for row, other in np.argwhere(close):
             if not found[start + row]:
-                difference = np.abs(thumbnails[start + row] - other_thumbnails[other]).mean()
-                found[start + row] = difference <= _MAX_LEVELS
+                difference = thumbnails[start + row].astype(np.int16) - other_thumbnails[other]
+                found[start + row] = np.abs(difference).mean() <= _MAX_LEVELS
     return found

@@ -22,7 +22,7 @@ def test_a_bit_says_whether_a_pixel_is_brighter_than_its_left_neighbor():
 @pytest.mark.parametrize("count", [0, 1, 3, 600])
 def test_an_image_is_no_copy_of_itself_but_later_ones_are(count):
     hashes = np.full(count, 7, np.uint64)
-    thumbnails = np.zeros((count, 256), np.float32)
+    thumbnails = np.zeros((count, 256), np.uint8)
     found = near_copies.of_earlier(hashes, thumbnails)
     assert found.tolist() == [False, *[True] * (count - 1)][:count]
     assert near_copies.of_others(hashes, thumbnails, hashes, thumbnails).all()
@@ -31,5 +31,5 @@ def test_an_image_is_no_copy_of_itself_but_later_ones_are(count):
 @pytest.mark.parametrize(("bits", "levels", "alike"), [(4, 4, True), (5, 0, False), (0, 5, False)])
 def test_hashes_and_thumbnails_both_have_to_be_close(bits, levels, alike):
     hashes = np.array([0, 2**bits - 1], np.uint64)
-    thumbnails = np.stack([np.zeros(256), np.full(256, levels)]).astype(np.float32)
+    thumbnails = np.stack([np.zeros(256), np.full(256, levels)]).astype(np.uint8)
     assert near_copies.of_earlier(hashes, thumbnails).tolist() == [False, alike]
