@@ -31,7 +31,7 @@ class PretrainingTask(TextTask[PretrainingConfigT, Segments]):
         """
         weights = encoder.get_weights()
         if self.config.initialization == "local":
-            start_local(model, data.counts.unigram)
+            start_local(model, data.unigram)
         if self.config.encoder:
             encoder.set_weights(weights)
             masked_lm.read_head(model, pretrained.find(self.config.encoder))

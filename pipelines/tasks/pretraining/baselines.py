@@ -35,7 +35,7 @@ Detect = Callable[[np.ndarray], np.ndarray]
 
 def most_frequent(data: Segments) -> Predict:
     """Predicts the most frequent token of the training split at every mask."""
-    unigram = data.counts.unigram
+    unigram = data.unigram
 
     def predict(split: str) -> dict[str, np.ndarray]:
         _, target = data.arrays(split)
@@ -54,7 +54,7 @@ def as_shown(data: Segments) -> Predict:
     As many of the shown tokens are original as are random; so a token of frequency p is original
     with the probability p / (p + 1 / vocabulary). It reads no context.
     """
-    unigram = data.counts.unigram
+    unigram = data.unigram
     mask = data.vocabulary.index(MASK)
 
     def predict(split: str) -> dict[str, np.ndarray]:

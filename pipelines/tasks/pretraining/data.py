@@ -35,7 +35,7 @@ from pipelines.tasks.pretraining.chunks import Example, Tokens
 from pipelines.tasks.pretraining.config import PretrainingConfig
 from pipelines.tasks.pretraining.documents import Documents
 from pipelines.tasks.pretraining.masking import Mask, ordinary_tokens
-from pipelines.tasks.pretraining.neighbor_counts import NeighborCounts
+from pipelines.tasks.pretraining.neighbor_counts import NeighborCounts, frequencies
 from pipelines.text.dataset import TokenizedDataset
 from pipelines.text.tokenizers import WordPieces
 
@@ -89,8 +89,13 @@ class Segments(TokenizedDataset):
         return ordinary_tokens(self.vocabulary)
 
     @cached_property
+    def unigram(self) -> np.ndarray:
+        """Frequencies of tokens in the training split, float64 [vocabulary]; none is zero."""
+        return frequencies(self.tokens["train"].ids, len(self.vocabulary))
+
+    @cached_property
     def counts(self) -> NeighborCounts:
-        """N-gram counts of the training split."""
+        """N-gram counts of the training split, which take some hundred MB."""
         return NeighborCounts(self.tokens["train"].ids, len(self.vocabulary))
 
     def arrays(self, split: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

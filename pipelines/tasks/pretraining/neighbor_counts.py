@@ -32,9 +32,8 @@ class NeighborCounts:
 
     def __init__(self, ids: np.ndarray, size: int) -> None:
         """Counts int [tokens], running text; ids are below `size`, the vocabulary's."""
+        self.unigram = frequencies(ids, size)
         ids = ids[:COUNTED].astype(np.int64)
-        counts = np.bincount(ids, minlength=size) + 1.0
-        self.unigram = counts / counts.sum()
         self._after = _count(ids[:-1], ids[1:], size, size)
         self._before = self._after.T.tocsr()
         self._between = _PairCounts(ids[:-2], ids[2:], ids[1:-1], size)
@@ -102,6 +101,17 @@ class NeighborCounts:
                 seen, total = _flat(pairs.counts[rows, own]), _flat(pairs.counts.sum(1))[rows]
                 columns.append(_towards(seen, total, nearer, _PRIOR_TWO))
         return np.log(np.stack(columns, axis=1))
+
+
+def frequencies(ids: np.ndarray, size: int) -> np.ndarray:
+    """Returns P(w) of tokens, float64 [vocabulary], with one added to every count.
+
+    Args:
+        ids: int [tokens], below `size`, the vocabulary's.
+        size: The number of tokens in it.
+    """
+    counts = np.bincount(ids[:COUNTED], minlength=size) + 1.0
+    return counts / counts.sum()
 
 
 def neighbors(ids: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:

@@ -213,3 +213,11 @@ def test_a_single_document_has_no_random_sentences():
 def test_documents_of_one_sentence_have_no_pairs():
     with pytest.raises(UserError, match="has no two sentences in a row in its train split"):
         load(documents=[["w1 w2"], ["w3"]])
+
+
+def test_frequencies_of_tokens_need_no_counts_of_neighbors():
+    data = load()
+    frequencies = data.unigram
+    assert "counts" not in vars(data)
+    np.testing.assert_array_equal(frequencies, data.counts.unigram)
+    assert frequencies.sum() == pytest.approx(1)
