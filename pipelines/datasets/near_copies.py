@@ -12,6 +12,7 @@ from PIL import Image
 
 _MAX_BITS = 4  # Of 64, in which the hashes of near copies may differ.
 _MAX_LEVELS = 4.0  # Mean difference of their thumbnails, of 255.
+_AT_ONCE = 256  # Thumbnails that are compared with one at once.
 _CHUNK = 64  # Images that are compared with all others at once.
 
 
@@ -57,12 +58,19 @@ def _alike(
     earlier: bool,
 ) -> np.ndarray:
     found = np.zeros(len(hashes), bool)
+    levels, other_levels = thumbnails.mean(1), other_thumbnails.mean(1)
     for start in range(0, len(hashes), _CHUNK):
         close = np.bitwise_count(hashes[start : start + _CHUNK, None] ^ others) <= _MAX_BITS
         if earlier:
             close &= np.arange(len(others)) < start + np.arange(len(close))[:, None]
-        for row, other in np.argwhere(close):
-            if not found[start + row]:
-                difference = thumbnails[start + row].astype(np.int16) - other_thumbnails[other]
-                found[start + row] = np.abs(difference).mean() <= _MAX_LEVELS
+        for row in start + np.flatnonzero(close.any(1)):
+            candidates = np.flatnonzero(close[row - start])
+            # The means of thumbnails differ by no more than their levels do.
+            candidates = candidates[np.abs(other_levels[candidates] - levels[row]) <= _MAX_LEVELS]
+            for first in range(0, len(candidates), _AT_ONCE):
+                alike = other_thumbnails[candidates[first : first + _AT_ONCE]]
+                difference = np.abs(alike - thumbnails[row].astype(np.int16)).mean(1)
+                if difference.min() <= _MAX_LEVELS:
+                    found[row] = True
+                    break
     return found
