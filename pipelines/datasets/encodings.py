@@ -52,7 +52,7 @@ class TextFile:
         whole = True
         for line in self._lines("\n"):
             if line.endswith("\n"):
-                yield re.sub("\r+\n$", "\n", line)
+                yield re.sub("\r+\n$", "\n", line) if line.endswith("\r\n") else line
             elif whole:
                 yield from re.findall("[^\n]*\n|[^\n]+", line.replace("\r", "\n"))
             else:

@@ -211,9 +211,10 @@ def _blocks(file: Iterable[str]) -> Iterator[list[Row]]:
 
     kinds = Counter("\t" in line for line in full())
     tabs = kinds[True] > kinds[False]
+    width = 2
     # A line that starts with "#" is a token if it has as many columns as others, and a tag.
-    widths = Counter(len(_columns(line, tabs)) for line in full())
-    width = widths.most_common(1)[0][0] if widths else 2
+    if kinds and any(line.startswith("#") for line in _lines(file)):
+        width = Counter(len(_columns(line, tabs)) for line in full()).most_common(1)[0][0]
     block: list[Row] = []
     for number, line in enumerate(chain(_lines(file), [""]), 1):
         columns = _columns(line, tabs)
@@ -234,7 +235,7 @@ def _lines(file: Iterable[str]) -> Iterator[str]:
 def _columns(line: str, tabs: bool) -> list[str]:
     """Returns the columns of a line; of one that starts with its tab, the first is ""."""
     if not tabs:
-        return re.split("[ \t]+", line.strip(" \t"))
+        return list(filter(None, line.replace("\t", " ").split(" "))) or [""]
     return [column.strip(" ") for column in line.rstrip(" \t").split("\t")]
 
 
