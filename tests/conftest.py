@@ -5,13 +5,16 @@ Keras' default of `jit_compile`, does not compile by XLA here, and graphs are no
 faster; tests of XLA ask for it, and processes that tests start do both as users' do.
 """
 
+import contextlib
 import functools
 import gc
 import os
+import sqlite3
 import sys
 from collections import defaultdict
 from heapq import nlargest
 from itertools import chain
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -27,12 +30,49 @@ settings.register_profile("foundry", deadline=None, derandomize=True, max_exampl
 settings.load_profile("foundry")
 
 
+def pytest_collectstart() -> None:
+    if "tensorflow" in sys.modules:
+        _split_cpu()  # Before the next module of tests, which may compute something.
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if "keras" in sys.modules:
         _make_keras_quick()
+    if "sqlalchemy" in sys.modules:
+        _make_sqlite_quick()
     if "tensorflow" in sys.modules:
+        _split_cpu()
         # The messages of a server are those of graphs that were rewritten.
         _rewrite_graphs("serving" in item.path.relative_to(item.config.rootpath).parts)
+
+
+@functools.cache
+def _make_sqlite_quick() -> None:
+    """Waits for no disk, which takes SQLite 15 ms for each value that is logged.
+
+    Files are there all the same for other processes, and after a process was killed.
+    """
+    import sqlalchemy
+
+    @sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
+    def connected(connection: Any, record: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+
+@functools.cache
+def _split_cpu() -> None:
+    """Makes two devices of the CPU, which cannot be done once TensorFlow has computed something.
+
+    What asks for no device computes on the first one, as ever.
+    """
+    import tensorflow as tf
+
+    cpu, *_ = tf.config.list_physical_devices("CPU")
+    with contextlib.suppress(RuntimeError):  # A module that was imported has computed something.
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
+        )
 
 
 @functools.lru_cache(maxsize=1)

@@ -5,22 +5,59 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import architectures
 from architectures.counting import abstract
-from architectures.testing import CHECKS
+from architectures.testing import (
+    CHECKS,
+    SmallModel,
+    check_learning,
+    check_saved_model,
+    check_xla,
+)
 from tests.architectures.tiny import TINY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# These checks trace whole graphs: quick for one architecture of each kind. Building a network has
+# traced each of its layers, and each of its weights is checked to get a gradient.
+TRACED = (check_xla, check_saved_model, check_learning)
+KINDS = ("mlp", "convnet", "fasttext", "lstm", "attention_memory", "bert_base")
+# Of a family, the quick ones: the others have more of the same blocks, or wider ones.
+MORE_OF_THE_SAME = (
+    *("vgg13", "vgg16", "vgg19", "resnet34", "resnet101", "resnet152", "resnet101_v2"),
+    *("resnet152_v2", "resnet32", "resnet44", "resnet56", "resnet110", "plain34", "plain32"),
+    *("plain44", "plain56", "resnet34_unet", "transformer_big", "gpt2_medium", "gpt2_large"),
+    *("gpt2_xl", "bert_mini", "bert_small", "bert_medium", "bert_large", "bert_large_cased"),
+    *("roberta_large", "albert_large", "albert_xlarge", "albert_xxlarge", "electra_large"),
+)
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("small", TINY, ids=lambda small: small.name)
-def test_an_architecture(small, check, tmp_path):
+def _checks():
+    """Yields each check of each tiny network; the slow ones are marked."""
+    for small in TINY:
+        for check in CHECKS:
+            slow = check in TRACED and small.name not in KINDS
+            marks = [pytest.mark.slow] if slow else []
+            yield pytest.param(small, check, marks=marks, id=f"{small.name}-{check.__name__}")
+
+
+@pytest.mark.parametrize(("small", "check"), _checks())
+def test_an_architecture(small: SmallModel, check: Callable, tmp_path: Path):
     check(small, tmp_path)
+
+
+def test_slow_checks_have_quick_ones_beside_them():
+    assert set(KINDS) <= {small.name for small in TINY}
+    published = {
+        name: entry for name, entry in architectures.ARCHITECTURES.items() if entry.parameters
+    }
+    assert set(MORE_OF_THE_SAME) < set(published)
+    quick = {entry.builder for name, entry in published.items() if name not in MORE_OF_THE_SAME}
+    assert quick == {entry.builder for entry in published.values()}
 
 
 def test_every_builder_is_checked():
@@ -66,7 +103,12 @@ def test_every_entry_leads_to_a_builder_with_keyword_options(name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, entry in architectures.ARCHITECTURES.items() if entry.parameters]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in MORE_OF_THE_SAME else [])
+        for name, entry in architectures.ARCHITECTURES.items()
+        if entry.parameters
+    ],
 )
 def test_the_published_configuration_has_the_published_number_of_parameters(name):
     with abstract():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -108,11 +110,23 @@ def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """A function that returns the TFDS builder of a bundled data set, each prepared once."""
+    """A function that returns the TFDS builder of a bundled data set.
+
+    Each is prepared once, for all processes of pytest-xdist.
+    """
     from pipelines.datasets import loading
 
-    folder = tmp_path_factory.mktemp("bundled")
-    return functools.cache(lambda name: loading.prepared(name, data_dir=str(folder)))
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "bundled"
+    folder.mkdir(exist_ok=True)
+
+    @functools.cache
+    def prepared(name: str) -> Any:
+        with folder.with_name(f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return loading.prepared(name, data_dir=str(folder))
+
+    return prepared
 
 
 @pytest.fixture(scope="session")

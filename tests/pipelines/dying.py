@@ -8,6 +8,7 @@ JSON. The process imports TensorFlow but uses it in its forks alone, as a used o
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -161,6 +162,8 @@ def train(folder: Path, config: Config, devices: int, final: str, prepare: Calla
         tf.config.set_logical_device_configuration(cpu, logical)
         mirrored = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(devices)])
         strategies.strategy = lambda *_: mirrored
+    # These networks run for an instant: optimizing their graphs takes longer.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     pipeline.make_task = lambda name, config: Striped(config)  # type: ignore[arg-type]
     write_network = pipeline.write_network
 
@@ -205,6 +208,8 @@ def main(folder: Path, devices: int, chosen: list[int]) -> dict[str, Any]:
     defaults = PIPELINES[NAME].defaults
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
     resume = replace(defaults, resume="latest")
+    gc.freeze()  # Forks need not look at what the imports have made.
+    gc.set_threshold(10_000, 10, 10)
     assert forked(store.open_store) == 0
     assert forked(partial(train, folder, CONFIG, devices, "whole.npz")) == 0
     ends = []

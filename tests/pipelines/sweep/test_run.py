@@ -189,6 +189,8 @@ def test_a_sweep_without_a_completed_trial_ends_with_code_1(arguments, make_task
 
 
 def test_one_process_of_several_trains_the_winner(arguments, monkeypatch, capsys):
+    # Nobody else has created a run of this sweep, for which it would be waited.
+    monkeypatch.setattr(parent, "_WAIT", 0)
     sweep = parse([*arguments, "--sampler", "grid"])
     opened = studies.open_study(sweep, greater_is_better=False, seed=0, epochs=1)
     for _ in range(6):

@@ -107,7 +107,15 @@ def searched_plainly(
     return finished
 
 
-@pytest.mark.parametrize(("beams", "alpha"), [(1, 0.6), (3, 0.6), (3, 0.0), (4, 1.5)])
+@pytest.mark.parametrize(
+    ("beams", "alpha"),
+    [
+        (3, 0.6),
+        pytest.param(1, 0.6, marks=pytest.mark.slow),
+        pytest.param(3, 0.0, marks=pytest.mark.slow),
+        pytest.param(4, 1.5, marks=pytest.mark.slow),
+    ],
+)
 def test_it_agrees_with_a_plain_loop_over_the_whole_network(network, beams, alpha):
     options = replace(CHOICE, beams=beams, alpha=alpha)
     tokens, scores, margin = searched(network, options)

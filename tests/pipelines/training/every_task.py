@@ -1,23 +1,13 @@
-"""Trains a tiny network of every pipeline on two devices, in a process of its own.
-
-    python -m tests.pipelines.training.every_task FOLDER
-
-FOLDER/results.json gets for each pipeline the loss of its epoch, or the traceback of what came
-instead.
-"""
+"""A tiny network of every pipeline, and its training on two devices."""
 
 from __future__ import annotations
 
-import json
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from pipelines.datasets.dataset import Dataset
 from pipelines.image.config import Augmentation
@@ -107,7 +97,14 @@ def cases(folder: Path) -> dict[str, Callable[[], Case]]:
         teacher = Teacher("runs:/1", "image_classification", task, model, 2.0, 0.9, inherit=False)
         return ImageClassification(task.config, teacher), data
 
-    pretraining.store_documents(folder)
+    def sentences() -> Case:
+        pretraining.store_documents(folder)
+        return of_store(BertPretraining(pretraining.config(folder)))
+
+    def corrupted() -> Case:
+        pretraining.store_documents(folder)
+        return of_store(ElectraPretraining(pretraining.electra_config(folder)))
+
     return {
         "image_classification": images,
         "image_segmentation": masks,
@@ -115,10 +112,8 @@ def cases(folder: Path) -> dict[str, Callable[[], Case]]:
         "text_classification": topics,
         "token_classification": tags,
         "question_answering": answers,
-        "bert_pretraining": lambda: of_store(BertPretraining(pretraining.config(folder))),
-        "electra_pretraining": lambda: of_store(
-            ElectraPretraining(pretraining.electra_config(folder))
-        ),
+        "bert_pretraining": sentences,
+        "electra_pretraining": corrupted,
         "translation": pairs,
         "language_modeling": speeches,
         "forecasting": series,
@@ -145,21 +140,3 @@ def loss(task: Task, data: Dataset) -> float:
     if sample := task.sampler(network, data):
         assert sample()
     return history["loss"][0]
-
-
-def main(folder: Path) -> None:
-    strategies.strategy(replace(samples.config(), devices=2))  # Before TensorFlow computes.
-    # These networks run for an instant: optimizing their graphs takes longer.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    results: dict[str, Any] = {}
-    for name, make in cases(folder).items():
-        try:
-            task, data = make()
-            results[name] = loss(task, data)
-        except Exception:  # One does not hide the others.
-            results[name] = traceback.format_exc()
-    (folder / "results.json").write_text(json.dumps(results))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

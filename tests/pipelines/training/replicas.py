@@ -1,16 +1,13 @@
-"""Trains small networks on the devices that the arguments choose, in a process of its own.
+"""Trains small networks on one device or several, or as one of the workers of TF_CONFIG.
 
-    python -m tests.pipelines.training.replicas FOLDER [--devices N …]
+    python -m tests.pipelines.training.replicas FOLDER
 
-FOLDER/REPLICAS-WORKER.npz gets the weights and the values of each epoch, for each number of
-devices; TF_CONFIG may name other workers.
+FOLDER/REPLICAS-WORKER.npz gets the weights and the values of each epoch.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,16 +110,13 @@ def trained(task: Task) -> dict[str, np.ndarray]:
     return {name: value for name, value in arrays.items() if "per_second" not in name}
 
 
-def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--devices", type=int, nargs="*", default=[0])
-    options = parser.parse_args(arguments)
-    for devices in options.devices:
-        config = Config(devices=devices, recipe=RECIPE)
-        replicas = strategies.strategy(config).num_replicas_in_sync
-        file = options.folder / f"{replicas}-{cluster().index}.npz"
-        np.savez(file, **results(config))  # type: ignore[arg-type]
+def main(folder: Path) -> None:
+    config = Config(recipe=RECIPE)
+    replicas = strategies.strategy(config).num_replicas_in_sync
+    # These networks run for an instant: optimizing their graphs takes longer.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    file = folder / f"{replicas}-{cluster().index}.npz"
+    np.savez(file, **results(config))  # type: ignore[arg-type]
     workers.meet(config)
 
 
@@ -140,4 +134,4 @@ def results(config: Config) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(Path(sys.argv[1]))

@@ -136,15 +136,30 @@ def exploding() -> list[keras.layers.Layer]:
             "100% of the units of hidden",
             "--model.normalize",
         ),
-        (saturated, {}, "saturated units", "outputs of hidden", "--optimizer.learning_rate 0.001"),
-        (
+        pytest.param(
+            saturated,
+            {},
+            "saturated units",
+            "outputs of hidden",
+            "--optimizer.learning_rate 0.001",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             deep_sigmoids,
             {"activation": "sigmoid"},
             "vanishing gradients",
             "first layers, as dense1",
             "--model.activation relu",
+            marks=pytest.mark.slow,
         ),
-        (exploding, {}, "exploding gradients", "", "--optimizer.clip_norm 1"),
+        pytest.param(
+            exploding,
+            {},
+            "exploding gradients",
+            "",
+            "--optimizer.clip_norm 1",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_network_that_is_made_to_fail_is_recognized(
@@ -213,7 +228,7 @@ def test_a_training_that_diverges_is_diagnosed_before_it_ends():
     assert "diagnosis_weights" in log.figures
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_sound_trainings_of_other_networks_have_no_findings(seed):
     log = diagnosed(dense, replace(RECIPE, epochs=6, seed=seed), every=3)
     assert log.curves["loss"][-1] < 0.5 * log.curves["loss"][0]

@@ -24,9 +24,9 @@ WORKERS = 2
 Results = Mapping[str, np.ndarray]
 
 
-def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen:
+def start(folder: Path, **environment: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.pipelines.training.replicas", str(folder), *arguments],
+        [sys.executable, "-m", "tests.pipelines.training.replicas", str(folder)],
         cwd=ROOT,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
@@ -47,12 +47,9 @@ def alone() -> Results:
 
 
 @pytest.fixture(scope="module")
-def mirrored(tmp_path_factory) -> Results:
+def mirrored() -> Results:
     """Results of one process with as many devices as there are workers."""
-    folder = tmp_path_factory.mktemp("mirrored")
-    # This process cannot change the number of its devices.
-    finish([start(folder, "--devices", str(WORKERS))])
-    return np.load(folder / f"{WORKERS}-0.npz")
+    return replicas.results(Config(devices=WORKERS, recipe=replicas.RECIPE))
 
 
 @pytest.fixture(scope="module")

@@ -68,11 +68,14 @@ def classification(recipe: Recipe = RECIPE, **model: Any) -> ImageClassification
 
 
 def fit(
-    folder: Path | None, *watchers: keras.callbacks.Callback, recipe: Recipe = RECIPE
+    folder: Path | None,
+    *watchers: keras.callbacks.Callback,
+    recipe: Recipe = RECIPE,
+    devices: int = 0,
 ) -> tuple[list[np.ndarray], MemoryLog]:
     """Builds and trains a network; returns its weights and what was logged."""
     data, log = samples.striped(), MemoryLog()
-    task = classification(recipe)
+    task = ImageClassification(replace(classification(recipe).config, devices=devices))
     checkpoints = Checkpoints(folder) if folder else None
     network = trainer.build(task, data)
     trainer.fit(task, network, data, log, checkpoints, watchers=watchers)
@@ -105,8 +108,11 @@ def test_checkpoints_change_nothing_in_a_training(whole, tmp_path):
 
 @pytest.mark.parametrize(
     "place",
-    [At(0, 2, preempt), At(1, STEPS - 1, preempt), At(1, 0, preempt, validation=True)],
-    ids=["in an epoch", "after its last batch", "in validation"],
+    [
+        pytest.param(At(0, 2, preempt), id="in an epoch"),
+        pytest.param(At(1, STEPS - 1, preempt), id="after its last batch", marks=pytest.mark.slow),
+        pytest.param(At(1, 0, preempt, validation=True), id="in validation"),
+    ],
 )
 def test_a_preempted_training_goes_on_where_it_was(place, whole, tmp_path):
     with pytest.raises(KeyboardInterrupt):
@@ -123,6 +129,17 @@ def test_a_preempted_training_goes_on_where_it_was(place, whole, tmp_path):
     for name, value in log.epochs[epoch + 1].items():
         if name != "examples_per_second":
             assert value == whole[1].epochs[epoch + 1][name]
+
+
+def test_a_preempted_training_on_two_devices_goes_on_where_it_was(tmp_path):
+    recipe = replace(RECIPE, epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, At(0, 2, preempt), recipe=recipe, devices=2)
+    weights, log = fit(tmp_path, recipe=recipe, devices=2)
+    expected, whole = fit(None, recipe=recipe, devices=2)
+    for one, other in zip(expected, weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+    assert log.curves.keys() == whole.curves.keys()
 
 
 def test_a_trained_network_is_not_trained_again(whole, tmp_path):

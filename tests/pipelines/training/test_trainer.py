@@ -352,6 +352,6 @@ def test_several_devices_that_there_are_not_are_one_sentence():
         pytest.skip("this machine has several GPUs")
     with pytest.raises(UserError, match=f"needs several GPUs, but this machine has {gpus}"):
         strategies.strategy(Config(strategy="mirrored"))
-    # TensorFlow has begun with one CPU.
+    # TensorFlow has begun with fewer CPUs.
     with pytest.raises(UserError, match="--devices must be"):
         strategies.strategy(Config(devices=64))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines import testing
 from pipelines.errors import UserError
 from pipelines.evaluation import scores_of
 from pipelines.recipe import Optimizer, Recipe
@@ -19,6 +20,11 @@ from pipelines.tasks.forecasting.task import Forecasting
 from pipelines.testing import CHECKS, Trained, train
 from tests.pipelines.tasks.forecasting.examples import config
 
+INPUTS = (
+    testing.splits_have_examples_of_one_structure,
+    testing.the_network_comes_back_from_a_file,
+    testing.a_saved_model_answers_like_the_network,
+)
 KNOWN = {"covariates": "promotion,price", "calendar": "weekday"}
 
 
@@ -54,7 +60,14 @@ def trained(tmp_path_factory) -> Trained:
     return train(Forecasting(own(table(tmp_path_factory.mktemp("own")))))
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(
+    "check",
+    [
+        # Covariates are inputs, which the other checks do not see.
+        pytest.param(check, marks=[] if check in INPUTS else pytest.mark.slow)
+        for check in CHECKS
+    ],
+)
 def test_the_task_passes_the_kit(check, trained, tmp_path, at_once):
     check(trained, tmp_path)
 

@@ -112,7 +112,7 @@ def offset(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["series", "window"])
+@pytest.fixture(scope="module", params=["series", pytest.param("window", marks=pytest.mark.slow)])
 def trained(request, offset) -> Trained:
     """A network that learned such a series, in each way of standardizing it."""
     recipe = Recipe(epochs=3, batch_size=16, optimizer=Optimizer(learning_rate=0.02))

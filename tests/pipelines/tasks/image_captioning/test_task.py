@@ -49,7 +49,18 @@ def transformer() -> Trained:
     return train(Corners(examples.config("cnn_transformer_captioner")))
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "check",
+    [
+        # The default architecture is exported below.
+        pytest.param(
+            check,
+            marks=pytest.mark.slow if check is a_saved_model_answers_like_the_network else [],
+        )
+        for check in CHECKS
+    ],
+    ids=lambda check: check.__name__,
+)
 def test_the_kit(check, lstm, tmp_path, at_once):
     check(lstm, tmp_path)
 
@@ -70,7 +81,9 @@ def test_the_network_learns_to_look(lstm):
     np.testing.assert_allclose(found.sum((-1, -2)), 1, rtol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["lstm", "transformer"])
+@pytest.mark.parametrize(
+    "architecture", [pytest.param("lstm", marks=pytest.mark.slow), "transformer"]
+)
 def test_captions_are_those_of_a_plain_beam_search(architecture, request):
     """Without a cache, over the whole network."""
     trained = request.getfixturevalue(architecture)

@@ -21,7 +21,7 @@ from tests.pipelines.tasks.language_modeling import examples
 @pytest.mark.parametrize(
     ("architecture", "tokens"),
     [
-        ("char_gpt_small", "characters"),
+        pytest.param("char_gpt_small", "characters", marks=pytest.mark.slow),
         ("gru", "word_pieces"),
     ],
 )

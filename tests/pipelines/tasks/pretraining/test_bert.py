@@ -53,7 +53,22 @@ def test_bert_learns_next_sentences(bert):
 
 
 @pytest.mark.parametrize("architecture", FAMILIES)
-def test_each_family_has_the_sentence_task_of_its_paper(folder, architecture, tmp_path, at_once):
+def test_each_family_has_the_sentence_task_of_its_paper(folder, architecture):
+    data = BertPretraining(examples.config(folder, architecture)).load()
+    assert data.sentence_task == FAMILIES[architecture][0]
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "roberta_base",
+        pytest.param("albert_base", marks=pytest.mark.slow),
+        pytest.param("distilbert_base", marks=pytest.mark.slow),
+    ],
+)
+def test_each_family_has_the_signatures_and_scores_of_its_sentence_task(
+    folder, architecture, tmp_path, at_once
+):
     built = examples.build(examples.config(folder, architecture))
     sentence_task, exported = FAMILIES[architecture]
     signatures = check_family(built, sentence_task)

@@ -78,9 +78,10 @@ def test_the_baselines_are_a_random_span_the_most_similar_sentence_and_a_linear_
 @pytest.mark.parametrize(
     ("architecture", "model"),
     [
-        (
+        pytest.param(
             "qanet",
             {"width": 8, "heads": 1, "convolutions": 1, "blocks": 1, "block_convolutions": 1},
+            marks=pytest.mark.slow,
         ),
         ("bidaf", {"embedding": 8, "units": 4, "modeling": 1}),
     ],
@@ -127,7 +128,9 @@ def test_a_served_model_answers_as_the_trained_one(task, data, network, tmp_path
     assert found["start"].dtype == found["end"].dtype == np.int64
 
 
-@pytest.mark.parametrize("architecture", ["distilbert_base", "albert_base"])
+@pytest.mark.parametrize(
+    "architecture", ["distilbert_base", pytest.param("albert_base", marks=pytest.mark.slow)]
+)
 def test_token_ids_alone_need_no_text_ops(architecture, tmp_path, at_once):
     task = QuestionAnswering(examples.config(architecture, text_signature=False))
     data = examples.loaded(task, {"train": 2, "validation": 1, "test": 2})

@@ -68,7 +68,11 @@ def paired_words(folder) -> Built:
     return Built(TextClassification(config(folder, "bigru", "pairs")))
 
 
-BUILT = ("words", "encoder", "paired", "paired_words")
+# Pairs of texts, and each kind of network.
+BUILT = (
+    *("encoder", "paired_words"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("words", "paired")),
+)
 
 
 @pytest.fixture(params=BUILT)

@@ -65,7 +65,7 @@ def encoder(folder) -> Built:
     return Built(TokenClassification(config(folder, "bert_tiny")), EPOCHS)
 
 
-@pytest.fixture(params=("words", "cut", "encoder"))
+@pytest.fixture(params=("words", pytest.param("cut", marks=pytest.mark.slow), "encoder"))
 def built(request) -> Built:
     return request.getfixturevalue(request.param)
 
@@ -163,7 +163,9 @@ def test_texts_of_another_shape_are_refused_before_they_reach_the_network(words)
             function(wrong)
 
 
-@pytest.mark.parametrize("architecture", ["bilstm", "bert_tiny"])
+@pytest.mark.parametrize(
+    "architecture", ["bilstm", pytest.param("bert_tiny", marks=pytest.mark.slow)]
+)
 def test_an_artefact_that_reads_token_ids_needs_no_ops_of_tf_text(architecture, folder, tmp_path):
     built = Built(TokenClassification(config(folder, architecture, text_signature=False)))
     model, (only,) = built.network.model, built.signatures

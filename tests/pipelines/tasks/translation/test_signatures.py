@@ -17,7 +17,10 @@ from tests.architectures import reference
 from tests.pipelines.tasks.translation import examples
 
 
-@pytest.mark.parametrize("architecture", ["transformer_base", "lstm_seq2seq"])
+@pytest.mark.parametrize(
+    "architecture",
+    [pytest.param("transformer_base", marks=pytest.mark.slow), "lstm_seq2seq"],
+)
 def test_a_served_model_answers_as_the_trained_one(architecture, tmp_path, at_once):
     # An untrained network would end at once without a strong penalty of short texts.
     task = Translation(examples.config(architecture, length_penalty=5.0))

@@ -40,7 +40,11 @@ def network(task, data) -> Network:
 @pytest.mark.parametrize(
     ("architecture", "options"),
     [
-        ("transformer_base", {"width": 32, "feed_forward": 64, "layers": 1, "heads": 2}),
+        pytest.param(
+            "transformer_base",
+            {"width": 32, "feed_forward": 64, "layers": 1, "heads": 2},
+            marks=pytest.mark.slow,
+        ),
         ("lstm_seq2seq", {"embedding": 32, "units": 64, "dropout": 0.0}),
     ],
 )
