@@ -275,15 +275,30 @@ def test_examples_are_test_texts_with_their_classes(words, paired):
         ("word_convnet", {"model": {"widths": []}}, "word_convnet: widths needs at least one"),
         ("bert_tiny", {"model": {"classes": 3}}, "bert has no hyperparameter 'classes'"),
         ("bert_tiny", {"model": {"pooling": "sum"}}, "pooling must be one of"),
-        ("word_convnet", {"encoder": "runs:/1"}, "--encoder needs an architecture of BERT's fam"),
-        ("bert_tiny", {"tokens": "words"}, "--tokens words is for networks without an encoder"),
-        ("lstm", {"freeze_layers": 1}, "--freeze_layers needs an architecture of BERT's family"),
         ("bert_tiny", {"freeze_layers": 9}, "--freeze_layers must be at most the encoder's 2"),
         ("bert_tiny", {"encoder": "nowhere"}, "--encoder nowhere is no directory with a config"),
     ],
 )
-def test_a_choice_that_cannot_work_is_told_in_one_sentence(architecture, options, message, folder):
+def test_a_choice_that_cannot_work_is_told_in_one_sentence(
+    architecture, options, message, folder, words
+):
     task = TextClassification(config(folder, architecture, **options))
     with pytest.raises(UserError, match=message) as caught:
-        task.network(task.load())
+        task.network(words.data)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "message"),
+    [
+        ("word_convnet", {"encoder": "runs:/1"}, "--encoder needs an architecture of BERT's fam"),
+        ("bert_tiny", {"tokens": "words"}, "--tokens words is for networks without an encoder"),
+        ("lstm", {"freeze_layers": 1}, "--freeze_layers needs an architecture of BERT's family"),
+    ],
+)
+def test_choices_that_do_not_go_together_are_told_when_data_are_read(
+    architecture, options, message, folder
+):
+    with pytest.raises(UserError, match=message) as caught:
+        TextClassification(config(folder, architecture, **options)).load()
     assert "\n" not in str(caught.value)

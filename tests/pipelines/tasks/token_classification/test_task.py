@@ -269,13 +269,28 @@ def test_signatures_are_verified_with_texts_that_python_splits_in_its_own_way(wo
         ("gpt2_small", {}, "gpt2_small does not tag tokens"),
         ("bilstm", {"model": {"output": "last"}}, "--model.output cannot be chosen: it follows"),
         ("bilstm", {"model": {"units": 3}}, "recurrent: units must be a list of"),
-        ("bilstm", {"encoder": "runs:/1"}, "--encoder needs an architecture of BERT's family, not"),
         ("bert_tiny", {"model": {"pooling": "max"}}, "bert has no hyperparameter 'pooling'"),
         ("bert_tiny", {"freeze_layers": 3}, "--freeze_layers must be at most the encoder's 2"),
     ],
 )
-def test_a_choice_that_cannot_work_is_told_in_one_sentence(architecture, options, message, folder):
+def test_a_choice_that_cannot_work_is_told_in_one_sentence(
+    architecture, options, message, folder, words
+):
     task = TokenClassification(config(folder, architecture, **options))
     with pytest.raises(UserError, match=message) as caught:
-        task.network(task.load())
+        task.network(words.data)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "message"),
+    [
+        ("bilstm", {"encoder": "runs:/1"}, "--encoder needs an architecture of BERT's family, not"),
+    ],
+)
+def test_choices_that_do_not_go_together_are_told_when_data_are_read(
+    architecture, options, message, folder
+):
+    with pytest.raises(UserError, match=message) as caught:
+        TokenClassification(config(folder, architecture, **options)).load()
     assert "\n" not in str(caught.value)
