@@ -17,10 +17,10 @@ from pipelines.stateless import epoch_seeds
 from pipelines.task import Task
 from pipelines.training import data_service, in_memory, strategies
 
-# A training split up to this size is read before training, larger ones while it begins.
-_ARRAY_BYTES = 1 << 27
-# Decoded examples up to this size are kept in memory after the first epoch.
-_CACHE_BYTES = 1 << 30
+# A training split up to this size is read in moments.
+_SMALL_BYTES = 1 << 27
+# One up to this size is read before training begins, a larger one in each epoch.
+_ARRAY_BYTES = 1 << 30
 _SHUFFLE_BUFFER = 10_000
 # Sequences are bucketed by length at these boundaries.
 _BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -44,9 +44,9 @@ def training_batches(
     """
     recipe, steps = task.config.recipe, steps_per_epoch(data, task.config.recipe.batch_size)
     servers = data_service.addresses(task.config.data_service)
-    small = is_small(data)
-    one_epoch, read = (_gathered if small else _streamed)(recipe, data)
-    options = without_copies() if small else tf.data.Options()
+    in_arrays = _fits(data, _ARRAY_BYTES)
+    one_epoch, read = (_gathered if in_arrays else _streamed)(recipe, data)
+    options = without_copies() if in_arrays else tf.data.Options()
     augment, pad = task.augment(data), padding(task, data)
 
     def prepare(number: tf.Tensor, index: tf.Tensor, *found: Any) -> tuple:
@@ -81,16 +81,21 @@ _Source = tuple[Callable[[tf.Tensor], tf.data.Dataset], Callable[..., tuple]]
 
 
 def is_small(data: Dataset) -> bool:
-    """Returns whether the training split can be gathered from arrays in memory."""
+    """Returns whether the training split is read, and held as arrays, in moments."""
+    return _fits(data, _SMALL_BYTES)
+
+
+def _fits(data: Dataset, limit: int) -> bool:
+    """Returns whether the training split is gathered from arrays, if it may have `limit` bytes."""
     if data.gathered:
         return True
     if data.example_bytes is None or not in_memory.fits(data.train):
         return False
-    return data.sizes["train"] * data.example_bytes <= _ARRAY_BYTES
+    return data.sizes["train"] * data.example_bytes <= limit
 
 
 def _gathered(recipe: Recipe, data: Dataset) -> _Source:
-    """Returns batches of numbers, and what gathers their examples from memory."""
+    """Returns batches of numbers, and what gathers their examples from arrays."""
     examples, lengths = data.gathered or in_memory.read(data.train), data.lengths
     none = np.zeros(data.sizes["train"], np.int64)
     bucket = none if lengths is None else np.searchsorted(_BUCKETS, lengths, side="right")
@@ -104,16 +109,13 @@ def _gathered(recipe: Recipe, data: Dataset) -> _Source:
 
 def _streamed(recipe: Recipe, data: Dataset) -> _Source:
     """Returns batches of numbers and examples, shuffled in a buffer."""
-    size = data.example_bytes
-    cached = size is not None and data.sizes["train"] * size <= _CACHE_BYTES
-    kept = data.train.cache() if cached else None
 
     def one_epoch(number: tf.Tensor) -> tf.data.Dataset:
         # Of this function alone: without it, the order would depend on TensorFlow's global seed. A
         # seed of 0 would have TensorFlow compare the number, which is no Python number, with 0.
         tf.random.set_seed(recipe.seed + 1)
-        examples = data.epoch(number) if kept is None else kept
-        examples = examples.enumerate().shuffle(
+        examples = data.epoch(number).enumerate()
+        examples = examples.shuffle(
             min(data.sizes["train"], _SHUFFLE_BUFFER), seed=number, reshuffle_each_iteration=False
         )
         if not is_sequence(data.train):

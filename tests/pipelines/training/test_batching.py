@@ -297,21 +297,14 @@ def test_buckets_are_those_of_the_batches(lengths, batch_size):
 
 
 @pytest.mark.parametrize(
-    ("example_bytes", "arrays", "cache", "passes"),
-    [
-        (64, 3200, 0, 1),
-        (64, 3199, 3200, 1),
-        (64, 0, 3199, 2),
-        (0, 0, 0, 1),
-        (None, 3200, 3200, 2),
-    ],
-    ids=["small", "cached", "large", "in memory already", "other examples in every epoch"],
+    ("example_bytes", "limit", "passes"),
+    [(64, 3200, 1), (64, 3199, 2), (0, 0, 1), (None, 3200, 2)],
+    ids=["in arrays", "large", "in memory already", "other examples in every epoch"],
 )
-def test_only_small_training_splits_are_kept_in_memory(
-    example_bytes, arrays, cache, passes, monkeypatch
+def test_training_splits_that_fit_into_arrays_are_read_once(
+    example_bytes, limit, passes, monkeypatch
 ):
-    monkeypatch.setattr(batching, "_ARRAY_BYTES", arrays)
-    monkeypatch.setattr(batching, "_CACHE_BYTES", cache)
+    monkeypatch.setattr(batching, "_ARRAY_BYTES", limit)
     read = tf.Variable(0)
 
     def counted(image, label):

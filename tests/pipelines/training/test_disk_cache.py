@@ -22,7 +22,7 @@ SIZE = 50
 
 @pytest.fixture(autouse=True)
 def nothing_is_small(monkeypatch):
-    monkeypatch.setattr(batching, "_ARRAY_BYTES", 0)
+    monkeypatch.setattr(batching, "_SMALL_BYTES", 0)
 
 
 def data_of(factor: int = 1, digest: str = "0123456789ab", **fields) -> Dataset:
