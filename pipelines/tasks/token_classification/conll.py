@@ -135,8 +135,14 @@ def _sentences(path: Path, config: Config) -> Table:
     """Returns the sentences of a CoNLL file."""
     file = encodings.opened(path, config.encoding)
     notes = list(file.notes)
-    blocks = column_of(_blocks(file))
-    widths = Counter(len(columns) for block in blocks for _, columns in block)
+    widths = Counter[int]()
+
+    def counted() -> Iterator[list[Row]]:
+        for block in _blocks(file):
+            widths.update(len(columns) for _, columns in block)
+            yield block
+
+    blocks = column_of(counted())
     rows = widths.total()
     if not rows:
         raise UserError(f"{path} has no sentences")
@@ -163,7 +169,9 @@ def _sentences(path: Path, config: Config) -> Table:
         if problem:
             problems[number] = problem
     place = int(numbered)
-    tag = _tag_column((row for block in blocks for row in block), width, place)
+    tag = width - 1
+    if tag > place + 1:
+        tag = _tag_column((row for block in blocks for row in block), width, place)
     if tag < width - 1:
         notes.append(
             f"the tags of {path} are those in column {tag + 1}, the first that has spans; those in "
