@@ -57,7 +57,9 @@ def _make_sqlite_quick() -> None:
     @sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
     def connected(connection: Any, record: Any) -> None:
         if isinstance(connection, sqlite3.Connection):
-            connection.execute("PRAGMA synchronous = OFF")
+            # What is no database is told later, as without this: here MLflow would try again.
+            with contextlib.suppress(sqlite3.DatabaseError):
+                connection.execute("PRAGMA synchronous = OFF")
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from architectures import decoder, recurrent_decoding
@@ -98,6 +99,7 @@ def generate(
     numbers = uniform(seed)
     first = tf.reduce_min(known)
     cache, step = _decoding(model, text, first)
+    sample = sampler(model.output_shape[-1], temperature, top_k, top_p, ids.banned)
 
     def unfinished(index: tf.Tensor, text: tf.Tensor, cache: Any, ended: tf.Tensor) -> tf.Tensor:
         return (index < size) & ~tf.reduce_all(ended)
@@ -106,7 +108,7 @@ def generate(
         logits, _, cache = step(text, cache, index)
         place = tf.clip_by_value(index - known, 0, MAX_LENGTH - 1)
         number = tf.gather(numbers, place, batch_dims=1)
-        token = sample(logits, number, temperature, top_k, top_p, ids.banned)
+        token = sample(logits, number)
         prompted = index < known
         ended |= ~prompted & ((token == ids.end) | (index >= known + length))
         token = tf.where(prompted, text[:, index], tf.where(ended, ids.padding, token))
@@ -139,60 +141,66 @@ def graph(model: keras.Model, context: int, ids: SpecialIds = RUNNING_TEXT_IDS) 
     return generating
 
 
-def sample(
-    logits: tf.Tensor,
-    number: tf.Tensor,
+def sampler(
+    vocabulary: int,
     temperature: tf.Tensor,
     top_k: tf.Tensor,
     top_p: tf.Tensor,
     banned: Sequence[int] = RUNNING_TEXT_IDS.banned,
-) -> tf.Tensor:
-    """Samples a token for each row.
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Returns what samples a token for each row; what all steps have in common is computed here.
 
     Args:
-        logits: float32 [batch, vocabulary].
-        number: float32 [batch], random numbers in [0, 1).
+        vocabulary: Number of tokens.
         temperature: float32 [batch].
         top_k: int32 [batch].
         top_p: float32 [batch].
         banned: Ids that are never sampled.
 
     Returns:
-        int32 [batch].
+        A function from logits, float32 [batch, vocabulary], and random numbers in [0, 1), float32
+        [batch], to tokens, int32 [batch].
     """
-    if banned:
-        never = tf.reduce_any(tf.range(tf.shape(logits)[1]) == [[token] for token in banned], 0)
-        logits = tf.where(never, _BANNED_LOGIT, logits)
+    never = np.isin(np.arange(vocabulary), banned)
     greedy = temperature <= 0
-    best = tf.argmax(logits, 1, tf.int32)
+    only_greedy, divisor = tf.reduce_all(greedy), tf.where(greedy, 1.0, temperature)[:, tf.newaxis]
+    kept = _restriction(vocabulary, top_k, top_p)
 
-    def sampled() -> tf.Tensor:
-        scaled = logits / tf.where(greedy, 1.0, temperature)[:, tf.newaxis]
-        kept = _kept(tf.nn.softmax(scaled), top_k, top_p)
-        sums = tf.cumsum(kept, axis=1)
-        above = tf.cast(sums > number[:, tf.newaxis] * sums[:, -1:], tf.int32)
-        return tf.where(greedy, best, tf.argmax(above, 1, tf.int32))
+    def sample(logits: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        if never.any():
+            logits = tf.where(never, _BANNED_LOGIT, logits)
+        best = tf.argmax(logits, 1, tf.int32)
 
-    return tf.cond(tf.reduce_all(greedy), lambda: best, sampled)
+        def sampled() -> tf.Tensor:
+            sums = tf.cumsum(kept(tf.nn.softmax(logits / divisor)), axis=1)
+            above = tf.cast(sums > number[:, tf.newaxis] * sums[:, -1:], tf.int32)
+            return tf.where(greedy, best, tf.argmax(above, 1, tf.int32))
+
+        return tf.cond(only_greedy, lambda: best, sampled)
+
+    return sample
 
 
-def _kept(probabilities: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
-    """Returns probabilities [batch, vocabulary] with zeros for those that are not sampled."""
-    vocabulary = tf.shape(probabilities)[1]
+def _restriction(
+    vocabulary: int, top_k: tf.Tensor, top_p: tf.Tensor
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns what puts zeros for those probabilities [batch, vocabulary] that are not sampled."""
+    every = (top_k <= 0) | (top_k >= vocabulary)
+    unrestricted = tf.reduce_all(every) & tf.reduce_all(top_p >= 1)
+    ranks = tf.range(vocabulary) < tf.where(every, vocabulary, top_k)[:, tf.newaxis]
+    enough = tf.where(top_p >= 1, 2.0, tf.maximum(top_p, 1e-9))[:, tf.newaxis]
 
-    def restricted() -> tf.Tensor:
-        ranked = tf.sort(probabilities, direction="DESCENDING")
-        count = tf.where((top_k <= 0) | (top_k > vocabulary), vocabulary, top_k)
-        ranked = tf.where(tf.range(vocabulary) < count[:, tf.newaxis], ranked, 0.0)
+    def restricted(probabilities: tf.Tensor) -> tf.Tensor:
+        ranked = tf.where(ranks, tf.sort(probabilities, direction="DESCENDING"), 0.0)
         # The sum of the more probable ones, of all that top_k keeps.
         before = tf.cumsum(ranked, axis=1, exclusive=True) / tf.reduce_sum(ranked, 1, keepdims=True)
-        enough = tf.where(top_p >= 1, 2.0, tf.maximum(top_p, 1e-9))[:, tf.newaxis]
         kept = tf.where((before < enough) & (ranked > 0), ranked, 1.0)
         least = tf.reduce_min(kept, 1, keepdims=True)
         return tf.where(probabilities >= least, probabilities, 0.0)
 
-    every = tf.reduce_all((top_k <= 0) | (top_k >= vocabulary)) & tf.reduce_all(top_p >= 1)
-    return tf.cond(every, lambda: probabilities, restricted)
+    return lambda probabilities: tf.cond(
+        unrestricted, lambda: probabilities, lambda: restricted(probabilities)
+    )
 
 
 def uniform(seed: tf.Tensor) -> tf.Tensor:

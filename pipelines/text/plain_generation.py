@@ -101,7 +101,7 @@ def _compiled(model: keras.Model) -> Callable[[Any], tf.Tensor]:
 
 
 def _sample(logits: np.ndarray, number: float, chosen: Mapping[str, Any]) -> tuple[int, float]:
-    """Returns the token that `generation.sample` chooses of `logits`, and the margin."""
+    """Returns the token that `generation.sampler` chooses of `logits`, and the margin."""
     if chosen["temperature"] <= 0:
         second, first = np.sort(logits)[-2:]
         return int(logits.argmax()), first - second

@@ -128,7 +128,8 @@ def frequencies(logits, choices) -> np.ndarray:
         repeated = [
             tf.repeat(parameters[name][row], count) for name in ("temperature", "top_k", "top_p")
         ]
-        tokens = generation.sample(tf.repeat(logits[row : row + 1], count, 0), numbers, *repeated)
+        sample = generation.sampler(logits.shape[1], *repeated)
+        tokens = sample(tf.repeat(logits[row : row + 1], count, 0), numbers)
         found[row] = np.bincount(tokens.numpy(), minlength=logits.shape[1]) / count
     return found
 
