@@ -100,6 +100,7 @@ def alike(one: np.ndarray, other: np.ndarray) -> None:
         assert one.tolist() == other.tolist()
 
 
+@pytest.mark.slow
 def test_a_network_of_words_is_asked_what_sentences_are_about(store, workplace, data_dir):
     model = (
         *("--architecture", "word_convnet", "--model.embedding", "8", "--model.filters", "8"),

@@ -1,6 +1,6 @@
 """Requests of any shape and content for every architecture: the process lives, and is well after.
 
-By default one network of each builder has its turn, and every name that is registered is slow;
+By default a network of each kind has its turn, and every name that is registered is slow;
 `FUZZ_REQUESTS=500 python -m pytest -m '' -n 0 tests/serving/test_fuzz.py` asks all of them more.
 """
 
@@ -215,10 +215,13 @@ def tiny_of(name: str) -> SmallModel:
 
 
 CHECKED = sorted({tiny.name for tiny in TINY})
-# The networks of one builder have the same ops.
-BUILDERS = {architectures.ARCHITECTURES[name].builder: name for name in CHECKED}.values()
-# A shape that ends the sandbox costs seconds: images, sequences and texts have one network each.
-QUICK = ("bilstm", "bert_base", "unet")
+# One of each kind of input, layers and outputs.
+KINDS = (
+    *("attention_memory", "bert_base", "bilstm", "char_gpt_small", "cnn_lstm_captioner"),
+    *("convnet", "fasttext", "lstm_seq2seq", "resnet18", "unet"),
+)
+# A shape that ends the sandbox costs seconds.
+QUICK = ("bert_base", "bilstm", "unet")
 
 
 def some(names: Iterable[str], quick: Iterable[str]) -> list[ParameterSet]:
@@ -229,7 +232,7 @@ def some(names: Iterable[str], quick: Iterable[str]) -> list[ParameterSet]:
     ]
 
 
-@pytest.mark.parametrize("name", some(architectures.names(), BUILDERS))
+@pytest.mark.parametrize("name", some(architectures.names(), KINDS))
 def test_no_request_ends_the_process_and_a_good_one_is_answered_after(
     name, sandbox, suspects, tmp_path
 ):
