@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,22 +43,17 @@ def texts(folder: Path, count: int) -> Path:
 
 def pairs(folder: Path, count: int) -> Path:
     """Writes texts with the first words of each in another order."""
-    file = folder / "pairs.jsonl"
-    with file.open("w") as opened:
-        for text in _sentences(count):
-            target = " ".join(reversed(text.split()[:8]))
-            opened.write(json.dumps({"source": text, "target": target}) + "\n")
-    return file
+    rows = (
+        {"source": text, "target": " ".join(reversed(text.split()[:8]))}
+        for text in _sentences(count)
+    )
+    return _json_lines(folder / "pairs.jsonl", rows)
 
 
 def documents(folder: Path, count: int) -> Path:
     """Writes documents of three texts."""
-    file = folder / "documents.jsonl"
-    with file.open("w") as opened:
-        sentences = _sentences(3 * count)
-        while text := " . ".join(islice(sentences, 3)):
-            opened.write(json.dumps({"text": text}) + "\n")
-    return file
+    rows = ({"text": " . ".join(three)} for three in _threes(count))
+    return _json_lines(folder / "documents.jsonl", rows)
 
 
 def series(folder: Path, count: int) -> Path:
@@ -75,32 +71,40 @@ def series(folder: Path, count: int) -> Path:
 
 def labels(folder: Path, count: int) -> Path:
     """Writes texts with a tag for each word; every second word is a span."""
-    file = folder / "labels.jsonl"
-    with file.open("w") as opened:
+
+    def rows() -> Iterator[dict[str, Any]]:
         for text in _sentences(count):
             words = text.split()
             tags = [("B-A", "O", "B-B", "O")[int(word[4:]) % 4] for word in words]
-            opened.write(json.dumps({"tokens": words, "tags": tags}) + "\n")
-    return file
+            yield {"tokens": words, "tags": tags}
+
+    return _json_lines(folder / "labels.jsonl", rows())
 
 
 def questions(folder: Path, count: int) -> Path:
     """Writes questions, each about a passage of its own."""
-    file = folder / "questions.jsonl"
-    with file.open("w") as opened:
-        sentences = _sentences(3 * count)
-        while context := " . ".join(islice(sentences, 3)):
-            answer = context.split()[4]
-            row = {"question": f"what is behind {context[:20]}", "context": context}
-            opened.write(json.dumps({**row, "answer": answer}) + "\n")
-    return file
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for context in map(" . ".join, _threes(count)):
+            question, answer = f"what is behind {context[:20]}", context.split()[4]
+            yield {"question": question, "context": context, "answer": answer}
+
+    return _json_lines(folder / "questions.jsonl", rows())
 
 
 def sentences(folder: Path, count: int) -> Path:
     """Writes documents of three sentences."""
-    file = folder / "sentences.jsonl"
+    rows = ({"text": ". ".join(x.capitalize() for x in three)} for three in _threes(count))
+    return _json_lines(folder / "sentences.jsonl", rows)
+
+
+def _threes(count: int) -> Iterator[list[str]]:
+    """Yields three texts each time."""
+    every = _sentences(3 * count)
+    return (list(islice(every, 3)) for _ in range(count))
+
+
+def _json_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     with file.open("w") as opened:
-        every = _sentences(3 * count)
-        while text := ". ".join(x.capitalize() for x in islice(every, 3)):
-            opened.write(json.dumps({"text": text}) + "\n")
+        opened.writelines(f"{json.dumps(row)}\n" for row in rows)
     return file

@@ -18,15 +18,19 @@ Item = TypeVar("Item")
 
 def shuffled(items: Iterable[Item], key: Callable[[Item], str]) -> list[Item]:
     """Returns `items` in a pseudo-random order that depends on their keys alone."""
-    return sorted(items, key=lambda item: hashlib.sha256(key(item).encode()).digest())
+    return sorted(items, key=lambda item: _digest(key(item)))
 
 
 def order(keys: Iterable[str]) -> np.ndarray:
     """Returns the numbers of keys, int64, in the order in which `shuffled` has them."""
-    digests = bytearray()
+    digests = bytearray()  # A list of them would take twice as much.
     for key in keys:
-        digests += hashlib.sha256(key.encode()).digest()
+        digests += _digest(key)
     return np.argsort(np.frombuffer(digests, "S32"), kind="stable")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
 
 
 def by_group(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from abc import abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,14 +45,14 @@ class Rows(Sequence[Any]):
     rows: np.ndarray | None = None
 
     @staticmethod
+    @abstractmethod
     def encode(value: Any) -> bytes:
         """Returns a row as bytes."""
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def decode(parts: Sequence[memoryview]) -> np.ndarray:
         """Returns an array of rows by the bytes of each."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.splits) - 1 if self.rows is None else len(self.rows)
